@@ -1,0 +1,1 @@
+"""Duetime's typed Python client."""

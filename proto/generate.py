@@ -1,0 +1,56 @@
+"""Generates the Python code and Envoy's descriptor set from the protobuf definitions.
+
+Usage: generate.py [DIRECTORY]; writes below `proto/`, or below DIRECTORY (the freshness test does that).
+"""
+
+import pathlib
+import sys
+
+import grpc_tools
+from google.api import annotations_pb2
+from grpc_tools import protoc
+
+SOURCE = pathlib.Path(__file__).parent
+# google/rpc/error_details.proto is in the set so that Envoy can print the details of errors.
+DESCRIPTOR_ROOTS = [
+    "duetime/v1/task.proto",
+    "duetime/v1/task_service.proto",
+    "google/rpc/error_details.proto",
+]
+
+
+def generate(target: pathlib.Path) -> None:
+    """Writes all generated files below `target`; exits with protoc's own message if it fails."""
+    include = [
+        f"-I{SOURCE}",
+        f"-I{pathlib.Path(annotations_pb2.__file__).parents[2]}",
+        f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}",
+    ]
+    definitions = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.glob("duetime/**/*.proto"))
+    _protoc(
+        *include,
+        f"--python_out={target}",
+        f"--grpc_python_out={target}",
+        f"--mypy_out={target}",
+        f"--mypy_grpc_out={target}",
+        *definitions,
+    )
+    _protoc(
+        *include,
+        "--include_imports",
+        f"--descriptor_set_out={target / 'duetime/v1/descriptor_set.binpb'}",
+        *DESCRIPTOR_ROOTS,
+    )
+    for path in target.glob("duetime/**/*_pb2_grpc.py"):
+        if "class " not in path.read_text():  # a file without a service has nothing to say
+            path.unlink()
+            path.with_suffix(".pyi").unlink(missing_ok=True)
+
+
+def _protoc(*arguments: str) -> None:
+    if protoc.main(["protoc", *arguments]) != 0:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    generate(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else SOURCE)

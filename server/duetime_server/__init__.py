@@ -1,0 +1,1 @@
+"""Duetime's gRPC server: thin servicers over `duetime_core`."""

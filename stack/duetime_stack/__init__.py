@@ -1,0 +1,1 @@
+"""All of Duetime on one machine in one command."""

@@ -1,0 +1,1 @@
+"""Duetime's worker: it claims due tasks and runs their handlers."""
