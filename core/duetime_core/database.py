@@ -1,0 +1,70 @@
+"""The one constructor of connections to PostgreSQL."""
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg.errors
+import sqlalchemy
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import errors
+
+_SESSION = {
+    "timezone": "UTC",
+    # Autocommit is the rule; a transaction that is left open would hold back vacuum and the claims' row locks.
+    "idle_in_transaction_session_timeout": "10s",
+    "statement_timeout": "30s",
+    # A statement is short and its plan is known: compiling it would cost more than running it.
+    "jit": "off",
+}
+
+
+def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.AsyncEngine:
+    """Returns an engine for `postgresql://…` that keeps at most `pool_size` connections; it connects when used.
+
+    Its connections are in autocommit, because nearly every change is one statement and the two round trips
+    of BEGIN and COMMIT would be two thirds of its time; `transaction` is for the others.
+    """
+    url = sqlalchemy.make_url(database_url).set(drivername="postgresql+psycopg")
+    return sqlalchemy_asyncio.create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={
+            "connect_timeout": 5,
+            # Notice within seconds that the database's machine is gone, instead of hanging.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+        },
+    )
+
+
+def transaction(engine: sqlalchemy_asyncio.AsyncEngine) -> contextlib.AbstractAsyncContextManager[
+    sqlalchemy_asyncio.AsyncConnection
+]:
+    """Opens a transaction on `engine`: committed at the end of the block, rolled back if that raises."""
+    return engine.execution_options(isolation_level="READ COMMITTED").begin()
+
+
+@contextlib.contextmanager
+def unavailable() -> Iterator[None]:
+    """Turns what drivers raise when the database cannot be reached, or gives up, into StoreUnavailable."""
+    try:
+        yield
+    except sqlalchemy.exc.TimeoutError as error:
+        raise errors.StoreUnavailable("All connections to the database are busy. Try again.") from error
+    except sqlalchemy.exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.SequenceGeneratorLimitExceeded):
+            raise errors.TaskIdsExhausted from error
+        if error.connection_invalidated or isinstance(
+            error.orig, psycopg.OperationalError | psycopg.InterfaceError
+        ):
+            raise errors.StoreUnavailable from error
+        raise

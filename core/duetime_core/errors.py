@@ -1,0 +1,99 @@
+"""One tree of errors. A class's docstring is its default message; its `reason` is what callers may match on."""
+
+import dataclasses
+
+
+class DuetimeError(Exception):
+    """Something went wrong."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str | None = None, **metadata: str) -> None:
+        super().__init__(message or type(self).__doc__)
+        self.metadata = metadata
+
+    @property
+    def message(self) -> str:
+        """One sentence for people."""
+        return str(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Violation:
+    """One wrong field: its path in the request, such as `retry_policy.jitter`, and what would be right."""
+
+    field: str
+    description: str
+
+
+class InvalidArgument(DuetimeError):
+    """The request is wrong."""
+
+    reason = "INVALID_ARGUMENT"
+
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in violations))
+        self.violations = violations
+
+
+class TaskNotFound(DuetimeError):
+    """There is no such task."""
+
+    reason = "TASK_NOT_FOUND"
+
+    @classmethod
+    def of(cls, task_id: int) -> "TaskNotFound":
+        """Returns the error that names the task."""
+        return cls(f"There is no task {task_id}.", task_id=str(task_id))
+
+
+class StateConflict(DuetimeError):
+    """The task's status does not allow that."""
+
+
+class TaskNotPending(StateConflict):
+    """Only a pending task can be updated."""
+
+    reason = "TASK_NOT_PENDING"
+
+
+class TaskRunning(StateConflict):
+    """A running task cannot be deleted; cancel it first."""
+
+    reason = "TASK_RUNNING"
+
+
+class TaskFinished(StateConflict):
+    """A task that has completed or failed cannot be cancelled."""
+
+    reason = "TASK_FINISHED"
+
+
+class TaskNotRetryable(StateConflict):
+    """Only a failed or cancelled task can be retried."""
+
+    reason = "TASK_NOT_RETRYABLE"
+
+
+class VersionMismatch(DuetimeError):
+    """The task has changed since that version."""
+
+    reason = "VERSION_MISMATCH"
+
+
+class RequestIdReused(DuetimeError):
+    """The request_id was used before, for another request."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class TaskIdsExhausted(DuetimeError):
+    """All 4,294,967,295 task ids are given away."""
+
+    reason = "TASK_IDS_EXHAUSTED"
+
+
+class StoreUnavailable(DuetimeError):
+    """The database cannot be reached; nothing is known to have changed. Try again."""
+
+    reason = "STORE_UNAVAILABLE"

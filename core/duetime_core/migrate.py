@@ -1,0 +1,43 @@
+"""Brings the schema up to date. `python -m duetime_core.migrate` does so, and may run on several hosts at once."""
+
+import asyncio
+import pathlib
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, settings
+from duetime_core.store import partitions
+
+_LOCK = 0x6475657469  # "dueti": any number that is always the same
+
+
+def config(connection: sa.Connection) -> alembic.config.Config:
+    """Returns Alembic's configuration to run on `connection`."""
+    configuration = alembic.config.Config()
+    configuration.set_main_option("script_location", str(pathlib.Path(__file__).parent / "migrations"))
+    configuration.attributes["connection"] = connection
+    return configuration
+
+
+async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    """Applies, in one transaction, the migrations that are missing, and makes the log's next partitions."""
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
+    await partitions.create_ahead(engine)
+
+
+async def _main() -> None:
+    engine = database.connect(settings.Settings().database_url, pool_size=1)
+    try:
+        await upgrade(engine)
+    finally:
+        await engine.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,95 @@
+"""The tables, as Alembic compares them with the migrations. What the columns mean stands in `task`."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from duetime_core import task
+
+MAX_TASK_ID = 2**32 - 1
+"""task_id is uint32 in the API, because 64-bit integers are strings in protobuf's JSON."""
+
+
+class XID8(sa.types.UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Returns the type's name in DDL."""
+        return "XID8"
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+_STATUSES = ", ".join(f"'{status}'" for status in task.Status)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("task_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, sa.CheckConstraint(f"status IN ({_STATUSES})", name="status"), nullable=False),
+    sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("task_data", postgresql.JSONB, nullable=False),
+    sa.Column("result", postgresql.JSONB),
+    sa.Column("error_message", sa.Text),
+    sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("max_retries", sa.Integer, nullable=False, server_default=str(task.DEFAULT_MAX_RETRIES)),
+    sa.Column("retry_initial_backoff", sa.Interval, nullable=False),
+    sa.Column("retry_max_backoff", sa.Interval, nullable=False),
+    sa.Column("retry_multiplier", sa.Double, nullable=False),
+    sa.Column("retry_jitter", sa.Double, nullable=False),
+    sa.Column("timeout", sa.Interval),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("executed_at", sa.DateTime(timezone=True)),
+    sa.Column("request_id", sa.Text),
+    sa.Column("request_digest", sa.Uuid),  # tells the same request from another one under its request_id
+    sa.Column("worker_id", sa.Text),
+    sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    # Claims: the due tasks of one queue, in order.
+    sa.Index("tasks_due_idx", "queue", "execution_time", "task_id", postgresql_where=sa.text("status = 'pending'")),
+    # Sweeps: the leases that ran out.
+    sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
+    sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
+    # Lists, by each filter in the order of execution.
+    sa.Index("tasks_execution_time_idx", "execution_time", "task_id"),
+    sa.Index("tasks_status_idx", "status", "execution_time", "task_id"),
+    sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id"),
+    sa.Index("tasks_name_idx", "name", "execution_time", "task_id"),
+)
+
+task_logs = sa.Table(
+    "task_logs",
+    metadata,
+    # Rises with the versions of a task, and orders the feed within a window; see `store.feed`.
+    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("error_message", sa.Text),
+    sa.Column("timestamp", sa.DateTime(timezone=True), primary_key=True, server_default=sa.func.now()),
+    sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("retry_count", sa.Integer, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("duration", sa.Interval),
+    # The transaction that wrote the row: what a watch has seen is the rows that its snapshot sees.
+    sa.Column("xid", XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
+    sa.Index("task_logs_xid_idx", "xid"),
+    # By time, so that retention drops a partition instead of deleting rows. No foreign key: the history
+    # outlives its task.
+    postgresql_partition_by="RANGE (timestamp)",
+)

@@ -1,0 +1,58 @@
+"""PostgreSQL's snapshots, as far as a reader of the feed needs them, and positions in the feed."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Which transactions a reader sees: all below `xmax`, except those that were `in_progress`.
+
+    Written `xmin:xmax:xip,xip,…`, as PostgreSQL's type pg_snapshot is.
+    """
+
+    xmin: int
+    xmax: int
+    in_progress: frozenset[int]
+
+    @classmethod
+    def parse(cls, text: str) -> "Snapshot":
+        """Reads PostgreSQL's notation; raises ValueError for anything else."""
+        xmin, xmax, in_progress = text.split(":")
+        return cls(int(xmin), int(xmax), frozenset(int(xid) for xid in in_progress.split(",") if xid))
+
+    def __str__(self) -> str:
+        return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.in_progress)))}"
+
+    def sees(self, xid: int) -> bool:
+        """Tells whether what that transaction wrote is seen."""
+        return xid < self.xmax and xid not in self.in_progress
+
+    def covers(self, other: "Snapshot") -> bool:
+        """Tells whether all that `other` sees is seen: true of a snapshot taken at the same time or later."""
+        return other.xmax <= self.xmax and all(
+            xid >= other.xmax or xid in other.in_progress for xid in self.in_progress
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the feed: all that `seen` sees is read and, in mid-page, what `upto` sees up to `log_id`.
+
+    Written `seen`, or `seen;upto;log_id`.
+    """
+
+    seen: Snapshot
+    upto: Snapshot | None = None
+    log_id: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Reads what `str` wrote; raises ValueError for anything else."""
+        seen, *rest = text.split(";")
+        if not rest:
+            return cls(Snapshot.parse(seen))
+        upto, log_id = rest
+        return cls(Snapshot.parse(seen), Snapshot.parse(upto), int(log_id))
+
+    def __str__(self) -> str:
+        return str(self.seen) if self.upto is None else f"{self.seen};{self.upto};{self.log_id}"

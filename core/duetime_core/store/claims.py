@@ -1,0 +1,105 @@
+"""Claiming due tasks, and returning those whose worker was lost."""
+
+import dataclasses
+import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, task
+from duetime_core.store import rows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim brought: the tasks that now run here, and when the queue's next one is due.
+
+    Times are by the database's clock; `next_due_at` is None if nothing else waits.
+    """
+
+    tasks: list[task.Task]
+    next_due_at: datetime.datetime | None
+    now: datetime.datetime
+
+
+# `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan in every plan; a join may
+# become a hash join with a scan of the whole table, and `IN (SELECT … LIMIT …)` can exceed its limit.
+_CLAIM = sa.text(f"""
+WITH due AS MATERIALIZED (
+    SELECT task_id FROM tasks
+    WHERE queue = :queue AND status = 'pending' AND execution_time <= now()
+    ORDER BY execution_time, task_id
+    LIMIT :places
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
+        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING {rows.TASK_COLUMNS}
+), {rows.write_log("claimed", change="'started'", actor=":worker_id")}
+SELECT {rows.TASK_COLUMNS}, moment.next_due_at, moment.now
+FROM (
+    SELECT now() AS now, (
+        SELECT execution_time FROM tasks
+        WHERE queue = :queue AND status = 'pending' AND execution_time > now()
+        ORDER BY execution_time, task_id
+        LIMIT 1
+    ) AS next_due_at
+) AS moment
+LEFT JOIN claimed ON true
+ORDER BY execution_time, task_id
+""")
+
+# The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
+_RETURN_LOST = sa.text(f"""
+WITH lost AS MATERIALIZED (
+    SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
+    WHERE status = 'running' AND lease_expires_at < now()
+    ORDER BY lease_expires_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE tasks SET
+        status = CASE WHEN retry_count < max_retries THEN 'pending' ELSE 'failed' END,
+        retry_count = least(retry_count + 1, max_retries),
+        version = version + 1, updated_at = now(), worker_id = NULL, lease_expires_at = NULL,
+        error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id)
+            || CASE WHEN retry_count < max_retries THEN '' ELSE ' No retries are left.' END
+    FROM lost WHERE tasks.task_id = lost.task_id
+    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
+), {
+    rows.write_log(
+        "moved",
+        change="CASE status WHEN 'pending' THEN 'lease_lost' ELSE 'failed' END",
+        actor=":worker_id",
+        error="error_message",
+        duration="duration",
+    )
+}
+SELECT task_id FROM moved
+""")
+
+_RETURN_LOST_LIMIT = 1000
+
+
+async def claim(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, queue: str, worker_id: str, places: int, lease: datetime.timedelta
+) -> Claim:
+    """Takes up to `places` due tasks of `queue`, in the order of their execution_time, for `lease`."""
+    parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}
+    with database.unavailable():
+        async with engine.connect() as connection:
+            claimed = (await connection.execute(_CLAIM, parameters)).all()
+    tasks = [rows.read_task(row) for row in claimed if row[0] is not None]
+    return Claim(tasks, next_due_at=claimed[0].next_due_at, now=claimed[0].now)
+
+
+async def return_lost(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
+    """Returns the ids of running tasks whose lease ran out, after making them pending again, or failed.
+
+    It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            moved = await connection.execute(_RETURN_LOST, {"worker_id": worker_id, "limit": _RETURN_LOST_LIMIT})
+            return [row[0] for row in moved]

@@ -1,0 +1,156 @@
+"""What callers do to one task: each a guarded UPDATE with its log row, in one statement."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, errors, payload, task
+from duetime_core.store import reads, rows
+
+# Field of task.NewTask → its columns.
+_ASSIGNMENTS = {
+    "name": "name = :name",
+    "execution_time": "execution_time = greatest(:execution_time, now())",
+    "task_data": "task_data = CAST(:task_data AS jsonb)",
+    "queue": "queue = :queue",
+    "max_retries": "max_retries = :max_retries",
+    "retry_policy": (
+        "retry_initial_backoff = :initial_backoff, retry_max_backoff = :max_backoff, "
+        "retry_multiplier = :multiplier, retry_jitter = :jitter"
+    ),
+    "timeout": "timeout = :timeout",
+}
+
+_FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
+
+
+def _edit(change: task.Change, assignments: str, guard: str = "true") -> sa.TextClause:
+    sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[change].sources))
+    return sa.text(f"""
+        WITH edited AS (
+            UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
+            WHERE task_id = :task_id AND deleted_at IS NULL AND status IN ({sources}) AND {guard}
+            RETURNING {rows.TASK_COLUMNS}
+        ), {rows.write_log("edited", change=f"'{change}'")}
+        SELECT {rows.TASK_COLUMNS}, now() AS now FROM edited
+    """)
+
+
+_CANCEL = _edit(
+    task.Change.CANCELLED, "status = 'cancelled', worker_id = NULL, lease_expires_at = NULL"
+)
+_RETRY = _edit(
+    task.Change.RETRIED,
+    "status = 'pending', retry_count = 0, error_message = NULL, result = NULL, execution_time = now()",
+)
+_DELETE = _edit(
+    task.Change.DELETED,
+    "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
+)
+
+
+async def update(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    task_id: int,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+    actor: str,
+) -> tuple[task.Task, datetime.datetime]:
+    """Changes those fields of a pending task, and returns it with the database's time.
+
+    `changes` maps fields of `task.NewTask` to their new values, checked already; `version`, if given, is the one
+    that the task must have. Raises TaskNotFound, TaskNotPending or VersionMismatch.
+    """
+    assignments = ", ".join(_ASSIGNMENTS[field] for field in changes)
+    statement = _edit(
+        task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version"
+    )
+    parameters = {key: value for field, change in changes.items() for key, value in _encode(field, change)}
+    return await _apply(
+        engine, task_id, task.Change.UPDATED, statement, {**parameters, "version": version, "actor": actor}
+    )
+
+
+async def cancel(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str
+) -> tuple[task.Task, datetime.datetime]:
+    """Cancels a pending or running task, and returns it with the database's time.
+
+    A task that is cancelled already is returned as it is, so that a caller who lost the answer can ask again.
+    Raises TaskNotFound or TaskFinished.
+    """
+    try:
+        return await _apply(engine, task_id, task.Change.CANCELLED, _CANCEL, {"actor": actor})
+    except errors.TaskFinished as error:
+        if error.metadata["status"] != task.Status.CANCELLED:
+            raise
+        cancelled = await reads.get(engine, task_id)
+        return cancelled, cancelled.updated_at
+
+
+async def retry(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str
+) -> tuple[task.Task, datetime.datetime]:
+    """Makes a failed or cancelled task pending and due now, and returns it with the database's time.
+
+    Raises TaskNotFound or TaskNotRetryable.
+    """
+    return await _apply(engine, task_id, task.Change.RETRIED, _RETRY, {"actor": actor})
+
+
+async def delete(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> None:
+    """Deletes a task softly: only its log can be read from now on. Raises TaskNotFound or TaskRunning."""
+    await _apply(engine, task_id, task.Change.DELETED, _DELETE, {"actor": actor})
+
+
+_CONFLICTS: dict[task.Change, type[errors.StateConflict]] = {
+    task.Change.UPDATED: errors.TaskNotPending,
+    task.Change.CANCELLED: errors.TaskFinished,
+    task.Change.RETRIED: errors.TaskNotRetryable,
+    task.Change.DELETED: errors.TaskRunning,
+}
+
+
+async def _apply(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    task_id: int,
+    change: task.Change,
+    statement: sa.TextClause,
+    parameters: dict[str, Any],
+) -> tuple[task.Task, datetime.datetime]:
+    with database.unavailable():
+        async with engine.connect() as connection:
+            while True:
+                edited = (await connection.execute(statement, {**parameters, "task_id": task_id})).one_or_none()
+                if edited is not None:
+                    return rows.read_task(edited), edited.now
+                # What the guard refused did not happen; the reason is read afterwards. If there is none any
+                # more, because the task moved in between, the edit is tried again.
+                found = (await connection.execute(_FIND, {"task_id": task_id})).one_or_none()
+                if found is None:
+                    raise errors.TaskNotFound.of(task_id)
+                if found.status not in task.MOVES[change].sources:
+                    conflict = _CONFLICTS[change]
+                    raise conflict(f"{conflict.__doc__} Task {task_id} is {found.status}.", status=found.status)
+                if parameters.get("version") not in (None, found.version):
+                    raise errors.VersionMismatch(
+                        f"Task {task_id} has version {found.version}, not {parameters['version']}.",
+                        version=str(found.version),
+                    )
+
+
+def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
+    match field, value:
+        case "task_data", _:
+            yield field, payload.encode(value)
+        case "retry_policy", task.RetryPolicy():
+            yield "initial_backoff", value.initial_backoff
+            yield "max_backoff", value.max_backoff
+            yield "multiplier", value.multiplier
+            yield "jitter", value.jitter
+        case _:
+            yield field, value

@@ -1,0 +1,104 @@
+"""The feed of all changes: every log row once, in an order in which each task's versions rise.
+
+Ids alone cannot say what is new, because a row with a lower id may be committed later. PostgreSQL's snapshots
+can: what a reader has seen is what a snapshot sees, and what is new is what the next snapshot sees besides.
+A long transaction elsewhere holds up only its own rows.
+"""
+
+import dataclasses
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, errors, task
+from duetime_core.snapshot import Position, Snapshot
+from duetime_core.store import rows
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One log row, with what a filter asks about its task, and the position right after it."""
+
+    log: task.TaskLog
+    name: str
+    queue: str
+    xid: int
+    position: Position
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """What was new. Reading goes on from `position`; `is_last` is False where more is there already."""
+
+    entries: list[Entry]
+    position: Position
+    is_last: bool
+
+
+_LOG_COLUMNS = ", ".join(f"task_logs.{column}" for column in rows.LOG_COLUMNS.split(", "))
+
+_NOW = sa.text("SELECT CAST(pg_current_snapshot() AS text)")
+
+# The lower bound of xid is what the index serves; the snapshots decide. `pg_current_snapshot()` is the very
+# snapshot that this statement reads with, so up to it the answer is complete.
+_READ = sa.text(f"""
+SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current
+FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto) AS bound
+LEFT JOIN LATERAL (
+    SELECT {_LOG_COLUMNS}, tasks.name, tasks.queue, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
+    FROM task_logs LEFT JOIN tasks USING (task_id)
+    WHERE task_logs.xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot))
+        AND NOT pg_visible_in_snapshot(task_logs.xid, CAST(:seen AS pg_snapshot))
+        AND pg_visible_in_snapshot(task_logs.xid, bound.upto)
+        AND task_logs.log_id > :log_id
+        AND (CAST(:task_ids AS bigint[]) IS NULL OR task_logs.task_id = ANY(CAST(:task_ids AS bigint[])))
+    ORDER BY task_logs.log_id
+    LIMIT :limit
+) AS entry ON true
+ORDER BY entry.log_id
+""")
+
+
+async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> Position:
+    """Returns the position from which everything that is committed from now on is new."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return Position(Snapshot.parse((await connection.execute(_NOW)).scalar_one()))
+
+
+async def read(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    position: Position,
+    *,
+    task_ids: Collection[int] | None = None,
+    limit: int,
+) -> Page:
+    """Returns up to `limit` log rows after `position`: all of them, or those of certain tasks.
+
+    Raises InvalidArgument for a position that lies in this database's future: it is another database's.
+    """
+    parameters = {
+        "seen": str(position.seen),
+        "upto": None if position.upto is None else str(position.upto),
+        "log_id": position.log_id,
+        "task_ids": None if task_ids is None else list(task_ids),
+        "limit": limit,
+    }
+    with database.unavailable():
+        async with engine.connect() as connection:
+            found = (await connection.execute(_READ, parameters)).all()
+    current = Snapshot.parse(found[0].current)
+    upto = position.upto or current
+    if not (current.covers(upto) and upto.covers(position.seen)):
+        raise errors.InvalidArgument(errors.Violation("cursor", "must come from a watch of this database"))
+    entries = [
+        Entry(
+            rows.read_log(row), row.name, row.queue, int(row.xid), Position(position.seen, upto, row.log_id)
+        )
+        for row in found
+        if row.log_id is not None
+    ]
+    if len(entries) < limit:
+        return Page(entries, Position(upto), is_last=True)
+    return Page(entries, entries[-1].position, is_last=False)

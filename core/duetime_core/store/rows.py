@@ -1,0 +1,44 @@
+"""How rows are read from and written to the two tables, wherever a statement does so."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from duetime_core import task
+
+TASK_COLUMNS = (
+    "task_id, name, queue, status, execution_time, task_data, result, error_message, retry_count, max_retries, "
+    "retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, "
+    "updated_at, executed_at, request_id, worker_id, lease_expires_at, deleted_at"
+)
+LOG_COLUMNS = (
+    "task_id, version, status, change, error_message, timestamp, execution_time, retry_count, actor, duration"
+)
+
+
+def read_task(row: sa.Row[Any]) -> task.Task:
+    """Returns the task of a row that begins with TASK_COLUMNS."""
+    return task.Task(
+        row[0],
+        row[1],
+        row[2],
+        task.Status(row[3]),
+        *row[4:10],
+        task.RetryPolicy(*row[10:14]),
+        *row[14:23],
+    )
+
+
+def read_log(row: sa.Row[Any]) -> task.TaskLog:
+    """Returns the log row of a row that begins with LOG_COLUMNS."""
+    return task.TaskLog(row[0], row[1], task.Status(row[2]), *row[3:10])
+
+
+def write_log(changed: str, *, change: str, actor: str = ":actor", error: str = "NULL", duration: str = "NULL") -> str:
+    """Returns the CTE that logs each row of the CTE `changed`; the arguments are SQL expressions over it."""
+    return (
+        "logged AS (INSERT INTO task_logs "
+        "(task_id, version, status, change, error_message, execution_time, retry_count, actor, duration) "
+        f"SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration} "
+        f"FROM {changed})"
+    )

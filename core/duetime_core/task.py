@@ -1,0 +1,150 @@
+"""The task, the states of its life and the legal moves between them: written here, once.
+
+`docs/states.md` draws them, and a test holds the drawing to `MOVES`.
+"""
+
+import dataclasses
+import datetime
+import enum
+import random
+from typing import Any
+
+DEFAULT_QUEUE = "default"
+DEFAULT_MAX_RETRIES = 3
+
+
+class Status(enum.StrEnum):
+    """Where a task is in its life."""
+
+    PENDING = "pending"
+    """It waits for its execution_time."""
+    RUNNING = "running"
+    """A worker holds its lease."""
+    COMPLETED = "completed"
+    """Its handler returned."""
+    FAILED = "failed"
+    """Its retries are spent, or its handler said never."""
+    CANCELLED = "cancelled"
+    """A caller stopped it."""
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+"""No worker touches a task in one of these again, unless a caller retries it."""
+
+
+class Change(enum.StrEnum):
+    """What happened to a task: one for every log row."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    STARTED = "started"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RETRY_SCHEDULED = "retry_scheduled"
+    """The run failed; the next one waits for its backoff."""
+    LEASE_LOST = "lease_lost"
+    """The worker stopped extending the lease; this spends a retry, or a task that kills workers would for ever."""
+    HANDED_BACK = "handed_back"
+    """The worker stopped before the run ended; this spends no retry."""
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+    RETRIED = "retried"
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """Takes a task from one of `sources` to `target`; a target of None leaves a terminal status as it is."""
+
+    sources: frozenset[Status]
+    target: Status | None
+
+
+MOVES: dict[Change, Move] = {
+    Change.UPDATED: Move(frozenset({Status.PENDING}), Status.PENDING),
+    Change.STARTED: Move(frozenset({Status.PENDING}), Status.RUNNING),
+    Change.COMPLETED: Move(frozenset({Status.RUNNING}), Status.COMPLETED),
+    Change.FAILED: Move(frozenset({Status.RUNNING}), Status.FAILED),
+    Change.RETRY_SCHEDULED: Move(frozenset({Status.RUNNING}), Status.PENDING),
+    Change.LEASE_LOST: Move(frozenset({Status.RUNNING}), Status.PENDING),
+    Change.HANDED_BACK: Move(frozenset({Status.RUNNING}), Status.PENDING),
+    Change.CANCELLED: Move(frozenset({Status.PENDING, Status.RUNNING}), Status.CANCELLED),
+    # A pending task that is deleted is cancelled by it.
+    Change.DELETED: Move(frozenset({Status.PENDING, *TERMINAL}), None),
+    Change.RETRIED: Move(frozenset({Status.FAILED, Status.CANCELLED}), Status.PENDING),
+}
+"""Every move but `created`, which begins the life: at pending."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long a task waits before a retry. Multiplier and jitter are plain factors; jitter is 0 to 1."""
+
+    initial_backoff: datetime.timedelta = datetime.timedelta(seconds=1)
+    max_backoff: datetime.timedelta = datetime.timedelta(hours=1)
+    multiplier: float = 2.0
+    jitter: float = 0.1
+
+    def backoff(self, retry: int) -> datetime.timedelta:
+        """The wait before the retry with that number, from 1: exponential, capped, shortened by the jitter."""
+        longest = self.max_backoff.total_seconds()
+        try:
+            seconds = min(self.initial_backoff.total_seconds() * self.multiplier ** (retry - 1), longest)
+        except OverflowError:
+            seconds = longest
+        return datetime.timedelta(seconds=seconds * (1 - self.jitter * random.random()))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewTask:
+    """What a caller asks for; checked already. `execution_time` is aware; a past one means now."""
+
+    name: str
+    execution_time: datetime.datetime
+    task_data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    queue: str = DEFAULT_QUEUE
+    max_retries: int = DEFAULT_MAX_RETRIES
+    retry_policy: RetryPolicy = RetryPolicy()
+    timeout: datetime.timedelta | None = None
+    request_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """A row of `tasks`. All times are aware, in UTC, by the database's clock."""
+
+    task_id: int
+    name: str
+    queue: str
+    status: Status  # with every move
+    execution_time: datetime.datetime  # when updated, when it waits to be retried, when a caller retries it
+    task_data: dict[str, Any]
+    result: dict[str, Any] | None  # when it completes; cleared when a caller retries it
+    error_message: str | None  # when a run fails; cleared when a run completes
+    retry_count: int  # with every failed run and every lost lease; back to 0 when a caller retries it
+    max_retries: int
+    retry_policy: RetryPolicy
+    timeout: datetime.timedelta | None
+    version: int  # by one with every change that has a log row
+    created_at: datetime.datetime
+    updated_at: datetime.datetime  # with every version
+    executed_at: datetime.datetime | None  # when a run begins
+    request_id: str | None
+    worker_id: str | None  # while it runs
+    lease_expires_at: datetime.datetime | None  # while it runs: a third of a lease before it would end
+    deleted_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskLog:
+    """A row of `task_logs`: one change of one task. Never changed itself."""
+
+    task_id: int
+    version: int
+    status: Status
+    change: str
+    error_message: str | None
+    timestamp: datetime.datetime
+    execution_time: datetime.datetime
+    retry_count: int
+    actor: str
+    duration: datetime.timedelta | None
