@@ -1,1 +1,67 @@
-"""Duetime's typed Python client."""
+"""Duetime's typed Python client.
+
+    import datetime
+    import duetime_client
+
+    async with duetime_client.AsyncClient("127.0.0.1:8080") as client:
+        task_id = await client.create("Send Email", datetime.timedelta(seconds=2), {"email": "a@example.com"})
+        async for event in client.watch(task_id):
+            print(event.change.status)
+
+`Client` is the same without `async` and `await`. Everything that callers use is named here; the rest may
+change.
+"""
+
+from duetime_client._async.client import AsyncClient
+from duetime_client._async.task_watch import AsyncWatch
+from duetime_client._sync.client import Client
+from duetime_client._sync.task_watch import Watch
+from duetime_client.errors import (
+    DeadlineExceeded,
+    DuetimeError,
+    InvalidArgument,
+    RequestIdReused,
+    StateConflict,
+    TaskFinished,
+    TaskIdsExhausted,
+    TaskNotFound,
+    TaskNotPending,
+    TaskNotRetryable,
+    TaskRunning,
+    Unavailable,
+    VersionMismatch,
+    Violation,
+)
+from duetime_client.request import UNSET, OrderBy, Unset
+from duetime_client.task import NewTask, RetryPolicy, Status, Task
+from duetime_client.task_log import TaskEvent, TaskLog
+
+__all__ = [
+    "UNSET",
+    "AsyncClient",
+    "AsyncWatch",
+    "Client",
+    "DeadlineExceeded",
+    "DuetimeError",
+    "InvalidArgument",
+    "NewTask",
+    "OrderBy",
+    "RequestIdReused",
+    "RetryPolicy",
+    "StateConflict",
+    "Status",
+    "Task",
+    "TaskEvent",
+    "TaskFinished",
+    "TaskIdsExhausted",
+    "TaskLog",
+    "TaskNotFound",
+    "TaskNotPending",
+    "TaskNotRetryable",
+    "TaskRunning",
+    "Unavailable",
+    "Unset",
+    "VersionMismatch",
+    "Violation",
+    "Watch",
+]

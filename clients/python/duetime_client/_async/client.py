@@ -1,0 +1,246 @@
+"""The client: a method for each thing that Duetime does."""
+
+from __future__ import annotations
+
+import builtins
+import datetime
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Self, TypeVar
+
+import grpc
+
+from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from duetime_client import async_io, batch, channel, errors, request, response, rpc_error, task, task_log
+from duetime_client._async import task_watch
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+_PAGE_SIZE = 100
+_LOG_PAGE_SIZE = 1_000
+
+
+class AsyncClient:
+    """Talks to the server at `target`, `host:port` of Envoy or of a server itself. Use it in a `with` block.
+
+    Each call has `timeout` to be answered, attempts that gRPC repeats included. All methods raise errors of
+    `duetime_client.errors`: InvalidArgument (which is a ValueError) before anything is sent if it cannot be
+    sent, and always Unavailable or DeadlineExceeded when there is no answer. Below, "Fails with" names what
+    each adds.
+    """
+
+    def __init__(
+        self, target: str = "127.0.0.1:8080", *, timeout: datetime.timedelta = datetime.timedelta(seconds=10)
+    ) -> None:
+        self._target = channel.target(target)
+        self._timeout_seconds = timeout.total_seconds()
+
+    async def __aenter__(self) -> Self:
+        # Not in __init__: a channel belongs to the event loop that runs when it is made.
+        self._channel = async_io.open_channel(self._target)
+        self._stub = task_service_pb2_grpc.TaskServiceStub(self._channel)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._channel.close()
+
+    async def create(
+        self,
+        name: str,
+        execution_time: datetime.datetime | datetime.timedelta,
+        task_data: Mapping[str, object] | None = None,
+        *,
+        queue: str | None = None,
+        max_retries: int | None = None,
+        retry_policy: task.RetryPolicy | None = None,
+        timeout: datetime.timedelta | None = None,
+        request_id: str | None = None,
+    ) -> int:
+        """Creates a task and returns its task_id. The arguments are those of NewTask.
+
+        A timedelta as `execution_time` counts from now by this machine's clock. Fails with RequestIdReused.
+        After Unavailable or DeadlineExceeded the task may exist: `create_many(error.remaining)` asks again
+        without creating it twice, as does a call with the same arguments, an absolute time and
+        `error.request_id`.
+        """
+        new = task.NewTask(
+            name, execution_time, task_data, queue, max_retries, retry_policy, timeout, request_id
+        )
+        new = request.settled(new, datetime.datetime.now(datetime.UTC))
+        message = request.create_task(new)
+        try:
+            answer = await self._call(self._stub.CreateTask, message)
+        except errors.DuetimeError as error:
+            error.remaining = (new,)
+            raise
+        return answer.task_id
+
+    async def create_many(self, tasks: Iterable[task.NewTask]) -> builtins.list[int]:
+        """Creates tasks and returns their task_ids, in order.
+
+        All are checked before the first is sent. They travel in batches of at most 1,000 tasks and 1 MiB;
+        each batch is created as a whole or not at all, but several batches are not one transaction. If one
+        fails, the error says in `created` which tasks exist and in `remaining` which are not known to:
+        `create_many(error.remaining)` goes on, and creates nothing twice. Fails as create does.
+        """
+        remaining, messages = request.create_tasks(tasks, datetime.datetime.now(datetime.UTC))
+        created: builtins.list[int] = []
+        for message in batch.cut(messages):
+            try:
+                answer = await self._call(self._stub.BatchCreateTasks, message)
+            except errors.DuetimeError as error:
+                batch.shift(error, len(created))
+                error.created = tuple(created)
+                error.remaining = tuple(remaining[len(created) :])
+                raise
+            created.extend(answer.task_ids)
+        return created
+
+    async def get(self, task_id: int) -> task.Task:
+        """Returns a task. Fails with TaskNotFound, also when it was deleted."""
+        message = task_service_pb2.GetTaskRequest(task_id=request.checked_task_id(task_id))
+        return response.to_task(await self._call(self._stub.GetTask, message))
+
+    async def status(self, task_id: int) -> task.Status:
+        """Returns a task's status alone. Fails as get does."""
+        message = task_service_pb2.GetTaskStatusRequest(task_id=request.checked_task_id(task_id))
+        answer = await self._call(self._stub.GetTaskStatus, message)
+        return response.status(answer.status)
+
+    async def list(
+        self,
+        *,
+        status: task.Status | Iterable[task.Status] = (),
+        queue: str | None = None,
+        name: str | None = None,
+        due_from: datetime.datetime | None = None,
+        due_before: datetime.datetime | None = None,
+        order_by: request.OrderBy = "execution_time",
+    ) -> AsyncIterator[task.Task]:
+        """Iterates over the tasks in one of these statuses, of this queue and name, due from a moment on and
+        before another; asks for a page at a time, as far as the caller goes.
+        """
+        message = request.list_tasks(status, queue, name, due_from, due_before, order_by, _PAGE_SIZE)
+        while True:
+            page = await self._call(self._stub.ListTasks, message)
+            for member in page.tasks:
+                yield response.to_task(member)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
+    async def update(
+        self,
+        task_id: int,
+        *,
+        name: str | request.Unset = request.UNSET,
+        execution_time: datetime.datetime | datetime.timedelta | request.Unset = request.UNSET,
+        task_data: Mapping[str, object] | request.Unset | None = request.UNSET,
+        queue: str | request.Unset | None = request.UNSET,
+        max_retries: int | request.Unset | None = request.UNSET,
+        retry_policy: task.RetryPolicy | request.Unset | None = request.UNSET,
+        timeout: datetime.timedelta | request.Unset | None = request.UNSET,
+        version: int | None = None,
+    ) -> None:
+        """Changes what is given of a pending task. None gives a field its default back: `timeout=None` clears
+        it.
+
+        Fails with TaskNotFound, TaskNotPending, or VersionMismatch if `version` is given and is not the
+        task's. After Unavailable or DeadlineExceeded it may have changed.
+        """
+        changes = {
+            "name": name,
+            "execution_time": execution_time,
+            "task_data": task_data,
+            "queue": queue,
+            "max_retries": max_retries,
+            "retry_policy": retry_policy,
+            "timeout": timeout,
+        }
+        now = datetime.datetime.now(datetime.UTC)
+        await self._call(self._stub.UpdateTask, request.update_task(task_id, changes, version, now))
+
+    async def delete(self, task_id: int) -> None:
+        """Deletes a task; its log stays. Fails with TaskNotFound, or TaskRunning: cancel it first."""
+        message = task_service_pb2.DeleteTaskRequest(task_id=request.checked_task_id(task_id))
+        await self._call(self._stub.DeleteTask, message)
+
+    async def cancel(self, task_id: int) -> task.Task:
+        """Cancels a pending or running task and returns it; one that is cancelled stays so.
+
+        Fails with TaskNotFound or TaskFinished.
+        """
+        message = task_service_pb2.CancelTaskRequest(task_id=request.checked_task_id(task_id))
+        return response.to_task(await self._call(self._stub.CancelTask, message))
+
+    async def retry(self, task_id: int) -> task.Task:
+        """Makes a failed or cancelled task pending again, due now, with all its retries, and returns it.
+
+        Fails with TaskNotFound or TaskNotRetryable. After Unavailable or DeadlineExceeded it may be pending
+        again.
+        """
+        message = task_service_pb2.RetryTaskRequest(task_id=request.checked_task_id(task_id))
+        return response.to_task(await self._call(self._stub.RetryTask, message))
+
+    async def logs(self, task_id: int) -> AsyncIterator[task_log.TaskLog]:
+        """Iterates over a task's history, oldest first, also of a deleted one. Fails with TaskNotFound."""
+        message = task_service_pb2.ListTaskLogsRequest(
+            task_id=request.checked_task_id(task_id), page_size=_LOG_PAGE_SIZE
+        )
+        while True:
+            page = await self._call(self._stub.ListTaskLogs, message)
+            for row in page.logs:
+                yield response.to_task_log(row)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
+    def watch(self, task_id: int, cursor: str | None = None) -> task_watch.AsyncWatch:
+        """Iterates over a task's changes: first how it stands (with the `cursor` of an event: every change
+        since), then each as it is committed. Ends once the task is completed, failed, cancelled or deleted.
+
+        Fails, while iterating, with TaskNotFound.
+        """
+        message = task_service_pb2.WatchTaskRequest(task_id=request.checked_task_id(task_id))
+
+        def open_stream(cursor: str) -> async_io.EventStream:
+            message.cursor = cursor
+            return async_io.EventStream(self._stub.WatchTask(message))
+
+        return self._watch(open_stream, cursor)
+
+    def watch_all(
+        self,
+        *,
+        status: task.Status | Iterable[task.Status] = (),
+        queue: str | None = None,
+        name: str | None = None,
+        cursor: str | None = None,
+    ) -> task_watch.AsyncWatch:
+        """Iterates over the changes of all tasks of this queue and name into one of these statuses: first how
+        those that are not terminal stand (with the `cursor` of an event: every change since), then each as it
+        is committed. Does not end by itself.
+        """
+        message = task_service_pb2.WatchTasksRequest(
+            status=request.statuses(status), queue=queue or "", name=name or ""
+        )
+
+        def open_stream(cursor: str) -> async_io.EventStream:
+            message.cursor = cursor
+            return async_io.EventStream(self._stub.WatchTasks(message))
+
+        return self._watch(open_stream, cursor)
+
+    def _watch(self, open_stream: task_watch.OpenStream, cursor: str | None) -> task_watch.AsyncWatch:
+        return task_watch.AsyncWatch(
+            open_stream,
+            cursor=cursor or "",
+            target=self._target,
+            first_answer_seconds=self._timeout_seconds,
+        )
+
+    async def _call(self, method: async_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
+        try:
+            return await method(message, timeout=self._timeout_seconds)
+        except grpc.RpcError as error:
+            raise rpc_error.translate(error, self._target) from error

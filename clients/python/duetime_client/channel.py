@@ -1,0 +1,76 @@
+"""How the channel to the server behaves: sizes, keepalive, reconnecting and what gRPC itself repeats."""
+
+import json
+
+from duetime_client import request
+
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""A page of 100 tasks with the largest task_data and result stays below it."""
+
+SERVICE = "duetime.v1.TaskService"
+
+SAFE_METHODS = (
+    # These only read. A watch is repeated here until its first event, and by its own loop after that.
+    "GetTask",
+    "GetTaskStatus",
+    "ListTasks",
+    "ListTaskLogs",
+    "WatchTask",
+    "WatchTasks",
+    # These carry a request_id, the same in each attempt: a second one finds what the first one made.
+    "CreateTask",
+    "BatchCreateTasks",
+    # Cancelling a cancelled task changes nothing and succeeds.
+    "CancelTask",
+)
+"""What may be sent again when UNAVAILABLE leaves open whether the first attempt arrived. Not among them:
+
+- UpdateTask: with a version, the repetition of an update that arrived would answer VERSION_MISMATCH;
+  without one, it could undo what somebody else changed in between.
+- DeleteTask: the repetition of one that arrived would answer TASK_NOT_FOUND.
+- RetryTask: the task may have run and failed again in between; the repetition would run it
+  once more than was asked.
+
+Their callers get Unavailable and can look at the task to decide. gRPC still repeats them when it knows that
+the first attempt never left this machine or was refused unread."""
+
+_RETRY_POLICY = {
+    "maxAttempts": 5,
+    # 0.1, 0.3, 0.9 and 2 s, with jitter: together about what a restart of the server or of Envoy takes.
+    "initialBackoff": "0.1s",
+    "backoffMultiplier": 3,
+    "maxBackoff": "2s",
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+def target(address: str) -> str:
+    """Returns `address` if gRPC can take it; raises ValueError for a URL, which it would take for a name."""
+    if address.startswith(("http://", "https://")):
+        raise ValueError(f"the server's address is host:port, without a scheme, not {address!r}")
+    return address
+
+
+def options() -> list[tuple[str, int | str]]:
+    """Returns the channel's arguments."""
+    service_config = {
+        "methodConfig": [
+            {
+                "name": [{"service": SERVICE, "method": method} for method in SAFE_METHODS],
+                "retryPolicy": _RETRY_POLICY,
+            }
+        ]
+    }
+    return [
+        ("grpc.service_config", json.dumps(service_config)),
+        ("grpc.max_send_message_length", request.MAX_BYTES),
+        ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+        # A dead connection is noticed within half a minute. Servers allow a ping each 10 s.
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # gRPC's own are 1 s and 2 minutes: too slow for the attempts above and for watches after a restart.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]

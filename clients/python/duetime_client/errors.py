@@ -1,0 +1,146 @@
+"""One tree of errors. A class's docstring is its default message; `reason` is what programs match on."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import grpc
+
+from duetime_client import task
+
+
+class Violation(NamedTuple):
+    """One wrong field: its path in the request, such as `task_data.order.id`, and what would be right."""
+
+    field: str
+    description: str
+
+
+class DuetimeError(Exception):
+    """The request failed."""
+
+    code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
+    """The gRPC status."""
+    reason: str = "UNKNOWN"
+    """What happened, such as `TASK_NOT_FOUND`; the name of the code when the server gave no reason."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: grpc.StatusCode | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> None:
+        super().__init__(message or type(self).__doc__)
+        self.code = code or type(self).code
+        self.reason = reason or type(self).reason
+        self.metadata: dict[str, str] = dict(metadata)
+        """What belongs to the reason, such as `{"status": "running"}` of TASK_NOT_PENDING."""
+        self.created: tuple[int, ...] = ()
+        """Of create_many: the ids of the tasks that exist, in the order asked for."""
+        self.remaining: tuple[task.NewTask, ...] = ()
+        """Of create and create_many: what is not known to exist, with a request_id and an absolute time each.
+        `create_many(error.remaining)` goes on without making anything twice."""
+
+    @property
+    def message(self) -> str:
+        """One sentence for people."""
+        return str(self)
+
+    @property
+    def request_id(self) -> str | None:
+        """Of create: the request_id that was sent, also when the client made it up."""
+        return self.remaining[0].request_id if self.remaining else None
+
+
+class InvalidArgument(DuetimeError, ValueError):
+    """The request is wrong."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_ARGUMENT"
+
+    def __init__(
+        self,
+        *violations: Violation,
+        message: str | None = None,
+        metadata: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> None:
+        super().__init__(
+            message or "; ".join(f"{field}: {text}" for field, text in violations), metadata=metadata
+        )
+        self.violations = violations
+
+
+class TaskNotFound(DuetimeError):
+    """There is no such task."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "TASK_NOT_FOUND"
+
+
+class StateConflict(DuetimeError):
+    """The task's status does not allow that; `metadata["status"]` names it."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class TaskNotPending(StateConflict):
+    """Only a pending task can be updated."""
+
+    reason = "TASK_NOT_PENDING"
+
+
+class TaskRunning(StateConflict):
+    """A running task cannot be deleted; cancel it first."""
+
+    reason = "TASK_RUNNING"
+
+
+class TaskFinished(StateConflict):
+    """A task that has completed or failed cannot be cancelled."""
+
+    reason = "TASK_FINISHED"
+
+
+class TaskNotRetryable(StateConflict):
+    """Only a failed or cancelled task can be retried."""
+
+    reason = "TASK_NOT_RETRYABLE"
+
+
+class VersionMismatch(DuetimeError):
+    """The task has changed since that version; `metadata["version"]` is the current one."""
+
+    code = grpc.StatusCode.ABORTED
+    reason = "VERSION_MISMATCH"
+
+
+class RequestIdReused(DuetimeError):
+    """The request_id was used before, for another request."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+    reason = "REQUEST_ID_REUSED"
+
+
+class TaskIdsExhausted(DuetimeError):
+    """All 4,294,967,295 task ids are given away."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "TASK_IDS_EXHAUSTED"
+
+
+class Unavailable(DuetimeError):
+    """The server or its database cannot be reached. Try again."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "UNAVAILABLE"
+
+
+class DeadlineExceeded(DuetimeError):
+    """There was no answer in time; whether anything changed is not known."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"

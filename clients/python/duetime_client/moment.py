@@ -1,0 +1,60 @@
+"""Times and durations, to and from protobuf. Everything is exact to the microsecond."""
+
+import datetime
+from typing import Any
+
+from google.protobuf import duration_pb2, timestamp_pb2
+
+from duetime_client import errors
+
+
+def to_timestamp(value: object, field: str) -> timestamp_pb2.Timestamp:
+    """Returns an aware datetime as a Timestamp; raises InvalidArgument, naming `field`, for anything else."""
+    if not isinstance(value, datetime.datetime):
+        raise _invalid(
+            field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}"
+        )
+    if value.utcoffset() is None:
+        raise _invalid(
+            field,
+            "has no time zone; write datetime(…, tzinfo=UTC) or call .astimezone() to say which one is meant",
+        )
+    timestamp = timestamp_pb2.Timestamp()
+    try:
+        timestamp.FromDatetime(value.astimezone(datetime.UTC))
+    except OverflowError:
+        raise _invalid(field, "must lie between the years 1 and 9999 in UTC") from None
+    return timestamp
+
+
+def absolute(value: Any, now: datetime.datetime, field: str) -> Any:
+    """Returns `now` plus a timedelta; anything else as it is."""
+    if not isinstance(value, datetime.timedelta):
+        return value
+    try:
+        return now + value
+    except OverflowError:
+        raise _invalid(field, "must lie between the years 1 and 9999 in UTC") from None
+
+
+def from_timestamp(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
+    """Returns an aware datetime in UTC."""
+    return timestamp.ToDatetime(tzinfo=datetime.UTC)
+
+
+def to_duration(value: object, field: str) -> duration_pb2.Duration:
+    """Returns a timedelta as a Duration; raises InvalidArgument, naming `field`, for anything else."""
+    if not isinstance(value, datetime.timedelta):
+        raise _invalid(field, f"must be a timedelta, not {type(value).__name__}")
+    duration = duration_pb2.Duration()
+    duration.FromTimedelta(value)
+    return duration
+
+
+def from_duration(duration: duration_pb2.Duration) -> datetime.timedelta:
+    """Returns a timedelta."""
+    return duration.ToTimedelta()
+
+
+def _invalid(field: str, description: str) -> errors.InvalidArgument:
+    return errors.InvalidArgument(errors.Violation(field, description))

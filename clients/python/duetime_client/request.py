@@ -1,0 +1,167 @@
+"""What is asked of the server, as messages. Everything that cannot be sent raises InvalidArgument here,
+naming the field."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import uuid
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from google.protobuf import message as protobuf_message
+
+from duetime.v1 import task_pb2, task_service_pb2
+from duetime_client import errors, moment, payload, task
+
+Request = TypeVar("Request", bound=protobuf_message.Message)
+OrderBy = Literal["execution_time", "execution_time desc", "task_id", "task_id desc"]
+
+MAX_BYTES = 1024 * 1024
+"""The largest request that the server takes."""
+MAX_TASK_ID = 2**32 - 1
+
+
+class Unset(enum.Enum):
+    """Tells "leave it as it is" from None, which means "give it its default" in `update`."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+def checked_task_id(task_id: int) -> int:
+    """Returns the id; raises InvalidArgument if no task can have it."""
+    if not isinstance(task_id, int) or not 0 < task_id <= MAX_TASK_ID:
+        raise errors.InvalidArgument(
+            errors.Violation("task_id", f"must be an integer from 1 to {MAX_TASK_ID}")
+        )
+    return task_id
+
+
+def settled(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
+    """Returns the task with a request_id and an absolute time: the same request, however often it is sent."""
+    due = moment.absolute(new.execution_time, now, field + "execution_time")
+    return dataclasses.replace(new, execution_time=due, request_id=new.request_id or str(uuid.uuid4()))
+
+
+def create_task(new: task.NewTask, field: str = "") -> task_service_pb2.CreateTaskRequest:
+    """Returns the request for a settled task; `field` is put before the names of wrong fields."""
+    request = task_service_pb2.CreateTaskRequest()
+    _assign(request, field + "name", new.name)
+    _assign(request, field + "execution_time", new.execution_time)
+    for name in ("task_data", "queue", "max_retries", "retry_policy", "timeout", "request_id"):
+        value = getattr(new, name)
+        if value is not None:
+            _assign(request, field + name, value)
+    return _checked_size(request, field)
+
+
+def create_tasks(
+    tasks: Iterable[task.NewTask], now: datetime.datetime
+) -> tuple[list[task.NewTask], list[task_service_pb2.CreateTaskRequest]]:
+    """Returns the tasks, settled, and a request for each."""
+    settled_tasks: list[task.NewTask] = []
+    requests: list[task_service_pb2.CreateTaskRequest] = []
+    for index, new in enumerate(tasks):
+        settled_tasks.append(settled(new, now, f"requests[{index}]."))
+        requests.append(create_task(settled_tasks[-1], f"requests[{index}]."))
+    return settled_tasks, requests
+
+
+def update_task(
+    task_id: int, changes: dict[str, Any], version: int | None, now: datetime.datetime
+) -> task_service_pb2.UpdateTaskRequest:
+    """Returns the request that changes the fields which are not UNSET, and resets those which are None."""
+    request = task_service_pb2.UpdateTaskRequest(task_id=checked_task_id(task_id))
+    given = {name: value for name, value in changes.items() if value is not UNSET}
+    if not given:
+        raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
+    for name in ("name", "execution_time"):
+        if given.get(name, UNSET) is None:
+            raise errors.InvalidArgument(errors.Violation(name, "has no default to go back to"))
+    for name, value in given.items():
+        if name == "execution_time":
+            value = moment.absolute(value, now, name)
+        if value is not None:
+            _assign(request, name, value)
+    request.update_mask.paths.extend(given)
+    if version is not None:
+        _assign(request, "version", version)
+    return _checked_size(request, "")
+
+
+def list_tasks(
+    status: task.Status | Iterable[task.Status],
+    queue: str | None,
+    name: str | None,
+    due_from: datetime.datetime | None,
+    due_before: datetime.datetime | None,
+    order_by: OrderBy,
+    page_size: int,
+) -> task_service_pb2.ListTasksRequest:
+    """Returns the request for the first page."""
+    request = task_service_pb2.ListTasksRequest(
+        status=statuses(status), queue=queue or "", name=name or "", order_by=order_by, page_size=page_size
+    )
+    if due_from is not None:
+        _assign(request, "due_from", due_from)
+    if due_before is not None:
+        _assign(request, "due_before", due_before)
+    return request
+
+
+def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.Status.ValueType]:
+    """Returns the numbers of one status or of several."""
+    try:
+        members = (
+            [task.Status(status)] if isinstance(status, str) else [task.Status(member) for member in status]
+        )
+    except ValueError as error:
+        raise errors.InvalidArgument(
+            errors.Violation("status", f"{error}; it is one of {', '.join(task.Status)}")
+        ) from None
+    return [task_pb2.Task.Status.Value(member) for member in members]
+
+
+def _assign(request: protobuf_message.Message, path: str, value: object) -> None:
+    name = path.rpartition(".")[2]
+    match name:
+        case "execution_time" | "due_from" | "due_before":
+            getattr(request, name).CopyFrom(moment.to_timestamp(value, path))
+        case "timeout" | "initial_backoff" | "max_backoff":
+            getattr(request, name).CopyFrom(moment.to_duration(value, path))
+        case "task_data":
+            getattr(request, name).CopyFrom(payload.to_struct(value, path))
+        case "retry_policy":
+            _assign_retry_policy(getattr(request, name), path, value)
+        case _:
+            try:
+                setattr(request, name, value)
+            except (
+                TypeError,
+                ValueError,
+            ) as error:  # protobuf's own checks: the type, the range, valid Unicode
+                raise errors.InvalidArgument(errors.Violation(path, str(error))) from None
+
+
+def _assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:
+    if not isinstance(value, task.RetryPolicy):
+        raise errors.InvalidArgument(
+            errors.Violation(path, f"must be a RetryPolicy, not {type(value).__name__}")
+        )
+    message.SetInParent()
+    for name in ("initial_backoff", "max_backoff", "multiplier", "jitter"):
+        member = getattr(value, name)
+        if member is not None:
+            _assign(message, f"{path}.{name}", member)
+
+
+def _checked_size(request: Request, field: str) -> Request:
+    if request.ByteSize() > MAX_BYTES:
+        raise errors.InvalidArgument(
+            errors.Violation(field + "task_data", f"makes the request larger than {MAX_BYTES // 1024} KiB")
+        )
+    return request

@@ -1,0 +1,80 @@
+"""Turns gRPC's errors into ours, by what google.rpc.ErrorInfo says."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # no stubs
+from grpc import aio
+from grpc_status import rpc_status
+
+from duetime_client import errors
+
+DOMAIN = "duetime"
+
+_BY_REASON: dict[str, type[errors.DuetimeError]] = {
+    kind.reason: kind
+    for kind in (
+        errors.TaskNotFound,
+        errors.TaskNotPending,
+        errors.TaskRunning,
+        errors.TaskFinished,
+        errors.TaskNotRetryable,
+        errors.VersionMismatch,
+        errors.RequestIdReused,
+        errors.TaskIdsExhausted,
+    )
+}
+# What a reason does not name: errors that gRPC and Envoy make themselves, and reasons of newer servers.
+_BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+}
+
+
+def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
+    """Returns what `error`, of a call to `target`, means."""
+    code = error.code()
+    status = _rich_status(error)
+    info = error_info(error)
+    message = error.details() or code.name
+    if info is None and code is grpc.StatusCode.UNAVAILABLE:
+        message = f"{target} cannot be reached: {message}"
+    elif info is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        message = f"{target} did not answer in time; whether anything changed is not known"
+    metadata = dict(info.metadata) if info else {}
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        return errors.InvalidArgument(*_violations(status), message=message, metadata=metadata)
+    reason = info.reason if info else code.name
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.DuetimeError)
+    return kind(message, code=code, reason=reason, metadata=metadata)
+
+
+def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:
+    """Returns the ErrorInfo of Duetime's server; None if somebody else made the error."""
+    status = _rich_status(error)
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            return info
+    return None
+
+
+def _violations(status: status_pb2.Status | None) -> list[errors.Violation]:
+    bad_request = error_details_pb2.BadRequest()
+    return [
+        errors.Violation(violation.field, violation.description)
+        for detail in (status.details if status else ())
+        if detail.Unpack(bad_request)
+        for violation in bad_request.field_violations
+    ]
+
+
+def _rich_status(error: grpc.RpcError) -> status_pb2.Status | None:
+    # Both faces' errors carry code, details and trailing metadata, which is all that from_call reads.
+    assert isinstance(error, grpc.Call | aio.AioRpcError)
+    try:
+        return cast("status_pb2.Status | None", rpc_status.from_call(cast("grpc.Call", error)))
+    except ValueError:  # a proxy replaced the status but left the details: they describe something else
+        return None

@@ -1,0 +1,274 @@
+"""Both faces' watches against a server that misbehaves on purpose: it listens on a loopback port."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
+from grpc_status import rpc_status
+
+import duetime_client
+from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
+from duetime_client import watch_progress
+
+Step = task_service_pb2.TaskEvent | grpc.StatusCode | str
+"""What a stream does next: it says something, aborts with a code or a reason of the server, or hangs."""
+HANG = "hang"
+
+
+def change(number: int, status: str = "pending") -> task_service_pb2.TaskEvent:
+    log = task_pb2.TaskLog(task_id=7, version=number, status=status, change="updated")
+    return task_service_pb2.TaskEvent(cursor=f"c{number}", change=log)
+
+
+def alive(cursor: str = "") -> task_service_pb2.TaskEvent:
+    return task_service_pb2.TaskEvent(cursor=cursor, alive=task_service_pb2.TaskEvent.Alive())
+
+
+def end(reason: str, cursor: str = "") -> task_service_pb2.TaskEvent:
+    return task_service_pb2.TaskEvent(cursor=cursor, end=task_service_pb2.TaskEvent.End(reason=reason))
+
+
+@dataclasses.dataclass
+class Server(task_service_pb2_grpc.TaskServiceServicer):
+    """Plays one list of steps a stream, and keeps what it was asked."""
+
+    streams: list[list[Step]]
+    asked: list[Any] = dataclasses.field(default_factory=list)
+    address: str = ""
+    hanging: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    async def WatchTask(self, request: Any, context: Any) -> AsyncIterator[task_service_pb2.TaskEvent]:  # noqa: N802
+        self.asked.append(request)
+        for step in self.streams.pop(0):
+            if isinstance(step, task_service_pb2.TaskEvent):
+                yield step
+            elif step == HANG:
+                self.hanging.set()
+                await asyncio.Event().wait()
+            elif isinstance(step, grpc.StatusCode):
+                await context.abort(step, "as told")
+            else:
+                await context.abort_with_status(rpc_status.to_status(refusal(step)))
+
+    WatchTasks = WatchTask
+
+    @property
+    def cursors(self) -> list[str]:
+        return [request.cursor for request in self.asked]
+
+
+def refusal(reason: str) -> status_pb2.Status:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="duetime"))
+    code = grpc.StatusCode.UNAVAILABLE if reason == "STORE_UNAVAILABLE" else grpc.StatusCode.NOT_FOUND
+    return status_pb2.Status(code=code.value[0], message=reason.lower(), details=[detail])
+
+
+@contextlib.asynccontextmanager
+async def served(*streams: list[Step], port: int = 0) -> AsyncIterator[Server]:
+    servicer = Server(list(streams))
+    server = aio.server()
+    task_service_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
+    servicer.address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    await server.start()
+    try:
+        yield servicer
+    finally:
+        await server.stop(None)
+
+
+Watched = tuple[list[int], str]
+Watcher = Callable[..., Awaitable[Watched]]
+"""Watches task 7, or all, until the end or `limit` events; returns the versions and the last cursor."""
+
+
+async def watch_async(
+    address: str, *, every: bool = False, limit: int | None = None, **options: Any
+) -> Watched:
+    seen: list[int] = []
+    async with duetime_client.AsyncClient(address) as client:
+        watch = client.watch_all(**options) if every else client.watch(7, **options)
+        async with watch:
+            async for event in watch:
+                seen.append(event.change.version)
+                if len(seen) == limit:
+                    break
+        return seen, watch.cursor
+
+
+def watch_blocking(address: str, *, every: bool = False, limit: int = 0, **options: Any) -> Watched:
+    seen: list[int] = []
+    with duetime_client.Client(address) as client:
+        watch = client.watch_all(**options) if every else client.watch(7, **options)
+        with watch:
+            for event in watch:
+                seen.append(event.change.version)
+                if len(seen) == limit:
+                    break
+        return seen, watch.cursor
+
+
+async def watch_sync(*arguments: Any, **options: Any) -> Watched:
+    return await asyncio.to_thread(watch_blocking, *arguments, **options)
+
+
+@pytest.fixture(params=[watch_async, watch_sync], ids=["async", "sync"])
+def watch(request: pytest.FixtureRequest) -> Watcher:
+    watcher: Watcher = request.param
+    return watcher
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_progress, "FIRST_DELAY_SECONDS", 0.001)
+    monkeypatch.setattr(watch_progress, "MAX_DELAY_SECONDS", 0.05)
+
+
+async def test_watch_ends_when_the_task_is_terminal(watch: Watcher) -> None:
+    async with served([alive(), change(1), change(2, "completed"), end("TASK_TERMINAL")]) as server:
+        assert await watch(server.address) == ([1, 2], "c2")
+        assert server.cursors == [""]
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        [end("SERVER_STOPPING")],
+        [end("WATCHER_TOO_SLOW", "c2")],
+        [grpc.StatusCode.UNAVAILABLE],
+        [grpc.StatusCode.INTERNAL],
+        [grpc.StatusCode.CANCELLED],
+        ["STORE_UNAVAILABLE"],
+        [],
+    ],
+    ids=str,
+)
+async def test_watch_goes_on_right_after_its_last_event(watch: Watcher, interruption: list[Step]) -> None:
+    async with served(
+        [alive(), change(1), change(2), *interruption],
+        [alive(), change(3, "failed"), end("TASK_TERMINAL")],
+    ) as server:
+        assert (await watch(server.address))[0] == [1, 2, 3]
+        assert server.cursors == ["", "c2"]
+
+
+async def test_watch_goes_on_after_several_failures_in_a_row(watch: Watcher) -> None:
+    # gRPC repeats the two UNAVAILABLE by itself, the watch the rest.
+    async with served(
+        [change(1)],
+        [grpc.StatusCode.UNAVAILABLE],
+        [grpc.StatusCode.UNAVAILABLE],
+        [grpc.StatusCode.INTERNAL],
+        [end("SERVER_STOPPING")],
+        [change(2, "completed"), end("TASK_TERMINAL")],
+    ) as server:
+        assert await watch(server.address) == ([1, 2], "c2")
+        assert set(server.cursors[1:]) == {"c1"}
+
+
+async def test_watch_remembers_the_cursor_of_alive_messages_and_does_not_show_them(watch: Watcher) -> None:
+    async with served(
+        [alive("a0"), change(1), alive("a1"), end("SERVER_STOPPING")],
+        [alive("a2"), change(2, "completed"), alive("a3"), end("TASK_TERMINAL")],
+    ) as server:
+        assert await watch(server.address) == ([1, 2], "a3")
+        assert server.cursors == ["", "a1"]
+
+
+async def test_watch_begins_at_the_cursor_it_is_given(watch: Watcher) -> None:
+    async with served([change(6, "completed"), end("TASK_TERMINAL")]) as server:
+        assert (await watch(server.address, cursor="c5"))[0] == [6]
+        assert server.cursors == ["c5"]
+
+
+async def test_watch_counts_a_silent_stream_as_lost(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_progress, "SILENCE_SECONDS", 0.2)
+    async with served([change(1), HANG], [change(2, "completed"), end("TASK_TERMINAL")]) as server:
+        assert (await watch(server.address))[0] == [1, 2]
+        assert server.cursors == ["", "c1"]
+
+
+async def test_watch_of_all_hands_its_filter_over_and_goes_on_with_it(watch: Watcher) -> None:
+    async with served([change(1), grpc.StatusCode.UNAVAILABLE], [change(2), HANG]) as server:
+        status = [duetime_client.Status.FAILED]
+        assert (await watch(server.address, every=True, limit=2, status=status, queue="mail", name="N"))[
+            0
+        ] == [1, 2]
+        for request in server.asked:
+            assert list(request.status) == [task_pb2.Task.failed]
+            assert (request.queue, request.name) == ("mail", "N")
+        assert server.cursors == ["", "c1"]
+
+
+@pytest.mark.parametrize("streams", [[["TASK_NOT_FOUND"]], [[change(1)], ["TASK_NOT_FOUND"]]])
+async def test_watch_that_is_refused_raises_the_reason(watch: Watcher, streams: list[list[Step]]) -> None:
+    async with served(*streams) as server:
+        with pytest.raises(duetime_client.TaskNotFound, match="task_not_found"):
+            await watch(server.address)
+
+
+async def test_watch_with_an_unknown_end_raises_its_reason(watch: Watcher) -> None:
+    async with served([change(1), end("QUOTA_SPENT")]) as server:
+        with pytest.raises(duetime_client.DuetimeError) as caught:
+            await watch(server.address)
+        assert caught.value.reason == "QUOTA_SPENT"
+
+
+async def test_watch_without_any_answer_gives_up(watch: Watcher) -> None:
+    async with served() as server:
+        address = server.address
+    with pytest.raises(duetime_client.Unavailable, match=f"{address} cannot be reached"):
+        await watch(address)
+
+
+async def test_watch_goes_on_when_the_server_comes_back_on_the_same_port(watch: Watcher) -> None:
+    async with served([change(1), HANG]) as server:
+        watching = asyncio.create_task(watch(server.address))
+        await server.hanging.wait()
+    port = int(server.address.rpartition(":")[2])
+    async with served([change(2, "completed"), end("TASK_TERMINAL")], port=port) as server:
+        assert (await watching)[0] == [1, 2]
+        assert server.cursors == ["c1"]
+
+
+async def test_interrupted_iteration_goes_on_from_the_cursor() -> None:
+    async with (
+        served([change(1), HANG], [change(2, "completed"), end("TASK_TERMINAL")]) as server,
+        duetime_client.AsyncClient(server.address) as client,
+    ):
+        watch = client.watch(7)
+        assert (await anext(watch)).cursor == "c1"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await anext(watch)
+        assert [event.cursor async for event in watch] == ["c2"]
+
+
+async def test_closing_ends_an_iteration_that_waits() -> None:
+    async with (
+        served([change(1), HANG]) as server,
+        duetime_client.AsyncClient(server.address) as client,
+    ):
+        watch = client.watch(7)
+        await anext(watch)
+        waiting = asyncio.create_task(anext(watch, None))
+        await server.hanging.wait()
+        await watch.aclose()
+        assert await waiting is None
+
+
+async def test_closing_ends_an_iteration_that_waits_in_another_thread() -> None:
+    async with served([change(1), HANG]) as server:
+        with duetime_client.Client(server.address) as client:
+            watch = client.watch(7)
+            seen = asyncio.create_task(asyncio.to_thread(list, watch))
+            await server.hanging.wait()
+            watch.close()
+            assert [event.cursor for event in await seen] == ["c1"]
