@@ -46,9 +46,9 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
     )
 
 
-def transaction(engine: sqlalchemy_asyncio.AsyncEngine) -> contextlib.AbstractAsyncContextManager[
-    sqlalchemy_asyncio.AsyncConnection
-]:
+def transaction(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> contextlib.AbstractAsyncContextManager[sqlalchemy_asyncio.AsyncConnection]:
     """Opens a transaction on `engine`: committed at the end of the block, rolled back if that raises."""
     return engine.execution_options(isolation_level="READ COMMITTED").begin()
 
@@ -63,8 +63,6 @@ def unavailable() -> Iterator[None]:
     except sqlalchemy.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.SequenceGeneratorLimitExceeded):
             raise errors.TaskIdsExhausted from error
-        if error.connection_invalidated or isinstance(
-            error.orig, psycopg.OperationalError | psycopg.InterfaceError
-        ):
+        if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
             raise errors.StoreUnavailable from error
         raise

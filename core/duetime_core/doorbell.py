@@ -11,16 +11,13 @@ from collections.abc import Iterable
 
 import arq.connections
 import redis.exceptions
-import structlog
 
-from duetime_core import wakeup
+from duetime_core import outage, wakeup
 
 CHANGES = "duetime:changes"
 """The channel that carries the ids of tasks that changed, as a JSON list, once per commit."""
 CANCELLATIONS = "duetime:cancellations"
 """The channel that carries the ids of tasks that were cancelled, in the same form."""
-
-_log = structlog.get_logger()
 
 
 class Doorbell:
@@ -32,7 +29,9 @@ class Doorbell:
         self._wakeups: set[tuple[str, int]] = set()
         self._hints: dict[str, set[int]] = {}
         self._rung = asyncio.Event()
-        self._reachable = True
+        self._silent = asyncio.Event()
+        self._silent.set()
+        self._outage = outage.Outage("redis", "tasks still run and watches go on, up to a second late")
 
     def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Arms a wakeup for a task of `queue`; both times by the database's clock.
@@ -46,7 +45,7 @@ class Doorbell:
             return
         self._armed[queue] = slot
         self._wakeups.add((queue, slot))
-        self._rung.set()
+        self._ring()
 
     def changed(self, task_ids: Iterable[int]) -> None:
         """Says that these tasks changed."""
@@ -57,41 +56,43 @@ class Doorbell:
         self._hint(CANCELLATIONS, task_ids)
 
     def _hint(self, channel: str, task_ids: Iterable[int]) -> None:
-        self._hints.setdefault(channel, set()).update(task_ids)
-        self._rung.set()
+        if gathered := set(task_ids):
+            self._hints.setdefault(channel, set()).update(gathered)
+            self._ring()
+
+    async def drain(self) -> None:
+        """Waits until what was rung is sent, or dropped."""
+        await self._silent.wait()
 
     async def run(self) -> None:
         """Sends what is rung, for ever. While Redis is gone, rings are dropped."""
         while True:
             await self._rung.wait()
             self._rung.clear()
-            hints, self._hints = self._hints, {}
-            wakeups, self._wakeups = self._wakeups, set()
             try:
-                for channel, task_ids in hints.items():
-                    if task_ids:
-                        await self._client.publish(channel, json.dumps(list(task_ids)))
-                for queue, slot in sorted(wakeups):
-                    await self._arm(queue, slot)
+                await self._send()
             except (redis.exceptions.RedisError, OSError) as error:
                 self._armed.clear()
-                self._note(reachable=False, error=str(error))
+                self._outage.begin(error)
             else:
-                self._note(reachable=True)
+                self._outage.end()
+            if not self._rung.is_set():
+                self._silent.set()
 
-    async def _arm(self, queue: str, slot: int) -> None:
-        await self._client.enqueue_job(
-            wakeup.FUNCTION,
-            queue,
-            _job_id=wakeup.job_id(queue, slot),
-            _queue_name=wakeup.arq_queue(queue),
-            _defer_until=wakeup.start_of(slot),
-        )
+    async def _send(self) -> None:
+        hints, self._hints = self._hints, {}
+        wakeups, self._wakeups = self._wakeups, set()
+        for channel, task_ids in hints.items():
+            await self._client.publish(channel, json.dumps(list(task_ids)))
+        for queue, slot in sorted(wakeups):
+            await self._client.enqueue_job(
+                wakeup.FUNCTION,
+                queue,
+                _job_id=wakeup.job_id(queue, slot),
+                _queue_name=wakeup.arq_queue(queue),
+                _defer_until=wakeup.start_of(slot),
+            )
 
-    def _note(self, *, reachable: bool, **details: str) -> None:
-        if reachable != self._reachable:
-            self._reachable = reachable
-            if reachable:
-                _log.info("redis is back")
-            else:
-                _log.warning("redis is gone; tasks still run, up to a second late", **details)
+    def _ring(self) -> None:
+        self._rung.set()
+        self._silent.clear()

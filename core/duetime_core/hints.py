@@ -8,6 +8,7 @@ import arq.connections
 import redis.exceptions
 
 _RECONNECT_SECONDS = 1.0
+_READ_SECONDS = 30.0  # given, because reading would else time out as commands do
 
 
 async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterator[frozenset[int]]:
@@ -20,7 +21,7 @@ async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterato
             async with client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(channel)
                 while True:
-                    message = await subscription.get_message(timeout=None)
+                    message = await subscription.get_message(timeout=_READ_SECONDS)
                     if message is not None:
                         yield frozenset(json.loads(message["data"]))
         except (redis.exceptions.RedisError, OSError):

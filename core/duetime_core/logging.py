@@ -18,6 +18,8 @@ def configure() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="level=%(levelname)s logger=%(name)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="level=%(levelname)s logger=%(name)s %(message)s"
+    )
     # arq logs each job, and we have one for every slot.
     logging.getLogger("arq").setLevel(logging.ERROR)

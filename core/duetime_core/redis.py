@@ -21,6 +21,4 @@ def connect(redis_url: str) -> arq.connections.ArqRedis:
         # A connection that the other side closed while it was idle is replaced at once; what fails then, fails.
         retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
     )
-    return arq.connections.ArqRedis(
-        pool, job_serializer=wakeup.serialize, job_deserializer=wakeup.deserialize
-    )
+    return arq.connections.ArqRedis(pool, job_serializer=wakeup.serialize, job_deserializer=wakeup.deserialize)

@@ -83,7 +83,12 @@ _RETURN_LOST_LIMIT = 1000
 
 
 async def claim(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, queue: str, worker_id: str, places: int, lease: datetime.timedelta
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    queue: str,
+    worker_id: str,
+    places: int,
+    lease: datetime.timedelta,
 ) -> Claim:
     """Takes up to `places` due tasks of `queue`, in the order of their execution_time, for `lease`."""
     parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}

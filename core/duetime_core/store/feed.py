@@ -93,9 +93,7 @@ async def read(
     if not (current.covers(upto) and upto.covers(position.seen)):
         raise errors.InvalidArgument(errors.Violation("cursor", "must come from a watch of this database"))
     entries = [
-        Entry(
-            rows.read_log(row), row.name, row.queue, int(row.xid), Position(position.seen, upto, row.log_id)
-        )
+        Entry(rows.read_log(row), row.name, row.queue, int(row.xid), Position(position.seen, upto, row.log_id))
         for row in found
         if row.log_id is not None
     ]

@@ -63,11 +63,7 @@ WITH held AS MATERIALIZED ({_ORDERED_LOCK}
     FROM input WHERE tasks.task_id = input.task_id
     RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,
         input.change, input.error_message, input.duration
-), {
-    rows.write_log(
-        "finished", change="change", actor=":worker_id", error="error_message", duration="duration"
-    )
-}
+), {rows.write_log("finished", change="change", actor=":worker_id", error="error_message", duration="duration")}
 SELECT task_id, queue, status, execution_time, now() FROM finished
 """)
 

@@ -11,27 +11,22 @@ TASK_COLUMNS = (
     "retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, "
     "updated_at, executed_at, request_id, worker_id, lease_expires_at, deleted_at"
 )
-LOG_COLUMNS = (
-    "task_id, version, status, change, error_message, timestamp, execution_time, retry_count, actor, duration"
-)
+LOG_COLUMNS = "task_id, version, status, change, error_message, timestamp, execution_time, retry_count, actor, duration"
 
 
 def read_task(row: sa.Row[Any]) -> task.Task:
     """Returns the task of a row that begins with TASK_COLUMNS."""
-    return task.Task(
-        row[0],
-        row[1],
-        row[2],
-        task.Status(row[3]),
-        *row[4:10],
-        task.RetryPolicy(*row[10:14]),
-        *row[14:23],
-    )
+    values = list(row)
+    values[3] = task.Status(values[3])
+    values[10:14] = [task.RetryPolicy(*values[10:14])]
+    return task.Task(*values[:20])
 
 
 def read_log(row: sa.Row[Any]) -> task.TaskLog:
     """Returns the log row of a row that begins with LOG_COLUMNS."""
-    return task.TaskLog(row[0], row[1], task.Status(row[2]), *row[3:10])
+    values = list(row)
+    values[2] = task.Status(values[2])
+    return task.TaskLog(*values[:10])
 
 
 def write_log(changed: str, *, change: str, actor: str = ":actor", error: str = "NULL", duration: str = "NULL") -> str:

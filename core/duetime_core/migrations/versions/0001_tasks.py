@@ -41,9 +41,7 @@ def upgrade() -> None:
         sa.Column("lease_expires_at", _TIMESTAMP),
         sa.Column("deleted_at", _TIMESTAMP),
         sa.PrimaryKeyConstraint("task_id", name="tasks_pkey"),
-        sa.CheckConstraint(
-            "status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"
-        ),
+        sa.CheckConstraint("status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
         # Every task is updated twice or more within minutes: leave room on its page, and vacuum early.
         postgresql_with={"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.01"},
     )

@@ -1,0 +1,84 @@
+"""`python -m duetime_worker`: a worker, until SIGTERM or SIGINT. A second signal cuts the grace period short."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+
+import pydantic
+import structlog
+import uvloop
+
+from duetime_core import database, doorbell, logging, outage, redis
+from duetime_worker import context, execution, leases, registry, reporter, runner, settings, sweep, wakeups
+
+_log = structlog.get_logger()
+
+
+async def serve(chosen: settings.Settings) -> bool:
+    """Works until a signal comes, and stops in order. Returns whether plain functions still go on."""
+    handlers = registry.load(chosen.handlers)
+    worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    structlog.contextvars.bind_contextvars(worker=worker_id)
+    client = redis.connect(chosen.redis_url)
+    here = context.Context(
+        worker_id,
+        database.connect(chosen.database_url),
+        doorbell.Doorbell(client),
+        chosen.lease,
+        outage.Outage("the database", "nothing is claimed until it is back"),
+    )
+    executor = execution.Executor(handlers, places=chosen.places)
+    report = reporter.Reporter(here)
+    runs = runner.Runner(here, executor, report, queues=chosen.queues, places=chosen.places)
+    keeper = leases.LeaseKeeper(here, runs, report)
+    terminated, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if terminated.is_set() else terminated).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(service)
+            for service in (
+                here.bell.run(),
+                report.run(),
+                keeper.run(),
+                keeper.listen(chosen.redis_url),
+                sweep.Sweeper(here, runs).run(),
+                wakeups.WakeupReceiver(client, runs, queues=chosen.queues).run(),
+            )
+        ]
+        group.create_task(runs.run())
+        _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))
+        await terminated.wait()
+        _log.info("stopping", running=len(runs.versions), grace_seconds=chosen.grace_period.total_seconds())
+        await runs.stop(chosen.grace_period, hurry=hurry)
+        await report.drain()
+        await here.bell.drain()
+        for service in background:
+            service.cancel()
+    await client.aclose()
+    await here.engine.dispose()
+    _log.info("stopped")
+    return bool(executor.lingering)
+
+
+def main() -> None:
+    """Reads the settings and works."""
+    logging.configure()
+    try:
+        chosen = settings.Settings()
+    except pydantic.ValidationError as error:
+        sys.exit(f"wrong settings: {error}")
+    if uvloop.run(serve(chosen)):
+        os._exit(0)  # Python would wait for the threads of plain functions that nothing can end
+
+
+if __name__ == "__main__":
+    main()

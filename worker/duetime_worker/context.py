@@ -1,0 +1,19 @@
+"""What every part of a worker needs."""
+
+import dataclasses
+import datetime
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import doorbell, outage
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """Who this worker is, and its connections."""
+
+    worker_id: str
+    engine: sqlalchemy_asyncio.AsyncEngine
+    bell: doorbell.Doorbell
+    lease: datetime.timedelta
+    database_outage: outage.Outage

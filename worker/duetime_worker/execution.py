@@ -1,0 +1,135 @@
+"""Running one handler once, and telling how that ended."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import datetime
+import functools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from duetime_core import payload, task
+from duetime_core.store import finishes
+from duetime_worker import handlers
+
+MAX_ERROR_CHARACTERS = 2000
+
+_log = structlog.get_logger()
+
+
+class Executor:
+    """Runs handlers: coroutines on the loop, plain functions in at most `places` threads."""
+
+    def __init__(self, registry: Mapping[str, handlers.Handler], *, places: int) -> None:
+        self._registry = registry
+        self._threads = concurrent.futures.ThreadPoolExecutor(places, thread_name_prefix="handler")
+        self.lingering: set[asyncio.Future[Any]] = set()
+        """Plain functions that go on although their runs are over, since nothing can end a thread."""
+
+    async def run(self, claimed: task.Task) -> finishes.Outcome:
+        """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler did.
+
+        Cancelling this cancels the handler, and raises CancelledError.
+        """
+        started = time.monotonic()
+        result = error_message = backoff = None
+        try:
+            result = _encode(await self._call(claimed))
+            change = task.Change.COMPLETED
+        except handlers.Fail as error:
+            change, error_message = task.Change.FAILED, _describe(error)
+        except BaseException as error:
+            if not _is_failure(error):
+                raise
+            _log.warning("run failed", task_id=claimed.task_id, name=claimed.name, exc_info=error)
+            error_message = _describe(error)
+            if claimed.retry_count < claimed.max_retries:
+                change = task.Change.RETRY_SCHEDULED
+                after = error.after if isinstance(error, handlers.Retry) else None
+                backoff = claimed.retry_policy.backoff(claimed.retry_count + 1) if after is None else after
+            else:
+                change = task.Change.FAILED
+        return finishes.Outcome(
+            claimed.task_id,
+            claimed.version,
+            change,
+            duration=datetime.timedelta(seconds=time.monotonic() - started),
+            result=result,
+            error_message=error_message,
+            backoff=backoff,
+        )
+
+    async def _call(self, claimed: task.Task) -> object:
+        handler = self._registry.get(claimed.name)
+        if handler is None:
+            known = ", ".join(f'"{name}"' for name in sorted(self._registry))
+            raise handlers.Fail(f'no handler is registered for "{claimed.name}"; registered are: {known}')
+        run = handlers.Task(
+            claimed.task_id,
+            claimed.name,
+            claimed.queue,
+            claimed.task_data,
+            claimed.execution_time,
+            attempt=claimed.retry_count + 1,
+            max_retries=claimed.max_retries,
+            created_at=claimed.created_at,
+        )
+        arguments = handler.arguments(run)
+        timeout = claimed.timeout or handler.timeout
+        seconds = handlers.DEFAULT_TIMEOUT_SECONDS if timeout is None else timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds) as scope:
+                if handler.is_coroutine:
+                    return await handler.function(**arguments)
+                return await self._call_in_thread(functools.partial(handler.function, **arguments))
+        except TimeoutError as error:
+            if scope.expired():
+                raise TimeoutError(f"timed out after {seconds:g} s") from error
+            raise
+        finally:
+            run._stop.set()  # noqa: SLF001 - the run is ours; handlers only look
+
+    async def _call_in_thread(self, call: functools.partial[Any]) -> object:
+        future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, call))
+        try:
+            return await asyncio.shield(future)
+        finally:
+            if not future.done():
+                self.lingering.add(future)
+                future.add_done_callback(self._forget)
+
+    def _forget(self, future: asyncio.Future[Any]) -> None:
+        self.lingering.discard(future)
+        if not future.cancelled():
+            future.exception()  # nobody wants it any more
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Tells what a handler raised by itself from this run being cancelled, or the process being interrupted."""
+    if isinstance(error, asyncio.CancelledError):
+        current = asyncio.current_task()
+        return current is not None and not current.cancelling()
+    return isinstance(error, Exception | SystemExit)
+
+
+def _encode(result: object) -> str | None:
+    if result is None:
+        return None
+    if not isinstance(result, dict):
+        raise handlers.Fail(f"the handler returned a {type(result).__name__}; it must return a dict or None")
+    try:
+        return payload.encode(result)
+    except payload.PayloadError as error:
+        raise handlers.Fail(f"the handler's result cannot be stored: result{error}") from None
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error)
+    if not isinstance(error, handlers.Retry | handlers.Fail):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    # PostgreSQL refuses NUL and what is not Unicode.
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()
+    return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"

@@ -1,0 +1,134 @@
+"""What users write: handlers, and what these are given and may raise."""
+
+import dataclasses
+import datetime
+import inspect
+import threading
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import pydantic
+
+DEFAULT_TIMEOUT_SECONDS = 3600.0
+"""For a task and a handler that say nothing: a run that hangs must not hold its place for ever."""
+
+_ATTRIBUTE = "__duetime_handler__"
+
+
+class Retry(Exception):
+    """Raised by a handler to say "later": the task runs again after `after` seconds, if retries are left.
+
+    Without `after` it waits as its retry policy says.
+    """
+
+    def __init__(self, message: str = "The handler asked for a retry.", *, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = None if after is None else datetime.timedelta(seconds=max(after, 0.0))
+
+
+class Fail(Exception):
+    """Raised by a handler to say "never": the task fails at once, whatever retries are left."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One run of a task, as its handler sees it."""
+
+    task_id: int
+    name: str
+    queue: str
+    task_data: dict[str, Any]
+    execution_time: datetime.datetime
+    """When this run was due: aware, in UTC, by the database's clock."""
+    attempt: int
+    """1 for the first run, and one more for each retry. The same attempt may run twice, after a crash."""
+    max_retries: int
+    created_at: datetime.datetime
+    """Together with task_id it names the task beyond this deployment, and stays the same over its retries."""
+    _stop: threading.Event = dataclasses.field(default_factory=threading.Event, repr=False, compare=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the result is no longer wanted: the task was cancelled, timed out or handed back.
+
+        A coroutine is cancelled by asyncio. A plain function cannot be: one that takes long looks here.
+        """
+        return self._stop.is_set()
+
+
+HandlerFunction = Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Handler:
+    """A registered function: the name of its tasks, how long a run may take, and how to call it."""
+
+    name: str
+    function: HandlerFunction
+    timeout: datetime.timedelta | None
+    parameters: dict[str, type[pydantic.BaseModel] | None]  # a model to validate into, or None for the Task
+
+    @property
+    def is_coroutine(self) -> bool:
+        """Tells a coroutine, which runs on the loop, from a plain function, which runs in a thread."""
+        return inspect.iscoroutinefunction(self.function)
+
+    def arguments(self, task: Task) -> dict[str, Task | pydantic.BaseModel]:
+        """Returns what to call the function with; raises Fail, saying why, if task_data does not fit its model."""
+        try:
+            return {
+                name: task if model is None else model.model_validate(task.task_data)
+                for name, model in self.parameters.items()
+            }
+        except pydantic.ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+            )
+            raise Fail(f"task_data does not fit {error.title}: {problems}") from None
+
+
+Decorated = typing.TypeVar("Decorated", bound=HandlerFunction)
+
+
+def handler(name: str, *, timeout: float | None = None) -> Callable[[Decorated], Decorated]:
+    """Makes a function or coroutine the handler of the tasks called `name`.
+
+    It takes a `Task`, or a pydantic model into which task_data is validated, or both, told apart by their
+    annotations, and returns a dict that JSON can hold, or None. `timeout` is in seconds, for tasks that have
+    none of their own. The function itself stays as it is.
+    """
+
+    def register(function: Decorated) -> Decorated:
+        registered = Handler(
+            name,
+            function,
+            None if timeout is None else datetime.timedelta(seconds=timeout),
+            _parameters(function),
+        )
+        setattr(function, _ATTRIBUTE, registered)
+        return function
+
+    return register
+
+
+def registered(function: object) -> Handler | None:
+    """Returns the handler that `function` was made, if it was."""
+    found = getattr(function, _ATTRIBUTE, None)
+    return found if isinstance(found, Handler) else None
+
+
+def _parameters(function: HandlerFunction) -> dict[str, type[pydantic.BaseModel] | None]:
+    parameters: dict[str, type[pydantic.BaseModel] | None] = {}
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        annotation = parameter.annotation
+        if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+            parameters[name] = annotation
+        elif annotation is Task or (annotation is inspect.Parameter.empty and not parameters):
+            parameters[name] = None
+        else:
+            raise TypeError(
+                f"handler {function.__qualname__}: parameter {name!r} must be annotated with Task or with a "
+                f"pydantic model, not with {annotation!r}"
+            )
+    return parameters

@@ -1,0 +1,42 @@
+"""The lease keeper: it tells PostgreSQL that the tasks here still run, and the runner which are no longer its own."""
+
+import asyncio
+
+from duetime_core import doorbell, errors, hints, redis
+from duetime_core.store import finishes
+from duetime_worker import context, reporter, runner
+
+
+class LeaseKeeper:
+    """Extends all leases together, every third of a lease, so that two attempts may fail before one is lost."""
+
+    def __init__(self, here: context.Context, runs: runner.Runner, report: reporter.Reporter) -> None:
+        self._here = here
+        self._runs = runs
+        self._report = report
+
+    async def run(self) -> None:
+        """Extends leases, for ever."""
+        while True:
+            await asyncio.sleep(self._here.lease.total_seconds() / 3)
+            await self._extend(self._runs.versions | self._report.versions)
+
+    async def listen(self, redis_url: str) -> None:
+        """Asks after a task as soon as a hint says that it was cancelled, for ever."""
+        async for cancelled in hints.listen(redis.connect(redis_url), doorbell.CANCELLATIONS):
+            versions = self._runs.versions
+            await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
+
+    async def _extend(self, versions: dict[int, int]) -> None:
+        if not versions:
+            return
+        try:
+            held = await finishes.extend(
+                self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
+            )
+        except errors.StoreUnavailable as error:
+            self._here.database_outage.begin(error)
+            return
+        self._here.database_outage.end()
+        for task_id in versions.keys() - held:
+            self._runs.lose(task_id, versions[task_id])

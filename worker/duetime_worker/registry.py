@@ -1,0 +1,35 @@
+"""Finding the handlers in the modules that the settings name."""
+
+import importlib
+from collections.abc import Iterable, Mapping
+
+from duetime_worker import handlers
+
+BUILT_IN = ("duetime_worker.builtin.send_email", "duetime_worker.builtin.call_webhook")
+
+
+def load(modules: Iterable[str]) -> Mapping[str, handlers.Handler]:
+    """Imports those modules and returns their handlers, by name, with the built-in ones.
+
+    A handler of the user's takes the place of a built-in one of the same name. Raises ValueError if two of the
+    user's have one name, and ImportError as the import does.
+    """
+    built_in = _collect(BUILT_IN)
+    return {**built_in, **_collect(modules)}
+
+
+def _collect(modules: Iterable[str]) -> dict[str, handlers.Handler]:
+    found: dict[str, handlers.Handler] = {}
+    for module in modules:
+        for value in vars(importlib.import_module(module)).values():
+            handler = handlers.registered(value)
+            if handler is None:
+                continue
+            other = found.setdefault(handler.name, handler)
+            if other.function is not handler.function:
+                raise ValueError(f'two handlers are called "{handler.name}": {_place(other)} and {_place(handler)}')
+    return found
+
+
+def _place(handler: handlers.Handler) -> str:
+    return f"{handler.function.__module__}.{handler.function.__qualname__}"

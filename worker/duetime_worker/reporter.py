@@ -1,0 +1,92 @@
+"""The reporter: it records outcomes. Those that come while a flush is under way share the next one."""
+
+import asyncio
+
+import sqlalchemy.exc
+import structlog
+
+from duetime_core import errors, task
+from duetime_core.store import finishes
+from duetime_worker import context
+
+MAX_BATCH = 500
+_RETRY_SECONDS = 0.25
+
+_log = structlog.get_logger()
+
+
+class Reporter:
+    """Keeps each outcome until PostgreSQL has it, or has refused it because the task is somebody else's now."""
+
+    def __init__(self, here: context.Context) -> None:
+        self._here = here
+        self._waiting: dict[int, finishes.Outcome] = {}
+        self._added = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    @property
+    def versions(self) -> dict[int, int]:
+        """The tasks whose outcome is not recorded yet, whose leases must live on: task_id → claimed version."""
+        return {task_id: outcome.version for task_id, outcome in self._waiting.items()}
+
+    def add(self, outcome: finishes.Outcome) -> None:
+        """Records that outcome soon."""
+        self._waiting[outcome.task_id] = outcome
+        self._emptied.clear()
+        self._added.set()
+
+    async def run(self) -> None:
+        """Records outcomes, for ever."""
+        while True:
+            await self._added.wait()
+            batch = list(self._waiting.values())[:MAX_BATCH]
+            try:
+                await self._flush(batch)
+            except errors.StoreUnavailable as error:
+                # Whether the commit arrived is not known. Recording it again is safe: the version fences it.
+                self._here.database_outage.begin(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            self._here.database_outage.end()
+            for outcome in batch:
+                del self._waiting[outcome.task_id]
+            if not self._waiting:
+                self._added.clear()
+                self._emptied.set()
+
+    async def drain(self) -> None:
+        """Waits until every outcome is recorded."""
+        await self._emptied.wait()
+
+    async def _flush(self, batch: list[finishes.Outcome]) -> None:
+        try:
+            await self._finish(batch)
+        except sqlalchemy.exc.DBAPIError as error:
+            # One outcome that PostgreSQL does not take must not keep the others from being recorded.
+            _log.exception("an outcome was refused", task_ids=[outcome.task_id for outcome in batch])
+            if len(batch) > 1:
+                for outcome in batch:
+                    await self._flush([outcome])
+            elif batch[0].change is not task.Change.FAILED:
+                await self._flush([_refused(batch[0], error)])
+
+    async def _finish(self, batch: list[finishes.Outcome]) -> None:
+        finished = await finishes.finish(self._here.engine, batch, worker_id=self._here.worker_id)
+        self._here.bell.changed(done.task_id for done in finished)
+        for done in finished:
+            if done.status is task.Status.PENDING:
+                self._here.bell.arm(done.queue, done.execution_time, now=done.now)
+        fenced = {outcome.task_id for outcome in batch} - {done.task_id for done in finished}
+        if fenced:
+            _log.info("outcomes dropped: the tasks were cancelled, or their leases lost", task_ids=sorted(fenced))
+
+
+def _refused(outcome: finishes.Outcome, error: sqlalchemy.exc.DBAPIError) -> finishes.Outcome:
+    return finishes.Outcome(
+        outcome.task_id,
+        outcome.version,
+        task.Change.FAILED,
+        outcome.duration,
+        error_message=f"The outcome could not be stored: {type(error.orig).__name__}.",
+    )

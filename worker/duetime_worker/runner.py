@@ -1,0 +1,181 @@
+"""The runner: it claims due tasks as places are free, and runs them."""
+
+import asyncio
+import dataclasses
+import datetime
+import time
+from collections.abc import Collection, Coroutine
+from typing import Any
+
+import structlog
+
+from duetime_core import errors, task, wakeup
+from duetime_core.store import claims, finishes
+from duetime_worker import context, execution, reporter
+
+_log = structlog.get_logger()
+
+_CANCELLATION = datetime.timedelta(seconds=1)
+"""How long a handler may take to end once it is cancelled."""
+_TIMER_MARGIN_SECONDS = 0.0005
+"""Timers fire a little late rather than early: an early look finds nothing and has to look again."""
+
+
+@dataclasses.dataclass
+class Run:
+    """A claimed task, and the asyncio task that runs its handler."""
+
+    claimed: task.Task
+    running: asyncio.Task[None]
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    is_lost: bool = False  # once the task is no longer this worker's: its outcome is dropped
+    is_handed_back: bool = False  # once the worker stops and the grace period is over
+
+
+class Runner:
+    """Runs at most `places` tasks of `queues` at once."""
+
+    def __init__(
+        self,
+        here: context.Context,
+        executor: execution.Executor,
+        report: reporter.Reporter,
+        *,
+        queues: Collection[str],
+        places: int,
+    ) -> None:
+        self._here = here
+        self._executor = executor
+        self._report = report
+        self._queues = queues
+        self._places = places
+        self._runs: dict[int, Run] = {}
+        self._looks: dict[str, None] = {}  # queues to look into, in their turn
+        self._backlog: set[str] = set()  # queues that may have more than the places here could take
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._woken = asyncio.Event()
+        self._ended = asyncio.Event()  # a run ended
+        self._is_stopping = False
+        self._claims_ended = asyncio.Event()
+
+    @property
+    def free_places(self) -> int:
+        """How many more tasks may run here now."""
+        return 0 if self._is_stopping else self._places - len(self._runs) - len(self._executor.lingering)
+
+    @property
+    def versions(self) -> dict[int, int]:
+        """The tasks that run here: task_id → the version that the claim gave."""
+        return {task_id: run.claimed.version for task_id, run in self._runs.items()}
+
+    def look(self, queue: str) -> None:
+        """Looks for due tasks of `queue` soon. Looks that come together are one."""
+        self._looks[queue] = None
+        self._woken.set()
+
+    def look_everywhere(self) -> None:
+        """Looks for due tasks of every queue."""
+        for queue in self._queues:
+            self.look(queue)
+
+    def lose(self, task_id: int, version: int) -> None:
+        """Cancels the run of a task that is no longer this worker's."""
+        run = self._runs.get(task_id)
+        if run is not None and run.claimed.version == version:
+            run.is_lost = True
+            run.running.cancel()
+
+    async def run(self) -> None:
+        """Claims and runs until `stop`."""
+        while not self._is_stopping:
+            await self._woken.wait()
+            self._woken.clear()
+            looks, self._looks = self._looks, {}
+            for queue in looks:
+                if self.free_places <= 0:
+                    self._backlog.add(queue)
+                    continue
+                try:
+                    await self._claim(queue)
+                except errors.StoreUnavailable as error:
+                    self._here.database_outage.begin(error)
+                else:
+                    self._here.database_outage.end()
+        self._claims_ended.set()
+
+    async def _claim(self, queue: str) -> None:
+        places = self.free_places
+        claim = await claims.claim(
+            self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
+        )
+        for claimed in claim.tasks:
+            running = asyncio.create_task(self._run(claimed), name=f"task {claimed.task_id}")
+            self._runs[claimed.task_id] = Run(claimed, running)
+        self._here.bell.changed(claimed.task_id for claimed in claim.tasks)
+        if len(claim.tasks) == places:
+            # There may be more: another worker may take it now, and this one as its places are freed.
+            self._here.bell.arm(queue, claim.now, now=claim.now)
+            self.look(queue)
+        else:
+            self._backlog.discard(queue)
+        if claim.next_due_at is not None:
+            self._wait_for(queue, claim.next_due_at, now=claim.now)
+
+    def _wait_for(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
+        """Looks again when the queue's next task is due, and has any worker look a slot later."""
+        if due_at - now > wakeup.HORIZON:
+            return
+        self._here.bell.arm(queue, due_at + wakeup.SLOT, now=now)
+        if (timer := self._timers.get(queue)) is not None:
+            timer.cancel()
+        delay = (due_at - now).total_seconds() + _TIMER_MARGIN_SECONDS
+        self._timers[queue] = asyncio.get_running_loop().call_later(delay, self.look, queue)
+
+    async def _run(self, claimed: task.Task) -> None:
+        outcome = None
+        try:
+            outcome = await self._executor.run(claimed)
+        finally:
+            run = self._runs.pop(claimed.task_id)
+            if run.is_handed_back and (outcome is None or outcome.change is not task.Change.COMPLETED):
+                outcome = _handed_back(run)
+            if outcome is not None and not run.is_lost:
+                self._report.add(outcome)
+            self._ended.set()
+            for queue in self._backlog:
+                self.look(queue)
+
+    async def stop(self, grace: datetime.timedelta, *, hurry: asyncio.Event) -> None:
+        """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back."""
+        self._is_stopping = True
+        self._woken.set()
+        await self._claims_ended.wait()  # what the last claim brought has to be run or handed back too
+        await _until(self._all_ended(), hurry.wait(), limit=grace)
+        unfinished = list(self._runs.values())
+        for run in unfinished:
+            run.is_handed_back = True
+            run.running.cancel()
+        await _until(self._all_ended(), limit=_CANCELLATION)
+        for run in self._runs.values():  # handlers that take no notice of being cancelled
+            run.is_lost = True
+            self._report.add(_handed_back(run))
+        if unfinished:
+            _log.warning("handed back tasks that had not ended", count=len(unfinished))
+
+    async def _all_ended(self) -> None:
+        while self._runs:
+            self._ended.clear()
+            await self._ended.wait()
+
+
+async def _until(*events: Coroutine[Any, Any, Any], limit: datetime.timedelta) -> None:
+    """Waits until the first of `events`, for at most `limit`."""
+    waits = [asyncio.ensure_future(event) for event in events]
+    await asyncio.wait(waits, timeout=limit.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _handed_back(run: Run) -> finishes.Outcome:
+    duration = datetime.timedelta(seconds=time.monotonic() - run.started)
+    return finishes.Outcome(run.claimed.task_id, run.claimed.version, task.Change.HANDED_BACK, duration)

@@ -1,0 +1,49 @@
+"""The worker's settings."""
+
+import datetime
+from typing import Annotated, Literal
+
+import pydantic
+import pydantic_settings
+
+from duetime_core import settings, task
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], pydantic_settings.NoDecode, pydantic.BeforeValidator(_split)]
+"""Several names, in one variable separated by commas."""
+
+
+class Smtp(pydantic_settings.BaseSettings):
+    """The mail server that Send Email hands its mails to."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_SMTP_")
+
+    host: str = "127.0.0.1"
+    port: int = 25
+    tls: Literal["none", "starttls", "tls"] = "none"
+    username: str | None = None
+    password: pydantic.SecretStr | None = None
+    sender: str = "duetime@localhost"
+
+
+class Settings(settings.Settings):
+    """What a worker needs to know besides."""
+
+    handlers: Names = []
+    """The user's modules with handlers."""
+    queues: Names = [task.DEFAULT_QUEUE]
+    """The queues that it serves."""
+    places: Annotated[int, pydantic.Field(ge=1)] = 100
+    """How many tasks it runs at once."""
+    lease: Annotated[datetime.timedelta, pydantic.Field(ge=datetime.timedelta(seconds=1))] = datetime.timedelta(
+        seconds=15
+    )
+    """How long after its last sign of life a worker counts as lost."""
+    grace_period: Annotated[datetime.timedelta, pydantic.Field(ge=datetime.timedelta(0))] = datetime.timedelta(
+        seconds=20
+    )
+    """How long running tasks may go on after SIGTERM."""

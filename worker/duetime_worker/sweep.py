@@ -1,0 +1,47 @@
+"""The sweep: what every worker does each second without Redis, so that no lost wakeup and no lost worker matters."""
+
+import asyncio
+import random
+import time
+
+import structlog
+
+from duetime_core import errors
+from duetime_core.store import claims, partitions
+from duetime_worker import context, runner
+
+INTERVAL_SECONDS = 1.0
+_PARTITIONS_SECONDS = 3600.0
+
+_log = structlog.get_logger()
+
+
+class Sweeper:
+    """Returns tasks whose lease ran out, has the runner look, and keeps the log's partitions ahead of time."""
+
+    def __init__(self, here: context.Context, runs: runner.Runner) -> None:
+        self._here = here
+        self._runs = runs
+        self._partitions_due = time.monotonic()
+
+    async def run(self) -> None:
+        """Sweeps, for ever."""
+        while True:
+            try:
+                await self._sweep()
+            except errors.StoreUnavailable as error:
+                self._here.database_outage.begin(error)
+            else:
+                self._here.database_outage.end()
+            # Jitter, so that workers which started together do not sweep together.
+            await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.8, 1.0))
+
+    async def _sweep(self) -> None:
+        lost = await claims.return_lost(self._here.engine, worker_id=self._here.worker_id)
+        if lost:
+            _log.warning("took back tasks whose workers were lost", task_ids=lost)
+            self._here.bell.changed(lost)
+        self._runs.look_everywhere()
+        if time.monotonic() >= self._partitions_due:
+            await partitions.create_ahead(self._here.engine)
+            self._partitions_due = time.monotonic() + _PARTITIONS_SECONDS
