@@ -34,6 +34,10 @@ class Snapshot:
         )
 
 
+NOTHING = Snapshot(0, 0, frozenset())
+"""Sees nothing, and is covered by every snapshot."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Position:
     """A place in the feed: all that `seen` sees is read and, in mid-page, what `upto` sees up to `log_id`.

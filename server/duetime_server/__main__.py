@@ -1,0 +1,87 @@
+"""`python -m duetime_server`: a server, until SIGTERM or SIGINT."""
+
+import asyncio
+import signal
+import sys
+
+import grpc.aio
+import pydantic
+import structlog
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from duetime_core import database, doorbell, logging, redis
+from duetime_server import creator, failures, hub, settings, tasks
+
+MAX_REQUEST_BYTES = 1024 * 1024
+GRACE_SECONDS = 10.0
+
+_SERVICE = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", -1),  # a page of 1,000 tasks may be as large as they are
+    ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it unevenly
+    # Watches are many, long and silent.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+]
+
+_log = structlog.get_logger()
+
+
+async def serve(chosen: settings.Settings) -> None:
+    """Serves until a signal comes, and stops in order."""
+    engine = database.connect(chosen.database_url)
+    client = redis.connect(chosen.redis_url)
+    bell = doorbell.Doorbell(client)
+    create = creator.Creator(engine, bell)
+    feeder = hub.Hub(engine)
+    checks = health.aio.HealthServicer()
+    server = grpc.aio.server(interceptors=[failures.Failures()], options=_OPTIONS)
+    task_service_pb2_grpc.add_TaskServiceServicer_to_server(tasks.TaskService(engine, bell, create, feeder), server)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    server.add_insecure_port(chosen.listen)
+
+    terminated = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, terminated.set)
+
+    async with asyncio.TaskGroup() as group:
+        services = (bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url))
+        background = [group.create_task(service) for service in services]
+        await server.start()
+        for name in ("", _SERVICE):
+            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+        _log.info("serving", listen=chosen.listen)
+        await terminated.wait()
+        _log.info("stopping")
+        # In this order: first no new calls come, then the watches end with an event, then the calls end.
+        await checks.enter_graceful_shutdown()
+        feeder.stop()
+        await server.stop(GRACE_SECONDS)
+        await bell.drain()
+        for service in background:
+            service.cancel()
+    await client.aclose()
+    await engine.dispose()
+    _log.info("stopped")
+
+
+def main() -> None:
+    """Reads the settings and serves."""
+    logging.configure()
+    try:
+        chosen = settings.Settings()
+    except pydantic.ValidationError as error:
+        sys.exit(f"wrong settings: {error}")
+    uvloop.run(serve(chosen))
+
+
+if __name__ == "__main__":
+    main()

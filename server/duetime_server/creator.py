@@ -1,0 +1,85 @@
+"""The creator: unary creates that share commits."""
+
+import asyncio
+import collections
+from collections.abc import Iterable
+
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import doorbell, errors, task
+from duetime_core.store import creation
+
+ACTOR = "api"
+MAX_BATCH = 500
+
+_Waiting = tuple[task.NewTask, asyncio.Future[creation.Created]]
+
+
+class Creator:
+    """Creates tasks in batches that form by themselves: while one is under way, the next one gathers."""
+
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
+        self._engine = engine
+        self._bell = bell
+        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._added = asyncio.Event()
+
+    async def create(self, new: task.NewTask) -> creation.Created:
+        """Creates one task and returns it once it is committed.
+
+        A caller who goes away before its batch begins gets no task. Raises RequestIdReused or StoreUnavailable.
+        """
+        future: asyncio.Future[creation.Created] = asyncio.get_running_loop().create_future()
+        self._waiting.append((new, future))
+        self._added.set()
+        return await future
+
+    async def create_all(self, news: list[task.NewTask]) -> list[creation.Created]:
+        """Creates all those tasks or none. Raises RequestIdReused or StoreUnavailable."""
+        created = await creation.create_all(self._engine, news, actor=ACTOR)
+        self._announce(created)
+        return created
+
+    async def run(self) -> None:
+        """Creates what is asked for, for ever."""
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+                # A caller who hung up has left a cancelled future.
+                await self._create([(new, future) for new, future in batch if not future.done()])
+
+    async def _create(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = await creation.create(self._engine, [new for new, _ in batch], actor=ACTOR)
+        except sqlalchemy.exc.DBAPIError as error:
+            # A task that PostgreSQL does not take, although it was checked, must not fail the others.
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._create([waiting])
+            else:
+                _answer(batch[0][1], error)
+        except errors.DuetimeError as error:
+            for _, future in batch:
+                _answer(future, error)
+        else:
+            self._announce(answers)
+            for (_, future), answer in zip(batch, answers, strict=True):
+                _answer(future, answer)
+
+    def _announce(self, answers: Iterable[creation.Created | errors.RequestIdReused]) -> None:
+        created = [answer for answer in answers if isinstance(answer, creation.Created) and answer.is_new]
+        for each in created:
+            self._bell.arm(each.queue, each.execution_time, now=each.now)
+        self._bell.changed(each.task_id for each in created)
+
+
+def _answer(future: asyncio.Future[creation.Created], answer: creation.Created | Exception) -> None:
+    if future.done():  # the caller hung up meanwhile
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

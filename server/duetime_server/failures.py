@@ -1,0 +1,123 @@
+"""One interceptor that reads requests and turns errors into statuses, for every rpc."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import google.protobuf.message
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from duetime_core import errors
+
+DOMAIN = "duetime"
+_DETAILS = "grpc-status-details-bin"
+
+_CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.VersionMismatch: grpc.StatusCode.ABORTED,
+    errors.RequestIdReused: grpc.StatusCode.ALREADY_EXISTS,
+    errors.TaskIdsExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+_log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Failures(grpc.aio.ServerInterceptor):
+    """Aborts each failed rpc with the status of its error, an ErrorInfo and, for wrong fields, a BadRequest.
+
+    It also parses the requests, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too
+    deeply) with INTERNAL, and they are the caller's mistake.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps the handler of one rpc."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:  # unknown, or reflection: nothing of ours
+            return handler
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _streaming(handler), response_serializer=handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(_unary(handler), response_serializer=handler.response_serializer)
+
+
+def _unary(handler: Any) -> Callable[[bytes, Context], Awaitable[Any]]:
+    async def call(request: bytes, context: Context) -> Any:
+        try:
+            return await handler.unary_unary(_parse(handler, request), context)
+        except errors.DuetimeError as error:
+            await _abort(context, error)
+        except Exception:
+            await _abort_unexpected(context)
+
+    return call
+
+
+def _streaming(handler: Any) -> Callable[[bytes, Context], AsyncIterator[Any]]:
+    async def call(request: bytes, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for response in handler.unary_stream(_parse(handler, request), context):
+                yield response
+        except errors.DuetimeError as error:
+            await _abort(context, error)
+        except Exception:
+            await _abort_unexpected(context)
+
+    return call
+
+
+def _parse(handler: Any, request: bytes) -> Any:
+    try:
+        return handler.request_deserializer(request)
+    except google.protobuf.message.DecodeError:
+        raise errors.InvalidArgument(
+            errors.Violation("", "the request is not valid protobuf: text must be UTF-8, nesting at most 20 levels")
+        ) from None
+
+
+async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
+    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+    details: list[google.protobuf.message.Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
+    if isinstance(error, errors.InvalidArgument):
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=violation.field, description=violation.description, reason=error.reason
+                    )
+                    for violation in error.violations
+                ]
+            )
+        )
+    await _abort_with(context, code, error.message, details)
+
+
+async def _abort_unexpected(context: Context) -> NoReturn:
+    _log.exception("unexpected error")
+    details = [error_details_pb2.ErrorInfo(reason=errors.DuetimeError.reason, domain=DOMAIN)]
+    await _abort_with(context, grpc.StatusCode.INTERNAL, "The server failed; its log says why.", details)
+
+
+async def _abort_with(
+    context: Context, code: grpc.StatusCode, message: str, details: list[google.protobuf.message.Message]
+) -> NoReturn:
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    status = status_pb2.Status(code=code.value[0], message=message, details=packed)
+    await context.abort(code, message, trailing_metadata=((_DETAILS, status.SerializeToString()),))

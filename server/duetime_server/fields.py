@@ -1,0 +1,117 @@
+"""Reading single fields: protobuf's well-known types into Python's, checked."""
+
+import datetime
+import re
+from typing import Any
+
+from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+
+from duetime_core import payload, schema
+from duetime_server import violations
+
+MAX_NAME_CHARACTERS = 255
+MAX_QUEUE_CHARACTERS = 100
+MAX_REQUEST_ID_CHARACTERS = 128
+
+_QUEUE = re.compile(rf"[a-z0-9._-]{{1,{MAX_QUEUE_CHARACTERS}}}")
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_ZERO = datetime.timedelta(0)
+
+
+def task_id(value: int) -> int:
+    """Returns `value`; raises InvalidArgument if no task can have it."""
+    if not 1 <= value <= schema.MAX_TASK_ID:
+        raise violations.refuse("task_id", f"must be from 1 to {schema.MAX_TASK_ID}")
+    return value
+
+
+def name(value: str, wrong: violations.Violations) -> str:
+    """Checks a task's name."""
+    if not value.strip():
+        wrong.add("name", "is required: the name of the handler that runs the task")
+    elif len(value) > MAX_NAME_CHARACTERS:
+        wrong.add("name", f"must be at most {MAX_NAME_CHARACTERS} characters; it has {len(value)}")
+    elif "\0" in value:
+        wrong.add("name", "must not contain the NUL character")
+    return value
+
+
+def queue(value: str, wrong: violations.Violations) -> str:
+    """Checks a queue's name."""
+    if not _QUEUE.fullmatch(value):
+        wrong.add("queue", f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'")
+    return value
+
+
+def request_id(value: str, wrong: violations.Violations) -> str | None:
+    """Checks a request_id; an empty one is none."""
+    if len(value) > MAX_REQUEST_ID_CHARACTERS:
+        wrong.add("request_id", f"must be at most {MAX_REQUEST_ID_CHARACTERS} characters; it has {len(value)}")
+    elif "\0" in value:
+        wrong.add("request_id", "must not contain the NUL character")
+    return value or None
+
+
+def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violations) -> datetime.datetime:
+    """Reads a timestamp, rounded up to the microsecond: rounded down it would be early."""
+    try:
+        if not 0 <= value.nanos < 1_000_000_000:
+            raise OverflowError
+        return _EPOCH + datetime.timedelta(seconds=value.seconds, microseconds=-(-value.nanos // 1000))
+    except OverflowError:
+        wrong.add(field, "must be a time between the years 1 and 9999")
+        return _EPOCH
+
+
+def period(
+    value: duration_pb2.Duration,
+    field: str,
+    wrong: violations.Violations,
+    *,
+    longest: datetime.timedelta,
+    shortest: datetime.timedelta = _ZERO,
+) -> datetime.timedelta:
+    """Reads a duration between two bounds, rounded up to the microsecond."""
+    try:
+        read = datetime.timedelta(seconds=value.seconds, microseconds=-(-value.nanos // 1000))
+    except OverflowError:
+        read = datetime.timedelta.max
+    if not shortest <= read <= longest:
+        wrong.add(field, f"must be from {_seconds(shortest)} to {_seconds(longest)}")
+        return shortest
+    return read
+
+
+def json_object(value: struct_pb2.Struct, field: str, wrong: violations.Violations) -> dict[str, Any]:
+    """Reads a JSON object; a number without a fraction becomes an int."""
+    read = _object(value)
+    try:
+        payload.encode(read)
+    except payload.PayloadError as error:
+        wrong.add(f"{field}{error.path}", error.problem)
+    return read
+
+
+def _object(value: struct_pb2.Struct) -> dict[str, Any]:
+    return {key: _value(member) for key, member in value.fields.items()}
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return _object(value.struct_value)
+        case "list_value":
+            return [_value(member) for member in value.list_value.values]
+        case _:
+            return None
+
+
+def _seconds(value: datetime.timedelta) -> str:
+    return f"{value.total_seconds():g} s" if value < datetime.timedelta(days=1) else f"{value.days} days"

@@ -1,0 +1,98 @@
+"""The hub: it reads the feed once for all watches of this server, and hands out what is new."""
+
+import asyncio
+import collections
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import doorbell, errors, hints, outage, redis, snapshot
+from duetime_core.store import feed
+from duetime_server import watch
+
+POLL_SECONDS = 1.0
+"""How often the hub reads without a hint: the lateness of watches while Redis is gone."""
+_PAGE = 1000
+
+
+class Hub:
+    """Reads what is new after a hint, or each second without one; not at all while nobody watches."""
+
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+        self._engine = engine
+        self._of_task: dict[int, set[watch.Watch]] = collections.defaultdict(set)
+        self._of_all: set[watch.Watch] = set()
+        self._position: snapshot.Position | None = None
+        self._opening = asyncio.Lock()
+        self._hinted = asyncio.Event()
+        self._outage = outage.Outage("the database", "watches wait until it is back")
+        self._is_stopping = False
+
+    @contextlib.asynccontextmanager
+    async def subscribed(self, watching: watch.Watch) -> AsyncIterator[None]:
+        """Hands `watching` every change that is committed from now on, until the block ends."""
+        async with self._opening:
+            if self._position is None:
+                self._position = await feed.now(self._engine)
+        watches = self._of_all if watching.task_id is None else self._of_task[watching.task_id]
+        watches.add(watching)
+        if self._is_stopping:
+            watching.end(watch.SERVER_STOPPING)
+        try:
+            yield
+        finally:
+            watches.discard(watching)
+            if watching.task_id is not None and not watches:
+                self._of_task.pop(watching.task_id, None)
+
+    async def run(self) -> None:
+        """Reads and hands out, for ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), POLL_SECONDS)
+            self._hinted.clear()
+            try:
+                await self._read()
+            except errors.StoreUnavailable as error:
+                self._outage.begin(error)
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                self._outage.end()
+
+    async def listen(self, redis_url: str) -> None:
+        """Hears the hints, for ever."""
+        async for changed in hints.listen(redis.connect(redis_url), doorbell.CHANGES):
+            if self._of_all or not self._of_task.keys().isdisjoint(changed):
+                self._hinted.set()
+
+    def stop(self) -> None:
+        """Ends all watches, and those that come."""
+        self._is_stopping = True
+        for watching in self._watches():
+            watching.end(watch.SERVER_STOPPING)
+
+    def _watches(self) -> list[watch.Watch]:
+        return [*self._of_all, *(each for watches in self._of_task.values() for each in watches)]
+
+    async def _read(self) -> None:
+        is_last = False
+        while not is_last:
+            async with self._opening:
+                if not self._of_all and not self._of_task:
+                    self._position = None
+                if self._position is None:
+                    return
+                task_ids = None if self._of_all else list(self._of_task)
+                page = await feed.read(self._engine, self._position, task_ids=task_ids, limit=_PAGE)
+                self._position, is_last = page.position, page.is_last
+            self._hand_out(page)
+        now = time.monotonic()
+        for watching in self._watches():
+            watching.advance(self._position, now)
+
+    def _hand_out(self, page: feed.Page) -> None:
+        for entry in page.entries:
+            for watching in (*self._of_all, *self._of_task.get(entry.log.task_id, ())):
+                watching.offer(entry)

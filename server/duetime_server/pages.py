@@ -1,0 +1,51 @@
+"""The two lists, a page a call."""
+
+import datetime
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import task_service_pb2
+from duetime_core.store import reads
+from duetime_server import fields, messages, requests, tokens, violations
+
+
+async def list_tasks(
+    engine: sqlalchemy_asyncio.AsyncEngine, request: task_service_pb2.ListTasksRequest
+) -> task_service_pb2.ListTasksResponse:
+    """Reads a page of tasks. Raises InvalidArgument."""
+    wanted, order = requests.task_filter(request), requests.order(request.order_by)
+    size = requests.page_size(request.page_size)
+    scope = ("ListTasks", wanted, order)
+    after = _after(tokens.decode("page_token", request.page_token, scope)) if request.page_token else None
+    # One more than a page tells whether there is another.
+    listed = await reads.list_tasks(engine, wanted, order=order, after=after, limit=size + 1)
+    token = ""
+    if len(listed) > size:
+        last = listed[size - 1]
+        token = tokens.encode(scope, [last.execution_time.isoformat(), last.task_id])
+    return task_service_pb2.ListTasksResponse(
+        tasks=[messages.from_task(each) for each in listed[:size]], next_page_token=token
+    )
+
+
+def _after(value: object) -> tuple[datetime.datetime, int]:
+    match value:
+        case [str(execution_time), int(task_id)]:
+            return datetime.datetime.fromisoformat(execution_time), task_id
+    raise violations.refuse("page_token", tokens.UNKNOWN)
+
+
+async def list_logs(
+    engine: sqlalchemy_asyncio.AsyncEngine, request: task_service_pb2.ListTaskLogsRequest
+) -> task_service_pb2.ListTaskLogsResponse:
+    """Reads a page of a task's history. Raises TaskNotFound or InvalidArgument."""
+    task_id, size = fields.task_id(request.task_id), requests.page_size(request.page_size)
+    scope = ("ListTaskLogs", task_id)
+    after = tokens.decode("page_token", request.page_token, scope) if request.page_token else 0
+    if not isinstance(after, int):
+        raise violations.refuse("page_token", tokens.UNKNOWN)
+    logs = await reads.list_logs(engine, task_id, after_version=after, limit=size + 1)
+    token = tokens.encode(scope, logs[size - 1].version) if len(logs) > size else ""
+    return task_service_pb2.ListTaskLogsResponse(
+        logs=[messages.from_log(each) for each in logs[:size]], next_page_token=token
+    )

@@ -1,0 +1,196 @@
+"""Reading requests: from protobuf to what `core` works with, checked. All raise InvalidArgument."""
+
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from google.protobuf import field_mask_pb2
+
+from duetime.v1 import task_pb2, task_service_pb2
+from duetime_core import task
+from duetime_core.store import reads
+from duetime_server import fields, violations
+
+MAX_BATCH = 1000
+MAX_RETRIES = 1000
+MAX_TIMEOUT = datetime.timedelta(days=7)
+MAX_BACKOFF = datetime.timedelta(days=30)
+MAX_PAGE_SIZE = 1000
+DEFAULT_PAGE_SIZE = 50
+
+ORDERS: tuple[reads.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
+
+Request = task_service_pb2.CreateTaskRequest | task_service_pb2.UpdateTaskRequest
+
+
+def new_task(request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
+    """Reads one task to be created."""
+    wrong = violations.Violations()
+    new = _new_task(request, wrong)
+    wrong.check()
+    return new
+
+
+def new_tasks(request: task_service_pb2.BatchCreateTasksRequest) -> list[task.NewTask]:
+    """Reads a batch of tasks to be created; wrong fields are named `requests[3].name`."""
+    wrong = violations.Violations()
+    if not 1 <= len(request.requests) <= MAX_BATCH:
+        raise violations.refuse("requests", f"must be 1 to {MAX_BATCH} tasks; there are {len(request.requests)}")
+    news = []
+    for index, each in enumerate(request.requests):
+        wrong.prefix = f"requests[{index}]."
+        news.append(_new_task(each, wrong))
+    wrong.check()
+    return news
+
+
+def _new_task(request: task_service_pb2.CreateTaskRequest, wrong: violations.Violations) -> task.NewTask:
+    return task.NewTask(
+        name=fields.name(request.name, wrong),
+        execution_time=_execution_time(request, wrong),
+        task_data=_task_data(request, wrong),
+        queue=_queue(request, wrong),
+        max_retries=_max_retries(request, wrong),
+        retry_policy=_retry_policy(request, wrong),
+        timeout=_timeout(request, wrong),
+        request_id=fields.request_id(request.request_id, wrong),
+    )
+
+
+def changes(request: task_service_pb2.UpdateTaskRequest) -> dict[str, Any]:
+    """Reads which fields of a task to change, and to what: those that are present, or that update_mask names."""
+    wrong = violations.Violations()
+    if request.HasField("update_mask"):
+        names = _masked(request.update_mask, wrong)
+    else:
+        names = [name for name in _CHANGEABLE if request.HasField(name)]  # type: ignore[arg-type]
+    wrong.check()
+    if not names:
+        raise violations.refuse("update_mask", f"nothing to change: send one of {', '.join(_CHANGEABLE)}")
+    read = {name: _CHANGEABLE[name](request, wrong) for name in names}
+    wrong.check()
+    return read
+
+
+def _masked(mask: field_mask_pb2.FieldMask, wrong: violations.Violations) -> list[str]:
+    for path in mask.paths:
+        if path not in _CHANGEABLE:
+            wrong.add("update_mask", f"names {path!r}, which is not one of {', '.join(_CHANGEABLE)}")
+    return list(dict.fromkeys(mask.paths))
+
+
+def _name(request: Request, wrong: violations.Violations) -> str:
+    return fields.name(request.name, wrong)
+
+
+def _execution_time(request: Request, wrong: violations.Violations) -> datetime.datetime:
+    if not request.HasField("execution_time"):
+        wrong.add("execution_time", "is required: when the task is due, such as 2026-11-24T09:00:00Z")
+    return fields.moment(request.execution_time, "execution_time", wrong)
+
+
+def _task_data(request: Request, wrong: violations.Violations) -> dict[str, Any]:
+    return fields.json_object(request.task_data, "task_data", wrong)
+
+
+def _queue(request: Request, wrong: violations.Violations) -> str:
+    return fields.queue(request.queue, wrong) if request.queue else task.DEFAULT_QUEUE
+
+
+def _max_retries(request: Request, wrong: violations.Violations) -> int:
+    if not request.HasField("max_retries"):
+        return task.DEFAULT_MAX_RETRIES
+    if request.max_retries > MAX_RETRIES:
+        wrong.add("max_retries", f"must be from 0 to {MAX_RETRIES}")
+    return request.max_retries
+
+
+def _timeout(request: Request, wrong: violations.Violations) -> datetime.timedelta | None:
+    if not request.HasField("timeout"):
+        return None
+    shortest = datetime.timedelta(milliseconds=1)
+    return fields.period(request.timeout, "timeout", wrong, shortest=shortest, longest=MAX_TIMEOUT)
+
+
+def _retry_policy(request: Request, wrong: violations.Violations) -> task.RetryPolicy:
+    given, default = request.retry_policy, task.RetryPolicy()
+    initial_backoff, max_backoff = default.initial_backoff, default.max_backoff
+    multiplier, jitter = default.multiplier, default.jitter
+    if given.HasField("initial_backoff"):
+        field = "retry_policy.initial_backoff"
+        initial_backoff = fields.period(given.initial_backoff, field, wrong, longest=MAX_BACKOFF)
+        max_backoff = max(max_backoff, initial_backoff)
+    if given.HasField("max_backoff"):
+        field = "retry_policy.max_backoff"
+        max_backoff = fields.period(given.max_backoff, field, wrong, longest=MAX_BACKOFF)
+        if not given.HasField("initial_backoff"):
+            initial_backoff = min(initial_backoff, max_backoff)
+        if max_backoff < initial_backoff:
+            wrong.add(field, "must not be shorter than initial_backoff")
+    if given.HasField("multiplier"):
+        multiplier = given.multiplier
+        if not 1 <= multiplier <= 100:
+            wrong.add("retry_policy.multiplier", "must be from 1 to 100")
+    if given.HasField("jitter"):
+        jitter = given.jitter
+        if not 0 <= jitter <= 1:
+            wrong.add("retry_policy.jitter", "must be from 0 to 1")
+    return task.RetryPolicy(initial_backoff, max_backoff, multiplier, jitter)
+
+
+_CHANGEABLE: dict[str, Callable[[Request, violations.Violations], Any]] = {
+    "name": _name,
+    "execution_time": _execution_time,
+    "task_data": _task_data,
+    "queue": _queue,
+    "max_retries": _max_retries,
+    "retry_policy": _retry_policy,
+    "timeout": _timeout,
+}
+
+
+def statuses(given: Sequence[task_pb2.Task.Status.ValueType], wrong: violations.Violations) -> tuple[task.Status, ...]:
+    """Reads a filter's statuses."""
+    known = {task_pb2.Task.Status.Value(status): status for status in task.Status}
+    for number in given:
+        if number not in known:
+            wrong.add("status", f"must be of {', '.join(task.Status)}")
+    return tuple(dict.fromkeys(known[number] for number in given if number in known))
+
+
+def task_filter(
+    request: task_service_pb2.ListTasksRequest | task_service_pb2.WatchTasksRequest,
+) -> reads.Filter:
+    """Reads a filter of tasks."""
+    wrong = violations.Violations()
+    due_from = due_before = None
+    if isinstance(request, task_service_pb2.ListTasksRequest):
+        if request.HasField("due_from"):
+            due_from = fields.moment(request.due_from, "due_from", wrong)
+        if request.HasField("due_before"):
+            due_before = fields.moment(request.due_before, "due_before", wrong)
+    read = reads.Filter(
+        statuses=statuses(request.status, wrong),
+        queue=fields.queue(request.queue, wrong) if request.queue else None,
+        name=fields.name(request.name, wrong) if request.name else None,
+        due_from=due_from,
+        due_before=due_before,
+    )
+    wrong.check()
+    return read
+
+
+def order(given: str) -> reads.Order:
+    """Reads an order_by."""
+    wanted = " ".join(given.split()).removesuffix(" asc") or ORDERS[0]
+    for known in ORDERS:
+        if wanted == known:
+            return known
+    raise violations.refuse("order_by", f"must be one of: {', '.join(ORDERS)}")
+
+
+def page_size(given: int) -> int:
+    """Reads a page_size; 0 means the default."""
+    if given > MAX_PAGE_SIZE:
+        raise violations.refuse("page_size", f"must be at most {MAX_PAGE_SIZE}")
+    return given or DEFAULT_PAGE_SIZE

@@ -1,0 +1,119 @@
+"""TaskService: each rpc reads its request, calls the store, and writes its answer."""
+
+import datetime
+from collections.abc import AsyncIterator
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
+from duetime_core import doorbell, task
+from duetime_core.store import edits, reads
+from duetime_server import creator, failures, fields, hub, messages, pages, requests, watching
+
+
+class TaskService(task_service_pb2_grpc.TaskServiceServicer):
+    """The servicer. Errors are turned into statuses by `failures`."""
+
+    def __init__(
+        self,
+        engine: sqlalchemy_asyncio.AsyncEngine,
+        bell: doorbell.Doorbell,
+        create: creator.Creator,
+        feeder: hub.Hub,
+    ) -> None:
+        self._engine = engine
+        self._bell = bell
+        self._creator = create
+        self._hub = feeder
+
+    async def CreateTask(
+        self, request: task_service_pb2.CreateTaskRequest, _: failures.Context
+    ) -> task_service_pb2.CreateTaskResponse:
+        """Creates one task, sharing a commit with others."""
+        created = await self._creator.create(requests.new_task(request))
+        return task_service_pb2.CreateTaskResponse(task_id=created.task_id)
+
+    async def BatchCreateTasks(
+        self, request: task_service_pb2.BatchCreateTasksRequest, _: failures.Context
+    ) -> task_service_pb2.BatchCreateTasksResponse:
+        """Creates all of them, or none."""
+        created = await self._creator.create_all(requests.new_tasks(request))
+        return task_service_pb2.BatchCreateTasksResponse(task_ids=[each.task_id for each in created])
+
+    async def GetTask(self, request: task_service_pb2.GetTaskRequest, _: failures.Context) -> task_pb2.Task:
+        """Reads a task."""
+        return messages.from_task(await reads.get(self._engine, fields.task_id(request.task_id)))
+
+    async def GetTaskStatus(
+        self, request: task_service_pb2.GetTaskStatusRequest, _: failures.Context
+    ) -> task_service_pb2.GetTaskStatusResponse:
+        """Reads a task's status."""
+        status = await reads.get_status(self._engine, fields.task_id(request.task_id))
+        return task_service_pb2.GetTaskStatusResponse(status=messages.status(status))
+
+    async def ListTasks(
+        self, request: task_service_pb2.ListTasksRequest, _: failures.Context
+    ) -> task_service_pb2.ListTasksResponse:
+        """Reads a page of tasks."""
+        return await pages.list_tasks(self._engine, request)
+
+    async def ListTaskLogs(
+        self, request: task_service_pb2.ListTaskLogsRequest, _: failures.Context
+    ) -> task_service_pb2.ListTaskLogsResponse:
+        """Reads a page of a task's history."""
+        return await pages.list_logs(self._engine, request)
+
+    async def UpdateTask(
+        self, request: task_service_pb2.UpdateTaskRequest, _: failures.Context
+    ) -> task_service_pb2.UpdateTaskResponse:
+        """Changes a pending task."""
+        updated, now = await edits.update(
+            self._engine,
+            fields.task_id(request.task_id),
+            requests.changes(request),
+            version=request.version if request.HasField("version") else None,
+            actor=creator.ACTOR,
+        )
+        self._announce(updated, now)
+        return task_service_pb2.UpdateTaskResponse(message="Task updated successfully")
+
+    async def DeleteTask(
+        self, request: task_service_pb2.DeleteTaskRequest, _: failures.Context
+    ) -> task_service_pb2.DeleteTaskResponse:
+        """Deletes a task softly."""
+        task_id = fields.task_id(request.task_id)
+        await edits.delete(self._engine, task_id, actor=creator.ACTOR)
+        self._bell.changed([task_id])
+        return task_service_pb2.DeleteTaskResponse(message="Task deleted successfully")
+
+    async def CancelTask(self, request: task_service_pb2.CancelTaskRequest, _: failures.Context) -> task_pb2.Task:
+        """Cancels a pending or running task."""
+        cancelled, now = await edits.cancel(self._engine, fields.task_id(request.task_id), actor=creator.ACTOR)
+        self._bell.cancelled([cancelled.task_id])
+        self._announce(cancelled, now)
+        return messages.from_task(cancelled)
+
+    async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: failures.Context) -> task_pb2.Task:
+        """Makes a failed or cancelled task pending again."""
+        retried, now = await edits.retry(self._engine, fields.task_id(request.task_id), actor=creator.ACTOR)
+        self._announce(retried, now)
+        return messages.from_task(retried)
+
+    async def WatchTask(
+        self, request: task_service_pb2.WatchTaskRequest, _: failures.Context
+    ) -> AsyncIterator[task_service_pb2.TaskEvent]:
+        """Streams one task's changes."""
+        async for event in watching.watch_task(self._engine, self._hub, request):
+            yield event
+
+    async def WatchTasks(
+        self, request: task_service_pb2.WatchTasksRequest, _: failures.Context
+    ) -> AsyncIterator[task_service_pb2.TaskEvent]:
+        """Streams the changes of all tasks that match."""
+        async for event in watching.watch_tasks(self._engine, self._hub, request):
+            yield event
+
+    def _announce(self, changed: task.Task, now: datetime.datetime) -> None:
+        if changed.status is task.Status.PENDING:
+            self._bell.arm(changed.queue, changed.execution_time, now=now)
+        self._bell.changed([changed.task_id])

@@ -1,0 +1,32 @@
+"""Page tokens and watch cursors: opaque to callers, and refused where they do not belong."""
+
+import base64
+import binascii
+import hashlib
+import json
+
+from duetime_server import violations
+
+UNKNOWN = "must be one that the server gave, unchanged"
+
+
+def encode(scope: object, value: object) -> str:
+    """Returns the token that holds `value`, which JSON can hold, for what `scope` says it belongs to."""
+    text = json.dumps([_digest(scope), value], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(field: str, token: str, scope: object) -> object:
+    """Returns the value that `encode` put in for the same `scope`; raises InvalidArgument for anything else."""
+    try:
+        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
+        digest, value = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise violations.refuse(field, UNKNOWN) from None
+    if digest != _digest(scope):
+        raise violations.refuse(field, "belongs to another request: use it with the same task, filter and order")
+    return value
+
+
+def _digest(scope: object) -> str:
+    return hashlib.sha256(repr(scope).encode()).hexdigest()[:8]
