@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -23,7 +23,8 @@ HANG = "hang"
 
 
 def change(number: int, status: str = "pending") -> task_service_pb2.TaskEvent:
-    log = task_pb2.TaskLog(task_id=7, version=number, status=status, change="updated")
+    value = task_pb2.Task.Status.Value(status)
+    log = task_pb2.TaskLog(task_id=7, version=number, status=value, change="updated")
     return task_service_pb2.TaskEvent(cursor=f"c{number}", change=log)
 
 
@@ -73,7 +74,7 @@ def refusal(reason: str) -> status_pb2.Status:
 
 @contextlib.asynccontextmanager
 async def served(*streams: list[Step], port: int = 0) -> AsyncIterator[Server]:
-    servicer = Server(list(streams))
+    servicer = Server(list(streams))  # type: ignore[abstract]  # it has only what watches call
     server = aio.server()
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(servicer, server)
     servicer.address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
@@ -85,13 +86,11 @@ async def served(*streams: list[Step], port: int = 0) -> AsyncIterator[Server]:
 
 
 Watched = tuple[list[int], str]
-Watcher = Callable[..., Awaitable[Watched]]
+Watcher = Callable[..., Coroutine[Any, Any, Watched]]
 """Watches task 7, or all, until the end or `limit` events; returns the versions and the last cursor."""
 
 
-async def watch_async(
-    address: str, *, every: bool = False, limit: int | None = None, **options: Any
-) -> Watched:
+async def watch_async(address: str, *, every: bool = False, limit: int | None = None, **options: Any) -> Watched:
     seen: list[int] = []
     async with duetime_client.AsyncClient(address) as client:
         watch = client.watch_all(**options) if every else client.watch(7, **options)
@@ -198,9 +197,7 @@ async def test_watch_counts_a_silent_stream_as_lost(watch: Watcher, monkeypatch:
 async def test_watch_of_all_hands_its_filter_over_and_goes_on_with_it(watch: Watcher) -> None:
     async with served([change(1), grpc.StatusCode.UNAVAILABLE], [change(2), HANG]) as server:
         status = [duetime_client.Status.FAILED]
-        assert (await watch(server.address, every=True, limit=2, status=status, queue="mail", name="N"))[
-            0
-        ] == [1, 2]
+        assert (await watch(server.address, every=True, limit=2, status=status, queue="mail", name="N"))[0] == [1, 2]
         for request in server.asked:
             assert list(request.status) == [task_pb2.Task.failed]
             assert (request.queue, request.name) == ("mail", "N")

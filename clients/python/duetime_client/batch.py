@@ -32,8 +32,7 @@ def shift(error: errors.DuetimeError, offset: int) -> None:
     """Makes the `requests[3].name` that the server saw in a batch count from the first task of all."""
     if isinstance(error, errors.InvalidArgument):
         error.violations = tuple(
-            errors.Violation(_shifted(violation.field, offset), violation.description)
-            for violation in error.violations
+            errors.Violation(_shifted(violation.field, offset), violation.description) for violation in error.violations
         )
         error.args = (_shifted(error.message, offset),)
 

@@ -68,9 +68,7 @@ class InvalidArgument(DuetimeError, ValueError):
         message: str | None = None,
         metadata: Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
-        super().__init__(
-            message or "; ".join(f"{field}: {text}" for field, text in violations), metadata=metadata
-        )
+        super().__init__(message or "; ".join(f"{field}: {text}" for field, text in violations), metadata=metadata)
         self.violations = violations
 
 

@@ -11,9 +11,7 @@ from duetime_client import errors
 def to_timestamp(value: object, field: str) -> timestamp_pb2.Timestamp:
     """Returns an aware datetime as a Timestamp; raises InvalidArgument, naming `field`, for anything else."""
     if not isinstance(value, datetime.datetime):
-        raise _invalid(
-            field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}"
-        )
+        raise _invalid(field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}")
     if value.utcoffset() is None:
         raise _invalid(
             field,

@@ -57,9 +57,7 @@ def _checked(value: object, path: str, depth: int) -> Any:
         case str():
             return _checked_text(value, path)
         case int() if abs(value) > MAX_EXACT_INTEGER:
-            raise _invalid(
-                path, "is beyond what a JSON number holds exactly (±9007199254740991); send a string"
-            )
+            raise _invalid(path, "is beyond what a JSON number holds exactly (±9007199254740991); send a string")
         case float() if not math.isfinite(value):
             raise _invalid(path, f"is {value}, which JSON does not have; send null or a string")
         case int() | float():

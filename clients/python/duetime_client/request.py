@@ -35,9 +35,7 @@ UNSET = Unset.UNSET
 def checked_task_id(task_id: int) -> int:
     """Returns the id; raises InvalidArgument if no task can have it."""
     if not isinstance(task_id, int) or not 0 < task_id <= MAX_TASK_ID:
-        raise errors.InvalidArgument(
-            errors.Violation("task_id", f"must be an integer from 1 to {MAX_TASK_ID}")
-        )
+        raise errors.InvalidArgument(errors.Violation("task_id", f"must be an integer from 1 to {MAX_TASK_ID}"))
     return task_id
 
 
@@ -116,9 +114,7 @@ def list_tasks(
 def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.Status.ValueType]:
     """Returns the numbers of one status or of several."""
     try:
-        members = (
-            [task.Status(status)] if isinstance(status, str) else [task.Status(member) for member in status]
-        )
+        members = [task.Status(status)] if isinstance(status, str) else [task.Status(member) for member in status]
     except ValueError as error:
         raise errors.InvalidArgument(
             errors.Violation("status", f"{error}; it is one of {', '.join(task.Status)}")
@@ -149,9 +145,7 @@ def _assign(request: protobuf_message.Message, path: str, value: object) -> None
 
 def _assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:
     if not isinstance(value, task.RetryPolicy):
-        raise errors.InvalidArgument(
-            errors.Violation(path, f"must be a RetryPolicy, not {type(value).__name__}")
-        )
+        raise errors.InvalidArgument(errors.Violation(path, f"must be a RetryPolicy, not {type(value).__name__}"))
     message.SetInParent()
     for name in ("initial_backoff", "max_backoff", "multiplier", "jitter"):
         member = getattr(value, name)

@@ -64,9 +64,7 @@ class Client:
         without creating it twice, as does a call with the same arguments, an absolute time and
         `error.request_id`.
         """
-        new = task.NewTask(
-            name, execution_time, task_data, queue, max_retries, retry_policy, timeout, request_id
-        )
+        new = task.NewTask(name, execution_time, task_data, queue, max_retries, retry_policy, timeout, request_id)
         new = request.settled(new, datetime.datetime.now(datetime.UTC))
         message = request.create_task(new)
         try:

@@ -1,0 +1,21 @@
+"""The command line `duetime`.
+
+Exit codes, for scripts:
+
+  0  it is done
+  1  it failed in another way
+  2  the command line or a value in it is wrong
+  3  there is no such task
+  4  the task's state does not allow it: it is not pending, it runs, it has
+     finished, its version is another, or the request id was used before
+  5  the server cannot be reached or did not answer in time
+  6  the task that was watched failed, was cancelled or was deleted
+130  interrupted by Ctrl-C
+"""
+
+from duetime_client.cli import app
+
+
+def main() -> None:
+    """Runs the command line of this process and exits."""
+    app.build()()

@@ -1,0 +1,51 @@
+"""Puts the commands together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+import typer.core
+
+from duetime_client import cli
+from duetime_client.cli import changing, creating, plugins, reading, watching
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "create": creating.create,
+    "get": reading.get,
+    "list": reading.list_,
+    "update": changing.update,
+    "delete": changing.delete,
+    "cancel": changing.cancel,
+    "retry": changing.retry,
+    "logs": reading.logs,
+    "watch": watching.watch,
+}
+
+
+class CommandGroup(typer.core.TyperGroup):
+    """Our commands, and those of other distributions, which are imported only when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns all names, ours first."""
+        return [*super().list_commands(ctx), *(name for name in plugins.names() if name not in COMMANDS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns the command of that name, or None."""
+        return super().get_command(ctx, cmd_name) or plugins.command(cmd_name)
+
+
+def build() -> typer.Typer:
+    """Returns the whole command line."""
+    app = typer.Typer(
+        cls=CommandGroup,
+        help="Runs tasks at the time they are due.",
+        # \b keeps the lines of a paragraph as they are.
+        epilog="\b\n" + (cli.__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n\n\b\n"),
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+    return app

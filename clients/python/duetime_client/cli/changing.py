@@ -1,0 +1,83 @@
+"""The commands that change a task: `update`, `delete`, `cancel` and `retry`."""
+
+from typing import Annotated, Any
+
+import typer
+
+import duetime_client
+from duetime_client.cli import creating, screen, session
+
+
+def update(
+    task_id: session.TaskId,
+    name: Annotated[str | None, typer.Option(help="Names the handler.", show_default=False)] = None,
+    at: creating.At = None,
+    in_: creating.In = None,
+    data: creating.Data = None,
+    queue: creating.Queue = None,
+    max_retries: creating.MaxRetries = None,
+    timeout: creating.Timeout = None,
+    version: Annotated[
+        int | None, typer.Option(help="Change it only if this is its version.", show_default=False)
+    ] = None,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Change what is given of a pending task."""
+    if at is not None and in_ is not None:
+        raise typer.BadParameter("give only one of them", param_hint="--at / --in")
+    given: dict[str, Any] = {
+        "name": name,
+        "execution_time": at if at is not None else in_,
+        "task_data": data,
+        "queue": queue,
+        "max_retries": max_retries,
+        "timeout": timeout,
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    if not changes:
+        raise typer.BadParameter("give an option that says what to change")
+    with session.connect(server, as_json) as client:
+        client.update(task_id, **changes, version=version)
+    _say("Task updated successfully", as_json)
+
+
+def delete(
+    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+) -> None:
+    """Delete a task that is not running; its log stays."""
+    with session.connect(server, as_json) as client:
+        client.delete(task_id)
+    _say("Task deleted successfully", as_json)
+
+
+def cancel(
+    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+) -> None:
+    """Cancel a pending or running task."""
+    with session.connect(server, as_json) as client:
+        task = client.cancel(task_id)
+    _show(task, as_json)
+
+
+def retry(
+    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+) -> None:
+    """Make a failed or cancelled task pending again, due now."""
+    with session.connect(server, as_json) as client:
+        task = client.retry(task_id)
+    _show(task, as_json)
+
+
+def _say(message: str, as_json: bool) -> None:
+    if as_json:
+        screen.print_json({"message": message})
+    else:
+        typer.echo(message)
+
+
+def _show(task: duetime_client.Task, as_json: bool) -> None:
+    if as_json:
+        screen.print_json(task)
+    else:
+        typer.echo(f"Task {task.task_id} is {task.status}")

@@ -1,0 +1,71 @@
+"""`duetime create`, and the options that say what a task is."""
+
+import datetime
+import json
+import pathlib
+from typing import Annotated, Any
+
+import typer
+
+from duetime_client.cli import moments, screen, session
+
+
+def parse_data(text: str) -> dict[str, Any]:
+    """Returns the object of a JSON text, or of the file that `@FILE` names; raises BadParameter otherwise."""
+    try:
+        value = json.loads(pathlib.Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except OSError as error:
+        raise typer.BadParameter(f"{text[1:]}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('must be a JSON object such as {"email": "a@example.com"}')
+    return value
+
+
+At = Annotated[
+    datetime.datetime | None,
+    typer.Option("--at", parser=moments.parse_time, metavar="TIME", help="When it is due, such as 2026-12-01T09:00Z."),
+]
+In = Annotated[
+    datetime.timedelta | None,
+    typer.Option("--in", parser=moments.parse_duration, metavar="DURATION", help="How long from now, such as 2h."),
+]
+Data = Annotated[
+    dict[str, Any] | None,
+    typer.Option("--data", parser=parse_data, metavar="JSON|@FILE", help="What its handler is given."),
+]
+Queue = Annotated[str | None, typer.Option(help="The queue whose workers run it.", show_default=False)]
+MaxRetries = Annotated[int | None, typer.Option(help="How often it is run again when it fails.", show_default=False)]
+Timeout = Annotated[
+    datetime.timedelta | None,
+    typer.Option(parser=moments.parse_duration, metavar="DURATION", help="How long one run may take."),
+]
+
+
+def create(
+    name: Annotated[str, typer.Argument(help="Names the handler, such as 'Send Email'.", show_default=False)],
+    at: At = None,
+    in_: In = None,
+    data: Data = None,
+    queue: Queue = None,
+    max_retries: MaxRetries = None,
+    timeout: Timeout = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="The same id and task, sent again, creates nothing new.", show_default=False)
+    ] = None,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Create a task, due --at a time or --in a while."""
+    due = at if at is not None else in_
+    if due is None or (at is not None and in_ is not None):
+        raise typer.BadParameter("say when it is due, with either one", param_hint="--at / --in")
+    with session.connect(server, as_json) as client:
+        task_id = client.create(
+            name, due, data, queue=queue, max_retries=max_retries, timeout=timeout, request_id=request_id
+        )
+    if as_json:
+        screen.print_json({"task_id": task_id})
+    else:
+        typer.echo(f"Task {task_id} created")

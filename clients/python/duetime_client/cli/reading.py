@@ -1,0 +1,95 @@
+"""The commands that read: `get`, `list` and `logs`."""
+
+import datetime
+import enum
+import itertools
+from typing import Annotated
+
+import typer
+
+import duetime_client
+from duetime_client.cli import moments, screen, session
+
+Statuses = Annotated[
+    list[duetime_client.Status] | None,
+    typer.Option("--status", help="Only those in this status; may be repeated.", show_default=False),
+]
+Queue = Annotated[str | None, typer.Option(help="Only those of this queue.", show_default=False)]
+Name = Annotated[str | None, typer.Option(help="Only those of this name.", show_default=False)]
+
+
+class Order(enum.StrEnum):
+    """The orders that the server knows."""
+
+    EXECUTION_TIME = "execution_time"
+    EXECUTION_TIME_DESC = "execution_time desc"
+    TASK_ID = "task_id"
+    TASK_ID_DESC = "task_id desc"
+
+
+def get(
+    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+) -> None:
+    """Show a task."""
+    with session.connect(server, as_json) as client:
+        task = client.get(task_id)
+    if as_json:
+        screen.print_json(task)
+    else:
+        screen.console().print(screen.task_details(task))
+
+
+def list_(
+    status: Statuses = None,
+    queue: Queue = None,
+    name: Name = None,
+    due_from: Annotated[
+        datetime.datetime | None,
+        typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due then or later."),
+    ] = None,
+    due_before: Annotated[
+        datetime.datetime | None,
+        typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due earlier."),
+    ] = None,
+    order_by: Annotated[Order, typer.Option(help="The order.")] = Order.EXECUTION_TIME,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """List tasks.
+
+    With --json, one a line.
+    """
+    with session.connect(server, as_json) as client:
+        found = client.list(
+            status=status or (),
+            queue=queue,
+            name=name,
+            due_from=due_from,
+            due_before=due_before,
+            order_by=order_by.value,
+        )
+        tasks = itertools.islice(found, limit)
+        if as_json:
+            for task in tasks:
+                screen.print_json(task)
+        else:
+            screen.console().print(screen.task_table(tasks))
+        if next(found, None) is not None:
+            typer.echo(f"There are more than {limit}; see --limit", err=True)
+
+
+def logs(
+    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+) -> None:
+    """Show a task's history, oldest first.
+
+    Also that of a deleted task. With --json, one change a line.
+    """
+    with session.connect(server, as_json) as client:
+        rows = client.logs(task_id)
+        if as_json:
+            for row in rows:
+                screen.print_json(row)
+        else:
+            screen.console().print(screen.log_table(rows))

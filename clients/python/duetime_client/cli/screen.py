@@ -1,0 +1,115 @@
+"""What is printed: JSON, one document a line, and tables."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import rich.console
+import rich.table
+import rich.text
+import typer
+
+import duetime_client
+from duetime_client.cli import json_shape, moments
+
+# Far wider than any row: a table that goes to a file or a pipe has a row a line, whatever the terminal's width.
+_PIPE_WIDTH = 10_000
+
+
+def console() -> rich.console.Console:
+    """Returns a console on stdout."""
+    console = rich.console.Console(highlight=False)
+    return console if console.is_terminal else rich.console.Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def print_json(value: Any) -> None:
+    """Prints a dataclass of ours, or a dict, as one line of JSON."""
+    typer.echo(json.dumps(json_shape.of(value), ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """Returns the text with its control characters spelled out: names and messages come from anybody, and a terminal
+    obeys them.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+
+
+def _table(*columns: str) -> rich.table.Table:
+    table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        # What has a known width stays on one line; the rest shares what is left.
+        table.add_column(column, no_wrap=column not in ("name", "queue", "by", "error"), overflow="fold")
+    return table
+
+
+def _row(table: rich.table.Table, *cells: object) -> None:
+    table.add_row(*(rich.text.Text(printable(str(cell))) for cell in cells))
+
+
+def task_table(tasks: Iterable[duetime_client.Task]) -> rich.table.Table:
+    """Returns a row a task."""
+    table = _table("id", "name", "status", "due", "retries", "queue")
+    for task in tasks:
+        retries = f"{task.retry_count}/{task.max_retries}"
+        due = moments.in_local_zone(task.execution_time)
+        _row(table, task.task_id, task.name, task.status, due, retries, task.queue)
+    return table
+
+
+def task_details(task: duetime_client.Task) -> rich.table.Table:
+    """Returns a line for each thing that is known about the task."""
+    policy = task.retry_policy
+    details = {
+        "task": task.task_id,
+        "name": task.name,
+        "status": task.status,
+        "due": moments.in_local_zone(task.execution_time, "milliseconds"),
+        "queue": task.queue,
+        "data": json.dumps(task.task_data, ensure_ascii=False),
+        "result": "" if task.result is None else json.dumps(task.result, ensure_ascii=False),
+        "error": task.error_message,
+        "retries": f"{task.retry_count} of {task.max_retries}",
+        "backoff": f"{moments.duration(policy.initial_backoff)} × {policy.multiplier:g}, "
+        f"at most {moments.duration(policy.max_backoff)}"
+        if policy.multiplier is not None
+        else "",
+        "timeout": moments.duration(task.timeout),
+        "version": task.version,
+        "created": moments.in_local_zone(task.created_at, "milliseconds"),
+        "updated": moments.in_local_zone(task.updated_at, "milliseconds"),
+        "started": moments.in_local_zone(task.executed_at, "milliseconds"),
+        "worker": task.worker_id,
+        "request id": task.request_id,
+    }
+    table = rich.table.Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in details.items():
+        if value != "":
+            _row(table, name, value)
+    return table
+
+
+def log_table(logs: Iterable[duetime_client.TaskLog]) -> rich.table.Table:
+    """Returns a row a change of one task."""
+    table = _table("time", "change", "took", "by", "error")
+    for log in logs:
+        time = moments.in_local_zone(log.timestamp, "milliseconds")
+        _row(table, time, log.change, moments.duration(log.duration), log.actor, log.error_message)
+    return table
+
+
+def change_table(logs: Iterable[duetime_client.TaskLog]) -> rich.table.Table:
+    """Returns a row a task: its latest change."""
+    table = _table("id", "status", "change", "time", "error")
+    for log in logs:
+        time = moments.in_local_zone(log.timestamp, "milliseconds")
+        _row(table, log.task_id, log.status, log.change, time, log.error_message)
+    return table
+
+
+def change_line(log: duetime_client.TaskLog) -> str:
+    """Returns a change as one line."""
+    time = moments.in_local_zone(log.timestamp, "milliseconds")
+    line = f"{time}  {log.task_id}  {log.status:<9}  {log.change}"
+    return printable(f"{line}: {log.error_message}" if log.error_message else line).replace("\n", "\\n")

@@ -1,0 +1,98 @@
+"""`duetime watch`: changes as they happen, on a terminal in place, elsewhere a line each."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated
+
+import rich.live
+import typer
+
+import duetime_client
+from duetime_client.cli import reading, screen, session
+
+UNSUCCESSFUL = 6
+# The header, and the line on which the shell's prompt will be.
+_LINES_AROUND_TABLE = 2
+
+
+def watch(
+    task_id: Annotated[int | None, typer.Argument(help="The task; without it, many.", show_default=False)] = None,
+    status: reading.Statuses = None,
+    queue: reading.Queue = None,
+    name: reading.Name = None,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on right after the event of this cursor.", show_default=False)
+    ] = None,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Watch one task, or all that match.
+
+    A watch of one task ends with it, a watch of many with Ctrl-C. With --json, one change a line.
+
+    Exits with 0 if the task completed, with 6 if it failed, was cancelled or was deleted.
+    """
+    if task_id is not None and (status or queue or name):
+        raise typer.BadParameter("a watch of one task has no filter")
+    with session.connect(server, as_json) as client:
+        if task_id is None:
+            with client.watch_all(status=status or (), queue=queue, name=name, cursor=cursor) as events:
+                _show(events, as_json, one_task=False)
+            return
+        with client.watch(task_id, cursor) as events:
+            last = _show(events, as_json, one_task=True)
+        if not _completed(client, task_id, last):
+            raise typer.Exit(UNSUCCESSFUL)
+
+
+def _completed(client: duetime_client.Client, task_id: int, last: duetime_client.TaskLog | None) -> bool:
+    if last is not None:
+        return last.status is duetime_client.Status.COMPLETED and last.change != "deleted"
+    try:  # the cursor was that of the task's last change
+        return client.status(task_id) is duetime_client.Status.COMPLETED
+    except duetime_client.TaskNotFound:
+        return False
+
+
+def _show(
+    events: Iterable[duetime_client.TaskEvent], as_json: bool, *, one_task: bool
+) -> duetime_client.TaskLog | None:
+    last: duetime_client.TaskLog | None = None
+    with _display(as_json, one_task) as display:
+        for event in events:
+            display(event)
+            last = event.change
+    return last
+
+
+@contextlib.contextmanager
+def _display(as_json: bool, one_task: bool) -> Iterator[Callable[[duetime_client.TaskEvent], None]]:
+    """Yields what shows an event."""
+    console = screen.console()
+    if as_json:
+        yield screen.print_json
+    elif not console.is_terminal:
+        yield lambda event: typer.echo(screen.change_line(event.change))
+    else:
+        with rich.live.Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            yield LiveTable(live, console.height - _LINES_AROUND_TABLE, one_task).show
+
+
+class LiveTable:
+    """A table that changes in place: of one task its latest changes, of many the latest change of each."""
+
+    def __init__(self, live: rich.live.Live, height: int, one_task: bool) -> None:
+        self._live = live
+        self._height = max(height, 1)
+        self._one_task = one_task
+        self._changes: dict[int, duetime_client.TaskLog] = {}
+
+    def show(self, event: duetime_client.TaskEvent) -> None:
+        """Shows the change, at the bottom; drops the oldest at the top when the terminal is full."""
+        key = event.change.version if self._one_task else event.change.task_id
+        self._changes.pop(key, None)
+        self._changes[key] = event.change
+        while len(self._changes) > self._height:
+            del self._changes[next(iter(self._changes))]
+        table = screen.log_table if self._one_task else screen.change_table
+        self._live.update(table(self._changes.values()), refresh=True)

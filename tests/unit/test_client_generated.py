@@ -1,0 +1,15 @@
+"""The synchronous client in the repository is the one that generate.py writes."""
+
+import pathlib
+import subprocess
+import sys
+
+CLIENT = pathlib.Path(__file__).parents[2] / "clients/python"
+
+
+def test_synchronous_client_is_fresh(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, CLIENT / "generate.py", tmp_path], check=True)
+    generated = {path.name: path.read_text() for path in (tmp_path / "duetime_client/_sync").iterdir()}
+    assert sorted(generated) == ["client.py", "task_watch.py"]
+    for name, text in generated.items():
+        assert (CLIENT / "duetime_client/_sync" / name).read_text() == text
