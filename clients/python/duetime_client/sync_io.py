@@ -41,7 +41,7 @@ class EventStream:
         too long.
         """
         self._silent_at = time.monotonic() + silence_seconds
-        if self._watchdog is None or silence_seconds < self._watchdog.interval:
+        if self._watchdog is None:
             self._wake_watchdog_in(silence_seconds)
         try:
             message: task_service_pb2.TaskEvent | None = next(self._call, None)

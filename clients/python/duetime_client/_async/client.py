@@ -230,12 +230,7 @@ class AsyncClient:
         return self._watch(open_stream, cursor)
 
     def _watch(self, open_stream: task_watch.OpenStream, cursor: str | None) -> task_watch.AsyncWatch:
-        return task_watch.AsyncWatch(
-            open_stream,
-            cursor=cursor or "",
-            target=self._target,
-            first_answer_seconds=self._timeout_seconds,
-        )
+        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target)
 
     async def _call(self, method: async_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         try:

@@ -29,11 +29,9 @@ class AsyncWatch:
         *,
         cursor: str,
         target: str,
-        first_answer_seconds: float,
     ) -> None:
         self._open_stream = open_stream
         self._target = target
-        self._patience_seconds = first_answer_seconds
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: async_io.EventStream | None = None
         self._closed = False
@@ -74,7 +72,7 @@ class AsyncWatch:
             self._stream = self._open_stream(self._progress.cursor)
         error: grpc.RpcError | TimeoutError | None = None
         try:
-            message = await self._stream.read(self._patience_seconds)
+            message = await self._stream.read(watch_progress.SILENCE_SECONDS)
         except (grpc.RpcError, TimeoutError) as caught:
             message, error = None, caught
         except BaseException:
@@ -83,7 +81,6 @@ class AsyncWatch:
             self._stream = None
             raise
         if message is not None:
-            self._patience_seconds = watch_progress.SILENCE_SECONDS
             return self._progress.take(message)
         self._stream = None
         if not self._closed:

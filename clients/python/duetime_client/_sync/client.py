@@ -231,12 +231,7 @@ class Client:
         return self._watch(open_stream, cursor)
 
     def _watch(self, open_stream: task_watch.OpenStream, cursor: str | None) -> task_watch.Watch:
-        return task_watch.Watch(
-            open_stream,
-            cursor=cursor or "",
-            target=self._target,
-            first_answer_seconds=self._timeout_seconds,
-        )
+        return task_watch.Watch(open_stream, cursor=cursor or "", target=self._target)
 
     def _call(self, method: sync_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         try:

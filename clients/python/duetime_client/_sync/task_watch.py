@@ -30,11 +30,9 @@ class Watch:
         *,
         cursor: str,
         target: str,
-        first_answer_seconds: float,
     ) -> None:
         self._open_stream = open_stream
         self._target = target
-        self._patience_seconds = first_answer_seconds
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: sync_io.EventStream | None = None
         self._closed = False
@@ -75,7 +73,7 @@ class Watch:
             self._stream = self._open_stream(self._progress.cursor)
         error: grpc.RpcError | TimeoutError | None = None
         try:
-            message = self._stream.read(self._patience_seconds)
+            message = self._stream.read(watch_progress.SILENCE_SECONDS)
         except (grpc.RpcError, TimeoutError) as caught:
             message, error = None, caught
         except BaseException:
@@ -84,7 +82,6 @@ class Watch:
             self._stream = None
             raise
         if message is not None:
-            self._patience_seconds = watch_progress.SILENCE_SECONDS
             return self._progress.take(message)
         self._stream = None
         if not self._closed:
