@@ -1,0 +1,98 @@
+"""Envoy, the edge: its configuration, and its process."""
+
+import contextlib
+import http.client
+import importlib.resources
+import pathlib
+import sysconfig
+from collections.abc import Sequence
+
+import yaml
+
+from duetime_stack import layout, ports, program
+
+
+def url(address: str, port: int) -> str:
+    """Returns where callers reach it."""
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def write_endpoints(places: layout.Layout, server_ports: Sequence[int]) -> pathlib.Path:
+    """Writes the file that names the servers, and returns its path. A running Envoy takes it up at once."""
+    path = places.run / "endpoints.yaml"
+    draft = path.with_suffix(".new")
+    draft.write_text(
+        yaml.safe_dump(
+            {
+                "resources": [
+                    {
+                        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+                        "cluster_name": "duetime",
+                        "endpoints": [
+                            {
+                                "lb_endpoints": [
+                                    {"endpoint": {"address": _address(ports.LOOPBACK, port)}} for port in server_ports
+                                ]
+                            }
+                        ],
+                    }
+                ]
+            }
+        )
+    )
+    # Envoy watches for a file that is moved there.
+    draft.rename(path)
+    return path
+
+
+def make_program(places: layout.Layout, address: str, port: int, server_ports: Sequence[int]) -> program.Program:
+    """Writes the configuration, and returns the process that listens there. It is ready when the API answers."""
+    configuration = places.run / "envoy.yaml"
+    configuration.write_text(_configuration(address, port, write_endpoints(places, server_ports)))
+    return program.Program(
+        "envoy",
+        [
+            str(pathlib.Path(sysconfig.get_path("scripts"), "envoy")),
+            *("--config-path", str(configuration)),
+            # Hot restarts share memory by number, and the Envoys of two stacks would take the same one.
+            "--disable-hot-restart",
+            # Each thread has its own connections to every server. Two are more than Python servers can feed.
+            *("--concurrency", "2"),
+            *("--log-level", "warning"),
+        ],
+        lambda: _answers(_reachable(address), port),
+    )
+
+
+def _configuration(address: str, port: int, endpoints: pathlib.Path) -> str:
+    """Returns envoy/envoy.yaml with this stack's address and paths."""
+    bootstrap = yaml.safe_load(importlib.resources.files("duetime_stack").joinpath("envoy.yaml").read_text())
+    listener = bootstrap["static_resources"]["listeners"][0]
+    listener["address"] = _address(address, port)
+    (cluster,) = bootstrap["static_resources"]["clusters"]
+    cluster["eds_cluster_config"]["eds_config"]["path_config_source"]["path"] = str(endpoints)
+    (manager,) = listener["filter_chains"][0]["filters"]
+    (transcoder,) = (
+        each
+        for each in manager["typed_config"]["http_filters"]
+        if each["name"] == "envoy.filters.http.grpc_json_transcoder"
+    )
+    descriptors = importlib.resources.files("duetime.v1").joinpath("descriptor_set.binpb")
+    transcoder["typed_config"]["proto_descriptor"] = str(descriptors)
+    return yaml.safe_dump(bootstrap, sort_keys=False)
+
+
+def _address(address: str, port: int) -> dict[str, dict[str, str | int]]:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _reachable(address: str) -> str:
+    return {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(address, address)  # noqa: S104 - it is read, not bound
+
+
+def _answers(address: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(address, port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/api/tasks?page_size=1")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    return False

@@ -1,0 +1,43 @@
+"""One stack a data directory."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+from collections.abc import Iterator
+
+from duetime_stack import errors, layout, waiting
+
+
+@contextlib.contextmanager
+def exclusive(places: layout.Layout) -> Iterator[int]:
+    """Holds the data directory, and lends the descriptor of a second lock that supervisord is to inherit.
+
+    The first lock tells a stack that runs from one that does not; the second lasts until supervisord has
+    stopped the parts, which may be later than `duetime up` ended, if that was killed. Raises StackError if
+    another stack runs there.
+    """
+    with _opened(places.run / "up.lock") as ours, _opened(places.run / "supervisord.lock") as inherited:
+        if not _try(ours):
+            raise errors.StackError(
+                f"another stack runs in {places.data_dir}; choose another with --data-dir or DUETIME_DATA_DIR"
+            )
+        waiting.until(lambda: _try(inherited), f"the stack that ran in {places.data_dir} to stop")
+        yield inherited
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""Ports to listen on."""
+
+import contextlib
+import ipaddress
+import random
+import socket
+
+from duetime_stack import errors
+
+LOOPBACK = "127.0.0.1"
+
+# Below Linux's range for outgoing connections (32768 and up): such a connection could take the port of a part
+# that is being restarted, and keep it from coming back.
+_INNER_PORTS = range(20_000, 32_000)
+
+
+def resolve(host: str) -> str:
+    """Returns the IP address of a host's name. Raises StackError if it has none."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise errors.StackError(f"there is no address {host} (--host or DUETIME_HOST): {error.strerror}") from error
+
+
+def is_loopback(address: str) -> bool:
+    """Returns whether only this machine can reach this address."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def is_free(address: str, port: int) -> bool:
+    """Returns whether nothing listens on this port of this address, which must be one of this machine's."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the parts do: connections of a part that has just ended are not in the way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
+def require_free(address: str, port: int) -> None:
+    """Raises StackError unless this address can be listened on at this port."""
+    if not is_free(address, port):
+        raise errors.StackError(
+            f"port {port} of {address} is taken; choose another with --port or DUETIME_PORT"
+            if is_free(address, 0)
+            else f"{address} is not an address of this machine; choose another with --host or DUETIME_HOST"
+        )
+
+
+def accepts(port: int) -> bool:
+    """Returns whether something answers on this port of the loopback address."""
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False
+
+
+class FreePorts:
+    """Gives out ports of the loopback address that are free, none of them twice."""
+
+    def __init__(self) -> None:
+        self._candidates = random.sample(_INNER_PORTS, len(_INNER_PORTS))
+
+    def take(self) -> int:
+        """Returns a port. Raises StackError if none is left."""
+        while self._candidates:
+            port = self._candidates.pop()
+            if is_free(LOOPBACK, port):
+                return port
+        raise errors.StackError(f"no port from {_INNER_PORTS.start} to {_INNER_PORTS.stop - 1} is free")

@@ -1,0 +1,77 @@
+"""All of Duetime on one machine: which parts there are, and in which order they start and stop."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import typer
+
+from duetime_stack import edge, layout, lock, mailbox, ports, processes, program, stores, supervision
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What `duetime up` was told."""
+
+    host: str
+    port: int
+    data_dir: pathlib.Path
+    servers: int
+    workers: int
+    database_url: str | None
+    """A PostgreSQL that already runs, instead of the embedded one."""
+    redis_url: str | None
+    """A Redis that already runs, instead of the embedded one."""
+    handlers: str
+    queues: str
+
+
+def run(options: Options) -> None:
+    """Runs the stack until KeyboardInterrupt is raised in it, and then stops it. Raises StackError."""
+    address = ports.resolve(options.host)
+    if not ports.is_loopback(address):
+        warning = f"WARNING: there is no authentication yet. Whoever reaches {address} can do everything."
+        typer.secho(warning, fg="red", bold=True, err=True)
+    places = layout.Layout(options.data_dir.absolute())
+    places.make()
+    with lock.exclusive(places) as inherited:
+        ports.require_free(address, options.port)
+        free = ports.FreePorts()
+        database_url, postgres = stores.database(options.database_url, places, free)
+        redis_url, valkey = stores.doorbell(options.redis_url, free)
+        environment = dict(os.environ) | {
+            "DUETIME_DATABASE_URL": database_url,
+            "DUETIME_REDIS_URL": redis_url,
+            "DUETIME_HANDLERS": options.handlers,
+            "DUETIME_QUEUES": options.queues,
+        }
+        mail = _mailbox(places, free, environment)
+        server_ports = [free.take() for _ in range(options.servers)]
+        servers = [processes.make_server(number, port) for number, port in enumerate(server_ports)]
+        workers = [processes.make_worker(number, places) for number in range(options.workers)]
+        envoy = [edge.make_program(places, address, options.port, server_ports)]
+        stages = [stage for stage in (postgres, valkey, mail, workers, servers, envoy) if stage]
+        with supervision.supervise(places, stages, environment, inherited) as supervisor:
+            supervisor.start([*postgres, *valkey, *mail])
+            processes.migrate(places, environment)
+            supervisor.start([*workers, *servers, *envoy])
+            url = edge.url(address, options.port)
+            typer.echo(f"duetime is ready  {url}  {stores.shown(database_url)}  {stores.shown(redis_url)}")
+            _hint(places, mail)
+            supervisor.watch()
+
+
+def _mailbox(places: layout.Layout, free: ports.FreePorts, environment: dict[str, str]) -> list[program.Program]:
+    """Returns the mailbox and tells the workers of it, unless the user named a mail server."""
+    if environment.get("DUETIME_SMTP_HOST"):
+        return []
+    port = free.take()
+    environment |= mailbox.environment(port)
+    return [mailbox.make_program(places.mailbox, port)]
+
+
+def _hint(places: layout.Layout, mail: Sequence[program.Program]) -> None:
+    if mail:
+        typer.echo(f"mail that tasks send arrives in {places.mailbox / 'new'}")
+    typer.echo(f"logs are in {places.logs}; Ctrl-C stops everything")

@@ -1,0 +1,129 @@
+"""The parts' supervisor: supervisord, as a child of this process."""
+
+import contextlib
+import functools
+import pathlib
+import resource
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Iterator, Mapping, Sequence
+
+import supervisor.xmlrpc  # type: ignore[import-untyped]
+
+from duetime_stack import errors, journal, layout, narrator, program, supervisord_conf, waiting
+
+# Thousands of watches are thousands of connections, and the usual limit is 1,024 files.
+_OPEN_FILES = 65_536
+_POLL_SECONDS = 0.25
+
+
+class Supervisor:
+    """A running supervisord that has all programs and has started none."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        socket: pathlib.Path,
+        places: layout.Layout,
+        groups: Mapping[str, str],
+    ) -> None:
+        self._process = process
+        self._places = places
+        self._groups = groups
+        self._journal = journal.Journal(places.log("supervisord"))
+        self._socket = socket
+
+    def start(self, programs: Sequence[program.Program]) -> None:
+        """Starts these programs together and returns when all are ready. Raises StackError if one dies."""
+        for each in programs:
+            self._rpc().supervisor.startProcess(f"{self._groups[each.name]}:{each.name}", False)
+        for each in programs:
+            waiting.until(functools.partial(self._is_ready, each), each.name)
+
+    def watch(self) -> None:
+        """Says what happens to the parts, for as long as supervisord runs; then raises StackError."""
+        tells = narrator.Narrator(self._places)
+        while True:
+            self._require_alive()
+            for event in self._journal.read():
+                tells.tell(event)
+            time.sleep(_POLL_SECONDS)
+
+    def wait_until_it_answers(self) -> None:
+        """Returns once it takes orders. Raises StackError if it does not."""
+        waiting.until(self._answers, "supervisord")
+
+    def _is_ready(self, each: program.Program) -> bool:
+        self._require_alive()
+        for event in self._journal.read():
+            if event.cause is not None:
+                log = journal.tail(self._places.log(event.part))
+                raise errors.StackError(f"{event.part} does not start ({event.cause}); {log}")
+        return each.is_ready()
+
+    def _answers(self) -> bool:
+        self._require_alive()
+        try:
+            self._rpc().supervisor.getState()
+        except OSError:
+            return False
+        return True
+
+    def _rpc(self) -> xmlrpc.client.ServerProxy:
+        # A new one for each call: after a call that failed, a transport is of no more use.
+        transport = supervisor.xmlrpc.SupervisorTransport(serverurl=f"unix://{self._socket}")
+        # ServerProxy insists on an address of this kind, and the transport ignores it.
+        return xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+
+    def _require_alive(self) -> None:
+        if self._process.poll() is not None:
+            log = journal.tail(self._places.log("supervisord"))
+            raise errors.StackError(f"supervisord ended with status {self._process.returncode}; {log}")
+
+
+@contextlib.contextmanager
+def supervise(
+    places: layout.Layout,
+    stages: Sequence[Sequence[program.Program]],
+    environment: Mapping[str, str],
+    lock: int,
+) -> Iterator[Supervisor]:
+    """Runs supervisord, and at the end stops what it runs: the last stage first, and then itself.
+
+    The programs get this environment; supervisord keeps the lock's descriptor open for as long as it lives.
+    """
+    with layout.socket_path(places) as socket:
+        configuration = places.run / "supervisord.conf"
+        supervisord_conf.write(configuration, socket, places, stages)
+        _raise_file_limit()
+        with places.log("supervisord").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - the program is ours
+                # SIGTERM makes it stop the parts in order, also when this process was killed.
+                program.tied(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                # The terminal's Ctrl-C and hang-up are for this process, which then says what happens.
+                start_new_session=True,
+            )
+        try:
+            running = Supervisor(process, socket, places, _groups(stages))
+            running.wait_until_it_answers()
+            yield running
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _groups(stages: Sequence[Sequence[program.Program]]) -> dict[str, str]:
+    return {each.name: supervisord_conf.group(number) for number, stage in enumerate(stages) for each in stage}
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

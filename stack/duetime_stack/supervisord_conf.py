@@ -1,0 +1,83 @@
+"""supervisord's configuration."""
+
+import configparser
+import os
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+
+from duetime_stack import layout, program
+
+# supervisord waits a second longer before each try, so this is for ever.
+_RETRIES = 10**9
+
+
+def write(
+    path: pathlib.Path, socket: pathlib.Path, places: layout.Layout, stages: Sequence[Sequence[program.Program]]
+) -> None:
+    """Writes a configuration that starts nothing by itself, and stops the stages in reverse order.
+
+    The programs of a stage stop together.
+    """
+    parser = configparser.RawConfigParser()
+    parser.read_dict(
+        {
+            "unix_http_server": {"file": _escape(socket), "chmod": "0700"},
+            "rpcinterface:supervisor": {
+                "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+            },
+            "supervisord": {
+                "nodaemon": "true",
+                "silent": "true",
+                "user": str(os.geteuid()),
+                "logfile": _escape(places.log("supervisord")),
+                # The journal reads it on; it is made anew at each start, and grows by a line an event.
+                "logfile_maxbytes": "0",
+                "pidfile": _escape(places.run / "supervisord.pid"),
+                "nocleanup": "true",
+            },
+        }
+    )
+    for number, stage in enumerate(stages):
+        for each in stage:
+            parser[f"program:{each.name}"] = _program(each, places.log(each.name))
+        parser[f"group:{group(number)}"] = {
+            "programs": ",".join(each.name for each in stage),
+            "priority": str(number),
+        }
+    with path.open("w") as file:
+        parser.write(file)
+
+
+def group(stage_number: int) -> str:
+    """Returns what supervisord calls a stage."""
+    return f"stage-{stage_number}"
+
+
+def _program(each: program.Program, log: pathlib.Path) -> Mapping[str, str]:
+    options = {
+        "command": _escape(shlex.join(program.tied(each.command, each.orphan_signal))),
+        "environment": ",".join(f'{name}="{_escape(value)}"' for name, value in each.environment.items()),
+        "autostart": "false",
+        "autorestart": "true",
+        # Whoever dies earlier than that after a start waits before the next one, longer each time.
+        "startsecs": "5",
+        "startretries": str(_RETRIES),
+        "stopsignal": each.stop_signal,
+        "stopwaitsecs": str(each.stop_seconds),
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": _escape(log),
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": "3",
+    }
+    if each.directory is not None:
+        options["directory"] = _escape(each.directory)
+    if each.user is not None:
+        options["user"] = each.user
+    return options
+
+
+def _escape(value: object) -> str:
+    # supervisord expands %(name)s in every value.
+    return str(value).replace("%", "%%")
