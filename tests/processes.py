@@ -1,0 +1,118 @@
+"""Servers and workers as real processes, and waiting for what they log."""
+
+import asyncio
+import dataclasses
+import itertools
+import os
+import pathlib
+import signal
+import socket
+import sys
+
+START_SECONDS = 20
+
+
+def free_port() -> int:
+    """Returns a port of 127.0.0.1 on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclasses.dataclass
+class Process:
+    """A process of ours. What it logged so far is in `log`."""
+
+    process: asyncio.subprocess.Process
+    log: list[str]
+    reading: asyncio.Task[None]
+    logged: asyncio.Condition
+    address: str = ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    async def wait_for_log(self, text: str, *, seconds: float = START_SECONDS) -> str:
+        """Returns the first line with that text, once it is logged."""
+        async with asyncio.timeout(seconds), self.logged:
+            while True:
+                for line in self.log:
+                    if text in line:
+                        return line
+                if self.reading.done():
+                    raise AssertionError(f"it ended without logging {text!r}:\n" + "\n".join(self.log))
+                await self.logged.wait()
+
+    async def kill(self) -> None:
+        """Ends it as a crash would: SIGKILL."""
+        self.process.kill()
+        await self.ended()
+
+    def terminate(self) -> None:
+        """Asks it to stop: SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def ended(self, *, seconds: float = 60) -> int:
+        """Returns its exit status, once it has ended."""
+        async with asyncio.timeout(seconds):
+            await self.reading
+            return await self.process.wait()
+
+
+class Starter:
+    """Starts processes with the settings of one test; other settings are given as `queues="a,b"`."""
+
+    def __init__(self, directory: pathlib.Path, *, database_url: str, redis_url: str) -> None:
+        self._directory = directory
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")},
+            "DUETIME_DATABASE_URL": database_url,
+            "DUETIME_REDIS_URL": redis_url,
+            "DUETIME_HANDLERS": "tests.handlers",
+            "TEST_DIRECTORY": str(directory),
+        }
+        self._processes: list[Process] = []
+        self._numbers = itertools.count()
+
+    async def server(self, **settings: object) -> Process:
+        """Starts a server on a free port and returns it once it serves."""
+        address = f"127.0.0.1:{free_port()}"
+        server = await self._start("duetime_server", {"listen": address, **settings}, ready="event=serving")
+        server.address = address
+        return server
+
+    async def worker(self, **settings: object) -> Process:
+        """Starts a worker and returns it once it works."""
+        return await self._start("duetime_worker", settings, ready="event=working")
+
+    async def _start(self, module: str, settings: dict[str, object], *, ready: str) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module),
+            env={**self._environment, **{f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        log: list[str] = []
+        logged = asyncio.Condition()
+        started = Process(process, log, asyncio.create_task(_read(process, log, logged)), logged)
+        self._processes.append(started)
+        await started.wait_for_log(ready)
+        return started
+
+    async def kill_all(self) -> None:
+        """Kills what still runs."""
+        for process in self._processes:
+            if process.process.returncode is None:
+                await process.kill()
+
+
+async def _read(process: asyncio.subprocess.Process, log: list[str], logged: asyncio.Condition) -> None:
+    assert process.stderr is not None
+    async for line in process.stderr:
+        async with logged:
+            log.append(line.decode(errors="replace").rstrip())
+            logged.notify_all()
+    async with logged:
+        logged.notify_all()
