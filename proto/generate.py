@@ -11,35 +11,24 @@ from google.api import annotations_pb2
 from grpc_tools import protoc
 
 SOURCE = pathlib.Path(__file__).parent
-# google/rpc/error_details.proto is in the set so that Envoy can print the details of errors.
-DESCRIPTOR_ROOTS = [
-    "duetime/v1/task.proto",
-    "duetime/v1/task_service.proto",
-    "google/rpc/error_details.proto",
+
+_INCLUDE = [
+    f"-I{SOURCE}",
+    f"-I{pathlib.Path(annotations_pb2.__file__).parents[2]}",
+    f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}",
 ]
+_DEFINITIONS = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.glob("duetime/**/*.proto"))
 
 
 def generate(target: pathlib.Path) -> None:
     """Writes all generated files below `target`; exits with protoc's own message if it fails."""
-    include = [
-        f"-I{SOURCE}",
-        f"-I{pathlib.Path(annotations_pb2.__file__).parents[2]}",
-        f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}",
-    ]
-    definitions = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.glob("duetime/**/*.proto"))
+    _protoc(*(f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")), *_DEFINITIONS)
     _protoc(
-        *include,
-        f"--python_out={target}",
-        f"--grpc_python_out={target}",
-        f"--mypy_out={target}",
-        f"--mypy_grpc_out={target}",
-        *definitions,
-    )
-    _protoc(
-        *include,
         "--include_imports",
         f"--descriptor_set_out={target / 'duetime/v1/descriptor_set.binpb'}",
-        *DESCRIPTOR_ROOTS,
+        *_DEFINITIONS,
+        # So that Envoy can print the details of errors.
+        "google/rpc/error_details.proto",
     )
     for path in target.glob("duetime/**/*_pb2_grpc.py"):
         if "class " not in path.read_text():  # a file without a service has nothing to say
@@ -47,8 +36,13 @@ def generate(target: pathlib.Path) -> None:
             path.with_suffix(".pyi").unlink(missing_ok=True)
 
 
+def describe(image: pathlib.Path) -> None:
+    """Writes the definitions with their comments, as buf reads them, into the file `image`."""
+    _protoc("--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *_DEFINITIONS)
+
+
 def _protoc(*arguments: str) -> None:
-    if protoc.main(["protoc", *arguments]) != 0:
+    if protoc.main(["protoc", *_INCLUDE, *arguments]) != 0:
         sys.exit(1)
 
 

@@ -553,7 +553,7 @@ class WatchTasksRequest(_message.Message):
     name: _builtins.str
     """Only tasks of this name."""
     cursor: _builtins.str
-    """The cursor of the last event that was received; empty: begin with how matching tasks stand."""
+    """The cursor of the last event that was received; empty: begin now."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
         """Only changes into one of these; empty: into any."""
@@ -582,7 +582,7 @@ class TaskEvent(_message.Message):
 
     @_typing.final
     class Alive(_message.Message):
-        """Nothing has changed; the watch is alive. Said first, and then whenever a watch was silent for 15 s."""
+        """Nothing has changed; the watch is alive. Said whenever a watch was silent for 15 s."""
 
         DESCRIPTOR: _descriptor.Descriptor
 

@@ -217,9 +217,11 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchTasks(self, request, context):
-        """Streams the changes of all tasks that match a filter: first how those that are not yet terminal stand
-        (or, with a cursor, every change since), then each change as it is committed, without a gap or a
-        repeat. Does not end by itself.
+        """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
+        those since the cursor or, without one, those from now on. Does not end by itself.
+
+        Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
+        with a higher version than the listed one, are all there is to know, however many tasks there are.
 
         Fails with INVALID_ARGUMENT for a cursor of another watch.
         """

@@ -102,9 +102,11 @@ class TaskServiceStub:
     Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch.
     """
     WatchTasks: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.TaskEvent]
-    """Streams the changes of all tasks that match a filter: first how those that are not yet terminal stand
-    (or, with a cursor, every change since), then each change as it is committed, without a gap or a
-    repeat. Does not end by itself.
+    """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
+    those since the cursor or, without one, those from now on. Does not end by itself.
+
+    Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
+    with a higher version than the listed one, are all there is to know, however many tasks there are.
 
     Fails with INVALID_ARGUMENT for a cursor of another watch.
     """
@@ -182,9 +184,11 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch.
     """
     WatchTasks: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.TaskEvent]  # type: ignore[assignment]
-    """Streams the changes of all tasks that match a filter: first how those that are not yet terminal stand
-    (or, with a cursor, every change since), then each change as it is committed, without a gap or a
-    repeat. Does not end by itself.
+    """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
+    those since the cursor or, without one, those from now on. Does not end by itself.
+
+    Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
+    with a higher version than the listed one, are all there is to know, however many tasks there are.
 
     Fails with INVALID_ARGUMENT for a cursor of another watch.
     """
@@ -331,9 +335,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.WatchTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.TaskEvent], _abc.AsyncIterator[_task_service_pb2.TaskEvent]]:
-        """Streams the changes of all tasks that match a filter: first how those that are not yet terminal stand
-        (or, with a cursor, every change since), then each change as it is committed, without a gap or a
-        repeat. Does not end by itself.
+        """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
+        those since the cursor or, without one, those from now on. Does not end by itself.
+
+        Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
+        with a higher version than the listed one, are all there is to know, however many tasks there are.
 
         Fails with INVALID_ARGUMENT for a cursor of another watch.
         """

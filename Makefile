@@ -1,0 +1,51 @@
+# Two commands matter: `make up` and `make test`. All the others are for those who change Duetime.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+DISTRIBUTIONS := proto core server worker clients/python stack
+EDITABLE := $(addprefix -e ./,$(DISTRIBUTIONS))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: up test lint format generate lock clean
+
+up: $(VENV)/ready ## Start everything on this machine. Flags: make up ARGS="--port 9090".
+	@exec $(BIN)/duetime up $(ARGS)
+
+test: $(VENV)/ready ## Run every test. A part of them: make test ARGS=tests/unit.
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuration.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/envoy --mode validate --log-level warning -c envoy/envoy.yaml
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/lint.py
+
+format: $(VENV)/ready ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(VENV)/ready ## Generate the code that is generated: from the contract, and the synchronous client.
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/generate.py
+	$(BIN)/python clients/python/generate.py
+
+# The locked packages, each checked against its hash, and then the project's own, editable.
+$(VENV)/ready: requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+	@echo "Installing into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
+
+lock: ## Resolve requirements.lock anew.
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet uv
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate requirements.in --group dev \
+		$(foreach name,proto core server worker client stack,--no-emit-package duetime-$(name)) \
+		--output-file requirements.lock
+
+clean: ## Remove the environment and the data of `make up`.
+	rm -rf $(VENV) .duetime
