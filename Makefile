@@ -20,15 +20,16 @@ lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuratio
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy clients/python/generate.py
 	$(BIN)/envoy --mode validate --log-level warning -c envoy/envoy.yaml
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/lint.py
+	$(BIN)/python proto/lint.py
 
 format: $(VENV)/ready ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 generate: $(VENV)/ready ## Generate the code that is generated: from the contract, and the synchronous client.
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/generate.py
+	$(BIN)/python proto/generate.py
 	$(BIN)/python clients/python/generate.py
 
 # The locked packages, each checked against its hash, and then the project's own, editable.

@@ -17,12 +17,17 @@ _INCLUDE = [
     f"-I{pathlib.Path(annotations_pb2.__file__).parents[2]}",
     f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}",
 ]
+_PLUGINS = [
+    f"--plugin=protoc-gen-{name}={pathlib.Path(sys.executable).with_name(f'protoc-gen-{name}')}"
+    for name in ("mypy", "mypy_grpc")
+]
 _DEFINITIONS = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.glob("duetime/**/*.proto"))
 
 
 def generate(target: pathlib.Path) -> None:
     """Writes all generated files below `target`; exits with protoc's own message if it fails."""
-    _protoc(*(f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")), *_DEFINITIONS)
+    outputs = (f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc"))
+    _protoc(*_PLUGINS, *outputs, *_DEFINITIONS)
     _protoc(
         "--include_imports",
         f"--descriptor_set_out={target / 'duetime/v1/descriptor_set.binpb'}",
