@@ -6,6 +6,8 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
+from duetime_stack import errors
+
 MAX_SOCKET_PATH = 107
 """The longest path of a unix socket, in bytes (`sun_path` in unix(7), without its final NUL)."""
 
@@ -41,9 +43,14 @@ class Layout:
         return self.logs / f"{part}.log"
 
     def make(self) -> None:
-        """Makes the directories that are missing. Raises OSError if that is not possible."""
-        for directory in (self.data_dir, self.logs, self.run):
-            directory.mkdir(parents=True, exist_ok=True)
+        """Makes the directories that are missing. Raises StackError if that is not possible."""
+        try:
+            for directory in (self.data_dir, self.logs, self.run):
+                directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.StackError(
+                f"{self.data_dir} cannot be the data directory (--data-dir or DUETIME_DATA_DIR): {error.strerror}"
+            ) from error
 
 
 def fits_socket(path: pathlib.Path) -> bool:

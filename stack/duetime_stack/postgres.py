@@ -1,5 +1,6 @@
 """PostgreSQL: its data directory, its process, its address."""
 
+import contextlib
 import importlib.util
 import os
 import pathlib
@@ -86,15 +87,10 @@ def _initialize(data: pathlib.Path) -> None:
 
 
 def _wait_for_predecessor(data: pathlib.Path) -> None:
-    # After a kill -9 of everything, a postmaster takes a moment to end. And once it has, its process id may be
-    # another process's, which would keep PostgreSQL from starting as long as the file names it.
-    pid_file = data / "postmaster.pid"
-    try:
-        pid = int(pid_file.read_text().split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        return
-    waiting.until(lambda: not _runs_in(pid, data), f"PostgreSQL's process {pid} to leave {data}")
-    pid_file.unlink(missing_ok=True)
+    # After a kill -9 of everything, its processes take a moment to end.
+    waiting.until(lambda: not _runs_in(data), f"the PostgreSQL that ran in {data} to end")
+    # By now its process id may be another process's, which would keep PostgreSQL from starting.
+    (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _accepts(port: int) -> bool:
@@ -147,8 +143,11 @@ def _run(user: str | None, *command: str | pathlib.Path, text: str = "") -> None
     )
 
 
-def _runs_in(pid: int, directory: pathlib.Path) -> bool:
-    try:
-        return pathlib.Path(f"/proc/{pid}/cwd").samefile(directory)
-    except OSError:
-        return False
+def _runs_in(data: pathlib.Path) -> bool:
+    """Returns whether any process of PostgreSQL, be it only a backend, still works in this directory."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        # It may end while it is looked at, or be another user's.
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text() == "postgres\n" and (process / "cwd").samefile(data):
+                return True
+    return False

@@ -60,5 +60,5 @@ def _works(log: pathlib.Path, said_before: int) -> bool:
     if not log.exists():
         return False
     with log.open("rb") as file:
-        file.seek(said_before)
+        file.seek(said_before if log.stat().st_size >= said_before else 0)
         return b"event=working" in file.read()

@@ -38,8 +38,8 @@ def run(options: Options) -> None:
     with lock.exclusive(places) as inherited:
         ports.require_free(address, options.port)
         free = ports.FreePorts()
-        database_url, postgres = stores.database(options.database_url, places, free)
         redis_url, valkey = stores.doorbell(options.redis_url, free)
+        database_url, postgres = stores.database(options.database_url, places, free)
         environment = dict(os.environ) | {
             "DUETIME_DATABASE_URL": database_url,
             "DUETIME_REDIS_URL": redis_url,

