@@ -194,6 +194,21 @@ async def test_watch_counts_a_silent_stream_as_lost(watch: Watcher, monkeypatch:
         assert server.cursors == ["", "c1"]
 
 
+async def test_watch_of_all_has_begun_when_its_block_is_entered() -> None:
+    async with (
+        served([grpc.StatusCode.INTERNAL], [alive("now"), HANG]) as server,
+        duetime_client.AsyncClient(server.address) as client,
+    ):
+        with pytest.raises(duetime_client.DuetimeError, match="as told"):
+            async with client.watch_all():
+                pass
+        async with client.watch_all() as watch:
+            assert watch.cursor == "now"
+        async with client.watch_all(cursor="c5") as watch:
+            assert watch.cursor == "c5"
+        assert server.cursors == ["", ""]
+
+
 async def test_watch_of_all_hands_its_filter_over_and_goes_on_with_it(watch: Watcher) -> None:
     async with served([change(1), grpc.StatusCode.UNAVAILABLE], [change(2), HANG]) as server:
         status = [duetime_client.Status.FAILED]
@@ -265,7 +280,8 @@ async def test_closing_ends_an_iteration_that_waits_in_another_thread() -> None:
     async with served([change(1), HANG]) as server:
         with duetime_client.Client(server.address) as client:
             watch = client.watch(7)
-            seen = asyncio.create_task(asyncio.to_thread(list, watch))
+            assert (await asyncio.to_thread(next, watch)).cursor == "c1"
+            rest = asyncio.create_task(asyncio.to_thread(list, watch))
             await server.hanging.wait()
             watch.close()
-            assert [event.cursor for event in await seen] == ["c1"]
+            assert await rest == []

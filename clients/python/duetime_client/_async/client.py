@@ -205,7 +205,7 @@ class AsyncClient:
             message.cursor = cursor
             return async_io.EventStream(self._stub.WatchTask(message))
 
-        return self._watch(open_stream, cursor)
+        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target, begins_now=False)
 
     def watch_all(
         self,
@@ -215,9 +215,11 @@ class AsyncClient:
         name: str | None = None,
         cursor: str | None = None,
     ) -> task_watch.AsyncWatch:
-        """Iterates over the changes of all tasks of this queue and name into one of these statuses: first how
-        those that are not terminal stand (with the `cursor` of an event: every change since), then each as it
-        is committed. Does not end by itself.
+        """Iterates over the changes of all tasks of this queue and name into one of these statuses, as they are
+        committed: from now on or, with the `cursor` of an event, from right after it. Does not end by itself.
+
+        Entering it as a `with` block returns when it has begun: tasks that are listed in the block, and changes to
+        a higher version than the listed one, are all there is to know.
         """
         message = task_service_pb2.WatchTasksRequest(
             status=request.statuses(status), queue=queue or "", name=name or ""
@@ -227,10 +229,7 @@ class AsyncClient:
             message.cursor = cursor
             return async_io.EventStream(self._stub.WatchTasks(message))
 
-        return self._watch(open_stream, cursor)
-
-    def _watch(self, open_stream: task_watch.OpenStream, cursor: str | None) -> task_watch.AsyncWatch:
-        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target)
+        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target, begins_now=True)
 
     async def _call(self, method: async_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         try:

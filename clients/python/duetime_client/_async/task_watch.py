@@ -29,12 +29,15 @@ class AsyncWatch:
         *,
         cursor: str,
         target: str,
+        begins_now: bool,
     ) -> None:
         self._open_stream = open_stream
         self._target = target
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: async_io.EventStream | None = None
         self._closed = False
+        self._begins_now = begins_now
+        self._held: task_log.TaskEvent | None = None
 
     @property
     def cursor(self) -> str:
@@ -48,6 +51,9 @@ class AsyncWatch:
             self._stream.cancel()
 
     async def __aenter__(self) -> Self:
+        # A watch of all without a cursor begins now, and its first word says when that is.
+        while self._begins_now and not (self.cursor or self._closed):
+            self._held = await self._read()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -59,7 +65,8 @@ class AsyncWatch:
     async def __anext__(self) -> task_log.TaskEvent:
         try:
             while not (self._closed or self._progress.over):
-                if (event := await self._read()) is not None:
+                event, self._held = self._held or await self._read(), None
+                if event is not None:
                     return event
         except errors.DuetimeError:
             await self.aclose()

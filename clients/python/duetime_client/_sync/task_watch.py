@@ -30,12 +30,15 @@ class Watch:
         *,
         cursor: str,
         target: str,
+        begins_now: bool,
     ) -> None:
         self._open_stream = open_stream
         self._target = target
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: sync_io.EventStream | None = None
         self._closed = False
+        self._begins_now = begins_now
+        self._held: task_log.TaskEvent | None = None
 
     @property
     def cursor(self) -> str:
@@ -49,6 +52,9 @@ class Watch:
             self._stream.cancel()
 
     def __enter__(self) -> Self:
+        # A watch of all without a cursor begins now, and its first word says when that is.
+        while self._begins_now and not (self.cursor or self._closed):
+            self._held = self._read()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -60,7 +66,8 @@ class Watch:
     def __next__(self) -> task_log.TaskEvent:
         try:
             while not (self._closed or self._progress.over):
-                if (event := self._read()) is not None:
+                event, self._held = self._held or self._read(), None
+                if event is not None:
                     return event
         except errors.DuetimeError:
             self.close()

@@ -42,8 +42,13 @@ def _table(*columns: str) -> rich.table.Table:
     return table
 
 
-def _row(table: rich.table.Table, *cells: object) -> None:
-    table.add_row(*(rich.text.Text(printable(str(cell))) for cell in cells))
+def _row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
+    texts = [printable(str(cell)) for cell in cells]
+    if fold:
+        table.add_row(*(rich.text.Text(text) for text in texts))
+    else:
+        lines = [text.replace("\n", "\\n") for text in texts]
+        table.add_row(*(rich.text.Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
 def task_table(tasks: Iterable[duetime_client.Task]) -> rich.table.Table:
@@ -90,21 +95,21 @@ def task_details(task: duetime_client.Task) -> rich.table.Table:
     return table
 
 
-def log_table(logs: Iterable[duetime_client.TaskLog]) -> rich.table.Table:
-    """Returns a row a change of one task."""
+def log_table(logs: Iterable[duetime_client.TaskLog], *, fold: bool = True) -> rich.table.Table:
+    """Returns a row a change of one task; long texts are folded, or else cut so that a row is one line."""
     table = _table("time", "change", "took", "by", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")
-        _row(table, time, log.change, moments.duration(log.duration), log.actor, log.error_message)
+        _row(table, time, log.change, moments.duration(log.duration), log.actor, log.error_message, fold=fold)
     return table
 
 
 def change_table(logs: Iterable[duetime_client.TaskLog]) -> rich.table.Table:
-    """Returns a row a task: its latest change."""
+    """Returns a line a task: its latest change."""
     table = _table("id", "status", "change", "time", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")
-        _row(table, log.task_id, log.status, log.change, time, log.error_message)
+        _row(table, log.task_id, log.status, log.change, time, log.error_message, fold=False)
     return table
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from google.protobuf import any_pb2, json_format
-from google.rpc import error_details_pb2
+from google.protobuf import json_format
+from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
 from duetime_client import rpc_error
@@ -56,13 +56,18 @@ def exit_code(error: duetime_client.DuetimeError) -> int:
             return 1
 
 
+def _may_exist(error: duetime_client.DuetimeError) -> duetime_client.NewTask | None:
+    """Returns the task whose creation was not answered, as it can be asked for again."""
+    is_unknown = isinstance(error, duetime_client.Unavailable | duetime_client.DeadlineExceeded)
+    return error.remaining[0] if is_unknown and error.remaining else None
+
+
 def _as_text(error: duetime_client.DuetimeError) -> str:
     lines = [f"error: {error.message}"]
     if isinstance(error, duetime_client.InvalidArgument) and len(error.violations) > 1:
         lines = ["error: several fields are wrong"]
         lines += [f"  {field}: {description}" for field, description in error.violations]
-    if isinstance(error, duetime_client.Unavailable | duetime_client.DeadlineExceeded) and error.remaining:
-        (new,) = error.remaining
+    if new := _may_exist(error):
         lines.append("  The task may exist. To ask again without creating it twice, repeat the command with")
         lines.append(f"  --request-id {new.request_id} --at {moments.in_utc(new.execution_time)}")
     return "\n".join(screen.printable(line) for line in lines)
@@ -70,20 +75,18 @@ def _as_text(error: duetime_client.DuetimeError) -> str:
 
 def _as_json(error: duetime_client.DuetimeError) -> dict[str, Any]:
     metadata = dict(error.metadata)
-    if error.request_id:
-        metadata["request_id"] = error.request_id
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=rpc_error.DOMAIN, metadata=metadata)
-    details = [info]
+    if new := _may_exist(error):
+        metadata |= {"request_id": str(new.request_id), "execution_time": moments.in_utc(new.execution_time)}
+    details: list[Any] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=rpc_error.DOMAIN, metadata=metadata)]
     if isinstance(error, duetime_client.InvalidArgument) and error.violations:
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=description, reason=error.reason)
             for field, description in error.violations
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
-    return {"code": error.code.value[0], "message": error.message, "details": [_any(detail) for detail in details]}
-
-
-def _any(detail: Any) -> Any:
-    packed = any_pb2.Any()
-    packed.Pack(detail)
-    return json_format.MessageToDict(packed, preserving_proto_field_name=True)
+    status = status_pb2.Status(code=error.code.value[0], message=error.message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return json_format.MessageToDict(
+        status, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

@@ -94,5 +94,6 @@ class LiveTable:
         self._changes[key] = event.change
         while len(self._changes) > self._height:
             del self._changes[next(iter(self._changes))]
-        table = screen.log_table if self._one_task else screen.change_table
-        self._live.update(table(self._changes.values()), refresh=True)
+        logs = self._changes.values()
+        table = screen.log_table(logs, fold=False) if self._one_task else screen.change_table(logs)
+        self._live.update(table, refresh=True)
