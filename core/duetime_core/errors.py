@@ -93,6 +93,12 @@ class TaskIdsExhausted(DuetimeError):
     reason = "TASK_IDS_EXHAUSTED"
 
 
+class WatcherTooSlow(DuetimeError):
+    """The watch was not read for too long. Go on with the cursor of the last event, in another watch."""
+
+    reason = "WATCHER_TOO_SLOW"
+
+
 class StoreUnavailable(DuetimeError):
     """The database cannot be reached; nothing is known to have changed. Try again."""
 

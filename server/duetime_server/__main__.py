@@ -15,7 +15,8 @@ from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core import database, doorbell, logging, redis
 from duetime_server import creator, failures, hub, settings, tasks
 
-MAX_REQUEST_BYTES = 1024 * 1024
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+"""Envoy takes requests of at most 1 MiB, but a number that is two bytes of JSON is eleven of protobuf."""
 GRACE_SECONDS = 10.0
 
 _SERVICE = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name

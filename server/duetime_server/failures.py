@@ -2,7 +2,9 @@
 
 from __future__ import annotations  # grpc's RpcMethodHandler is generic for type checkers alone
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import google.protobuf.message
@@ -15,6 +17,8 @@ from google.rpc import error_details_pb2, status_pb2
 from duetime_core import errors
 
 DOMAIN = "duetime"
+WRITE_SECONDS = 10.0
+"""How long a caller may leave a stream unread once it is full."""
 _DETAILS = "grpc-status-details-bin"
 
 _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
@@ -24,6 +28,7 @@ _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.VersionMismatch: grpc.StatusCode.ABORTED,
     errors.RequestIdReused: grpc.StatusCode.ALREADY_EXISTS,
     errors.TaskIdsExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.WatcherTooSlow: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -67,17 +72,28 @@ def _unary(handler: Any) -> Callable[[bytes, Context], Awaitable[Any]]:
     return call
 
 
-def _streaming(handler: Any) -> Callable[[bytes, Context], AsyncIterator[Any]]:
-    async def call(request: bytes, context: Context) -> AsyncIterator[Any]:
+def _streaming(handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
+    async def call(request: bytes, context: Context) -> None:
         try:
-            async for response in handler.unary_stream(_parse(handler, request), context):
-                yield response
+            async with contextlib.aclosing(handler.unary_stream(_parse(handler, request), context)) as responses:
+                async for response in responses:
+                    await _write(context, response)
         except errors.DuetimeError as error:
             await _abort(context, error)
         except Exception:
             await _abort_unexpected(context)
 
     return call
+
+
+async def _write(context: Context, response: Any) -> None:
+    # A caller who does not read would keep the stream, and what waits for it, for ever. Cancelling the rpc would
+    # not end it for the caller, because nothing can be sent behind the pending message; aborting does.
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await context.write(response)
+    except TimeoutError:
+        raise errors.WatcherTooSlow from None
 
 
 def _parse(handler: Any, request: bytes) -> Any:

@@ -3,7 +3,6 @@
 import asyncio
 import collections
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -88,9 +87,8 @@ class Hub:
                 page = await feed.read(self._engine, self._position, task_ids=task_ids, limit=_PAGE)
                 self._position, is_last = page.position, page.is_last
             self._hand_out(page)
-        now = time.monotonic()
-        for watching in self._watches():
-            watching.advance(self._position, now)
+        for watching in self._of_all:
+            watching.advance(page.position)
 
     def _hand_out(self, page: feed.Page) -> None:
         for entry in page.entries:

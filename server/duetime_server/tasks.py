@@ -1,7 +1,6 @@
 """TaskService: each rpc reads its request, calls the store, and writes its answer."""
 
 import datetime
-from collections.abc import AsyncIterator
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -99,19 +98,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self._announce(retried, now)
         return messages.from_task(retried)
 
-    async def WatchTask(
-        self, request: task_service_pb2.WatchTaskRequest, _: failures.Context
-    ) -> AsyncIterator[task_service_pb2.TaskEvent]:
+    def WatchTask(self, request: task_service_pb2.WatchTaskRequest, _: failures.Context) -> watching.Events:
         """Streams one task's changes."""
-        async for event in watching.watch_task(self._engine, self._hub, request):
-            yield event
+        return watching.watch_task(self._engine, self._hub, request)
 
-    async def WatchTasks(
-        self, request: task_service_pb2.WatchTasksRequest, _: failures.Context
-    ) -> AsyncIterator[task_service_pb2.TaskEvent]:
+    def WatchTasks(self, request: task_service_pb2.WatchTasksRequest, _: failures.Context) -> watching.Events:
         """Streams the changes of all tasks that match."""
-        async for event in watching.watch_tasks(self._engine, self._hub, request):
-            yield event
+        return watching.watch_tasks(self._engine, self._hub, request)
 
     def _announce(self, changed: task.Task, now: datetime.datetime) -> None:
         if changed.status is task.Status.PENDING:

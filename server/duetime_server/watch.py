@@ -3,7 +3,6 @@
 import asyncio
 import collections
 import contextlib
-import time
 from collections.abc import AsyncIterator
 
 from duetime_core import snapshot
@@ -17,8 +16,6 @@ ALIVE_SECONDS = 15.0
 """How long a watch is silent at most."""
 MAX_WAITING = 1000
 """Changes that a caller may be behind: what a watch can cost in memory."""
-CUT_SECONDS = 10.0
-"""How long a watch that is too slow may take to read that it ends."""
 
 
 class Watch:
@@ -34,9 +31,7 @@ class Watch:
         self._fed = snapshot.NOTHING  # how far the feed has come
         self._waiting: collections.deque[feed.Entry] = collections.deque()
         self._woken = asyncio.Event()
-        self._call = asyncio.current_task()
         self.end_reason: str | None = None
-        self._ended_at = 0.0
 
     def offer(self, entry: feed.Entry) -> None:
         """Takes a change from the feed, if this watch wants it and still follows."""
@@ -52,15 +47,11 @@ class Watch:
         """Ends the watch once what waits is told."""
         if self.end_reason is None:
             self.end_reason = reason
-            self._ended_at = time.monotonic()
             self._woken.set()
 
-    def advance(self, position: snapshot.Position | None, now: float) -> None:
-        """Notes how far the feed is read, and cuts off a caller who does not even read that the watch has ended."""
-        if position is not None and position.upto is None:
-            self._fed = position.seen
-        if self.end_reason == WATCHER_TOO_SLOW and now - self._ended_at > CUT_SECONDS and self._call is not None:
-            self._call.cancel()
+    def advance(self, position: snapshot.Position) -> None:
+        """Notes how far the feed is read."""
+        self._fed = position.seen
 
     async def changes(self) -> AsyncIterator[feed.Entry | None]:
         """Yields the changes as they come, and None after each silence of ALIVE_SECONDS; stops at the end."""

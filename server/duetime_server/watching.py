@@ -1,6 +1,6 @@
 """The two watches, as streams of events."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -11,7 +11,7 @@ from duetime_server import fields, hub, messages, requests, tokens, violations, 
 
 _PAGE = 1000
 
-Events = AsyncIterator[task_service_pb2.TaskEvent]
+Events = AsyncGenerator[task_service_pb2.TaskEvent, None]
 
 
 async def watch_task(

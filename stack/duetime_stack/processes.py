@@ -49,7 +49,7 @@ def make_worker(number: int, places: layout.Layout) -> program.Program:
     said_before = log.stat().st_size if log.exists() else 0
     return program.Program(
         name,
-        program.python("duetime_worker", handlers_importable=True),
+        program.python("duetime_worker"),
         lambda: _works(log, said_before),
         stop_seconds=_STOP_SECONDS,
     )

@@ -52,10 +52,10 @@ def _setpriv() -> str:
     return found
 
 
-def python(module: str, *arguments: str, handlers_importable: bool = False) -> list[str]:
+def python(module: str, *arguments: str) -> list[str]:
     """Returns the command that runs a module with this Python.
 
-    The working directory is on its import path only if `handlers_importable`: a file of the user's that is
-    called as one of ours would take its place.
+    The working directory is not first on its import path: a file of the user's that is called as one of ours
+    would take its place. Workers put it last by themselves, for the user's handlers.
     """
-    return [sys.executable, *([] if handlers_importable else ["-P"]), "-m", module, *arguments]
+    return [sys.executable, "-P", "-m", module, *arguments]

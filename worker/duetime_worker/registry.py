@@ -1,6 +1,8 @@
 """Finding the handlers in the modules that the settings name."""
 
 import importlib
+import pathlib
+import sys
 from collections.abc import Iterable, Mapping
 
 from duetime_worker import handlers
@@ -14,8 +16,10 @@ def load(modules: Iterable[str]) -> Mapping[str, handlers.Handler]:
     A handler of the user's takes the place of a built-in one of the same name. Raises ValueError if two of the
     user's have one name, and ImportError as the import does.
     """
-    built_in = _collect(BUILT_IN)
-    return {**built_in, **_collect(modules)}
+    # The user's project is the directory that the worker was started in. It comes last, so that a queue.py
+    # there does not take the place of Python's.
+    sys.path.append(str(pathlib.Path.cwd()))
+    return {**_collect(BUILT_IN), **_collect(modules)}
 
 
 def _collect(modules: Iterable[str]) -> dict[str, handlers.Handler]:
