@@ -36,7 +36,8 @@ the first attempt never left this machine or was refused unread."""
 
 _RETRY_POLICY = {
     "maxAttempts": 5,
-    # 0.1, 0.3, 0.9 and 2 s, with jitter: together about what a restart of the server or of Envoy takes.
+    # 0.1, 0.3, 0.9 and 2 s, with jitter: longer than Envoy is gone when it restarts, and short enough for
+    # somebody who waits to hear that nobody is there.
     "initialBackoff": "0.1s",
     "backoffMultiplier": 3,
     "maxBackoff": "2s",
@@ -70,7 +71,8 @@ def options() -> list[tuple[str, int | str]]:
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # gRPC's own are 1 s and 2 minutes: too slow for the attempts above and for watches after a restart.
+        # Calls in between fail without trying. gRPC's own are 1 s and 2 minutes; with these, the last of the
+        # attempts above finds a server that is back, however long it was gone.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
     ]
