@@ -7,6 +7,7 @@ import datetime
 import json
 import pathlib
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -265,3 +266,11 @@ def test_every_command_has_json_and_server(run: Run, command: str) -> None:
     text = run(command, "--help").stdout
     assert "--json" in text
     assert "--server" in text
+
+
+def test_command_line_without_its_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "duetime_client.cli.app")
+    monkeypatch.delattr(cli, "app")
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit, match=r"pip install 'duetime-client\[cli\]'"):
+        cli.main()

@@ -13,9 +13,13 @@ Exit codes, for scripts:
 130  interrupted by Ctrl-C
 """
 
-from duetime_client.cli import app
+import sys
 
 
 def main() -> None:
     """Runs the command line of this process and exits."""
+    try:
+        from duetime_client.cli import app  # here, because the client installs without the command line's needs
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}; the command line needs: pip install 'duetime-client[cli]'")
     app.build()()
