@@ -58,8 +58,9 @@ class Process:
     async def ended(self, *, seconds: float = 60) -> int:
         """Returns its exit status, once it has ended."""
         async with asyncio.timeout(seconds):
+            status = await self.process.wait()
             await self.reading
-            return await self.process.wait()
+            return status
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from duetime_core import database, doorbell, logging, redis
+from duetime_core import background, database, doorbell, logging, redis
 from duetime_server import creator, failures, hub, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -53,22 +53,21 @@ async def serve(chosen: settings.Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, terminated.set)
 
-    async with asyncio.TaskGroup() as group:
-        services = (bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url))
-        background = [group.create_task(service) for service in services]
+    services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url))
+    try:
         await server.start()
         for name in ("", _SERVICE):
             await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving", listen=chosen.listen)
-        await terminated.wait()
+        await background.wait(terminated, services)
         _log.info("stopping")
         # In this order: first no new calls come, then the watches end with an event, then the calls end.
         await checks.enter_graceful_shutdown()
         feeder.stop()
         await server.stop(GRACE_SECONDS)
         await bell.drain()
-        for service in background:
-            service.cancel()
+    finally:
+        await background.end(services)
     await client.aclose()
     await engine.dispose()
     _log.info("stopped")

@@ -93,6 +93,7 @@ async def _write(context: Context, response: Any) -> None:
         async with asyncio.timeout(WRITE_SECONDS):
             await context.write(response)
     except TimeoutError:
+        _log.warning("cut off a watcher that did not read", peer=context.peer())
         raise errors.WatcherTooSlow from None
 
 

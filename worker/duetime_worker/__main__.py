@@ -11,14 +11,14 @@ import pydantic
 import structlog
 import uvloop
 
-from duetime_core import database, doorbell, logging, outage, redis
+from duetime_core import background, database, doorbell, logging, outage, redis
 from duetime_worker import context, execution, leases, registry, reporter, runner, settings, sweep, wakeups
 
 _log = structlog.get_logger()
 
 
-async def serve(chosen: settings.Settings) -> bool:
-    """Works until a signal comes, and stops in order. Returns whether plain functions still go on."""
+async def serve(chosen: settings.Settings) -> None:
+    """Works until a signal comes, and stops in order."""
     handlers = registry.load(chosen.handlers)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
@@ -42,31 +42,30 @@ async def serve(chosen: settings.Settings) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
-    async with asyncio.TaskGroup() as group:
-        background = [
-            group.create_task(service)
-            for service in (
-                here.bell.run(),
-                report.run(),
-                keeper.run(),
-                keeper.listen(chosen.redis_url),
-                sweep.Sweeper(here, runs).run(),
-                wakeups.WakeupReceiver(client, runs, queues=chosen.queues).run(),
-            )
-        ]
-        group.create_task(runs.run())
-        _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))
-        await terminated.wait()
+    services = background.start(
+        here.bell.run(),
+        report.run(),
+        runs.run(),
+        keeper.run(),
+        keeper.listen(chosen.redis_url),
+        sweep.Sweeper(here, runs).run(),
+        *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
+    )
+    _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))
+    try:
+        await background.wait(terminated, services)
         _log.info("stopping", running=len(runs.versions), grace_seconds=chosen.grace_period.total_seconds())
         await runs.stop(chosen.grace_period, hurry=hurry)
         await report.drain()
         await here.bell.drain()
-        for service in background:
-            service.cancel()
+    finally:
+        await background.end(services)
     await client.aclose()
     await here.engine.dispose()
     _log.info("stopped")
-    return bool(executor.lingering)
+    if runs.versions or executor.lingering:
+        # Handlers that nothing can end: Python would wait for them. Their tasks are handed back already.
+        os._exit(0)
 
 
 def main() -> None:
@@ -76,8 +75,7 @@ def main() -> None:
         chosen = settings.Settings()
     except pydantic.ValidationError as error:
         sys.exit(f"wrong settings: {error}")
-    if uvloop.run(serve(chosen)):
-        os._exit(0)  # Python would wait for the threads of plain functions that nothing can end
+    uvloop.run(serve(chosen))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """Receiving wakeups: an arq worker for each queue, which tells the runner to look."""
 
 import asyncio
-from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 import arq
 import arq.connections
-import arq.typing
 import arq.worker
 import redis.exceptions
 
@@ -34,44 +32,28 @@ class _ArqWorker(arq.Worker):
         """Ignored: arq sets it at start, and in signal handlers that are not ours."""
 
 
-class WakeupReceiver:
-    """Keeps the arq workers running, over lost connections."""
+async def receive(client: arq.connections.ArqRedis, runs: runner.Runner, queue: str) -> None:
+    """Has `runs` look whenever a wakeup of `queue` is due, for ever, over lost connections."""
+    redis_outage = outage.Outage("redis", "the sweep looks for due tasks each second")
 
-    def __init__(self, client: arq.connections.ArqRedis, runs: runner.Runner, *, queues: Collection[str]) -> None:
-        self._client = client
-        self._runs = runs
-        self._queues = queues
-        self._outage = outage.Outage("redis", "the sweep looks for due tasks each second")
+    async def wake(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
+        redis_outage.end()
+        runs.look(queue)
 
-    async def run(self) -> None:
-        """Receives wakeups, for ever."""
-        async with asyncio.TaskGroup() as group:
-            for queue in self._queues:
-                group.create_task(self._receive(queue))
-
-    async def _receive(self, queue: str) -> None:
-        while True:
-            # A lost connection ends arq's main loop, and leaves its counters wrong: begin with a new one.
-            worker = _ArqWorker(
-                self._runs,
-                functions=[
-                    arq.worker.func(
-                        cast("arq.typing.WorkerCoroutine", self._wake), name=wakeup.FUNCTION, keep_result=0, max_tries=1
-                    )
-                ],
-                queue_name=wakeup.arq_queue(queue),
-                redis_pool=self._client,
-                handle_signals=False,  # the process's own
-                poll_delay=POLL_SECONDS,
-                job_serializer=wakeup.serialize,
-                job_deserializer=wakeup.deserialize,
-            )
-            try:
-                await worker.main()
-            except (redis.exceptions.RedisError, OSError) as error:
-                self._outage.begin(error)
-                await asyncio.sleep(_RESTART_SECONDS)
-
-    async def _wake(self, _: dict[Any, Any], queue: str) -> None:
-        self._outage.end()
-        self._runs.look(queue)
+    while True:
+        # A lost connection ends arq's main loop, and leaves its counters wrong: begin with a new one.
+        worker = _ArqWorker(
+            runs,
+            functions=[arq.worker.func(wake, name=wakeup.FUNCTION, keep_result=0, max_tries=1)],
+            queue_name=wakeup.arq_queue(queue),
+            redis_pool=client,
+            handle_signals=False,  # the process's own
+            poll_delay=POLL_SECONDS,
+            job_serializer=wakeup.serialize,
+            job_deserializer=wakeup.deserialize,
+        )
+        try:
+            await worker.main()
+        except (redis.exceptions.RedisError, OSError) as error:
+            redis_outage.begin(error)
+            await asyncio.sleep(_RESTART_SECONDS)

@@ -1,0 +1,30 @@
+"""The services of a process, such as `Doorbell.run`: coroutines that go on until the process stops."""
+
+import asyncio
+from collections.abc import Collection, Coroutine
+from typing import Any
+
+_AGAIN_SECONDS = 0.1
+
+
+def start(*services: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+    """Starts them."""
+    return [asyncio.create_task(service) for service in services]
+
+
+async def wait(event: asyncio.Event, services: Collection[asyncio.Task[None]]) -> None:
+    """Waits for the event; raises what a service raises meanwhile, because the process is of no use without it."""
+    waiting = asyncio.create_task(event.wait())
+    ended, _ = await asyncio.wait([waiting, *services], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    for each in ended:
+        each.result()
+
+
+async def end(services: Collection[asyncio.Task[None]]) -> None:
+    """Cancels them until they have ended: redis-py over uvloop swallows a cancellation that comes as it connects."""
+    going = set(services)
+    while going:
+        for service in going:
+            service.cancel()
+        _, going = await asyncio.wait(going, timeout=_AGAIN_SECONDS)
