@@ -34,10 +34,10 @@ generate: $(VENV)/ready ## Generate the code that is generated: from the contrac
 
 # The locked packages, each checked against its hash, and then the project's own, editable.
 $(VENV)/ready: requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
-	@echo "Installing into $(VENV) …"
+	@echo "Installing into $(VENV); the first time this takes a minute …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation $(EDITABLE)
+	@$(BIN)/pip install -qq --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
 lock: ## Resolve requirements.lock anew.
