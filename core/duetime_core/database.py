@@ -20,6 +20,13 @@ _SESSION = {
 }
 
 
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a primary that has just become a replica
+)
+
+
 def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.AsyncEngine:
     """Returns an engine for `postgresql://…` that keeps at most `pool_size` connections; it connects when used.
 
@@ -63,6 +70,6 @@ def unavailable() -> Iterator[None]:
     except sqlalchemy.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.SequenceGeneratorLimitExceeded):
             raise errors.TaskIdsExhausted from error
-        if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError):
+        if error.connection_invalidated or isinstance(error.orig, _UNAVAILABLE):
             raise errors.StoreUnavailable from error
         raise

@@ -19,36 +19,53 @@ async def watch_task(
 ) -> Events:
     """Streams the changes of one task, and ends once it is terminal. Raises TaskNotFound or InvalidArgument."""
     task_id = fields.task_id(request.task_id)
-    told = _version(task_id, request.cursor)
     watching = watch.Watch(task_id=task_id)
     async with feeder.subscribed(watching):
-        if told is None:  # begin with the row of how it stands; if it moves meanwhile, with that row too
-            told = (await reads.get(engine, task_id)).version - 1
-            last = None
-        else:  # read the row that was told last again: it says whether there will be more
-            (last, *_) = await reads.list_logs(engine, task_id, after_version=told - 1, limit=1) or (None,)
-            if last is None or last.version != told:
-                raise violations.refuse("cursor", tokens.UNKNOWN)
-        while logs := await reads.list_logs(engine, task_id, after_version=told, limit=_PAGE):
-            for last in logs:
-                watching.version = told = last.version
-                yield messages.change_event(last, _cursor(task_id, told))
-            if len(logs) < _PAGE:
-                break
-        watching.version = told
-        if last is not None and _is_over(last):
-            yield messages.end_event(watch.TASK_TERMINAL, _cursor(task_id, told))
-            return
-        async for entry in watching.changes():
-            if entry is None:
-                yield messages.alive_event(_cursor(task_id, told))
-                continue
-            told = entry.log.version
-            yield messages.change_event(entry.log, _cursor(task_id, told))
-            if _is_over(entry.log):
-                yield messages.end_event(watch.TASK_TERMINAL, _cursor(task_id, told))
+        last = await _last_told(engine, task_id, request.cursor)
+        # Without a cursor, begin with the row of how the task stands.
+        watching.version = last.version if last else (await reads.get(engine, task_id)).version - 1
+        async for log in _changes(engine, watching):
+            if log is not None:
+                last = log
+                watching.version = log.version
+                yield messages.change_event(log, _cursor(watching))
+            if last is not None and last.status in task.TERMINAL:
+                yield messages.end_event(watch.TASK_TERMINAL, _cursor(watching))
                 return
-        yield messages.end_event(watching.end_reason or watch.SERVER_STOPPING, _cursor(task_id, told))
+            if log is None:
+                yield messages.alive_event(_cursor(watching))
+        yield messages.end_event(watching.end_reason or watch.SERVER_STOPPING, _cursor(watching))
+
+
+async def _last_told(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, cursor: str) -> task.TaskLog | None:
+    if not cursor:
+        return None
+    version = tokens.decode("cursor", cursor, ("WatchTask", task_id))
+    if isinstance(version, int) and 1 <= version < 2**31:
+        for log in await reads.list_logs(engine, task_id, after_version=version - 1, limit=1):
+            if log.version == version:
+                return log
+    raise violations.refuse("cursor", tokens.UNKNOWN)
+
+
+async def _changes(engine: sqlalchemy_asyncio.AsyncEngine, watching: watch.Watch) -> AsyncIterator[task.TaskLog | None]:
+    """Yields the rows after `watching.version`, those that are there and those that come; None says that it waits."""
+    assert watching.task_id is not None
+    page_size = 0
+    while logs := await reads.list_logs(engine, watching.task_id, after_version=watching.version, limit=_PAGE):
+        page_size = len(logs)
+        for log in logs:
+            yield log
+        if page_size < _PAGE:
+            break
+    if page_size == 0:
+        yield None
+    async for entry in watching.changes():
+        yield None if entry is None else entry.log
+
+
+def _cursor(watching: watch.Watch) -> str:
+    return tokens.encode(("WatchTask", watching.task_id), watching.version)
 
 
 async def watch_tasks(
@@ -61,6 +78,8 @@ async def watch_tasks(
     if position is None:
         position = await feed.now(engine)
         yield messages.alive_event(tokens.encode(scope, str(position)))
+    else:
+        yield messages.alive_event(request.cursor)
     # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
     # it too slow, and once when it is fed, for what came in between.
     async for page in _pages(engine, position):
@@ -106,20 +125,3 @@ def _position(scope: object, cursor: str) -> snapshot.Position | None:
         return snapshot.Position.parse(str(tokens.decode("cursor", cursor, scope)))
     except ValueError:
         raise violations.refuse("cursor", tokens.UNKNOWN) from None
-
-
-def _version(task_id: int, cursor: str) -> int | None:
-    if not cursor:
-        return None
-    version = tokens.decode("cursor", cursor, ("WatchTask", task_id))
-    if not isinstance(version, int) or not 1 <= version < 2**31:
-        raise violations.refuse("cursor", tokens.UNKNOWN)
-    return version
-
-
-def _cursor(task_id: int, version: int) -> str:
-    return tokens.encode(("WatchTask", task_id), version)
-
-
-def _is_over(log: task.TaskLog) -> bool:
-    return log.status in task.TERMINAL

@@ -75,8 +75,8 @@ class WatchProgress:
 def _is_lost(error: grpc.RpcError | TimeoutError | None) -> bool:
     if not isinstance(error, grpc.RpcError):
         return True  # it was silent, or it ended without saying why
-    if rpc_error.error_info(error) is not None:
-        return error.code() is grpc.StatusCode.UNAVAILABLE
+    if (info := rpc_error.error_info(error)) is not None:
+        return info.reason in _GO_ON or error.code() is grpc.StatusCode.UNAVAILABLE
     return error.code() in _BROKEN
 
 

@@ -582,7 +582,9 @@ class TaskEvent(_message.Message):
 
     @_typing.final
     class Alive(_message.Message):
-        """Nothing has changed; the watch is alive. Said whenever a watch was silent for 15 s."""
+        """Nothing has changed; the watch is alive. Said when a watch begins with nothing to tell, and whenever it
+        was silent for 15 s.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 

@@ -105,8 +105,8 @@ class TaskServiceStub:
     """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
     those since the cursor or, without one, those from now on. Does not end by itself.
 
-    Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
-    with a higher version than the listed one, are all there is to know, however many tasks there are.
+    The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
+    higher version than the listed one are all there is to know, however many tasks there are.
 
     Fails with INVALID_ARGUMENT for a cursor of another watch.
     """
@@ -187,8 +187,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
     those since the cursor or, without one, those from now on. Does not end by itself.
 
-    Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
-    with a higher version than the listed one, are all there is to know, however many tasks there are.
+    The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
+    higher version than the listed one are all there is to know, however many tasks there are.
 
     Fails with INVALID_ARGUMENT for a cursor of another watch.
     """
@@ -338,8 +338,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
         those since the cursor or, without one, those from now on. Does not end by itself.
 
-        Without a cursor the first event is `alive`. Tasks that are listed after it, and the changes that come
-        with a higher version than the listed one, are all there is to know, however many tasks there are.
+        The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
+        higher version than the listed one are all there is to know, however many tasks there are.
 
         Fails with INVALID_ARGUMENT for a cursor of another watch.
         """
