@@ -99,14 +99,8 @@ class Starter:
         return await self._start("duetime_worker", settings, ready="event=working")
 
     async def _start(self, module: str, settings: dict[str, object], *, ready: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module),
-            env={**self._environment, **{f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        log: list[str] = []
-        logged = asyncio.Condition()
-        started = Process(process, log, asyncio.create_task(_read(process, log, logged)), logged)
+        variables = {f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}
+        started = await launch(sys.executable, "-m", module, environment=self._environment | variables)
         self._processes.append(started)
         await started.wait_for_log(ready)
         return started
@@ -118,9 +112,23 @@ class Starter:
                 await process.kill()
 
 
+async def launch(*command: str, environment: dict[str, str], start_new_session: bool = False) -> Process:
+    """Starts a process whose output is read as its log."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=start_new_session,
+    )
+    log: list[str] = []
+    logged = asyncio.Condition()
+    return Process(process, log, asyncio.create_task(_read(process, log, logged)), logged)
+
+
 async def _read(process: asyncio.subprocess.Process, log: list[str], logged: asyncio.Condition) -> None:
-    assert process.stderr is not None
-    async for line in process.stderr:
+    assert process.stdout is not None
+    async for line in process.stdout:
         async with logged:
             log.append(line.decode(errors="replace").rstrip())
             logged.notify_all()
