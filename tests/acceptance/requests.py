@@ -1,0 +1,36 @@
+"""Requests that are right, for tests to make wrong or use."""
+
+import datetime
+from typing import Any
+
+from google.protobuf import struct_pb2, timestamp_pb2
+
+from duetime.v1 import task_service_pb2
+
+
+def at(seconds: float) -> datetime.datetime:
+    """Returns the moment in so many seconds."""
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+
+
+def as_json(**changes: Any) -> dict[str, Any]:
+    """Returns the body of a create, due tomorrow, with changes; a change to None takes a field away."""
+    body = {"name": "noop", "execution_time": at(86400).isoformat(), "task_data": {}, **changes}
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def as_message(**changes: Any) -> task_service_pb2.CreateTaskRequest:
+    """Returns the same as a message; execution_time may be an aware time."""
+    fields = {"name": "noop", "execution_time": at(86400), **changes}
+    if isinstance(fields["execution_time"], datetime.datetime):
+        due = timestamp_pb2.Timestamp()
+        due.FromDatetime(fields["execution_time"])
+        fields["execution_time"] = due
+    return task_service_pb2.CreateTaskRequest(**{name: value for name, value in fields.items() if value is not None})
+
+
+def struct(value: dict[str, Any]) -> struct_pb2.Struct:
+    """Returns a JSON object as protobuf has it."""
+    message = struct_pb2.Struct()
+    message.update(value)
+    return message

@@ -1,0 +1,98 @@
+"""Listing, page by page."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance import requests
+
+ORDERS = ["", "execution_time", "execution_time desc", "task_id", "task_id desc"]
+
+
+async def create_many(rest: httpx.AsyncClient, *bodies: dict[str, Any]) -> list[int]:
+    response = await rest.post("/api/tasks:batchCreate", json={"requests": bodies})
+    assert response.status_code == 200, response.text
+    task_ids: list[int] = response.json()["task_ids"]
+    return task_ids
+
+
+async def pages(rest: httpx.AsyncClient, **parameters: Any) -> list[list[dict[str, Any]]]:
+    found, token = [], ""
+    while True:
+        response = await rest.get("/api/tasks", params={**parameters, "page_token": token})
+        assert response.status_code == 200, response.text
+        found.append(response.json()["tasks"])
+        token = response.json()["next_page_token"]
+        if not token:
+            return found
+
+
+async def ids(rest: httpx.AsyncClient, **parameters: Any) -> list[int]:
+    return [task["task_id"] for page in await pages(rest, **parameters) for task in page]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_pages_in_every_order_have_each_task_once(rest: httpx.AsyncClient, queue: str, order: str) -> None:
+    # Due in reverse, with ties.
+    due = [requests.at(86400 - number // 2 * 60) for number in range(7)]
+    moments = [due[number // 2 * 2].isoformat() for number in range(7)]
+    task_ids = await create_many(rest, *(requests.as_json(queue=queue, execution_time=each) for each in moments))
+    found = await pages(rest, queue=queue, order_by=order, page_size=3)
+    assert [len(page) for page in found] == [3, 3, 1]
+    listed = [(task["execution_time"], task["task_id"]) for page in found for task in page]
+    column, _, descending = order.partition(" ")
+    key = (lambda each: each[1]) if column == "task_id" else (lambda each: each)
+    assert listed == sorted(listed, key=key, reverse=bool(descending))
+    assert sorted(task_id for _, task_id in listed) == task_ids
+
+
+async def test_a_full_last_page_has_no_token(rest: httpx.AsyncClient, queue: str) -> None:
+    await create_many(rest, *(requests.as_json(queue=queue) for _ in range(4)))
+    assert [len(page) for page in await pages(rest, queue=queue, page_size=2)] == [2, 2]
+
+
+async def test_tasks_that_are_created_meanwhile_disturb_no_page(rest: httpx.AsyncClient, queue: str) -> None:
+    early = await create_many(rest, *(requests.as_json(queue=queue) for _ in range(4)))
+    first = (await rest.get("/api/tasks", params={"queue": queue, "order_by": "task_id", "page_size": 2})).json()
+    late = await create_many(rest, requests.as_json(queue=queue))
+    rest_of_them = await ids(rest, queue=queue, order_by="task_id", page_size=2)
+    assert [task["task_id"] for task in first["tasks"]] == early[:2]
+    assert rest_of_them == early + late
+
+
+async def test_filters_choose_by_status_name_and_time(rest: httpx.AsyncClient, queue: str) -> None:
+    noon, later = "2031-05-06T12:00:00Z", "2031-05-06T12:00:01Z"
+    one, two, three = await create_many(
+        rest,
+        requests.as_json(queue=queue, name="one", execution_time=noon),
+        requests.as_json(queue=queue, name="two", execution_time=later),
+        requests.as_json(queue=queue, name="two", execution_time=later),
+    )
+    await rest.post(f"/api/tasks/{two}:cancel", json={})
+    assert await ids(rest, queue=queue, status="pending") == [one, three]
+    assert await ids(rest, queue=queue, status=["pending", "cancelled"]) == [one, two, three]
+    assert await ids(rest, queue=queue, status="failed") == []
+    assert await ids(rest, queue=queue, name="two") == [two, three]
+    assert await ids(rest, queue=queue, due_from=later) == [two, three]
+    assert await ids(rest, queue=queue, due_before=later) == [one]
+    assert await ids(rest, queue=queue, due_from=noon, due_before=later, status="pending", name="one") == [one]
+
+
+async def test_a_deleted_task_is_not_listed(rest: httpx.AsyncClient, queue: str) -> None:
+    gone, there = await create_many(rest, requests.as_json(queue=queue), requests.as_json(queue=queue))
+    await rest.delete(f"/api/tasks/{gone}")
+    assert await ids(rest, queue=queue) == [there]
+
+
+async def test_a_history_has_pages(rest: httpx.AsyncClient, queue: str) -> None:
+    (task_id,) = await create_many(rest, requests.as_json(queue=queue))
+    for number in range(4):
+        await rest.patch(f"/api/tasks/{task_id}", json={"name": f"name {number}"})
+    versions, token = [], ""
+    for size in (2, 2, 1):
+        page = (await rest.get(f"/api/tasks/{task_id}/logs", params={"page_size": 2, "page_token": token})).json()
+        assert len(page["logs"]) == size
+        versions += [log["version"] for log in page["logs"]]
+        token = page["next_page_token"]
+    assert (versions, token) == ([1, 2, 3, 4, 5], "")
