@@ -1,0 +1,58 @@
+"""Calling what is to be refused, and reading how it was."""
+
+import dataclasses
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """What a caller is told, over either transport."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: dict[str, str]
+    fields: dict[str, str]  # wrong field → what would be right
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+async def over_grpc(call: Awaitable[Any]) -> Refusal:
+    """Returns how the call was refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    trailers = dict(refused.value.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
+    assert status.code == refused.value.code().value[0]
+    return _refusal(status)
+
+
+def over_rest(response: httpx.Response) -> Refusal:
+    """Returns how the request was refused; holds the answer to the one shape that errors have."""
+    body = response.json()
+    assert response.status_code >= 400
+    assert response.headers["content-type"] == "application/json"
+    assert body.keys() == {"code", "message", "details"}
+    info = body["details"][0]
+    assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert info["domain"] == "duetime"
+    violations = body["details"][1]["field_violations"] if len(body["details"]) > 1 else []
+    fields = {violation["field"]: violation["description"] for violation in violations}
+    return Refusal(_CODES[body["code"]], info["reason"], body["message"], info["metadata"], fields)
+
+
+def _refusal(status: status_pb2.Status) -> Refusal:
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        _ = detail.Unpack(info) or detail.Unpack(bad_request)
+    assert info.domain == "duetime"
+    fields = {violation.field: violation.description for violation in bad_request.field_violations}
+    return Refusal(_CODES[status.code], info.reason, status.message, dict(info.metadata), fields)
