@@ -114,7 +114,7 @@ async def pair(
 
 
 def _url(server_url: str, name: str) -> str:
-    return sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    return sa.make_url(server_url).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
 
 
 async def _execute(engine: sqlalchemy_asyncio.AsyncEngine, statement: str) -> None:

@@ -1,0 +1,177 @@
+"""`duetime up`: it starts, says what happens, stops in order and keeps the data."""
+
+import os
+import pathlib
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import psutil
+import pytest
+import pytest_asyncio
+
+from tests import processes, stacks
+from tests.acceptance import requests
+
+
+@pytest.fixture
+def data_dir(short_directory: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Path:
+    """A directory for a stack of this test's own."""
+    return short_directory / f"own-{abs(hash(request.node.name)) % 10**6}" / "data"
+
+
+def everything(stack: stacks.Stack) -> list[psutil.Process]:
+    """Returns all of the stack's processes."""
+    stack_itself = psutil.Process(stack.process.pid)
+    return [stack_itself, *stack_itself.children(recursive=True)]
+
+
+def parts(stack: stacks.Stack) -> dict[str, psutil.Process]:
+    """Returns what supervisord keeps running, by the name of the program."""
+    (supervisord,) = psutil.Process(stack.process.pid).children()
+    return {_name(part): part for part in supervisord.children()}
+
+
+def _name(process: psutil.Process) -> str:
+    command = process.cmdline()
+    return command[command.index("-m") + 1] if "-m" in command else process.name()
+
+
+def all_ended(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    return not alive
+
+
+async def create(stack: stacks.Stack, seconds: float = 86400) -> int:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as rest:
+        body = requests.as_json(execution_time=requests.at(seconds).isoformat())
+        response = await rest.post("/api/tasks", json=body)
+        assert response.status_code == 200, response.text
+        task_id: int = response.json()["task_id"]
+        return task_id
+
+
+async def status(stack: stacks.Stack, task_id: int) -> str:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=30) as rest:
+        async with rest.stream("GET", f"/api/tasks/{task_id}:watch") as response:
+            await response.aread()
+        answer: str = (await rest.get(f"/api/tasks/{task_id}/status")).json()["status"]
+        return answer
+
+
+@pytest.mark.timeout(240)
+async def test_the_data_is_there_after_ctrl_c_and_after_a_kill_of_everything(data_dir: pathlib.Path) -> None:
+    stack = await stacks.start(data_dir)
+    first = await create(stack)
+    running = everything(stack)
+    expected = {"postgres", "valkey-server", "aiosmtpd", "duetime_server", "duetime_worker", "envoy"}
+    assert parts(stack).keys() == expected
+    assert await stack.stop() == 0
+    assert all_ended(running)
+
+    stack = await stacks.start(data_dir)
+    second = await create(stack)
+    running = everything(stack)
+    for process in running:
+        os.kill(process.pid, signal.SIGKILL)
+    assert all_ended(running)
+
+    stack = await stacks.start(data_dir)
+    third = await create(stack, seconds=0)
+    assert (first, second) == (1, 2)
+    assert third > second
+    assert await status(stack, third) == "completed"
+    running = everything(stack)
+    await stacks.kill_group(stack.process)
+    assert all_ended(running)
+
+
+@pytest.mark.timeout(240)
+async def test_a_part_that_dies_is_restarted_and_said_so(data_dir: pathlib.Path) -> None:
+    stack = await stacks.start(data_dir, "--servers", "2")
+    for program, part in (("duetime_worker", "worker-0"), ("postgres", "postgres"), ("valkey-server", "valkey")):
+        os.kill(parts(stack)[program].pid, signal.SIGKILL)
+        await stack.process.wait_for_log(f"{part} died (killed by signal 9); restarting")
+        await stack.process.wait_for_log(f"{part} is running again", seconds=60)
+    assert await status(stack, await create(stack, seconds=0)) == "completed"
+    assert await stack.stop() == 0
+
+
+@pytest.mark.timeout(240)
+async def test_two_stacks_run_side_by_side(data_dir: pathlib.Path, stack: stacks.Stack) -> None:
+    other = await stacks.start(data_dir)
+    assert other.url != stack.url
+    assert other.database_url != stack.database_url
+    for each in (stack, other):
+        assert await status(each, await create(each, seconds=0)) == "completed"
+    assert await other.stop() == 0
+
+
+@pytest_asyncio.fixture
+async def taken_port() -> AsyncIterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+async def _refused(*flags: str, directory: pathlib.Path) -> str:
+    process = await stacks.launch(*flags, directory=directory)
+    assert await process.ended() == 1
+    return "\n".join(process.log)
+
+
+async def test_a_taken_port_is_named(data_dir: pathlib.Path, taken_port: int) -> None:
+    said = await _refused("--data-dir", str(data_dir), "--port", str(taken_port), directory=data_dir.parent)
+    assert said.startswith("duetime up: ")
+    assert str(taken_port) in said
+    assert "--port" in said
+    assert "\n" not in said
+
+
+async def test_a_data_directory_that_is_in_use_is_named(stack: stacks.Stack) -> None:
+    port = str(processes.free_port())
+    said = await _refused("--data-dir", str(stack.data_dir), "--port", port, directory=stack.data_dir.parent)
+    assert str(stack.data_dir) in said
+    assert "\n" not in said
+
+
+async def test_a_handler_module_that_is_not_there_is_named(data_dir: pathlib.Path) -> None:
+    flags = ("--handlers", "no_such_module", "--port", str(processes.free_port()), "--data-dir", str(data_dir))
+    said = await _refused(*flags, directory=data_dir.parent)
+    assert "No module named 'no_such_module'" in said
+
+
+async def test_an_unreachable_database_is_named(data_dir: pathlib.Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    flags = ("--database-url", url, "--port", str(processes.free_port()), "--data-dir", str(data_dir))
+    assert "127.0.0.1:1" in await _refused(*flags, directory=data_dir.parent)
+
+
+@pytest.mark.timeout(240)
+async def test_a_database_and_a_redis_that_run_already_are_used(
+    data_dir: pathlib.Path, database_url: str, redis_url: str
+) -> None:
+    stack = await stacks.start(data_dir, "--database-url", database_url, "--redis-url", redis_url)
+    assert not {"postgres", "valkey-server"} & parts(stack).keys()
+    assert await status(stack, await create(stack, seconds=0)) == "completed"
+    assert await stack.stop() == 0
+
+
+def test_nothing_listens_beyond_this_machine(stack: stacks.Stack) -> None:
+    addresses = {
+        connection.laddr.ip.removeprefix("::ffff:")
+        for process in everything(stack)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+async def test_listening_beyond_this_machine_is_warned_of(data_dir: pathlib.Path) -> None:
+    flags = ("--host", "0.0.0.0", "--port", str(processes.free_port()), "--data-dir", str(data_dir))
+    process = await stacks.launch(*flags, directory=data_dir.parent)
+    warning = await process.wait_for_log("WARNING")
+    assert "there is no authentication yet" in warning
+    process.terminate()
+    await process.ended()
