@@ -37,14 +37,18 @@ class Process:
 
     async def wait_for_log(self, text: str, *, seconds: float = START_SECONDS) -> str:
         """Returns the first line with that text, once it is logged."""
-        async with asyncio.timeout(seconds), self.logged:
-            while True:
-                for line in self.log:
-                    if text in line:
-                        return line
-                if self.reading.done():
-                    raise AssertionError(f"it ended without logging {text!r}:\n" + "\n".join(self.log))
-                await self.logged.wait()
+
+        def found() -> list[str]:
+            return [line for line in self.log if text in line]
+
+        try:
+            async with asyncio.timeout(seconds), self.logged:
+                await self.logged.wait_for(lambda: found() or self.reading.done())
+        except TimeoutError:
+            pass
+        if not found():
+            raise AssertionError(f"it did not log {text!r}:\n" + "\n".join(self.log))
+        return found()[0]
 
     async def kill(self) -> None:
         """Ends it as a crash would: SIGKILL."""

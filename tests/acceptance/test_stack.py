@@ -92,7 +92,7 @@ async def test_a_part_that_dies_is_restarted_and_said_so(data_dir: pathlib.Path)
     stack = await stacks.start(data_dir, "--servers", "2")
     for program, part in (("duetime_worker", "worker-0"), ("postgres", "postgres"), ("valkey-server", "valkey")):
         os.kill(parts(stack)[program].pid, signal.SIGKILL)
-        await stack.process.wait_for_log(f"{part} died (killed by signal 9); restarting")
+        await stack.process.wait_for_log(f"{part} died (terminated by SIGKILL); restarting")
         await stack.process.wait_for_log(f"{part} is running again", seconds=60)
     assert await status(stack, await create(stack, seconds=0)) == "completed"
     assert await stack.stop() == 0
