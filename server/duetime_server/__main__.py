@@ -68,7 +68,7 @@ async def serve(chosen: settings.Settings) -> None:
         await bell.drain()
     finally:
         await background.end(services)
-    await client.aclose()
+    await client.aclose(close_connection_pool=True)
     await engine.dispose()
     _log.info("stopped")
 

@@ -60,7 +60,7 @@ async def serve(chosen: settings.Settings) -> None:
         await here.bell.drain()
     finally:
         await background.end(services)
-    await client.aclose()
+    await client.aclose(close_connection_pool=True)
     await here.engine.dispose()
     _log.info("stopped")
     if runs.versions or executor.lingering:

@@ -50,7 +50,9 @@ class Reporter:
                 continue
             self._here.database_outage.end()
             for outcome in batch:
-                del self._waiting[outcome.task_id]
+                # Meanwhile the task may have run here once more.
+                if self._waiting[outcome.task_id] is outcome:
+                    del self._waiting[outcome.task_id]
             if not self._waiting:
                 self._added.clear()
                 self._emptied.set()

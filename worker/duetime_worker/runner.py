@@ -26,10 +26,15 @@ class Run:
     """A claimed task, and the asyncio task that runs its handler."""
 
     claimed: task.Task
-    running: asyncio.Task[None]
+    running: asyncio.Task[None] | None = None  # set at once, by who makes the run
     started: float = dataclasses.field(default_factory=time.monotonic)
     is_lost: bool = False  # once the task is no longer this worker's: its outcome is dropped
     is_handed_back: bool = False  # once the worker stops and the grace period is over
+
+    def cancel(self) -> None:
+        """Cancels the handler."""
+        if self.running is not None:
+            self.running.cancel()
 
 
 class Runner:
@@ -83,7 +88,7 @@ class Runner:
         run = self._runs.get(task_id)
         if run is not None and run.claimed.version == version:
             run.is_lost = True
-            run.running.cancel()
+            run.cancel()
 
     async def run(self) -> None:
         """Claims and runs until `stop`."""
@@ -109,8 +114,7 @@ class Runner:
             self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
         )
         for claimed in claim.tasks:
-            running = asyncio.create_task(self._run(claimed), name=f"task {claimed.task_id}")
-            self._runs[claimed.task_id] = Run(claimed, running)
+            self._start(claimed)
         self._here.bell.changed(claimed.task_id for claimed in claim.tasks)
         if len(claim.tasks) == places:
             # There may be more: another worker may take it now, and this one as its places are freed.
@@ -131,12 +135,20 @@ class Runner:
         delay = (due_at - now).total_seconds() + _TIMER_MARGIN_SECONDS
         self._timers[queue] = asyncio.get_running_loop().call_later(delay, self.look, queue)
 
-    async def _run(self, claimed: task.Task) -> None:
+    def _start(self, claimed: task.Task) -> None:
+        if (earlier := self._runs.get(claimed.task_id)) is not None:
+            # Its lease was lost, and before the lease keeper noticed the task came back here.
+            self.lose(claimed.task_id, earlier.claimed.version)
+        run = self._runs[claimed.task_id] = Run(claimed)
+        run.running = asyncio.create_task(self._run(run), name=f"task {claimed.task_id}")
+
+    async def _run(self, run: Run) -> None:
         outcome = None
         try:
-            outcome = await self._executor.run(claimed)
+            outcome = await self._executor.run(run.claimed)
         finally:
-            run = self._runs.pop(claimed.task_id)
+            if self._runs.get(run.claimed.task_id) is run:
+                del self._runs[run.claimed.task_id]
             if run.is_handed_back and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = _handed_back(run)
             if outcome is not None and not run.is_lost:
@@ -154,7 +166,7 @@ class Runner:
         unfinished = list(self._runs.values())
         for run in unfinished:
             run.is_handed_back = True
-            run.running.cancel()
+            run.cancel()
         await _until(self._all_ended(), limit=_CANCELLATION)
         for run in self._runs.values():  # handlers that take no notice of being cancelled
             run.is_lost = True

@@ -1,0 +1,125 @@
+"""The runner within this process, where a test can take a lease away at the worst moment."""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_asyncio
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import background, doorbell, outage, redis, task
+from duetime_core.store import claims, creation, edits, reads
+from duetime_worker import context, execution, handlers, reporter, runner
+
+QUEUE = task.DEFAULT_QUEUE
+
+
+class Worker:
+    """A runner and its reporter, whose one handler says when it began and ended, and ends when it is told."""
+
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
+        # A lease that runs out as it begins: whoever sweeps takes the task back.
+        lease = datetime.timedelta(0)
+        here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
+        self.report = reporter.Reporter(here)
+        handler = handlers.Handler("wait", self._wait, None, {})
+        executor = execution.Executor({"wait": handler}, places=10)
+        self.runs = runner.Runner(here, executor, self.report, queues=[QUEUE], places=10)
+        self.began = asyncio.Semaphore(0)
+        self.cancelled = asyncio.Semaphore(0)
+        self.may_end = asyncio.Event()
+
+    async def _wait(self) -> dict[str, Any]:
+        self.began.release()
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.release()
+            raise
+        return {}
+
+
+@pytest_asyncio.fixture
+async def worker(engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str) -> AsyncIterator[Worker]:
+    """A worker that claims when it is told to look."""
+    client = redis.connect(redis_url)
+    bell = doorbell.Doorbell(client)
+    worker = Worker(engine, bell)
+    services = background.start(bell.run(), worker.report.run(), worker.runs.run())
+    yield worker
+    worker.may_end.set()
+    await background.end(services)
+    await client.aclose(close_connection_pool=True)
+
+
+async def create(engine: sqlalchemy_asyncio.AsyncEngine) -> int:
+    new = task.NewTask("wait", datetime.datetime.now(datetime.UTC))
+    (created,) = await creation.create(engine, [new], actor="api")
+    assert isinstance(created, creation.Created)
+    return created.task_id
+
+
+async def changes(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[str]:
+    return [log.change for log in await reads.list_logs(engine, task_id, after_version=0, limit=100)]
+
+
+async def test_a_task_that_comes_back_to_the_worker_that_lost_it_is_recorded_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+) -> None:
+    task_id = await create(engine)
+    worker.runs.look(QUEUE)
+    await worker.began.acquire()
+    assert await claims.return_lost(engine, worker_id="sweeper") == [task_id]
+    worker.runs.look(QUEUE)
+    await worker.began.acquire()
+    await worker.cancelled.acquire()  # the first run
+    worker.may_end.set()
+    await _until_recorded(worker)
+    assert await changes(engine, task_id) == ["created", "started", "lease_lost", "started", "completed"]
+    assert worker.runs.versions == {}
+
+
+async def test_an_outcome_of_a_run_whose_lease_was_lost_is_dropped(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+) -> None:
+    task_id = await create(engine)
+    worker.runs.look(QUEUE)
+    await worker.began.acquire()
+    assert await claims.return_lost(engine, worker_id="sweeper") == [task_id]
+    worker.may_end.set()
+    await _until_recorded(worker)
+    assert await changes(engine, task_id) == ["created", "started", "lease_lost"]
+
+
+async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+) -> None:
+    task_id = await create(engine)
+    worker.runs.look(QUEUE)
+    await worker.began.acquire()
+    await edits.cancel(engine, task_id, actor="api")
+    worker.may_end.set()
+    await _until_recorded(worker)
+    assert (await reads.get(engine, task_id)).status is task.Status.CANCELLED
+
+
+async def test_stopping_right_after_a_look_hands_back_what_the_claim_brings(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+) -> None:
+    task_ids = [await create(engine) for _ in range(5)]
+    worker.runs.look(QUEUE)
+    await asyncio.sleep(0)  # the claim is under way now
+    await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
+    await worker.report.drain()
+    for task_id in task_ids:
+        found = await reads.get(engine, task_id)
+        assert (found.status, found.retry_count) == (task.Status.PENDING, 0)
+
+
+async def _until_recorded(worker: Worker) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            await worker.runs.stop(datetime.timedelta(seconds=5), hurry=asyncio.Event())
+            await worker.report.drain()
