@@ -32,7 +32,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
 
 
 async def _main() -> None:
-    engine = database.connect(settings.Settings().database_url, pool_size=1)
+    engine = database.connect(settings.Settings.read().database_url, pool_size=1)
     try:
         await upgrade(engine)
     finally:

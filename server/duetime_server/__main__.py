@@ -2,10 +2,8 @@
 
 import asyncio
 import signal
-import sys
 
 import grpc.aio
-import pydantic
 import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -76,11 +74,7 @@ async def serve(chosen: settings.Settings) -> None:
 def main() -> None:
     """Reads the settings and serves."""
     logging.configure()
-    try:
-        chosen = settings.Settings()
-    except pydantic.ValidationError as error:
-        sys.exit(f"wrong settings: {error}")
-    uvloop.run(serve(chosen))
+    uvloop.run(serve(settings.Settings.read()))
 
 
 if __name__ == "__main__":

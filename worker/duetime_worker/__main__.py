@@ -5,9 +5,7 @@ import os
 import secrets
 import signal
 import socket
-import sys
 
-import pydantic
 import structlog
 import uvloop
 
@@ -71,11 +69,7 @@ async def serve(chosen: settings.Settings) -> None:
 def main() -> None:
     """Reads the settings and works."""
     logging.configure()
-    try:
-        chosen = settings.Settings()
-    except pydantic.ValidationError as error:
-        sys.exit(f"wrong settings: {error}")
-    uvloop.run(serve(chosen))
+    uvloop.run(serve(settings.Settings.read()))
 
 
 if __name__ == "__main__":
