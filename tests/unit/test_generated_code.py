@@ -1,0 +1,22 @@
+"""What is generated from the contract is committed as it would be generated now."""
+
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_the_code_is_what_the_contract_generates(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, ROOT / "proto/generate.py", tmp_path], check=True, capture_output=True)
+    generated = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    sources = {".proto", ".typed"}
+    committed = {
+        path.relative_to(ROOT / "proto"): path.read_bytes()
+        for path in (ROOT / "proto/duetime").rglob("*")
+        if path.is_file() and path.suffix not in sources and "__pycache__" not in path.parts
+    }
+    assert pathlib.Path("duetime/v1/descriptor_set.binpb") in generated
+    assert generated.keys() == committed.keys()
+    for path, content in generated.items():
+        assert content == committed[path], f"{path} is stale: make generate"
