@@ -51,7 +51,8 @@ async def admin(postgres_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngi
 
 
 @contextlib.asynccontextmanager
-async def _new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
+async def new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
+    """Makes a migrated database without tasks, for as long as the block lasts: its URL."""
     name = f"test_{uuid.uuid4().hex}"
     await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     yield _url(admin.url.render_as_string(hide_password=False), name)
@@ -61,7 +62,7 @@ async def _new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[
 @pytest_asyncio.fixture
 async def database_url(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
     """A migrated database without tasks."""
-    async with _new_database(admin) as url:
+    async with new_database(admin) as url:
         yield url
 
 
@@ -107,7 +108,7 @@ async def pair(
 ) -> AsyncIterator[processes.Pair]:
     """A server and a worker that tests share, each with tasks of its own."""
     directory = tmp_path_factory.mktemp("pair")
-    async with _new_database(admin) as url:
+    async with new_database(admin) as url:
         starter = processes.Starter(directory, database_url=url, redis_url=_new_redis_url(valkey))
         yield processes.Pair(await starter.server(), await starter.worker(), directory)
         await starter.kill_all()

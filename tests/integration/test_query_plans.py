@@ -1,0 +1,162 @@
+"""At 200,000 rows each statement of the hot paths reads through its index, under custom and generic plans."""
+
+import datetime
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, task
+from duetime_core.store import claims, feed, finishes, reads
+from tests import conftest
+
+ROWS = 200_000
+LEASE = datetime.timedelta(seconds=30)
+NOW = datetime.datetime.now(datetime.UTC)
+
+_FILL = f"""
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version)
+SELECT 'name ' || n % 200, 'queue-' || n % 50,
+    CASE WHEN n % 1000 = 0 THEN 'running' ELSE (ARRAY['pending', 'completed', 'failed', 'cancelled'])[1 + n % 4] END,
+    now() + (n - {ROWS // 2}) * interval '1 second', '{{}}', '1 second', '1 hour', 2, 0.1,
+    CASE WHEN n % 1000 = 0 THEN 'worker' END,
+    CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END, 2
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
+SELECT task_id, number, 'pending', 'created', execution_time, 0, 'api'
+FROM tasks, generate_series(1, 2) AS number;
+"""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database with many tasks of all kinds, and the snapshot before the last twenty changes."""
+    async with conftest.new_database(admin) as url:
+        engine = database.connect(url, pool_size=1)
+        async with engine.connect() as connection:
+            for statement in _FILL.split(";")[:-1]:
+                await connection.execute(sa.text(statement))
+            await connection.execute(sa.text("VACUUM ANALYZE"))
+            snapshot = (await connection.execute(sa.text("SELECT CAST(pg_current_snapshot() AS text)"))).scalar_one()
+            connection.info["snapshot"] = snapshot
+            for task_id in range(1, 21):
+                row = f"({task_id}, 3, 'pending', 'updated', now(), 0, 'api')"
+                columns = "task_id, version, status, change, execution_time, retry_count, actor"
+                await connection.execute(sa.text(f"INSERT INTO task_logs ({columns}) VALUES {row}"))
+            yield connection
+        await engine.dispose()
+
+
+async def scans(
+    connection: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause, parameters: dict[str, Any]
+) -> dict[str, str]:
+    """Runs the statement and returns how its plan read each table: the index, or the kind of scan."""
+    await connection.execute(sa.text(f"SET plan_cache_mode = {mode}"))
+    explain = sa.text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}")
+    answer = (await connection.execute(explain, parameters)).scalar_one()
+    plan = (json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]
+    found: dict[str, str] = {}
+
+    def visit(node: dict[str, Any]) -> None:
+        relation = node.get("Relation Name", "")
+        # A partition without rows is read at a glance.
+        if relation and not (relation.startswith("task_logs") and node["Actual Rows"] == 0):
+            found[node["Alias"]] = node.get("Index Name", node["Node Type"])
+        if "Index Name" in node and not relation:  # below a bitmap scan
+            found[node["Index Name"]] = node["Index Name"]
+        for child in node.get("Plans", ()):
+            visit(child)
+
+    visit(plan)
+    return {alias: index for alias, index in found.items() if index not in ("ModifyTable", "Bitmap Heap Scan")}
+
+
+MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+
+
+@MODES
+async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    parameters = {"queue": "queue-4", "worker_id": "worker", "places": 100, "lease": LEASE}
+    used = await scans(full, mode, claims._CLAIM, parameters)
+    assert set(used.values()) <= {"tasks_due_idx", "tasks_pkey"}
+    assert "tasks_due_idx" in used.values()
+
+
+@MODES
+async def test_a_sweep_reads_the_leases_that_ran_out(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    used = await scans(full, mode, claims._RETURN_LOST, {"worker_id": "sweeper", "limit": 10})
+    assert set(used.values()) <= {"tasks_lease_idx", "tasks_pkey"}
+    assert "tasks_lease_idx" in used.values()
+
+
+@MODES
+async def test_a_finish_and_an_extension_read_their_tasks(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    ids = {"worker_id": "worker", "task_ids": [100_000, 101_000], "versions": [2, 2]}
+    assert set((await scans(full, mode, finishes._EXTEND, {**ids, "lease": LEASE})).values()) == {"tasks_pkey"}
+    outcomes = {"statuses": ["completed"] * 2, "changes": ["completed"] * 2, "durations": [LEASE] * 2}
+    empty = dict.fromkeys(("results", "error_messages", "backoffs"), [None] * 2)
+    used = await scans(full, mode, finishes._FINISH, {**ids, **outcomes, **empty})
+    assert set(used.values()) == {"tasks_pkey"}
+
+
+@MODES
+@pytest.mark.parametrize("task_ids", [None, [1, 2, 3]], ids=["all", "some"])
+async def test_a_watch_reads_what_is_new(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, task_ids: list[int] | None
+) -> None:
+    parameters = {"seen": full.info["snapshot"], "upto": None, "log_id": 0, "task_ids": task_ids, "limit": 1000}
+    used = await scans(full, mode, feed._READ, parameters)
+    assert all("xid" in index or index == "tasks_pkey" for index in used.values()), used
+
+
+@MODES
+async def test_a_history_is_read_by_its_task(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    used = await scans(full, mode, reads._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50})
+    assert used
+    assert all(index.endswith("_pkey") for index in used.values()), used
+
+
+FILTERS = {
+    "all": (reads.Filter(), {"tasks_execution_time_idx"}),
+    # Where a quarter of all tasks match, reading by time and passing over the others is as good.
+    "status": (reads.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx", "tasks_execution_time_idx"}),
+    "rare status": (reads.Filter(statuses=(task.Status.RUNNING,)), {"tasks_status_idx", "tasks_lease_idx"}),
+    "statuses": (
+        reads.Filter(statuses=(task.Status.FAILED, task.Status.RUNNING)),
+        {"tasks_execution_time_idx", "tasks_status_idx"},
+    ),
+    "queue": (reads.Filter(queue="queue-7"), {"tasks_queue_idx"}),
+    "name": (reads.Filter(name="name 7"), {"tasks_name_idx"}),
+    "due": (reads.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)), {"tasks_execution_time_idx"}),
+}
+
+
+@MODES
+@pytest.mark.parametrize("after", [None, (NOW, ROWS // 2)], ids=["first page", "a later page"])
+@pytest.mark.parametrize("order", ["execution_time", "execution_time desc"])
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_list_reads_through_the_index_of_its_filter(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, order: reads.Order, after: Any
+) -> None:
+    wanted, indexes = FILTERS[name]
+    statement, parameters = reads.list_statement(wanted, order=order, after=after)
+    used = await scans(full, mode, statement, {**parameters, "limit": 51})
+    assert used
+    assert set(used.values()) <= indexes
+
+
+@MODES
+@pytest.mark.parametrize("order", ["task_id", "task_id desc"])
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_list_by_id_never_reads_the_whole_table(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, order: reads.Order
+) -> None:
+    statement, parameters = reads.list_statement(FILTERS[name][0], order=order, after=None)
+    used = await scans(full, mode, statement, {**parameters, "limit": 51})
+    assert used
+    assert "Seq Scan" not in used.values()
