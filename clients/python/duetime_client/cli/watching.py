@@ -1,6 +1,9 @@
 """`duetime watch`: changes as they happen, on a terminal in place, elsewhere a line each."""
 
 import contextlib
+import signal
+import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
@@ -36,13 +39,39 @@ def watch(
         raise typer.BadParameter("a watch of one task has no filter")
     with session.connect(server, as_json) as client:
         if task_id is None:
-            with client.watch_all(status=status or (), queue=queue, name=name, cursor=cursor) as events:
+            watch_all = client.watch_all(status=status or (), queue=queue, name=name, cursor=cursor)
+            with _until_interrupted(watch_all), watch_all as events:
                 _show(events, as_json, one_task=False)
             return
-        with client.watch(task_id, cursor) as events:
+        watch_one = client.watch(task_id, cursor)
+        with _until_interrupted(watch_one), watch_one as events:
             last = _show(events, as_json, one_task=True)
         if not _completed(client, task_id, last):
             raise typer.Exit(UNSUCCESSFUL)
+
+
+@contextlib.contextmanager
+def _until_interrupted(watch: duetime_client.Watch) -> Iterator[None]:
+    """Ends the watch at Ctrl-C, and raises KeyboardInterrupt then.
+
+    Raised right where the signal comes it may be lost: gRPC's callbacks, like every finalizer, ignore exceptions.
+    """
+    interrupted = False
+
+    def stop(number: int, frame: types.FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C does not ask
+        # In a thread, because this one may be holding the stream's lock.
+        threading.Thread(target=watch.close, daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _completed(client: duetime_client.Client, task_id: int, last: duetime_client.TaskLog | None) -> bool:
