@@ -1,0 +1,100 @@
+"""Creation: in one commit, in order, and once for each request_id."""
+
+import asyncio
+import datetime
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import errors, schema, task
+from duetime_core.store import creation, edits, reads
+from tests import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def ids(engine: Engine, *news: task.NewTask) -> list[int | None]:
+    answers = await creation.create(engine, news, actor="api")
+    return [answer.task_id if isinstance(answer, creation.Created) else None for answer in answers]
+
+
+async def count(engine: Engine) -> int:
+    async with engine.connect() as connection:
+        counted: int = (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one()
+        return counted
+
+
+async def test_the_first_task_has_the_id_1_and_all_follow_in_order(engine: Engine) -> None:
+    assert await ids(engine, *(factories.new_task(name=f"task {number}") for number in range(5))) == [1, 2, 3, 4, 5]
+    assert [(await reads.get(engine, number)).name for number in (1, 5)] == ["task 0", "task 4"]
+
+
+async def test_a_task_is_kept_as_it_was_asked_for(engine: Engine) -> None:
+    new = task.NewTask(
+        name="näme ✓",
+        execution_time=datetime.datetime(2030, 1, 2, 3, 4, 5, 678901, datetime.UTC),
+        task_data={"text": "\\ \" ' % : \u2028", "numbers": [1, 2.5, -0.1, 2**53 - 1], "deep": {"er": [None, True]}},
+        queue="queue.1_a-b",
+        max_retries=0,
+        retry_policy=task.RetryPolicy(datetime.timedelta(microseconds=1), datetime.timedelta(days=30), 1.5, 0.25),
+        timeout=datetime.timedelta(milliseconds=1500),
+        request_id="an id",
+    )
+    (task_id,) = await ids(engine, new)
+    assert task_id is not None
+    kept = await reads.get(engine, task_id)
+    for field in ("name", "execution_time", "task_data", "queue", "max_retries", "retry_policy", "timeout"):
+        assert getattr(kept, field) == getattr(new, field)
+    assert (kept.status, kept.version, kept.request_id) == (task.Status.PENDING, 1, "an id")
+    assert await factories.history(engine, task_id) == ["created"]
+
+
+async def test_the_same_request_answers_the_same_task_from_everywhere_at_once(engine: Engine) -> None:
+    new = factories.new_task(request_id="r")
+    answers = await asyncio.gather(*(ids(engine, new, new) for _ in range(8)))
+    assert len({task_id for answer in answers for task_id in answer}) == 1
+    assert await count(engine) == 1
+
+
+async def test_another_request_with_the_id_is_refused_and_does_not_hold_up_the_others(engine: Engine) -> None:
+    first, refused, other = await creation.create(
+        engine,
+        [
+            factories.new_task(request_id="r"),
+            factories.new_task(request_id="r", name="other"),
+            factories.new_task(),
+        ],
+        actor="api",
+    )
+    assert isinstance(first, creation.Created)
+    assert isinstance(refused, errors.RequestIdReused)
+    assert refused.metadata == {"request_id": "r", "task_id": str(first.task_id)}
+    assert isinstance(other, creation.Created)
+    assert await count(engine) == 2
+
+
+async def test_a_request_is_the_same_after_its_task_was_updated_or_deleted(engine: Engine) -> None:
+    new = factories.new_task(request_id="r")
+    (task_id,) = await ids(engine, new)
+    assert task_id is not None
+    await edits.update(engine, task_id, {"name": "other"}, version=None, actor="api")
+    assert await ids(engine, new) == [task_id]
+    await edits.delete(engine, task_id, actor="api")
+    assert await ids(engine, new) == [task_id]
+
+
+async def test_all_or_nothing_is_nothing_if_one_request_id_was_used(engine: Engine) -> None:
+    await ids(engine, factories.new_task(request_id="r"))
+    news = [factories.new_task(), factories.new_task(request_id="r", name="other")]
+    with pytest.raises(errors.RequestIdReused):
+        await creation.create_all(engine, news, actor="api")
+    assert await count(engine) == 1
+
+
+async def test_ids_end_loudly(engine: Engine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(f"ALTER SEQUENCE tasks_task_id_seq RESTART WITH {schema.MAX_TASK_ID}"))
+    assert await ids(engine, factories.new_task()) == [schema.MAX_TASK_ID]
+    with pytest.raises(errors.TaskIdsExhausted):
+        await ids(engine, factories.new_task())

@@ -1,0 +1,114 @@
+"""Edits: from each status what is legal happens, and everything else is refused and changes nothing."""
+
+import asyncio
+import datetime
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import errors, task
+from duetime_core.store import edits, reads
+from tests import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def update(engine: Engine, task_id: int) -> object:
+    return await edits.update(engine, task_id, {"name": "renamed"}, version=None, actor="api")
+
+
+async def cancel(engine: Engine, task_id: int) -> object:
+    return await edits.cancel(engine, task_id, actor="api")
+
+
+async def retry(engine: Engine, task_id: int) -> object:
+    return await edits.retry(engine, task_id, actor="api")
+
+
+async def delete(engine: Engine, task_id: int) -> None:
+    await edits.delete(engine, task_id, actor="api")
+
+
+EDITS: dict[task.Change, tuple[Callable[[Engine, int], Awaitable[object]], type[errors.StateConflict]]] = {
+    task.Change.UPDATED: (update, errors.TaskNotPending),
+    task.Change.CANCELLED: (cancel, errors.TaskFinished),
+    task.Change.RETRIED: (retry, errors.TaskNotRetryable),
+    task.Change.DELETED: (delete, errors.TaskRunning),
+}
+
+
+@pytest.mark.parametrize("status", task.Status)
+@pytest.mark.parametrize("change", EDITS)
+async def test_an_edit_does_what_is_legal_and_refuses_the_rest(
+    engine: Engine, change: task.Change, status: task.Status
+) -> None:
+    edit, conflict = EDITS[change]
+    task_id = await factories.brought_to(engine, status)
+    before, history = await reads.get(engine, task_id), await factories.history(engine, task_id)
+    move = task.MOVES[change]
+    if status in move.sources:
+        await edit(engine, task_id)
+        assert await factories.history(engine, task_id) == [*history, change]
+        last = (await reads.list_logs(engine, task_id, after_version=before.version, limit=1))[0]
+        assert last.status == (move.target or (status if status in task.TERMINAL else task.Status.CANCELLED))
+    elif (change, status) == (task.Change.CANCELLED, task.Status.CANCELLED):
+        await edit(engine, task_id)  # who lost the answer asks again
+        assert await reads.get(engine, task_id) == before
+    else:
+        with pytest.raises(conflict) as refused:
+            await edit(engine, task_id)
+        assert refused.value.metadata == {"status": status}
+        assert await reads.get(engine, task_id) == before
+        assert await factories.history(engine, task_id) == history
+
+
+@pytest.mark.parametrize("change", EDITS)
+async def test_what_is_not_there_or_deleted_is_not_found(engine: Engine, change: task.Change) -> None:
+    edit, _ = EDITS[change]
+    deleted = await factories.create(engine)
+    await delete(engine, deleted)
+    for task_id in (deleted, 12345):
+        with pytest.raises(errors.TaskNotFound):
+            await edit(engine, task_id)
+
+
+async def test_an_update_changes_what_it_is_given_and_nothing_else(engine: Engine) -> None:
+    task_id = await factories.create(engine, task_data={"a": 1}, timeout=factories.SECOND)
+    before = await reads.get(engine, task_id)
+    policy = task.RetryPolicy(factories.SECOND, 2 * factories.SECOND, 3.0, 0.5)
+    changes = {"task_data": {"b": [None]}, "retry_policy": policy, "timeout": None, "queue": "other"}
+    after, _ = await edits.update(engine, task_id, changes, version=1, actor="api")
+    assert (after.task_data, after.retry_policy, after.timeout, after.queue) == ({"b": [None]}, policy, None, "other")
+    assert (after.name, after.execution_time, after.max_retries) == (
+        before.name,
+        before.execution_time,
+        before.max_retries,
+    )
+    assert after == await reads.get(engine, task_id)
+
+
+async def test_an_update_into_the_past_means_now(engine: Engine) -> None:
+    task_id = await factories.create(engine, execution_time=datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC))
+    past = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+    after, now = await edits.update(engine, task_id, {"execution_time": past}, version=None, actor="api")
+    assert after.execution_time == now
+
+
+async def test_of_updates_with_one_version_one_succeeds(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    answers = await asyncio.gather(
+        *(edits.update(engine, task_id, {"name": f"name {number}"}, version=1, actor="api") for number in range(8)),
+        return_exceptions=True,
+    )
+    refused = [answer for answer in answers if isinstance(answer, errors.VersionMismatch)]
+    assert len(refused) == 7
+    assert {error.metadata["version"] for error in refused} == {"2"}
+    assert await factories.history(engine, task_id) == ["created", "updated"]
+
+
+async def test_a_retried_task_is_due_now_with_all_its_retries(engine: Engine) -> None:
+    task_id = await factories.brought_to(engine, task.Status.FAILED)
+    retried, now = await edits.retry(engine, task_id, actor="api")
+    assert (retried.status, retried.retry_count, retried.error_message) == (task.Status.PENDING, 0, None)
+    assert retried.execution_time == now
