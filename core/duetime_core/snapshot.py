@@ -17,8 +17,11 @@ class Snapshot:
     @classmethod
     def parse(cls, text: str) -> "Snapshot":
         """Reads PostgreSQL's notation; raises ValueError for anything else."""
-        xmin, xmax, in_progress = text.split(":")
-        return cls(int(xmin), int(xmax), frozenset(int(xid) for xid in in_progress.split(",") if xid))
+        first, end, between = text.split(":")
+        xmin, xmax, in_progress = int(first), int(end), frozenset(int(xid) for xid in between.split(",") if xid)
+        if not 1 <= xmin <= xmax < 2**63 or not all(xmin <= xid < xmax for xid in in_progress):
+            raise ValueError(f"{text!r} is no snapshot")
+        return cls(xmin, xmax, in_progress)
 
     def __str__(self) -> str:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.in_progress)))}"
@@ -56,6 +59,8 @@ class Position:
         if not rest:
             return cls(Snapshot.parse(seen))
         upto, log_id = rest
+        if not 0 <= int(log_id) < 2**63:
+            raise ValueError(f"{log_id!r} is no log_id")
         return cls(Snapshot.parse(seen), Snapshot.parse(upto), int(log_id))
 
     def __str__(self) -> str:

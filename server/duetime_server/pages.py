@@ -1,5 +1,6 @@
 """The two lists, a page a call."""
 
+import contextlib
 import datetime
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -30,8 +31,11 @@ async def list_tasks(
 
 def _after(value: object) -> tuple[datetime.datetime, int]:
     match value:
-        case [str(execution_time), int(task_id)]:
-            return datetime.datetime.fromisoformat(execution_time), task_id
+        case [str(text), int(task_id)] if not isinstance(task_id, bool):
+            with contextlib.suppress(ValueError):
+                execution_time = datetime.datetime.fromisoformat(text)
+                if execution_time.tzinfo is not None:
+                    return execution_time, task_id
     raise violations.refuse("page_token", tokens.UNKNOWN)
 
 
@@ -42,7 +46,7 @@ async def list_logs(
     task_id, size = fields.task_id(request.task_id), requests.page_size(request.page_size)
     scope = ("ListTaskLogs", task_id)
     after = tokens.decode("page_token", request.page_token, scope) if request.page_token else 0
-    if not isinstance(after, int):
+    if not isinstance(after, int) or isinstance(after, bool):
         raise violations.refuse("page_token", tokens.UNKNOWN)
     logs = await reads.list_logs(engine, task_id, after_version=after, limit=size + 1)
     token = tokens.encode(scope, logs[size - 1].version) if len(logs) > size else ""

@@ -75,7 +75,8 @@ def changes(request: task_service_pb2.UpdateTaskRequest) -> dict[str, Any]:
 def _masked(mask: field_mask_pb2.FieldMask, wrong: violations.Violations) -> list[str]:
     for path in mask.paths:
         if path not in _CHANGEABLE:
-            wrong.add("update_mask", f"names {path!r}, which is not one of {', '.join(_CHANGEABLE)}")
+            named = violations.shortened(path)
+            wrong.add("update_mask", f"names {named!r}, which is not one of {', '.join(_CHANGEABLE)}")
     return list(dict.fromkeys(mask.paths))
 
 

@@ -2,8 +2,11 @@
 
 from duetime_core import errors
 
-_MOST = 20
-"""They travel in HTTP/2 headers, which are limited; nobody reads more."""
+_MOST_BYTES = 1500
+"""All of them together. They travel in the trailers, once as text and once in base64, of which gRPC's clients take
+8 KiB; and trailers that are far too large make Envoy end its connection to the server, with everybody's calls."""
+_MOST_CHARACTERS = 100
+"""What is quoted of a caller's text."""
 
 
 class Violations:
@@ -11,18 +14,30 @@ class Violations:
 
     def __init__(self) -> None:
         self.prefix = ""
-        self._found: list[errors.Violation] = []
+        self._found: dict[errors.Violation, None] = {}  # in order
 
     def add(self, field: str, description: str) -> None:
         """Notes a wrong field and what would be right."""
-        self._found.append(errors.Violation(self.prefix + field, description))
+        self._found[errors.Violation(shortened(self.prefix + field), description)] = None
 
     def check(self) -> None:
-        """Raises InvalidArgument if anything was noted."""
-        if self._found:
-            raise errors.InvalidArgument(*self._found[:_MOST])
+        """Raises InvalidArgument if anything was noted, with as much of it as an answer has room for."""
+        room = _MOST_BYTES
+        told: list[errors.Violation] = []
+        for violation in self._found:
+            room -= len(f"{violation.field}{violation.description}".encode())
+            if room < 0 and told:
+                break
+            told.append(violation)
+        if told:
+            raise errors.InvalidArgument(*told)
 
 
 def refuse(field: str, description: str) -> errors.InvalidArgument:
     """Returns the error for one wrong field."""
     return errors.InvalidArgument(errors.Violation(field, description))
+
+
+def shortened(text: str) -> str:
+    """Returns a caller's text as an error may quote it: its beginning."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"

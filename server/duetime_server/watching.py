@@ -74,12 +74,12 @@ async def watch_tasks(
     """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
     wanted = requests.task_filter(request)
     scope = ("WatchTasks", wanted)
-    position = _position(scope, request.cursor)
-    if position is None:
-        position = await feed.now(engine)
-        yield messages.alive_event(tokens.encode(scope, str(position)))
-    else:
-        yield messages.alive_event(request.cursor)
+    position = now = await feed.now(engine)
+    if request.cursor:
+        position = _position(scope, request.cursor)
+        # Before the first event: over HTTP/1.1 an error after it would look like an end.
+        feed.require_past(position, now.seen)
+    yield messages.alive_event(tokens.encode(scope, str(position)))
     # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
     # it too slow, and once when it is fed, for what came in between.
     async for page in _pages(engine, position):
@@ -118,9 +118,7 @@ def _events(page: feed.Page, wanted: reads.Filter, scope: object) -> Iterator[ta
             yield messages.change_event(entry.log, tokens.encode(scope, str(entry.position)))
 
 
-def _position(scope: object, cursor: str) -> snapshot.Position | None:
-    if not cursor:
-        return None
+def _position(scope: object, cursor: str) -> snapshot.Position:
     try:
         return snapshot.Position.parse(str(tokens.decode("cursor", cursor, scope)))
     except ValueError:

@@ -67,6 +67,13 @@ async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> Position:
             return Position(Snapshot.parse((await connection.execute(_NOW)).scalar_one()))
 
 
+def require_past(position: Position, current: Snapshot) -> None:
+    """Raises InvalidArgument for a position that lies in the future of `current`: it is another database's."""
+    upto = position.upto or current
+    if not (current.covers(upto) and upto.covers(position.seen)):
+        raise errors.InvalidArgument(errors.Violation("cursor", "must come from a watch of this database"))
+
+
 async def read(
     engine: sqlalchemy_asyncio.AsyncEngine,
     position: Position,
@@ -89,9 +96,8 @@ async def read(
         async with engine.connect() as connection:
             found = (await connection.execute(_READ, parameters)).all()
     current = Snapshot.parse(found[0].current)
+    require_past(position, current)
     upto = position.upto or current
-    if not (current.covers(upto) and upto.covers(position.seen)):
-        raise errors.InvalidArgument(errors.Violation("cursor", "must come from a watch of this database"))
     entries = [
         Entry(rows.read_log(row), row.name, row.queue, int(row.xid), Position(position.seen, upto, row.log_id))
         for row in found
