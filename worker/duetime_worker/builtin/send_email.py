@@ -28,14 +28,16 @@ class Email(pydantic.BaseModel, extra="forbid"):
 
 @handlers.handler("Send Email", timeout=TIMEOUT_SECONDS)
 async def send_email(run: handlers.Task, mail: Email) -> dict[str, Any]:
-    """Sends the mail. A server that refuses it for good fails the task; all else is retried.
+    """Sends the mail, and tells which recipients were refused if some were.
 
-    A retry sends the same Message-ID, so that the receiver's side can drop a mail that was sent twice.
+    A server that refuses the mail, or all recipients, for good fails the task; all else is retried, refused
+    credentials too, because they are the operator's to mend. A retry sends the same Message-ID, so that the
+    receivers can drop a mail that was sent twice.
     """
     smtp = settings.Smtp()
     message = _message(run, mail, smtp)
     try:
-        await aiosmtplib.send(
+        refused, _ = await aiosmtplib.send(
             message,
             hostname=smtp.host,
             port=smtp.port,
@@ -43,17 +45,23 @@ async def send_email(run: handlers.Task, mail: Email) -> dict[str, Any]:
             start_tls=smtp.tls == "starttls",
             username=smtp.username,
             password=smtp.password.get_secret_value() if smtp.password else None,
-            timeout=TIMEOUT_SECONDS,
+            timeout=None,  # the run's is the one that counts
         )
     except aiosmtplib.SMTPRecipientsRefused as error:
-        if all(_is_permanent(refused.code) for refused in error.recipients):
-            raise handlers.Fail(f"every recipient was refused: {error}") from error
+        answers = {each.recipient: f"{each.code} {each.message}" for each in error.recipients}
+        if all(_is_permanent(each.code) for each in error.recipients):
+            raise handlers.Fail(f"every recipient was refused: {answers}") from error
+        raise handlers.Retry(f"every recipient was refused: {answers}") from error
+    except aiosmtplib.SMTPAuthenticationError:
         raise
     except aiosmtplib.SMTPResponseException as error:
         if _is_permanent(error.code):
             raise handlers.Fail(f"the mail server refused the mail: {error.code} {error.message}") from error
         raise
-    return {"message_id": message["Message-ID"]}
+    result: dict[str, Any] = {"message_id": message["Message-ID"]}
+    if refused:
+        result["refused"] = {recipient: f"{answer.code} {answer.message}" for recipient, answer in refused.items()}
+    return result
 
 
 def _message(run: handlers.Task, mail: Email, smtp: settings.Smtp) -> email.message.EmailMessage:

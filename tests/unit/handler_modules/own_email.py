@@ -1,0 +1,8 @@
+"""A user's module with a handler in the place of a built-in one."""
+
+from duetime_worker import Task, handler
+
+
+@handler("Send Email")
+async def send(run: Task) -> None:
+    """Sends nothing."""
