@@ -1,0 +1,80 @@
+"""Creates that share commits, in one process."""
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import background, doorbell, errors, redis, task
+from duetime_core.store import reads
+from duetime_server import creator
+from tests import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+@pytest_asyncio.fixture
+async def create(engine: Engine, redis_url: str) -> AsyncIterator[creator.Creator]:
+    client = redis.connect(redis_url)
+    create = creator.Creator(engine, doorbell.Doorbell(client))
+    services = background.start(create.run())
+    yield create
+    await background.end(services)
+    await client.aclose(close_connection_pool=True)
+
+
+async def commits(engine: Engine) -> int:
+    async with engine.connect() as connection:
+        counted: int = (await connection.execute(sa.text("SELECT count(DISTINCT xid) FROM task_logs"))).scalar_one()
+        return counted
+
+
+async def test_creates_that_come_together_share_commits(create: creator.Creator, engine: Engine) -> None:
+    created = await asyncio.gather(*(create.create(factories.new_task(name=str(number))) for number in range(100)))
+    assert [(await reads.get(engine, each.task_id)).name for each in created] == [str(n) for n in range(100)]
+    assert await commits(engine) <= 3
+
+
+async def test_a_create_that_comes_alone_waits_for_nobody(create: creator.Creator, engine: Engine) -> None:
+    for _ in range(3):
+        await create.create(factories.new_task())
+    assert await commits(engine) == 3
+
+
+async def test_a_caller_who_hangs_up_does_not_disturb_the_others(create: creator.Creator) -> None:
+    calls = [asyncio.create_task(create.create(factories.new_task())) for _ in range(20)]
+    await asyncio.sleep(0)
+    for call in calls[::2]:
+        call.cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [True, False] * 10
+    assert (await create.create(factories.new_task())).is_new
+
+
+async def test_one_task_that_postgresql_does_not_take_does_not_fail_the_others(create: creator.Creator) -> None:
+    news = [factories.new_task(name="NUL \0" if number == 3 else "noop") for number in range(8)]
+    answers = await asyncio.gather(*(create.create(new) for new in news), return_exceptions=True)
+    assert isinstance(answers[3], sqlalchemy.exc.DBAPIError)
+    assert all(not isinstance(answer, BaseException) for answer in answers[:3] + answers[4:])
+
+
+async def test_a_create_that_failed_leaves_the_next_one_as_it_is(create: creator.Creator, engine: Engine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("ALTER TABLE tasks RENAME TO tasks_away"))
+        with pytest.raises(sqlalchemy.exc.DBAPIError):
+            await create.create(factories.new_task())
+        await connection.execute(sa.text("ALTER TABLE tasks_away RENAME TO tasks"))
+    assert (await create.create(factories.new_task())).is_new
+
+
+async def test_all_or_none_are_created(create: creator.Creator, engine: Engine) -> None:
+    await create.create(factories.new_task(request_id="r"))
+    other = task.NewTask("other", datetime.datetime.now(datetime.UTC), request_id="r")
+    with pytest.raises(errors.RequestIdReused):
+        await create.create_all([factories.new_task(), other])
+    assert await commits(engine) == 1
