@@ -1,0 +1,134 @@
+"""What Envoy itself takes and refuses, before a server hears of it."""
+
+import json
+from collections.abc import AsyncIterator
+
+import grpc
+import httpx
+import pytest
+
+from tests.acceptance import refusals, requests
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
+async def test_a_body_is_json_whatever_it_is_called(rest: httpx.AsyncClient, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = await rest.post("/api/tasks", content=json.dumps(requests.as_json()), headers=headers)
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+async def test_a_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: str) -> None:
+    task_id = (await rest.post("/api/tasks", json=requests.as_json(queue=queue))).json()["task_id"]
+    if verb == "retry":
+        await rest.post(f"/api/tasks/{task_id}:cancel")
+    assert (await rest.post(f"/api/tasks/{task_id}:{verb}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{", "Unexpected end of string"),
+        (b"null", "Root element must be a message"),
+        (b'"text"', "Root element must be a message"),
+        (b"5", "Root element must be a message"),
+        (b"[]", "Root element must be a message"),
+        (b"{} {}", "Parsing terminated before end of input"),
+        (b'{"task_data": {"a": NaN}}', "Unexpected token"),
+        (b'{"task_data": {"a": 1e999}}', "Number exceeds the range of double"),
+        (b'{"task_data": {"a": "\\ud800"}}', "Missing low surrogate"),
+        (b"\x1f\x8b\x08\x00 compressed", "non UTF-8"),
+    ],
+)
+async def test_a_body_that_is_not_a_json_object_is_refused(rest: httpx.AsyncClient, content: bytes, told: str) -> None:
+    for path in ("/api/tasks", "/api/tasks:batchCreate"):
+        response = await rest.post(path, content=content)
+        assert response.status_code == 400, response.text
+        refusal = refusals.over_rest(response)
+        assert (refusal.code, refusal.reason) == (INVALID, "MALFORMED_REQUEST")
+        assert told in refusal.message
+
+
+async def test_a_body_that_contradicts_its_path_is_refused_and_changes_nothing(rest: httpx.AsyncClient) -> None:
+    one, other = [(await rest.post("/api/tasks", json=requests.as_json())).json()["task_id"] for _ in range(2)]
+    response = await rest.put(f"/api/tasks/{one}", json={"task_id": other, "name": "changed"})
+    assert response.status_code == 400
+    assert "task_id" in refusals.over_rest(response).message
+    for task_id in (one, other):
+        assert (await rest.get(f"/api/tasks/{task_id}")).json()["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/tasks/1?task=2"),
+        ("DELETE", "/api/tasks/1?force=true"),
+        ("POST", "/api/tasks?dry_run=true"),
+        ("GET", "/api/tasks/1/logs?order_by=version"),
+        ("GET", "/api/tasks:watch?page_size=5"),
+    ],
+)
+async def test_a_parameter_that_a_route_does_not_have_is_refused(
+    rest: httpx.AsyncClient, method: str, path: str
+) -> None:
+    response = await rest.request(method, path)
+    assert response.status_code == 400
+    refusal = refusals.over_rest(response)
+    assert (refusal.code, refusal.reason) == (INVALID, "MALFORMED_REQUEST")
+    assert path.partition("?")[2].partition("=")[0] in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/tasks/1:explode"),
+        ("PATCH", "/api/tasks"),
+        ("OPTIONS", "/api/tasks"),
+        ("GET", "/api/tasks:batchCreate"),
+        ("POST", "/api/tasks/1:watch"),
+        ("GET", "/healthz"),
+        ("POST", "/duetime.v1.TaskService/GetTask"),
+        ("POST", "/duetime.v1.TaskService/Nothing"),
+    ],
+)
+async def test_a_route_or_a_method_that_is_not_there_is_named(rest: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await rest.request(method, path)
+    assert response.status_code == 404
+    refusal = refusals.over_rest(response)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "ROUTE_NOT_FOUND")
+    assert refusal.message == f"{method} {path} is not a route of this API"
+
+
+async def in_pieces(size: int) -> AsyncIterator[bytes]:
+    """Yields a body that does not say beforehand how long it is."""
+    yield b'{"name": "noop", "execution_time": "2100-01-01T00:00:00Z", "task_data": {"a": "'
+    for _ in range(size // 65536):
+        yield b"x" * 65536
+    yield b'"}}'
+
+
+async def test_a_body_above_1_mib_is_refused_also_if_it_comes_in_pieces(rest: httpx.AsyncClient) -> None:
+    response = await rest.post("/api/tasks", content=in_pieces(4 * 1024 * 1024))
+    assert response.status_code == 413
+    refusal = refusals.over_rest(response)
+    assert (refusal.code, refusal.reason) == (INVALID, "REQUEST_TOO_LARGE")
+    assert refusal.message == "a request is at most 1 MiB"
+    assert (await rest.post("/api/tasks", content=in_pieces(65536))).status_code == 200
+
+
+async def test_large_headers_are_refused(rest: httpx.AsyncClient) -> None:
+    response = await rest.get("/api/tasks", headers={"x-large": "x" * 70_000})
+    assert response.status_code == 431
+    assert refusals.over_rest(response).reason == "MALFORMED_REQUEST"
+
+
+async def test_a_plus_in_a_query_is_a_space_and_a_zone_needs_2b(rest: httpx.AsyncClient, queue: str) -> None:
+    await rest.post("/api/tasks", json=requests.as_json(queue=queue, name="Send Email"))
+    assert len((await rest.get(f"/api/tasks?queue={queue}&name=Send+Email")).json()["tasks"]) == 1
+    zone = f"/api/tasks?queue={queue}&due_from=2020-01-01T00:00:00"
+    assert len((await rest.get(f"{zone}%2B01:00")).json()["tasks"]) == 1
+    response = await rest.get(f"{zone}+01:00")
+    assert response.status_code == 400
+    assert refusals.over_rest(response).message.startswith("due_from: ")
