@@ -20,13 +20,20 @@ CANCELLATIONS = "duetime:cancellations"
 """The channel that carries the ids of tasks that were cancelled, in the same form."""
 
 
+_LONGEST_COMMIT = datetime.timedelta(seconds=1)
+"""A commit that takes longer may miss its wakeup; the sweep finds its tasks, as late as they are anyway."""
+_STALE = datetime.timedelta(seconds=5)
+_MOST_QUEUES = 1000
+"""Queue names are the callers' to choose; forgetting what is armed costs a ring too many."""
+
+
 class Doorbell:
     """Gathers rings while the ones before them are on their way; `run` sends them."""
 
     def __init__(self, client: arq.connections.ArqRedis) -> None:
         self._client = client
         self._armed: dict[str, int] = {}  # by queue: the earliest slot that this process armed last
-        self._wakeups: set[tuple[str, int]] = set()
+        self._wakeups: dict[tuple[str, int], datetime.datetime] = {}  # (queue, slot) → now
         self._hints: dict[str, set[int]] = {}
         self._rung = asyncio.Event()
         self._silent = asyncio.Event()
@@ -36,15 +43,18 @@ class Doorbell:
     def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Arms a wakeup for a task of `queue`; both times by the database's clock.
 
-        One that is armed for an earlier slot is enough: its claim learns what is due next, and arms that.
+        One that is armed for an earlier slot is enough, because its claim learns what is due next and arms that, if
+        it comes for sure after the commit: `now` is when the statement began.
         """
         if due_at - now > wakeup.HORIZON:
             return
         slot = max(wakeup.slot_of(due_at), wakeup.slot_of(now) + 1)  # the present slot's may be running already
-        if wakeup.slot_of(now) < self._armed.get(queue, 0) <= slot:
+        if wakeup.slot_of(now + _LONGEST_COMMIT) < self._armed.get(queue, 0) <= slot:
             return
+        if len(self._armed) >= _MOST_QUEUES:
+            self._armed.clear()
         self._armed[queue] = slot
-        self._wakeups.add((queue, slot))
+        self._wakeups[queue, slot] = now
         self._ring()
 
     def changed(self, task_ids: Iterable[int]) -> None:
@@ -61,7 +71,7 @@ class Doorbell:
             self._ring()
 
     async def drain(self) -> None:
-        """Waits until what was rung is sent, or dropped."""
+        """Waits until what was rung is sent, or dropped; `run` must be running."""
         await self._silent.wait()
 
     async def run(self) -> None:
@@ -81,9 +91,13 @@ class Doorbell:
 
     async def _send(self) -> None:
         hints, self._hints = self._hints, {}
-        wakeups, self._wakeups = self._wakeups, set()
+        wakeups, self._wakeups = self._wakeups, {}
         for channel, task_ids in hints.items():
             await self._client.publish(channel, json.dumps(list(task_ids)))
+        for queue in {queue for queue, _ in wakeups}:
+            # What nobody took, because no worker serves the queue or all are busy, says nothing any more.
+            stale = max(now for (other, _), now in wakeups.items() if other == queue) - _STALE
+            await self._client.zremrangebyscore(wakeup.arq_queue(queue), "-inf", stale.timestamp() * 1000)
         for queue, slot in sorted(wakeups):
             await self._client.enqueue_job(
                 wakeup.FUNCTION,
@@ -91,6 +105,7 @@ class Doorbell:
                 _job_id=wakeup.job_id(queue, slot),
                 _queue_name=wakeup.arq_queue(queue),
                 _defer_until=wakeup.start_of(slot),
+                _expires=2 * wakeup.HORIZON,
             )
 
     def _ring(self) -> None:

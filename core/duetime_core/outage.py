@@ -17,7 +17,9 @@ class Outage:
         """Notes that it could not be reached."""
         if not self._is_on:
             self._is_on = True
-            _log.warning(f"{self._what} is gone; {self._consequence}", error=str(error).splitlines()[0])
+            cause = error.__cause__ or error  # what the driver said, where the error is ours
+            said = next(iter(str(cause).splitlines()), type(cause).__name__)
+            _log.warning(f"{self._what} is gone; {self._consequence}", error=said)
 
     def end(self) -> None:
         """Notes that it answered."""

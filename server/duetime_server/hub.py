@@ -5,6 +5,7 @@ import collections
 import contextlib
 from collections.abc import AsyncIterator
 
+import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import doorbell, errors, hints, outage, redis, snapshot
@@ -14,6 +15,8 @@ from duetime_server import watch
 POLL_SECONDS = 1.0
 """How often the hub reads without a hint: the lateness of watches while Redis is gone."""
 _PAGE = 1000
+
+_log = structlog.get_logger()
 
 
 class Hub:
@@ -57,6 +60,12 @@ class Hub:
             except errors.StoreUnavailable as error:
                 self._outage.begin(error)
                 await asyncio.sleep(POLL_SECONDS)
+            except errors.InvalidArgument:
+                # The database is behind where it was: a backup, or a replica that had not got everything. Let the
+                # callers begin again, each from its own cursor.
+                _log.warning("the database has lost changes; ending all watches")
+                self._position = None
+                self._end_all()
             else:
                 self._outage.end()
 
@@ -69,11 +78,11 @@ class Hub:
     def stop(self) -> None:
         """Ends all watches, and those that come."""
         self._is_stopping = True
-        for watching in self._watches():
-            watching.end(watch.SERVER_STOPPING)
+        self._end_all()
 
-    def _watches(self) -> list[watch.Watch]:
-        return [*self._of_all, *(each for watches in self._of_task.values() for each in watches)]
+    def _end_all(self) -> None:
+        for watching in (*self._of_all, *(each for watches in self._of_task.values() for each in watches)):
+            watching.end(watch.SERVER_STOPPING)
 
     async def _read(self) -> None:
         is_last = False

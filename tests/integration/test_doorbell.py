@@ -88,9 +88,30 @@ async def test_ten_thousand_tasks_cost_redis_one_wakeup(
     bell: doorbell.Doorbell, client: arq.connections.ArqRedis
 ) -> None:
     for number in range(10_000):
-        bell.arm("default", NOW + ms(1000 + number), now=NOW)
+        bell.arm("default", NOW + ms(2000 + number), now=NOW)
     await bell.drain()
     assert len(await armed(client)) == 1
+
+
+async def test_a_wakeup_that_may_come_before_the_commit_is_not_counted_on(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    bell.arm("default", NOW + ms(20), now=NOW)
+    bell.arm("default", NOW + ms(40), now=NOW)  # its statement began at once, and may have taken longer than 20 ms
+    await bell.drain()
+    assert len(await armed(client)) == 2
+
+
+async def test_wakeups_that_nobody_takes_do_not_pile_up(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    for second in range(100):
+        now = NOW + datetime.timedelta(seconds=second)
+        bell.arm("default", now, now=now)
+        await bell.drain()
+    assert len(await armed(client)) <= 6
+    job = wakeup.job_id("default", wakeup.slot_of(NOW + datetime.timedelta(seconds=99)) + 1)
+    assert 0 < await client.pttl(f"arq:job:{job}") <= 2 * wakeup.HORIZON / ms(1) + 200_000
 
 
 async def test_hints_that_come_together_are_one_message(

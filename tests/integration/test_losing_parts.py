@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import redis.asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, Status
@@ -163,6 +165,50 @@ async def test_a_worker_that_waits_for_its_database_starts_working_when_it_is_th
     await worker.wait_for_log("the database is gone")
     worker.terminate()
     assert await worker.ended() == 0
+
+
+async def test_a_worker_stops_although_its_database_is_gone(
+    start: processes.Starter,
+    client: duetime_client.AsyncClient,
+    admin: sqlalchemy_asyncio.AsyncEngine,
+    database_url: str,
+) -> None:
+    worker = await start.worker(grace_period="PT0.1S", lease="PT1S")
+    task_id = await client.create("sleep", clients.NOW, {"seconds": 3600})
+    await clients.reached(client, task_id, "started")
+    name = sa.make_url(database_url).database
+    async with admin.connect() as connection:
+        await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        await connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+        )
+        await worker.wait_for_log("the database is gone")
+        worker.terminate()
+        assert await worker.ended(seconds=15) == 0
+        assert any("could not record outcomes" in line for line in worker.log)
+        await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    await start.worker()
+    log = await clients.reached(client, task_id, "lease_lost")
+    assert log.status is Status.PENDING
+
+
+async def test_no_queue_of_a_worker_starves_another(
+    client: duetime_client.AsyncClient, start: processes.Starter
+) -> None:
+    queues = [f"queue-{number}" for number in range(3)]
+    by_queue = {
+        queue: await client.create_many(NewTask("noop", clients.NOW, queue=queue) for _ in range(300))
+        for queue in queues
+    }
+    await start.worker(queues=",".join(queues), places=2)
+    ended: list[str] = []
+    async with client.watch_all(status=[Status.COMPLETED]) as completions:
+        async for event in completions:
+            ended += [queue for queue, task_ids in by_queue.items() if event.change.task_id in task_ids]
+            if ended.count(ended[0]) == 300:
+                break
+    # When the first queue is empty the others have had their turns too.
+    assert min(ended.count(queue) for queue in queues) > 200
 
 
 async def test_a_handler_module_that_cannot_be_imported_ends_the_worker_saying_so(start: processes.Starter) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, migrate, schema
 from duetime_core.store import partitions
+from tests import factories
 
 
 @pytest_asyncio.fixture
@@ -74,6 +75,18 @@ async def test_a_missing_partition_is_made_again(engine: sqlalchemy_asyncio.Asyn
         await connection.execute(sa.text(f"DROP TABLE {last}"))
     await partitions.create_ahead(engine)
     assert await tables(engine) == there
+
+
+async def test_a_month_that_the_default_partition_has_rows_of_stays_there(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    this_month = min(name for name in await tables(engine) if name.startswith("task_logs_y"))
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(f"DROP TABLE {this_month}"))
+    task_id = await factories.create(engine)
+    await migrate.upgrade(engine)
+    await partitions.create_ahead(engine)
+    assert await factories.history(engine, task_id) == ["created"]
 
 
 async def test_an_unreachable_database_is_said_to_be_unavailable() -> None:

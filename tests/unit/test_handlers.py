@@ -79,6 +79,19 @@ def test_task_data_that_does_not_fit_says_what_is_wrong() -> None:
         registered.arguments(runs.of(task_data={}))
 
 
+@pytest.mark.parametrize(
+    ("after", "seconds"), [(None, None), (0.5, 0.5), (-1, 0), (3e11, 2592000), (float("inf"), 2592000)]
+)
+def test_later_is_at_most_in_thirty_days(after: float | None, seconds: float | None) -> None:
+    waits = handlers.Retry(after=after).after
+    assert (None if waits is None else waits.total_seconds()) == seconds
+
+
+def test_later_is_a_number() -> None:
+    with pytest.raises(ValueError, match="after must be a number of seconds"):
+        handlers.Retry(after=float("nan"))
+
+
 def test_every_worker_has_the_built_in_handlers() -> None:
     assert registry.load([]).keys() == {"Send Email", "Call Webhook"}
 

@@ -1,10 +1,12 @@
 """`python -m duetime_worker`: a worker, until SIGTERM or SIGINT. A second signal cuts the grace period short."""
 
 import asyncio
+import datetime
 import os
 import secrets
 import signal
 import socket
+import sys
 
 import structlog
 import uvloop
@@ -50,20 +52,34 @@ async def serve(chosen: settings.Settings) -> None:
         *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
     )
     _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))
+    failed = False
     try:
         await background.wait(terminated, services)
-        _log.info("stopping", running=len(runs.versions), grace_seconds=chosen.grace_period.total_seconds())
-        await runs.stop(chosen.grace_period, hurry=hurry)
-        await report.drain()
-        await here.bell.drain()
-    finally:
-        await background.end(services)
+    except Exception:
+        # Without that service the worker is of no use; but what runs is not at fault.
+        _log.exception("a service failed")
+        failed = True
+    _log.info("stopping", running=len(runs.versions), grace_seconds=chosen.grace_period.total_seconds())
+    await runs.stop(chosen.grace_period, hurry=hurry)
+    await _record_the_rest(report, chosen.lease)
+    await here.bell.drain()
+    await background.end(services)
     await client.aclose(close_connection_pool=True)
     await here.engine.dispose()
     _log.info("stopped")
     if runs.versions or executor.lingering:
         # Handlers that nothing can end: Python would wait for them. Their tasks are handed back already.
-        os._exit(0)
+        os._exit(int(failed))
+    sys.exit(int(failed))
+
+
+async def _record_the_rest(report: reporter.Reporter, lease: datetime.timedelta) -> None:
+    try:
+        async with asyncio.timeout(lease.total_seconds()):
+            await report.drain()
+    except TimeoutError:
+        # After a lease they come back by themselves.
+        _log.warning("could not record outcomes: the database is gone", task_ids=sorted(report.versions))
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import inspect
+import math
 import threading
 import typing
 from collections.abc import Callable
@@ -13,18 +14,23 @@ import pydantic
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 """For a task and a handler that say nothing: a run that hangs must not hold its place for ever."""
 
+MAX_AFTER = datetime.timedelta(days=30)
+
 _ATTRIBUTE = "__duetime_handler__"
 
 
 class Retry(Exception):
     """Raised by a handler to say "later": the task runs again after `after` seconds, if retries are left.
 
-    Without `after` it waits as its retry policy says.
+    At most after 30 days, the longest backoff that there is. Without `after` it waits as its retry policy says.
     """
 
     def __init__(self, message: str = "The handler asked for a retry.", *, after: float | None = None) -> None:
         super().__init__(message)
-        self.after = None if after is None else datetime.timedelta(seconds=max(after, 0.0))
+        if after is not None and math.isnan(after):
+            raise ValueError("after must be a number of seconds")
+        longest = MAX_AFTER.total_seconds()
+        self.after = None if after is None else datetime.timedelta(seconds=min(max(after, 0.0), longest))
 
 
 class Fail(Exception):
@@ -83,7 +89,8 @@ class Handler:
             }
         except pydantic.ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+                ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
+                for problem in error.errors()
             )
             raise Fail(f"task_data does not fit {error.title}: {problems}") from None
 
@@ -96,8 +103,12 @@ def handler(name: str, *, timeout: float | None = None) -> Callable[[Decorated],
 
     It takes a `Task`, or a pydantic model into which task_data is validated, or both, told apart by their
     annotations, and returns a dict that JSON can hold, or None. `timeout` is in seconds, for tasks that have
-    none of their own. The function itself stays as it is.
+    none of their own. The function itself stays as it is. Raises TypeError or ValueError for what cannot work.
     """
+    if not isinstance(name, str):
+        raise TypeError('a handler needs the name of its tasks: @handler("…")')
+    if timeout is not None and timeout <= 0:
+        raise ValueError(f'the timeout of "{name}" must be above 0')
 
     def register(function: Decorated) -> Decorated:
         registered = Handler(
@@ -114,7 +125,8 @@ def handler(name: str, *, timeout: float | None = None) -> Callable[[Decorated],
 
 def registered(function: object) -> Handler | None:
     """Returns the handler that `function` was made, if it was."""
-    found = getattr(function, _ATTRIBUTE, None)
+    # Looking statically: a proxy in a user's module may do anything when it is asked for an attribute.
+    found = inspect.getattr_static(function, _ATTRIBUTE, None)
     return found if isinstance(found, Handler) else None
 
 
@@ -122,6 +134,8 @@ def _parameters(function: HandlerFunction) -> dict[str, type[pydantic.BaseModel]
     parameters: dict[str, type[pydantic.BaseModel] | None] = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         annotation = parameter.annotation
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"handler {function.__qualname__}: parameter {name!r} must be one that has a name")
         if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
             parameters[name] = annotation
         elif annotation is Task or (annotation is inspect.Parameter.empty and not parameters):

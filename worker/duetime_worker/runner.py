@@ -56,7 +56,7 @@ class Runner:
         self._places = places
         self._runs: dict[int, Run] = {}
         self._looks: dict[str, None] = {}  # queues to look into, in their turn
-        self._backlog: set[str] = set()  # queues that may have more than the places here could take
+        self._backlog: dict[str, None] = {}  # queues that may have more than there were places, longest unserved first
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a run ended
@@ -92,21 +92,26 @@ class Runner:
 
     async def run(self) -> None:
         """Claims and runs until `stop`."""
-        while not self._is_stopping:
-            await self._woken.wait()
-            self._woken.clear()
-            looks, self._looks = self._looks, {}
-            for queue in looks:
-                if self.free_places <= 0:
-                    self._backlog.add(queue)
-                    continue
-                try:
-                    await self._claim(queue)
-                except errors.StoreUnavailable as error:
-                    self._here.database_outage.begin(error)
-                else:
-                    self._here.database_outage.end()
-        self._claims_ended.set()
+        try:
+            while not self._is_stopping:
+                await self._woken.wait()
+                self._woken.clear()
+                looks, self._looks = self._looks, {}
+                for queue in looks:
+                    await self._look_into(queue)
+        finally:
+            self._claims_ended.set()
+
+    async def _look_into(self, queue: str) -> None:
+        if self.free_places <= 0:
+            self._backlog.setdefault(queue)
+            return
+        try:
+            await self._claim(queue)
+        except errors.StoreUnavailable as error:
+            self._here.database_outage.begin(error)
+        else:
+            self._here.database_outage.end()
 
     async def _claim(self, queue: str) -> None:
         places = self.free_places
@@ -119,9 +124,10 @@ class Runner:
         if len(claim.tasks) == places:
             # There may be more: another worker may take it now, and this one as its places are freed.
             self._here.bell.arm(queue, claim.now, now=claim.now)
-            self.look(queue)
+            self._backlog.pop(queue, None)
+            self._backlog[queue] = None
         else:
-            self._backlog.discard(queue)
+            self._backlog.pop(queue, None)
         if claim.next_due_at is not None:
             self._wait_for(queue, claim.next_due_at, now=claim.now)
 
@@ -172,7 +178,7 @@ class Runner:
             run.is_lost = True
             self._report.add(_handed_back(run))
         if unfinished:
-            _log.warning("handed back tasks that had not ended", count=len(unfinished))
+            _log.warning("handing back tasks that had not ended", count=len(unfinished))
 
     async def _all_ended(self) -> None:
         while self._runs:

@@ -22,9 +22,13 @@ BEGIN
         partition := to_char(month, '"task_logs_y"YYYY"m"MM');
         -- Asked first, because CREATE TABLE … PARTITION OF locks the whole log, even where there is nothing to make.
         IF to_regclass(partition) IS NULL THEN
-            EXECUTE format(
-                'CREATE TABLE %I PARTITION OF task_logs FOR VALUES FROM (%L) TO (%L)',
-                partition, month, (month + interval '1 month')::date);
+            BEGIN
+                EXECUTE format(
+                    'CREATE TABLE %I PARTITION OF task_logs FOR VALUES FROM (%L) TO (%L)',
+                    partition, month, (month + interval '1 month')::date);
+            EXCEPTION WHEN check_violation THEN
+                NULL; -- The default partition has rows of this month already: it keeps the month.
+            END;
         END IF;
     END LOOP;
 END $$
