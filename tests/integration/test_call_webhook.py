@@ -1,167 +1,232 @@
 """Call Webhook, against a real HTTP server."""
 
+import asyncio
 import datetime
 import email.utils
-import http.server
+import gzip
 import json
-import threading
-from collections.abc import Iterator
+import pathlib
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from duetime_worker import handlers
-from duetime_worker.builtin import call_webhook
-from tests import processes, runs
+from duetime_worker.builtin import call_webhook, webhook
+from tests import certificates, processes, receiver, runs
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Keeps what it is sent, and answers as it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.body = b"thanks"
-        self.received: list[tuple[str, str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+@pytest_asyncio.fixture(autouse=True)
+async def _client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Each test has a client of its own, as a worker does."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    yield
+    client = call_webhook._clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Receiver
-
-    def _answer(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.received.append((self.command, self.path, dict(self.headers), content))
-        self.send_response(self.server.status)
-        for name, value in self.server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server names them
-
-    def log_message(self, *_: Any) -> None:
-        pass
+@pytest_asyncio.fixture
+async def received(_client: None) -> AsyncIterator[receiver.Receiver]:
+    async with receiver.receiving() as listening:
+        yield listening
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+async def call(url: str, run: handlers.Task | None = None, **more: Any) -> dict[str, Any]:
+    called = webhook.Webhook.model_validate({"url": url, **more})
+    return await call_webhook.call_webhook(run or runs.of(), called)
 
 
-async def call(url: str, **more: Any) -> dict[str, Any]:
-    webhook = call_webhook.Webhook.model_validate({"url": url, **more})
-    return await call_webhook.call_webhook(runs.of(attempt=2), webhook)
-
-
-async def test_a_call_arrives_as_it_was_asked_for(receiver: Receiver) -> None:
-    result = await call(f"{receiver.url}/a?b=c", method="PUT", headers={"X-Key": "value"}, json={"order": 7})
+async def test_a_call_arrives_as_it_was_asked_for(received: receiver.Receiver) -> None:
+    result = await call(f"{received.url}/a?b=c", method="PUT", headers={"X-Key": " value "}, json={"order": "№ 7"})
     assert result == {"status_code": 200, "body": "thanks"}
-    ((method, path, headers, content),) = receiver.received
-    assert (method, path, json.loads(content)) == ("PUT", "/a?b=c", {"order": 7})
-    assert (headers["X-Key"], headers["Content-Type"]) == ("value", "application/json")
-    assert (headers["Duetime-Task-Id"], headers["Duetime-Attempt"]) == ("7", "2")
+    (arrived,) = received.calls
+    assert (arrived.method, arrived.path) == ("PUT", "/a?b=c")
+    assert json.loads(arrived.content) == {"order": "№ 7"}
+    assert (arrived.headers["x-key"], arrived.headers["content-type"]) == ("value", "application/json")
 
 
-async def test_a_call_is_a_post_without_a_body_unless_told_otherwise(receiver: Receiver) -> None:
-    await call(receiver.url)
-    ((method, _, _, content),) = receiver.received
-    assert (method, content) == ("POST", b"")
+async def test_a_call_is_a_post_without_a_body_unless_told_otherwise(received: receiver.Receiver) -> None:
+    await call(received.url)
+    await call(received.url, json=None, headers={"content-type": "application/vnd.api+json"})
+    bare, null = received.calls
+    assert (bare.method, bare.content, "content-type" in bare.headers) == ("POST", b"", False)
+    assert (null.content, null.headers["content-type"]) == (b"null", "application/vnd.api+json")
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 503])
-async def test_an_answer_that_may_change_is_retried(receiver: Receiver, status: int) -> None:
-    receiver.status = status
-    with pytest.raises(handlers.Retry, match=f"answered {status} .*: thanks") as later:
-        await call(receiver.url)
+async def test_a_receiver_can_see_that_a_call_comes_again(received: receiver.Receiver) -> None:
+    await call(received.url, runs.of(task_id=7, attempt=2), headers={"duetime-attempt": "1"})
+    headers = received.calls[0].headers
+    assert (headers["duetime-task-id"], headers["duetime-attempt"]) == ("7", "2")
+
+
+async def test_calls_share_a_connection_and_no_cookies(received: receiver.Receiver) -> None:
+    received.headers = {"Set-Cookie": "session=1"}
+    await call(received.url)
+    await call(received.url)
+    assert [arrived.connection for arrived in received.calls] == [1, 1]
+    assert "cookie" not in received.calls[1].headers
+
+
+async def test_credentials_in_a_url_are_sent(received: receiver.Receiver) -> None:
+    await call(f"http://ada:secret@127.0.0.1:{received.port}/")
+    assert received.calls[0].headers["authorization"] == "Basic YWRhOnNlY3JldA=="
+
+
+async def test_calls_go_over_tls_to_those_who_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    async with receiver.receiving(tls=certificates.trusted(monkeypatch, tmp_path)) as received:
+        url = f"https://127.0.0.1:{received.port}/"
+        assert (await call(url))["status_code"] == 200
+        await call_webhook._clients.pop(asyncio.get_running_loop()).aclose()
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(handlers.Retry, match="CERTIFICATE_VERIFY_FAILED"):
+            await call(url)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503, 599])
+async def test_an_answer_that_may_change_is_retried(received: receiver.Receiver, status: int) -> None:
+    received.status = status
+    with pytest.raises(handlers.Retry, match=f"answered {status} Because: thanks") as later:
+        await call(received.url)
     assert later.value.after is None
 
 
-async def test_retry_after_in_seconds_is_honoured(receiver: Receiver) -> None:
-    receiver.status, receiver.headers = 429, {"Retry-After": "120"}
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (email.utils.format_datetime(NOW + datetime.timedelta(hours=1), usegmt=True), 3600),
+        ((NOW + datetime.timedelta(hours=1)).strftime("%a, %d %b %Y %H:%M:%S -0000"), 3600),
+        ("9" * 400, 86400),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
+        # The retry policy says when.
+        ("0", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+async def test_retry_after_is_honoured_up_to_a_day(
+    received: receiver.Receiver, value: str, seconds: float | None
+) -> None:
+    received.status, received.headers = 429, {"Retry-After": value}
     with pytest.raises(handlers.Retry) as later:
-        await call(receiver.url)
-    assert later.value.after == datetime.timedelta(seconds=120)
+        await call(received.url)
+    after = later.value.after and later.value.after.total_seconds()
+    assert after == (seconds and pytest.approx(seconds, abs=1800))
 
 
-async def test_retry_after_as_a_date_is_honoured(receiver: Receiver) -> None:
-    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-    receiver.status, receiver.headers = 503, {"Retry-After": email.utils.format_datetime(moment, usegmt=True)}
-    with pytest.raises(handlers.Retry) as later:
-        await call(receiver.url)
-    assert later.value.after is not None
-    assert datetime.timedelta(minutes=59) < later.value.after <= datetime.timedelta(hours=1)
+@pytest.mark.parametrize("status", [304, 400, 401, 404, 410])
+async def test_any_other_answer_fails(received: receiver.Receiver, status: int) -> None:
+    received.status, received.body = status, b""
+    with pytest.raises(handlers.Fail, match=rf"^http://127\.0\.0\.1:{received.port} answered {status} Because$"):
+        await call(received.url)
 
 
-async def test_a_retry_after_that_is_nonsense_is_passed_over(receiver: Receiver) -> None:
-    receiver.status, receiver.headers = 503, {"Retry-After": "soon"}
-    with pytest.raises(handlers.Retry) as later:
-        await call(receiver.url)
-    assert later.value.after is None
+async def test_a_redirect_is_not_followed_and_fails_naming_where_it_leads(received: receiver.Receiver) -> None:
+    received.status, received.headers = 302, {"Location": "http://127.0.0.1:1/elsewhere"}
+    with pytest.raises(handlers.Fail, match=r", to http://127\.0\.0\.1:1/elsewhere: redirects are not followed"):
+        await call(received.url)
+    assert len(received.calls) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 410])
-async def test_any_other_answer_fails(receiver: Receiver, status: int) -> None:
-    receiver.status = status
-    with pytest.raises(handlers.Fail, match=f"answered {status} "):
-        await call(receiver.url)
+@pytest.mark.parametrize("status", [302, 400, 503])
+async def test_what_is_secret_in_a_call_is_not_told_even_if_the_receiver_repeats_it(
+    received: receiver.Receiver, status: int
+) -> None:
+    received.status = status
+    received.headers = {"Location": f"{received.url}/hooks/secret1/?token=secret2"}
+    received.body = b"cannot POST /hooks/secret1?token=secret2 for Bearer secret3 and secret2 or secret3 or secret4"
+    with pytest.raises((handlers.Fail, handlers.Retry)) as ended:
+        await call(
+            f"http://ada:secret4@127.0.0.1:{received.port}/hooks/secret1?token=secret2",
+            headers={"Authorization": "Bearer secret3"},
+        )
+    assert str(ended.value).startswith(f"{received.url} answered {status} Because")
+    assert "secret" not in str(ended.value)
 
 
-async def test_a_redirect_is_not_followed_and_fails_naming_where_it_leads(receiver: Receiver) -> None:
-    receiver.status, receiver.headers = 302, {"Location": "http://127.0.0.1:1/elsewhere"}
-    with pytest.raises(
-        handlers.Fail, match=r"302 Found, to http://127\.0\.0\.1:1/elsewhere: redirects are not followed"
-    ):
-        await call(receiver.url)
-    assert len(receiver.received) == 1
-
-
-async def test_what_is_secret_in_a_url_is_not_told(receiver: Receiver) -> None:
-    receiver.status = 400
-    with pytest.raises(handlers.Fail) as failed:
-        await call(f"http://user:secret@127.0.0.1:{receiver.server_port}/hook?token=secret")
-    assert str(failed.value).startswith(f"http://127.0.0.1:{receiver.server_port}/hook answered 400")
-    assert "secret" not in str(failed.value)
-
-
-@pytest.mark.parametrize("body", [b"x" * 1_000_000, b"\0\xff" * 5000, "é".encode() * 5000])
-async def test_an_answer_of_any_size_and_kind_is_kept_in_part(receiver: Receiver, body: bytes) -> None:
-    receiver.body = body
-    kept = (await call(receiver.url))["body"]
+@pytest.mark.parametrize(
+    "body", [b"x" * 10_000_000, b"\0\xff" * 5000, "é".encode() * 5000, "😀".encode() * 5000], ids=len
+)
+async def test_an_answer_of_any_size_and_kind_is_kept_in_part(received: receiver.Receiver, body: bytes) -> None:
+    received.body = body
+    kept = (await call(received.url))["body"]
     assert len(kept) == call_webhook.MAX_ANSWER_CHARACTERS
     assert kept.endswith("…")
     assert "\0" not in kept
 
 
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-16", "zlib", "nonsense"])
+async def test_what_an_answer_says_of_itself_is_not_believed(received: receiver.Receiver, charset: str) -> None:
+    received.headers = {"Content-Type": f"text/plain; charset={charset}"}
+    received.body = b"\\ud800"
+    assert (await call(received.url))["body"] == "\\ud800"
+
+
+async def test_a_packed_answer_is_neither_asked_for_nor_unpacked(received: receiver.Receiver) -> None:
+    received.headers = {"Content-Encoding": "gzip"}
+    received.body = gzip.compress(b"x" * 10_000_000)
+    assert len((await call(received.url))["body"]) == call_webhook.MAX_ANSWER_CHARACTERS
+    assert received.calls[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_a_success_whose_answer_never_ends_is_one(
+    monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver, hangs_up: bool
+) -> None:
+    monkeypatch.setattr(call_webhook, "_ANSWER_SECONDS", 0.2)
+    received.raw, received.hangs_up = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthan", hangs_up
+    assert await call(received.url) == {"status_code": 200, "body": "than"}
+    assert await call(received.url) == {"status_code": 200, "body": "than"}
+
+
+@pytest.mark.parametrize("raw", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 20"])
+async def test_no_answer_is_retried(received: receiver.Receiver, raw: bytes) -> None:
+    received.raw, received.hangs_up = raw, True
+    with pytest.raises(handlers.Retry, match=rf"^http://127\.0\.0\.1:{received.port} did not answer: RemoteProtocol"):
+        await call(received.url)
+
+
 async def test_a_receiver_that_is_not_there_is_retried() -> None:
-    with pytest.raises(Exception, match="All connection attempts failed") as refused:
-        await call(f"http://127.0.0.1:{processes.free_port()}/")
-    assert not isinstance(refused.value, handlers.Fail)
+    url = f"http://127.0.0.1:{processes.free_port()}"
+    with pytest.raises(handlers.Retry, match=f"^{url} did not answer: ConnectError: "):
+        await call(f"{url}/secret")
+
+
+async def test_a_name_that_is_not_found_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_found(*_arguments: object, **_more: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", not_found)
+    with pytest.raises(handlers.Retry, match=r"^http://example\.com did not answer: ConnectError: .*not known"):
+        await call("http://example.com/secret")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "problem"),
     [
-        {"url": "ftp://example.com"},
-        {"url": "nonsense"},
-        {"method": "BREW"},
-        {"headers": {"X-Key": "a\r\nX-Other: b"}},
-        {"headers": {"X Key": "a"}},
-        {"colour": "red"},
+        ({"url": "ftp://example.com"}, "URL scheme should be"),
+        ({"url": "nonsense"}, "valid URL"),
+        ({"method": "BREW"}, "method: "),
+        ({"headers": {"X-Key": "secret\r\nX-Other: b"}}, "headers.X-Key: .*must be printable ASCII, on one line"),
+        ({"headers": {"X-Key": "secret ü"}}, "must be printable ASCII"),
+        ({"headers": {"X Key": "secret"}}, "is not the name of a header"),
+        ({"headers": {"content-length": "1"}}, "is set by the body"),
+        ({"colour": "red"}, "colour: Extra inputs"),
     ],
 )
-def test_what_is_no_call_does_not_fit(wrong: dict[str, Any]) -> None:
+def test_what_is_no_call_does_not_fit(wrong: dict[str, Any], problem: str) -> None:
     registered = handlers.registered(call_webhook.call_webhook)
     assert registered is not None
-    with pytest.raises(handlers.Fail, match="task_data does not fit Webhook: "):
+    with pytest.raises(handlers.Fail, match=f"task_data does not fit Webhook: .*{problem}") as failed:
         registered.arguments(runs.of(task_data={"url": "http://127.0.0.1/", **wrong}))
+    assert "secret" not in str(failed.value)

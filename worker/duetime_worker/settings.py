@@ -7,6 +7,7 @@ import pydantic
 import pydantic_settings
 
 from duetime_core import settings, task
+from duetime_worker import addresses
 
 
 def _split(value: object) -> object:
@@ -17,17 +18,25 @@ Names = Annotated[list[str], pydantic_settings.NoDecode, pydantic.BeforeValidato
 """Several names, in one variable separated by commas."""
 
 
+def _check_address(text: str) -> str:
+    addresses.parse_sender(text)
+    return text
+
+
 class Smtp(pydantic_settings.BaseSettings):
     """The mail server that Send Email hands its mails to."""
 
-    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_SMTP_")
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_SMTP_", env_ignore_empty=True)
 
     host: str = "127.0.0.1"
-    port: int = 25
+    port: Annotated[int, pydantic.Field(ge=1, le=65535)] | None = None
+    """What is usual for `tls` if it is not given: 25, 587 for starttls, 465 for tls."""
     tls: Literal["none", "starttls", "tls"] = "none"
     username: str | None = None
+    """Logs in with it, and with the password, if it is given."""
     password: pydantic.SecretStr | None = None
-    sender: str = "duetime@localhost"
+    sender: Annotated[str, pydantic.AfterValidator(_check_address)] = "duetime@localhost"
+    """An address, or a name and an address: `Duetime <duetime@example.com>`."""
 
 
 class Settings(settings.Settings):

@@ -1,82 +1,114 @@
 """Send Email: hands a mail to the SMTP server that the settings name."""
 
-import email.message
-import email.utils
-from typing import Annotated, Any
+import contextlib
+import functools
+import ssl
+from typing import Any
 
 import aiosmtplib
-import pydantic
+import structlog
 
-from duetime_worker import handlers, settings
+from duetime_worker import addresses, handlers, settings
+from duetime_worker.builtin import mail as mails
 
 TIMEOUT_SECONDS = 30
+CONNECT_SECONDS = 10
+_COMMAND_SECONDS = 600
+"""What a slow server may take (RFC 5321, 4.5.3.2), if the task's timeout lets it."""
+_QUIT_SECONDS = 2
+_TOO_BIG = 552
 
-
-class Email(pydantic.BaseModel, extra="forbid"):
-    """The task_data of Send Email: one address or several, a subject, and a body as text, HTML or both."""
-
-    email: Annotated[list[pydantic.EmailStr], pydantic.Field(min_length=1)]
-    subject: Annotated[str, pydantic.Field(pattern=r"^[^\r\n]*$")] = ""
-    body: str = ""
-    html: str | None = None
-
-    @pydantic.field_validator("email", mode="before")
-    @classmethod
-    def _as_list(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+_log = structlog.get_logger()
 
 
 @handlers.handler("Send Email", timeout=TIMEOUT_SECONDS)
-async def send_email(run: handlers.Task, mail: Email) -> dict[str, Any]:
-    """Sends the mail, and tells which recipients were refused if some were.
+async def send_email(run: handlers.Task, mail: mails.Email) -> dict[str, Any]:
+    """Sends the mail. A server that refuses it, or all its recipients, for good fails the task.
 
-    A server that refuses the mail, or all recipients, for good fails the task; all else is retried, refused
-    credentials too, because they are the operator's to mend. A retry sends the same Message-ID, so that the
-    receivers can drop a mail that was sent twice.
+    All else is retried: what is wrong with the server, the connection or the worker's own settings (its
+    credentials, its sender) may be mended while the task waits.
     """
     smtp = settings.Smtp()
-    message = _message(run, mail, smtp)
+    client = aiosmtplib.SMTP(
+        hostname=smtp.host,
+        port=smtp.port,
+        use_tls=smtp.tls == "tls",
+        start_tls=smtp.tls == "starttls",
+        tls_context=None if smtp.tls == "none" else _tls_context(),
+        username=smtp.username,
+        password=smtp.password.get_secret_value() if smtp.password else None,
+        timeout=_COMMAND_SECONDS,
+    )
     try:
-        refused, _ = await aiosmtplib.send(
-            message,
-            hostname=smtp.host,
-            port=smtp.port,
-            use_tls=smtp.tls == "tls",
-            start_tls=smtp.tls == "starttls",
-            username=smtp.username,
-            password=smtp.password.get_secret_value() if smtp.password else None,
-            timeout=None,  # the run's is the one that counts
-        )
-    except aiosmtplib.SMTPRecipientsRefused as error:
-        answers = {each.recipient: f"{each.code} {each.message}" for each in error.recipients}
-        if all(_is_permanent(each.code) for each in error.recipients):
-            raise handlers.Fail(f"every recipient was refused: {answers}") from error
-        raise handlers.Retry(f"every recipient was refused: {answers}") from error
-    except aiosmtplib.SMTPAuthenticationError:
-        raise
+        await client.connect(timeout=CONNECT_SECONDS)
+        result = await _hand_over(client, run, mail, smtp)
+        with contextlib.suppress(aiosmtplib.SMTPException):  # the server has the mail, whatever it says now
+            await client.quit(timeout=_QUIT_SECONDS)
     except aiosmtplib.SMTPResponseException as error:
-        if _is_permanent(error.code):
+        raise handlers.Retry(f"the mail server {smtp.host} answered {error.code} {error.message}") from error
+    except (aiosmtplib.SMTPException, OSError) as error:
+        raise handlers.Retry(f"the mail server {smtp.host}: {error}") from error
+    finally:
+        client.close()  # a server that is silent must not keep a cancelled run
+    return result
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """Reads the certificates of this machine, or those that SSL_CERT_FILE names, once: that takes long."""
+    return ssl.create_default_context()
+
+
+async def _hand_over(
+    client: aiosmtplib.SMTP, run: handlers.Task, mail: mails.Email, smtp: settings.Smtp
+) -> dict[str, Any]:
+    sender = addresses.parse_sender(smtp.sender)
+    message = mails.make_message(run, mail, sender)
+    needs_smtputf8 = mails.needs_smtputf8(mail)
+    if client.is_ehlo_or_helo_needed:
+        await client.ehlo()
+    if needs_smtputf8 and not client.supports_extension("SMTPUTF8"):
+        raise handlers.Fail(f"the mail server {smtp.host} takes no addresses beyond ASCII (SMTPUTF8)")
+    try:
+        await client.mail(sender.addr_spec, options=["SMTPUTF8"] if needs_smtputf8 else [], encoding="utf-8")
+        refused = await _name_recipients(client, mail, is_last_attempt=run.attempt > run.max_retries)
+        await client.data(message.as_bytes())
+    except (aiosmtplib.SMTPDataError, aiosmtplib.SMTPSenderRefused) as error:
+        # A sender that is refused is the settings' fault, but for this code.
+        if _is_permanent(error) and (isinstance(error, aiosmtplib.SMTPDataError) or error.code == _TOO_BIG):
             raise handlers.Fail(f"the mail server refused the mail: {error.code} {error.message}") from error
         raise
     result: dict[str, Any] = {"message_id": message["Message-ID"]}
     if refused:
-        result["refused"] = {recipient: f"{answer.code} {answer.message}" for recipient, answer in refused.items()}
+        _log.warning("the mail server refused some of the recipients", task_id=run.task_id, count=len(refused))
+        result["refused"] = {each.recipient: f"{each.code} {each.message}" for each in refused}
     return result
 
 
-def _message(run: handlers.Task, mail: Email, smtp: settings.Smtp) -> email.message.EmailMessage:
-    message = email.message.EmailMessage()
-    message["From"] = smtp.sender
-    message["To"] = ", ".join(mail.email)
-    message["Subject"] = mail.subject
-    message["Date"] = email.utils.format_datetime(run.execution_time)
-    domain = smtp.sender.rpartition("@")[2]
-    message["Message-ID"] = f"<duetime-{run.task_id}-{run.created_at:%Y%m%d%H%M%S%f}@{domain}>"
-    message.set_content(mail.body)
-    if mail.html is not None:
-        message.add_alternative(mail.html, subtype="html")
-    return message
+async def _name_recipients(
+    client: aiosmtplib.SMTP, mail: mails.Email, *, is_last_attempt: bool
+) -> list[aiosmtplib.SMTPRecipientRefused]:
+    """Returns those whom the mail does not reach, if it reaches anybody.
+
+    While one is only put off, nobody gets the mail yet: a retry would send it to the others once more.
+    """
+    refused = []
+    for address in mail.email:
+        try:
+            await client.rcpt(address.addr_spec, encoding="utf-8")
+        except aiosmtplib.SMTPRecipientRefused as error:
+            refused.append(error)
+    put_off = [error for error in refused if not _is_permanent(error)]
+    if put_off and (len(refused) == len(mail.email) or not is_last_attempt):
+        raise handlers.Retry(f"the mail server put off {_list(put_off)}")
+    if len(refused) == len(mail.email):
+        raise handlers.Fail(f"the mail server refused every recipient: {_list(refused)}")
+    return refused
 
 
-def _is_permanent(code: int) -> bool:
-    return 500 <= code < 600
+def _list(refused: list[aiosmtplib.SMTPRecipientRefused]) -> str:
+    return "; ".join(f"{each.recipient}: {each.code} {each.message}" for each in refused)
+
+
+def _is_permanent(error: aiosmtplib.SMTPResponseException) -> bool:
+    return 500 <= error.code < 600

@@ -1,0 +1,66 @@
+"""A real HTTP server on this loop, which keeps what it is sent and answers as it is told, byte for byte."""
+
+import asyncio
+import contextlib
+import dataclasses
+import ssl
+from collections.abc import AsyncIterator
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A request that came, over which connection."""
+
+    connection: int
+    method: str
+    path: str
+    headers: dict[str, str]
+    content: bytes
+
+
+class Receiver:
+    """What came, and what is answered."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.calls: list[Call] = []
+        self.connections = 0
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body = b"thanks"
+        self.raw: bytes | None = None  # the whole answer, after which nothing comes
+        self.hangs_up = False  # after `raw`
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        connection = self.connections
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")[:-2]
+                method, path, _ = first.split(" ")
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                content = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.calls.append(Call(connection, method, path, headers, content))
+                writer.write(self._answer() if self.raw is None else self.raw)
+                await writer.drain()
+                if self.raw is not None and self.hangs_up:
+                    break
+        writer.close()
+
+    def _answer(self) -> bytes:
+        headers = {"Content-Length": len(self.body), **self.headers}
+        head = f"HTTP/1.1 {self.status} Because\r\n" + "".join(f"{name}: {headers[name]}\r\n" for name in headers)
+        return f"{head}\r\n".encode() + self.body
+
+
+@contextlib.asynccontextmanager
+async def receiving(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """Lends a receiver that listens."""
+    receiver = Receiver()
+    async with await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls) as server:
+        receiver.port = server.sockets[0].getsockname()[1]
+        yield receiver

@@ -1,0 +1,52 @@
+"""A real SMTP server on this loop, which keeps what arrives and answers as it is told."""
+
+import asyncio
+import contextlib
+import email.message
+import email.policy
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiosmtpd.smtp
+
+
+class Inbox:
+    """What arrived, and what is answered: to each recipient, to a sender, to a mail."""
+
+    def __init__(self) -> None:
+        self.envelopes: list[Any] = []
+        self.answers: dict[str, str] = {}
+        self.answer_to_sender: str | None = None
+        self.answer_to_data: str | None = None
+
+    @property
+    def mails(self) -> list[email.message.EmailMessage]:
+        return [email.message_from_bytes(envelope.content, policy=email.policy.SMTPUTF8) for envelope in self.envelopes]
+
+    async def handle_MAIL(self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd names it
+        envelope.mail_from, envelope.mail_options = address, options
+        return self.answer_to_sender or "250 OK"
+
+    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:  # noqa: N802
+        answer = self.answers.get(address, "250 OK")
+        if answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.answer_to_data:
+            return self.answer_to_data
+        self.envelopes.append(envelope)
+        return "250 OK"
+
+
+@contextlib.asynccontextmanager
+async def serving(inbox: Inbox, *, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator[int]:
+    """Lends the port of a server with these options of aiosmtpd; with `tls` it is TLS from the first byte."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: aiosmtpd.smtp.SMTP(inbox, loop=loop, **{"enable_SMTPUTF8": True, **options}), "127.0.0.1", 0, ssl=tls
+    )
+    async with server:
+        yield server.sockets[0].getsockname()[1]
