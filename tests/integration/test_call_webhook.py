@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import email.utils
 import gzip
 import json
 import pathlib
@@ -95,15 +94,12 @@ async def test_an_answer_that_may_change_is_retried(received: receiver.Receiver,
     assert later.value.after is None
 
 
-NOW = datetime.datetime.now(datetime.UTC)
-
-
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
         ("120", 120),
-        (email.utils.format_datetime(NOW + datetime.timedelta(hours=1), usegmt=True), 3600),
-        ((NOW + datetime.timedelta(hours=1)).strftime("%a, %d %b %Y %H:%M:%S -0000"), 3600),
+        ("%a, %d %b %Y %H:%M:%S GMT", 3600),
+        ("%a, %d %b %Y %H:%M:%S -0000", 3600),
         ("9" * 400, 86400),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
         # The retry policy says when.
@@ -117,11 +113,12 @@ NOW = datetime.datetime.now(datetime.UTC)
 async def test_retry_after_is_honoured_up_to_a_day(
     received: receiver.Receiver, value: str, seconds: float | None
 ) -> None:
-    received.status, received.headers = 429, {"Retry-After": value}
+    in_an_hour = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    received.status, received.headers = 429, {"Retry-After": in_an_hour.strftime(value)}
     with pytest.raises(handlers.Retry) as later:
         await call(received.url)
     after = later.value.after and later.value.after.total_seconds()
-    assert after == (seconds and pytest.approx(seconds, abs=1800))
+    assert after == (seconds and pytest.approx(seconds, abs=60))
 
 
 @pytest.mark.parametrize("status", [304, 400, 401, 404, 410])
