@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import random
 
 import pytest
 import sqlalchemy as sa
@@ -82,6 +83,13 @@ async def test_a_request_is_the_same_after_its_task_was_updated_or_deleted(engin
     assert await ids(engine, new) == [task_id]
     await edits.delete(engine, task_id, actor="api")
     assert await ids(engine, new) == [task_id]
+
+
+async def test_batches_with_the_same_requests_in_another_order_do_not_block_each_other(engine: Engine) -> None:
+    news = [factories.new_task(request_id=f"r{number}") for number in range(300)]
+    answers = await asyncio.gather(*(ids(engine, *random.sample(news, len(news))) for _ in range(8)))
+    assert len({frozenset(answer) for answer in answers}) == 1
+    assert await count(engine) == 300
 
 
 async def test_all_or_nothing_is_nothing_if_one_request_id_was_used(engine: Engine) -> None:
