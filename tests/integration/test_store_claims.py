@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, task
-from duetime_core.store import claims, reads
+from duetime_core.store import claims, edits, finishes, reads
 from tests import factories
 
 HOUR = datetime.timedelta(hours=1)
@@ -104,6 +104,21 @@ async def test_the_last_lost_lease_fails_the_task_with_the_reason(engine: sqlalc
     found = await reads.get(engine, task_id)
     assert (found.status, found.retry_count) == (task.Status.FAILED, 0)
     assert found.error_message == "Worker lost was lost: it stopped extending its lease. No retries are left."
+
+
+async def test_a_lost_lease_forgets_no_retries_that_were_spent_before_fewer_were_allowed(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    task_id = await factories.create(engine, max_retries=5)
+    for _ in range(3):
+        (run,) = await factories.claim(engine)
+        again = factories.outcome(run, task.Change.RETRY_SCHEDULED, backoff=NO_LEASE)
+        await finishes.finish(engine, [again], worker_id="worker")
+    await edits.update(engine, task_id, {"max_retries": 1}, version=None, actor="api")
+    await factories.claim(engine, lease=NO_LEASE)
+    await claims.return_lost(engine, worker_id="sweeper")
+    found = await reads.get(engine, task_id)
+    assert (found.status, found.retry_count) == (task.Status.FAILED, 3)
 
 
 async def test_a_task_whose_lease_holds_is_left_alone(engine: sqlalchemy_asyncio.AsyncEngine) -> None:

@@ -71,6 +71,21 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
     assert await reads.get(engine, run.task_id) == before
 
 
+@pytest.mark.parametrize("stale_first", [True, False])
+async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_counts(
+    engine: sqlalchemy_asyncio.AsyncEngine, stale_first: bool
+) -> None:
+    # A worker that stood still lost its lease, and claimed the task again before it reported the first run.
+    await factories.create(engine)
+    (stale,) = await factories.claim(engine, lease=datetime.timedelta(0))
+    await claims.return_lost(engine, worker_id="sweeper")
+    (present,) = await factories.claim(engine)
+    outcomes = [factories.outcome(stale, Change.FAILED), factories.outcome(present)]
+    finished = await finishes.finish(engine, outcomes if stale_first else outcomes[::-1], worker_id="worker")
+    assert [each.status for each in finished] == [task.Status.COMPLETED]
+    assert (await factories.history(engine, present.task_id))[-2:] == ["started", "completed"]
+
+
 async def test_one_dropped_outcome_does_not_hold_up_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     runs = await claimed(engine, 3)
     await edits.cancel(engine, runs[1].task_id, actor="api")

@@ -61,7 +61,7 @@ WITH lost AS MATERIALIZED (
 ), moved AS (
     UPDATE tasks SET
         status = CASE WHEN retry_count < max_retries THEN 'pending' ELSE 'failed' END,
-        retry_count = least(retry_count + 1, max_retries),
+        retry_count = retry_count + CASE WHEN retry_count < max_retries THEN 1 ELSE 0 END,
         version = version + 1, updated_at = now(), worker_id = NULL, lease_expires_at = NULL,
         error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id)
             || CASE WHEN retry_count < max_retries THEN '' ELSE ' No retries are left.' END

@@ -36,7 +36,7 @@ class Finished:
 
 
 _ORDERED_LOCK = """
-    SELECT tasks.task_id FROM tasks
+    SELECT tasks.task_id, tasks.version FROM tasks
     JOIN unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, version)
         ON tasks.task_id = given.task_id AND tasks.version = given.version
     WHERE status = 'running' AND worker_id = :worker_id
@@ -48,10 +48,11 @@ _FINISH = sa.text(f"""
 WITH held AS MATERIALIZED ({_ORDERED_LOCK}
 ), input AS MATERIALIZED (
     SELECT * FROM unnest(
-        CAST(:task_ids AS bigint[]), CAST(:statuses AS text[]), CAST(:changes AS text[]), CAST(:results AS text[]),
-        CAST(:error_messages AS text[]), CAST(:backoffs AS interval[]), CAST(:durations AS interval[])
-    ) AS given (task_id, status, change, result, error_message, backoff, duration)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
+        CAST(:task_ids AS bigint[]), CAST(:versions AS int[]), CAST(:statuses AS text[]), CAST(:changes AS text[]),
+        CAST(:results AS text[]), CAST(:error_messages AS text[]), CAST(:backoffs AS interval[]),
+        CAST(:durations AS interval[])
+    ) AS given (task_id, claimed_version, status, change, result, error_message, backoff, duration)
+    WHERE (task_id, claimed_version) IN (SELECT task_id, version FROM held)
 ), finished AS (
     UPDATE tasks SET status = input.status, version = version + 1, updated_at = now(),
         worker_id = NULL, lease_expires_at = NULL,
