@@ -23,11 +23,16 @@ def config(connection: sa.Connection) -> alembic.config.Config:
 
 
 async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    """Applies, in one transaction, the migrations that are missing, and makes the log's next partitions."""
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
-        await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
+    """Applies, in one transaction, the migrations that are missing, and makes the log's next partitions.
+
+    Raises StoreUnavailable.
+    """
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            # First, because waiting for another host's migration takes as long as that does.
+            await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
     await partitions.create_ahead(engine)
 
 

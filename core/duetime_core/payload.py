@@ -41,7 +41,7 @@ def _check(value: object, path: str, depth: int) -> None:
             raise PayloadError(path, "must be a finite number")
         case int() | float():
             pass
-        case dict() | list() if depth > MAX_DEPTH:
+        case dict() | list() | tuple() if depth > MAX_DEPTH:
             raise PayloadError("", f"must be nested at most {MAX_DEPTH} levels deep")
         case dict():
             for key, member in value.items():

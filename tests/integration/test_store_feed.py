@@ -77,6 +77,17 @@ async def test_pages_of_any_size_and_a_stop_at_any_entry_lose_and_repeat_nothing
         assert (await read_all(engine, resumed, limit=limit))[0] == expected[number:]
 
 
+async def test_who_goes_on_in_mid_page_is_told_that_more_has_come(engine: Engine) -> None:
+    position = await feed.now(engine)
+    first, second = await factories.create(engine), await factories.create(engine)
+    page = await feed.read(engine, position, limit=10)
+    third = await factories.create(engine)
+    rows, position = await read_all(engine, page.entries[0].position)
+    assert rows == [(second, 1), (third, 1)]
+    assert (await read_all(engine, position))[0] == []
+    assert page.entries[0].log.task_id == first
+
+
 async def test_only_the_tasks_that_are_asked_for_are_read(engine: Engine) -> None:
     position = await feed.now(engine)
     _, wanted, _ = [await factories.create(engine) for _ in range(3)]

@@ -38,6 +38,15 @@ def test_what_cannot_be_kept_is_refused_with_its_path(value: dict[str, Any], pat
     assert (refused.value.path, refused.value.problem) == (path, problem)
 
 
+def test_lists_and_tuples_are_nested_as_little_as_objects() -> None:
+    for wrap in (lambda inner: [inner], lambda inner: (inner,)):
+        value: object = 0
+        for _ in range(payload.MAX_DEPTH):
+            value = wrap(value)
+        with pytest.raises(payload.PayloadError, match="must be nested at most 20 levels deep"):
+            payload.encode({"a": value})
+
+
 def test_nesting_is_limited_without_ever_running_out_of_stack() -> None:
     value: dict[str, Any] = {}
     for _ in range(payload.MAX_DEPTH - 1):

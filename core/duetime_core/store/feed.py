@@ -104,5 +104,5 @@ async def read(
         if row.log_id is not None
     ]
     if len(entries) < limit:
-        return Page(entries, Position(upto), is_last=True)
+        return Page(entries, Position(upto), is_last=upto.covers(current))
     return Page(entries, entries[-1].position, is_last=False)
