@@ -1,0 +1,131 @@
+"""Connections: what is said when the database is gone, busy or back."""
+
+import asyncio
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, errors, migrate
+from duetime_core.store import reads
+from tests import factories, processes
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def end_connections(admin: Engine, engine: Engine) -> None:
+    """Has the server end all connections of `engine`, and waits until they are."""
+    statement = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = :name"
+    async with admin.connect() as connection:
+        await connection.execute(sa.text(statement), {"name": engine.url.database})
+
+
+async def wait_until_asleep(admin: Engine, engine: Engine) -> None:
+    """Waits until a statement of `engine` is in pg_sleep."""
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND wait_event = 'PgSleep'"
+    async with asyncio.timeout(10), admin.connect() as connection:
+        while not (await connection.execute(sa.text(statement), {"name": engine.url.database})).scalar_one():
+            pass
+
+
+async def sleep(engine: Engine) -> None:
+    with database.unavailable():
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(60)"))
+
+
+async def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
+    engine = database.connect(f"postgresql://nobody@127.0.0.1:{processes.free_port()}/nothing")
+    with pytest.raises(errors.StoreUnavailable):
+        await reads.get(engine, 1)
+    with pytest.raises(errors.StoreUnavailable):
+        await migrate.upgrade(engine)
+    await engine.dispose()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(admin: Engine) -> None:
+    engine = database.connect(admin.url.set(database="nowhere").render_as_string(hide_password=False))
+    with pytest.raises(errors.StoreUnavailable):
+        await reads.get(engine, 1)
+    await engine.dispose()
+
+
+async def test_a_connection_that_is_lost_in_a_statement_is_unavailable_and_the_next_one_works(
+    admin: Engine, engine: Engine
+) -> None:
+    task_id = await factories.create(engine)
+    sleeping = asyncio.create_task(sleep(engine))
+    await wait_until_asleep(admin, engine)
+    await end_connections(admin, engine)
+    with pytest.raises(errors.StoreUnavailable):
+        await sleeping
+    assert (await reads.get(engine, task_id)).task_id == task_id
+
+
+async def test_nobody_sees_that_connections_were_closed_while_they_were_idle(admin: Engine, engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    await asyncio.gather(*(reads.get(engine, task_id) for _ in range(10)))
+    await end_connections(admin, engine)
+    answers = await asyncio.gather(*(reads.get(engine, task_id) for _ in range(10)))
+    assert {answer.task_id for answer in answers} == {task_id}
+
+
+async def test_who_gets_no_connection_in_time_is_told_that_all_are_busy(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = database.connect(database_url, pool_size=1)
+    monkeypatch.setattr(small.sync_engine.pool, "_timeout", 0.01)
+    task_id = await factories.create(engine)
+    async with small.connect():
+        with pytest.raises(errors.StoreUnavailable, match="All connections to the database are busy"):
+            await reads.get(small, task_id)
+    assert (await reads.get(small, task_id)).task_id == task_id
+    await small.dispose()
+
+
+async def test_a_caller_who_hangs_up_in_a_statement_leaves_the_pool_whole(admin: Engine, database_url: str) -> None:
+    small = database.connect(database_url, pool_size=1)
+    sleeping = asyncio.create_task(sleep(small))
+    await wait_until_asleep(admin, small)
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    assert await factories.create(small) == 1
+    await small.dispose()
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.QueryCanceled, psycopg.errors.ReadOnlySqlTransaction])
+def test_what_may_work_later_is_unavailable(error: type[psycopg.Error]) -> None:
+    with pytest.raises(errors.StoreUnavailable), database.unavailable():
+        raise sqlalchemy.exc.DBAPIError("a statement", {}, error("not now"))
+
+
+def test_what_is_wrong_with_a_statement_stays_what_it_is() -> None:
+    with pytest.raises(sqlalchemy.exc.DBAPIError), database.unavailable():
+        raise sqlalchemy.exc.DBAPIError("a statement", {}, psycopg.errors.UndefinedColumn("no"))
+
+
+async def test_a_transaction_is_committed_whole_or_not_at_all(engine: Engine) -> None:
+    async def insert_and_fail() -> None:
+        async with database.transaction(engine) as connection:
+            await connection.execute(sa.text("INSERT INTO alembic_version (version_num) VALUES ('x')"))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await insert_and_fail()
+    async with engine.connect() as connection:
+        counted = await connection.execute(sa.text("SELECT count(*) FROM alembic_version"))
+        assert counted.scalar_one() == 1
+
+
+async def test_times_are_in_utc_whatever_the_database_says(admin: Engine, engine: Engine, database_url: str) -> None:
+    async with admin.connect() as connection:
+        name = engine.url.database
+        await connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'"))
+    fresh = database.connect(database_url)
+    created = await reads.get(fresh, await factories.create(fresh))
+    assert created.created_at.utcoffset() is not None
+    assert not created.created_at.utcoffset()
+    await fresh.dispose()

@@ -1,0 +1,160 @@
+"""Lists and histories: what matches, in order, page by page, each task once."""
+
+import datetime
+import itertools
+from collections.abc import Callable
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import errors, task
+from duetime_core.store import edits, reads
+from tests import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+FIRST = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+HOUR = datetime.timedelta(hours=1)
+ORDERS: tuple[reads.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
+
+
+@pytest_asyncio.fixture
+async def tasks(engine: Engine) -> list[task.Task]:
+    """Twelve tasks, of two names in three queues, of which four share a time; one in four is cancelled."""
+    made = []
+    for number in range(12):
+        task_id = await factories.create(
+            engine,
+            name=f"name {number % 2}",
+            queue=f"queue-{number % 3}",
+            execution_time=FIRST + (7 * number % 3) * HOUR,
+        )
+        if number % 4 == 0:
+            await edits.cancel(engine, task_id, actor="api")
+        made.append(await reads.get(engine, task_id))
+    return made
+
+
+def in_order(tasks: list[task.Task], order: reads.Order) -> list[task.Task]:
+    def by_id(each: task.Task) -> tuple[object, ...]:
+        return (each.task_id,)
+
+    def by_time(each: task.Task) -> tuple[object, ...]:
+        return (each.execution_time, each.task_id)
+
+    return sorted(tasks, key=by_id if order.startswith("task_id") else by_time, reverse=order.endswith("desc"))
+
+
+async def list_all(engine: Engine, wanted: reads.Filter, order: reads.Order, limit: int) -> list[task.Task]:
+    listed: list[task.Task] = []
+    after = None
+    while page := await reads.list_tasks(engine, wanted, order=order, after=after, limit=limit):
+        assert len(page) <= limit
+        listed += page
+        after = (page[-1].execution_time, page[-1].task_id)
+    return listed
+
+
+@pytest.mark.parametrize("limit", [1, 5, 12, 1000])
+@pytest.mark.parametrize("order", ORDERS)
+async def test_pages_of_any_size_hold_each_task_once_in_order(
+    engine: Engine, tasks: list[task.Task], order: reads.Order, limit: int
+) -> None:
+    assert await list_all(engine, reads.Filter(), order, limit) == in_order(tasks, order)
+
+
+FILTERS: list[tuple[reads.Filter, Callable[[task.Task], bool]]] = [
+    (reads.Filter(statuses=(task.Status.CANCELLED,)), lambda each: each.status is task.Status.CANCELLED),
+    (reads.Filter(statuses=(task.Status.PENDING, task.Status.CANCELLED)), lambda _: True),
+    (reads.Filter(statuses=(task.Status.RUNNING, task.Status.FAILED)), lambda _: False),
+    (reads.Filter(queue="queue-1"), lambda each: each.queue == "queue-1"),
+    (reads.Filter(queue="queue-1' OR true --"), lambda _: False),
+    (reads.Filter(name="name 1"), lambda each: each.name == "name 1"),
+    (reads.Filter(due_from=FIRST + HOUR), lambda each: each.execution_time >= FIRST + HOUR),
+    (reads.Filter(due_before=FIRST + HOUR), lambda each: each.execution_time < FIRST + HOUR),
+    (
+        reads.Filter((task.Status.PENDING,), "queue-1", "name 1", FIRST + HOUR, FIRST + 2 * HOUR),
+        lambda each: (
+            (each.status, each.queue, each.name, each.execution_time)
+            == (task.Status.PENDING, "queue-1", "name 1", FIRST + HOUR)
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("wanted", "matches"), FILTERS)
+async def test_a_filter_leaves_what_matches_all_of_it(
+    engine: Engine,
+    tasks: list[task.Task],
+    order: reads.Order,
+    wanted: reads.Filter,
+    matches: Callable[[task.Task], bool],
+) -> None:
+    assert await list_all(engine, wanted, order, 2) == in_order([each for each in tasks if matches(each)], order)
+
+
+async def test_a_task_that_moves_while_pages_are_read_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
+    wanted = in_order(tasks, "task_id")
+    page = await reads.list_tasks(engine, reads.Filter(), order="task_id", after=None, limit=4)
+    await edits.delete(engine, page[-1].task_id, actor="api")
+    await factories.create(engine)
+    after = (page[-1].execution_time, page[-1].task_id)
+    rest = await reads.list_tasks(engine, reads.Filter(), order="task_id", after=after, limit=100)
+    assert rest[:-1] == wanted[4:]
+
+
+async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    await edits.delete(engine, task_id, actor="api")
+    for read in (reads.get, reads.get_status):
+        with pytest.raises(errors.TaskNotFound) as refused:
+            await read(engine, task_id)
+        assert refused.value.metadata == {"task_id": str(task_id)}
+    assert await list_all(engine, reads.Filter(), "task_id", 10) == []
+    assert await factories.history(engine, task_id) == ["created", "deleted"]
+
+
+async def test_the_status_alone_is_the_status_of_the_task(engine: Engine) -> None:
+    for status in task.Status:
+        task_id = await factories.brought_to(engine, status)
+        assert await reads.get_status(engine, task_id) is status
+
+
+async def test_a_history_is_read_page_by_page(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    for number in range(5):
+        await edits.update(engine, task_id, {"name": f"name {number}"}, version=None, actor="api")
+    pages = [
+        [log.version for log in await reads.list_logs(engine, task_id, after_version=after, limit=2)]
+        for after in (0, 2, 4, 6)
+    ]
+    assert pages == [[1, 2], [3, 4], [5, 6], []]
+
+
+async def test_a_history_tells_who_did_what_and_when(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    await factories.claim(engine, worker_id="somebody")
+    await edits.cancel(engine, task_id, actor="a caller")
+    logs = await reads.list_logs(engine, task_id, after_version=0, limit=10)
+    assert [(log.status, log.change, log.actor) for log in logs] == [
+        (task.Status.PENDING, "created", "api"),
+        (task.Status.RUNNING, "started", "somebody"),
+        (task.Status.CANCELLED, "cancelled", "a caller"),
+    ]
+    assert all(earlier.timestamp <= later.timestamp for earlier, later in itertools.pairwise(logs))
+    assert (await reads.get(engine, task_id)).updated_at == logs[-1].timestamp
+
+
+async def test_a_history_goes_on_over_the_partitions_of_the_log(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE task_logs SET timestamp = timestamp - interval '40 years'"))
+    await edits.cancel(engine, task_id, actor="api")
+    assert await factories.history(engine, task_id) == ["created", "cancelled"]
+
+
+async def test_there_is_no_history_of_a_task_that_never_was(engine: Engine) -> None:
+    with pytest.raises(errors.TaskNotFound):
+        await reads.list_logs(engine, 12345, after_version=0, limit=10)
