@@ -1,16 +1,23 @@
+import datetime
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import pydantic
 import pytest
 
-from duetime_worker import handlers, registry
+from duetime_worker import handlers
 from tests import runs
 
 
 class Order(pydantic.BaseModel):
     product: str
     amount: int = 1
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.product == "nothing":
+            raise ValueError("there is nothing to order")
+        return self
 
 
 def test_a_handler_stays_the_function_that_it_was() -> None:
@@ -56,11 +63,64 @@ def test_parameters_are_told_apart_by_their_annotations(function: Callable[..., 
     assert registered.parameters == expected
 
 
-def test_a_parameter_that_cannot_be_given_is_refused_where_the_handler_is_written() -> None:
-    def wrong(run: handlers.Task, amount: int) -> None: ...
+def _other(run: handlers.Task, amount: int) -> None: ...
 
+
+def _second_unannotated(run: handlers.Task, amount) -> None: ...  # type: ignore[no-untyped-def]
+
+
+def _later(amount: "dict[str, int]") -> None: ...
+
+
+@pytest.mark.parametrize("function", [_other, _second_unannotated, _later])
+def test_a_parameter_that_cannot_be_given_is_refused_where_the_handler_is_written(function: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="parameter 'amount' must be annotated with Task or with a pydantic model"):
-        handlers.handler("Wrong")(wrong)
+        handlers.handler("Wrong")(function)
+
+
+def _positional(run: handlers.Task, /) -> None: ...
+
+
+def _many(*run: handlers.Task) -> None: ...
+
+
+def _more(**run: handlers.Task) -> None: ...
+
+
+@pytest.mark.parametrize("function", [_positional, _many, _more])
+def test_a_parameter_that_cannot_be_named_is_refused_too(function: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"handler _\w+: parameter 'run' must be one that has a name"):
+        handlers.handler("Wrong")(function)
+
+
+def test_an_annotation_may_be_a_string() -> None:
+    def quoted(run: "handlers.Task") -> None: ...
+
+    handlers.handler("Quoted")(quoted)
+    registered = handlers.registered(quoted)
+    assert registered is not None
+    assert registered.parameters == {"run": None}
+
+
+def test_a_handler_without_a_name_says_how_to_give_one() -> None:
+    with pytest.raises(TypeError, match="a handler needs the name of its tasks"):
+        handlers.handler(_nothing)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_timeout_that_no_run_can_keep_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match='the timeout of "Hasty" must be above 0'):
+        handlers.handler("Hasty", timeout=timeout)
+
+
+def test_a_handler_keeps_its_timeout_and_what_it_is() -> None:
+    @handlers.handler("Patient", timeout=1.5)
+    async def patient() -> None: ...
+
+    registered = handlers.registered(patient)
+    assert registered is not None
+    assert registered.timeout == datetime.timedelta(seconds=1.5)
+    assert registered.is_coroutine
 
 
 def test_task_data_becomes_the_model() -> None:
@@ -71,12 +131,20 @@ def test_task_data_becomes_the_model() -> None:
     assert registered.arguments(run) == {"run": run, "ordered": Order(product="tea")}
 
 
-def test_task_data_that_does_not_fit_says_what_is_wrong() -> None:
+@pytest.mark.parametrize(
+    ("task_data", "problem"),
+    [
+        ({}, "product: Field required"),
+        ({"product": "tea", "amount": "many"}, "amount: Input should be a valid integer"),
+        ({"product": "nothing"}, "Value error, there is nothing to order"),
+    ],
+)
+def test_task_data_that_does_not_fit_says_what_is_wrong(task_data: dict[str, Any], problem: str) -> None:
     handlers.handler("Order")(_model)
     registered = handlers.registered(_model)
     assert registered is not None
-    with pytest.raises(handlers.Fail, match="task_data does not fit Order: product: Field required"):
-        registered.arguments(runs.of(task_data={}))
+    with pytest.raises(handlers.Fail, match=f"^task_data does not fit Order: {problem}"):
+        registered.arguments(runs.of(task_data=task_data))
 
 
 @pytest.mark.parametrize(
@@ -90,28 +158,3 @@ def test_later_is_at_most_in_thirty_days(after: float | None, seconds: float | N
 def test_later_is_a_number() -> None:
     with pytest.raises(ValueError, match="after must be a number of seconds"):
         handlers.Retry(after=float("nan"))
-
-
-def test_every_worker_has_the_built_in_handlers() -> None:
-    assert registry.load([]).keys() == {"Send Email", "Call Webhook"}
-
-
-def test_a_users_handler_takes_the_place_of_a_built_in_one() -> None:
-    found = registry.load(["tests.unit.handler_modules.own_email"])
-    assert found["Send Email"].function.__module__ == "tests.unit.handler_modules.own_email"
-
-
-def test_a_handler_that_is_imported_into_another_module_counts_once() -> None:
-    modules = ["tests.unit.handler_modules.own_email", "tests.unit.handler_modules.imports_own_email"]
-    assert registry.load(modules).keys() == {"Send Email", "Call Webhook"}
-
-
-def test_two_handlers_of_one_name_are_refused_naming_both() -> None:
-    modules = ["tests.unit.handler_modules.own_email", "tests.unit.handler_modules.second_email"]
-    with pytest.raises(ValueError, match=r"own_email\.send.* and .*second_email\.send_too"):
-        registry.load(modules)
-
-
-def test_a_module_that_is_not_there_is_an_import_error() -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        registry.load(["no_such_module"])

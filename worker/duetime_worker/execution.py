@@ -93,7 +93,7 @@ class Executor:
             run._stop.set()  # noqa: SLF001 - the run is ours; handlers only look
 
     async def _call_in_thread(self, call: functools.partial[Any]) -> object:
-        future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, call))
+        future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, _in_thread, call))
         try:
             return await asyncio.shield(future)
         finally:
@@ -105,6 +105,13 @@ class Executor:
         self.lingering.discard(future)
         if not future.cancelled():
             future.exception()  # nobody wants it any more
+
+
+def _in_thread(call: functools.partial[Any]) -> object:
+    try:
+        return call()
+    except StopIteration as error:  # which no future can carry: the run would never end
+        raise RuntimeError("the handler raised StopIteration") from error
 
 
 def _is_failure(error: BaseException) -> bool:
@@ -127,7 +134,10 @@ def _encode(result: object) -> str | None:
 
 
 def _describe(error: BaseException) -> str:
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # the run failed all the same
+        text = "(its message cannot be read)"
     if not isinstance(error, handlers.Retry | handlers.Fail):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     # PostgreSQL refuses NUL and what is not Unicode.

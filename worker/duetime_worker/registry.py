@@ -3,7 +3,7 @@
 import importlib
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from duetime_worker import handlers
 
@@ -19,15 +19,16 @@ def load(modules: Iterable[str]) -> Mapping[str, handlers.Handler]:
     # The user's project is the directory that the worker was started in. It comes last, so that a queue.py
     # there does not take the place of Python's.
     sys.path.append(str(pathlib.Path.cwd()))
-    return {**_collect(BUILT_IN), **_collect(modules)}
+    built_in = _collect(BUILT_IN, besides=())
+    return {**built_in, **_collect(modules, besides=built_in.values())}
 
 
-def _collect(modules: Iterable[str]) -> dict[str, handlers.Handler]:
+def _collect(modules: Iterable[str], *, besides: Collection[handlers.Handler]) -> dict[str, handlers.Handler]:
     found: dict[str, handlers.Handler] = {}
     for module in modules:
         for value in vars(importlib.import_module(module)).values():
             handler = handlers.registered(value)
-            if handler is None:
+            if handler is None or handler in besides:
                 continue
             other = found.setdefault(handler.name, handler)
             if other.function is not handler.function:

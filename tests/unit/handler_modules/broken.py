@@ -1,0 +1,3 @@
+"""A user's module with a mistake."""
+
+1 / 0  # noqa: B018

@@ -1,0 +1,70 @@
+"""A worker's settings, from the environment."""
+
+import datetime
+import os
+
+import pydantic
+import pytest
+
+from duetime_worker import settings
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("DUETIME_"):
+            monkeypatch.delenv(name)
+
+
+def test_a_worker_needs_no_settings() -> None:
+    read = settings.Settings.read()
+    assert (read.handlers, read.queues, read.places) == ([], ["default"], 100)
+    assert (read.lease, read.grace_period) == (datetime.timedelta(seconds=15), datetime.timedelta(seconds=20))
+
+
+def test_names_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETIME_HANDLERS", "mails, orders.handlers ,")
+    monkeypatch.setenv("DUETIME_QUEUES", "urgent,default")
+    read = settings.Settings.read()
+    assert (read.handlers, read.queues) == (["mails", "orders.handlers"], ["urgent", "default"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("PLACES", "0"), ("LEASE", "PT0.5S"), ("GRACE_PERIOD", "soon")])
+def test_what_is_wrong_ends_the_worker_naming_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"DUETIME_{name}", value)
+    with pytest.raises(SystemExit, match=f"^DUETIME_{name}: "):
+        settings.Settings.read()
+
+
+def test_mail_goes_to_this_machine_unless_told_otherwise() -> None:
+    smtp = settings.Smtp()
+    assert (smtp.host, smtp.port, smtp.tls, smtp.username) == ("127.0.0.1", None, "none", None)
+    assert smtp.sender == "duetime@localhost"
+
+
+def test_a_variable_that_is_empty_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PORT", "TLS", "USERNAME", "PASSWORD", "SENDER"):
+        monkeypatch.setenv(f"DUETIME_SMTP_{name}", "")
+    assert settings.Smtp() == settings.Smtp.model_construct()
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETIME_SMTP_PASSWORD", "secret")
+    assert "secret" not in repr(settings.Smtp())
+
+
+@pytest.mark.parametrize("sender", ["d@localhost", "Duetime <d@example.com>", '"Duetime, Ä" <d@example.com>'])
+def test_a_sender_is_an_address_with_or_without_a_name(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    monkeypatch.setenv("DUETIME_SMTP_SENDER", sender)
+    assert settings.Smtp().sender == sender
+
+
+@pytest.mark.parametrize(
+    "sender", ["duetime", "a@b, c@d", "ü@b", "<a@b", "a@b>", "a@", "a b@c", "a@b\nBcc: c@d", "A\n <b@c>"]
+)
+def test_a_sender_that_is_not_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    monkeypatch.setenv("DUETIME_SMTP_SENDER", sender)
+    with pytest.raises(pydantic.ValidationError, match="must be an email address, such as"):
+        settings.Smtp()
