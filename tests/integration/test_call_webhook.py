@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+import duetime_client
 from duetime_worker import handlers
 from duetime_worker.builtin import call_webhook, webhook
-from tests import certificates, processes, receiver, runs
+from tests import certificates, clients, processes, receiver, runs
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -206,6 +207,21 @@ async def test_a_name_that_is_not_found_is_retried(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket, "getaddrinfo", not_found)
     with pytest.raises(handlers.Retry, match=r"^http://example\.com did not answer: ConnectError: .*not known"):
         await call("http://example.com/secret")
+
+
+async def test_a_task_calls_again_when_the_receiver_says_so(received: receiver.Receiver, pair: processes.Pair) -> None:
+    received.status, received.headers = 503, {"Retry-After": "1"}
+    async with duetime_client.AsyncClient(pair.server.address) as client:
+        task_id = await client.create("Call Webhook", clients.NOW, {"url": f"{received.url}/secret", "json": [1]})
+        log = await clients.reached(client, task_id, "retry_scheduled")
+        received.status = 200
+        assert log.error_message == f"{received.url} answered 503 Because: thanks"
+        assert log.execution_time - log.timestamp == datetime.timedelta(seconds=1)
+        done = await clients.finished(client, task_id)
+    assert done.result == {"status_code": 200, "body": "thanks"}
+    assert [arrived.headers["duetime-task-id"] for arrived in received.calls] == [str(task_id)] * 2
+    assert [arrived.headers["duetime-attempt"] for arrived in received.calls] == ["1", "2"]
+    assert not any("secret" in line for line in pair.worker.log)
 
 
 @pytest.mark.parametrize(

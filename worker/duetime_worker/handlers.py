@@ -48,7 +48,7 @@ class Task:
     execution_time: datetime.datetime
     """When this run was due: aware, in UTC, by the database's clock."""
     attempt: int
-    """1 for the first run, and one more for each retry. The same attempt may run twice, after a crash."""
+    """1 for the first run, and one more for each retry. An attempt that was handed back runs again."""
     max_retries: int
     created_at: datetime.datetime
     """Together with task_id it names the task beyond this deployment, and stays the same over its retries."""
