@@ -51,7 +51,9 @@ class CreateTaskRequest(_message.Message):
 
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
-        """What the handler is given: an object of at most 256 KiB as JSON and 20 levels. Default {}."""
+        """What the handler is given: an object of at most 256 KiB as JSON and 20 levels. Its numbers are doubles; one
+        beyond ±(2^53 − 1), which may not be the integer that was meant, is refused. Default {}.
+        """
 
     @_builtins.property
     def retry_policy(self) -> _task_pb2.RetryPolicy:
@@ -224,7 +226,7 @@ class ListTasksRequest(_message.Message):
     name: _builtins.str
     """Only tasks of this name."""
     order_by: _builtins.str
-    """`execution_time` (the default), `execution_time desc`, `task_id` or `task_id desc`."""
+    """`execution_time` (the default), `execution_time desc`, `task_id` or `task_id desc`; `asc` may be said too."""
     page_size: _builtins.int
     """1 to 1,000; default 50."""
     page_token: _builtins.str

@@ -29,7 +29,7 @@ if _version_not_supported:
 class TaskServiceStub:
     """Runs tasks at the time they are due, and tells how they went.
 
-    Every error carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
+    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
     that the database could not be reached: nothing is known to have changed; try again.
     """
@@ -105,7 +105,7 @@ class TaskServiceStub:
 class TaskServiceServicer:
     """Runs tasks at the time they are due, and tells how they went.
 
-    Every error carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
+    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
     that the database could not be reached: nothing is known to have changed; try again.
     """
@@ -303,7 +303,7 @@ def add_TaskServiceServicer_to_server(servicer, server):
 class TaskService:
     """Runs tasks at the time they are due, and tells how they went.
 
-    Every error carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
+    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
     that the database could not be reached: nothing is known to have changed; try again.
     """

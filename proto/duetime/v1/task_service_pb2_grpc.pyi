@@ -30,7 +30,7 @@ GRPC_VERSION: str
 class TaskServiceStub:
     """Runs tasks at the time they are due, and tells how they went.
 
-    Every error carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
+    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
     that the database could not be reached: nothing is known to have changed; try again.
     """
@@ -115,7 +115,7 @@ class TaskServiceStub:
 class TaskServiceAsyncStub(TaskServiceStub):
     """Runs tasks at the time they are due, and tells how they went.
 
-    Every error carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
+    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
     that the database could not be reached: nothing is known to have changed; try again.
     """
@@ -196,7 +196,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs tasks at the time they are due, and tells how they went.
 
-    Every error carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
+    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
     that the database could not be reached: nothing is known to have changed; try again.
     """
