@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import errors, task
-from duetime_core.store import edits, reads
+from duetime_core.store import edits, finishes, reads
 from tests import factories
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -107,8 +107,50 @@ async def test_of_updates_with_one_version_one_succeeds(engine: Engine) -> None:
     assert await factories.history(engine, task_id) == ["created", "updated"]
 
 
+async def test_a_stale_version_of_a_task_that_runs_is_told_its_status(engine: Engine) -> None:
+    task_id = await factories.brought_to(engine, task.Status.RUNNING)
+    with pytest.raises(errors.TaskNotPending) as refused:
+        await edits.update(engine, task_id, {"name": "renamed"}, version=1, actor="api")
+    assert refused.value.metadata == {"status": task.Status.RUNNING}
+
+
 async def test_a_retried_task_is_due_now_with_all_its_retries(engine: Engine) -> None:
-    task_id = await factories.brought_to(engine, task.Status.FAILED)
+    task_id = await factories.create(engine)
+    (run,) = await factories.claim(engine)
+    again = factories.outcome(run, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
+    await finishes.finish(engine, [again], worker_id="worker")
+    (run,) = await factories.claim(engine)
+    failed = factories.outcome(run, task.Change.FAILED, error_message="never")
+    await finishes.finish(engine, [failed], worker_id="worker")
+    before = await reads.get(engine, task_id)
+    assert (before.retry_count, before.error_message) == (1, "never")
     retried, now = await edits.retry(engine, task_id, actor="api")
     assert (retried.status, retried.retry_count, retried.error_message) == (task.Status.PENDING, 0, None)
     assert retried.execution_time == now
+
+
+async def test_a_task_that_is_cancelled_as_it_runs_is_nobodys_any_more(engine: Engine) -> None:
+    task_id = await factories.brought_to(engine, task.Status.RUNNING)
+    cancelled, _ = await edits.cancel(engine, task_id, actor="api")
+    assert (cancelled.worker_id, cancelled.lease_expires_at) == (None, None)
+
+
+async def test_of_cancels_and_a_finish_at_once_one_happens_and_the_log_says_which(engine: Engine) -> None:
+    for _ in range(10):
+        task_id = await factories.create(engine)
+        (run,) = await factories.claim(engine)
+        *cancels, finished = await asyncio.gather(
+            *(cancel(engine, task_id) for _ in range(4)),
+            finishes.finish(engine, [factories.outcome(run)], worker_id="worker"),
+            return_exceptions=True,
+        )
+        last = "completed" if finished else "cancelled"
+        assert await factories.history(engine, task_id) == ["created", "started", last]
+        assert all(isinstance(each, errors.TaskFinished) == bool(finished) for each in cancels)
+
+
+async def test_deletes_at_once_are_one_and_the_others_find_nothing(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    answers = await asyncio.gather(*(delete(engine, task_id) for _ in range(6)), return_exceptions=True)
+    assert [type(answer) for answer in answers if answer is not None] == [errors.TaskNotFound] * 5
+    assert await factories.history(engine, task_id) == ["created", "deleted"]
