@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 
 import arq.connections
 import redis.exceptions
+import structlog
+
+_log = structlog.get_logger()
 
 _RECONNECT_SECONDS = 1.0
 _READ_SECONDS = 30.0  # given, because reading would else time out as commands do
@@ -22,7 +25,16 @@ async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterato
                 await subscription.subscribe(channel)
                 while True:
                     message = await subscription.get_message(timeout=_READ_SECONDS)
-                    if message is not None:
-                        yield frozenset(json.loads(message["data"]))
+                    if message is not None and (task_ids := _parse(message["data"])):
+                        yield task_ids
         except (redis.exceptions.RedisError, OSError):
             await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+def _parse(data: bytes) -> frozenset[int]:
+    try:
+        return frozenset(int(task_id) for task_id in json.loads(data))
+    except (ValueError, TypeError):
+        # Channels are open to whoever uses that Redis, and nothing depends on a hint.
+        _log.warning("a hint could not be read", data=repr(data[:100]))
+        return frozenset()

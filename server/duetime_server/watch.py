@@ -66,7 +66,8 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), ALIVE_SECONDS)
                 continue
-            yield None
+            if not self._waiting and self.end_reason is None:  # it may come just as the silence ends
+                yield None
 
     def position_after(self, entry: feed.Entry) -> snapshot.Position:
         """Returns where to go on after `entry`, with all that was told before it."""

@@ -170,3 +170,17 @@ async def test_ringing_never_waits_for_a_redis_that_is_gone() -> None:
         await bell.drain()  # dropped
     await background.end(services)
     await client.aclose(close_connection_pool=True)
+
+
+async def test_what_is_no_hint_is_passed_over(redis_url: str, client: arq.connections.ArqRedis) -> None:
+    listener = redis.connect(redis_url)
+    channel = "test:hints"
+    heard = hints.listen(listener, channel)
+    first = asyncio.ensure_future(anext(heard))
+    async with asyncio.timeout(20):
+        while not first.done():  # until it is subscribed
+            for data in ("nonsense", "5", "[null]", "[[1]]", "{}", "[7]"):
+                await client.publish(channel, data)
+    assert await first == {7}
+    await heard.aclose()  # type: ignore[attr-defined]
+    await listener.aclose(close_connection_pool=True)

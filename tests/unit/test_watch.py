@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -117,3 +118,17 @@ async def test_the_cursor_of_an_idle_watch_moves_on_with_the_feed() -> None:
     assert watching.idle_position() == Position(BEFORE)
     watching.advance(Position(AFTER))
     assert watching.idle_position() == Position(AFTER)
+
+
+async def test_a_change_that_comes_just_as_the_silence_ends_is_told_before_the_watch_is_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watching = watch.Watch()
+
+    async def silent_until_a_change_comes(waiting: Coroutine[Any, Any, bool], _: float) -> None:
+        waiting.close()
+        watching.offer(entry())
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "wait_for", silent_until_a_change_comes)
+    assert await anext(watching.changes()) == entry()
