@@ -8,6 +8,9 @@ import pathlib
 import signal
 import socket
 import sys
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 START_SECONDS = 20
 
@@ -79,8 +82,10 @@ class Pair:
 class Starter:
     """Starts processes with the settings of one test; other settings are given as `queues="a,b"`."""
 
-    def __init__(self, directory: pathlib.Path, *, database_url: str, redis_url: str) -> None:
-        self._directory = directory
+    def __init__(
+        self, directory: pathlib.Path, *, database_url: str, redis_url: str, wrapper: Sequence[str] = ()
+    ) -> None:
+        self._wrapper = wrapper  # a module, with its arguments, that runs the process's module
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")},
             "DUETIME_DATABASE_URL": database_url,
@@ -91,20 +96,28 @@ class Starter:
         self._processes: list[Process] = []
         self._numbers = itertools.count()
 
-    async def server(self, **settings: object) -> Process:
-        """Starts a server on a free port and returns it once it serves."""
-        address = f"127.0.0.1:{free_port()}"
+    async def server(self, *, address: str = "", **settings: object) -> Process:
+        """Starts a server, on a free port if no address is given, and returns it once it serves."""
+        address = address or f"127.0.0.1:{free_port()}"
         server = await self._start("duetime_server", {"listen": address, **settings}, ready="event=serving")
         server.address = address
         return server
 
-    async def worker(self, **settings: object) -> Process:
-        """Starts a worker and returns it once it works."""
-        return await self._start("duetime_worker", settings, ready="event=working")
+    async def worker(self, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object) -> Process:
+        """Starts a worker, with environment variables besides its settings, and returns it once it works."""
+        return await self._start("duetime_worker", settings, ready="event=working", variables=variables)
 
-    async def _start(self, module: str, settings: dict[str, object], *, ready: str) -> Process:
-        variables = {f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}
-        started = await launch(sys.executable, "-m", module, environment=self._environment | variables)
+    async def _start(
+        self,
+        module: str,
+        settings: dict[str, object],
+        *,
+        ready: str,
+        variables: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> Process:
+        chosen = {f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}
+        command = (sys.executable, "-m", *self._wrapper, module)
+        started = await launch(*command, environment={**self._environment, **chosen, **variables})
         self._processes.append(started)
         await started.wait_for_log(ready)
         return started
@@ -116,14 +129,14 @@ class Starter:
                 await process.kill()
 
 
-async def launch(*command: str, environment: dict[str, str], start_new_session: bool = False) -> Process:
-    """Starts a process whose output is read as its log."""
+async def launch(*command: str, environment: Mapping[str, str], **options: Any) -> Process:
+    """Starts a process whose output is read as its log; the options are those of `subprocess.Popen`."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        start_new_session=start_new_session,
+        **options,
     )
     log: list[str] = []
     logged = asyncio.Condition()

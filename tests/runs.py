@@ -19,6 +19,7 @@ def of(**changes: Any) -> handlers.Task:
         "execution_time": MOMENT,
         "attempt": 1,
         "max_retries": 3,
+        "version": 2,
         "created_at": MOMENT,
     }
     return handlers.Task(**{**given, **changes})

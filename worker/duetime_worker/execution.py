@@ -75,6 +75,7 @@ class Executor:
             claimed.execution_time,
             attempt=claimed.retry_count + 1,
             max_retries=claimed.max_retries,
+            version=claimed.version,
             created_at=claimed.created_at,
         )
         arguments = handler.arguments(run)

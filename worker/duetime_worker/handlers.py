@@ -50,6 +50,8 @@ class Task:
     attempt: int
     """1 for the first run, and one more for each retry. An attempt that was handed back runs again."""
     max_retries: int
+    version: int
+    """Rises with every run: a fencing token for systems that can refuse what comes from an earlier run."""
     created_at: datetime.datetime
     """Together with task_id it names the task beyond this deployment, and stays the same over its retries."""
     _stop: threading.Event = dataclasses.field(default_factory=threading.Event, repr=False, compare=False)

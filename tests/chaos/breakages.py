@@ -1,0 +1,164 @@
+"""Duetime, broken on purpose: `python -m tests.chaos.breakages NAME duetime_worker` runs a worker that is wrong.
+
+Each takes away one thing that a promise stands on. They prove that the checker would notice if it were gone.
+"""
+
+import asyncio
+import dataclasses
+import random
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import errors, task
+from duetime_core.store import claims, creation, edits, finishes, reads
+from duetime_server import creator, watch
+from duetime_worker import runner
+
+
+def _rewrite(module: Any, name: str, old: str, new: str) -> None:
+    text = getattr(module, name).text
+    assert old in text, f"{name} has changed; break it anew"
+    setattr(module, name, sa.text(text.replace(old, new)))
+
+
+def answer_before_commit() -> None:
+    """Tells a caller that its task is created, and commits half a second later."""
+
+    async def create(
+        engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
+    ) -> list[creation.Created | errors.RequestIdReused]:
+        connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
+        encoded = [creation._encode(new) for new in tasks]
+        answers = await creation._create(connection, encoded, actor)
+
+        async def commit() -> None:
+            await asyncio.sleep(0.5)
+            await connection.commit()
+            await connection.close()
+
+        committing.append(asyncio.create_task(commit()))
+        return answers
+
+    committing: list[asyncio.Task[None]] = []
+    creation.create = create
+
+
+def claim_early() -> None:
+    """Takes tasks half a second before they are due."""
+    _rewrite(claims, "_CLAIM", "execution_time <= now()", "execution_time <= now() + interval '0.5 s'")
+
+
+def claim_without_guard() -> None:
+    """Takes tasks that run already."""
+    _rewrite(
+        claims,
+        "_CLAIM",
+        "status = 'pending' AND execution_time <=",
+        "status IN ('pending', 'running') AND execution_time <=",
+    )
+
+
+def finish_without_fence() -> None:
+    """Records the outcome of whoever comes, although the task is somebody else's by now."""
+    _rewrite(finishes, "_FINISH", "AND tasks.version = given.version", "")
+    _rewrite(finishes, "_FINISH", "AND worker_id = :worker_id", "")
+    _rewrite(
+        finishes, "_FINISH", "(task_id, claimed_version) IN (SELECT task_id, version", "task_id IN (SELECT task_id"
+    )
+
+
+def forget_cancels() -> None:
+    """Answers that a task is cancelled, and does nothing."""
+
+    async def cancel(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> Any:
+        found = await reads.get(engine, task_id)
+        return dataclasses.replace(found, status=task.Status.CANCELLED), found.updated_at
+
+    edits.cancel = cancel
+
+
+def forget_half_of_an_update() -> None:
+    """Answers an update, and writes its time and not its data."""
+    update = edits.update
+
+    async def half(engine: Any, task_id: int, changes: Any, **options: Any) -> Any:
+        return await update(engine, task_id, {k: v for k, v in changes.items() if k != "task_data"}, **options)
+
+    edits.update = half
+
+
+def forget_request_ids() -> None:
+    """Creates what is asked, however often; and loses some answers, so that callers ask again."""
+    encode = creation._encode
+    create = creator.Creator.create
+
+    def without(new: task.NewTask) -> dict[str, Any]:
+        return encode(dataclasses.replace(new, request_id=None))
+
+    async def unanswered(self: creator.Creator, new: task.NewTask) -> creation.Created:
+        created = await create(self, new)
+        if random.random() < 0.1:
+            raise errors.StoreUnavailable
+        return created
+
+    creation._encode = without
+    creator.Creator.create = unanswered  # type: ignore[method-assign]
+
+
+def drop_changes() -> None:
+    """Hands some changes to no watch."""
+    offer = watch.Watch.offer
+
+    def sometimes(self: watch.Watch, entry: Any) -> None:
+        if random.random() < 0.95:
+            offer(self, entry)
+
+    watch.Watch.offer = sometimes  # type: ignore[method-assign]
+
+
+def sweep_the_living() -> None:
+    """Takes tasks away from workers whose leases hold."""
+    _rewrite(claims, "_RETURN_LOST", "lease_expires_at < now()", "lease_expires_at < now() + interval '1 hour'")
+
+
+def sweep_nothing() -> None:
+    """Never takes back a task whose worker was lost."""
+
+    async def return_lost(*_: Any, **__: Any) -> list[int]:
+        return []
+
+    claims.return_lost = return_lost
+
+
+def look_only_when_rung_for() -> None:
+    """Looks for tasks when a wakeup or a timer says so, and never by itself."""
+    runner.Runner.look_everywhere = lambda self: None  # type: ignore[method-assign]
+
+
+ALL: dict[str, Callable[[], None]] = {
+    breakage.__name__: breakage
+    for breakage in (
+        answer_before_commit,
+        claim_early,
+        claim_without_guard,
+        finish_without_fence,
+        forget_cancels,
+        forget_half_of_an_update,
+        forget_request_ids,
+        drop_changes,
+        sweep_the_living,
+        sweep_nothing,
+        look_only_when_rung_for,
+    )
+}
+
+if __name__ == "__main__":
+    _, name, module = sys.argv
+    ALL[name]()
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

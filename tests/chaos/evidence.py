@@ -1,0 +1,125 @@
+"""All that the checker looks at, read once the system has settled."""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+from typing import Any
+
+import psycopg
+import psycopg.rows
+
+from tests.chaos import clock, handlers
+from tests.chaos.history import Call
+from tests.chaos.watchers import Seen
+from tests.chaos.world import Hurt
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a handler told of itself; `ended` is None if it never came to its end."""
+
+    task_id: int
+    version: int
+    pid: int
+    token: int
+    began: float
+    ended: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of `tasks`."""
+
+    task_id: int
+    status: str
+    version: int
+    retry_count: int
+    max_retries: int
+    execution_time: datetime.datetime
+    task_data: dict[str, Any]
+    request_id: str | None
+    deleted_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """A row of `task_logs`."""
+
+    task_id: int
+    version: int
+    status: str
+    change: str
+    timestamp: datetime.datetime
+    execution_time: datetime.datetime
+    retry_count: int
+    actor: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Overdue:
+    """How many seconds ago, when somebody looked, the lease had run out that ran out first."""
+
+    at: float
+    seconds: float
+
+
+@dataclasses.dataclass
+class Evidence:
+    """What was asked, what ran, what the database says, what the watchers saw, and what was done to the system."""
+
+    calls: list[Call]
+    runs: list[Run]
+    rows: dict[int, Row]
+    logs: dict[int, list[Log]]
+    """By task, in the order of versions."""
+    seen: list[Seen]
+    hurts: list[Hurt]
+    offset: clock.Offset
+    healed: float
+    """When the last fault was over."""
+    lease_seconds: float
+    sweep_seconds: float
+    overdue: list[Overdue] = dataclasses.field(default_factory=list)
+    known_before_asking_again: frozenset[str] = frozenset()
+    """The request_ids that the database had before unknown creates were asked for again."""
+
+
+def read_runs(directory: pathlib.Path) -> list[Run]:
+    """Reads what the handlers told."""
+    path = directory / handlers.FILE
+    began: dict[tuple[int, int, int, int], dict[str, Any]] = {}
+    ended: dict[tuple[int, int, int, int], float] = {}
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else ()):
+        entry = json.loads(line)
+        key = (entry["task_id"], entry["version"], entry["pid"])
+        if entry["what"] == "began":
+            began[*key, number] = entry
+        else:
+            latest = max(number for *other, number in began if tuple(other) == key)
+            ended[*key, latest] = entry["at"]
+    return [
+        Run(entry["task_id"], entry["version"], entry["pid"], entry["token"], entry["at"], ended.get(key))
+        for key, entry in began.items()
+    ]
+
+
+async def read_tables(
+    connection: psycopg.AsyncConnection[psycopg.rows.DictRow],
+) -> tuple[dict[int, Row], dict[int, list[Log]]]:
+    """Reads the two tables."""
+    async with connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        rows = [Row(**row) for row in await _all(connection, Row, "tasks")]
+        logs = [Log(**row) for row in await _all(connection, Log, "task_logs")]
+    by_task: dict[int, list[Log]] = {}
+    for log in sorted(logs, key=lambda log: (log.task_id, log.version)):
+        by_task.setdefault(log.task_id, []).append(log)
+    return {row.task_id: row for row in rows}, by_task
+
+
+async def _all(
+    connection: psycopg.AsyncConnection[psycopg.rows.DictRow], kind: Any, table: str
+) -> list[psycopg.rows.DictRow]:
+    columns = ", ".join(field.name for field in dataclasses.fields(kind))
+    return await (await connection.execute(f"SELECT {columns} FROM {table}")).fetchall()

@@ -1,0 +1,55 @@
+"""The handler of chaos: it tells that a run began and ended in a file outside the system, with O_APPEND."""
+
+import asyncio
+import json
+import os
+import pathlib
+import signal
+
+from duetime_worker import Task, handler
+from tests.chaos import clock
+
+FILE = "runs"
+
+
+def _tell(run: Task, what: str) -> None:
+    entry = {
+        "what": what,
+        "task_id": run.task_id,
+        "version": run.version,
+        "pid": os.getpid(),
+        "at": clock.now(),
+        "token": run.task_data["token"],
+    }
+    path = pathlib.Path(os.environ["TEST_DIRECTORY"]) / FILE
+    descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+    os.write(descriptor, json.dumps(entry).encode() + b"\n")
+    os.close(descriptor)
+
+
+@handler("chaos")
+async def work(run: Task) -> None:
+    """Takes `seconds`, and fails up to the attempt `fails`."""
+    _tell(run, "began")
+    await asyncio.sleep(run.task_data.get("seconds", 0))
+    if run.attempt <= run.task_data.get("fails", 0):
+        raise RuntimeError("it was told to fail")
+    _tell(run, "ended")
+
+
+@handler("poison")
+def poison(run: Task) -> None:
+    """Kills its worker."""
+    _tell(run, "began")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler("endless")
+async def endless(run: Task) -> None:
+    """Does not end, whatever it is told."""
+    _tell(run, "began")
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            continue

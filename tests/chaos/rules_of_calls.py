@@ -1,0 +1,146 @@
+"""Rules about calls: what was answered is so, and stays so."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence, Log, Row
+from tests.chaos.history import Call, Kind, Outcome
+
+_TERMINAL = {"completed", "failed", "cancelled"}
+_HINT_SECONDS = 1.0
+"""How long after a cancel a worker that had claimed the task before may begin it, until the hint reaches it."""
+
+
+def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
+    """Rule 1: every accepted task ran and is terminal, unless a caller stopped it."""
+    stopped = {
+        call.task_id
+        for call in evidence.calls
+        if call.kind in (Kind.CANCEL, Kind.DELETE) and call.outcome is not Outcome.FAILED
+    }
+    ran = {(run.task_id, run.version) for run in evidence.runs}
+    ended = {(run.task_id, run.version) for run in evidence.runs if run.ended is not None}
+    for task_id in _accepted(evidence):
+        row = evidence.rows.get(task_id)
+        logs = evidence.logs.get(task_id, [])
+        if row is None:
+            yield f"task {task_id} was accepted and is not there"
+        elif row.status not in _TERMINAL:
+            yield f"task {task_id} is still {row.status}"
+        elif row.status == "cancelled" and task_id not in stopped:
+            yield f"task {task_id} is cancelled, and nobody cancelled it"
+        elif row.deleted_at is not None and task_id not in stopped:
+            yield f"task {task_id} is deleted, and nobody deleted it"
+        for before, log in itertools.pairwise(logs):
+            if log.change == "completed" and (task_id, before.version) not in ended:
+                yield f"task {task_id} completed at version {log.version} without a run that came to its end"
+            if log.change == "retry_scheduled" and (task_id, before.version) not in ran:
+                yield f"task {task_id} failed at version {log.version} without having run"
+
+
+def _accepted(evidence: Evidence) -> set[int]:
+    return {
+        call.task_id
+        for call in evidence.calls
+        if call.kind is Kind.CREATE and call.outcome is Outcome.OK and call.task_id is not None
+    }
+
+
+def what_was_stopped_stays_stopped(evidence: Evidence) -> Iterator[str]:
+    """Rule 4: no run starts after a cancel or delete was answered."""
+    for call in _answered(evidence, Kind.CANCEL, Kind.DELETE):
+        assert call.task_id is not None
+        assert call.returned is not None
+        # Only its owner cancels, deletes and retries a task, one after the other.
+        decided = [
+            log
+            for log in evidence.logs.get(call.task_id, ())
+            if log.change in ("cancelled", "deleted", "retried") and _at(evidence, log) <= call.returned
+        ]
+        if not decided or decided[-1].change == "retried":
+            yield f"task {call.task_id} was not stopped by the {call.kind} that was answered"
+            continue
+        stopped = decided[-1].version
+        later = [log for log in evidence.logs[call.task_id] if log.version > stopped]
+        until = next((log.version for log in later if log.change == "retried"), float("inf"))
+        for run in evidence.runs:
+            if run.task_id != call.task_id:
+                continue
+            if stopped < run.version < until:
+                yield f"task {call.task_id} was claimed as version {run.version}, after its {call.kind} at {stopped}"
+            elif run.version < stopped and run.began > call.returned + _HINT_SECONDS:
+                yield f"task {call.task_id} began {run.began - call.returned:.3f} s after its {call.kind} was answered"
+
+
+def no_update_is_lost(evidence: Evidence) -> Iterator[str]:
+    """Rule 5: what an answered update wrote is what the task has, and what its runs were given."""
+    creates = {call.task_id: call for call in evidence.calls if call.kind is Kind.CREATE and call.task_id is not None}
+    updates: dict[int, list[Call]] = defaultdict(list)
+    for call in evidence.calls:
+        if call.kind is Kind.UPDATE and call.outcome is not Outcome.FAILED and call.task_id is not None:
+            updates[call.task_id].append(call)
+    for task_id, create in creates.items():
+        logs = evidence.logs.get(task_id, [])
+        if not logs or task_id not in evidence.rows:
+            continue  # rule 1 says so
+        asked = [create, *updates[task_id]]
+        written = [log for log in logs if log.change in ("created", "updated")]
+        answered = sum(call.outcome is Outcome.OK for call in updates[task_id])
+        if not 1 + answered <= len(written) <= len(asked):
+            yield f"task {task_id} has {len(written) - 1} updates of {answered} that were answered"
+            continue
+        # The calls came one after the other, and only the last of them may have had no answer.
+        yield from _as_written(evidence, task_id, asked, written)
+
+
+def _as_written(evidence: Evidence, task_id: int, asked: list[Call], written: list[Log]) -> Iterator[str]:
+    for call, log in zip(asked, written, strict=False):
+        assert call.due_at is not None
+        beside = log.execution_time.timestamp() - max(call.due_at, log.timestamp.timestamp())
+        if abs(beside) > 1e-5:
+            yield f"task {task_id} version {log.version} is due {beside:+.6f} s beside what was asked"
+    token = asked[len(written) - 1].token
+    if evidence.rows[task_id].task_data.get("token") != token:
+        yield f"task {task_id} has the data of {evidence.rows[task_id].task_data.get('token')}, not of {token}"
+    for run in evidence.runs:
+        if run.task_id == task_id:
+            in_force = asked[sum(log.version < run.version for log in written) - 1].token
+            if run.token != in_force:
+                yield f"task {task_id} version {run.version} ran with the data of {run.token}, not of {in_force}"
+
+
+def a_request_makes_one_task(evidence: Evidence) -> Iterator[str]:
+    """Rule 6: one request_id, one task; a create without an answer exists whole or not at all."""
+    answers: dict[str, set[int]] = defaultdict(set)
+    batches: dict[str, list[Call]] = defaultdict(list)
+    for call in evidence.calls:
+        if call.kind is Kind.CREATE and call.outcome is Outcome.OK and call.task_id is not None:
+            answers[call.request_id].add(call.task_id)
+        if call.kind is Kind.CREATE and call.batch:
+            batches[call.batch].append(call)
+    for request_id, task_ids in answers.items():
+        if len(task_ids) > 1:
+            yield f"{request_id} was answered with the tasks {sorted(task_ids)}"
+    made: dict[str, list[Row]] = defaultdict(list)
+    for row in evidence.rows.values():
+        made[row.task_data.get("origin", "")].append(row)
+    for origin, rows in made.items():
+        if len(rows) > 1:
+            yield f"{origin} made the tasks {sorted(row.task_id for row in rows)}"
+        elif answers[origin] - {rows[0].task_id}:
+            yield f"{origin} made task {rows[0].task_id} and was answered with {sorted(answers[origin])}"
+    for batch, calls in batches.items():
+        there = {call.request_id in evidence.known_before_asking_again for call in calls}
+        if len(there) > 1:
+            yield f"{batch} exists in part"
+
+
+def _answered(evidence: Evidence, *kinds: Kind) -> Iterator[Call]:
+    for call in evidence.calls:
+        if call.kind in kinds and call.outcome is Outcome.OK and call.task_id is not None:
+            yield call
+
+
+def _at(evidence: Evidence, log: Log) -> float:
+    return evidence.offset.of(log.timestamp) - evidence.offset.error

@@ -1,0 +1,66 @@
+"""Rules about the log: each task's history is a legal life, and no lease is forgotten."""
+
+import itertools
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence, Log
+
+# change → (from, to). Drawn by hand from docs/states.md; a task that is deleted keeps its status once it is terminal.
+_TERMINAL = ("completed", "failed", "cancelled")
+_LEGAL: dict[str, set[tuple[str, str]]] = {
+    "updated": {("pending", "pending")},
+    "started": {("pending", "running")},
+    "completed": {("running", "completed")},
+    "failed": {("running", "failed")},
+    "retry_scheduled": {("running", "pending")},
+    "lease_lost": {("running", "pending")},
+    "handed_back": {("running", "pending")},
+    "cancelled": {("pending", "cancelled"), ("running", "cancelled")},
+    "deleted": {("pending", "cancelled"), *((status, status) for status in _TERMINAL)},
+    "retried": {("failed", "pending"), ("cancelled", "pending")},
+}
+_BY_THE_WORKER = {"completed", "retry_scheduled", "handed_back"}
+
+
+def histories_are_sound(evidence: Evidence) -> Iterator[str]:
+    """Rule 3: versions without a gap, legal moves, one completion, and the row as its last log says."""
+    for task_id, logs in evidence.logs.items():
+        if [log.version for log in logs] != list(range(1, len(logs) + 1)):
+            yield f"task {task_id} has the versions {[log.version for log in logs]}"
+        if (logs[0].change, logs[0].status) != ("created", "pending"):
+            yield f"task {task_id} begins with {logs[0].change}"
+        for before, after in itertools.pairwise(logs):
+            if (before.status, after.status) not in _LEGAL.get(after.change, set()):
+                yield f"task {task_id} moved from {before.status} to {after.status} by {after.change}"
+            if after.change in _BY_THE_WORKER and before.actor != after.actor:
+                yield f"task {task_id} ran in {before.actor}, and {after.actor} recorded {after.change}"
+        yield from _completions(task_id, logs)
+        row = evidence.rows.get(task_id)
+        if row is None:
+            yield f"task {task_id} has a history and no row"
+        elif (row.status, row.version) != (last := (logs[-1].status, logs[-1].version)):
+            yield f"task {task_id} is {row.status} at version {row.version}; the last its log tells is {last}"
+    for task_id in evidence.rows.keys() - evidence.logs.keys():
+        yield f"task {task_id} has no history"
+
+
+def _completions(task_id: int, logs: list[Log]) -> Iterator[str]:
+    completed = 0
+    for log in logs:
+        match log.change:
+            case "retried":
+                completed = 0
+            case "completed":
+                completed += 1
+                if completed > 1:
+                    yield f"task {task_id} completed again at version {log.version}"
+
+
+def no_lease_is_forgotten(evidence: Evidence) -> Iterator[str]:
+    """Rule 9: once all is well, no task runs on a lease that ran out more than two sweeps ago."""
+    # Whoever was cut off needs a lease to be sure that others were not cut off just as long.
+    since = evidence.healed + evidence.lease_seconds + 2 * evidence.sweep_seconds
+    for overdue in evidence.overdue:
+        if overdue.at > since and overdue.seconds > 2 * evidence.sweep_seconds:
+            yield f"a lease that ran out {overdue.seconds:.1f} s ago was not taken back"
+            return

@@ -1,0 +1,87 @@
+"""Rules about runs: none is early, and each has a reason."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence, Log, Run
+
+_SLACK_SECONDS = 1.0
+"""What a worker may take to notice that it lost the database, and a sweep to notice that it lost a worker."""
+
+
+def nothing_is_early(evidence: Evidence) -> Iterator[str]:
+    """Rule 2: no run starts before the due time in force, by the database's clock."""
+    for run, started in _claims(evidence):
+        if started is not None:
+            due = evidence.offset.of(started.execution_time)
+            if run.began < due - evidence.offset.error:
+                yield f"task {run.task_id} version {run.version} began {due - run.began:.4f} s early"
+    for task_id, logs in evidence.logs.items():
+        for log in logs:
+            if log.change == "started" and log.timestamp < log.execution_time:
+                yield f"task {task_id} was claimed {log.execution_time - log.timestamp} early"
+
+
+def every_run_is_explained(evidence: Evidence) -> Iterator[str]:
+    """Rule 8: one run a claim, retries within their limit, a reason for each lost lease and hand-back."""
+    for (task_id, version), count in Counter((run.task_id, run.version) for run in evidence.runs).items():
+        if count > 1:
+            yield f"task {task_id} ran {count} times for the one claim of version {version}"
+    for run, started in _claims(evidence):
+        if started is None:
+            yield f"task {run.task_id} ran as version {run.version}, which no claim gave"
+        elif pid_of(started.actor) != run.pid:
+            yield f"task {run.task_id} version {run.version} was claimed by {started.actor} and ran in {run.pid}"
+    for row in evidence.rows.values():
+        if row.retry_count > row.max_retries:
+            yield f"task {row.task_id} was retried {row.retry_count} of {row.max_retries} times"
+    for task_id, logs in evidence.logs.items():
+        yield from _retries(task_id, logs, evidence.rows[task_id].max_retries if task_id in evidence.rows else 0)
+        for before, log in itertools.pairwise(logs):
+            if log.change == "lease_lost" and not _may_have_lost(evidence, before, log):
+                yield f"task {task_id} lost the lease of {before.actor}, to whom nothing had happened"
+            if log.change == "handed_back" and not _was("terminated", evidence, log):
+                yield f"task {task_id} was handed back by {log.actor}, which nobody had stopped"
+
+
+def _claims(evidence: Evidence) -> Iterator[tuple[Run, Log | None]]:
+    started = {
+        (log.task_id, log.version): log for logs in evidence.logs.values() for log in logs if log.change == "started"
+    }
+    for run in evidence.runs:
+        yield run, started.get((run.task_id, run.version))
+
+
+def _retries(task_id: int, logs: list[Log], max_retries: int) -> Iterator[str]:
+    spent = 0
+    for log in logs:
+        match log.change:
+            case "retried":
+                spent = 0
+            case "retry_scheduled" | "lease_lost":
+                spent += 1
+                if spent > max_retries:
+                    yield f"task {task_id} spent {spent} retries of {max_retries}"
+
+
+def pid_of(actor: str) -> int:
+    """Returns the process id that a worker's name holds, or 0 for other actors."""
+    match = re.fullmatch(r".*-(\d+)-[0-9a-f]+", actor)
+    return int(match[1]) if match else 0
+
+
+def _may_have_lost(evidence: Evidence, started: Log, lost: Log) -> bool:
+    at = evidence.offset.of(lost.timestamp)
+    earliest = evidence.offset.of(started.timestamp) - _SLACK_SECONDS
+    for hurt in evidence.hurts:
+        concerns_it = hurt.pid == pid_of(started.actor) and hurt.what in ("killed", "paused")
+        if (concerns_it or hurt.what == "outage") and hurt.since <= at and hurt.until >= earliest:
+            return True
+    return False
+
+
+def _was(what: str, evidence: Evidence, log: Log) -> bool:
+    at = evidence.offset.of(log.timestamp)
+    return any(hurt.what == what and hurt.pid == pid_of(log.actor) and hurt.since <= at for hurt in evidence.hurts)

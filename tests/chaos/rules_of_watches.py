@@ -1,0 +1,45 @@
+"""The rule about watches."""
+
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence
+from tests.chaos.watchers import Seen
+
+_TERMINAL = {"completed", "failed", "cancelled"}
+
+
+def watches_have_no_gap(evidence: Evidence) -> Iterator[str]:
+    """Rule 7: each watcher saw versions rise without a gap or a repeat over reconnects, and how the task ended."""
+    for seen in evidence.seen:
+        if seen.error:
+            yield f"the watch of {seen.task_id or 'all'} ended with {seen.error}"
+        if seen.task_id is None:
+            yield from _of_all(evidence, seen)
+        else:
+            yield from _of_one(evidence, seen, seen.task_id)
+
+
+def _of_one(evidence: Evidence, seen: Seen, task_id: int) -> Iterator[str]:
+    versions = [version for _, version, _ in seen.events]
+    if not versions:
+        yield f"the watch of task {task_id} saw nothing"
+        return
+    if versions != list(range(versions[0], versions[0] + len(versions))):
+        yield f"the watch of task {task_id} saw the versions {versions}"
+    _, last, status = seen.events[-1]
+    if status not in _TERMINAL:
+        yield f"the watch of task {task_id} ended at version {last}, {status}"
+    told = {log.version: log.status for log in evidence.logs.get(task_id, ())}
+    for _, version, status in seen.events:
+        if told.get(version) != status:
+            yield f"the watch of task {task_id} saw version {version} {status}; the log has it {told.get(version)}"
+
+
+def _of_all(evidence: Evidence, seen: Seen) -> Iterator[str]:
+    by_task: dict[int, list[int]] = {}
+    for task_id, version, _ in seen.events:
+        by_task.setdefault(task_id, []).append(version)
+    for task_id, logs in evidence.logs.items():
+        expected = [log.version for log in logs]
+        if by_task.get(task_id, []) != expected:
+            yield f"the watch of all saw of task {task_id} the versions {by_task.get(task_id, [])}, not {expected}"

@@ -1,0 +1,119 @@
+"""One scenario: a world under load, faults, and then what the checker says of it."""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import AsyncIterator, Sequence
+
+from tests.chaos import checker, clock, cluster, evidence, workload, world
+
+_SETTLE_SECONDS = 45
+_LOOK_SECONDS = 0.25
+_WATCHERS_SECONDS = 5
+
+_UNFINISHED = "SELECT count(*) AS count FROM tasks WHERE status IN ('pending', 'running')"
+_OVERDUE = """
+SELECT extract(epoch FROM now() - min(lease_expires_at))::float8 AS seconds FROM tasks WHERE status = 'running'
+"""
+_REQUEST_IDS = "SELECT request_id FROM tasks WHERE request_id IS NOT NULL"
+
+
+@dataclasses.dataclass
+class Scenario:
+    """A world, its clients, and the way from them to a verdict."""
+
+    world: world.World
+    load: workload.Workload
+    began: clock.Offset
+    seed: int
+
+    async def settled(self, *, seconds: float = _SETTLE_SECONDS) -> evidence.Evidence:
+        """Returns the evidence, once every fault is over and every task has ended, or has had time enough to."""
+        healed = clock.now()
+        async with await self.world.connect() as connection:
+            known = frozenset(row["request_id"] for row in await (await connection.execute(_REQUEST_IDS)).fetchall())
+            await self.load.ask_again()
+            overdue = []
+            while clock.now() < healed + seconds:
+                row = await (await connection.execute(_OVERDUE)).fetchone()
+                if row is not None and row["seconds"] is not None:
+                    overdue.append(evidence.Overdue(clock.now(), row["seconds"]))
+                row = await (await connection.execute(_UNFINISHED)).fetchone()
+                if row is not None and row["count"] == 0:
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+            rows, logs = await evidence.read_tables(connection)
+            await self._watchers_end(sum(map(len, logs.values())))
+            offset = self.began.both(await clock.measure(connection))
+        self.load.history.write(self.world.directory / "calls")
+        return evidence.Evidence(
+            calls=self.load.history.calls,
+            runs=evidence.read_runs(self.world.directory),
+            rows=rows,
+            logs=logs,
+            seen=self.load.watchers.seen,
+            hurts=self.world.hurts,
+            offset=offset,
+            healed=healed,
+            lease_seconds=world.LEASE_SECONDS,
+            sweep_seconds=world.SWEEP_SECONDS,
+            overdue=overdue,
+            known_before_asking_again=known,
+        )
+
+    async def _watchers_end(self, changes: int) -> None:
+        """Gives the watches a moment to see what is there, and ends them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WATCHERS_SECONDS):
+                await self.load.watchers.wait_for(changes)
+        await self.load.watchers.close()
+
+    def require_sound(self, found: evidence.Evidence) -> None:
+        """Fails with what broke a rule, if anything did, and says how to play it again."""
+        violations = checker.check(found)
+        assert not violations, (
+            f"seed {self.seed}; what was asked stands in {self.world.directory / 'calls'}\n{checker.report(violations)}"
+        )
+
+
+@contextlib.asynccontextmanager
+async def playing(
+    directory: pathlib.Path,
+    postgres: cluster.Cluster,
+    *,
+    seed: int,
+    wrapper: Sequence[str] = (),
+    servers: int = 2,
+    workers: int = 2,
+    clients: int = 4,
+) -> AsyncIterator[Scenario]:
+    """Makes a world with that many servers behind Envoy and that many workers, and clients that make no calls yet."""
+    made = await world.make(directory, postgres, wrapper=wrapper)
+    try:
+        await asyncio.gather(made.start_servers(servers), made.start_workers(workers))
+        await made.start_edge()
+        async with await made.connect() as connection:
+            began = await clock.measure(connection)
+        yield Scenario(made, workload.Workload(made.target, seed=seed, clients=clients), began, seed)
+    finally:
+        await made.close()
+
+
+def lateness(found: evidence.Evidence) -> list[float]:
+    """Returns, sorted, how many seconds after it could start each claim started, by the database's clock.
+
+    Not of what waits after a lost lease: its worker's death came before.
+    """
+    return sorted(
+        (log.timestamp - max(log.execution_time, before.timestamp)).total_seconds()
+        for logs in found.logs.values()
+        for before, log in itertools.pairwise(logs)
+        if log.change == "started" and before.change != "lease_lost"
+    )
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Returns the value that so many percent of the sorted values do not exceed."""
+    return values[min(len(values) - 1, int(len(values) * percent / 100))]

@@ -1,0 +1,79 @@
+"""The checker bites: each way to break Duetime breaks the rule that it should."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import duetime_client
+from tests import clients
+from tests.chaos import checker, scenario, world
+from tests.chaos.conftest import Play, Tell
+
+pytestmark = pytest.mark.timeout(120)
+
+_LOAD_SECONDS = 5.0
+_SETTLE_SECONDS = world.LEASE_SECONDS + 5 * world.SWEEP_SECONDS
+
+Fault = Callable[[scenario.Scenario], Awaitable[None]]
+
+
+async def nothing(scene: scenario.Scenario) -> None:
+    await asyncio.sleep(_LOAD_SECONDS)
+
+
+async def lose_servers(scene: scenario.Scenario) -> None:
+    for _ in range(2):
+        await asyncio.sleep(_LOAD_SECONDS / 3)
+        await scene.world.kill_server(0)
+
+
+async def lose_a_worker(scene: scenario.Scenario) -> None:
+    await asyncio.sleep(_LOAD_SECONDS / 2)
+    await scene.world.kill_worker(0)
+    await asyncio.sleep(_LOAD_SECONDS / 2)
+
+
+async def lose_redis(scene: scenario.Scenario) -> None:
+    await asyncio.sleep(_LOAD_SECONDS / 2)
+    await scene.world.redis_proxy.cut()
+    await asyncio.sleep(_LOAD_SECONDS / 2)
+
+
+async def pause_a_worker(scene: scenario.Scenario) -> None:
+    # Runs that are over when the paused worker goes on, and not yet over where they were begun anew.
+    async with duetime_client.AsyncClient(scene.world.target) as client:
+        long = {"token": 0, "seconds": world.LEASE_SECONDS}
+        await client.create_many(
+            duetime_client.NewTask("chaos", clients.NOW, {**long, "origin": f"long-{number}"}) for number in range(50)
+        )
+    await asyncio.sleep(0.5)
+    await scene.world.pause_worker(0, seconds=world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "fault", "rule"),
+    [
+        ("answer_before_commit", lose_servers, 1),
+        ("look_only_when_rung_for", lose_redis, 1),
+        ("claim_early", nothing, 2),
+        ("claim_without_guard", nothing, 3),
+        ("finish_without_fence", pause_a_worker, 3),
+        ("forget_cancels", nothing, 4),
+        ("forget_half_of_an_update", nothing, 5),
+        ("forget_request_ids", nothing, 6),
+        ("drop_changes", nothing, 7),
+        ("sweep_the_living", nothing, 8),
+        ("sweep_nothing", lose_a_worker, 9),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_is_broken_on_purpose_breaks_its_rule(
+    play: Play, tell: Tell, breakage: str, fault: Fault, rule: int
+) -> None:
+    async with play(wrapper=("tests.chaos.breakages", breakage)) as scene:
+        async with scene.load.running():
+            await fault(scene)
+        violations = checker.check(await scene.settled(seconds=_SETTLE_SECONDS))
+        tell(checker.report([violation for violation in violations if violation.rule == rule], most=3))
+        assert rule in checker.broken_rules(violations), checker.report(violations)

@@ -1,0 +1,119 @@
+"""Faults of workers: killed, stopped, and with tasks that kill them."""
+
+import asyncio
+
+import pytest
+
+import duetime_client
+from duetime_core import background
+from tests import clients
+from tests.chaos import evidence, scenario, world
+from tests.chaos.conftest import Play, Tell
+
+pytestmark = pytest.mark.timeout(300)
+
+AGAIN_SECONDS = world.LEASE_SECONDS + world.SWEEP_SECONDS
+SLACK_SECONDS = 1.0
+"""What a busy machine of two cores may add."""
+
+
+def again_after_kill(found: evidence.Evidence) -> list[float]:
+    """Returns, sorted, how long after its worker was killed each task that had run there was claimed again.
+
+    Suspects wait for their turn, a few at a time; how long they wait is not what this measures, so a task counts
+    from the time that it was taken back if that was within a lease and a sweep.
+    """
+    delays = []
+    for logs in found.logs.values():
+        for lost in logs:
+            if lost.change == "lease_lost":
+                at = found.offset.of(lost.timestamp)
+                kills = [hurt.since for hurt in found.hurts if hurt.what == "killed" and hurt.since <= at]
+                delays.append(at - max(kills))
+    return sorted(delays)
+
+
+async def test_kill_9_of_one_of_two_workers_in_mid_task_twenty_times(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            for _ in range(20):
+                await asyncio.sleep(0.5)
+                await scene.world.kill_worker(0)
+                await scene.world.start_workers(1)
+        found = await scene.settled()
+        scene.require_sound(found)
+        delays = again_after_kill(found)
+        tell(f"{len(delays)} leases lost, taken back {delays[-1]:.2f} s after the kill at the latest")
+        assert delays[-1] < AGAIN_SECONDS + SLACK_SECONDS
+
+
+async def test_kill_9_of_all_workers_and_a_new_start(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            for _ in range(3):
+                await asyncio.sleep(2)
+                await asyncio.gather(*(scene.world.kill_worker(0) for _ in range(2)))
+                await scene.world.start_workers(2)
+        found = await scene.settled()
+        scene.require_sound(found)
+        delays = again_after_kill(found)
+        tell(f"{len(delays)} leases lost, taken back {delays[-1]:.2f} s after the kill at the latest")
+        assert delays[-1] < AGAIN_SECONDS + SLACK_SECONDS
+
+
+async def test_a_rolling_restart_of_all_workers_ten_times_under_load(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            for _ in range(10):
+                for _ in range(2):
+                    await asyncio.gather(scene.world.terminate_worker(0), scene.world.start_workers(1))
+        found = await scene.settled()
+        scene.require_sound(found)
+        late = scenario.lateness(found)
+        tell(f"{len(late)} claims, late by {scenario.percentile(late, 99):.3f} s at 99 %, {late[-1]:.3f} s at most")
+        assert scenario.percentile(late, 99) <= 1.5
+        assert not any(log.change == "lease_lost" for logs in found.logs.values() for log in logs)
+
+
+async def test_sigterm_and_a_handler_that_does_not_end(play: Play, tell: Tell) -> None:
+    grace = 1.0
+    async with play(workers=0) as scene, duetime_client.AsyncClient(scene.world.target) as client:
+        await scene.world.start_workers(1, grace_period=f"PT{grace}S")
+        task_id = await client.create("endless", clients.NOW, {"token": 0}, max_retries=0)
+        await clients.reached(client, task_id, "started")
+        async with asyncio.timeout(grace + 3):
+            await scene.world.terminate_worker(0)
+        handed_back = await client.get(task_id)
+        assert (handed_back.status, handed_back.retry_count) == (duetime_client.Status.PENDING, 0)
+        assert await clients.changes(client, task_id) == ["created", "started", "handed_back"]
+
+
+async def test_a_task_that_kills_its_worker_among_199_good_ones(play: Play, tell: Tell) -> None:
+    async with play(workers=0) as scene, duetime_client.AsyncClient(scene.world.target) as client:
+        news = [
+            duetime_client.NewTask("poison" if number == 100 else "chaos", clients.NOW, {"token": number})
+            for number in range(200)
+        ]
+        task_ids = await client.create_many(news)
+        poisonous, good = task_ids[100], [*task_ids[:100], *task_ids[101:]]
+        keeping = asyncio.create_task(_keep_two_workers(scene))
+        failed = await clients.finished(client, poisonous, seconds=120)
+        done = [await clients.finished(client, task_id, seconds=60) for task_id in good]
+        await background.end([keeping])
+        assert failed.status is duetime_client.Status.FAILED
+        assert failed.retry_count == failed.max_retries
+        assert "lost" in failed.error_message
+        tell(failed.error_message)
+        assert {each.status for each in done} == {duetime_client.Status.COMPLETED}
+        tell(f"good tasks were retried {max(each.retry_count for each in done)} times at most")
+
+
+async def _keep_two_workers(scene: scenario.Scenario) -> None:
+    """Starts a worker whenever one dies, as whatever supervises them does."""
+
+    async def keep() -> None:
+        while True:
+            worker = await scene.world.start_worker()
+            await worker.ended(seconds=300)
+
+    await asyncio.gather(keep(), keep())

@@ -1,0 +1,69 @@
+"""Watchers that note every event that they are told, across whatever happens to their connections."""
+
+import asyncio
+import contextlib
+import dataclasses
+
+import duetime_client
+from duetime_client import TaskEvent
+
+
+@dataclasses.dataclass
+class Seen:
+    """What one watch was told, in order: (task_id, version, status)."""
+
+    task_id: int | None
+    """None for a watch of all tasks."""
+    events: list[tuple[int, int, str]] = dataclasses.field(default_factory=list)
+    error: str = ""
+
+    def add(self, event: TaskEvent) -> None:
+        """Notes an event."""
+        self.events.append((event.change.task_id, event.change.version, event.change.status.value))
+
+
+class Watchers:
+    """Watches of single tasks, which end with their tasks, and one of all tasks, which goes on until `close`."""
+
+    def __init__(self, target: str) -> None:
+        self._client = duetime_client.AsyncClient(target)
+        self._running: list[asyncio.Task[None]] = []
+        self.seen: list[Seen] = []
+        self._told = asyncio.Event()
+
+    async def watch_all(self) -> None:
+        """Begins to watch all tasks; returns when it has begun."""
+        await self._client.__aenter__()
+        watch = self._client.watch_all()
+        await watch.__aenter__()
+        self._start(watch, Seen(None))
+
+    def watch(self, task_id: int) -> None:
+        """Begins to watch one task."""
+        self._start(self._client.watch(task_id), Seen(task_id))
+
+    def _start(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
+        self.seen.append(seen)
+        self._running.append(asyncio.create_task(self._follow(watch, seen)))
+
+    async def wait_for(self, changes: int) -> None:
+        """Waits until each watch of all has seen so many changes."""
+        while any(seen.task_id is None and len(seen.events) < changes for seen in self.seen):
+            self._told.clear()
+            await self._told.wait()
+
+    async def close(self) -> None:
+        """Ends what still watches."""
+        for running in self._running:
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._client.__aexit__()
+
+    async def _follow(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
+        try:
+            async with contextlib.aclosing(watch):
+                async for event in watch:
+                    seen.add(event)
+                    self._told.set()
+        except duetime_client.DuetimeError as error:
+            seen.error = f"{error.reason}: {error}"

@@ -1,0 +1,195 @@
+"""The world that faults are played in: a PostgreSQL, a Valkey, an Envoy, servers and workers, all of the test's own.
+
+It notes what was done to each process, so that the checker can tell what a fault explains from what it does not.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import types
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import psycopg
+import psycopg.rows
+
+from duetime_stack import edge, layout, valkey, waiting
+from tests import processes
+from tests.chaos import clock, cluster, proxy
+
+QUEUES = ("default", "second")
+LEASE_SECONDS = 3
+SWEEP_SECONDS = 1
+
+
+@dataclasses.dataclass
+class Hurt:
+    """Something that was done to a process, by the observations' clock. It may go on until `until`."""
+
+    what: str
+    """`killed`, `terminated`, `paused`, or `outage`, which hurts all that use the database."""
+    pid: int
+    since: float
+    until: float
+
+
+@dataclasses.dataclass
+class World:
+    """All parts of one test. Proxies stand between PostgreSQL or Redis and all others, and pass on what comes."""
+
+    directory: pathlib.Path
+    postgres: cluster.Cluster
+    database: str
+    starter: processes.Starter
+    database_proxy: proxy.Proxy
+    redis_port: int
+    redis_proxy: proxy.Proxy
+    edge_port: int
+    places: layout.Layout
+    servers: list[processes.Process] = dataclasses.field(default_factory=list)
+    workers: list[processes.Process] = dataclasses.field(default_factory=list)
+    hurts: list[Hurt] = dataclasses.field(default_factory=list)
+    _redis: processes.Process | None = None
+    _edge: processes.Process | None = None
+
+    @property
+    def target(self) -> str:
+        """Where callers reach it: Envoy's `host:port`."""
+        return f"127.0.0.1:{self.edge_port}"
+
+    async def start_servers(self, count: int) -> None:
+        """Starts servers, and tells Envoy of them."""
+        self.servers += await asyncio.gather(*(self.starter.server() for _ in range(count)))
+        edge.write_endpoints(self.places, self._server_ports())
+
+    async def start_workers(
+        self, count: int, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
+    ) -> None:
+        """Starts workers with the world's lease, unless their settings say otherwise."""
+        starting = (self.start_worker(variables=variables, **settings) for _ in range(count))
+        self.workers += await asyncio.gather(*starting)
+
+    async def start_worker(
+        self, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
+    ) -> processes.Process:
+        """Starts a worker that `workers` does not hold."""
+        chosen = {
+            "lease": f"PT{LEASE_SECONDS}S",
+            "handlers": "tests.chaos.handlers",
+            "queues": ",".join(QUEUES),
+            **settings,
+        }
+        return await self.starter.worker(variables=variables, **chosen)
+
+    async def kill_worker(self, number: int) -> processes.Process:
+        """Kills a worker at once and returns what is left of it."""
+        worker = self.workers.pop(number)
+        self.note("killed", worker)
+        await worker.kill()
+        return worker
+
+    async def terminate_worker(self, number: int) -> processes.Process:
+        """Asks a worker to stop and returns it once it has ended."""
+        worker = self.workers.pop(number)
+        self.note("terminated", worker)
+        worker.terminate()
+        assert await worker.ended() == 0
+        return worker
+
+    async def pause_worker(self, number: int, *, seconds: float) -> None:
+        """Stops a worker in its tracks for a while, as a machine that swaps or migrates would."""
+        worker = self.workers[number]
+        hurt = self.note("paused", worker)
+        hurt.until = hurt.since + seconds
+        worker.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        worker.process.send_signal(signal.SIGCONT)
+
+    async def kill_server(self, number: int) -> None:
+        """Kills a server at once; another one takes its place and address."""
+        server = self.servers.pop(number)
+        self.note("killed", server)
+        await server.kill()
+        self.servers.append(await self.starter.server(address=server.address))
+
+    async def start_redis(self) -> None:
+        """Starts an empty Redis, on the same port each time."""
+        command = valkey.make_program(self.redis_port).command
+        self._redis = await processes.launch(*command, environment=dict(os.environ))
+        await self._redis.wait_for_log("Ready to accept connections")
+
+    async def kill_redis(self) -> None:
+        """Kills Redis at once, with all that it held."""
+        assert self._redis is not None
+        await self._redis.kill()
+
+    async def start_edge(self) -> None:
+        """Starts Envoy, on the same port each time."""
+        program = edge.make_program(self.places, "127.0.0.1", self.edge_port, self._server_ports())
+        *command, _ = program.command
+        self._edge = await processes.launch(
+            *command, "info", environment=dict(os.environ)
+        )  # its log says that it listens
+        await self._edge.wait_for_log("starting workers")
+        await asyncio.to_thread(waiting.until, program.is_ready, "Envoy", limit_seconds=processes.START_SECONDS)
+
+    async def kill_edge(self) -> None:
+        """Kills Envoy at once."""
+        assert self._edge is not None
+        await self._edge.kill()
+
+    @contextlib.asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """Notes that the database cannot be reached, or breaks connections, while the block goes on."""
+        hurt = self.note("outage")
+        hurt.until = float("inf")
+        yield
+        hurt.until = clock.now()
+
+    def note(self, what: str, process: processes.Process | None = None) -> Hurt:
+        """Notes what is done to a process, or to all."""
+        now = clock.now()
+        hurt = Hurt(what, process.pid if process else 0, now, now)
+        self.hurts.append(hurt)
+        return hurt
+
+    async def connect(self) -> psycopg.AsyncConnection[psycopg.rows.DictRow]:
+        """Opens a connection of the test's own, past the proxy."""
+        return await psycopg.AsyncConnection.connect(
+            self.postgres.url(self.database), autocommit=True, row_factory=psycopg.rows.dict_row
+        )
+
+    async def close(self) -> None:
+        """Ends every process of the world; PostgreSQL is the tests' together."""
+        await self.starter.kill_all()
+        for process in (self._edge, self._redis):
+            if process is not None and process.process.returncode is None:
+                await process.kill()
+        await self.database_proxy.cut()
+        await self.redis_proxy.cut()
+
+    def _server_ports(self) -> list[int]:
+        return [int(server.address.rpartition(":")[2]) for server in self.servers]
+
+
+async def make(directory: pathlib.Path, postgres: cluster.Cluster, *, wrapper: Sequence[str] = ()) -> World:
+    """Makes a world with a database of its own, Redis and both proxies, and nothing that runs tasks yet."""
+    database = await postgres.new_database()
+    redis_port, edge_port = processes.free_port(), processes.free_port()
+    database_proxy = proxy.Proxy(("127.0.0.1", postgres.port))
+    redis_proxy = proxy.Proxy(("127.0.0.1", redis_port))
+    await database_proxy.start()
+    await redis_proxy.start()
+    starter = processes.Starter(
+        directory,
+        database_url=postgres.url(database, port=database_proxy.port),
+        redis_url=f"redis://127.0.0.1:{redis_proxy.port}/0",
+        wrapper=wrapper,
+    )
+    places = layout.Layout(directory)
+    places.make()
+    made = World(directory, postgres, database, starter, database_proxy, redis_port, redis_proxy, edge_port, places)
+    await made.start_redis()
+    return made
