@@ -44,6 +44,15 @@ async def claim(
     return claimed.tasks
 
 
+async def claim_suspects(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, often: bool = False, lease: datetime.timedelta = LEASE, places: int = 100
+) -> list[task.Task]:
+    """Claims what lost one lease or, for `often`, more of them."""
+    return await claims.claim_suspects(
+        engine, queues=[task.DEFAULT_QUEUE], often=often, worker_id="worker", places=places, lease=lease
+    )
+
+
 async def brought_to(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status, **changes: Any) -> int:
     """Creates a task, brings it to that status and returns its id. It is alone in a queue of its own."""
     queue = f"to-{status}-{id(changes)}"

@@ -48,5 +48,6 @@ def claimed(**changes: Any) -> task.Task:
         "worker_id": "worker",
         "lease_expires_at": MOMENT + datetime.timedelta(seconds=15),
         "deleted_at": None,
+        "lost_leases": 0,
     }
     return task.Task(**{**given, **changes})

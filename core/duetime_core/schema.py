@@ -59,8 +59,22 @@ tasks = sa.Table(
     sa.Column("worker_id", sa.Text),
     sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
-    # Claims: the due tasks of one queue, in order.
-    sa.Index("tasks_due_idx", "queue", "execution_time", "task_id", postgresql_where=sa.text("status = 'pending'")),
+    sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"),
+    # Claims: the due tasks of one queue, in order; and those that may be what ends their workers.
+    sa.Index(
+        "tasks_due_idx",
+        "queue",
+        "execution_time",
+        "task_id",
+        postgresql_where=sa.text("status = 'pending' AND lost_leases = 0"),
+    ),
+    sa.Index(
+        "tasks_suspects_idx",
+        "queue",
+        "execution_time",
+        "task_id",
+        postgresql_where=sa.text("status = 'pending' AND lost_leases > 0"),
+    ),
     # Sweeps: the leases that ran out.
     sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
     sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),

@@ -132,6 +132,7 @@ class Task:
     worker_id: str | None  # while it runs
     lease_expires_at: datetime.datetime | None  # while it runs: a third of a lease before it would end
     deleted_at: datetime.datetime | None
+    lost_leases: int  # with every lost lease; back to 0 when a run ends by itself, and with every edit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

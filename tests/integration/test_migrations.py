@@ -59,6 +59,21 @@ async def test_migrations_go_back_to_nothing_and_up_again(empty: sqlalchemy_asyn
     assert schema.metadata.tables.keys() <= await tables(empty)
 
 
+async def test_tasks_of_the_first_schema_stay_as_they_are(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
+    async with database.transaction(empty) as connection:
+        await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), "0001"))
+        await connection.execute(
+            sa.text(
+                "INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, "
+                "retry_max_backoff, retry_multiplier, retry_jitter) "
+                "VALUES ('noop', 'default', 'pending', now(), '{}', '1 second', '1 hour', 2, 0.1)"
+            )
+        )
+    await migrate.upgrade(empty)
+    (claimed,) = await factories.claim(empty)
+    assert (claimed.name, claimed.lost_leases) == ("noop", 0)
+
+
 async def test_the_log_has_partitions_ahead_and_making_them_again_changes_nothing(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:

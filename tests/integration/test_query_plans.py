@@ -23,12 +23,13 @@ _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
 _FILL = f"""
 INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version)
+    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version, lost_leases)
 SELECT 'name ' || n % 200, 'queue-' || n % 50,
     CASE WHEN n % 1000 = 0 THEN 'running' ELSE (ARRAY['pending', 'completed', 'failed', 'cancelled'])[1 + n % 4] END,
     now() + (n - {ROWS // 2}) * interval '1 second', '{{}}', '1 second', '1 hour', 2, 0.1,
     CASE WHEN n % 1000 = 0 THEN 'worker' END,
-    CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END, 2
+    CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END, 2,
+    CASE WHEN n % 500 = 4 THEN 1 + n % 3 ELSE 0 END
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
 SELECT task_id, number, 'pending', 'created', execution_time, 0, 'api'
@@ -100,6 +101,17 @@ async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.A
     used = await scans(full, mode, claims._CLAIM, parameters)
     assert set(used.values()) <= {"tasks_due_idx", "tasks_pkey"}
     assert "tasks_due_idx" in used.values()
+
+
+@MODES
+@pytest.mark.parametrize("statement", [claims._CLAIM_LOST_ONCE, claims._CLAIM_LOST_OFTEN], ids=["once", "often"])
+async def test_a_claim_of_suspects_reads_nothing_else(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause
+) -> None:
+    parameters = {"queues": ["queue-4", "queue-8"], "worker_id": "worker", "places": 25, "lease": LEASE}
+    used = await scans(full, mode, statement, parameters)
+    assert set(used.values()) <= {"tasks_suspects_idx", "tasks_pkey"}
+    assert "tasks_suspects_idx" in used.values()
 
 
 @MODES

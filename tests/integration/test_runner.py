@@ -72,7 +72,7 @@ async def test_a_task_that_comes_back_to_the_worker_that_lost_it_is_recorded_onc
     worker.runs.look(QUEUE)
     await worker.began.acquire()
     assert await claims.return_lost(engine, worker_id="sweeper") == [task_id]
-    worker.runs.look(QUEUE)
+    worker.runs.look_everywhere()
     await worker.began.acquire()
     await worker.cancelled.acquire()  # the first run
     worker.may_end.set()

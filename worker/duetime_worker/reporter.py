@@ -1,6 +1,7 @@
 """The reporter: it records outcomes. Those that come while a flush is under way share the next one."""
 
 import asyncio
+from collections.abc import Callable, Collection
 
 import sqlalchemy.exc
 import structlog
@@ -24,6 +25,8 @@ class Reporter:
         self._added = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self.on_recorded: Callable[[Collection[int]], None] = lambda _task_ids: None
+        """Called with the tasks whose last outcome is recorded, or dropped because they were somebody else's."""
 
     @property
     def versions(self) -> dict[int, int]:
@@ -49,10 +52,11 @@ class Reporter:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._here.database_outage.end()
-            for outcome in batch:
-                # Meanwhile the task may have run here once more.
-                if self._waiting[outcome.task_id] is outcome:
-                    del self._waiting[outcome.task_id]
+            # Meanwhile a task may have run here once more.
+            recorded = [outcome.task_id for outcome in batch if self._waiting[outcome.task_id] is outcome]
+            for task_id in recorded:
+                del self._waiting[task_id]
+            self.on_recorded(recorded)
             if not self._waiting:
                 self._added.clear()
                 self._emptied.set()

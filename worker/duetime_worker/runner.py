@@ -11,12 +11,14 @@ import structlog
 
 from duetime_core import errors, task, wakeup
 from duetime_core.store import claims, finishes
-from duetime_worker import context, execution, reporter
+from duetime_worker import context, execution, reporter, suspects
 
 _log = structlog.get_logger()
 
 _CANCELLATION = datetime.timedelta(seconds=1)
 """How long a handler may take to end once it is cancelled."""
+_SUSPECTS = None
+"""Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
 _TIMER_MARGIN_SECONDS = 0.0005
 """Timers fire a little late rather than early: an early look finds nothing and has to look again."""
 
@@ -55,8 +57,11 @@ class Runner:
         self._queues = queues
         self._places = places
         self._runs: dict[int, Run] = {}
-        self._looks: dict[str, None] = {}  # queues to look into, in their turn
-        self._backlog: dict[str, None] = {}  # queues that may have more than there were places, longest unserved first
+        self._suspects = suspects.Suspects(places)  # from their claim until their outcome is recorded
+        report.on_recorded = self._forget_suspects
+        self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
+        # Those that may have more than there were places, longest unserved first.
+        self._backlog: dict[str | None, None] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a run ended
@@ -73,14 +78,14 @@ class Runner:
         """The tasks that run here: task_id → the version that the claim gave."""
         return {task_id: run.claimed.version for task_id, run in self._runs.items()}
 
-    def look(self, queue: str) -> None:
-        """Looks for due tasks of `queue` soon. Looks that come together are one."""
+    def look(self, queue: str | None) -> None:
+        """Looks for due tasks of `queue` soon, or for suspects. Looks that come together are one."""
         self._looks[queue] = None
         self._woken.set()
 
     def look_everywhere(self) -> None:
-        """Looks for due tasks of every queue."""
-        for queue in self._queues:
+        """Looks for due tasks of every queue, and for suspects."""
+        for queue in (_SUSPECTS, *self._queues):
             self.look(queue)
 
     def lose(self, task_id: int, version: int) -> None:
@@ -102,12 +107,15 @@ class Runner:
         finally:
             self._claims_ended.set()
 
-    async def _look_into(self, queue: str) -> None:
+    async def _look_into(self, queue: str | None) -> None:
         if self.free_places <= 0:
             self._backlog.setdefault(queue)
             return
         try:
-            await self._claim(queue)
+            if queue is _SUSPECTS:
+                await self._claim_suspects()
+            else:
+                await self._claim(queue)
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
         else:
@@ -118,18 +126,29 @@ class Runner:
         claim = await claims.claim(
             self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
         )
-        for claimed in claim.tasks:
-            self._start(claimed)
-        self._here.bell.changed(claimed.task_id for claimed in claim.tasks)
+        self._start_all(claim.tasks)
+        self._backlog.pop(queue, None)
         if len(claim.tasks) == places:
             # There may be more: another worker may take it now, and this one as its places are freed.
             self._here.bell.arm(queue, claim.now, now=claim.now)
-            self._backlog.pop(queue, None)
             self._backlog[queue] = None
-        else:
-            self._backlog.pop(queue, None)
         if claim.next_due_at is not None:
             self._wait_for(queue, claim.next_due_at, now=claim.now)
+
+    async def _claim_suspects(self) -> None:
+        self._backlog.pop(_SUSPECTS, None)
+        for often in (True, False):
+            if (places := min(self._suspects.room(often=often), self.free_places)) > 0:
+                self._start_all(
+                    await claims.claim_suspects(
+                        self._here.engine,
+                        queues=self._queues,
+                        often=often,
+                        worker_id=self._here.worker_id,
+                        places=places,
+                        lease=self._here.lease,
+                    )
+                )
 
     def _wait_for(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Looks again when the queue's next task is due, and has any worker look a slot later."""
@@ -141,10 +160,16 @@ class Runner:
         delay = (due_at - now).total_seconds() + _TIMER_MARGIN_SECONDS
         self._timers[queue] = asyncio.get_running_loop().call_later(delay, self.look, queue)
 
+    def _start_all(self, tasks: Collection[task.Task]) -> None:
+        for claimed in tasks:
+            self._start(claimed)
+        self._here.bell.changed(claimed.task_id for claimed in tasks)
+
     def _start(self, claimed: task.Task) -> None:
         if (earlier := self._runs.get(claimed.task_id)) is not None:
             # Its lease was lost, and before the lease keeper noticed the task came back here.
             self.lose(claimed.task_id, earlier.claimed.version)
+        self._suspects.add(claimed)
         run = self._runs[claimed.task_id] = Run(claimed)
         run.running = asyncio.create_task(self._run(run), name=f"task {claimed.task_id}")
 
@@ -153,15 +178,22 @@ class Runner:
         try:
             outcome = await self._executor.run(run.claimed)
         finally:
-            if self._runs.get(run.claimed.task_id) is run:
+            if is_present := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]
             if run.is_handed_back and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = _handed_back(run)
             if outcome is not None and not run.is_lost:
                 self._report.add(outcome)
+            elif is_present:
+                self._forget_suspects([run.claimed.task_id])
             self._ended.set()
             for queue in self._backlog:
                 self.look(queue)
+
+    def _forget_suspects(self, task_ids: Collection[int]) -> None:
+        # Not as soon as they ended: the next one could end this process before that is recorded.
+        if self._suspects.discard([task_id for task_id in task_ids if task_id not in self._runs]):
+            self.look(_SUSPECTS)
 
     async def stop(self, grace: datetime.timedelta, *, hurry: asyncio.Event) -> None:
         """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back."""

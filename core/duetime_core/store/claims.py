@@ -1,7 +1,14 @@
-"""Claiming due tasks, and returning those whose worker was lost."""
+"""Claiming due tasks, and returning those whose worker was lost.
+
+A lost worker takes all its tasks along, and one of them may be what ended it. So they are suspects from then on, and
+claimed apart: a few at once after the first lost lease, and after more of them one at a time. While a task ends one
+worker after another the others that were with it come away from it, and complete.
+"""
 
 import dataclasses
 import datetime
+from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -24,31 +31,38 @@ class Claim:
 
 # `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan in every plan; a join may
 # become a hash join with a scan of the whole table, and `IN (SELECT … LIMIT …)` can exceed its limit.
-_CLAIM = sa.text(f"""
-WITH due AS MATERIALIZED (
-    SELECT task_id FROM tasks
-    WHERE queue = :queue AND status = 'pending' AND execution_time <= now()
-    ORDER BY execution_time, task_id
-    LIMIT :places
-    FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING {rows.TASK_COLUMNS}
-), {rows.write_log("claimed", change="'started'", actor=":worker_id")}
-SELECT {rows.TASK_COLUMNS}, moment.next_due_at, moment.now
-FROM (
-    SELECT now() AS now, (
-        SELECT execution_time FROM tasks
-        WHERE queue = :queue AND status = 'pending' AND execution_time > now()
+def _claim(which: str) -> sa.TextClause:
+    # What the partial indexes ask for is written out: a generic plan cannot conclude it from a parameter.
+    return sa.text(f"""
+        WITH due AS MATERIALIZED (
+            SELECT task_id FROM tasks
+            WHERE {which} AND status = 'pending' AND execution_time <= now()
+            ORDER BY execution_time, task_id
+            LIMIT :places
+            FOR UPDATE SKIP LOCKED
+        ), claimed AS (
+            UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
+                worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+            WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+            RETURNING {rows.TASK_COLUMNS}
+        ), {rows.write_log("claimed", change="'started'", actor=":worker_id")}
+        SELECT {rows.TASK_COLUMNS}, moment.next_due_at, moment.now
+        FROM (
+            SELECT now() AS now, (
+                SELECT execution_time FROM tasks
+                WHERE {which} AND status = 'pending' AND execution_time > now()
+                ORDER BY execution_time, task_id
+                LIMIT 1
+            ) AS next_due_at
+        ) AS moment
+        LEFT JOIN claimed ON true
         ORDER BY execution_time, task_id
-        LIMIT 1
-    ) AS next_due_at
-) AS moment
-LEFT JOIN claimed ON true
-ORDER BY execution_time, task_id
-""")
+    """)
+
+
+_CLAIM = _claim("queue = :queue AND lost_leases = 0")
+_CLAIM_LOST_ONCE = _claim("queue = ANY(:queues) AND lost_leases = 1")
+_CLAIM_LOST_OFTEN = _claim("queue = ANY(:queues) AND lost_leases > 1")
 
 # The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
 _RETURN_LOST = sa.text(f"""
@@ -62,9 +76,14 @@ WITH lost AS MATERIALIZED (
     UPDATE tasks SET
         status = CASE WHEN retry_count < max_retries THEN 'pending' ELSE 'failed' END,
         retry_count = retry_count + CASE WHEN retry_count < max_retries THEN 1 ELSE 0 END,
+        lost_leases = lost_leases + 1,
         version = version + 1, updated_at = now(), worker_id = NULL, lease_expires_at = NULL,
-        error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id)
-            || CASE WHEN retry_count < max_retries THEN '' ELSE ' No retries are left.' END
+        error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id) || CASE
+            WHEN retry_count < max_retries THEN ''
+            WHEN lost_leases = 0 THEN ' No retries are left.'
+            ELSE format(' No retries are left. Its worker was lost %s times in a row: '
+                'the task may be what ends them.', lost_leases + 1)
+        END
     FROM lost WHERE tasks.task_id = lost.task_id
     RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
 ), {
@@ -90,11 +109,35 @@ async def claim(
     places: int,
     lease: datetime.timedelta,
 ) -> Claim:
-    """Takes up to `places` due tasks of `queue`, in the order of their execution_time, for `lease`."""
+    """Takes up to `places` due tasks of `queue`, in the order of their execution_time, for `lease`.
+
+    Suspects are passed over.
+    """
     parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}
+    return await _take(engine, _CLAIM, parameters)
+
+
+async def claim_suspects(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    queues: Collection[str],
+    often: bool,
+    worker_id: str,
+    places: int,
+    lease: datetime.timedelta,
+) -> list[task.Task]:
+    """Takes up to `places` suspects of all of `queues`, as `claim` does.
+
+    It takes those that lost one lease or, for `often`, those that lost more of them in a row.
+    """
+    parameters = {"queues": list(queues), "worker_id": worker_id, "places": places, "lease": lease}
+    return (await _take(engine, _CLAIM_LOST_OFTEN if often else _CLAIM_LOST_ONCE, parameters)).tasks
+
+
+async def _take(engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, parameters: dict[str, Any]) -> Claim:
     with database.unavailable():
         async with engine.connect() as connection:
-            claimed = (await connection.execute(_CLAIM, parameters)).all()
+            claimed = (await connection.execute(statement, parameters)).all()
     tasks = [rows.read_task(row) for row in claimed if row[0] is not None]
     return Claim(tasks, next_due_at=claimed[0].next_due_at, now=claimed[0].now)
 
@@ -102,7 +145,7 @@ async def claim(
 async def return_lost(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
     """Returns the ids of running tasks whose lease ran out, after making them pending again, or failed.
 
-    It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
+    They are suspects then. It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
     """
     with database.unavailable():
         async with engine.connect() as connection:

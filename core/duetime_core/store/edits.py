@@ -42,7 +42,7 @@ def _edit(change: task.Change, assignments: str, guard: str = "true") -> sa.Text
 _CANCEL = _edit(task.Change.CANCELLED, "status = 'cancelled', worker_id = NULL, lease_expires_at = NULL")
 _RETRY = _edit(
     task.Change.RETRIED,
-    "status = 'pending', retry_count = 0, error_message = NULL, result = NULL, execution_time = now()",
+    "status = 'pending', retry_count = 0, lost_leases = 0, error_message = NULL, result = NULL, execution_time = now()",
 )
 _DELETE = _edit(
     task.Change.DELETED,
@@ -63,7 +63,7 @@ async def update(
     `changes` maps fields of `task.NewTask` to their new values, checked already; `version`, if given, is the one
     that the task must have. Raises TaskNotFound, TaskNotPending or VersionMismatch.
     """
-    assignments = ", ".join(_ASSIGNMENTS[field] for field in changes)
+    assignments = ", ".join(["lost_leases = 0", *(_ASSIGNMENTS[field] for field in changes)])
     statement = _edit(task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version")
     parameters = {key: value for field, change in changes.items() for key, value in _encode(field, change)}
     return await _apply(

@@ -60,6 +60,7 @@ WITH held AS MATERIALIZED ({_ORDERED_LOCK}
         -- Handing back is no failure: what the run before it left still stands.
         error_message = CASE input.change WHEN 'handed_back' THEN tasks.error_message ELSE input.error_message END,
         retry_count = retry_count + CASE input.change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
+        lost_leases = CASE input.change WHEN 'handed_back' THEN lost_leases ELSE 0 END,
         execution_time = CASE input.change WHEN 'retry_scheduled' THEN now() + input.backoff ELSE execution_time END
     FROM input WHERE tasks.task_id = input.task_id
     RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,

@@ -1,0 +1,25 @@
+"""How many runs of a task in a row ended with a lost lease, and the claims that go by it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+_DUE = ["queue", "execution_time", "task_id"]
+
+
+def upgrade() -> None:
+    """Applies it. No row is rewritten; the index over what is due is built anew, and nothing is written meanwhile."""
+    op.add_column("tasks", sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"))
+    op.drop_index("tasks_due_idx", "tasks")
+    for name, condition in (("tasks_due_idx", "lost_leases = 0"), ("tasks_suspects_idx", "lost_leases > 0")):
+        op.create_index(name, "tasks", _DUE, postgresql_where=sa.text(f"status = 'pending' AND {condition}"))
+
+
+def downgrade() -> None:
+    """Takes it back."""
+    op.drop_index("tasks_suspects_idx", "tasks")
+    op.drop_index("tasks_due_idx", "tasks")
+    op.drop_column("tasks", "lost_leases")
+    op.create_index("tasks_due_idx", "tasks", _DUE, postgresql_where=sa.text("status = 'pending'"))
