@@ -33,6 +33,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
             await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
+    # Where a backup is in the way, the workers make them later.
     await partitions.create_ahead(engine)
 
 

@@ -12,7 +12,18 @@ import structlog
 import uvloop
 
 from duetime_core import background, database, doorbell, logging, outage, redis
-from duetime_worker import context, execution, leases, registry, reporter, runner, settings, sweep, wakeups
+from duetime_worker import (
+    context,
+    execution,
+    housekeeping,
+    leases,
+    registry,
+    reporter,
+    runner,
+    settings,
+    sweep,
+    wakeups,
+)
 
 _log = structlog.get_logger()
 
@@ -49,6 +60,7 @@ async def serve(chosen: settings.Settings) -> None:
         keeper.run(),
         keeper.listen(chosen.redis_url),
         sweep.Sweeper(here, runs).run(),
+        housekeeping.Housekeeper(here).run(),
         *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
     )
     _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))

@@ -2,27 +2,24 @@
 
 import asyncio
 import random
-import time
 
 import structlog
 
 from duetime_core import errors
-from duetime_core.store import claims, partitions
+from duetime_core.store import claims
 from duetime_worker import context, runner
 
 INTERVAL_SECONDS = 1.0
-_PARTITIONS_SECONDS = 3600.0
 
 _log = structlog.get_logger()
 
 
 class Sweeper:
-    """Returns tasks whose lease ran out, has the runner look, and keeps the log's partitions ahead of time."""
+    """Returns tasks whose lease ran out, and has the runner look."""
 
     def __init__(self, here: context.Context, runs: runner.Runner) -> None:
         self._here = here
         self._runs = runs
-        self._partitions_due = time.monotonic()
 
     async def run(self) -> None:
         """Sweeps, for ever."""
@@ -42,6 +39,3 @@ class Sweeper:
             _log.warning("took back tasks whose workers were lost", task_ids=lost)
             self._here.bell.changed(lost)
         self._runs.look_everywhere()
-        if time.monotonic() >= self._partitions_due:
-            await partitions.create_ahead(self._here.engine)
-            self._partitions_due = time.monotonic() + _PARTITIONS_SECONDS

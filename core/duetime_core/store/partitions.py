@@ -1,6 +1,10 @@
 """The monthly partitions of the log, made before they are needed."""
 
+import datetime
+
+import psycopg.errors
 import sqlalchemy as sa
+import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database
@@ -8,6 +12,19 @@ from duetime_core import database
 MONTHS_AHEAD = 3
 """A deployment in which no worker ran for so long writes into the default partition: slower to drop, nothing lost."""
 
+PATIENCE = datetime.timedelta(milliseconds=100)
+"""How long to wait for a lock. Whoever waits for one has everybody wait who comes later, and a backup may hold it
+for hours: better to give up, and to try again later."""
+
+_BEGIN = sa.text("""
+SELECT set_config('lock_timeout', :milliseconds, true),
+    -- Only one at a time works on the partitions.
+    pg_advisory_xact_lock(hashtext('task_logs partitions'))
+""")
+
+# CREATE TABLE … PARTITION OF would lock the whole log against everything. This holds up no write at all, because
+# those lock the log and their own month's partition only; it needs the default partition for itself, to see that it
+# has no rows of the month, and so reads wait meanwhile.
 _CREATE = sa.text(f"""
 DO $$
 DECLARE
@@ -15,16 +32,16 @@ DECLARE
     month date;
     partition text;
 BEGIN
-    -- The lock keeps two workers from making the same one; whoever comes second finds it made.
-    PERFORM pg_advisory_xact_lock(hashtext('task_logs partitions'));
     FOR ahead IN 0..{MONTHS_AHEAD} LOOP
         month := first + make_interval(months => ahead);
         partition := to_char(month, '"task_logs_y"YYYY"m"MM');
-        -- Asked first, because CREATE TABLE … PARTITION OF locks the whole log, even where there is nothing to make.
         IF to_regclass(partition) IS NULL THEN
             BEGIN
                 EXECUTE format(
-                    'CREATE TABLE %I PARTITION OF task_logs FOR VALUES FROM (%L) TO (%L)',
+                    'CREATE TABLE %I (LIKE task_logs INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)',
+                    partition);
+                EXECUTE format(
+                    'ALTER TABLE task_logs ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                     partition, month, (month + interval '1 month')::date);
             EXCEPTION WHEN check_violation THEN
                 NULL; -- The default partition has rows of this month already: it keeps the month.
@@ -35,8 +52,23 @@ END $$
 """)
 
 
-async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    """Makes the partitions of this month and the next MONTHS_AHEAD, where they are missing."""
+async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine) -> bool:
+    """Makes the partitions of this month and the next MONTHS_AHEAD, where they are missing.
+
+    Returns False if somebody held a lock that it needs for longer than PATIENCE: then it made none.
+    """
     with database.unavailable():
-        async with engine.connect() as connection:
-            await connection.execute(_CREATE)
+        try:
+            async with database.transaction(engine) as connection:
+                await begin(connection)
+                await connection.execute(_CREATE)
+        except sqlalchemy.exc.OperationalError as error:
+            if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                raise
+            return False
+    return True
+
+
+async def begin(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
+    """Begins a change of the partitions, in which waiting longer than PATIENCE for a lock raises LockNotAvailable."""
+    await connection.execute(_BEGIN, {"milliseconds": str(PATIENCE // datetime.timedelta(milliseconds=1))})

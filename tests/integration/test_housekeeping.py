@@ -1,0 +1,65 @@
+"""Housekeeping, by its rounds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import background, database, doorbell, outage, redis
+from duetime_worker import context, housekeeping
+from tests import factories, logs
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+@pytest_asyncio.fixture
+async def here(engine: Engine, redis_url: str) -> AsyncIterator[context.Context]:
+    """What a worker on this test's database knows."""
+    client = redis.connect(redis_url)
+    waiting = outage.Outage("the database", "it waits")
+    yield context.Context("worker", engine, doorbell.Doorbell(client), factories.LEASE, waiting)
+    await client.aclose(close_connection_pool=True)
+
+
+class Clock:
+    """Takes the place of sleeping: says how long the housekeeper would sleep, and lets it go on when told."""
+
+    def __init__(self) -> None:
+        self.slept: asyncio.Queue[float] = asyncio.Queue()
+        self.may_go_on = asyncio.Semaphore(0)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.put_nowait(seconds)
+        await self.may_go_on.acquire()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The housekeeper's clock."""
+    clock = Clock()
+    monkeypatch.setattr(housekeeping, "_sleep", clock.sleep)
+    return clock
+
+
+async def test_a_partition_that_has_to_wait_is_tried_again_a_minute_later(here: context.Context, clock: Clock) -> None:
+    there = await logs.months(here.engine)
+    await logs.drop_last(here.engine)
+    async with logs.reading(here.engine):
+        services = background.start(housekeeping.Housekeeper(here).run())
+        assert 30 < await clock.slept.get() <= 60
+        assert await logs.months(here.engine) == there[:-1]
+    clock.may_go_on.release()
+    assert 2000 < await clock.slept.get() <= 3600
+    assert await logs.months(here.engine) == there
+    await background.end(services)
+
+
+async def test_without_a_database_it_tries_again_a_minute_later(here: context.Context, clock: Clock) -> None:
+    nowhere = database.connect("postgresql://nobody@127.0.0.1:1/nothing")
+    lost = context.Context("worker", nowhere, here.bell, here.lease, here.database_outage)
+    services = background.start(housekeeping.Housekeeper(lost).run())
+    assert 30 < await clock.slept.get() <= 60
+    await background.end(services)
+    await nowhere.dispose()

@@ -1,0 +1,49 @@
+"""The log's partitions, and somebody who reads it for long, as a backup does."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def months(engine: Engine) -> list[str]:
+    """Returns the names of the monthly partitions, oldest first."""
+    names = sa.text("""
+        SELECT CAST(CAST(inhrelid AS regclass) AS text) FROM pg_inherits
+        WHERE inhparent = CAST('task_logs' AS regclass) AND inhrelid <> CAST('task_logs_default' AS regclass)
+        ORDER BY 1
+    """)
+    async with engine.connect() as connection:
+        return list((await connection.execute(names)).scalars())
+
+
+async def drop_last(engine: Engine) -> None:
+    """Drops the newest monthly partition."""
+    last = (await months(engine))[-1]
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(f"DROP TABLE {last}"))
+
+
+@contextlib.asynccontextmanager
+async def reading(engine: Engine) -> AsyncIterator[None]:
+    """Has a transaction open that has read the log."""
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("SELECT FROM task_logs LIMIT 1"))
+        yield
+
+
+async def waits_for_a_lock(engine: Engine) -> None:
+    """Returns once somebody in this database waits for a lock on a table."""
+    waiting = sa.text("""
+        SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE datname = current_database() AND locktype = 'relation' AND NOT granted
+    """)
+    async with asyncio.timeout(20), engine.connect() as connection:
+        while (await connection.execute(waiting)).first() is None:
+            pass
