@@ -1,31 +1,25 @@
 """The one constructor of connections to PostgreSQL."""
 
 import contextlib
-import select
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg.errors
+import psycopg
 import sqlalchemy
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import errors
+from duetime_core import causes, connection, errors
 
 _SESSION = {
     "timezone": "UTC",
     # Autocommit is the rule; a transaction that is left open would hold back vacuum and the claims' row locks.
     "idle_in_transaction_session_timeout": "10s",
-    "statement_timeout": "30s",
+    # Before `connection.ANSWER_SECONDS`, so that a slow statement's end is known.
+    "statement_timeout": "8s",
     # A statement is short and its plan is known: compiling it would cost more than running it.
     "jit": "off",
 }
-
-_UNAVAILABLE = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,  # a primary that has just become a replica
-)
 
 
 def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.AsyncEngine:
@@ -43,6 +37,7 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         max_overflow=0,
         pool_timeout=5,
         connect_args={
+            "async_creator_fn": connection.Connection.connect,
             "connect_timeout": 5,
             # Notice within seconds that the database's machine is gone, instead of hanging.
             "keepalives_idle": 5,
@@ -52,20 +47,20 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
             "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
         },
     )
-    sqlalchemy.event.listen(engine.sync_engine, "checkout", _discard_closed)
+    sqlalchemy.event.listen(engine.sync_engine, "checkout", _check)
     return engine
 
 
-def _discard_closed(connection: Any, *_: object) -> None:
-    """Has the pool replace its connections if the database closed this one while nobody used it.
-
-    A closed socket can be read from, and an idle connection's cannot; asking the database instead, as
-    `pool_pre_ping` does, would cost each statement a second round trip.
-    """
-    idle = select.poll()
-    idle.register(connection.driver_connection.fileno(), select.POLLIN)
-    if idle.poll(0):
+def _check(adapted: Any, *_: object) -> None:
+    """Has the pool replace its connections if the database closed this one while nobody used it."""
+    driver: connection.Connection = adapted.driver_connection
+    if driver.is_lost():
+        if driver.is_new:
+            # Replacing it again and again would only end in an error that looks like a mistake of ours.
+            raise psycopg.OperationalError("the connection was closed as soon as it was made")
         raise sqlalchemy.exc.InvalidatePoolError
+    driver.is_new = False
+    driver.answer_seconds = connection.ANSWER_SECONDS
 
 
 def transaction(
@@ -73,6 +68,12 @@ def transaction(
 ) -> contextlib.AbstractAsyncContextManager[sqlalchemy_asyncio.AsyncConnection]:
     """Opens a transaction on `engine`: committed at the end of the block, rolled back if that raises."""
     return engine.execution_options(isolation_level="READ COMMITTED").begin()
+
+
+async def be_patient(connected: sqlalchemy_asyncio.AsyncConnection) -> None:
+    """Lets statements of `connected` go unanswered for as long as PostgreSQL's statement_timeout lets them."""
+    driver: Any = (await connected.get_raw_connection()).driver_connection
+    driver.answer_seconds = None
 
 
 @contextlib.contextmanager
@@ -83,8 +84,7 @@ def unavailable() -> Iterator[None]:
     except sqlalchemy.exc.TimeoutError as error:
         raise errors.StoreUnavailable("All connections to the database are busy. Try again.") from error
     except sqlalchemy.exc.DBAPIError as error:
-        if isinstance(error.orig, psycopg.errors.SequenceGeneratorLimitExceeded):
-            raise errors.TaskIdsExhausted from error
-        if error.connection_invalidated or isinstance(error.orig, _UNAVAILABLE):
-            raise errors.StoreUnavailable from error
-        raise
+        explained = causes.explain(error)
+        if explained is None:
+            raise
+        raise explained from error

@@ -100,6 +100,6 @@ class WatcherTooSlow(DuetimeError):
 
 
 class StoreUnavailable(DuetimeError):
-    """The database cannot be reached; nothing is known to have changed. Try again."""
+    """The database cannot be reached; nothing was changed. Try again."""
 
     reason = "STORE_UNAVAILABLE"

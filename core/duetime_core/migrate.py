@@ -29,6 +29,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
+            await database.be_patient(connection)
             # First, because waiting for another host's migration takes as long as that does.
             await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from duetime_core import background, database, doorbell, logging, redis
+from duetime_core import background, database, doorbell, logging, outage, redis
 from duetime_server import creator, failures, hub, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -39,9 +39,12 @@ async def serve(chosen: settings.Settings) -> None:
     client = redis.connect(chosen.redis_url)
     bell = doorbell.Doorbell(client)
     create = creator.Creator(engine, bell)
-    feeder = hub.Hub(engine)
+    database_outage = outage.Outage(
+        "the database", "calls are answered UNAVAILABLE, and watches wait until it is back", quiet_seconds=5
+    )
+    feeder = hub.Hub(engine, database_outage)
     checks = health.aio.HealthServicer()
-    server = grpc.aio.server(interceptors=[failures.Failures()], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[failures.Failures(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(tasks.TaskService(engine, bell, create, feeder), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

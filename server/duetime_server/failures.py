@@ -14,11 +14,12 @@ import structlog
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from duetime_core import errors
+from duetime_core import errors, outage
 
 DOMAIN = "duetime"
 WRITE_SECONDS = 10.0
 """How long a caller may leave a stream unread once it is full."""
+_OURS = "/duetime.v1."
 _DETAILS = "grpc-status-details-bin"
 
 _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
@@ -41,8 +42,12 @@ class Failures(grpc.aio.ServerInterceptor):
     """Aborts each failed rpc with the status of its error, an ErrorInfo and, for wrong fields, a BadRequest.
 
     It also parses the requests, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too
-    deeply) with INTERNAL, and they are the caller's mistake.
+    deeply) with INTERNAL, and they are the caller's mistake. Callers learn what is wrong with the database, and
+    `database_outage` keeps the log from telling it once a call.
     """
+
+    def __init__(self, database_outage: outage.Outage) -> None:
+        self._database_outage = database_outage
 
     async def intercept_service(
         self,
@@ -55,35 +60,44 @@ class Failures(grpc.aio.ServerInterceptor):
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler), response_serializer=handler.response_serializer
+                self._streaming(handler), response_serializer=handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(_unary(handler), response_serializer=handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler, asks_database=handler_call_details.method.startswith(_OURS)),
+            response_serializer=handler.response_serializer,
+        )
 
+    def _unary(self, handler: Any, *, asks_database: bool) -> Callable[[bytes, Context], Awaitable[Any]]:
+        async def call(request: bytes, context: Context) -> Any:
+            try:
+                answer = await handler.unary_unary(_parse(handler, request), context)
+            except errors.DuetimeError as error:
+                await self._abort(context, error)
+            except Exception:
+                await _abort_unexpected(context)
+            if asks_database:
+                self._database_outage.end()
+            return answer
 
-def _unary(handler: Any) -> Callable[[bytes, Context], Awaitable[Any]]:
-    async def call(request: bytes, context: Context) -> Any:
-        try:
-            return await handler.unary_unary(_parse(handler, request), context)
-        except errors.DuetimeError as error:
-            await _abort(context, error)
-        except Exception:
-            await _abort_unexpected(context)
+        return call
 
-    return call
+    def _streaming(self, handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def call(request: bytes, context: Context) -> None:
+            try:
+                async with contextlib.aclosing(handler.unary_stream(_parse(handler, request), context)) as responses:
+                    async for response in responses:
+                        await _write(context, response)
+            except errors.DuetimeError as error:
+                await self._abort(context, error)
+            except Exception:
+                await _abort_unexpected(context)
 
+        return call
 
-def _streaming(handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
-    async def call(request: bytes, context: Context) -> None:
-        try:
-            async with contextlib.aclosing(handler.unary_stream(_parse(handler, request), context)) as responses:
-                async for response in responses:
-                    await _write(context, response)
-        except errors.DuetimeError as error:
-            await _abort(context, error)
-        except Exception:
-            await _abort_unexpected(context)
-
-    return call
+    async def _abort(self, context: Context, error: errors.DuetimeError) -> NoReturn:
+        if isinstance(error, errors.StoreUnavailable):
+            self._database_outage.begin(error)
+        await _abort(context, error)
 
 
 async def _write(context: Context, response: Any) -> None:

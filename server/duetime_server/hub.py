@@ -22,14 +22,14 @@ _log = structlog.get_logger()
 class Hub:
     """Reads what is new after a hint, or each second without one; not at all while nobody watches."""
 
-    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, database_outage: outage.Outage) -> None:
         self._engine = engine
+        self._database_outage = database_outage
         self._of_task: dict[int, set[watch.Watch]] = collections.defaultdict(set)
         self._of_all: set[watch.Watch] = set()
         self._position: snapshot.Position | None = None
         self._opening = asyncio.Lock()
         self._hinted = asyncio.Event()
-        self._outage = outage.Outage("the database", "watches wait until it is back")
         self._is_stopping = False
 
     @contextlib.asynccontextmanager
@@ -58,7 +58,7 @@ class Hub:
             try:
                 await self._read()
             except errors.StoreUnavailable as error:
-                self._outage.begin(error)
+                self._database_outage.begin(error)
                 await asyncio.sleep(POLL_SECONDS)
             except errors.InvalidArgument:
                 # The database is behind where it was: a backup, or a replica that had not got everything. Let the
@@ -67,7 +67,7 @@ class Hub:
                 self._position = None
                 self._end_all()
             else:
-                self._outage.end()
+                self._database_outage.end()
 
     async def listen(self, redis_url: str) -> None:
         """Hears the hints, for ever."""

@@ -106,4 +106,4 @@ async def test_without_a_database_every_route_says_so(start: processes.Starter, 
             assert response.status_code == 503
             refusal = refusals.over_rest(response)
             assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
-            assert refusal.message == "The database cannot be reached; nothing is known to have changed. Try again."
+            assert refusal.message == "The database cannot be reached; nothing was changed. Try again."

@@ -1,16 +1,16 @@
 """Connections: what is said when the database is gone, busy or back."""
 
 import asyncio
+import pathlib
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, errors, migrate
+from duetime_core import connection, database, errors, migrate
 from duetime_core.store import reads
-from tests import factories, processes
+from tests import factories, processes, proxies
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -96,17 +96,6 @@ async def test_a_caller_who_hangs_up_in_a_statement_leaves_the_pool_whole(admin:
     await small.dispose()
 
 
-@pytest.mark.parametrize("error", [psycopg.errors.QueryCanceled, psycopg.errors.ReadOnlySqlTransaction])
-def test_what_may_work_later_is_unavailable(error: type[psycopg.Error]) -> None:
-    with pytest.raises(errors.StoreUnavailable), database.unavailable():
-        raise sqlalchemy.exc.DBAPIError("a statement", {}, error("not now"))
-
-
-def test_what_is_wrong_with_a_statement_stays_what_it_is() -> None:
-    with pytest.raises(sqlalchemy.exc.DBAPIError), database.unavailable():
-        raise sqlalchemy.exc.DBAPIError("a statement", {}, psycopg.errors.UndefinedColumn("no"))
-
-
 async def test_a_transaction_is_committed_whole_or_not_at_all(engine: Engine) -> None:
     async def insert_and_fail() -> None:
         async with database.transaction(engine) as connection:
@@ -129,3 +118,70 @@ async def test_times_are_in_utc_whatever_the_database_says(admin: Engine, engine
     assert created.created_at.utcoffset() is not None
     assert not created.created_at.utcoffset()
     await fresh.dispose()
+
+
+async def test_a_database_that_closes_each_connection_as_soon_as_it_is_made_is_unavailable(
+    engine: Engine, database_url: str, short_directory: pathlib.Path
+) -> None:
+    task_id = await factories.create(engine)
+    async with proxies.Proxy(database_url, short_directory) as proxy:
+        through = database.connect(proxy.url)
+        assert (await reads.get(through, task_id)).task_id == task_id
+        proxy.closes_new = True
+        await proxy.close_all()
+        for _ in range(3):
+            with pytest.raises(errors.StoreUnavailable):
+                await reads.get(through, task_id)
+        proxy.closes_new = False
+        assert (await reads.get(through, task_id)).task_id == task_id
+        await through.dispose()
+
+
+async def test_a_statement_that_takes_too_long_is_given_up_by_the_database(engine: Engine) -> None:
+    async with engine.connect() as connected:
+        await connected.execute(sa.text("SET statement_timeout = 1"))
+        with pytest.raises(errors.StoreUnavailable, match="took too long; nothing was changed"), database.unavailable():
+            await connected.execute(sa.text("SELECT pg_sleep(60)"))
+
+
+async def test_a_statement_that_goes_unanswered_is_given_up_and_its_connection_too(
+    admin: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = database.connect(database_url, pool_size=1)
+    task_id = await factories.create(small)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
+    with pytest.raises(errors.StoreUnavailable, match=r"did not answer in time. .* is not known"):
+        await sleep(small)
+    monkeypatch.undo()
+    assert (await reads.get(small, task_id)).task_id == task_id
+    await end_connections(admin, small)
+    await small.dispose()
+
+
+async def test_a_transaction_that_goes_unanswered_is_given_up_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sleep_in_transaction() -> None:
+        with database.unavailable():
+            async with database.transaction(engine) as connection:
+                await connection.execute(sa.text("SELECT pg_sleep(60)"))
+
+    task_id = await factories.create(engine)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
+    with pytest.raises(errors.StoreUnavailable, match="did not answer in time"):
+        await sleep_in_transaction()
+    monkeypatch.undo()
+    assert (await reads.get(engine, task_id)).task_id == task_id
+
+
+async def test_a_patient_caller_waits_and_the_next_one_does_not(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
+    small = database.connect(database_url, pool_size=1)
+    async with small.connect() as connected:
+        await database.be_patient(connected)
+        await connected.execute(sa.text("SELECT pg_sleep(0.4)"))
+    with pytest.raises(errors.StoreUnavailable, match="did not answer in time"):
+        await sleep(small)
+    await small.dispose()

@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background
+from duetime_core import background, outage
 from duetime_core.snapshot import Position, Snapshot
 from duetime_core.store import feed
 from duetime_server import hub, watch
@@ -14,7 +14,7 @@ from tests import factories
 async def test_a_database_that_has_lost_changes_ends_the_watches_and_not_the_server(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    feeder = hub.Hub(engine)
+    feeder = hub.Hub(engine, outage.Outage("the database", "watches wait"))
     services = background.start(feeder.run())
     now = (await feed.now(engine)).seen
     async with feeder.subscribed(watching := watch.Watch()):

@@ -31,7 +31,7 @@ class TaskServiceStub:
 
     Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached: nothing is known to have changed; try again.
+    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
     """
 
     def __init__(self, channel):
@@ -107,7 +107,7 @@ class TaskServiceServicer:
 
     Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached: nothing is known to have changed; try again.
+    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
     """
 
     def CreateTask(self, request, context):
@@ -305,7 +305,7 @@ class TaskService:
 
     Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached: nothing is known to have changed; try again.
+    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
     """
 
     @staticmethod

@@ -32,7 +32,7 @@ class TaskServiceStub:
 
     Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached: nothing is known to have changed; try again.
+    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
     """
 
     @_typing.overload
@@ -117,7 +117,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached: nothing is known to have changed; try again.
+    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -198,7 +198,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
     also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached: nothing is known to have changed; try again.
+    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
     """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,57 @@
+"""A way to PostgreSQL that a test can spoil."""
+
+import asyncio
+import contextlib
+import pathlib
+
+import sqlalchemy as sa
+
+_READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery: the end of a connection's greeting, and of each answer
+
+
+class Proxy:
+    """Passes bytes between a socket in `directory` and the PostgreSQL of `url`. Its own `url` leads through it."""
+
+    def __init__(self, url: str, directory: pathlib.Path) -> None:
+        target = sa.make_url(url)
+        self._target = f"{target.query['host']}/.s.PGSQL.{target.port or 5432}"
+        self._path = directory / ".s.PGSQL.5432"
+        through = target.set(port=5432).update_query_dict({"host": str(directory)})
+        self.url = through.render_as_string(hide_password=False)
+        self.closes_new = False
+        """Whether a connection is closed right after it was greeted."""
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self.close_all()
+        await self._server.wait_closed()
+
+    async def close_all(self) -> None:
+        """Closes all its connections, as a PostgreSQL that is restarted does."""
+        for writer in self._writers:
+            writer.close()
+        for writer in self._writers:
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind_reader, behind_writer = await asyncio.open_unix_connection(self._target)
+        self._writers += [writer, behind_writer]
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pass_on(reader, behind_writer))
+            both.create_task(self._pass_on(behind_reader, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+                if self.closes_new and data.endswith(_READY):
+                    break
+        writer.close()
