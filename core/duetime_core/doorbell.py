@@ -5,6 +5,7 @@ sweep finds within a second.
 """
 
 import asyncio
+import contextlib
 import datetime
 import json
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ CHANGES = "duetime:changes"
 CANCELLATIONS = "duetime:cancellations"
 """The channel that carries the ids of tasks that were cancelled, in the same form."""
 
+DRAIN_SECONDS = 2.0
+"""How long a process that stops waits for its last rings, which the sweep makes up for."""
 
 _LONGEST_COMMIT = datetime.timedelta(seconds=1)
 """A commit that takes longer may miss its wakeup; the sweep finds its tasks, as late as they are anyway."""
@@ -71,23 +74,28 @@ class Doorbell:
             self._ring()
 
     async def drain(self) -> None:
-        """Waits until what was rung is sent, or dropped; `run` must be running."""
-        await self._silent.wait()
+        """Waits until what was rung is sent or dropped, or DRAIN_SECONDS are over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._silent.wait()
 
     async def run(self) -> None:
         """Sends what is rung, for ever. While Redis is gone, rings are dropped."""
-        while True:
-            await self._rung.wait()
-            self._rung.clear()
-            try:
-                await self._send()
-            except (redis.exceptions.RedisError, OSError) as error:
-                self._armed.clear()
-                self._outage.begin(error)
-            else:
-                self._outage.end()
-            if not self._rung.is_set():
-                self._silent.set()
+        try:
+            while True:
+                await self._rung.wait()
+                self._rung.clear()
+                try:
+                    await self._send()
+                except (redis.exceptions.RedisError, OSError) as error:
+                    self._armed.clear()
+                    self._outage.begin(error)
+                else:
+                    self._outage.end()
+                if not self._rung.is_set():
+                    self._silent.set()
+        finally:
+            self._silent.set()  # nothing is sent any more
 
     async def _send(self) -> None:
         hints, self._hints = self._hints, {}

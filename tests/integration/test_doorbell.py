@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import arq.connections
+import pytest
 import pytest_asyncio
 
 from duetime_core import background, doorbell, hints, redis, wakeup
@@ -170,6 +171,30 @@ async def test_ringing_never_waits_for_a_redis_that_is_gone() -> None:
         await bell.drain()  # dropped
     await background.end(services)
     await client.aclose(close_connection_pool=True)
+
+
+async def test_nobody_waits_for_a_bell_that_is_broken(
+    client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bell = doorbell.Doorbell(client)
+    monkeypatch.setattr(client, "publish", None)
+    running = asyncio.create_task(bell.run())
+    bell.changed([1])
+    draining = asyncio.create_task(bell.drain())
+    with pytest.raises(TypeError):
+        await running
+    async with asyncio.timeout(doorbell.DRAIN_SECONDS / 2):
+        await draining
+
+
+async def test_nobody_waits_long_for_what_nobody_sends(
+    client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "DRAIN_SECONDS", 0.05)
+    bell = doorbell.Doorbell(client)
+    bell.changed([1])
+    async with asyncio.timeout(5):
+        await bell.drain()
 
 
 async def test_what_is_no_hint_is_passed_over(redis_url: str, client: arq.connections.ArqRedis) -> None:
