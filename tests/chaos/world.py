@@ -114,6 +114,11 @@ class World:
         await server.kill()
         self.servers.append(await self.starter.server(address=server.address))
 
+    def require_all_alive(self) -> None:
+        """Fails if a server or worker ended that nobody ended."""
+        for process in (*self.servers, *self.workers):
+            assert process.process.returncode is None, "\n".join(process.log[-20:])
+
     async def start_redis(self) -> None:
         """Starts an empty Redis, on the same port each time."""
         command = valkey.make_program(self.redis_port).command

@@ -1,0 +1,135 @@
+"""Faults of Redis: emptied, killed, gone, cut off at the worst moment, and filled with copies."""
+
+import asyncio
+import contextlib
+
+import pytest
+import redis.asyncio
+
+import duetime_client
+from duetime_core import wakeup
+from tests.chaos import clock, history, proxy, scenario, world
+from tests.chaos.conftest import Play, Tell
+
+pytestmark = pytest.mark.timeout(300)
+
+LATE_SECONDS = 2.0
+
+
+def _tell_lateness(tell: Tell, late: list[float]) -> None:
+    median, high = (scenario.percentile(late, percent) for percent in (50, 99))
+    tell(f"{len(late)} claims, late by {median:.3f} s in the median, {high:.3f} s at 99 %, {late[-1]:.3f} s at most")
+
+
+async def test_kill_9_of_redis_and_a_restart_with_nothing_in_it(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            for _ in range(4):
+                await asyncio.sleep(2)
+                await scene.world.kill_redis()
+                await asyncio.sleep(1)
+                await scene.world.start_redis()
+        found = await scene.settled()
+        scene.require_sound(found)
+        late = scenario.lateness(found)
+        _tell_lateness(tell, late)
+        assert late[-1] <= LATE_SECONDS
+        scene.world.require_all_alive()
+
+
+async def test_flushall_every_five_seconds_for_a_minute(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running(), redis.asyncio.Redis(port=scene.world.redis_port) as connection:
+            for _ in range(12):
+                await asyncio.sleep(5)
+                await connection.flushall()
+        found = await scene.settled()
+        scene.require_sound(found)
+        late = scenario.lateness(found)
+        _tell_lateness(tell, late)
+        assert late[-1] <= LATE_SECONDS
+        scene.world.require_all_alive()
+
+
+def _creates(found_calls: list[history.Call], since: float, until: float) -> list[float]:
+    return sorted(
+        call.returned - call.invoked
+        for call in found_calls
+        if call.kind is history.Kind.CREATE and call.returned is not None and since <= call.invoked < until
+    )
+
+
+async def test_redis_gone_for_two_minutes(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        seen_late = 0.0
+        async with scene.load.running(), duetime_client.AsyncClient(scene.world.target) as client:
+            began = clock.now()
+            await asyncio.sleep(20)
+            gone = clock.now()
+            await scene.world.kill_redis()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(120), client.watch_all() as changes:
+                    async for event in changes:
+                        late = clock.now() - scene.began.of(event.change.timestamp)
+                        seen_late = max(late, seen_late)
+            back = clock.now()
+            await scene.world.start_redis()
+            await asyncio.sleep(5)
+        found = await scene.settled()
+        scene.require_sound(found)
+        late = scenario.lateness(found)
+        _tell_lateness(tell, late)
+        assert late[-1] <= LATE_SECONDS
+        tell(f"changes were seen {seen_late:.3f} s late at most")
+        assert 0 < seen_late <= LATE_SECONDS
+        before = scenario.percentile(_creates(found.calls, began, gone), 99)
+        meanwhile = scenario.percentile(_creates(found.calls, gone, back), 99)
+        tell(f"creates took {1000 * before:.1f} ms at 99 %, and without Redis {1000 * meanwhile:.1f} ms")
+        assert meanwhile <= 2 * before
+        scene.world.require_all_alive()
+
+
+async def test_the_connection_drops_between_watch_and_exec_of_a_wakeup(play: Play, tell: Tell) -> None:
+    def judge(piece: bytes) -> proxy.Fate:
+        # redis-py sends MULTI, what is in between and EXEC in one piece, after the answers to WATCH and EXISTS.
+        return proxy.Fate.CUT_BEFORE if b"MULTI" in piece and b"arq:job:wakeup" in piece else proxy.Fate.PASS
+
+    async with play() as scene:
+        async with scene.load.running():
+            scene.world.redis_proxy.judge = judge
+            await asyncio.sleep(15)
+            scene.world.redis_proxy.spare()
+        found = await scene.settled()
+        scene.require_sound(found)
+        late = scenario.lateness(found)
+        tell(f"{scene.world.redis_proxy.cuts} connections cut between WATCH and EXEC")
+        _tell_lateness(tell, late)
+        assert scene.world.redis_proxy.cuts > 10
+        assert late[-1] <= LATE_SECONDS
+        scene.world.require_all_alive()
+
+
+async def test_ten_copies_of_one_wakeup_bring_no_extra_run(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        copying = asyncio.create_task(_copy_wakeups(scene.world))
+        async with scene.load.running():
+            await asyncio.sleep(10)
+        copying.cancel()
+        found = await scene.settled()
+        scene.require_sound(found)  # rule 8: one run a claim
+        tell(f"{len(found.runs)} runs")
+
+
+async def _copy_wakeups(made: world.World) -> None:
+    """Gives every wakeup nine copies of other names, due at the same time."""
+    async with redis.asyncio.Redis(port=made.redis_port) as connection:
+        while True:
+            for queue in world.QUEUES:
+                for job_id, score in await connection.zrange(wakeup.arq_queue(queue), 0, -1, withscores=True):
+                    if b"copy" in job_id or (job := await connection.get(b"arq:job:" + job_id)) is None:
+                        continue
+                    for number in range(9):
+                        copy = job_id + b":copy" + str(number).encode()
+                        await connection.psetex(b"arq:job:" + copy, 60_000, job)
+                        await connection.zadd(wakeup.arq_queue(queue), {copy: score})
+            await asyncio.sleep(0.005)
