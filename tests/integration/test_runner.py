@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import datetime
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
+import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import background, doorbell, outage, redis, task
@@ -103,6 +105,26 @@ async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
     worker.may_end.set()
     await _until_recorded(worker)
     assert (await reads.get(engine, task_id)).status is task.Status.CANCELLED
+
+
+async def test_of_suspects_that_lost_several_leases_one_runs_at_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+) -> None:
+    suspects = [await create(engine) for _ in range(3)]
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET lost_leases = 2"))
+    good = await create(engine)
+    for _ in range(2):
+        worker.runs.look_everywhere()
+        await worker.began.acquire()
+    assert worker.runs.versions.keys() == {suspects[0], good}
+    worker.may_end.set()
+    for _ in suspects[1:]:
+        await worker.began.acquire()
+    await _until_recorded(worker)
+    for earlier, later in itertools.pairwise([await reads.get(engine, task_id) for task_id in suspects]):
+        assert later.executed_at is not None
+        assert earlier.updated_at < later.executed_at  # recorded before the next one began
 
 
 async def test_stopping_right_after_a_look_hands_back_what_the_claim_brings(
