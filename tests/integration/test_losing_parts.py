@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import redis.asyncio
-import sqlalchemy as sa
-from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, Status
@@ -165,31 +163,6 @@ async def test_a_worker_that_waits_for_its_database_starts_working_when_it_is_th
     await worker.wait_for_log("the database is gone")
     worker.terminate()
     assert await worker.ended() == 0
-
-
-async def test_a_worker_stops_although_its_database_is_gone(
-    start: processes.Starter,
-    client: duetime_client.AsyncClient,
-    admin: sqlalchemy_asyncio.AsyncEngine,
-    database_url: str,
-) -> None:
-    worker = await start.worker(grace_period="PT0.1S", lease="PT1S")
-    task_id = await client.create("sleep", clients.NOW, {"seconds": 3600})
-    await clients.reached(client, task_id, "started")
-    name = sa.make_url(database_url).database
-    async with admin.connect() as connection:
-        await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
-        await connection.execute(
-            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
-        )
-        await worker.wait_for_log("the database is gone")
-        worker.terminate()
-        assert await worker.ended(seconds=15) == 0
-        assert any("could not record outcomes" in line for line in worker.log)
-        await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
-    await start.worker()
-    log = await clients.reached(client, task_id, "lease_lost")
-    assert log.status is Status.PENDING
 
 
 async def test_no_queue_of_a_worker_starves_another(

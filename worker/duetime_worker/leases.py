@@ -6,9 +6,16 @@ from duetime_core import doorbell, errors, hints, redis
 from duetime_core.store import finishes
 from duetime_worker import context, reporter, runner
 
+_RETRY_SECONDS = 0.25
+
 
 class LeaseKeeper:
-    """Extends all leases together, every third of a lease, so that two attempts may fail before one is lost."""
+    """Extends all leases together, every third of a lease, and at once again while the database cannot be reached.
+
+    A lease that ran out in an outage is extended like any other, as long as nobody took its task back: a worker that
+    lives has its tasks again within 0.25 s after the outage, if its attempts are refused. One that hangs, because
+    the network swallows what is sent, takes up to 10 s to fail; a lease shorter than that may be lost by it.
+    """
 
     def __init__(self, here: context.Context, runs: runner.Runner, report: reporter.Reporter) -> None:
         self._here = here
@@ -18,8 +25,8 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Extends leases, for ever."""
         while True:
-            await asyncio.sleep(self._here.lease.total_seconds() / 3)
-            await self._extend(self._runs.versions | self._report.versions)
+            has_answered = await self._extend(self._runs.versions | self._report.versions)
+            await asyncio.sleep(self._here.lease.total_seconds() / 3 if has_answered else _RETRY_SECONDS)
 
     async def listen(self, redis_url: str) -> None:
         """Asks after a task as soon as a hint says that it was cancelled, for ever."""
@@ -27,16 +34,17 @@ class LeaseKeeper:
             versions = self._runs.versions
             await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
 
-    async def _extend(self, versions: dict[int, int]) -> None:
+    async def _extend(self, versions: dict[int, int]) -> bool:
         if not versions:
-            return
+            return True
         try:
             held = await finishes.extend(
                 self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
             )
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
-            return
+            return False
         self._here.database_outage.end()
         for task_id in versions.keys() - held:
             self._runs.lose(task_id, versions[task_id])
+        return True

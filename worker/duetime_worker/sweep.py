@@ -7,7 +7,7 @@ import structlog
 
 from duetime_core import errors
 from duetime_core.store import claims
-from duetime_worker import context, runner
+from duetime_worker import context, runner, vigil
 
 INTERVAL_SECONDS = 1.0
 
@@ -20,6 +20,7 @@ class Sweeper:
     def __init__(self, here: context.Context, runs: runner.Runner) -> None:
         self._here = here
         self._runs = runs
+        self._vigil = vigil.Vigil(here.lease)
 
     async def run(self) -> None:
         """Sweeps, for ever."""
@@ -27,6 +28,7 @@ class Sweeper:
             try:
                 await self._sweep()
             except errors.StoreUnavailable as error:
+                self._vigil.interrupt()
                 self._here.database_outage.begin(error)
             else:
                 self._here.database_outage.end()
@@ -34,8 +36,12 @@ class Sweeper:
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.8, 1.0))
 
     async def _sweep(self) -> None:
+        if self._vigil.is_long_enough(await claims.now(self._here.engine)):
+            await self._return_lost()
+        self._runs.look_everywhere()
+
+    async def _return_lost(self) -> None:
         lost = await claims.return_lost(self._here.engine, worker_id=self._here.worker_id)
         if lost:
             _log.warning("took back tasks whose workers were lost", task_ids=lost)
             self._here.bell.changed(lost)
-        self._runs.look_everywhere()

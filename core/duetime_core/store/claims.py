@@ -100,6 +100,8 @@ SELECT task_id FROM moved
 
 _RETURN_LOST_LIMIT = 1000
 
+_NOW = sa.text("SELECT now()")
+
 
 async def claim(
     engine: sqlalchemy_asyncio.AsyncEngine,
@@ -142,10 +144,19 @@ async def _take(engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause
     return Claim(tasks, next_due_at=claimed[0].next_due_at, now=claimed[0].now)
 
 
+async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> datetime.datetime:
+    """Returns the time by the database's clock, which leases run by."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            moment: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
+            return moment
+
+
 async def return_lost(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
     """Returns the ids of running tasks whose lease ran out, after making them pending again, or failed.
 
-    They are suspects then. It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
+    They are suspects then. Whether the workers had a chance to extend those leases is for the caller to know.
+    It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
     """
     with database.unavailable():
         async with engine.connect() as connection:
