@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from duetime_core import background, database, doorbell, logging, outage, redis
+from duetime_core import background, crash, database, doorbell, logging, outage, redis
 from duetime_server import creator, failures, hub, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -77,6 +77,7 @@ async def serve(chosen: settings.Settings) -> None:
 def main() -> None:
     """Reads the settings and serves."""
     logging.configure()
+    crash.configure()
     uvloop.run(serve(settings.Settings.read()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import doorbell, errors, task
+from duetime_core import crash, doorbell, errors, task
 from duetime_core.store import creation
 
 ACTOR = "api"
@@ -70,6 +70,7 @@ class Creator:
                 _answer(future, answer)
 
     def _announce(self, answers: Iterable[creation.Created | errors.RequestIdReused]) -> None:
+        crash.point("server.committed")
         created = [answer for answer in answers if isinstance(answer, creation.Created) and answer.is_new]
         for each in created:
             self._bell.arm(each.queue, each.execution_time, now=each.now)

@@ -11,7 +11,7 @@ import sys
 import structlog
 import uvloop
 
-from duetime_core import background, database, doorbell, logging, outage, redis
+from duetime_core import background, crash, database, doorbell, logging, outage, redis
 from duetime_worker import (
     context,
     execution,
@@ -97,6 +97,7 @@ async def _record_the_rest(report: reporter.Reporter, lease: datetime.timedelta)
 def main() -> None:
     """Reads the settings and works."""
     logging.configure()
+    crash.configure()
     uvloop.run(serve(settings.Settings.read()))
 
 

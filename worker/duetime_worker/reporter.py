@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 import sqlalchemy.exc
 import structlog
 
-from duetime_core import errors, task
+from duetime_core import crash, errors, task
 from duetime_core.store import finishes
 from duetime_worker import context
 
@@ -78,7 +78,9 @@ class Reporter:
                 await self._flush([_refused(batch[0], error)])
 
     async def _finish(self, batch: list[finishes.Outcome]) -> None:
+        crash.point("worker.ran")
         finished = await finishes.finish(self._here.engine, batch, worker_id=self._here.worker_id)
+        crash.point("worker.finished")
         self._here.bell.changed(done.task_id for done in finished)
         for done in finished:
             if done.status is task.Status.PENDING:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from duetime_core import errors, task, wakeup
+from duetime_core import crash, errors, task, wakeup
 from duetime_core.store import claims, finishes
 from duetime_worker import context, execution, reporter, suspects
 
@@ -161,6 +161,8 @@ class Runner:
         self._timers[queue] = asyncio.get_running_loop().call_later(delay, self.look, queue)
 
     def _start_all(self, tasks: Collection[task.Task]) -> None:
+        if tasks:
+            crash.point("worker.claimed")
         for claimed in tasks:
             self._start(claimed)
         self._here.bell.changed(claimed.task_id for claimed in tasks)
