@@ -7,11 +7,12 @@ import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background, doorbell, outage, redis, task
+from duetime_core import background, database, doorbell, outage, redis, task
 from duetime_core.store import claims, creation, edits, reads
 from duetime_worker import context, execution, handlers, reporter, runner
 
@@ -32,6 +33,7 @@ class Worker:
         self.began = asyncio.Semaphore(0)
         self.cancelled = asyncio.Semaphore(0)
         self.may_end = asyncio.Event()
+        self.services: list[asyncio.Task[None]] = []
 
     async def _wait(self) -> dict[str, Any]:
         self.began.release()
@@ -49,10 +51,10 @@ async def worker(engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str) -> Asyn
     client = redis.connect(redis_url)
     bell = doorbell.Doorbell(client)
     worker = Worker(engine, bell)
-    services = background.start(bell.run(), worker.report.run(), worker.runs.run())
+    worker.services = background.start(bell.run(), worker.report.run(), worker.runs.run())
     yield worker
     worker.may_end.set()
-    await background.end(services)
+    await background.end(worker.services)
     await client.aclose(close_connection_pool=True)
 
 
@@ -138,6 +140,33 @@ async def test_stopping_right_after_a_look_hands_back_what_the_claim_brings(
     for task_id in task_ids:
         found = await reads.get(engine, task_id)
         assert (found.status, found.retry_count) == (task.Status.PENDING, 0)
+
+
+@pytest.mark.parametrize("is_in_a_hurry", [True, False])
+async def test_stopping_does_not_wait_for_a_claim_that_somebody_holds_up(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker, is_in_a_hurry: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await create(engine)
+    hurry = asyncio.Event()
+    if is_in_a_hurry:
+        hurry.set()
+    else:
+        monkeypatch.setattr(runner, "_LAST_CLAIM", datetime.timedelta(seconds=0.1))
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("LOCK TABLE tasks"))
+        worker.runs.look(QUEUE)
+        async with asyncio.timeout(10):
+            while not await _count_waiting(connection):
+                pass
+            await worker.runs.stop(datetime.timedelta(hours=1), hurry=hurry)
+        assert await _count_waiting(connection) == 0  # it is given up in PostgreSQL too
+    assert await changes(engine, task_id) == ["created"]
+
+
+async def _count_waiting(connection: sqlalchemy_asyncio.AsyncConnection) -> int:
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = CAST('tasks' AS regclass) AND NOT granted"
+    count: int = (await connection.execute(sa.text(waiting))).scalar_one()
+    return count
 
 
 async def _until_recorded(worker: Worker) -> None:

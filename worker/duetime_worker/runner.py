@@ -17,6 +17,8 @@ _log = structlog.get_logger()
 
 _CANCELLATION = datetime.timedelta(seconds=1)
 """How long a handler may take to end once it is cancelled."""
+_LAST_CLAIM = datetime.timedelta(seconds=2)
+"""How long a claim that is under way may take once the worker is told to stop."""
 _SUSPECTS = None
 """Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
 _TIMER_MARGIN_SECONDS = 0.0005
@@ -66,6 +68,7 @@ class Runner:
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a run ended
         self._is_stopping = False
+        self._claiming: asyncio.Task[Any] | None = None  # once `run` goes on
         self._claims_ended = asyncio.Event()
 
     @property
@@ -97,6 +100,7 @@ class Runner:
 
     async def run(self) -> None:
         """Claims and runs until `stop`."""
+        self._claiming = asyncio.current_task()
         try:
             while not self._is_stopping:
                 await self._woken.wait()
@@ -198,10 +202,19 @@ class Runner:
             self.look(_SUSPECTS)
 
     async def stop(self, grace: datetime.timedelta, *, hurry: asyncio.Event) -> None:
-        """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back."""
+        """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back.
+
+        What the last claim brings is run or handed back too, if it comes within 2 s, or until `hurry`. A claim that
+        takes longer is cancelled. If it was committed all the same, and only its answer missing, its tasks come back
+        after their lease, which spends a retry.
+        """
         self._is_stopping = True
         self._woken.set()
-        await self._claims_ended.wait()  # what the last claim brought has to be run or handed back too
+        await _until(self._claims_ended.wait(), hurry.wait(), limit=_LAST_CLAIM)
+        if self._claiming is not None and not self._claims_ended.is_set():
+            _log.warning("gave up a claim that takes too long")
+            self._claiming.cancel()
+            await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # PostgreSQL is told to give it up too
         await _until(self._all_ended(), hurry.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:
