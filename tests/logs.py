@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime
 from collections.abc import AsyncIterator
 
 import sqlalchemy as sa
@@ -28,6 +29,19 @@ async def drop_last(engine: Engine) -> None:
     last = (await months(engine))[-1]
     async with engine.connect() as connection:
         await connection.execute(sa.text(f"DROP TABLE {last}"))
+
+
+async def add_month(engine: Engine, month: datetime.date) -> str:
+    """Makes the partition of a past month, with a row in it; returns its name."""
+    name = f"task_logs_y{month.year}m{month.month:02}"
+    following = (month + datetime.timedelta(days=31)).replace(day=1)
+    async with engine.connect() as connection:
+        bounds = f"FROM ('{month}') TO ('{following}')"
+        await connection.execute(sa.text(f"CREATE TABLE {name} PARTITION OF task_logs FOR VALUES {bounds}"))
+        columns = "task_id, version, status, change, timestamp, execution_time, retry_count, actor"
+        row = f"(1, 1, 'pending', 'created', '{following - datetime.timedelta(days=1)}', now(), 0, 'api')"
+        await connection.execute(sa.text(f"INSERT INTO task_logs ({columns}) VALUES {row}"))
+    return name
 
 
 @contextlib.asynccontextmanager

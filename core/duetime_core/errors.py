@@ -103,3 +103,9 @@ class StoreUnavailable(DuetimeError):
     """The database cannot be reached; nothing was changed. Try again."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class LogBusy(DuetimeError):
+    """Somebody reads the log, or changes its partitions: they cannot be changed now."""
+
+    reason = "LOG_BUSY"

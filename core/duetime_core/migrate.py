@@ -1,6 +1,7 @@
 """Brings the schema up to date. `python -m duetime_core.migrate` does so, and may run on several hosts at once."""
 
 import asyncio
+import contextlib
 import pathlib
 
 import alembic.command
@@ -8,7 +9,7 @@ import alembic.config
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, settings
+from duetime_core import database, errors, settings
 from duetime_core.store import partitions
 
 _LOCK = 0x6475657469  # "dueti": any number that is always the same
@@ -34,8 +35,8 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
             await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
-    # Where a backup is in the way, the workers make them later.
-    await partitions.create_ahead(engine)
+    with contextlib.suppress(errors.LogBusy):  # a backup may be in the way: the workers make them later
+        await partitions.create_ahead(engine)
 
 
 async def _main() -> None:

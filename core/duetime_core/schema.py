@@ -83,6 +83,8 @@ tasks = sa.Table(
     sa.Index("tasks_status_idx", "status", "execution_time", "task_id"),
     sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id"),
     sa.Index("tasks_name_idx", "name", "execution_time", "task_id"),
+    # Retention, of the tasks that finish before they are due.
+    sa.Index("tasks_cancelled_idx", "updated_at", "task_id", postgresql_where=sa.text("status = 'cancelled'")),
 )
 
 task_logs = sa.Table(
@@ -106,4 +108,14 @@ task_logs = sa.Table(
     # By time, so that retention drops a partition instead of deleting rows. No foreign key: the history
     # outlives its task.
     postgresql_partition_by="RANGE (timestamp)",
+)
+
+feed_floor = sa.Table(
+    "feed_floor",
+    metadata,
+    # The last transaction of which something is forgotten: who has not seen it cannot follow the feed from there.
+    sa.Column("xid", XID8, nullable=False),
+    sa.Column(
+        "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
+    ),
 )

@@ -6,10 +6,12 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core import snapshot, task
-from duetime_core.store import feed, reads
+from duetime_core.store import feed, reads, retention
 from duetime_server import fields, hub, messages, requests, tokens, violations, watch
 
 _PAGE = 1000
+_STANDS = "stands"
+"""The `change` of what is no change: how a task stands whose last change is no longer in the log."""
 
 Events = AsyncGenerator[task_service_pb2.TaskEvent, None]
 
@@ -21,10 +23,13 @@ async def watch_task(
     task_id = fields.task_id(request.task_id)
     watching = watch.Watch(task_id=task_id)
     async with feeder.subscribed(watching):
-        last = await _last_told(engine, task_id, request.cursor)
-        # Without a cursor, begin with the row of how the task stands.
-        watching.version = last.version if last else (await reads.get(engine, task_id)).version - 1
-        async for log in _changes(engine, watching):
+        last = standing = None
+        if request.cursor:
+            watching.version, last = await _last_told(engine, task_id, request.cursor)
+        else:
+            standing = _as_it_stands(await reads.get(engine, task_id))
+            watching.version = standing.version - 1
+        async for log in _changes(engine, watching, standing):
             if log is not None:
                 last = log
                 watching.version = log.version
@@ -37,19 +42,48 @@ async def watch_task(
         yield messages.end_event(watching.end_reason or watch.SERVER_STOPPING, _cursor(watching))
 
 
-async def _last_told(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, cursor: str) -> task.TaskLog | None:
-    if not cursor:
-        return None
+async def _last_told(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, cursor: str
+) -> tuple[int, task.TaskLog | None]:
+    """Returns the version that the cursor means and its row: None if that is forgotten, but nothing after it."""
     version = tokens.decode("cursor", cursor, ("WatchTask", task_id))
-    if isinstance(version, int) and 1 <= version < 2**31:
-        for log in await reads.list_logs(engine, task_id, after_version=version - 1, limit=1):
-            if log.version == version:
-                return log
-    raise violations.refuse("cursor", tokens.UNKNOWN)
+    if not isinstance(version, int) or not 1 <= version < 2**31:
+        raise violations.refuse("cursor", tokens.UNKNOWN)
+    for log in await reads.list_logs(engine, task_id, after_version=version - 1, limit=1):
+        if log.version == version:
+            return version, log
+        if log.version == version + 1:
+            return version, None
+        raise violations.refuse("cursor", retention.TOO_OLD)
+    standing = _as_it_stands(await reads.get(engine, task_id))
+    if standing.version == version:
+        return version, standing
+    raise violations.refuse("cursor", retention.TOO_OLD if standing.version > version else tokens.UNKNOWN)
 
 
-async def _changes(engine: sqlalchemy_asyncio.AsyncEngine, watching: watch.Watch) -> AsyncIterator[task.TaskLog | None]:
-    """Yields the rows after `watching.version`, those that are there and those that come; None says that it waits."""
+def _as_it_stands(found: task.Task) -> task.TaskLog:
+    """Returns what takes the place of the task's last log row where retention has deleted that."""
+    return task.TaskLog(
+        found.task_id,
+        found.version,
+        found.status,
+        _STANDS,
+        found.error_message,
+        found.updated_at,
+        found.execution_time,
+        found.retry_count,
+        actor="",
+        duration=None,
+    )
+
+
+async def _changes(
+    engine: sqlalchemy_asyncio.AsyncEngine, watching: watch.Watch, standing: task.TaskLog | None
+) -> AsyncIterator[task.TaskLog | None]:
+    """Yields the rows after `watching.version`, those that are there and those that come; None says that it waits.
+
+    Where none is there, it begins with `standing`.
+    """
     assert watching.task_id is not None
     page_size = 0
     while logs := await reads.list_logs(engine, watching.task_id, after_version=watching.version, limit=_PAGE):
@@ -59,7 +93,7 @@ async def _changes(engine: sqlalchemy_asyncio.AsyncEngine, watching: watch.Watch
         if page_size < _PAGE:
             break
     if page_size == 0:
-        yield None
+        yield standing
     async for entry in watching.changes():
         yield None if entry is None else entry.log
 
@@ -79,6 +113,7 @@ async def watch_tasks(
         position = _position(scope, request.cursor)
         # Before the first event: over HTTP/1.1 an error after it would look like an end.
         feed.require_past(position, now.seen)
+        await retention.require_kept(engine, position)
     yield messages.alive_event(tokens.encode(scope, str(position)))
     # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
     # it too slow, and once when it is fed, for what came in between.

@@ -1,17 +1,22 @@
 """Housekeeping, by its rounds."""
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
+import structlog.testing
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background, database, doorbell, outage, redis
+from duetime_core import background, database, doorbell, outage, redis, task
+from duetime_core.store import edits, reads, retention
 from duetime_worker import context, housekeeping
 from tests import factories, logs
 
 Engine = sqlalchemy_asyncio.AsyncEngine
+DAY = datetime.timedelta(days=1)
 
 
 @pytest_asyncio.fixture
@@ -35,6 +40,10 @@ class Clock:
         await self.may_go_on.acquire()
 
 
+def housekeeper(here: context.Context) -> housekeeping.Housekeeper:
+    return housekeeping.Housekeeper(here, task_retention=30 * DAY, log_retention=90 * DAY)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The housekeeper's clock."""
@@ -47,7 +56,7 @@ async def test_a_partition_that_has_to_wait_is_tried_again_a_minute_later(here: 
     there = await logs.months(here.engine)
     await logs.drop_last(here.engine)
     async with logs.reading(here.engine):
-        services = background.start(housekeeping.Housekeeper(here).run())
+        services = background.start(housekeeper(here).run())
         assert 30 < await clock.slept.get() <= 60
         assert await logs.months(here.engine) == there[:-1]
     clock.may_go_on.release()
@@ -59,7 +68,36 @@ async def test_a_partition_that_has_to_wait_is_tried_again_a_minute_later(here: 
 async def test_without_a_database_it_tries_again_a_minute_later(here: context.Context, clock: Clock) -> None:
     nowhere = database.connect("postgresql://nobody@127.0.0.1:1/nothing")
     lost = context.Context("worker", nowhere, here.bell, here.lease, here.database_outage)
-    services = background.start(housekeeping.Housekeeper(lost).run())
+    services = background.start(housekeeper(lost).run())
     assert 30 < await clock.slept.get() <= 60
     await background.end(services)
     await nowhere.dispose()
+
+
+async def test_a_round_deletes_what_is_old_and_says_so_once(
+    here: context.Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    for _ in range(5):
+        await edits.cancel(here.engine, await factories.create(here.engine), actor="api")
+    kept = await factories.create(here.engine)
+    async with here.engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
+        await connection.execute(sa.text("UPDATE task_logs SET timestamp = '2000-01-01' WHERE version = 1"))
+    month = await logs.add_month(here.engine, datetime.date(1999, 12, 1))
+    with structlog.testing.capture_logs() as said:
+        services = background.start(housekeeper(here).run())
+        await clock.slept.get()
+        clock.may_go_on.release()
+        await clock.slept.get()
+    assert said == [
+        {
+            "event": "deleted what was old",
+            "log_level": "info",
+            "tasks": 5,
+            "log_rows": 6,
+            "log_months": [month],
+        }
+    ]
+    assert (await reads.get(here.engine, kept)).status is task.Status.PENDING
+    await background.end(services)

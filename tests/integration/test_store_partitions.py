@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database
+from duetime_core import errors
 from duetime_core.store import partitions
 from tests import factories, logs
 
@@ -18,9 +18,10 @@ async def test_a_partition_that_a_reader_is_in_the_way_of_is_made_once_the_reade
     there = await logs.months(engine)
     await logs.drop_last(engine)
     async with logs.reading(engine):
-        assert not await partitions.create_ahead(engine)
+        with pytest.raises(errors.LogBusy):
+            await partitions.create_ahead(engine)
     assert await logs.months(engine) == there[:-1]
-    assert await partitions.create_ahead(engine)
+    await partitions.create_ahead(engine)
     assert await logs.months(engine) == there
 
 
@@ -37,20 +38,20 @@ async def test_making_a_partition_behind_a_reader_holds_up_no_change(
             task_id = await factories.create(engine)
             assert [claimed.task_id for claimed in await factories.claim(engine)] == [task_id]
         assert not making.done()
-    assert await making
+    await making
     assert await logs.months(engine) == there
 
 
 async def test_who_finds_another_at_it_leaves_it_to_him(engine: Engine) -> None:
-    async with database.transaction(engine) as connection:
-        await partitions.begin(connection)
-        assert not await partitions.create_ahead(engine)
-    assert await partitions.create_ahead(engine)
+    async with partitions.changing(engine):
+        with pytest.raises(errors.LogBusy):
+            await partitions.create_ahead(engine)
+    await partitions.create_ahead(engine)
 
 
 async def test_a_partition_that_was_made_takes_the_rows_of_its_month_alone(engine: Engine) -> None:
     await logs.drop_last(engine)
-    assert await partitions.create_ahead(engine)
+    await partitions.create_ahead(engine)
     insert = sa.text("""
         INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_time, retry_count, actor)
         SELECT month, 1, 'pending', 'created', date_trunc('month', now()) + make_interval(months => month),
@@ -67,7 +68,7 @@ async def test_a_partition_that_was_made_takes_the_rows_of_its_month_alone(engin
 
 async def test_a_partition_has_the_keys_of_the_log(engine: Engine) -> None:
     await logs.drop_last(engine)
-    assert await partitions.create_ahead(engine)
+    await partitions.create_ahead(engine)
     attached = sa.text("""
         SELECT CAST(CAST(inhparent AS regclass) AS text) FROM pg_inherits JOIN pg_index ON indexrelid = inhrelid
         WHERE indrelid = CAST(:name AS regclass) ORDER BY 1

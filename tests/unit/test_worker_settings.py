@@ -29,13 +29,39 @@ def test_names_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (read.handlers, read.queues) == (["mails", "orders.handlers"], ["urgent", "default"])
 
 
-@pytest.mark.parametrize(("name", "value"), [("PLACES", "0"), ("LEASE", "PT0.5S"), ("GRACE_PERIOD", "soon")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLACES", "0"),
+        ("LEASE", "PT0.5S"),
+        ("GRACE_PERIOD", "soon"),
+        ("TASK_RETENTION", "PT30S"),
+        ("LOG_RETENTION", "P200Y"),
+    ],
+)
 def test_what_is_wrong_ends_the_worker_naming_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"DUETIME_{name}", value)
     with pytest.raises(SystemExit, match=f"^DUETIME_{name}: "):
         settings.Settings.read()
+
+
+def test_how_long_what_is_old_is_kept_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = settings.Settings.read()
+    assert (read.task_retention.days, read.log_retention.days) == (30, 90)
+    monkeypatch.setenv("DUETIME_TASK_RETENTION", "P1D")
+    monkeypatch.setenv("DUETIME_LOG_RETENTION", "PT48H")
+    read = settings.Settings.read()
+    assert (read.task_retention.days, read.log_retention.days) == (1, 2)
+
+
+def test_the_log_is_kept_as_long_as_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUETIME_TASK_RETENTION", "P91D")
+    with pytest.raises(SystemExit, match=r"^DUETIME_LOG_RETENTION: .*shorter than DUETIME_TASK_RETENTION.*91 days"):
+        settings.Settings.read()
+    monkeypatch.setenv("DUETIME_LOG_RETENTION", "P91D")
+    assert settings.Settings.read().log_retention.days == 91
 
 
 def test_mail_goes_to_this_machine_unless_told_otherwise() -> None:

@@ -45,6 +45,9 @@ async def serve(chosen: settings.Settings) -> None:
     report = reporter.Reporter(here)
     runs = runner.Runner(here, executor, report, queues=chosen.queues, places=chosen.places)
     keeper = leases.LeaseKeeper(here, runs, report)
+    housekeeper = housekeeping.Housekeeper(
+        here, task_retention=chosen.task_retention, log_retention=chosen.log_retention
+    )
     terminated, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -60,7 +63,7 @@ async def serve(chosen: settings.Settings) -> None:
         keeper.run(),
         keeper.listen(chosen.redis_url),
         sweep.Sweeper(here, runs).run(),
-        housekeeping.Housekeeper(here).run(),
+        housekeeper.run(),
         *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
     )
     _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))

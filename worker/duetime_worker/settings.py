@@ -39,6 +39,12 @@ class Smtp(pydantic_settings.BaseSettings):
     """An address, or a name and an address: `Duetime <duetime@example.com>`."""
 
 
+# At least an hour, so that a slip does not delete everything; at most what a database's time can lie back.
+_Retention = Annotated[
+    datetime.timedelta, pydantic.Field(ge=datetime.timedelta(hours=1), le=datetime.timedelta(days=36_500))
+]
+
+
 class Settings(settings.Settings):
     """What a worker needs to know besides."""
 
@@ -56,3 +62,15 @@ class Settings(settings.Settings):
         seconds=20
     )
     """How long running tasks may go on after SIGTERM."""
+    task_retention: _Retention = datetime.timedelta(days=30)
+    """How long a finished task is kept after its last change."""
+    log_retention: Annotated[_Retention, pydantic.Field(validate_default=True)] = datetime.timedelta(days=90)
+    """How long a row of the log is kept; its month is dropped as a whole."""
+
+    @pydantic.field_validator("log_retention")
+    @classmethod
+    def _check_log_retention(cls, kept: datetime.timedelta, info: pydantic.ValidationInfo) -> datetime.timedelta:
+        tasks_kept = info.data.get("task_retention")  # None if that one is wrong itself
+        if tasks_kept is not None and kept < tasks_kept:
+            raise ValueError(f"must not be shorter than {settings.PREFIX}TASK_RETENTION, which is {tasks_kept}")
+        return kept

@@ -1,13 +1,15 @@
 """The monthly partitions of the log, made before they are needed."""
 
+import contextlib
 import datetime
+from collections.abc import AsyncIterator
 
 import psycopg.errors
 import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database
+from duetime_core import database, errors
 
 MONTHS_AHEAD = 3
 """A deployment in which no worker ran for so long writes into the default partition: slower to drop, nothing lost."""
@@ -52,23 +54,24 @@ END $$
 """)
 
 
-async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine) -> bool:
+async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     """Makes the partitions of this month and the next MONTHS_AHEAD, where they are missing.
 
-    Returns False if somebody held a lock that it needs for longer than PATIENCE: then it made none.
+    Raises LogBusy, having made none, if somebody is in the way.
     """
+    async with changing(engine) as connection:
+        await connection.execute(_CREATE)
+
+
+@contextlib.asynccontextmanager
+async def changing(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """Opens a transaction that changes partitions, in which waiting longer than PATIENCE for a lock raises LogBusy."""
     with database.unavailable():
         try:
             async with database.transaction(engine) as connection:
-                await begin(connection)
-                await connection.execute(_CREATE)
+                await connection.execute(_BEGIN, {"milliseconds": str(PATIENCE // datetime.timedelta(milliseconds=1))})
+                yield connection
         except sqlalchemy.exc.OperationalError as error:
-            if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
-                raise
-            return False
-    return True
-
-
-async def begin(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
-    """Begins a change of the partitions, in which waiting longer than PATIENCE for a lock raises LockNotAvailable."""
-    await connection.execute(_BEGIN, {"milliseconds": str(PATIENCE // datetime.timedelta(milliseconds=1))})
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                raise errors.LogBusy from error
+            raise

@@ -254,6 +254,8 @@ class TaskLog(_message.Message):
     """What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`,
     `lease_lost`, `handed_back`, `cancelled`, `deleted`, `retried`. A string, because the set is open:
     new kinds of change come with new features, and readers should pass over those they do not know.
+    `stands` is no change and in no log: WatchTask begins with it, to tell how a task stands whose last change is
+    older than the log goes back.
     """
     retry_count: _builtins.int
     """The retries spent after the change."""

@@ -43,7 +43,7 @@ class CreateTaskRequest(_message.Message):
     """0 to 1,000; default 3."""
     request_id: _builtins.str
     """At most 128 characters, chosen by the caller. The same request_id with the same request answers the same
-    task, so a caller who lost the answer can always ask again.
+    task for as long as that is kept, so a caller who lost the answer can always ask again.
     """
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:

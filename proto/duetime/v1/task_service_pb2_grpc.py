@@ -132,7 +132,8 @@ class TaskServiceServicer:
     def GetTask(self, request, context):
         """Returns a task.
 
-        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted.
+        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
+        finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,9 +199,9 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTaskLogs(self, request, context):
-        """Lists a task's history, oldest first, also that of a deleted task.
+        """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
 
-        Fails with NOT_FOUND if there never was such a task, or with INVALID_ARGUMENT as ListTasks does.
+        Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,7 +211,8 @@ class TaskServiceServicer:
         """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
         change as it is committed, without a gap or a repeat. Ends once the task is terminal.
 
-        Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch.
+        Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
+        are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,7 +225,8 @@ class TaskServiceServicer:
         The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
         higher version than the listed one are all there is to know, however many tasks there are.
 
-        Fails with INVALID_ARGUMENT for a cursor of another watch.
+        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
+        are of, are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,8 @@ class TaskServiceStub:
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_pb2.Task]
     """Returns a task.
 
-    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted.
+    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
+    finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
     """
     GetTaskStatus: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskStatusRequest, _task_service_pb2.GetTaskStatusResponse]
     """Returns a task's status alone.
@@ -91,15 +92,16 @@ class TaskServiceStub:
     Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND.
     """
     ListTaskLogs: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTaskLogsRequest, _task_service_pb2.ListTaskLogsResponse]
-    """Lists a task's history, oldest first, also that of a deleted task.
+    """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
 
-    Fails with NOT_FOUND if there never was such a task, or with INVALID_ARGUMENT as ListTasks does.
+    Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
     """
     WatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.TaskEvent]
     """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
     change as it is committed, without a gap or a repeat. Ends once the task is terminal.
 
-    Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch.
+    Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
+    are no longer kept.
     """
     WatchTasks: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.TaskEvent]
     """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
@@ -108,7 +110,8 @@ class TaskServiceStub:
     The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
     higher version than the listed one are all there is to know, however many tasks there are.
 
-    Fails with INVALID_ARGUMENT for a cursor of another watch.
+    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
+    are of, are no longer kept.
     """
 
 @_typing.type_check_only
@@ -135,7 +138,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
     """Returns a task.
 
-    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted.
+    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
+    finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
     """
     GetTaskStatus: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskStatusRequest, _task_service_pb2.GetTaskStatusResponse]  # type: ignore[assignment]
     """Returns a task's status alone.
@@ -173,15 +177,16 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND.
     """
     ListTaskLogs: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTaskLogsRequest, _task_service_pb2.ListTaskLogsResponse]  # type: ignore[assignment]
-    """Lists a task's history, oldest first, also that of a deleted task.
+    """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
 
-    Fails with NOT_FOUND if there never was such a task, or with INVALID_ARGUMENT as ListTasks does.
+    Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
     """
     WatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.TaskEvent]  # type: ignore[assignment]
     """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
     change as it is committed, without a gap or a repeat. Ends once the task is terminal.
 
-    Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch.
+    Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
+    are no longer kept.
     """
     WatchTasks: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.TaskEvent]  # type: ignore[assignment]
     """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
@@ -190,7 +195,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
     higher version than the listed one are all there is to know, however many tasks there are.
 
-    Fails with INVALID_ARGUMENT for a cursor of another watch.
+    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
+    are of, are no longer kept.
     """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -232,7 +238,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
         """Returns a task.
 
-        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted.
+        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
+        finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
         """
 
     @_abc_1.abstractmethod
@@ -312,9 +319,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.ListTaskLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListTaskLogsResponse, _abc.Awaitable[_task_service_pb2.ListTaskLogsResponse]]:
-        """Lists a task's history, oldest first, also that of a deleted task.
+        """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
 
-        Fails with NOT_FOUND if there never was such a task, or with INVALID_ARGUMENT as ListTasks does.
+        Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
         """
 
     @_abc_1.abstractmethod
@@ -326,7 +333,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
         change as it is committed, without a gap or a repeat. Ends once the task is terminal.
 
-        Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch.
+        Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
+        are no longer kept.
         """
 
     @_abc_1.abstractmethod
@@ -341,7 +349,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
         higher version than the listed one are all there is to know, however many tasks there are.
 
-        Fails with INVALID_ARGUMENT for a cursor of another watch.
+        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
+        are of, are no longer kept.
         """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
