@@ -1,25 +1,21 @@
 """At 200,000 rows each statement of the hot paths reads through its index, under custom and generic plans."""
 
 import datetime
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import psycopg
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
-from psycopg import sql
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, task
 from duetime_core.store import claims, feed, finishes, reads
-from tests import conftest
+from tests import conftest, plans
 
 ROWS = 200_000
 LEASE = datetime.timedelta(seconds=30)
 NOW = datetime.datetime.now(datetime.UTC)
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
 _FILL = f"""
 INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
@@ -60,22 +56,7 @@ async def scans(
     connection: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause, parameters: dict[str, Any]
 ) -> dict[str, str]:
     """Runs the statement, takes it back, and returns how its plan read each table: the index, or the kind of scan."""
-    # Prepared, because EXPLAIN with bound parameters would always be given a custom plan.
-    names = list(dict.fromkeys(_PARAMETER.findall(statement.text)))
-    numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", statement.text)
-    driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection  # type: ignore[assignment]
-    values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
-    explain = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE explained") + sql.SQL("({})" if names else "").format(
-        values
-    )
-    await driver.execute("BEGIN")
-    try:
-        await driver.execute(sql.SQL("SET LOCAL plan_cache_mode = {}").format(sql.Identifier(mode)))
-        await driver.execute(f"PREPARE explained AS {numbered}".encode())
-        ((answer,),) = await (await driver.execute(explain)).fetchall()
-    finally:
-        await driver.execute("ROLLBACK")
-        await driver.execute("DEALLOCATE explained")
+    plan = await plans.explain(connection, mode, statement, parameters)
     found: dict[str, str] = {}
 
     def visit(node: dict[str, Any]) -> None:
@@ -88,7 +69,7 @@ async def scans(
         for child in node.get("Plans", ()):
             visit(child)
 
-    visit(answer[0]["Plan"])
+    visit(plan)
     return {alias: index for alias, index in found.items() if index not in ("ModifyTable", "Bitmap Heap Scan")}
 
 

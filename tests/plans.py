@@ -1,0 +1,40 @@
+"""How PostgreSQL runs a statement of the store."""
+
+import re
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+
+
+async def explain(
+    connection: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Runs the statement, takes it back, and returns its plan; `mode` is a plan_cache_mode."""
+    # Prepared, because EXPLAIN with bound parameters would always be given a custom plan.
+    names = list(dict.fromkeys(_PARAMETER.findall(statement.text)))
+    numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", statement.text)
+    driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection  # type: ignore[assignment]
+    values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
+    template = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained" + ("({})" if names else "")
+    explained = sql.SQL(template).format(values)
+    await driver.execute("BEGIN")
+    try:
+        await driver.execute(sql.SQL("SET LOCAL plan_cache_mode = {}").format(sql.Identifier(mode)))
+        await driver.execute(f"PREPARE explained AS {numbered}".encode())
+        ((answer,),) = await (await driver.execute(explained)).fetchall()
+    finally:
+        await driver.execute("ROLLBACK")
+        await driver.execute("DEALLOCATE explained")
+    plan: dict[str, Any] = answer[0]["Plan"]
+    return plan
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    """Returns how many blocks it touched."""
+    found: int = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return found
