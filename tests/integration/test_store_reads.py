@@ -2,6 +2,8 @@
 
 import datetime
 import itertools
+import json
+import random
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import errors, task
-from duetime_core.store import edits, reads
+from duetime_core.store import creation, edits, reads
 from tests import factories
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -49,11 +51,13 @@ def in_order(tasks: list[task.Task], order: reads.Order) -> list[task.Task]:
 async def list_all(engine: Engine, wanted: reads.Filter, order: reads.Order, limit: int) -> list[task.Task]:
     listed: list[task.Task] = []
     after = None
-    while page := await reads.list_tasks(engine, wanted, order=order, after=after, limit=limit):
-        assert len(page) <= limit
-        listed += page
-        after = (page[-1].execution_time, page[-1].task_id)
-    return listed
+    while True:
+        page = await reads.list_tasks(engine, wanted, order=order, after=after, limit=limit)
+        assert len(page.tasks) <= limit
+        listed += page.tasks
+        if page.is_last:
+            return listed
+        after = (page.tasks[-1].execution_time, page.tasks[-1].task_id)
 
 
 @pytest.mark.parametrize("limit", [1, 5, 12, 1000])
@@ -98,11 +102,40 @@ async def test_a_filter_leaves_what_matches_all_of_it(
 async def test_a_task_that_moves_while_pages_are_read_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
     wanted = in_order(tasks, "task_id")
     page = await reads.list_tasks(engine, reads.Filter(), order="task_id", after=None, limit=4)
-    await edits.delete(engine, page[-1].task_id, actor="api")
+    await edits.delete(engine, page.tasks[-1].task_id, actor="api")
     await factories.create(engine)
-    after = (page[-1].execution_time, page[-1].task_id)
+    after = (page.tasks[-1].execution_time, page.tasks[-1].task_id)
     rest = await reads.list_tasks(engine, reads.Filter(), order="task_id", after=after, limit=100)
-    assert rest[:-1] == wanted[4:]
+    assert rest.tasks[:-1] == wanted[4:]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_pages_of_large_tasks_are_short_and_hold_each_task_once(engine: Engine, order: reads.Order) -> None:
+    # Much as text and little as it is stored; much as both; little.
+    packed, full = {"numbers": [0] * 80_000}, {"text": random.Random(1).randbytes(120_000).hex()}
+    news = [factories.new_task(task_data=[packed, {}, full, {}][number % 4]) for number in range(120)]
+    await creation.create(engine, news, actor="api")
+    listed: list[task.Task] = []
+    after, is_last = None, False
+    while not is_last:
+        page = await reads.list_tasks(engine, reads.Filter(), order=order, after=after, limit=100)
+        sizes = [len(json.dumps(each.task_data)) for each in page.tasks]
+        assert sum(sizes[:-1]) < reads.MAX_PAGE_BYTES
+        listed += page.tasks
+        after, is_last = (page.tasks[-1].execution_time, page.tasks[-1].task_id), page.is_last
+        assert is_last or sum(sizes) > reads.MAX_PAGE_BYTES * 0.9
+    assert [each.task_id for each in listed] == [each.task_id for each in in_order(listed, order)]
+    assert len({each.task_id for each in listed}) == len(listed) == 120
+
+
+async def test_a_task_larger_than_a_page_has_a_page_of_its_own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "MAX_PAGE_BYTES", 1)
+    reads._list.cache_clear()
+    task_ids = [await factories.create(engine) for _ in range(3)]
+    page = await reads.list_tasks(engine, reads.Filter(), order="task_id", after=None, limit=10)
+    assert ([each.task_id for each in page.tasks], page.is_last) == (task_ids[:1], False)
+    assert [each.task_id for each in await list_all(engine, reads.Filter(), "task_id", 10)] == task_ids
+    reads._list.cache_clear()
 
 
 async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -24,6 +25,18 @@ class Filter:
     due_from: datetime.datetime | None = None
     due_before: datetime.datetime | None = None
 
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Tasks in their order. Where `is_last` is False there are more after them."""
+
+    tasks: list[task.Task]
+    is_last: bool
+
+
+MAX_PAGE_BYTES = 4_000_000
+"""A page ends with the task whose JSON takes it there. A thousand tasks with all that they may hold would be 500 MB,
+and as objects ten times that."""
 
 _GET = sa.text(f"SELECT {rows.TASK_COLUMNS} FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
 _GET_STATUS = sa.text("SELECT status FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
@@ -55,8 +68,8 @@ async def list_tasks(
     order: Order,
     after: tuple[datetime.datetime, int] | None,
     limit: int,
-) -> list[task.Task]:
-    """Returns up to `limit` of the tasks that match, in that order.
+) -> TaskPage:
+    """Returns up to `limit` of the tasks that match, in that order; fewer if their JSON is large.
 
     `after` is the (execution_time, task_id) of the last one on the page before, so that a page costs the same
     wherever it lies.
@@ -64,38 +77,64 @@ async def list_tasks(
     statement, parameters = list_statement(wanted, order=order, after=after)
     with database.unavailable():
         async with engine.connect() as connection:
-            listed = await connection.execute(statement, {**parameters, "limit": limit})
-            return [rows.read_task(row) for row in listed]
+            # One more than a page tells whether there is another.
+            listed = (await connection.execute(statement, {**parameters, "limit": limit + 1})).all()
+    tasks = [rows.read_task(row) for row in listed[:limit]]
+    return TaskPage(tasks, is_last=not listed or len(tasks) == listed[0].found)
 
 
 def list_statement(
     wanted: Filter, *, order: Order, after: tuple[datetime.datetime, int] | None
 ) -> tuple[sa.TextClause, dict[str, Any]]:
     """Returns the statement that lists, but for its `limit`, and its parameters."""
-    column, _, descending = order.partition(" ")
-    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
-    conditions = ["deleted_at IS NULL"]
-    parameters: dict[str, Any] = {}
-    if wanted.statuses:
-        # Written out and not bound, so that a plan that is kept knows how many there are: few run, most are completed.
-        statuses = sorted({f"'{task.Status(status)}'" for status in wanted.statuses})
-        conditions.append(f"status IN ({', '.join(statuses)})")
-    for field, condition in _CONDITIONS.items():
-        if (value := getattr(wanted, field)) is not None:
-            conditions.append(condition)
-            parameters[field] = value
+    parameters = {field: value for field in _CONDITIONS if (value := getattr(wanted, field)) is not None}
+    statement = _list(wanted.statuses, tuple(parameters), order, is_first=after is None)
     if after is not None:
         parameters["after_time"], parameters["after_id"] = after
-        conditions.append(
-            f"task_id {beyond} :after_id"
-            if column == "task_id"
-            else f"(execution_time, task_id) {beyond} (:after_time, :after_id)"
-        )
-    ordering = f"task_id {direction}" if column == "task_id" else f"execution_time {direction}, task_id {direction}"
-    statement = (
-        f"SELECT {rows.TASK_COLUMNS} FROM tasks WHERE {' AND '.join(conditions)} ORDER BY {ordering} LIMIT :limit"
-    )
-    return sa.text(statement), parameters
+    return statement, parameters
+
+
+@functools.lru_cache(maxsize=256)
+def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Order, *, is_first: bool) -> sa.TextClause:
+    column, _, descending = order.partition(" ")
+    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    conditions = ["deleted_at IS NULL", *(_CONDITIONS[field] for field in fields)]
+    if statuses:
+        # Written out and not bound, so that a plan that is kept knows how many there are: few run, most are completed.
+        texts = sorted({f"'{task.Status(status)}'" for status in statuses})
+        conditions.append(f"status IN ({', '.join(texts)})")
+    if column == "task_id":
+        ordering = f"task_id {direction}"
+        place = f"task_id {beyond} :after_id"
+    else:
+        ordering = f"execution_time {direction}, task_id {direction}"
+        place = f"(execution_time, task_id) {beyond} (:after_time, :after_id)"
+    if not is_first:
+        conditions.append(place)
+    return sa.text(_cut_by_size(f"{' AND '.join(conditions)} ORDER BY {ordering} LIMIT :limit", ordering))
+
+
+def _cut_by_size(page: str, ordering: str) -> str:
+    """Returns the statement that reads `page` up to MAX_PAGE_BYTES, and always its first task.
+
+    How large JSON is as text, PostgreSQL knows only once it has written it; how much it stores of it, it knows. So
+    that decides first: text is written at most a few times as much as a page holds, instead of all that `page` finds.
+    """
+    above = f"(ORDER BY {ordering} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    stored = "pg_column_size(task_data) + coalesce(pg_column_size(result), 0)"
+    written = "octet_length(CAST(task_data AS text)) + coalesce(octet_length(CAST(result AS text)), 0)"
+    return f"""
+        SELECT {rows.TASK_COLUMNS}, found FROM (
+            SELECT *, sum({written}) OVER {above} AS written_above FROM (
+                SELECT *, sum({stored}) OVER {above} AS stored_above, count(*) OVER () AS found FROM (
+                    SELECT {rows.TASK_COLUMNS} FROM tasks WHERE {page}
+                ) AS page
+            ) AS stored
+            WHERE coalesce(stored_above, 0) < {MAX_PAGE_BYTES}
+        ) AS written
+        WHERE coalesce(written_above, 0) < {MAX_PAGE_BYTES}
+        ORDER BY {ordering}
+    """
 
 
 _CONDITIONS = {
