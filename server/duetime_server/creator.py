@@ -1,7 +1,7 @@
 """The creator: unary creates that share commits."""
 
 import asyncio
-import collections
+import itertools
 from collections.abc import Iterable
 
 import sqlalchemy.exc
@@ -13,7 +13,13 @@ from duetime_core.store import creation
 ACTOR = "api"
 MAX_BATCH = 500
 
-_Waiting = tuple[task.NewTask, asyncio.Future[creation.Created]]
+MAX_WAITING = 10_000
+"""Creates that wait while a commit stalls: what that costs in memory, and how late the last of them are."""
+MAX_WAIT_SECONDS = 10.0
+"""Whoever has waited so long is refused; the next attempt to reach the database may take as long again."""
+
+_Future = asyncio.Future[creation.Created]
+_Batch = list[tuple[task.NewTask, _Future]]
 
 
 class Creator:
@@ -22,7 +28,7 @@ class Creator:
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine
         self._bell = bell
-        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._waiting: dict[_Future, tuple[task.NewTask, float]] = {}  # in their order, each with when it came
         self._added = asyncio.Event()
 
     async def create(self, new: task.NewTask) -> creation.Created:
@@ -30,10 +36,16 @@ class Creator:
 
         A caller who goes away before its batch begins gets no task. Raises RequestIdReused or StoreUnavailable.
         """
-        future: asyncio.Future[creation.Created] = asyncio.get_running_loop().create_future()
-        self._waiting.append((new, future))
+        if len(self._waiting) >= MAX_WAITING:
+            raise errors.StoreUnavailable("Too many creates wait for the database; nothing was changed. Try again.")
+        loop = asyncio.get_running_loop()
+        future: _Future = loop.create_future()
+        self._waiting[future] = new, loop.time()
         self._added.set()
-        return await future
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)  # if the caller hung up
 
     async def create_all(self, news: list[task.NewTask]) -> list[creation.Created]:
         """Creates all those tasks or none. Raises RequestIdReused or StoreUnavailable."""
@@ -47,11 +59,21 @@ class Creator:
             await self._added.wait()
             self._added.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-                # A caller who hung up has left a cancelled future.
-                await self._create([(new, future) for new, future in batch if not future.done()])
+                if batch := self._next_batch():
+                    await self._create(batch)
 
-    async def _create(self, batch: list[_Waiting]) -> None:
+    def _next_batch(self) -> _Batch:
+        batch: _Batch = []
+        latest = asyncio.get_running_loop().time() - MAX_WAIT_SECONDS
+        for future, (new, since) in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
+            del self._waiting[future]
+            if since < latest:
+                _answer(future, errors.StoreUnavailable("The database is too slow; nothing was changed. Try again."))
+            elif not future.done():  # its caller hung up just now
+                batch.append((new, future))
+        return batch
+
+    async def _create(self, batch: _Batch) -> None:
         try:
             answers = await creation.create(self._engine, [new for new, _ in batch], actor=ACTOR)
         except sqlalchemy.exc.DBAPIError as error:

@@ -1,6 +1,7 @@
 """Creates that share commits, in one process."""
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import AsyncIterator
 
@@ -10,8 +11,8 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background, doorbell, errors, redis, task
-from duetime_core.store import reads
+from duetime_core import background, database, doorbell, errors, redis, task
+from duetime_core.store import creation, reads
 from duetime_server import creator
 from tests import factories
 
@@ -77,4 +78,61 @@ async def test_all_or_none_are_created(create: creator.Creator, engine: Engine) 
     other = task.NewTask("other", datetime.datetime.now(datetime.UTC), request_id="r")
     with pytest.raises(errors.RequestIdReused):
         await create.create_all([factories.new_task(), other])
+    assert await commits(engine) == 1
+
+
+@contextlib.asynccontextmanager
+async def stalled(engine: Engine) -> AsyncIterator[None]:
+    """Lets creates wait for a lock as long as the block lasts."""
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("LOCK TABLE tasks IN SHARE MODE"))
+        yield
+
+
+async def called(create: creator.Creator, number: int) -> list[asyncio.Task[creation.Created]]:
+    """Begins so many creates, once one is under way; they wait for it."""
+    calls = [asyncio.create_task(create.create(factories.new_task()))]
+    for _ in range(5):  # turns of the loop, in which the creator takes it
+        await asyncio.sleep(0)
+    calls += [asyncio.create_task(create.create(factories.new_task())) for _ in range(number)]
+    await asyncio.sleep(0)
+    assert len(create._waiting) == number
+    return calls
+
+
+async def test_who_hangs_up_while_a_commit_stalls_leaves_nothing_behind(
+    create: creator.Creator, engine: Engine
+) -> None:
+    async with stalled(engine):
+        first, *waiting = await called(create, 100)
+        for each in waiting[1:]:
+            each.cancel()
+        await asyncio.wait(waiting[1:])
+        assert len(create._waiting) == 1
+    await asyncio.gather(first, waiting[0])
+    async with engine.connect() as connection:
+        assert (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one() == 2
+
+
+async def test_only_so_many_wait_while_a_commit_stalls(
+    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creator, "MAX_WAITING", 10)
+    async with stalled(engine):
+        waiting = await called(create, 10)
+        with pytest.raises(errors.StoreUnavailable, match="Too many creates wait for the database; nothing was chan"):
+            await create.create(factories.new_task())
+    assert all(created.is_new for created in await asyncio.gather(*waiting))
+
+
+async def test_who_has_waited_too_long_is_refused_and_gets_no_task(
+    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stalled(engine):
+        first, *waiting = await called(create, 10)
+        monkeypatch.setattr(creator, "MAX_WAIT_SECONDS", 0)
+    assert (await first).is_new
+    for each in waiting:
+        with pytest.raises(errors.StoreUnavailable, match="The database is too slow; nothing was changed"):
+            await each
     assert await commits(engine) == 1
