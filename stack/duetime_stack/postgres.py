@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import os
 import pathlib
-import pwd
 import shutil
 import stat
 import subprocess
@@ -128,18 +127,14 @@ def _make_user(user: str, data: pathlib.Path) -> None:
 
 
 def _run(user: str | None, *command: str | pathlib.Path, text: str = "") -> None:
-    group = None if user is None else pwd.getpwnam(user).pw_gid
     subprocess.run(  # noqa: S603 - the program is ours
-        program.tied([str(part) for part in command], "KILL"),
+        program.tied([str(part) for part in command], "KILL", user=user),
         check=True,
         input=text,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",
-        user=user,
-        group=group,
-        extra_groups=None if user is None else [],
     )
 
 

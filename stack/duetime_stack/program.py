@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import pwd
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -36,12 +37,16 @@ class Program:
     """What it gets when supervisord is killed."""
 
 
-def tied(command: Sequence[str], orphan_signal: Signal) -> list[str]:
+def tied(command: Sequence[str], orphan_signal: Signal, *, user: str | None = None) -> list[str]:
     """Returns the command so that the process gets this signal when the process that started it is gone.
 
-    Nobody else would end it after a kill -9: supervisord's children each have a process group of their own.
+    Nobody else would end it after a kill -9: supervisord's children each have a process group of their own. It runs
+    as `user`, if one is given, without a fork that becomes that user: in a process with gRPC's threads that crashes.
     """
-    return [_setpriv(), "--pdeathsig", orphan_signal, "--", *command]
+    become = []
+    if user is not None:
+        become = ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups"]
+    return [_setpriv(), *become, "--pdeathsig", orphan_signal, "--", *command]
 
 
 @functools.cache

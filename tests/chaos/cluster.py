@@ -1,16 +1,16 @@
 """A PostgreSQL of the test's own, which it may kill."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import pathlib
-import pwd
 
 import psutil
 import psycopg
 
 from duetime_core import database, migrate
-from duetime_stack import postgres
+from duetime_stack import postgres, program
 from tests import processes
 
 _TEMPLATE = "template_duetime"
@@ -29,11 +29,8 @@ class Cluster:
     async def start(self) -> None:
         """Starts it, on the data that is there, and returns once it takes connections."""
         await asyncio.to_thread(postgres.prepare, self._data)
-        user = self._program.user
-        rights = {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
-        self._process = await processes.launch(
-            *self._program.command, environment=dict(os.environ), cwd=str(self._data), **rights
-        )
+        command = program.tied(self._program.command, "KILL", user=self._program.user)
+        self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._data))
         await self._process.wait_for_log("database system is ready to accept connections", seconds=60)
 
     async def kill(self) -> None:
@@ -49,6 +46,22 @@ class Cluster:
         if self._process is not None and self._process.process.returncode is None:
             self._process.process.send_signal(2)
             await self._process.ended()
+
+    async def ensure_running(self) -> bool:
+        """Starts it again if it has ended by itself; returns whether it had."""
+        assert self._process is not None
+        has_ended = self._process.process.returncode is not None
+        if has_ended:
+            await self.start()
+        return has_ended
+
+    def fill_disk(self) -> pathlib.Path:
+        """Fills the disk that it is on with a file, and returns its path."""
+        ballast = self._data.parent / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 20))
+        return ballast
 
     def url(self, name: str, *, port: int | None = None) -> str:
         """Returns the address of one of its databases, through another port if one is given."""

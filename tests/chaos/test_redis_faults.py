@@ -70,8 +70,8 @@ async def test_redis_gone_for_two_minutes(play: Play, tell: Tell) -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(120), client.watch_all() as changes:
                     async for event in changes:
-                        late = clock.now() - scene.began.of(event.change.timestamp)
-                        seen_late = max(late, seen_late)
+                        lateness = clock.now() - scene.began.of(event.change.timestamp)
+                        seen_late = max(lateness, seen_late)
             back = clock.now()
             await scene.world.start_redis()
             await asyncio.sleep(5)

@@ -1,0 +1,176 @@
+"""Faults of PostgreSQL and of the way to it: killed, cut off in mid-commit, out of disk, and of another schema."""
+
+import asyncio
+import os
+import pathlib
+import random
+import sys
+from collections.abc import AsyncIterator
+
+import alembic.command
+import pytest
+import pytest_asyncio
+
+import duetime_client
+from duetime_core import database, migrate
+from tests import clients, processes
+from tests.chaos import clock, cluster, history, proxy, scenario
+from tests.chaos.conftest import Play, Tell
+
+pytestmark = pytest.mark.timeout(300)
+
+RESUME_SECONDS = 5.0
+
+
+async def test_kill_9_of_postgresql_under_load_and_a_restart(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            resumed = []
+            for _ in range(3):
+                await asyncio.sleep(3)
+                async with scene.world.outage():
+                    await scene.world.postgres.kill()
+                    refused = await _refusal(scene)
+                    await scene.world.postgres.start()
+                    back = clock.now()
+                resumed.append(await _works_again(scene) - back)
+        found = await scene.settled()
+        scene.require_sound(found)
+        tell(f"callers were told after {refused[0]:.2f} s: {refused[1]}")
+        tell(f"tasks ran again {max(resumed):.2f} s after PostgreSQL was back at the latest")
+        assert max(resumed) <= RESUME_SECONDS
+        scene.world.require_all_alive()
+
+
+async def _refusal(scene: scenario.Scenario) -> tuple[float, str]:
+    """Returns how long a caller without patience waits for an answer while PostgreSQL is gone, and the answer."""
+    began = clock.now()
+    with pytest.raises(duetime_client.errors.Unavailable) as told:
+        async with duetime_client.AsyncClient(scene.world.servers[0].address) as client:
+            await client.status(1)
+    assert told.value.reason == "STORE_UNAVAILABLE"
+    return clock.now() - began, str(told.value)
+
+
+async def _works_again(scene: scenario.Scenario) -> float:
+    """Returns when a task that is created now has run."""
+    async with asyncio.timeout(30), duetime_client.AsyncClient(scene.world.target) as client:
+        while True:
+            try:
+                task_id = await client.create("chaos", clients.NOW, {"token": 0, "origin": f"probe-{clock.now()}"})
+                await clients.finished(client, task_id)
+            except duetime_client.DuetimeError:
+                continue
+            return clock.now()
+
+
+async def test_the_connection_breaks_during_commit(play: Play, tell: Tell, seed: int) -> None:
+    choose = random.Random(seed)
+
+    def judge(piece: bytes) -> proxy.Fate:
+        # A statement of its own commits as it ends, so any may be the one; batches of creates say COMMIT.
+        if choose.random() < (0.5 if b"COMMIT" in piece else 0.03):
+            return choose.choice([proxy.Fate.CUT_BEFORE, proxy.Fate.CUT_AFTER])
+        return proxy.Fate.PASS
+
+    async with play() as scene:
+        async with scene.load.running():
+            await asyncio.sleep(2)
+            async with scene.world.outage():
+                scene.world.database_proxy.judge = judge
+                await asyncio.sleep(20)
+                scene.world.database_proxy.spare()
+        found = await scene.settled()
+        scene.require_sound(found)
+        unknown = [call for call in found.calls if call.outcome is history.Outcome.UNKNOWN]
+        tell(f"{scene.world.database_proxy.cuts} connections cut; {len(unknown)} calls without an answer")
+        assert scene.world.database_proxy.cuts > 50
+        assert unknown
+        scene.world.require_all_alive()
+
+
+@pytest_asyncio.fixture
+async def small_cluster(short_directory: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
+    """A PostgreSQL on a disk of 160 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a tmpfs, which is the small disk")
+    disk = short_directory / "small"
+    disk.mkdir()
+    await _run("mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", str(disk))
+    try:
+        running = cluster.Cluster(disk / "postgres")
+        await running.start()
+        await running.make_template()
+        yield running
+        await running.stop()
+    finally:
+        await _run("umount", "--lazy", str(disk))
+
+
+async def test_the_disk_of_postgresql_fills_and_is_freed(
+    small_cluster: cluster.Cluster, tmp_path: pathlib.Path, seed: int, tell: Tell
+) -> None:
+    async with scenario.playing(tmp_path, small_cluster, seed=seed) as scene:
+        async with scene.load.running():
+            await asyncio.sleep(4)
+            async with scene.world.outage():
+                ballast = small_cluster.fill_disk()
+                told = await _first_refusal(scene)
+                await asyncio.sleep(8)
+                ballast.unlink()
+                restarted = await small_cluster.ensure_running()
+            back = clock.now()
+            resumed = await _works_again(scene) - back
+            await asyncio.sleep(3)
+        found = await scene.settled()
+        scene.require_sound(found)
+        tell(f"callers were told {told}")
+        assert told.startswith("STORE_UNAVAILABLE")
+        tell(f"PostgreSQL {'gave up and was started again' if restarted else 'went on by itself'}")
+        tell(f"tasks ran again {resumed:.2f} s later")
+        scene.world.require_all_alive()
+
+
+async def _first_refusal(scene: scenario.Scenario) -> str:
+    """Makes room for nothing more until a caller is told so."""
+    async with asyncio.timeout(60), duetime_client.AsyncClient(scene.world.servers[0].address) as client:
+        while True:
+            try:
+                await client.create("chaos", clients.NOW, {"token": 0, "ballast": "x" * 200_000})
+            except duetime_client.errors.Unavailable as error:
+                return f"{error.reason}: {error}"
+
+
+@pytest.mark.parametrize("revision", ["-1", "0001"], ids=["the one before", "the first"])
+async def test_migrations_from_a_previous_schema_while_tasks_are_pending(play: Play, tell: Tell, revision: str) -> None:
+    async with play(workers=1) as scene:
+        async with scene.load.running():
+            await asyncio.sleep(2)
+            await scene.world.kill_worker(0)
+            await asyncio.sleep(2)
+        for server in scene.world.servers:
+            server.terminate()
+            await server.ended()
+        url = scene.world.postgres.url(scene.world.database)
+        await _downgrade(url, revision)
+        await _run(sys.executable, "-m", "duetime_core.migrate", DUETIME_DATABASE_URL=url)
+        addresses = [server.address for server in scene.world.servers]
+        scene.world.servers = [await scene.world.starter.server(address=address) for address in addresses]
+        await scene.world.start_workers(1)
+        found = await scene.settled()
+        scene.require_sound(found)
+        waited = sum(1 for late in scenario.lateness(found) if late > 1)
+        tell(f"{waited} tasks had waited for the migration")
+        assert waited > 0
+
+
+async def _run(*command: str, **variables: str) -> None:
+    process = await processes.launch(*command, environment={**os.environ, **variables})
+    assert await process.ended() == 0, process.log
+
+
+async def _downgrade(url: str, revision: str) -> None:
+    engine = database.connect(url, pool_size=1)
+    async with database.transaction(engine) as connection:
+        await connection.run_sync(lambda sync: alembic.command.downgrade(migrate.config(sync), revision))
+    await engine.dispose()
