@@ -29,6 +29,12 @@ class Scenario:
     began: clock.Offset
     seed: int
 
+    async def ended(self, *, seconds: float) -> None:
+        """Waits until no task is pending or running any more."""
+        async with asyncio.timeout(seconds), await self.world.connect() as connection:
+            while (row := await (await connection.execute(_UNFINISHED)).fetchone()) is None or row["count"] > 0:
+                await asyncio.sleep(_LOOK_SECONDS)
+
     async def settled(self, *, seconds: float = _SETTLE_SECONDS) -> evidence.Evidence:
         """Returns the evidence, once every fault is over and every task has ended, or has had time enough to."""
         healed = clock.now()

@@ -27,6 +27,7 @@ class Watchers:
 
     def __init__(self, target: str) -> None:
         self._client = duetime_client.AsyncClient(target)
+        self._is_open = False
         self._running: list[asyncio.Task[None]] = []
         self.seen: list[Seen] = []
         self._told = asyncio.Event()
@@ -34,6 +35,7 @@ class Watchers:
     async def watch_all(self) -> None:
         """Begins to watch all tasks; returns when it has begun."""
         await self._client.__aenter__()
+        self._is_open = True
         watch = self._client.watch_all()
         await watch.__aenter__()
         self._start(watch, Seen(None))
@@ -57,7 +59,8 @@ class Watchers:
         for running in self._running:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._client.__aexit__()
+        if self._is_open:
+            await self._client.__aexit__()
 
     async def _follow(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
         try:

@@ -119,6 +119,20 @@ class World:
         for process in (*self.servers, *self.workers):
             assert process.process.returncode is None, "\n".join(process.log[-20:])
 
+    async def crash_server(self, point: str) -> None:
+        """Starts one more server, which ends itself at that point, and returns once it has."""
+        server = await self.starter.server(crash_point=point)
+        edge.write_endpoints(self.places, [*self._server_ports(), int(server.address.rpartition(":")[2])])
+        await server.ended()
+        edge.write_endpoints(self.places, self._server_ports())
+
+    async def crash_worker(self, point: str) -> None:
+        """Starts one more worker, which ends itself at that point, and returns once it has."""
+        worker = await self.start_worker(crash_point=point)
+        hurt = self.note("killed", worker)  # from now on, because it is not told when
+        await worker.ended()
+        hurt.until = clock.now()
+
     async def start_redis(self) -> None:
         """Starts an empty Redis, on the same port each time."""
         command = valkey.make_program(self.redis_port).command

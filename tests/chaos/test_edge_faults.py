@@ -1,0 +1,114 @@
+"""Faults between callers and tasks: Envoy and servers killed, processes that die at their worst moment, lazy watchers."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+import psutil
+import pytest
+
+import duetime_client
+from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from tests import clients
+from tests.chaos import scenario
+from tests.chaos.conftest import Play, Tell
+
+pytestmark = pytest.mark.timeout(300)
+
+LATE_SECONDS = 2.0
+
+
+def _resumed(scene: scenario.Scenario) -> str:
+    events = sum(len(seen.events) for seen in scene.load.watchers.seen)
+    return f"{len(scene.load.watchers.seen)} watches saw {events} events without a gap or a repeat"
+
+
+async def test_envoy_is_killed_and_restarted(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            for _ in range(5):
+                await asyncio.sleep(2)
+                await scene.world.kill_edge()
+                await asyncio.sleep(0.5)
+                await scene.world.start_edge()
+        scene.require_sound(await scene.settled())  # rule 7: watches resume by cursor
+        tell(_resumed(scene))
+
+
+async def test_servers_are_killed_under_watches(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            for _ in range(8):
+                await asyncio.sleep(1.5)
+                await scene.world.kill_server(0)
+        scene.require_sound(await scene.settled())
+        tell(_resumed(scene))
+
+
+async def test_a_server_that_dies_between_commit_and_wakeup(play: Play, tell: Tell) -> None:
+    async with play(servers=1) as scene:
+        async with scene.load.running():
+            for _ in range(5):
+                await asyncio.sleep(1)
+                await scene.world.crash_server("server.committed")
+        found = await scene.settled()
+        scene.require_sound(found)  # rule 6: whoever asked again was told of the task that was committed
+        late = scenario.lateness(found)
+        tell(f"{len(late)} claims, late by {late[-1]:.3f} s at most")
+        assert late[-1] <= LATE_SECONDS
+
+
+@pytest.mark.parametrize("point", ["worker.claimed", "worker.ran", "worker.finished"])
+async def test_a_worker_that_dies_between_claim_and_finish(play: Play, tell: Tell, point: str) -> None:
+    async with play(workers=1) as scene:
+        async with scene.load.running():
+            for _ in range(5):
+                await asyncio.sleep(1)
+                await scene.world.crash_worker(point)
+        found = await scene.settled()
+        scene.require_sound(found)
+        late = scenario.lateness(found)
+        lost = sum(log.change == "lease_lost" for logs in found.logs.values() for log in logs)
+        tell(f"{len(late)} claims, late by {late[-1]:.3f} s at most; {lost} leases lost")
+        assert late[-1] <= LATE_SECONDS
+        # Before the finish is committed the task has to run again; after it, nobody may run it again.
+        assert (lost == 0) == (point == "worker.finished")
+
+
+async def test_watchers_that_stop_reading(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        server = scene.world.servers[0]
+        process = psutil.Process(server.pid)
+        async with scene.load.running(), grpc.aio.insecure_channel(server.address) as channel:
+            stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+            before = process.memory_info().rss
+            lazy = [stub.WatchTasks(task_service_pb2.WatchTasksRequest()) for _ in range(10)]
+            await asyncio.gather(*(each.read() for each in lazy))
+            async with duetime_client.AsyncClient(scene.world.target) as client:
+                for _ in range(10):
+                    await client.create_many(
+                        duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "origin": f"flood-{number}"})
+                        for number in range(len(lazy) * 100)
+                    )
+            await server.wait_for_log("cut off a watcher", seconds=60)
+            ends = [await _end(each) for each in lazy]
+            grown = (process.memory_info().rss - before) / 1e6
+            tell(f"10 lazy watchers cost the server {grown:.0f} MB until they were cut off with {ends[0]}")
+            assert {code for code, _ in ends} == {"RESOURCE_EXHAUSTED"}
+            assert all(cursor for _, cursor in ends)
+            assert grown < 100
+        found = await scene.settled()
+        scene.require_sound(found)
+
+
+async def _end(lazy: Any) -> tuple[str, str]:
+    """Reads what a lazy watcher had waiting; returns how its watch ended, and its last cursor."""
+    cursor = ""
+    try:
+        while (event := await lazy.read()) is not grpc.aio.EOF:
+            cursor = event.cursor
+            if event.WhichOneof("event") == "end":
+                return event.end.reason, cursor
+    except grpc.aio.AioRpcError as error:
+        return error.code().name, cursor
+    return "ended", cursor

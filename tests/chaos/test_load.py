@@ -1,0 +1,55 @@
+"""More due at one moment than can start at it."""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import Awaitable
+
+import pytest
+
+import duetime_client
+from tests import clients
+from tests.chaos import clock, scenario
+from tests.chaos.conftest import Play, Tell
+
+pytestmark = pytest.mark.timeout(400)
+
+COUNT = 100_000
+AHEAD_SECONDS = 40
+SLOW_SECONDS = 0.25
+
+
+async def test_a_hundred_thousand_tasks_due_at_the_same_moment(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with duetime_client.AsyncClient(scene.world.target) as client:
+            moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=AHEAD_SECONDS)
+            news = [
+                duetime_client.NewTask("chaos", moment, {"token": 0, "origin": f"due-{number}"})
+                for number in range(COUNT)
+            ]
+            first, *_ = await client.create_many(news)
+            due = scene.began.of(moment)
+            tell(f"created in {AHEAD_SECONDS - (due - clock.now()):.1f} s")
+            await asyncio.sleep(due - clock.now())
+            creates, reads = [], []
+            ending = asyncio.create_task(scene.ended(seconds=200))
+            while not ending.done():
+                creates.append(await _took(client.create("chaos", clients.NOW, {"token": 0})))
+                reads.append(await _took(client.get(first)))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(ending), 0.02)
+        found = await scene.settled()
+        scene.require_sound(found)
+        assert sum(row.status == "completed" for row in found.rows.values()) == COUNT + len(creates)
+        late = scenario.lateness(found)
+        tell(f"{COUNT} tasks started within {late[-1]:.1f} s")
+        for what, took in (("creates", sorted(creates)), ("reads", sorted(reads))):
+            high = scenario.percentile(took, 99)
+            tell(f"{len(took)} {what} meanwhile: {1000 * high:.0f} ms at 99 %, {1000 * took[-1]:.0f} ms at most")
+            assert high <= SLOW_SECONDS
+
+
+async def _took(answer: Awaitable[object]) -> float:
+    began = clock.now()
+    await answer
+    return clock.now() - began
