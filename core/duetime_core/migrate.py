@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, settings
-from duetime_core.store import partitions
+from duetime_core.store import partitions, restoration
 
 _LOCK = 0x6475657469  # "dueti": any number that is always the same
 
@@ -26,7 +26,7 @@ def config(connection: sa.Connection) -> alembic.config.Config:
 async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     """Applies, in one transaction, the migrations that are missing, and makes the log's next partitions.
 
-    Raises StoreUnavailable.
+    A database that was restored from a dump needs nothing else. Raises StoreUnavailable.
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
@@ -35,6 +35,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
             await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
+            await restoration.settle(connection)
     with contextlib.suppress(errors.LogBusy):  # a backup may be in the way: the workers make them later
         await partitions.create_ahead(engine)
 

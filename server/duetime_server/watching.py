@@ -7,7 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_service_pb2
 from duetime_core import snapshot, task
 from duetime_core.store import feed, reads, retention
-from duetime_server import fields, hub, messages, requests, tokens, violations, watch
+from duetime_server import cursors, fields, hub, messages, requests, tokens, violations, watch
 
 _PAGE = 1000
 _STANDS = "stands"
@@ -107,34 +107,34 @@ async def watch_tasks(
 ) -> Events:
     """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
     wanted = requests.task_filter(request)
-    scope = ("WatchTasks", wanted)
+    cursor_of = cursors.Cursors(("WatchTasks", wanted), await feed.database_id(engine))
     position = now = await feed.now(engine)
     if request.cursor:
-        position = _position(scope, request.cursor)
+        position = cursor_of.read(request.cursor)
         # Before the first event: over HTTP/1.1 an error after it would look like an end.
         feed.require_past(position, now.seen)
         await retention.require_kept(engine, position)
-    yield messages.alive_event(tokens.encode(scope, str(position)))
+    yield messages.alive_event(cursor_of.write(position))
     # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
     # it too slow, and once when it is fed, for what came in between.
     async for page in _pages(engine, position):
         position = page.position
-        for event in _events(page, wanted, scope):
+        for event in _events(page, wanted, cursor_of):
             yield event
     watching = watch.Watch(wanted=wanted)
     async with feeder.subscribed(watching):
         async for page in _pages(engine, position):
             position = page.position
-            for event in _events(page, wanted, scope):
+            for event in _events(page, wanted, cursor_of):
                 yield event
         watching.seen = position.seen
-        cursor = tokens.encode(scope, str(position))
+        cursor = cursor_of.write(position)
         async for entry in watching.changes():
             if entry is None:
-                cursor = tokens.encode(scope, str(watching.idle_position()))
+                cursor = cursor_of.write(watching.idle_position())
                 yield messages.alive_event(cursor)
             else:
-                cursor = tokens.encode(scope, str(watching.position_after(entry)))
+                cursor = cursor_of.write(watching.position_after(entry))
                 yield messages.change_event(entry.log, cursor)
         yield messages.end_event(watching.end_reason or watch.SERVER_STOPPING, cursor)
 
@@ -147,14 +147,7 @@ async def _pages(engine: sqlalchemy_asyncio.AsyncEngine, position: snapshot.Posi
         yield page
 
 
-def _events(page: feed.Page, wanted: reads.Filter, scope: object) -> Iterator[task_service_pb2.TaskEvent]:
+def _events(page: feed.Page, wanted: reads.Filter, cursor_of: cursors.Cursors) -> Iterator[task_service_pb2.TaskEvent]:
     for entry in page.entries:
         if watch.matches(wanted, entry):
-            yield messages.change_event(entry.log, tokens.encode(scope, str(entry.position)))
-
-
-def _position(scope: object, cursor: str) -> snapshot.Position:
-    try:
-        return snapshot.Position.parse(str(tokens.decode("cursor", cursor, scope)))
-    except ValueError:
-        raise violations.refuse("cursor", tokens.UNKNOWN) from None
+            yield messages.change_event(entry.log, cursor_of.write(entry.position))

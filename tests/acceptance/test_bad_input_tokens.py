@@ -16,9 +16,13 @@ UNKNOWN = "must be one that the server gave, unchanged"
 ELSEWHERE = "must come from a watch of this database"
 
 
+def opened(token: str) -> Any:
+    return json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+
+
 def forged(token: str, value: object) -> str:
     """Returns the token with another value in it."""
-    digest, _ = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    digest, _ = opened(token)
     return base64.urlsafe_b64encode(json.dumps([digest, value]).encode()).decode().rstrip("=")
 
 
@@ -91,7 +95,9 @@ async def test_a_forged_cursor_of_a_watch_of_all_is_refused_before_the_first_eve
     rest: httpx.AsyncClient, stub: Any, queue: str, value: object, description: str
 ) -> None:
     watched = task_service_pb2.WatchTasksRequest(queue=queue)
-    watched.cursor = forged((await stub.WatchTasks(watched).read()).cursor, value)
+    cursor = (await stub.WatchTasks(watched).read()).cursor
+    _, (database_id, _) = opened(cursor)
+    watched.cursor = forged(cursor, [database_id, value])
     refusal = await refusals.over_grpc(stub.WatchTasks(watched).read())
     assert (refusal.code, refusal.fields) == (INVALID, {"cursor": description})
     # Over HTTP/1.1 an error that came later would look like the watch's end.

@@ -74,6 +74,20 @@ async def test_without_a_database_it_tries_again_a_minute_later(here: context.Co
     await nowhere.dispose()
 
 
+async def test_a_job_that_fails_keeps_no_other_from_being_done(here: context.Context, clock: Clock) -> None:
+    task_id = await factories.create(here.engine)
+    await edits.cancel(here.engine, task_id, actor="api")
+    async with here.engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
+        await connection.execute(sa.text("DROP TABLE task_logs_default"))
+    with structlog.testing.capture_logs() as said:
+        services = background.start(housekeeper(here).run())
+        assert 30 < await clock.slept.get() <= 60
+    assert {entry["log_level"] for entry in said} == {"error", "info"}
+    assert said[-1]["tasks"] == 1
+    await background.end(services)
+
+
 async def test_a_round_deletes_what_is_old_and_says_so_once(
     here: context.Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,10 @@ class Housekeeper:
                 cause = str(error.__cause__ or error).partition("\n")[0]
                 _log.warning("housekeeping is tried again in a minute", error=error.message, cause=cause)
                 is_done = False
+            except Exception:
+                # Be it that its role may not change tables: tasks have to run all the same.
+                _log.exception("housekeeping failed, and is tried again in a minute")
+                is_done = False
         if done != _Done():
             _log.info("deleted what was old", **dataclasses.asdict(done))
         return is_done

@@ -36,6 +36,9 @@ class Page:
     is_last: bool
 
 
+ELSEWHERE = "must come from a watch of this database"
+"""What is wrong with a cursor of another one, or of this one before it was restored."""
+
 _LOG_COLUMNS = ", ".join(f"task_logs.{column}" for column in rows.LOG_COLUMNS.split(", "))
 
 _NOW = sa.text("SELECT CAST(pg_current_snapshot() AS text)")
@@ -60,6 +63,12 @@ ORDER BY entry.log_id
 """)
 
 
+_DATABASE_ID = sa.text("""
+SELECT format('%s/%s', system_identifier, pg_database.oid) FROM pg_control_system(), pg_database
+WHERE datname = current_database()
+""")
+
+
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> Position:
     """Returns the position from which everything that is committed from now on is new."""
     with database.unavailable():
@@ -67,11 +76,18 @@ async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> Position:
             return Position(Snapshot.parse((await connection.execute(_NOW)).scalar_one()))
 
 
+async def database_id(engine: sqlalchemy_asyncio.AsyncEngine) -> str:
+    """Returns what names this database; a replica has the same, and one that was restored from a dump another."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return str((await connection.execute(_DATABASE_ID)).scalar_one())
+
+
 def require_past(position: Position, current: Snapshot) -> None:
     """Raises InvalidArgument for a position that lies in the future of `current`: it is another database's."""
     upto = position.upto or current
     if not (current.covers(upto) and upto.covers(position.seen)):
-        raise errors.InvalidArgument(errors.Violation("cursor", "must come from a watch of this database"))
+        raise errors.InvalidArgument(errors.Violation("cursor", ELSEWHERE))
 
 
 async def read(

@@ -262,7 +262,7 @@ class TaskLog(_message.Message):
     error_message: _builtins.str
     """Why, where the change is a failure; else empty."""
     actor: _builtins.str
-    """Who did it: `api` for a caller, or the id of the worker."""
+    """Who did it: `api` for a caller, or the id of the worker; empty if that is not known, of `stands`."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened, by the database's clock."""
