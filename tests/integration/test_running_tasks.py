@@ -100,7 +100,7 @@ async def test_task_data_that_does_not_fit_fails_at_once_with_the_reason(client:
 
 
 async def test_a_name_that_no_handler_has_fails_naming_those_that_are(client: duetime_client.AsyncClient) -> None:
-    failed = await clients.finished(client, await client.create("Send Emial", clients.NOW))
+    failed = await clients.finished(client, await client.create("Send Emial", clients.NOW, max_retries=0))
     assert failed.status is Status.FAILED
     assert failed.error_message.startswith(
         'no handler is registered for "Send Emial"; registered are: "Call Webhook", '

@@ -118,7 +118,7 @@ async def test_a_lost_lease_forgets_no_retries_that_were_spent_before_fewer_were
     await factories.claim(engine, lease=NO_LEASE)
     await claims.return_lost(engine, worker_id="sweeper")
     found = await reads.get(engine, task_id)
-    assert (found.status, found.retry_count) == (task.Status.FAILED, 3)
+    assert (found.status, found.retry_count, found.max_retries) == (task.Status.FAILED, 3, 3)
 
 
 async def test_a_task_whose_lease_holds_is_left_alone(engine: sqlalchemy_asyncio.AsyncEngine) -> None:

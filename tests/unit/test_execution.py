@@ -112,10 +112,15 @@ class Silent(Exception):
         raise RuntimeError("not even that")
 
 
+class Stop(BaseException):
+    """Such as libraries raise past `except Exception`."""
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
         (SystemExit("goodbye"), "SystemExit: goodbye"),
+        (Stop("here"), "Stop: here"),
         (asyncio.CancelledError(), "CancelledError"),
         (concurrent.futures.CancelledError(), "CancelledError"),
         (TimeoutError("mine"), "TimeoutError: mine"),
@@ -136,17 +141,25 @@ async def test_whatever_a_handler_raises_is_a_failure_with_a_message_that_can_be
         assert outcome.error_message.startswith(message)
 
 
+async def test_a_handler_may_raise_what_asyncio_ends_coroutines_with() -> None:
+    outcomes = [await run(function) for function in raising(GeneratorExit())]
+    assert {outcome.change for outcome in outcomes} == {task.Change.RETRY_SCHEDULED}
+
+
 async def test_a_long_message_is_cut() -> None:
     message = (await run(raising(ValueError("é" * 100_000))[0])).error_message
     assert message is not None
     assert (len(message), message[-2:]) == (execution.MAX_ERROR_CHARACTERS, "é…")
 
 
-async def test_a_name_that_no_handler_has_fails_naming_those_that_are() -> None:
+@pytest.mark.parametrize(("retry_count", "change"), [(0, task.Change.RETRY_SCHEDULED), (3, task.Change.FAILED)])
+async def test_a_name_that_no_handler_has_is_a_failure_that_names_those_that_are(
+    retry_count: int, change: task.Change
+) -> None:
     async def nothing() -> None: ...
 
-    outcome = await executor(nothing).run(runs.claimed(name="dO"))
-    assert outcome.change is task.Change.FAILED
+    outcome = await executor(nothing).run(runs.claimed(name="dO", retry_count=retry_count))
+    assert outcome.change is change
     assert outcome.error_message == 'no handler is registered for "dO"; registered are: "do"'
 
 

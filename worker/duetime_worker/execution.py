@@ -66,7 +66,8 @@ class Executor:
         handler = self._registry.get(claimed.name)
         if handler is None:
             known = ", ".join(f'"{name}"' for name in sorted(self._registry))
-            raise handlers.Fail(f'no handler is registered for "{claimed.name}"; registered are: {known}')
+            # A new name may reach the workers that have its handler last: retried, it gets there.
+            raise handlers.Retry(f'no handler is registered for "{claimed.name}"; registered are: {known}')
         run = handlers.Task(
             claimed.task_id,
             claimed.name,
@@ -111,8 +112,8 @@ class Executor:
 def _in_thread(call: functools.partial[Any]) -> object:
     try:
         return call()
-    except StopIteration as error:  # which no future can carry: the run would never end
-        raise RuntimeError("the handler raised StopIteration") from error
+    except (StopIteration, GeneratorExit) as error:  # which no future can carry: the run would never end
+        raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
 
 def _is_failure(error: BaseException) -> bool:
@@ -120,7 +121,7 @@ def _is_failure(error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError):
         current = asyncio.current_task()
         return current is not None and not current.cancelling()
-    return isinstance(error, Exception | SystemExit)
+    return not isinstance(error, KeyboardInterrupt)
 
 
 def _encode(result: object) -> str | None:

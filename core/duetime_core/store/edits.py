@@ -16,7 +16,8 @@ _ASSIGNMENTS = {
     "execution_time": "execution_time = greatest(:execution_time, now())",
     "task_data": "task_data = CAST(:task_data AS jsonb)",
     "queue": "queue = :queue",
-    "max_retries": "max_retries = :max_retries",
+    # What is spent is spent: fewer than that leave none.
+    "max_retries": "max_retries = greatest(:max_retries, retry_count)",
     "retry_policy": (
         "retry_initial_backoff = :initial_backoff, retry_max_backoff = :max_backoff, "
         "retry_multiplier = :multiplier, retry_jitter = :jitter"
@@ -61,7 +62,8 @@ async def update(
     """Changes those fields of a pending task, and returns it with the database's time.
 
     `changes` maps fields of `task.NewTask` to their new values, checked already; `version`, if given, is the one
-    that the task must have. Raises TaskNotFound, TaskNotPending or VersionMismatch.
+    that the task must have. Fewer max_retries than are spent already become as many. Raises TaskNotFound,
+    TaskNotPending or VersionMismatch.
     """
     assignments = ", ".join(["lost_leases = 0", *(_ASSIGNMENTS[field] for field in changes)])
     statement = _edit(task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version")
