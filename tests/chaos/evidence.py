@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import json
 import pathlib
 from typing import Any
@@ -84,24 +85,29 @@ class Evidence:
     known_before_asking_again: frozenset[str] = frozenset()
     """The request_ids that the database had before unknown creates were asked for again."""
 
+    @functools.cached_property
+    def runs_of(self) -> dict[int, list[Run]]:
+        """The runs of each task that ran."""
+        by_task: dict[int, list[Run]] = {}
+        for run in self.runs:
+            by_task.setdefault(run.task_id, []).append(run)
+        return by_task
+
 
 def read_runs(directory: pathlib.Path) -> list[Run]:
     """Reads what the handlers told."""
     path = directory / handlers.FILE
-    began: dict[tuple[int, int, int, int], dict[str, Any]] = {}
-    ended: dict[tuple[int, int, int, int], float] = {}
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else ()):
+    runs: list[Run] = []
+    latest: dict[tuple[int, int, int], int] = {}  # where the run is that tells of its end next
+    for line in path.read_text().splitlines() if path.exists() else ():
         entry = json.loads(line)
         key = (entry["task_id"], entry["version"], entry["pid"])
         if entry["what"] == "began":
-            began[*key, number] = entry
+            latest[key] = len(runs)
+            runs.append(Run(*key, entry["token"], entry["at"], None))
         else:
-            latest = max(number for *other, number in began if tuple(other) == key)
-            ended[*key, latest] = entry["at"]
-    return [
-        Run(entry["task_id"], entry["version"], entry["pid"], entry["token"], entry["at"], ended.get(key))
-        for key, entry in began.items()
-    ]
+            runs[latest[key]] = dataclasses.replace(runs[latest[key]], ended=entry["at"])
+    return runs
 
 
 async def read_tables(

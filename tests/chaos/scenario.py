@@ -32,7 +32,10 @@ class Scenario:
     async def ended(self, *, seconds: float) -> None:
         """Waits until no task is pending or running any more."""
         async with asyncio.timeout(seconds), await self.world.connect() as connection:
-            while (row := await (await connection.execute(_UNFINISHED)).fetchone()) is None or row["count"] > 0:
+            while True:
+                row = await (await connection.execute(_UNFINISHED)).fetchone()
+                if row is not None and row["count"] == 0:
+                    return
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def settled(self, *, seconds: float = _SETTLE_SECONDS) -> evidence.Evidence:

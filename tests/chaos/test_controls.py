@@ -43,10 +43,8 @@ async def lose_redis(scene: scenario.Scenario) -> None:
 async def pause_a_worker(scene: scenario.Scenario) -> None:
     # Runs that are over when the paused worker goes on, and not yet over where they were begun anew.
     async with duetime_client.AsyncClient(scene.world.target) as client:
-        long = {"token": 0, "seconds": world.LEASE_SECONDS}
-        await client.create_many(
-            duetime_client.NewTask("chaos", clients.NOW, {**long, "origin": f"long-{number}"}) for number in range(50)
-        )
+        long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": world.LEASE_SECONDS})
+        await client.create_many([long] * 50)
     await asyncio.sleep(0.5)
     await scene.world.pause_worker(0, seconds=world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
 

@@ -23,10 +23,7 @@ async def test_a_hundred_thousand_tasks_due_at_the_same_moment(play: Play, tell:
     async with play() as scene:
         async with duetime_client.AsyncClient(scene.world.target) as client:
             moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=AHEAD_SECONDS)
-            news = [
-                duetime_client.NewTask("chaos", moment, {"token": 0, "origin": f"due-{number}"})
-                for number in range(COUNT)
-            ]
+            news = [duetime_client.NewTask("chaos", moment, {"token": 0}) for _ in range(COUNT)]
             first, *_ = await client.create_many(news)
             due = scene.began.of(moment)
             tell(f"created in {AHEAD_SECONDS - (due - clock.now()):.1f} s")

@@ -57,7 +57,7 @@ async def _works_again(scene: scenario.Scenario) -> float:
     async with asyncio.timeout(30), duetime_client.AsyncClient(scene.world.target) as client:
         while True:
             try:
-                task_id = await client.create("chaos", clients.NOW, {"token": 0, "origin": f"probe-{clock.now()}"})
+                task_id = await client.create("chaos", clients.NOW, {"token": 0})
                 await clients.finished(client, task_id)
             except duetime_client.DuetimeError:
                 continue

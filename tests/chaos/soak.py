@@ -1,0 +1,72 @@
+"""A long random run: `python -m tests.chaos.soak --minutes 60 --seed 7`, or `make chaos`.
+
+Each round plays some random faults under load, lets the system settle, and checks every rule; it goes on until the
+time is over or a rule is broken. The seed decides what the clients ask and which faults come; not how processes
+interleave.
+"""
+
+import argparse
+import asyncio
+import pathlib
+import random
+import tempfile
+
+from tests.chaos import checker, clock, cluster, faults, scenario
+
+_FAULTS_A_ROUND = 6
+_PAUSE_SECONDS = 2.0
+
+
+async def _soak(seed: int, minutes: float, directory: pathlib.Path) -> bool:
+    postgres = cluster.Cluster(directory / "postgres")
+    await postgres.start()
+    await postgres.make_template()
+    until = clock.now() + 60 * minutes
+    number = 0
+    try:
+        while clock.now() < until:
+            number += 1
+            here = directory / f"round-{number}"
+            here.mkdir()
+            if not await _round(here, postgres, seed=seed + number - 1):
+                return False
+    finally:
+        await postgres.stop()
+    return True
+
+
+async def _round(directory: pathlib.Path, postgres: cluster.Cluster, *, seed: int) -> bool:
+    choose = random.Random(seed)
+    async with scenario.playing(directory, postgres, seed=seed) as scene:
+        played = []
+        async with scene.load.running():
+            for fault in choose.choices(faults.ALL, k=_FAULTS_A_ROUND):
+                await asyncio.sleep(choose.uniform(0, _PAUSE_SECONDS))
+                played.append(fault.__name__)
+                await fault(scene.world, choose)
+        found = await scene.settled()
+        violations = checker.check(found)
+        verdict = "sound" if not violations else f"BROKEN\n{checker.report(violations)}\nsee {directory}"
+        _say(f"seed {seed}: {', '.join(played)}: {len(found.calls)} calls, {len(found.runs)} runs: {verdict}")
+        scene.world.require_all_alive()
+        return not violations
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is a program
+
+
+def main() -> None:
+    """Reads the arguments and runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long (60)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="the first round's seed (random)")
+    chosen = parser.parse_args()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="duetime-chaos-"))
+    directory.chmod(0o755)
+    if not asyncio.run(_soak(chosen.seed, chosen.minutes, directory)):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
