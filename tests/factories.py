@@ -45,11 +45,11 @@ async def claim(
 
 
 async def claim_suspects(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, often: bool = False, lease: datetime.timedelta = LEASE, places: int = 100
+    engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 1, lease: datetime.timedelta = LEASE, places: int = 100
 ) -> list[task.Task]:
-    """Claims what lost one lease or, for `often`, more of them."""
+    """Claims what lost that many leases."""
     return await claims.claim_suspects(
-        engine, queues=[task.DEFAULT_QUEUE], often=often, worker_id="worker", places=places, lease=lease
+        engine, queues=[task.DEFAULT_QUEUE], level=level, worker_id="worker", places=places, lease=lease
     )
 
 

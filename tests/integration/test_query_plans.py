@@ -85,12 +85,12 @@ async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.A
 
 
 @MODES
-@pytest.mark.parametrize("statement", [claims._CLAIM_LOST_ONCE, claims._CLAIM_LOST_OFTEN], ids=["once", "often"])
+@pytest.mark.parametrize("level", claims.LEVELS)
 async def test_a_claim_of_suspects_reads_nothing_else(
-    full: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, level: int
 ) -> None:
     parameters = {"queues": ["queue-4", "queue-8"], "worker_id": "worker", "places": 25, "lease": LEASE}
-    used = await scans(full, mode, statement, parameters)
+    used = await scans(full, mode, claims._CLAIM_SUSPECTS[level], parameters)
     assert set(used.values()) <= {"tasks_suspects_idx", "tasks_pkey"}
     assert "tasks_suspects_idx" in used.values()
 

@@ -114,7 +114,7 @@ async def test_of_suspects_that_lost_several_leases_one_runs_at_once(
 ) -> None:
     suspects = [await create(engine) for _ in range(3)]
     async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET lost_leases = 2"))
+        await connection.execute(sa.text("UPDATE tasks SET lost_leases = 3"))
     good = await create(engine)
     for _ in range(2):
         worker.runs.look_everywhere()

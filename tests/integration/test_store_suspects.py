@@ -19,8 +19,8 @@ async def suspect(engine: sqlalchemy_asyncio.AsyncEngine, *, lost_leases: int = 
     await factories.claim(engine, lease=NO_LEASE)
     for _ in range(lost_leases - 1):
         await claims.return_lost(engine, worker_id="sweeper")
-        for often in (False, True):
-            await factories.claim_suspects(engine, often=often, lease=NO_LEASE)
+        for level in claims.LEVELS:
+            await factories.claim_suspects(engine, level=level, lease=NO_LEASE)
     await claims.return_lost(engine, worker_id="sweeper")
     assert (await reads.get(engine, task_id)).lost_leases == lost_leases
     return task_id
@@ -31,13 +31,15 @@ def ids(tasks: list[task.Task]) -> list[int]:
 
 
 async def test_a_suspect_is_claimed_apart_by_how_many_leases_it_lost(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    often = [await suspect(engine, lost_leases=lost_leases) for lost_leases in (3, 2)]
+    often = [await suspect(engine, lost_leases=lost_leases) for lost_leases in (4, 3)]
+    twice = await suspect(engine, lost_leases=2)
     once = await suspect(engine)
     good = await factories.create(engine)
     assert ids(await factories.claim(engine)) == [good]
     assert ids(await factories.claim_suspects(engine)) == [once]
-    assert ids(await factories.claim_suspects(engine, often=True, places=1)) == often[:1]
-    assert ids(await factories.claim_suspects(engine, often=True)) == often[1:]
+    assert ids(await factories.claim_suspects(engine, level=2)) == [twice]
+    assert ids(await factories.claim_suspects(engine, level=3, places=1)) == often[:1]
+    assert ids(await factories.claim_suspects(engine, level=3)) == often[1:]
 
 
 async def test_suspects_are_claimed_from_all_queues_that_the_worker_serves(
@@ -49,7 +51,7 @@ async def test_suspects_are_claimed_from_all_queues_that_the_worker_serves(
         await factories.claim(engine, queue=queue, lease=NO_LEASE)
     await claims.return_lost(engine, worker_id="sweeper")
     claimed = await claims.claim_suspects(
-        engine, queues=["one", "two"], often=False, worker_id="worker", places=9, lease=factories.LEASE
+        engine, queues=["one", "two"], level=1, worker_id="worker", places=9, lease=factories.LEASE
     )
     assert ids(claimed) == [task_ids["one"], task_ids["two"]]
 

@@ -2,23 +2,28 @@
 
 import pytest
 
+from duetime_core.store import claims
 from duetime_worker import suspects
 from tests import runs
 
 
-@pytest.mark.parametrize(("places", "once"), [(1, 1), (4, 1), (7, 1), (8, 2), (100, 25)])
-def test_a_quarter_of_all_places_is_for_those_that_lost_one_lease_and_one_for_all_others(
-    places: int, once: int
-) -> None:
+@pytest.mark.parametrize(
+    ("places", "most"), [(1, [1, 1, 1]), (7, [1, 1, 1]), (8, [2, 1, 1]), (32, [8, 2, 1]), (100, [25, 6, 1])]
+)
+def test_fewer_may_come_with_each_lease_that_they_lost(places: int, most: list[int]) -> None:
     here = suspects.Suspects(places)
-    assert (here.room(often=False), here.room(often=True)) == (once, 1)
+    assert [here.room(level) for level in (1, 2, 3)] == most
 
 
-def test_a_suspect_takes_room_of_its_kind_until_it_is_discarded() -> None:
+def test_a_suspect_takes_room_of_its_level_until_it_is_discarded() -> None:
     here = suspects.Suspects(8)
-    for task_id, lost_leases in {1: 0, 2: 1, 3: 1, 4: 5}.items():
+    for task_id, lost_leases in {1: 0, 2: 1, 3: 1, 4: 2, 5: 7}.items():
         here.add(runs.claimed(task_id=task_id, lost_leases=lost_leases))
-    assert (here.room(often=False), here.room(often=True)) == (0, 0)
-    assert here.discard([1, 3, 4, 99])
-    assert (here.room(often=False), here.room(often=True)) == (1, 1)
+    assert [here.room(level) for level in (1, 2, 3)] == [0, 0, 0]
+    assert here.discard([1, 3, 5, 99])
+    assert [here.room(level) for level in (1, 2, 3)] == [1, 0, 1]
     assert not here.discard([1, 3])
+
+
+def test_there_is_room_for_every_level_that_is_claimed() -> None:
+    assert all(suspects.Suspects(100).room(level) for level in claims.LEVELS)

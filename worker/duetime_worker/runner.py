@@ -141,13 +141,13 @@ class Runner:
 
     async def _claim_suspects(self) -> None:
         self._backlog.pop(_SUSPECTS, None)
-        for often in (True, False):
-            if (places := min(self._suspects.room(often=often), self.free_places)) > 0:
+        for level in claims.LEVELS:
+            if (places := min(self._suspects.room(level), self.free_places)) > 0:
                 self._start_all(
                     await claims.claim_suspects(
                         self._here.engine,
                         queues=self._queues,
-                        often=often,
+                        level=level,
                         worker_id=self._here.worker_id,
                         places=places,
                         lease=self._here.lease,

@@ -1,7 +1,7 @@
 """Claiming due tasks, and returning those whose worker was lost.
 
 A lost worker takes all its tasks along, and one of them may be what ended it. So they are suspects from then on, and
-claimed apart: a few at once after the first lost lease, and after more of them one at a time. While a task ends one
+claimed apart: fewer at once with each lease that is lost, and from the third on one at a time. While a task ends one
 worker after another the others that were with it come away from it, and complete.
 """
 
@@ -61,8 +61,13 @@ def _claim(which: str) -> sa.TextClause:
 
 
 _CLAIM = _claim("queue = :queue AND lost_leases = 0")
-_CLAIM_LOST_ONCE = _claim("queue = ANY(:queues) AND lost_leases = 1")
-_CLAIM_LOST_OFTEN = _claim("queue = ANY(:queues) AND lost_leases > 1")
+_CLAIM_SUSPECTS = {
+    1: _claim("queue = ANY(:queues) AND lost_leases = 1"),
+    2: _claim("queue = ANY(:queues) AND lost_leases = 2"),
+    3: _claim("queue = ANY(:queues) AND lost_leases >= 3"),
+}
+LEVELS = sorted(_CLAIM_SUSPECTS, reverse=True)
+"""How many leases in a row suspects lost, as they are told apart: the last one stands for more, too."""
 
 # The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
 _RETURN_LOST = sa.text(f"""
@@ -123,17 +128,17 @@ async def claim_suspects(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     queues: Collection[str],
-    often: bool,
+    level: int,
     worker_id: str,
     places: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
     """Takes up to `places` suspects of all of `queues`, as `claim` does.
 
-    It takes those that lost one lease or, for `often`, those that lost more of them in a row.
+    It takes those of one of LEVELS.
     """
     parameters = {"queues": list(queues), "worker_id": worker_id, "places": places, "lease": lease}
-    return (await _take(engine, _CLAIM_LOST_OFTEN if often else _CLAIM_LOST_ONCE, parameters)).tasks
+    return (await _take(engine, _CLAIM_SUSPECTS[level], parameters)).tasks
 
 
 async def _take(engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, parameters: dict[str, Any]) -> Claim:
