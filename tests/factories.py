@@ -45,7 +45,7 @@ async def claim(
 
 
 async def claim_suspects(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 1, lease: datetime.timedelta = LEASE, places: int = 100
+    engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 2, lease: datetime.timedelta = LEASE, places: int = 100
 ) -> list[task.Task]:
     """Claims what lost that many leases."""
     return await claims.claim_suspects(

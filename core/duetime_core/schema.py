@@ -66,14 +66,14 @@ tasks = sa.Table(
         "queue",
         "execution_time",
         "task_id",
-        postgresql_where=sa.text("status = 'pending' AND lost_leases = 0"),
+        postgresql_where=sa.text("status = 'pending' AND lost_leases < 2"),
     ),
     sa.Index(
         "tasks_suspects_idx",
         "queue",
         "execution_time",
         "task_id",
-        postgresql_where=sa.text("status = 'pending' AND lost_leases > 0"),
+        postgresql_where=sa.text("status = 'pending' AND lost_leases > 1"),
     ),
     # Sweeps: the leases that ran out.
     sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),

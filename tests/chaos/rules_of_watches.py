@@ -11,8 +11,6 @@ _TERMINAL = {"completed", "failed", "cancelled"}
 def watches_have_no_gap(evidence: Evidence) -> Iterator[str]:
     """Rule 7: each watcher saw versions rise without a gap or a repeat over reconnects, and how the task ended."""
     for seen in evidence.seen:
-        if seen.error:
-            yield f"the watch of {seen.task_id or 'all'} ended with {seen.error}"
         if seen.task_id is None:
             yield from _of_all(evidence, seen)
         else:
@@ -21,21 +19,29 @@ def watches_have_no_gap(evidence: Evidence) -> Iterator[str]:
 
 def _of_one(evidence: Evidence, seen: Seen, task_id: int) -> Iterator[str]:
     versions = [version for _, version, _ in seen.events]
+    if not versions and task_id in _deleted(evidence) and seen.error.startswith("TASK_NOT_FOUND"):
+        return  # it was deleted before the watch began
     if not versions:
-        yield f"the watch of task {task_id} saw nothing"
+        yield f"the watch of task {task_id} saw nothing: {seen.error}"
         return
     if versions != list(range(versions[0], versions[0] + len(versions))):
         yield f"the watch of task {task_id} saw the versions {versions}"
     _, last, status = seen.events[-1]
     if status not in _TERMINAL:
-        yield f"the watch of task {task_id} ended at version {last}, {status}"
+        yield f"the watch of task {task_id} ended at version {last}, {status}: {seen.error}"
     told = {log.version: log.status for log in evidence.logs.get(task_id, ())}
     for _, version, status in seen.events:
         if told.get(version) != status:
             yield f"the watch of task {task_id} saw version {version} {status}; the log has it {told.get(version)}"
 
 
+def _deleted(evidence: Evidence) -> set[int]:
+    return {row.task_id for row in evidence.rows.values() if row.deleted_at is not None}
+
+
 def _of_all(evidence: Evidence, seen: Seen) -> Iterator[str]:
+    if seen.error:
+        yield f"the watch of all ended with {seen.error}"
     by_task: dict[int, list[int]] = {}
     for task_id, version, _ in seen.events:
         by_task.setdefault(task_id, []).append(version)

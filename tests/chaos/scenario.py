@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from tests.chaos import checker, clock, cluster, evidence, workload, world
 
-_SETTLE_SECONDS = 45
+_SETTLE_SECONDS = 90
 _LOOK_SECONDS = 0.25
 _WATCHERS_SECONDS = 5
 

@@ -1,8 +1,9 @@
 """Claiming due tasks, and returning those whose worker was lost.
 
-A lost worker takes all its tasks along, and one of them may be what ended it. So they are suspects from then on, and
-claimed apart: fewer at once with each lease that is lost, and from the third on one at a time. While a task ends one
-worker after another the others that were with it come away from it, and complete.
+A lost worker takes all its tasks along, and one of them may be what ended it. A task that lost two leases in a row is a
+suspect, and claimed apart: a few at once, and from the third on one at a time. While a task ends one worker after
+another the others that were with it come away from it, and complete. One lost lease is no suspicion: machines die, and
+what ran there has to run again at once.
 """
 
 import dataclasses
@@ -60,9 +61,8 @@ def _claim(which: str) -> sa.TextClause:
     """)
 
 
-_CLAIM = _claim("queue = :queue AND lost_leases = 0")
+_CLAIM = _claim("queue = :queue AND lost_leases < 2")
 _CLAIM_SUSPECTS = {
-    1: _claim("queue = ANY(:queues) AND lost_leases = 1"),
     2: _claim("queue = ANY(:queues) AND lost_leases = 2"),
     3: _claim("queue = ANY(:queues) AND lost_leases >= 3"),
 }
@@ -160,7 +160,7 @@ async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> datetime.datetime:
 async def return_lost(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
     """Returns the ids of running tasks whose lease ran out, after making them pending again, or failed.
 
-    They are suspects then. Whether the workers had a chance to extend those leases is for the caller to know.
+    Whether the workers had a chance to extend those leases is for the caller to know.
     It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
     """
     with database.unavailable():

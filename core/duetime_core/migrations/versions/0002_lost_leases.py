@@ -13,7 +13,7 @@ def upgrade() -> None:
     """Applies it. No row is rewritten; the index over what is due is built anew, and nothing is written meanwhile."""
     op.add_column("tasks", sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"))
     op.drop_index("tasks_due_idx", "tasks")
-    for name, condition in (("tasks_due_idx", "lost_leases = 0"), ("tasks_suspects_idx", "lost_leases > 0")):
+    for name, condition in (("tasks_due_idx", "lost_leases < 2"), ("tasks_suspects_idx", "lost_leases > 1")):
         op.create_index(name, "tasks", _DUE, postgresql_where=sa.text(f"status = 'pending' AND {condition}"))
 
 
