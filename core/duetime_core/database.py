@@ -17,8 +17,9 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     # Before `connection.ANSWER_SECONDS`, so that a slow statement's end is known.
     "statement_timeout": "8s",
-    # A statement is short and its plan is known: compiling it would cost more than running it.
+    # A statement is short and its plan is known: compiling it, or having others help, would cost more than it.
     "jit": "off",
+    "max_parallel_workers_per_gather": "0",
 }
 
 

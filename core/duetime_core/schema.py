@@ -105,6 +105,7 @@ task_logs = sa.Table(
     # The transaction that wrote the row: what a watch has seen is the rows that its snapshot sees.
     sa.Column("xid", XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
     sa.Index("task_logs_xid_idx", "xid"),
+    sa.Index("task_logs_log_id_idx", "log_id"),
     # By time, so that retention drops a partition instead of deleting rows. No foreign key: the history
     # outlives its task.
     postgresql_partition_by="RANGE (timestamp)",

@@ -39,6 +39,8 @@ async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchem
     async with conftest.new_database(admin) as url:
         engine = database.connect(url, pool_size=1)
         async with engine.connect() as connection:
+            await connection.execute(sa.text("SET statement_timeout = 0"))
+            await database.be_patient(connection)
             for statement in _FILL.split(";")[:-1]:
                 await connection.execute(sa.text(statement))
             await connection.execute(sa.text("VACUUM ANALYZE"))
@@ -127,8 +129,17 @@ async def test_a_watch_reads_what_is_new(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, task_ids: list[int] | None
 ) -> None:
     parameters = {"seen": full.info["snapshot"], "upto": None, "log_id": 0, "task_ids": task_ids, "limit": 1000}
-    used = await scans(full, mode, feed._READ, parameters)
+    used = await scans(full, mode, feed._READ_FIRST, parameters)
     assert all("xid" in index or index == "tasks_pkey" for index in used.values()), used
+
+
+@MODES
+async def test_a_watch_that_is_behind_goes_on_where_its_page_ended(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    parameters = {"seen": "3:3:", "upto": full.info["snapshot"], "log_id": ROWS, "task_ids": None, "limit": 1000}
+    used = await scans(full, mode, feed._READ_ON, parameters)
+    assert all("log_id" in index or index == "tasks_pkey" for index in used.values()), used
 
 
 @MODES

@@ -2,7 +2,9 @@
 
 import asyncio
 import collections
+import contextlib
 import datetime
+import random
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors
 from duetime_core.snapshot import Position, Snapshot
-from duetime_core.store import edits, feed
+from duetime_core.store import edits, feed, reads
 from tests import factories
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -173,3 +175,55 @@ async def test_a_task_and_its_log_row_have_the_same_time(engine: Engine) -> None
             {"task_id": task_id},
         )
         assert rows.scalars().all() == [True]
+
+
+_CHANGE = sa.text("""
+WITH changed AS (
+    UPDATE tasks SET version = version + 1
+    WHERE task_id = (SELECT task_id FROM tasks WHERE task_id = :task_id FOR UPDATE SKIP LOCKED)
+    RETURNING task_id, version, status, execution_time
+)
+INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
+SELECT task_id, version, status, 'updated', execution_time, 0, 'test' FROM changed
+""")
+_TAKE_XID = sa.text("SELECT pg_current_xact_id()")
+
+
+@pytest.mark.parametrize("round_", range(3))
+async def test_transactions_that_overlap_in_any_way_are_read_once_and_in_order(engine: Engine, round_: int) -> None:
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    task_ids = [await factories.create(engine) for _ in range(4)]
+    start = position = await feed.now(engine)
+    read: list[Row] = []
+    positions = [(start, 0)]  # each with how many rows come before it
+    async with contextlib.AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(engine.connect()) for _ in range(5)]
+        writers = [await each.execution_options(isolation_level="READ COMMITTED") for each in connections]
+        for _ in range(300):
+            writer = chance.choice(writers)
+            match chance.randrange(6):
+                case 0:
+                    await writer.execute(_TAKE_XID)  # as whoever waits for a lock has one already
+                case 1 | 2:
+                    await writer.execute(_CHANGE, {"task_id": chance.choice(task_ids)})
+                case 3:
+                    await (writer.commit() if chance.random() < 0.8 else writer.rollback())
+                case _:
+                    page = await feed.read(engine, position, limit=chance.randint(1, 4))
+                    for entry in page.entries:
+                        read.append((entry.log.task_id, entry.log.version))
+                        positions.append((entry.position, len(read)))
+                    position = page.position
+                    positions.append((position, len(read)))
+        for writer in writers:
+            await writer.commit()
+    rest, _ = await read_all(engine, position, limit=3)
+    read += rest
+    for task_id in task_ids:
+        versions = [version for each, version in read if each == task_id]
+        assert versions == list(range(2, len(versions) + 2)), f"seed {seed}"
+        assert len(versions) == (await reads.get(engine, task_id)).version - 1, f"seed {seed}"
+    for saved, count in chance.sample(positions, 20):
+        again, _ = await read_all(engine, Position.parse(str(saved)), limit=chance.randint(1, 5))
+        assert sorted(again) == sorted(read[count:]), f"seed {seed}"
