@@ -15,6 +15,8 @@ from duetime_server import watch
 POLL_SECONDS = 1.0
 """How often the hub reads without a hint: the lateness of watches while Redis is gone."""
 _PAGE = 1000
+_CATCHING_UP = 3
+"""How many watches that are behind read at a time: after a restart all are, and calls need connections too."""
 
 _log = structlog.get_logger()
 
@@ -30,6 +32,7 @@ class Hub:
         self._position: snapshot.Position | None = None
         self._opening = asyncio.Lock()
         self._hinted = asyncio.Event()
+        self._catching_up = asyncio.Semaphore(_CATCHING_UP)
         self._is_stopping = False
 
     @contextlib.asynccontextmanager
@@ -48,6 +51,11 @@ class Hub:
             watches.discard(watching)
             if watching.task_id is not None and not watches:
                 self._of_task.pop(watching.task_id, None)
+
+    async def catch_up(self, position: snapshot.Position) -> feed.Page:
+        """Reads the next page for a watch that is behind."""
+        async with self._catching_up:
+            return await feed.read(self._engine, position, limit=_PAGE)
 
     async def run(self) -> None:
         """Reads and hands out, for ever."""

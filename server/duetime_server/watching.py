@@ -115,34 +115,38 @@ async def watch_tasks(
         feed.require_past(position, now.seen)
         await retention.require_kept(engine, position)
     yield messages.alive_event(cursor_of.write(position))
-    # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
-    # it too slow, and once when it is fed, for what came in between.
-    async for page in _pages(engine, position):
-        position = page.position
-        for event in _events(page, wanted, cursor_of):
-            yield event
-    watching = watch.Watch(wanted=wanted)
-    async with feeder.subscribed(watching):
-        async for page in _pages(engine, position):
+    while True:
+        # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
+        # it too slow, and once when it is fed, for what came in between.
+        async for page in _pages(feeder, position):
             position = page.position
             for event in _events(page, wanted, cursor_of):
                 yield event
-        watching.seen = position.seen
-        cursor = cursor_of.write(position)
-        async for entry in watching.changes():
-            if entry is None:
-                cursor = cursor_of.write(watching.idle_position())
-                yield messages.alive_event(cursor)
-            else:
-                cursor = cursor_of.write(watching.position_after(entry))
-                yield messages.change_event(entry.log, cursor)
-        yield messages.end_event(watching.end_reason or watch.SERVER_STOPPING, cursor)
+        watching = watch.Watch(wanted=wanted)
+        async with feeder.subscribed(watching):
+            async for page in _pages(feeder, position):
+                position = page.position
+                for event in _events(page, wanted, cursor_of):
+                    yield event
+            watching.seen = position.seen
+            async for entry in watching.changes():
+                if entry is None:
+                    position = watching.idle_position()
+                    yield messages.alive_event(cursor_of.write(position))
+                else:
+                    position = watching.position_after(entry)
+                    yield messages.change_event(entry.log, cursor_of.write(position))
+        if watching.end_reason != watch.WATCHER_TOO_SLOW:
+            break
+        # Many changes came at once. Who reads them goes on as with a cursor; `failures` cuts off who does not read.
+        await retention.require_kept(engine, position)
+    yield messages.end_event(watching.end_reason or watch.SERVER_STOPPING, cursor_of.write(position))
 
 
-async def _pages(engine: sqlalchemy_asyncio.AsyncEngine, position: snapshot.Position) -> AsyncIterator[feed.Page]:
+async def _pages(feeder: hub.Hub, position: snapshot.Position) -> AsyncIterator[feed.Page]:
     is_last = False
     while not is_last:
-        page = await feed.read(engine, position, limit=_PAGE)
+        page = await feeder.catch_up(position)
         position, is_last = page.position, page.is_last
         yield page
 
