@@ -8,13 +8,19 @@ DISTRIBUTIONS := proto core server worker clients/python stack
 EDITABLE := $(addprefix -e ./,$(DISTRIBUTIONS))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test lint format generate lock clean
+.PHONY: up test chaos chaos-ci lint format generate lock clean
 
 up: $(VENV)/ready ## Start everything on this machine. Flags: make up ARGS="--port 9090".
 	@exec $(BIN)/duetime up $(ARGS)
 
 test: $(VENV)/ready ## Run every test. A part of them: make test ARGS=tests/unit.
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos-ci: $(VENV)/ready ## Play every fault once, and hold what happened to the rules. A part: ARGS="-k redis".
+	@$(BIN)/python -m pytest tests/chaos $(ARGS)
+
+chaos: $(VENV)/ready ## Play random faults for an hour. Others: make chaos ARGS="--minutes 5 --seed 7".
+	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuration.
 	$(BIN)/ruff check .
