@@ -12,6 +12,7 @@ import psycopg
 from duetime_core import database, migrate
 from duetime_stack import postgres, program
 from tests import processes
+from tests.chaos import clock
 
 _TEMPLATE = "template_duetime"
 
@@ -72,6 +73,31 @@ class Cluster:
         name = f"chaos_{next(self._numbers)}"
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         return name
+
+    async def dump(self, name: str, path: pathlib.Path) -> float:
+        """Dumps a database as docs/backup.md says; returns the moment that it shows, by the observations' clock."""
+        async with await psycopg.AsyncConnection.connect(self.url(name)) as connection:
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            exported = await (await connection.execute("SELECT pg_export_snapshot()")).fetchone()
+            moment = clock.now()
+            assert exported is not None
+            await self._run("pg_dump", f"--snapshot={exported[0]}", "--format=custom", f"--file={path}", self.url(name))
+        return moment
+
+    async def restore(self, path: pathlib.Path) -> str:
+        """Restores a dump into a new database as docs/backup.md says, and returns its name."""
+        name = f"chaos_{next(self._numbers)}"
+        await self._execute(f"CREATE DATABASE {name}")
+        await self._run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={self.url(name)}", str(path))
+        engine = database.connect(self.url(name), pool_size=1)
+        await migrate.upgrade(engine)
+        await engine.dispose()
+        return name
+
+    async def _run(self, tool: str, *arguments: str) -> None:
+        path = pathlib.Path(self._program.command[0]).with_name(tool)
+        process = await processes.launch(str(path), *arguments, environment=dict(os.environ))
+        assert await process.ended() == 0, process.log
 
     async def make_template(self) -> None:
         """Makes the migrated database that others are copied from."""

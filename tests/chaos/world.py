@@ -193,9 +193,11 @@ class World:
         return [int(server.address.rpartition(":")[2]) for server in self.servers]
 
 
-async def make(directory: pathlib.Path, postgres: cluster.Cluster, *, wrapper: Sequence[str] = ()) -> World:
-    """Makes a world with a database of its own, Redis and both proxies, and nothing that runs tasks yet."""
-    database = await postgres.new_database()
+async def make(
+    directory: pathlib.Path, postgres: cluster.Cluster, *, wrapper: Sequence[str] = (), database: str = ""
+) -> World:
+    """Makes a world with a database, which is new if none is given, Redis and both proxies. Nothing runs tasks yet."""
+    database = database or await postgres.new_database()
     redis_port, edge_port = processes.free_port(), processes.free_port()
     database_proxy = proxy.Proxy(("127.0.0.1", postgres.port))
     redis_proxy = proxy.Proxy(("127.0.0.1", redis_port))
