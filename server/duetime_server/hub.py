@@ -15,6 +15,8 @@ from duetime_server import watch
 POLL_SECONDS = 1.0
 """How often the hub reads without a hint: the lateness of watches while Redis is gone."""
 _PAGE = 1000
+_CATCH_UP_PAGE = 200
+"""What each watch that is behind holds in memory, about 160 KB, where the hub's page is shared by all."""
 _CATCHING_UP = 3
 """How many watches that are behind read at a time: after a restart all are, and calls need connections too."""
 
@@ -55,7 +57,7 @@ class Hub:
     async def catch_up(self, position: snapshot.Position) -> feed.Page:
         """Reads the next page for a watch that is behind."""
         async with self._catching_up:
-            return await feed.read(self._engine, position, limit=_PAGE)
+            return await feed.read(self._engine, position, limit=_CATCH_UP_PAGE)
 
     async def run(self) -> None:
         """Reads and hands out, for ever."""
