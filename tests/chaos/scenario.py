@@ -11,7 +11,6 @@ from tests.chaos import checker, clock, cluster, evidence, workload, world
 
 _SETTLE_SECONDS = 90
 _LOOK_SECONDS = 0.25
-_WATCHERS_SECONDS = 5
 
 _UNFINISHED = "SELECT count(*) AS count FROM tasks WHERE status IN ('pending', 'running')"
 _OVERDUE = """
@@ -54,7 +53,8 @@ class Scenario:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
             rows, logs = await evidence.read_tables(connection)
-            await self._watchers_end(sum(map(len, logs.values())))
+            await self.load.watchers.wait_for(sum(map(len, logs.values())))
+            await self.load.watchers.close()
             offset = self.began.both(await clock.measure(connection))
         self.load.history.write(self.world.directory / "calls")
         return evidence.Evidence(
@@ -71,13 +71,6 @@ class Scenario:
             overdue=overdue,
             known_before_asking_again=known,
         )
-
-    async def _watchers_end(self, changes: int) -> None:
-        """Gives the watches a moment to see what is there, and ends them."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_WATCHERS_SECONDS):
-                await self.load.watchers.wait_for(changes)
-        await self.load.watchers.close()
 
     def require_sound(self, found: evidence.Evidence) -> None:
         """Fails with what broke a rule, if anything did, and says how to play it again."""

@@ -7,7 +7,7 @@ import pytest
 
 import duetime_client
 from tests import clients
-from tests.chaos import checker, scenario, world
+from tests.chaos import checker, rules_of_runs, scenario, world
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(120)
@@ -45,8 +45,13 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
     async with duetime_client.AsyncClient(scene.world.target) as client:
         long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": world.LEASE_SECONDS})
         await client.create_many([long] * 50)
-    await asyncio.sleep(0.5)
-    await scene.world.pause_worker(0, seconds=world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
+        async with await scene.world.connect() as connection:
+            busiest = "SELECT worker_id FROM tasks WHERE status = 'running' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+            while (row := await (await connection.execute(busiest)).fetchone()) is None:
+                await asyncio.sleep(0.05)
+    pid = rules_of_runs.pid_of(row["worker_id"])
+    number = [worker.pid for worker in scene.world.workers].index(pid)
+    await scene.world.pause_worker(number, seconds=world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
 
 
 @pytest.mark.parametrize(

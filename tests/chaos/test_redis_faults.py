@@ -14,6 +14,8 @@ from tests.chaos.conftest import Play, Tell
 pytestmark = pytest.mark.timeout(300)
 
 LATE_SECONDS = 2.0
+NOISE_SECONDS = 0.05
+"""What other tests beside this one may add to a create at any time."""
 
 
 def _tell_lateness(tell: Tell, late: list[float]) -> None:
@@ -85,7 +87,7 @@ async def test_redis_gone_for_two_minutes(play: Play, tell: Tell) -> None:
         before = scenario.percentile(_creates(found.calls, began, gone), 99)
         meanwhile = scenario.percentile(_creates(found.calls, gone, back), 99)
         tell(f"creates took {1000 * before:.1f} ms at 99 %, and without Redis {1000 * meanwhile:.1f} ms")
-        assert meanwhile <= 2 * before
+        assert meanwhile <= 2 * max(before, NOISE_SECONDS)
         scene.world.require_all_alive()
 
 

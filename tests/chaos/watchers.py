@@ -7,6 +7,8 @@ import dataclasses
 import duetime_client
 from duetime_client import TaskEvent
 
+_SILENCE_SECONDS = 5
+
 
 @dataclasses.dataclass
 class Seen:
@@ -49,10 +51,11 @@ class Watchers:
         self._running.append(asyncio.create_task(self._follow(watch, seen)))
 
     async def wait_for(self, changes: int) -> None:
-        """Waits until each watch of all has seen so many changes."""
-        while any(seen.task_id is None and len(seen.events) < changes for seen in self.seen):
-            self._told.clear()
-            await self._told.wait()
+        """Waits until each watch of all has seen so many changes, or nothing more comes."""
+        with contextlib.suppress(TimeoutError):
+            while any(seen.task_id is None and len(seen.events) < changes for seen in self.seen):
+                self._told.clear()
+                await asyncio.wait_for(self._told.wait(), _SILENCE_SECONDS)
 
     async def close(self) -> None:
         """Ends what still watches."""
