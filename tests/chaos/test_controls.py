@@ -44,12 +44,9 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
     # Runs that are over when the paused worker goes on, and not yet over where they were begun anew.
     async with duetime_client.AsyncClient(scene.world.target) as client:
         long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": world.LEASE_SECONDS})
-        await client.create_many([long] * 50)
-        async with await scene.world.connect() as connection:
-            busiest = "SELECT worker_id FROM tasks WHERE status = 'running' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
-            while (row := await (await connection.execute(busiest)).fetchone()) is None:
-                await asyncio.sleep(0.05)
-    pid = rules_of_runs.pid_of(row["worker_id"])
+        task_ids = await client.create_many([long] * 50)
+        started = await clients.reached(client, task_ids[0], "started")
+    pid = rules_of_runs.pid_of(started.actor)
     number = [worker.pid for worker in scene.world.workers].index(pid)
     await scene.world.pause_worker(number, seconds=world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
 
