@@ -34,12 +34,26 @@ class Cluster:
         self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._data))
         await self._process.wait_for_log("database system is ready to accept connections", seconds=60)
 
+    def freeze(self) -> None:
+        """Stops all of its processes in their tracks: connections stay open, and nothing answers."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self) -> None:
+        """Lets them go on."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._process is not None
+        postmaster = psutil.Process(self._process.pid)
+        return [postmaster, *postmaster.children()]
+
     async def kill(self) -> None:
         """Kills all of its processes at once, as the loss of its machine would."""
         assert self._process is not None
-        postmaster = psutil.Process(self._process.pid)
-        for victim in (postmaster, *postmaster.children()):
-            victim.kill()
+        for process in self._processes():
+            process.kill()
         await self._process.ended()
 
     async def stop(self) -> None:
@@ -74,15 +88,16 @@ class Cluster:
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         return name
 
-    async def dump(self, name: str, path: pathlib.Path) -> float:
-        """Dumps a database as docs/backup.md says; returns the moment that it shows, by the observations' clock."""
+    async def dump(self, name: str, path: pathlib.Path) -> tuple[float, float]:
+        """Dumps a database as docs/backup.md says; returns between which moments it was as the dump shows it."""
         async with await psycopg.AsyncConnection.connect(self.url(name)) as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            before = clock.now()
             exported = await (await connection.execute("SELECT pg_export_snapshot()")).fetchone()
-            moment = clock.now()
+            after = clock.now()
             assert exported is not None
             await self._run("pg_dump", f"--snapshot={exported[0]}", "--format=custom", f"--file={path}", self.url(name))
-        return moment
+        return before, after
 
     async def restore(self, path: pathlib.Path) -> str:
         """Restores a dump into a new database as docs/backup.md says, and returns its name."""

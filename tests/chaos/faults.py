@@ -1,12 +1,17 @@
 """Faults that a scenario can be given at any time: each plays one, heals it, and says what it was."""
 
 import asyncio
+import pathlib
 import random
 from collections.abc import Awaitable, Callable
 
+import libfaketime
 import redis.asyncio
 
-from tests.chaos import proxy, world
+import duetime_client
+from duetime_core import wakeup
+from tests import clients
+from tests.chaos import clock, proxy, world
 
 Fault = Callable[[world.World, random.Random], Awaitable[None]]
 
@@ -88,24 +93,85 @@ async def kill_postgres(made: world.World, choose: random.Random) -> None:
 async def cut_postgres(made: world.World, choose: random.Random) -> None:
     """Breaks connections to PostgreSQL before statements arrive, and before their answers do."""
     fates = [proxy.Fate.PASS, proxy.Fate.CUT_BEFORE, proxy.Fate.CUT_AFTER]
-    async with made.outage():
+    async with made.outage("cut"):
         made.database_proxy.judge = lambda _: choose.choices(fates, [94, 3, 3])[0]
         await asyncio.sleep(choose.uniform(1, 5))
         made.database_proxy.spare()
 
 
-ALL: tuple[Fault, ...] = (
-    kill_a_worker,
-    kill_all_workers,
-    replace_a_worker,
-    pause_a_worker,
-    crash_a_worker,
-    crash_a_server,
-    kill_a_server,
-    kill_the_edge,
-    kill_redis,
-    empty_redis,
-    cut_redis,
-    kill_postgres,
-    cut_postgres,
+async def freeze_postgres(made: world.World, choose: random.Random) -> None:
+    """Stops PostgreSQL in its tracks: nothing answers, and no connection breaks."""
+    async with made.outage():
+        made.postgres.freeze()
+        await asyncio.sleep(choose.uniform(0, 3 * world.LEASE_SECONDS))
+        made.postgres.thaw()
+
+
+async def run_by_a_wrong_clock(made: world.World, choose: random.Random) -> None:
+    """Has one more worker, whose clock is an hour off, work for a while."""
+    made.workers.append(await made.start_worker(variables=wrong_clock(choose.choice(["+1h", "-1h"]))))
+    await asyncio.sleep(choose.uniform(1, 5))
+    await made.terminate_worker(len(made.workers) - 1)
+
+
+def wrong_clock(shift: str) -> dict[str, str]:
+    """Returns the variables that give a process a clock which is off by that, such as `+1h`."""
+    library = pathlib.Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+    return {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+async def run_poison(made: world.World, choose: random.Random) -> None:
+    """Has a task kill the worker that runs it, and starts another worker."""
+    async with duetime_client.AsyncClient(made.target) as client:
+        await client.create("poison", clients.NOW, {"token": 0}, queue=choose.choice(world.QUEUES), max_retries=0)
+    ended = [asyncio.create_task(worker.ended()) for worker in made.workers]
+    hurts = [made.note("killed", worker) for worker in made.workers]
+    await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    for worker, ending, hurt in zip(tuple(made.workers), ended, hurts, strict=True):
+        if ending.done():
+            made.workers.remove(worker)
+        else:
+            ending.cancel()
+            made.hurts.remove(hurt)
+    await made.start_workers(1)
+
+
+async def copy_each_wakeup(made: world.World, choose: random.Random) -> None:
+    """Gives each wakeup nine copies."""
+    await copy_wakeups(made, seconds=choose.uniform(1, 5))
+
+
+async def copy_wakeups(made: world.World, *, seconds: float) -> int:
+    """Gives each wakeup nine copies of other names, due at the same time, for that long; returns how many it made."""
+    copies = 0
+    until = clock.now() + seconds
+    async with redis.asyncio.Redis(port=made.redis_port) as connection:
+        while clock.now() < until:
+            for queue in world.QUEUES:
+                for job_id, score in await connection.zrange(wakeup.arq_queue(queue), 0, -1, withscores=True):
+                    if b"copy" in job_id or (job := await connection.get(b"arq:job:" + job_id)) is None:
+                        continue
+                    for number in range(9):
+                        copy = job_id + b":copy" + str(number).encode()
+                        await connection.psetex(b"arq:job:" + copy, 60_000, job)
+                        await connection.zadd(wakeup.arq_queue(queue), {copy: score})
+                        copies += 1
+            await asyncio.sleep(0.005)
+    return copies
+
+
+ALL: tuple[tuple[Fault, ...], ...] = (
+    (
+        kill_a_worker,
+        kill_all_workers,
+        replace_a_worker,
+        pause_a_worker,
+        crash_a_worker,
+        run_by_a_wrong_clock,
+        run_poison,
+    ),
+    (crash_a_server, kill_a_server, kill_the_edge),
+    (kill_redis, empty_redis, cut_redis, copy_each_wakeup),
+    (kill_postgres, cut_postgres, freeze_postgres),
 )
+"""By what they hurt: faults of different groups may be played at the same time."""

@@ -4,10 +4,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.evidence import Evidence, Log, Row
+from tests.chaos.evidence import Evidence, Log, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
 
 _TERMINAL = {"completed", "failed", "cancelled"}
+_CLOCK_SECONDS = 0.01
+"""How far the two clocks may be apart from what was measured."""
 _HINT_SECONDS = 1.0
 """How long after a cancel a worker that had claimed the task before may begin it, until the hint reaches it."""
 
@@ -35,8 +37,9 @@ def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
         for before, log in itertools.pairwise(logs):
             if log.change == "completed" and (task_id, before.version) not in ended:
                 yield f"task {task_id} completed at version {log.version} without a run that came to its end"
-            if log.change == "retry_scheduled" and (task_id, before.version) not in ran:
-                yield f"task {task_id} failed at version {log.version} without having run"
+            has_failed = log.change == "retry_scheduled" or (log.change == "failed" and log.actor == before.actor)
+            if has_failed and ((task_id, before.version) not in ran or (task_id, before.version) in ended):
+                yield f"task {task_id} failed at version {log.version} without a run that failed"
 
 
 def _accepted(evidence: Evidence) -> set[int]:
@@ -67,12 +70,32 @@ def what_was_stopped_stays_stopped(evidence: Evidence) -> Iterator[str]:
         for run in evidence.runs_of.get(call.task_id, ()):
             if stopped < run.version < until:
                 yield f"task {call.task_id} was claimed as version {run.version}, after its {call.kind} at {stopped}"
-            elif run.version < stopped and run.began > call.returned + _HINT_SECONDS:
+            elif (
+                run.version < stopped
+                and run.began > call.returned + _HINT_SECONDS
+                and not _was_paused(evidence, run, call.returned)
+            ):
                 yield f"task {call.task_id} began {run.began - call.returned:.3f} s after its {call.kind} was answered"
 
 
+def _was_paused(evidence: Evidence, run: Run, since: float) -> bool:
+    """Tells whether the worker stood still between its claim and the run: it could hear of nothing."""
+    return any(
+        hurt.what == "paused" and hurt.pid == run.pid and hurt.since <= run.began and hurt.until >= since
+        for hurt in evidence.hurts
+    )
+
+
 def no_update_is_lost(evidence: Evidence) -> Iterator[str]:
-    """Rule 5: what an answered update wrote is what the task has, and what its runs were given."""
+    """Rule 5: what an answered update wrote is what the task has, and what its runs were given; no retry is lost."""
+    for call in _answered(evidence, Kind.RETRY):
+        assert call.task_id is not None
+        assert call.returned is not None
+        retried = [log for log in evidence.logs.get(call.task_id, ()) if log.change == "retried"]
+        if not any(
+            call.invoked - _CLOCK_SECONDS <= evidence.offset.of(log.timestamp) <= call.returned for log in retried
+        ):
+            yield f"task {call.task_id} was not retried by the retry that was answered"
     creates = {call.task_id: call for call in evidence.calls if call.kind is Kind.CREATE and call.task_id is not None}
     updates: dict[int, list[Call]] = defaultdict(list)
     for call in evidence.calls:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tests.chaos.evidence import Evidence, Log, Run
 
 _SLACK_SECONDS = 1.0
-"""What a worker may take to notice that it lost the database, and a sweep to notice that it lost a worker."""
+"""How long after its claim a worker may be paused before its handler begins."""
 
 
 def nothing_is_early(evidence: Evidence) -> Iterator[str]:
@@ -40,10 +40,15 @@ def every_run_is_explained(evidence: Evidence) -> Iterator[str]:
     for task_id, logs in evidence.logs.items():
         yield from _retries(task_id, logs, evidence.rows[task_id].max_retries if task_id in evidence.rows else 0)
         for before, log in itertools.pairwise(logs):
-            if log.change == "lease_lost" and not _may_have_lost(evidence, before, log):
+            if is_loss(before, log) and not _may_have_lost(evidence, before, log):
                 yield f"task {task_id} lost the lease of {before.actor}, to whom nothing had happened"
-            if log.change == "handed_back" and not _was("terminated", evidence, log):
+            if log.change == "handed_back" and not _may_have_handed_back(evidence, log):
                 yield f"task {task_id} was handed back by {log.actor}, which nobody had stopped"
+
+
+def is_loss(before: Log, log: Log) -> bool:
+    """Tells whether a run ended with its lease: the last retry that this spends says `failed`, by another worker."""
+    return log.change == "lease_lost" or (log.change == "failed" and log.actor != before.actor)
 
 
 def _claims(evidence: Evidence) -> Iterator[tuple[Run, Log | None]]:
@@ -64,6 +69,10 @@ def _retries(task_id: int, logs: list[Log], max_retries: int) -> Iterator[str]:
                 spent += 1
                 if spent > max_retries:
                     yield f"task {task_id} spent {spent} retries of {max_retries}"
+            case "failed" if spent < max_retries:
+                yield f"task {task_id} failed after {spent} retries of {max_retries}"
+        if log.retry_count != spent:
+            yield f"task {task_id} says {log.retry_count} retries at version {log.version}, after {spent}"
 
 
 def pid_of(actor: str) -> int:
@@ -73,15 +82,27 @@ def pid_of(actor: str) -> int:
 
 
 def _may_have_lost(evidence: Evidence, started: Log, lost: Log) -> bool:
+    """Tells whether the worker was killed, or paused in mid-run, or its connections cut again and again just before.
+
+    An outage of the whole database is no excuse: the living keep their leases over it.
+    """
     at = evidence.offset.of(lost.timestamp)
-    earliest = evidence.offset.of(started.timestamp) - _SLACK_SECONDS
-    for hurt in evidence.hurts:
-        concerns_it = hurt.pid == pid_of(started.actor) and hurt.what in ("killed", "paused")
-        if (concerns_it or hurt.what == "outage") and hurt.since <= at and hurt.until >= earliest:
-            return True
-    return False
+    began = evidence.offset.of(started.timestamp) - _SLACK_SECONDS
+    lease = evidence.lease_seconds + 2 * evidence.sweep_seconds
+    return any(
+        (hurt.pid == pid_of(started.actor) and hurt.what == "killed" and hurt.since <= at)
+        or (hurt.pid == pid_of(started.actor) and hurt.what == "paused" and hurt.since <= at and hurt.until >= began)
+        or (hurt.what == "cut" and hurt.since <= at <= hurt.until + lease)
+        for hurt in evidence.hurts
+    )
 
 
-def _was(what: str, evidence: Evidence, log: Log) -> bool:
+def _may_have_handed_back(evidence: Evidence, log: Log) -> bool:
+    """Tells whether the worker was told to stop, or a claim's answer may have been lost with a connection."""
     at = evidence.offset.of(log.timestamp)
-    return any(hurt.what == what and hurt.pid == pid_of(log.actor) and hurt.since <= at for hurt in evidence.hurts)
+    lease = evidence.lease_seconds + 2 * evidence.sweep_seconds
+    return any(
+        (hurt.pid == pid_of(log.actor) and hurt.what == "terminated" and hurt.since <= at)
+        or (hurt.what in ("cut", "outage") and hurt.since <= at <= hurt.until + lease)
+        for hurt in evidence.hurts
+    )

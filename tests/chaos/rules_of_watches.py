@@ -6,6 +6,8 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.watchers import Seen
 
 _TERMINAL = {"completed", "failed", "cancelled"}
+_SLACK_SECONDS = 1.0
+"""How long a change may have taken to commit: its timestamp is when it began."""
 
 
 def watches_have_no_gap(evidence: Evidence) -> Iterator[str]:
@@ -29,6 +31,9 @@ def _of_one(evidence: Evidence, seen: Seen, task_id: int) -> Iterator[str]:
     _, last, status = seen.events[-1]
     if status not in _TERMINAL:
         yield f"the watch of task {task_id} ended at version {last}, {status}: {seen.error}"
+    later = [log for log in evidence.logs.get(task_id, ()) if log.version > versions[0]]
+    if later and evidence.offset.of(later[0].timestamp) < seen.opened - _SLACK_SECONDS:
+        yield f"the watch of task {task_id} began with version {versions[0]}, which was over when it was opened"
     told = {log.version: log.status for log in evidence.logs.get(task_id, ())}
     for _, version, status in seen.events:
         if told.get(version) != status:

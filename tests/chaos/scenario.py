@@ -72,8 +72,9 @@ class Scenario:
             known_before_asking_again=known,
         )
 
-    def require_sound(self, found: evidence.Evidence) -> None:
-        """Fails with what broke a rule, if anything did, and says how to play it again."""
+    def require_sound(self, found: evidence.Evidence, *, least_runs: int = 100) -> None:
+        """Fails with what broke a rule, if anything did, and says how to play it again; or if too little happened."""
+        assert len(found.runs) >= least_runs
         violations = checker.check(found)
         assert not violations, (
             f"seed {self.seed}; what was asked stands in {self.world.directory / 'calls'}\n{checker.report(violations)}"

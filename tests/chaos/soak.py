@@ -40,10 +40,12 @@ async def _round(directory: pathlib.Path, postgres: cluster.Cluster, *, seed: in
     async with scenario.playing(directory, postgres, seed=seed) as scene:
         played = []
         async with scene.load.running():
-            for fault in choose.choices(faults.ALL, k=_FAULTS_A_ROUND):
+            for _ in range(_FAULTS_A_ROUND):
                 await asyncio.sleep(choose.uniform(0, _PAUSE_SECONDS))
-                played.append(fault.__name__)
-                await fault(scene.world, choose)
+                # One alone, or two at the same time that hurt different parts.
+                together = [choose.choice(group) for group in choose.sample(faults.ALL, k=choose.choice([1, 1, 2]))]
+                played.append(" with ".join(fault.__name__ for fault in together))
+                await asyncio.gather(*(fault(scene.world, choose) for fault in together))
         found = await scene.settled()
         violations = checker.check(found)
         verdict = "sound" if not violations else f"BROKEN\n{checker.report(violations)}\nsee {directory}"

@@ -10,6 +10,7 @@ from tests.chaos import checker, clock
 from tests.chaos.evidence import Evidence, Log, Overdue, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
 from tests.chaos.watchers import Seen
+from tests.chaos.world import Hurt
 
 EPOCH = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 WORKER = "host-7-abc"
@@ -38,7 +39,7 @@ def sound() -> Evidence:
         runs=[Run(1, 3, 7, 2, 2.001, 2.9)],
         rows={1: Row(1, "completed", 4, 0, 3, at(2), {"origin": "a", "token": 2}, "a", None)},
         logs={1: logs},
-        seen=[Seen(1, [(1, each.version, each.status) for each in logs])],
+        seen=[Seen(1, 0, [(1, each.version, each.status) for each in logs])],
         hurts=[],
         offset=clock.Offset(EPOCH.timestamp(), 0.0001),
         healed=0,
@@ -166,6 +167,33 @@ def handed_back_for_no_reason(evidence: Evidence) -> None:
     evidence.logs[1][3] = log(4, "handed_back", "pending", 3, actor=WORKER)
 
 
+def failed_with_retries_left(evidence: Evidence) -> None:
+    changed_row(evidence, status="failed")
+    evidence.logs[1][3] = log(4, "failed", "failed", 3, actor=WORKER)
+
+
+def failed_by_another_for_no_reason(evidence: Evidence) -> None:
+    changed_row(evidence, status="failed", max_retries=0)
+    evidence.logs[1][3] = log(4, "failed", "failed", 3, actor="host-8-abc")
+
+
+def retried_after_its_end(evidence: Evidence) -> None:
+    evidence.logs[1][3:] = [log(4, "retry_scheduled", "pending", 3, actor=WORKER)]
+
+
+def counted_wrong(evidence: Evidence) -> None:
+    evidence.logs[1][3] = dataclasses.replace(evidence.logs[1][3], retry_count=1)
+
+
+def lost_in_an_outage(evidence: Evidence) -> None:
+    lost_for_no_reason(evidence)
+    evidence.hurts.append(Hurt("outage", 0, 2, 3))
+
+
+def without_its_retry(evidence: Evidence) -> None:
+    evidence.calls.append(Call(2, Kind.RETRY, 1, 3.5, 3.6, Outcome.OK))
+
+
 def left_with_its_lease(evidence: Evidence) -> None:
     evidence.overdue = [Overdue(10, 2.5)]
 
@@ -177,15 +205,16 @@ def test_a_sound_history_breaks_no_rule() -> None:
 @pytest.mark.parametrize(
     ("rule", "break_it"),
     [
-        *((1, each) for each in (lost, endless, without_a_run)),
+        *((1, each) for each in (lost, endless, without_a_run, retried_after_its_end)),
         (2, early),
         *((3, each) for each in (with_a_gap, completed_twice, recorded_by_another, unlike_its_log)),
         *((4, each) for each in (run_after_a_cancel, cancelled_for_nothing)),
-        *((5, each) for each in (without_its_update, run_with_old_data, due_at_another_time)),
+        *((5, each) for each in (without_its_update, run_with_old_data, due_at_another_time, without_its_retry)),
         *((6, each) for each in (created_twice, answered_twice, created_in_part)),
         *((7, each) for each in (seen_with_a_gap, seen_twice, not_seen_to_its_end, not_seen_at_all)),
         *((8, each) for each in (run_twice_for_one_claim, run_unclaimed, retried_too_often)),
-        *((8, each) for each in (lost_for_no_reason, handed_back_for_no_reason)),
+        *((8, each) for each in (lost_for_no_reason, lost_in_an_outage, handed_back_for_no_reason)),
+        *((8, each) for each in (failed_with_retries_left, failed_by_another_for_no_reason, counted_wrong)),
         (9, left_with_its_lease),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -1,25 +1,21 @@
 """A worker whose clock is wrong: the database's clock decides."""
 
 import asyncio
-import pathlib
 
-import libfaketime
 import pytest
 
-from tests.chaos import scenario
+from tests.chaos import faults, scenario
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(300)
 
 LATE_SECONDS = 2.0
-_LIBRARY = pathlib.Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
 
 
 @pytest.mark.parametrize("shift", ["+1h", "-1h"])
 async def test_a_workers_clock_is_an_hour_off(play: Play, tell: Tell, shift: str) -> None:
-    wrong = {"LD_PRELOAD": str(_LIBRARY), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     async with play(workers=0) as scene:
-        await scene.world.start_workers(1, variables=wrong)
+        await scene.world.start_workers(1, variables=faults.wrong_clock(shift))
         await scene.world.start_workers(1)
         assert _clock_of(scene.world.workers[0].log[0]) != _clock_of(scene.world.workers[1].log[0])
         async with scene.load.running():

@@ -40,6 +40,17 @@ async def lose_redis(scene: scenario.Scenario) -> None:
     await asyncio.sleep(_LOAD_SECONDS / 2)
 
 
+async def lose_postgres(scene: scenario.Scenario) -> None:
+    async with duetime_client.AsyncClient(scene.world.target) as client:
+        long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": 3 * world.LEASE_SECONDS})
+        await client.create_many([long] * 50)
+    await asyncio.sleep(_LOAD_SECONDS / 2)
+    async with scene.world.outage():
+        await scene.world.postgres.kill()
+        await asyncio.sleep(world.LEASE_SECONDS + world.SWEEP_SECONDS)
+        await scene.world.postgres.start()
+
+
 async def pause_a_worker(scene: scenario.Scenario) -> None:
     # Runs that are over when the paused worker goes on, and not yet over where they were begun anew.
     async with duetime_client.AsyncClient(scene.world.target) as client:
@@ -64,6 +75,7 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
         ("forget_request_ids", nothing, 6),
         ("drop_changes", nothing, 7),
         ("sweep_the_living", nothing, 8),
+        ("trust_no_outage", lose_postgres, 8),
         ("sweep_nothing", lose_a_worker, 9),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -20,6 +20,8 @@ from tests.chaos.conftest import Play, Tell
 pytestmark = pytest.mark.timeout(300)
 
 RESUME_SECONDS = 5.0
+HANG_SECONDS = 10.0
+"""The client's own timeout: whoever waits that long was told nothing."""
 
 
 async def test_kill_9_of_postgresql_under_load_and_a_restart(play: Play, tell: Tell) -> None:
@@ -37,8 +39,29 @@ async def test_kill_9_of_postgresql_under_load_and_a_restart(play: Play, tell: T
         found = await scene.settled()
         scene.require_sound(found)
         tell(f"callers were told after {refused[0]:.2f} s: {refused[1]}")
+        assert refused[0] < HANG_SECONDS
         tell(f"tasks ran again {max(resumed):.2f} s after PostgreSQL was back at the latest")
         assert max(resumed) <= RESUME_SECONDS
+        scene.world.require_all_alive()
+
+
+async def test_postgresql_stops_in_its_tracks_and_goes_on(play: Play, tell: Tell) -> None:
+    async with play() as scene:
+        async with scene.load.running():
+            await asyncio.sleep(3)
+            async with scene.world.outage():
+                scene.world.postgres.freeze()
+                refused = await _refusal(scene)
+                scene.world.postgres.thaw()
+                back = clock.now()
+            resumed = await _works_again(scene) - back
+            await asyncio.sleep(2)
+        found = await scene.settled()
+        scene.require_sound(found)
+        tell(f"callers were told after {refused[0]:.2f} s: {refused[1]}")
+        assert refused[0] < HANG_SECONDS
+        tell(f"tasks ran again {resumed:.2f} s after PostgreSQL went on")
+        assert resumed <= RESUME_SECONDS
         scene.world.require_all_alive()
 
 
@@ -76,7 +99,7 @@ async def test_the_connection_breaks_during_commit(play: Play, tell: Tell, seed:
     async with play() as scene:
         async with scene.load.running():
             await asyncio.sleep(2)
-            async with scene.world.outage():
+            async with scene.world.outage("cut"):
                 scene.world.database_proxy.judge = judge
                 await asyncio.sleep(20)
                 scene.world.database_proxy.spare()

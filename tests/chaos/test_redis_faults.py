@@ -7,8 +7,7 @@ import pytest
 import redis.asyncio
 
 import duetime_client
-from duetime_core import wakeup
-from tests.chaos import clock, history, proxy, scenario, world
+from tests.chaos import clock, faults, history, proxy, scenario
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(300)
@@ -113,25 +112,9 @@ async def test_the_connection_drops_between_watch_and_exec_of_a_wakeup(play: Pla
 
 async def test_ten_copies_of_one_wakeup_bring_no_extra_run(play: Play, tell: Tell) -> None:
     async with play() as scene:
-        copying = asyncio.create_task(_copy_wakeups(scene.world))
         async with scene.load.running():
-            await asyncio.sleep(10)
-        copying.cancel()
+            copies = await faults.copy_wakeups(scene.world, seconds=10)
         found = await scene.settled()
         scene.require_sound(found)  # rule 8: one run a claim
-        tell(f"{len(found.runs)} runs")
-
-
-async def _copy_wakeups(made: world.World) -> None:
-    """Gives every wakeup nine copies of other names, due at the same time."""
-    async with redis.asyncio.Redis(port=made.redis_port) as connection:
-        while True:
-            for queue in world.QUEUES:
-                for job_id, score in await connection.zrange(wakeup.arq_queue(queue), 0, -1, withscores=True):
-                    if b"copy" in job_id or (job := await connection.get(b"arq:job:" + job_id)) is None:
-                        continue
-                    for number in range(9):
-                        copy = job_id + b":copy" + str(number).encode()
-                        await connection.psetex(b"arq:job:" + copy, 60_000, job)
-                        await connection.zadd(wakeup.arq_queue(queue), {copy: score})
-            await asyncio.sleep(0.005)
+        tell(f"{copies} copies of wakeups, {len(found.runs)} runs")
+        assert copies > 500

@@ -6,6 +6,7 @@ import dataclasses
 
 import duetime_client
 from duetime_client import TaskEvent
+from tests.chaos import clock
 
 _SILENCE_SECONDS = 5
 
@@ -16,8 +17,11 @@ class Seen:
 
     task_id: int | None
     """None for a watch of all tasks."""
+    opened: float = 0.0
+    """By the observations' clock."""
     events: list[tuple[int, int, str]] = dataclasses.field(default_factory=list)
     error: str = ""
+    has_ended: bool = False
 
     def add(self, event: TaskEvent) -> None:
         """Notes an event."""
@@ -40,20 +44,20 @@ class Watchers:
         self._is_open = True
         watch = self._client.watch_all()
         await watch.__aenter__()
-        self._start(watch, Seen(None))
+        self._start(watch, Seen(None, clock.now()))
 
     def watch(self, task_id: int) -> None:
         """Begins to watch one task."""
-        self._start(self._client.watch(task_id), Seen(task_id))
+        self._start(self._client.watch(task_id), Seen(task_id, clock.now()))
 
     def _start(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
         self.seen.append(seen)
         self._running.append(asyncio.create_task(self._follow(watch, seen)))
 
     async def wait_for(self, changes: int) -> None:
-        """Waits until each watch of all has seen so many changes, or nothing more comes."""
+        """Waits until the watch of all has seen so many changes and the others have ended, or nothing more comes."""
         with contextlib.suppress(TimeoutError):
-            while any(seen.task_id is None and len(seen.events) < changes for seen in self.seen):
+            while any(not seen.has_ended and (seen.task_id or len(seen.events) < changes) for seen in self.seen):
                 self._told.clear()
                 await asyncio.wait_for(self._told.wait(), _SILENCE_SECONDS)
 
@@ -66,10 +70,20 @@ class Watchers:
             await self._client.__aexit__()
 
     async def _follow(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
-        try:
-            async with contextlib.aclosing(watch):
-                async for event in watch:
-                    seen.add(event)
-                    self._told.set()
-        except duetime_client.DuetimeError as error:
-            seen.error = f"{error.reason}: {error}"
+        while True:
+            try:
+                async with contextlib.aclosing(watch):
+                    async for event in watch:
+                        seen.add(event)
+                        self._told.set()
+            except duetime_client.errors.Unavailable:
+                # Only a watch that was never answered ends so; who wants to watch tries again.
+                if seen.task_id is not None and not seen.events:
+                    watch = self._client.watch(seen.task_id)
+                    continue
+                seen.error = "UNAVAILABLE"
+            except duetime_client.DuetimeError as error:
+                seen.error = f"{error.reason}: {error}"
+            seen.has_ended = True
+            self._told.set()
+            return

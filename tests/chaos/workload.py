@@ -153,7 +153,7 @@ class _Caller:
             self._moment(),
             data,
             queue=self.choose.choice(world.QUEUES),
-            max_retries=MAX_RETRIES,
+            max_retries=self.choose.choices([MAX_RETRIES, 1, 0], [90, 5, 5])[0],
             retry_policy=BACKOFF,
             request_id=request_id,
         )

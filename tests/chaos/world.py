@@ -20,7 +20,7 @@ from tests import processes
 from tests.chaos import clock, cluster, proxy
 
 QUEUES = ("default", "second")
-LEASE_SECONDS = 3
+LEASE_SECONDS = 4
 SWEEP_SECONDS = 1
 
 
@@ -29,7 +29,8 @@ class Hurt:
     """Something that was done to a process, by the observations' clock. It may go on until `until`."""
 
     what: str
-    """`killed`, `terminated`, `paused`, or `outage`, which hurts all that use the database."""
+    """`killed`, `terminated` or `paused`; or of all that use the database `outage`, or `cut` where it breaks again and
+    again in the middle."""
     pid: int
     since: float
     until: float
@@ -160,9 +161,9 @@ class World:
         await self._edge.kill()
 
     @contextlib.asynccontextmanager
-    async def outage(self) -> AsyncIterator[None]:
-        """Notes that the database cannot be reached, or breaks connections, while the block goes on."""
-        hurt = self.note("outage")
+    async def outage(self, what: str = "outage") -> AsyncIterator[None]:
+        """Notes that nobody can reach the database, or that connections to it are `cut`, while the block goes on."""
+        hurt = self.note(what)
         hurt.until = float("inf")
         yield
         hurt.until = clock.now()
