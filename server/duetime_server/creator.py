@@ -91,7 +91,7 @@ class Creator:
             for (_, future), answer in zip(batch, answers, strict=True):
                 _answer(future, answer)
 
-    def _announce(self, answers: Iterable[creation.Created | errors.RequestIdReused]) -> None:
+    def _announce(self, answers: Iterable[creation.Created | Exception]) -> None:
         crash.point("server.committed")
         created = [answer for answer in answers if isinstance(answer, creation.Created) and answer.is_new]
         for each in created:

@@ -73,6 +73,24 @@ async def test_a_create_that_failed_leaves_the_next_one_as_it_is(create: creator
     assert (await create.create(factories.new_task())).is_new
 
 
+async def test_a_request_id_that_cannot_be_looked_for_fails_alone_and_nothing_is_created_twice(
+    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[int] = []
+    monkeypatch.setattr(create._bell, "changed", announced.extend)
+    await create.create(factories.new_task(request_id="r"))
+    monkeypatch.setattr(
+        creation, "_FIND_REQUESTS", sa.text("SELECT 1 / 0 WHERE CAST(:request_ids AS text[]) IS NOT NULL")
+    )
+    news = [factories.new_task(request_id="r" if number == 3 else None) for number in range(8)]
+    answers = await asyncio.gather(*(create.create(new) for new in news), return_exceptions=True)
+    assert isinstance(answers.pop(3), sqlalchemy.exc.DBAPIError)
+    assert announced == [1, *(each.task_id for each in answers if isinstance(each, creation.Created))]
+    assert len(announced) == 8
+    async with engine.connect() as connection:
+        assert (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one() == 8
+
+
 async def test_all_or_none_are_created(create: creator.Creator, engine: Engine) -> None:
     await create.create(factories.new_task(request_id="r"))
     other = task.NewTask("other", datetime.datetime.now(datetime.UTC), request_id="r")

@@ -6,6 +6,7 @@ import random
 
 import pytest
 import sqlalchemy as sa
+import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import errors, schema, task
@@ -98,6 +99,42 @@ async def test_all_or_nothing_is_nothing_if_one_request_id_was_used(engine: Engi
     with pytest.raises(errors.RequestIdReused):
         await creation.create_all(engine, news, actor="api")
     assert await count(engine) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "sentence"),
+    [
+        (
+            "pg_cancel_backend(pg_backend_pid()), pg_sleep(9)",
+            errors.StoreUnavailable,
+            "gave up, because it took too lo",
+        ),
+        ("pg_terminate_backend(pg_backend_pid()), pg_sleep(9)", errors.StoreUnavailable, "is not known"),
+        ("1 / 0", sqlalchemy.exc.DBAPIError, "division by zero"),
+    ],
+    ids=["cancelled", "connection lost", "mistake"],
+)
+async def test_what_is_committed_is_answered_although_looking_for_the_others_fails(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, failure: str, kind: type[Exception], sentence: str
+) -> None:
+    await ids(engine, factories.new_task(request_id="r"))
+    monkeypatch.setattr(
+        creation, "_FIND_REQUESTS", sa.text(f"SELECT {failure} WHERE CAST(:request_ids AS text[]) IS NOT NULL")
+    )
+    repeated = factories.new_task(request_id="r")
+    one, failed, other = await creation.create(
+        engine, [factories.new_task(), repeated, factories.new_task()], actor="api"
+    )
+    assert isinstance(one, creation.Created)
+    assert isinstance(other, creation.Created)
+    assert isinstance(failed, kind)
+    assert sentence in str(failed)
+    assert await count(engine) == 3
+    with pytest.raises(kind, match=sentence):  # nothing is created, so there is nothing to answer
+        await ids(engine, repeated)
+    with pytest.raises(kind, match=sentence):
+        await creation.create_all(engine, [factories.new_task(), repeated], actor="api")
+    assert await count(engine) == 3
 
 
 async def test_ids_end_loudly(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, task
@@ -64,16 +65,25 @@ FROM tasks WHERE request_id = ANY(CAST(:request_ids AS text[]))
 
 async def create(
     engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
-) -> list[Created | errors.RequestIdReused]:
+) -> Sequence[Created | errors.DuetimeError | sqlalchemy.exc.DBAPIError]:
     """Creates those tasks in one commit and returns, in their order, what became of each.
 
     A task whose request_id was used before for another request is a RequestIdReused in the answer; the
-    others are created all the same.
+    others are created all the same. What fails before anything is created is raised; what fails once some are is the
+    answer for those that are not.
     """
     encoded = [_encode(new) for new in tasks]
-    with database.unavailable():
-        async with engine.connect() as connection:
-            return await _create(connection, encoded, actor)
+    answers: dict[int, Created | errors.RequestIdReused] = {}
+    try:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                await _answer(connection, encoded, actor, answers)
+    except (errors.DuetimeError, sqlalchemy.exc.DBAPIError) as error:
+        if not answers:
+            raise
+        # Each statement commits by itself: what an earlier one created stays, and must be answered and announced.
+        return [answers.get(position, error) for position in range(len(encoded))]
+    return [answers[position] for position in range(len(encoded))]
 
 
 async def create_all(
@@ -95,6 +105,17 @@ async def _create(
     connection: sqlalchemy_asyncio.AsyncConnection, encoded: Sequence[dict[str, Any]], actor: str
 ) -> list[Created | errors.RequestIdReused]:
     answers: dict[int, Created | errors.RequestIdReused] = {}
+    await _answer(connection, encoded, actor, answers)
+    return [answers[position] for position in range(len(encoded))]
+
+
+async def _answer(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    encoded: Sequence[dict[str, Any]],
+    actor: str,
+    answers: dict[int, Created | errors.RequestIdReused],
+) -> None:
+    """Fills `answers`, by position. Where it raises, they are what became of some of them before."""
     missing = list(range(len(encoded)))
     while missing:
         tasks = json.dumps([encoded[position] for position in missing], ensure_ascii=False)
@@ -107,7 +128,6 @@ async def _create(
         if missing:
             await _find(connection, encoded, missing, answers)
             missing = [position for position in missing if position not in answers]
-    return [answers[position] for position in range(len(encoded))]
 
 
 async def _find(
