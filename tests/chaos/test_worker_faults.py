@@ -63,7 +63,7 @@ async def test_kill_9_of_all_workers_and_a_new_start(play: Play, tell: Tell) -> 
     async with play() as scene:
         async with scene.load.running():
             for _ in range(3):
-                await asyncio.sleep(2)
+                await asyncio.sleep(AGAIN_SECONDS + 2)  # by then all runs again that ran before
                 await asyncio.gather(*(scene.world.kill_worker(0) for _ in range(2)))
                 await scene.world.start_workers(2)
         found = await scene.settled()
