@@ -28,7 +28,6 @@ def told(cause: Exception, *, invalidated: bool = False) -> str:
         (psycopg.errors.SerializationFailure, "Others were changing the same tasks; nothing was changed."),
         (psycopg.errors.ReadOnlySqlTransaction, "The database is read-only, as a replica is; nothing was changed."),
         (psycopg.errors.CannotConnectNow, "The database is starting or stopping; nothing was changed."),
-        (psycopg.errors.AdminShutdown, "The database stopped the statement; nothing was changed."),
         (psycopg.errors.IoError, "The database's disk or system fails; nothing was changed."),
     ],
 )
@@ -57,6 +56,9 @@ def test_without_a_connection_nothing_was_changed(cause: psycopg.Error) -> None:
         psycopg.errors.AdminShutdown("terminating connection due to administrator command"),
         psycopg.errors.CrashShutdown("terminating connection because of crash of another server process"),
         psycopg.errors.ConnectionFailure("gone"),
+        psycopg.errors.DiskFull("could not write to log file"),
+        psycopg.errors.IoError("could not fsync file"),
+        psycopg.errors.SerializationFailure("terminating connection due to conflict with recovery"),
         psycopg.InterfaceError("the connection is closed"),
     ],
     ids=str,
@@ -66,14 +68,39 @@ def test_what_was_going_on_when_the_connection_was_lost_has_an_unknown_end(cause
     assert message.startswith("The connection to the database was lost. Whether a change was made is not known")
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [
+        psycopg.errors.AdminShutdown,
+        psycopg.errors.CrashShutdown,
+        psycopg.errors.DatabaseDropped,
+        psycopg.errors.IdleSessionTimeout,
+        psycopg.errors.TransactionTimeout,
+    ],
+)
+def test_what_always_ends_the_connection_has_an_unknown_end_too(cause: type[psycopg.Error]) -> None:
+    assert told(cause("terminating connection")).endswith(
+        "Whether a change was made is not known: look, or create again with the same request_id."
+    )
+
+
 def test_an_answer_that_is_overdue_has_an_unknown_end() -> None:
     message = told(psycopg.errors.ConnectionTimeout("no answer within 10 s"), invalidated=True)
     assert message.startswith("The database did not answer in time. Whether a change was made is not known")
 
 
-def test_a_transaction_that_was_left_open_too_long_changed_nothing() -> None:
-    message = told(psycopg.errors.IdleInTransactionSessionTimeout("terminating"), invalidated=True)
-    assert message.startswith("The database waited too long for the next statement; nothing was changed.")
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        (psycopg.errors.IdleInTransactionSessionTimeout, "The database waited too long for the next statement;"),
+        (psycopg.errors.TooManyConnections, "The database has too many connections;"),
+        (psycopg.errors.CannotConnectNow, "The database is starting or stopping;"),
+    ],
+)
+def test_what_ends_a_connection_before_it_reads_the_statement_changed_nothing(
+    cause: type[psycopg.Error], sentence: str
+) -> None:
+    assert told(cause("terminating"), invalidated=True) == f"{sentence} nothing was changed. Try again."
 
 
 @pytest.mark.parametrize(
