@@ -20,6 +20,9 @@ class Proxy:
         self.url = through.render_as_string(hide_password=False)
         self.closes_new = False
         """Whether a connection is closed right after it was greeted."""
+        self.loses_answer_to: bytes | None = None
+        """The next statement with this text is done, and its connection closed instead of answered."""
+        self.answer_lost = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> "Proxy":
@@ -43,13 +46,29 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind_reader, behind_writer = await asyncio.open_unix_connection(self._target)
         self._writers += [writer, behind_writer]
+        lost = asyncio.Event()  # the answer that is awaited
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._pass_on(reader, behind_writer))
-            both.create_task(self._pass_on(behind_reader, writer))
+            both.create_task(self._pass_on(reader, behind_writer, lost))
+            both.create_task(self._answer(behind_reader, writer, lost))
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if self.loses_answer_to is not None and self.loses_answer_to in data:
+                    self.loses_answer_to = None
+                    lost.set()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if lost.is_set():
+                    if data.endswith(_READY):  # before that it may not be committed
+                        self.answer_lost.set()
+                        break
+                    continue
                 writer.write(data)
                 await writer.drain()
                 if self.closes_new and data.endswith(_READY):

@@ -45,7 +45,7 @@ class Change(enum.StrEnum):
     LEASE_LOST = "lease_lost"
     """The worker stopped extending the lease; this spends a retry, or a task that kills workers would for ever."""
     HANDED_BACK = "handed_back"
-    """The worker stopped before the run ended; this spends no retry."""
+    """The worker stopped before the run ended, or never heard that its claim was made; this spends no retry."""
     CANCELLED = "cancelled"
     DELETED = "deleted"
     RETRIED = "retried"

@@ -105,6 +105,14 @@ async def test_a_sweep_reads_the_leases_that_ran_out(full: sqlalchemy_asyncio.As
 
 
 @MODES
+async def test_a_release_reads_what_runs(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    parameters = {"worker_id": "worker", "held": list(range(1000, ROWS // 2, 1000)), "claimed_before": NOW}
+    used = await scans(full, mode, claims._RELEASE_UNKNOWN, parameters)
+    assert set(used.values()) <= {"tasks_lease_idx", "tasks_status_idx", "tasks_pkey"}
+    assert used
+
+
+@MODES
 @pytest.mark.parametrize("step", [1000, 100_000], ids=["many", "few"])
 async def test_a_finish_and_an_extension_read_their_tasks(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, step: int

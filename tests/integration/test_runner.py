@@ -5,52 +5,34 @@ import contextlib
 import datetime
 import itertools
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background, database, doorbell, outage, redis, task
+from duetime_core import background, database, doorbell, redis, task
 from duetime_core.store import claims, creation, edits, reads
-from duetime_worker import context, execution, handlers, reporter, runner
+from duetime_worker import runner
+from tests import factories, workers
 
 QUEUE = task.DEFAULT_QUEUE
 
 
-class Worker:
-    """A runner and its reporter, whose one handler says when it began and ended, and ends when it is told."""
-
-    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
-        # A lease that runs out as it begins: whoever sweeps takes the task back.
-        lease = datetime.timedelta(0)
-        here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
-        self.report = reporter.Reporter(here)
-        handler = handlers.Handler("wait", self._wait, None, {})
-        executor = execution.Executor({"wait": handler}, places=10)
-        self.runs = runner.Runner(here, executor, self.report, queues=[QUEUE], places=10)
-        self.began = asyncio.Semaphore(0)
-        self.cancelled = asyncio.Semaphore(0)
-        self.may_end = asyncio.Event()
-        self.services: list[asyncio.Task[None]] = []
-
-    async def _wait(self) -> dict[str, Any]:
-        self.began.release()
-        try:
-            await self.may_end.wait()
-        except asyncio.CancelledError:
-            self.cancelled.release()
-            raise
-        return {}
+@pytest.fixture
+def lease() -> datetime.timedelta:
+    """One that runs out as it begins: whoever sweeps takes the task back."""
+    return datetime.timedelta(0)
 
 
 @pytest_asyncio.fixture
-async def worker(engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str) -> AsyncIterator[Worker]:
+async def worker(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, lease: datetime.timedelta
+) -> AsyncIterator[workers.Worker]:
     """A worker that claims when it is told to look."""
     client = redis.connect(redis_url)
     bell = doorbell.Doorbell(client)
-    worker = Worker(engine, bell)
+    worker = workers.Worker(engine, bell, lease=lease)
     worker.services = background.start(bell.run(), worker.report.run(), worker.runs.run())
     yield worker
     worker.may_end.set()
@@ -70,7 +52,7 @@ async def changes(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[
 
 
 async def test_a_task_that_comes_back_to_the_worker_that_lost_it_is_recorded_once(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_id = await create(engine)
     worker.runs.look(QUEUE)
@@ -86,7 +68,7 @@ async def test_a_task_that_comes_back_to_the_worker_that_lost_it_is_recorded_onc
 
 
 async def test_an_outcome_of_a_run_whose_lease_was_lost_is_dropped(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_id = await create(engine)
     worker.runs.look(QUEUE)
@@ -98,7 +80,7 @@ async def test_an_outcome_of_a_run_whose_lease_was_lost_is_dropped(
 
 
 async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_id = await create(engine)
     worker.runs.look(QUEUE)
@@ -109,8 +91,9 @@ async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
     assert (await reads.get(engine, task_id)).status is task.Status.CANCELLED
 
 
+@pytest.mark.parametrize("lease", [factories.LEASE])
 async def test_of_suspects_that_lost_several_leases_one_runs_at_once(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     suspects = [await create(engine) for _ in range(3)]
     async with engine.connect() as connection:
@@ -130,7 +113,7 @@ async def test_of_suspects_that_lost_several_leases_one_runs_at_once(
 
 
 async def test_stopping_right_after_a_look_hands_back_what_the_claim_brings(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_ids = [await create(engine) for _ in range(5)]
     worker.runs.look(QUEUE)
@@ -144,7 +127,7 @@ async def test_stopping_right_after_a_look_hands_back_what_the_claim_brings(
 
 @pytest.mark.parametrize("is_in_a_hurry", [True, False])
 async def test_stopping_does_not_wait_for_a_claim_that_somebody_holds_up(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: Worker, is_in_a_hurry: bool, monkeypatch: pytest.MonkeyPatch
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker, is_in_a_hurry: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = await create(engine)
     hurry = asyncio.Event()
@@ -169,7 +152,7 @@ async def _count_waiting(connection: sqlalchemy_asyncio.AsyncConnection) -> int:
     return count
 
 
-async def _until_recorded(worker: Worker) -> None:
+async def _until_recorded(worker: workers.Worker) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(10):
             await worker.runs.stop(datetime.timedelta(seconds=5), hurry=asyncio.Event())

@@ -11,7 +11,7 @@ import structlog
 
 from duetime_core import crash, errors, task, wakeup
 from duetime_core.store import claims, finishes
-from duetime_worker import context, execution, reporter, suspects
+from duetime_worker import context, execution, lost_claims, reporter, suspects
 
 _log = structlog.get_logger()
 
@@ -61,9 +61,11 @@ class Runner:
         self._runs: dict[int, Run] = {}
         self._suspects = suspects.Suspects(places)  # from their claim until their outcome is recorded
         report.on_recorded = self._forget_suspects
+        self._lost_claims = lost_claims.LostClaims(here)
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
         # Those that may have more than there were places, longest unserved first.
         self._backlog: dict[str | None, None] = {}
+        self._is_look_everywhere = False  # whether the next one is
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a run ended
@@ -87,7 +89,8 @@ class Runner:
         self._woken.set()
 
     def look_everywhere(self) -> None:
-        """Looks for due tasks of every queue, and for suspects."""
+        """Looks for due tasks of every queue, and for suspects; before that, for what lost claims brought."""
+        self._is_look_everywhere = True
         for queue in (_SUSPECTS, *self._queues):
             self.look(queue)
 
@@ -106,20 +109,27 @@ class Runner:
                 await self._woken.wait()
                 self._woken.clear()
                 looks, self._looks = self._looks, {}
+                is_everywhere, self._is_look_everywhere = self._is_look_everywhere, False
+                if is_everywhere and self._lost_claims.are_possible:
+                    await self._lost_claims.hand_back(self._held)  # so that the looks after it find them
                 for queue in looks:
                     await self._look_into(queue)
         finally:
             self._claims_ended.set()
+
+    def _held(self) -> set[int]:
+        return {*self._runs, *self._report.versions}
 
     async def _look_into(self, queue: str | None) -> None:
         if self.free_places <= 0:
             self._backlog.setdefault(queue)
             return
         try:
-            if queue is _SUSPECTS:
-                await self._claim_suspects()
-            else:
-                await self._claim(queue)
+            with self._lost_claims.unless_answered():
+                if queue is _SUSPECTS:
+                    await self._claim_suspects()
+                else:
+                    await self._claim(queue)
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
         else:
@@ -205,8 +215,8 @@ class Runner:
         """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back.
 
         What the last claim brings is run or handed back too, if it comes within 2 s, or until `hurry`. A claim that
-        takes longer is cancelled. If it was committed all the same, and only its answer missing, its tasks come back
-        after their lease, which spends a retry.
+        takes longer is cancelled. If it was committed all the same, and only its answer missing, its tasks are handed
+        back, if the database answers within 1 s.
         """
         self._is_stopping = True
         self._woken.set()
@@ -215,6 +225,8 @@ class Runner:
             _log.warning("gave up a claim that takes too long")
             self._claiming.cancel()
             await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # PostgreSQL is told to give it up too
+        if self._lost_claims.are_possible and self._claims_ended.is_set():
+            await _until(self._lost_claims.hand_back(self._held), limit=_CANCELLATION)
         await _until(self._all_ended(), hurry.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:
@@ -239,6 +251,7 @@ async def _until(*events: Coroutine[Any, Any, Any], limit: datetime.timedelta) -
     await asyncio.wait(waits, timeout=limit.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
+    await asyncio.wait(waits, timeout=_CANCELLATION.total_seconds())
 
 
 def _handed_back(run: Run) -> finishes.Outcome:

@@ -1,4 +1,4 @@
-"""Claiming due tasks, and returning those whose worker was lost.
+"""Claiming due tasks, and returning those whose worker, or whose claim, was lost.
 
 A lost worker takes all its tasks along, and one of them may be what ended it. A task that lost two leases in a row is a
 suspect, and claimed apart: a few at once, and from the third on one at a time. While a task ends one worker after
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, task
-from duetime_core.store import rows
+from duetime_core.store import finishes, rows
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +105,23 @@ SELECT task_id FROM moved
 
 _RETURN_LOST_LIMIT = 1000
 
+# What somebody holds is left to the next look, as by a claim: neither may be held up.
+_RELEASE_UNKNOWN = sa.text(f"""
+WITH unknown AS MATERIALIZED (
+    SELECT task_id FROM tasks
+    WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
+        AND task_id <> ALL(CAST(:held AS bigint[]))
+    ORDER BY task_id
+    FOR UPDATE SKIP LOCKED
+), released AS (
+    UPDATE tasks SET status = 'pending', version = version + 1, updated_at = now(),
+        worker_id = NULL, lease_expires_at = NULL
+    WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
+    RETURNING task_id, version, status, execution_time, retry_count, queue
+), {rows.write_log("released", change="'handed_back'", actor=":worker_id")}
+SELECT task_id, queue, status, execution_time, now() FROM released
+""")
+
 _NOW = sa.text("SELECT now()")
 
 
@@ -167,3 +184,22 @@ async def return_lost(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str)
         async with engine.connect() as connection:
             moved = await connection.execute(_RETURN_LOST, {"worker_id": worker_id, "limit": _RETURN_LOST_LIMIT})
             return [row[0] for row in moved]
+
+
+async def release_unknown(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    worker_id: str,
+    held: Collection[int],
+    claimed_before: datetime.datetime,
+) -> list[finishes.Finished]:
+    """Hands back what that worker claimed before that moment and is not among `held`; it spends no retry.
+
+    `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL gets late, when its
+    caller has given it up and claimed more.
+    """
+    parameters = {"worker_id": worker_id, "held": list(held), "claimed_before": claimed_before}
+    with database.unavailable():
+        async with engine.connect() as connection:
+            released = await connection.execute(_RELEASE_UNKNOWN, parameters)
+            return [finishes.Finished(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in released]

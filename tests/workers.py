@@ -1,0 +1,36 @@
+"""A worker within the test's process."""
+
+import asyncio
+import datetime
+from typing import Any
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import doorbell, outage, task
+from duetime_worker import context, execution, handlers, reporter, runner
+
+
+class Worker:
+    """A runner and its reporter, whose one handler says when it began and ended, and ends when it is told."""
+
+    def __init__(
+        self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, *, lease: datetime.timedelta
+    ) -> None:
+        self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
+        self.report = reporter.Reporter(here)
+        handler = handlers.Handler("wait", self._wait, None, {})
+        executor = execution.Executor({"wait": handler}, places=10)
+        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], places=10)
+        self.began = asyncio.Semaphore(0)
+        self.cancelled = asyncio.Semaphore(0)
+        self.may_end = asyncio.Event()
+        self.services: list[asyncio.Task[None]] = []
+
+    async def _wait(self) -> dict[str, Any]:
+        self.began.release()
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.release()
+            raise
+        return {}
