@@ -59,7 +59,7 @@ class Runner:
         self._queues = queues
         self._places = places
         self._runs: dict[int, Run] = {}
-        self._suspects = suspects.Suspects(places)  # from their claim until their outcome is recorded
+        self._suspects = suspects.Suspects(places, here.lease)  # from their claim until their outcome is recorded
         report.on_recorded = self._forget_suspects
         self._lost_claims = lost_claims.LostClaims(here)
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
