@@ -13,6 +13,9 @@ ANSWER_SECONDS = 10.0
 """How long a statement may go unanswered. A database that is stopped, or whose machine hangs, keeps its connections
 open and says nothing; one that is only slow gives up before that, and then says so."""
 
+CANCEL_SECONDS = 1.0
+"""How long a statement that nobody waits for any more keeps its connection until the database says that it stops it."""
+
 
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection that is closed, and its statement failed, once an answer is overdue."""
@@ -36,6 +39,13 @@ class Connection(psycopg.AsyncConnection[Any]):
             raise psycopg.errors.ConnectionTimeout(f"no answer within {self.answer_seconds:g} s") from error
         finally:
             timer.cancel()
+
+    async def cancel_safe(self, *, timeout: float = CANCEL_SECONDS) -> None:  # noqa: ASYNC109 - psycopg's signature
+        """Asks the database to stop the statement, as psycopg does where whoever waits for it is cancelled."""
+        try:
+            await super().cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
+        except psycopg.OperationalError:
+            self._hang_up()
 
     def _hang_up(self) -> None:
         # To the statement it looks as if the other side had closed the connection; cancelling it instead would ask the

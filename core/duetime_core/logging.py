@@ -23,3 +23,5 @@ def configure() -> None:
     )
     # arq logs each job, and we have one for every slot.
     logging.getLogger("arq").setLevel(logging.ERROR)
+    # psycopg tells of each statement that it could not cancel; that the database is gone is told once.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

@@ -15,8 +15,6 @@ MAX_BATCH = 500
 
 MAX_WAITING = 10_000
 """Creates that wait while a commit stalls: what that costs in memory, and how late the last of them are."""
-MAX_WAIT_SECONDS = 10.0
-"""Whoever has waited so long is refused; the next attempt to reach the database may take as long again."""
 
 _Future = asyncio.Future[creation.Created]
 _Batch = list[tuple[task.NewTask, _Future]]
@@ -28,7 +26,7 @@ class Creator:
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine
         self._bell = bell
-        self._waiting: dict[_Future, tuple[task.NewTask, float]] = {}  # in their order, each with when it came
+        self._waiting: dict[_Future, task.NewTask] = {}  # in their order
         self._added = asyncio.Event()
 
     async def create(self, new: task.NewTask) -> creation.Created:
@@ -38,14 +36,13 @@ class Creator:
         """
         if len(self._waiting) >= MAX_WAITING:
             raise errors.StoreUnavailable("Too many creates wait for the database; nothing was changed. Try again.")
-        loop = asyncio.get_running_loop()
-        future: _Future = loop.create_future()
-        self._waiting[future] = new, loop.time()
+        future: _Future = asyncio.get_running_loop().create_future()
+        self._waiting[future] = new
         self._added.set()
         try:
             return await future
         finally:
-            self._waiting.pop(future, None)  # if the caller hung up
+            self._waiting.pop(future, None)  # if the caller hung up, or its deadline came
 
     async def create_all(self, news: list[task.NewTask]) -> list[creation.Created]:
         """Creates all those tasks or none. Raises RequestIdReused or StoreUnavailable."""
@@ -64,12 +61,9 @@ class Creator:
 
     def _next_batch(self) -> _Batch:
         batch: _Batch = []
-        latest = asyncio.get_running_loop().time() - MAX_WAIT_SECONDS
-        for future, (new, since) in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
+        for future, new in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
             del self._waiting[future]
-            if since < latest:
-                _answer(future, errors.StoreUnavailable("The database is too slow; nothing was changed. Try again."))
-            elif not future.done():  # its caller hung up just now
+            if not future.done():  # its caller hung up just now
                 batch.append((new, future))
         return batch
 

@@ -15,6 +15,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from duetime_core import errors, outage
+from duetime_server import deadline
 
 DOMAIN = "duetime"
 WRITE_SECONDS = 10.0
@@ -48,6 +49,7 @@ class Failures(grpc.aio.ServerInterceptor):
 
     def __init__(self, database_outage: outage.Outage) -> None:
         self._database_outage = database_outage
+        self._deadline = deadline.Deadline()
 
     async def intercept_service(
         self,
@@ -70,7 +72,8 @@ class Failures(grpc.aio.ServerInterceptor):
     def _unary(self, handler: Any, *, asks_database: bool) -> Callable[[bytes, Context], Awaitable[Any]]:
         async def call(request: bytes, context: Context) -> Any:
             try:
-                answer = await handler.unary_unary(_parse(handler, request), context)
+                answering = handler.unary_unary(_parse(handler, request), context)
+                answer = await (self._deadline.keep(answering) if asks_database else answering)
             except errors.DuetimeError as error:
                 await self._abort(context, error)
             except Exception:

@@ -141,16 +141,3 @@ async def test_only_so_many_wait_while_a_commit_stalls(
         with pytest.raises(errors.StoreUnavailable, match="Too many creates wait for the database; nothing was chan"):
             await create.create(factories.new_task())
     assert all(created.is_new for created in await asyncio.gather(*waiting))
-
-
-async def test_who_has_waited_too_long_is_refused_and_gets_no_task(
-    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with stalled(engine):
-        first, *waiting = await called(create, 10)
-        monkeypatch.setattr(creator, "MAX_WAIT_SECONDS", 0)
-    assert (await first).is_new
-    for each in waiting:
-        with pytest.raises(errors.StoreUnavailable, match="The database is too slow; nothing was changed"):
-            await each
-    assert await commits(engine) == 1

@@ -1,0 +1,47 @@
+"""The deadline: when a caller is told that the database is late, whatever it is that the call waits for."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from duetime_core import causes, errors
+
+CALL_SECONDS = 9.0
+"""Less than the 10 s that our client waits unless it is told otherwise, so that callers get a reason."""
+
+_log = structlog.get_logger()
+
+
+class Deadline:
+    """Lets a call wait for a connection, and its answer, for CALL_SECONDS in all."""
+
+    def __init__(self) -> None:
+        self._left: set[asyncio.Task[Any]] = set()  # kept here, because the event loop does not keep them
+
+    async def keep(self, answering: Coroutine[Any, Any, Any]) -> Any:
+        """Returns or raises what `answering` does; raises StoreUnavailable once it is late."""
+        # Not `asyncio.timeout`, which would wait for the end of what it cancels: the driver asks the database to stop
+        # the statement, and waits for that too.
+        call = asyncio.create_task(answering)
+        try:
+            await asyncio.wait([call], timeout=CALL_SECONDS)
+        except asyncio.CancelledError:  # the caller hung up
+            self._leave(call)
+            raise
+        if not call.done():
+            self._leave(call)
+            raise errors.StoreUnavailable(causes.LATE)
+        return call.result()
+
+    def _leave(self, call: asyncio.Task[Any]) -> None:
+        call.cancel()
+        self._left.add(call)
+        call.add_done_callback(self._forget)
+
+    def _forget(self, call: asyncio.Task[Any]) -> None:
+        self._left.discard(call)
+        error = None if call.cancelled() else call.exception()
+        if error is not None and not isinstance(error, errors.DuetimeError):
+            _log.error("a call that nobody waited for any more failed", exc_info=error)
