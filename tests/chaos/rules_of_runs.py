@@ -84,16 +84,19 @@ def pid_of(actor: str) -> int:
 def _may_have_lost(evidence: Evidence, started: Log, lost: Log) -> bool:
     """Tells whether the worker was killed, or paused in mid-run, or its connections cut again and again just before.
 
-    An outage of the whole database is no excuse: the living keep their leases over it.
+    An outage of the whole database is no excuse, because the living keep their leases over it, but for a worker that
+    was told to stop and could not record what it had done.
     """
     at = evidence.offset.of(lost.timestamp)
     began = evidence.offset.of(started.timestamp) - _SLACK_SECONDS
     lease = evidence.lease_seconds + 2 * evidence.sweep_seconds
-    return any(
-        (hurt.pid == pid_of(started.actor) and hurt.what == "killed" and hurt.since <= at)
-        or (hurt.pid == pid_of(started.actor) and hurt.what == "paused" and hurt.since <= at and hurt.until >= began)
-        or (hurt.what == "cut" and hurt.since <= at <= hurt.until + lease)
-        for hurt in evidence.hurts
+    earlier = [hurt for hurt in evidence.hurts if hurt.since <= at]
+    own = [hurt for hurt in earlier if hurt.pid == pid_of(started.actor)]
+    stopped = [hurt.since for hurt in own if hurt.what == "terminated"]
+    return (
+        any(hurt.what == "killed" or (hurt.what == "paused" and hurt.until >= began) for hurt in own)
+        or any(hurt.what == "cut" and at <= hurt.until + lease for hurt in earlier)
+        or any(hurt.what == "outage" and hurt.until >= since for hurt in earlier for since in stopped)
     )
 
 
