@@ -53,9 +53,9 @@ async def begun(worker: workers.Worker, count: int = 1) -> None:
 async def test_a_task_whose_claim_was_lost_runs_well_within_its_lease(
     engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
 ) -> None:
-    worker.services += background.start(worker.report.run(), sweep.Sweeper(worker.here, worker.runs).run())
-    proxy.loses_answer_to = CLAIM
     task_id = await factories.create(engine, name="wait", max_retries=0)
+    proxy.loses_answer_to = CLAIM
+    worker.services += background.start(worker.report.run(), sweep.Sweeper(worker.here, worker.runs).run())
     async with asyncio.timeout(LEASE.total_seconds() / 2):
         await begun(worker)
         worker.may_end.set()
