@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import pathlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -102,21 +101,3 @@ async def playing(
         yield Scenario(made, workload.Workload(made.target, seed=seed, clients=clients), began, seed)
     finally:
         await made.close()
-
-
-def lateness(found: evidence.Evidence) -> list[float]:
-    """Returns, sorted, how many seconds after it could start each claim started, by the database's clock.
-
-    Not of what waits after a lost lease: its worker's death came before.
-    """
-    return sorted(
-        (log.timestamp - max(log.execution_time, before.timestamp)).total_seconds()
-        for logs in found.logs.values()
-        for before, log in itertools.pairwise(logs)
-        if log.change == "started" and before.change != "lease_lost"
-    )
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Returns the value that so many percent of the sorted values do not exceed."""
-    return values[min(len(values) - 1, int(len(values) * percent / 100))]

@@ -9,7 +9,7 @@ import pytest
 
 import duetime_client
 from tests import clients
-from tests.chaos import clock, scenario
+from tests.chaos import clock, lateness
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(400)
@@ -39,10 +39,10 @@ async def test_a_hundred_thousand_tasks_due_at_the_same_moment(play: Play, tell:
         found = await scene.settled()
         scene.require_sound(found)
         assert sum(row.status == "completed" for row in found.rows.values()) == COUNT + len(creates)
-        late = scenario.lateness(found)
+        late = lateness.of(found)
         tell(f"{COUNT} tasks started within {late[-1]:.1f} s")
         for what, took in (("creates", sorted(creates)), ("reads", sorted(reads))):
-            high = scenario.percentile(took, 99)
+            high = lateness.percentile(took, 99)
             tell(f"{len(took)} {what} meanwhile: {1000 * high:.0f} ms at 99 %, {1000 * took[-1]:.0f} ms at most")
             assert high <= SLOW_SECONDS
 

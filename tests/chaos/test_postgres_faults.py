@@ -14,7 +14,7 @@ import pytest_asyncio
 import duetime_client
 from duetime_core import database, migrate
 from tests import clients, processes
-from tests.chaos import clock, cluster, history, proxy, scenario
+from tests.chaos import clock, cluster, history, lateness, proxy, scenario
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(300)
@@ -182,7 +182,7 @@ async def test_migrations_from_a_previous_schema_while_tasks_are_pending(play: P
         await scene.world.start_workers(1)
         found = await scene.settled()
         scene.require_sound(found)
-        waited = sum(1 for late in scenario.lateness(found) if late > 1)
+        waited = sum(1 for late in lateness.of(found) if late > 1)
         tell(f"{waited} tasks had waited for the migration")
         assert waited > 0
 

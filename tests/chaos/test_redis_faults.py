@@ -7,19 +7,13 @@ import pytest
 import redis.asyncio
 
 import duetime_client
-from tests.chaos import clock, faults, history, proxy, scenario
+from tests.chaos import clock, faults, history, lateness, proxy
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(300)
 
-LATE_SECONDS = 2.0
 NOISE_SECONDS = 0.05
 """What other tests beside this one may add to a create at any time."""
-
-
-def _tell_lateness(tell: Tell, late: list[float]) -> None:
-    median, high = (scenario.percentile(late, percent) for percent in (50, 99))
-    tell(f"{len(late)} claims, late by {median:.3f} s in the median, {high:.3f} s at 99 %, {late[-1]:.3f} s at most")
 
 
 async def test_kill_9_of_redis_and_a_restart_with_nothing_in_it(play: Play, tell: Tell) -> None:
@@ -32,9 +26,7 @@ async def test_kill_9_of_redis_and_a_restart_with_nothing_in_it(play: Play, tell
                 await scene.world.start_redis()
         found = await scene.settled()
         scene.require_sound(found)
-        late = scenario.lateness(found)
-        _tell_lateness(tell, late)
-        assert late[-1] <= LATE_SECONDS
+        lateness.require_on_time(found, tell)
         scene.world.require_all_alive()
 
 
@@ -46,9 +38,7 @@ async def test_flushall_every_five_seconds_for_a_minute(play: Play, tell: Tell) 
                 await connection.flushall()
         found = await scene.settled()
         scene.require_sound(found)
-        late = scenario.lateness(found)
-        _tell_lateness(tell, late)
-        assert late[-1] <= LATE_SECONDS
+        lateness.require_on_time(found, tell)
         scene.world.require_all_alive()
 
 
@@ -71,20 +61,17 @@ async def test_redis_gone_for_two_minutes(play: Play, tell: Tell) -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(120), client.watch_all() as changes:
                     async for event in changes:
-                        lateness = clock.now() - scene.began.of(event.change.timestamp)
-                        seen_late = max(lateness, seen_late)
+                        seen_late = max(clock.now() - scene.began.of(event.change.timestamp), seen_late)
             back = clock.now()
             await scene.world.start_redis()
             await asyncio.sleep(5)
         found = await scene.settled()
         scene.require_sound(found)
-        late = scenario.lateness(found)
-        _tell_lateness(tell, late)
-        assert late[-1] <= LATE_SECONDS
+        lateness.require_on_time(found, tell)
         tell(f"changes were seen {seen_late:.3f} s late at most")
-        assert 0 < seen_late <= LATE_SECONDS
-        before = scenario.percentile(_creates(found.calls, began, gone), 99)
-        meanwhile = scenario.percentile(_creates(found.calls, gone, back), 99)
+        assert 0 < seen_late <= lateness.LATE_SECONDS
+        before = lateness.percentile(_creates(found.calls, began, gone), 99)
+        meanwhile = lateness.percentile(_creates(found.calls, gone, back), 99)
         tell(f"creates took {1000 * before:.1f} ms at 99 %, and without Redis {1000 * meanwhile:.1f} ms")
         assert meanwhile <= 2 * max(before, NOISE_SECONDS)
         scene.world.require_all_alive()
@@ -102,11 +89,9 @@ async def test_the_connection_drops_between_watch_and_exec_of_a_wakeup(play: Pla
             scene.world.redis_proxy.spare()
         found = await scene.settled()
         scene.require_sound(found)
-        late = scenario.lateness(found)
         tell(f"{scene.world.redis_proxy.cuts} connections cut between WATCH and EXEC")
-        _tell_lateness(tell, late)
+        lateness.require_on_time(found, tell)
         assert scene.world.redis_proxy.cuts > 10
-        assert late[-1] <= LATE_SECONDS
         scene.world.require_all_alive()
 
 

@@ -7,7 +7,7 @@ import pytest
 import duetime_client
 from duetime_core import background
 from tests import clients
-from tests.chaos import clock, evidence, rules_of_runs, scenario, world
+from tests.chaos import clock, evidence, lateness, rules_of_runs, scenario, world
 from tests.chaos.conftest import Play, Tell
 
 pytestmark = pytest.mark.timeout(300)
@@ -79,9 +79,7 @@ async def test_a_rolling_restart_of_all_workers_ten_times_under_load(play: Play,
                     await asyncio.gather(scene.world.terminate_worker(0), scene.world.start_workers(1))
         found = await scene.settled()
         scene.require_sound(found)
-        late = scenario.lateness(found)
-        tell(f"{len(late)} claims, late by {scenario.percentile(late, 99):.3f} s at 99 %, {late[-1]:.3f} s at most")
-        assert scenario.percentile(late, 99) <= 1.5
+        lateness.require_on_time(found, tell, seconds_of_most=1.5)
         assert not any(log.change == "lease_lost" for logs in found.logs.values() for log in logs)
 
 
