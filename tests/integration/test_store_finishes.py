@@ -79,7 +79,7 @@ async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_count
     await factories.create(engine)
     (stale,) = await factories.claim(engine, lease=datetime.timedelta(0))
     await claims.return_lost(engine, worker_id="sweeper")
-    (present,) = await factories.claim_suspects(engine)
+    (present,) = await factories.claim(engine)
     outcomes = [factories.outcome(stale, Change.FAILED), factories.outcome(present)]
     finished = await finishes.finish(engine, outcomes if stale_first else outcomes[::-1], worker_id="worker")
     assert [each.status for each in finished] == [task.Status.COMPLETED]
