@@ -1,17 +1,22 @@
 """Faults that a scenario can be given at any time: each plays one, heals it, and says what it was."""
 
 import asyncio
+import contextlib
+import datetime
 import pathlib
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+import grpc.aio
 import libfaketime
 import redis.asyncio
 
 import duetime_client
+from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core import wakeup
 from tests import clients
-from tests.chaos import clock, proxy, world
+from tests.chaos import clock, proxy, rules_of_runs, world
 
 Fault = Callable[[world.World, random.Random], Awaitable[None]]
 
@@ -123,7 +128,7 @@ def wrong_clock(shift: str) -> dict[str, str]:
 async def run_poison(made: world.World, choose: random.Random) -> None:
     """Has a task kill the worker that runs it, and starts another worker."""
     async with duetime_client.AsyncClient(made.target) as client:
-        await client.create("poison", clients.NOW, {"token": 0}, queue=choose.choice(world.QUEUES), max_retries=0)
+        await _create(client, "poison", choose)
     ended = [asyncio.create_task(worker.ended()) for worker in made.workers]
     hurts = [made.note("killed", worker) for worker in made.workers]
     await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
@@ -134,6 +139,37 @@ async def run_poison(made: world.World, choose: random.Random) -> None:
             ending.cancel()
             made.hurts.remove(hurt)
     await made.start_workers(1)
+
+
+async def run_endless(made: world.World, choose: random.Random) -> None:
+    """Stops a worker in order whose handler does not end, and starts another one."""
+    async with duetime_client.AsyncClient(made.target) as client:
+        task_id = await _create(client, "endless", choose)
+        started = await _insist(lambda: clients.reached(client, task_id, "started"))
+        pids = [worker.pid for worker in made.workers]
+        await made.terminate_worker(pids.index(rules_of_runs.pid_of(started.actor)))
+        await _insist(lambda: client.cancel(task_id))
+    await made.start_workers(1)
+
+
+async def leave_a_watch_unread(made: world.World, choose: random.Random) -> None:
+    """Watches everything for a while, and reads nothing."""
+    server = choose.choice(made.servers)
+    async with grpc.aio.insecure_channel(server.address, [("grpc.http2.bdp_probe", 0)]) as channel:
+        stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        unread = stub.WatchTasks(task_service_pb2.WatchTasksRequest())
+        with contextlib.suppress(grpc.aio.AioRpcError):  # the database may be gone
+            await unread.read()
+        await asyncio.sleep(choose.uniform(1, 5))
+        unread.cancel()
+
+
+async def flood(made: world.World, choose: random.Random) -> None:
+    """Creates thousands of tasks that are due at the same moment."""
+    async with duetime_client.AsyncClient(made.target) as client:
+        moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
+        news = [duetime_client.NewTask("chaos", moment, {"token": 0})] * choose.randint(1000, 5000)
+        await _insist(lambda: client.create_many(news))
 
 
 async def copy_each_wakeup(made: world.World, choose: random.Random) -> None:
@@ -160,6 +196,25 @@ async def copy_wakeups(made: world.World, *, seconds: float) -> int:
     return copies
 
 
+async def _create(client: duetime_client.AsyncClient, name: str, choose: random.Random) -> int:
+    queue, request_id = choose.choice(world.QUEUES), f"{name}-{choose.random()}"  # so that it is created once
+    moment = datetime.datetime.now(datetime.UTC)
+    options: dict[str, Any] = {"queue": queue, "max_retries": 0, "request_id": request_id}
+    return await _insist(lambda: client.create(name, moment, {"token": 0}, **options))
+
+
+_Answer = TypeVar("_Answer")
+
+
+async def _insist(call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Makes the call until it is answered: another fault may be in its way."""
+    while True:
+        try:
+            return await call()
+        except (duetime_client.errors.Unavailable, duetime_client.errors.DeadlineExceeded):
+            await asyncio.sleep(0.5)
+
+
 ALL: tuple[tuple[Fault, ...], ...] = (
     (
         kill_a_worker,
@@ -169,9 +224,10 @@ ALL: tuple[tuple[Fault, ...], ...] = (
         crash_a_worker,
         run_by_a_wrong_clock,
         run_poison,
+        run_endless,
     ),
-    (crash_a_server, kill_a_server, kill_the_edge),
-    (kill_redis, empty_redis, cut_redis, copy_each_wakeup),
+    (crash_a_server, kill_a_server, kill_the_edge, leave_a_watch_unread),
+    (kill_redis, empty_redis, cut_redis, copy_each_wakeup, flood),
     (kill_postgres, cut_postgres, freeze_postgres),
 )
 """By what they hurt: faults of different groups may be played at the same time."""

@@ -78,6 +78,7 @@ class World:
         """Starts a worker that `workers` does not hold."""
         chosen = {
             "lease": f"PT{LEASE_SECONDS}S",
+            "grace_period": "PT5S",
             "handlers": "tests.chaos.handlers",
             "queues": ",".join(QUEUES),
             **settings,
