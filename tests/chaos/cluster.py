@@ -63,11 +63,13 @@ class Cluster:
             await self._process.ended()
 
     async def ensure_running(self) -> bool:
-        """Starts it again if it has ended by itself; returns whether it had."""
+        """Starts it if it has ended, by itself or by a test that failed, and lets it go on; returns whether it had."""
         assert self._process is not None
         has_ended = self._process.process.returncode is not None
         if has_ended:
             await self.start()
+        else:
+            self.thaw()
         return has_ended
 
     def fill_disk(self) -> pathlib.Path:

@@ -199,6 +199,7 @@ async def make(
     directory: pathlib.Path, postgres: cluster.Cluster, *, wrapper: Sequence[str] = (), database: str = ""
 ) -> World:
     """Makes a world with a database, which is new if none is given, Redis and both proxies. Nothing runs tasks yet."""
+    await postgres.ensure_running()
     database = database or await postgres.new_database()
     redis_port, edge_port = processes.free_port(), processes.free_port()
     database_proxy = proxy.Proxy(("127.0.0.1", postgres.port))
