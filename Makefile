@@ -16,8 +16,8 @@ up: $(VENV)/ready ## Start everything on this machine. Flags: make up ARGS="--po
 test: $(VENV)/ready ## Run every test. A part of them: make test ARGS=tests/unit.
 	@$(BIN)/python -m pytest $(ARGS)
 
-chaos-ci: $(VENV)/ready ## Play every fault once, and hold what happened to the rules. A part: ARGS="-k redis".
-	@$(BIN)/python -m pytest tests/chaos $(ARGS)
+chaos-ci: $(VENV)/ready ## Play every fault once, and hold what happened to the rules. With figures: ARGS="-n 0".
+	@$(BIN)/python -m pytest tests/chaos -n 2 --dist worksteal $(ARGS)
 
 chaos: $(VENV)/ready ## Play random faults for an hour. Others: make chaos ARGS="--minutes 5 --seed 7".
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
