@@ -15,6 +15,9 @@ from tests.chaos.history import Call
 from tests.chaos.watchers import Seen
 from tests.chaos.world import Hurt
 
+TERMINAL = ("completed", "failed", "cancelled")
+"""The statuses in which a task has ended."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:

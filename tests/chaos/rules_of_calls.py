@@ -4,10 +4,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.evidence import Evidence, Log, Row, Run
+from tests.chaos.evidence import TERMINAL, Evidence, Log, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
 
-_TERMINAL = {"completed", "failed", "cancelled"}
 _CLOCK_SECONDS = 0.01
 """How far the two clocks may be apart from what was measured."""
 _HINT_SECONDS = 1.0
@@ -28,7 +27,7 @@ def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
         logs = evidence.logs.get(task_id, [])
         if row is None:
             yield f"task {task_id} was accepted and is not there"
-        elif row.status not in _TERMINAL:
+        elif row.status not in TERMINAL:
             yield f"task {task_id} is still {row.status}"
         elif row.status == "cancelled" and task_id not in stopped:
             yield f"task {task_id} is cancelled, and nobody cancelled it"

@@ -3,10 +3,9 @@
 import itertools
 from collections.abc import Iterator
 
-from tests.chaos.evidence import Evidence, Log
+from tests.chaos.evidence import TERMINAL, Evidence, Log
 
 # change → (from, to). Drawn by hand from docs/states.md; a task that is deleted keeps its status once it is terminal.
-_TERMINAL = ("completed", "failed", "cancelled")
 _LEGAL: dict[str, set[tuple[str, str]]] = {
     "updated": {("pending", "pending")},
     "started": {("pending", "running")},
@@ -16,7 +15,7 @@ _LEGAL: dict[str, set[tuple[str, str]]] = {
     "lease_lost": {("running", "pending")},
     "handed_back": {("running", "pending")},
     "cancelled": {("pending", "cancelled"), ("running", "cancelled")},
-    "deleted": {("pending", "cancelled"), *((status, status) for status in _TERMINAL)},
+    "deleted": {("pending", "cancelled"), *((status, status) for status in TERMINAL)},
     "retried": {("failed", "pending"), ("cancelled", "pending")},
 }
 _BY_THE_WORKER = {"completed", "retry_scheduled", "handed_back"}

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from tests.chaos.evidence import Evidence
+from tests.chaos.evidence import TERMINAL, Evidence
 from tests.chaos.watchers import Seen
 
-_TERMINAL = {"completed", "failed", "cancelled"}
 _SLACK_SECONDS = 1.0
 """How long a change may have taken to commit: its timestamp is when it began."""
 
@@ -29,7 +28,7 @@ def _of_one(evidence: Evidence, seen: Seen, task_id: int) -> Iterator[str]:
     if versions != list(range(versions[0], versions[0] + len(versions))):
         yield f"the watch of task {task_id} saw the versions {versions}"
     _, last, status = seen.events[-1]
-    if status not in _TERMINAL:
+    if status not in TERMINAL:
         yield f"the watch of task {task_id} ended at version {last}, {status}: {seen.error}"
     later = [log for log in evidence.logs.get(task_id, ()) if log.version > versions[0]]
     if later and evidence.offset.of(later[0].timestamp) < seen.opened - _SLACK_SECONDS:

@@ -6,6 +6,9 @@ import dataclasses
 import pathlib
 from collections.abc import AsyncIterator, Sequence
 
+import psycopg
+import psycopg.rows
+
 from tests.chaos import checker, clock, cluster, evidence, workload, world
 
 _SETTLE_SECONDS = 90
@@ -31,8 +34,7 @@ class Scenario:
         """Waits until no task is pending or running any more."""
         async with asyncio.timeout(seconds), await self.world.connect() as connection:
             while True:
-                row = await (await connection.execute(_UNFINISHED)).fetchone()
-                if row is not None and row["count"] == 0:
+                if await _has_ended(connection):
                     return
                 await asyncio.sleep(_LOOK_SECONDS)
 
@@ -47,8 +49,7 @@ class Scenario:
                 row = await (await connection.execute(_OVERDUE)).fetchone()
                 if row is not None and row["seconds"] is not None:
                     overdue.append(evidence.Overdue(clock.now(), row["seconds"]))
-                row = await (await connection.execute(_UNFINISHED)).fetchone()
-                if row is not None and row["count"] == 0:
+                if await _has_ended(connection):
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
             rows, logs = await evidence.read_tables(connection)
@@ -78,6 +79,11 @@ class Scenario:
         assert not violations, (
             f"seed {self.seed}; what was asked stands in {self.world.directory / 'calls'}\n{checker.report(violations)}"
         )
+
+
+async def _has_ended(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> bool:
+    row = await (await connection.execute(_UNFINISHED)).fetchone()
+    return row is not None and row["count"] == 0
 
 
 @contextlib.asynccontextmanager

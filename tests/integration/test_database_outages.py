@@ -6,7 +6,6 @@ import pathlib
 import signal
 from collections.abc import AsyncIterator
 
-import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -15,14 +14,6 @@ from duetime_client import NewTask, Status
 from tests import clients, processes
 
 LEASE_SECONDS = 3
-
-
-@pytest_asyncio.fixture
-async def client(start: processes.Starter) -> AsyncIterator[duetime_client.AsyncClient]:
-    """A client of a server; the workers are up to the test."""
-    server = await start.server()
-    async with duetime_client.AsyncClient(server.address) as client:
-        yield client
 
 
 @contextlib.asynccontextmanager

@@ -3,10 +3,8 @@
 import asyncio
 import datetime
 import pathlib
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 import redis.asyncio
 
 import duetime_client
@@ -16,14 +14,6 @@ from tests import clients, processes
 LEASE_SECONDS = 1
 SWEEP_SECONDS = 1
 SLACK_SECONDS = 2
-
-
-@pytest_asyncio.fixture
-async def client(start: processes.Starter) -> AsyncIterator[duetime_client.AsyncClient]:
-    """A client of a server; the workers are up to the test."""
-    server = await start.server()
-    async with duetime_client.AsyncClient(server.address) as client:
-        yield client
 
 
 async def test_a_task_whose_worker_is_killed_runs_again_after_its_lease(
