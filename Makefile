@@ -8,7 +8,7 @@ DISTRIBUTIONS := proto core server worker clients/python stack
 EDITABLE := $(addprefix -e ./,$(DISTRIBUTIONS))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test chaos chaos-ci lint format generate lock clean
+.PHONY: up test chaos chaos-ci bench bench-ci lint format generate lock clean
 
 up: $(VENV)/ready ## Start everything on this machine. Flags: make up ARGS="--port 9090".
 	@exec $(BIN)/duetime up $(ARGS)
@@ -21,6 +21,12 @@ chaos-ci: $(VENV)/ready ## Play every fault once, and hold what happened to the 
 
 chaos: $(VENV)/ready ## Play random faults for an hour. Others: make chaos ARGS="--minutes 5 --seed 7".
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+bench: $(VENV)/ready ## Measure everything, beside its references. One of them: make bench ARGS="drain".
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-ci: $(VENV)/ready ## Run every benchmark at a tiny size, to show that it works.
+	@$(BIN)/python -m bench --tiny $(ARGS)
 
 lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuration.
 	$(BIN)/ruff check .
@@ -54,5 +60,5 @@ lock: ## Resolve requirements.lock anew.
 		$(foreach name,proto core server worker client stack,--no-emit-package duetime-$(name)) \
 		--output-file requirements.lock
 
-clean: ## Remove the environment and the data of `make up`.
-	rm -rf $(VENV) .duetime
+clean: ## Remove the environment and the data of `make up` and of the benchmarks.
+	rm -rf $(VENV) .duetime .bench

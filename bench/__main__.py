@@ -1,0 +1,48 @@
+"""`python -m bench`: runs the benchmarks, or those that are named, prints their tables and writes their JSON."""
+
+import argparse
+import asyncio
+import importlib
+import pathlib
+import types
+from collections.abc import Sequence
+
+import rich.console
+
+from bench import machine, report, stage
+
+NAMES = ("drain",)
+RESULTS = pathlib.Path(".bench", "results")
+
+
+async def run(names: Sequence[str], *, is_tiny: bool, rounds: int, results: pathlib.Path) -> None:
+    """Runs those benchmarks one after another."""
+    console = rich.console.Console(width=120)
+    for name in names:
+        benchmark: types.ModuleType = importlib.import_module(f"bench.{name}")
+        console.print(f"{name} …", style="dim")
+        async with stage.setting(is_tiny=is_tiny, rounds=rounds) as on:
+            to = report.Report(name)
+            await benchmark.run(on, to)
+            path = to.write(results, machine.describe(on.postgres.url("postgres")))
+        to.print(console)
+        console.print(f"written to {path}\n", style="dim")
+
+
+def main() -> None:
+    """Reads the command line and runs."""
+    parser = argparse.ArgumentParser("python -m bench", description="Runs Duetime's benchmarks.")
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=f"which: {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
+    parser.add_argument("--tiny", action="store_true", help="only show that they work: the figures mean nothing")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="where the JSON goes")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(NAMES):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+    asyncio.run(
+        run(chosen.names, is_tiny=chosen.tiny, rounds=1 if chosen.tiny else chosen.rounds, results=chosen.results)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Running a reference: a program of `bench/references/`, in an environment that holds only what it needs."""
+
+import asyncio
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+_REFERENCES = pathlib.Path(__file__).parent / "references"
+_ENVIRONMENTS = pathlib.Path(".bench", "environments")
+
+
+class Reference:
+    """One folder of `bench/references/`: its `requirements.txt` and its programs."""
+
+    def __init__(self, name: str) -> None:
+        self._folder = _REFERENCES / name
+        self._environment = _ENVIRONMENTS / name
+
+    async def install(self) -> None:
+        """Makes its environment, unless it is there."""
+        requirements = (self._folder / "requirements.txt").read_text()
+        installed = self._environment / "requirements.txt"  # written last: a half-made environment is made anew
+        if installed.exists() and installed.read_text() == requirements:
+            return
+        await _call(sys.executable, "-m", "venv", "--clear", str(self._environment))
+        await _call(str(self._python), "-m", "pip", "install", "-qq", "-r", str(self._folder / "requirements.txt"))
+        installed.write_text(requirements)
+
+    async def run(self, program: str, *arguments: object) -> dict[str, Any]:
+        """Runs one of its programs to its end and returns the JSON object that is the last line that it prints."""
+        output = await _call(str(self._python), str(self._folder / f"{program}.py"), *map(str, arguments))
+        answer: dict[str, Any] = json.loads(output.splitlines()[-1])
+        return answer
+
+    async def start(self, program: str, *arguments: object) -> asyncio.subprocess.Process:
+        """Starts one of its programs that goes on until it is ended, and returns it once it printed its first line."""
+        process = await asyncio.create_subprocess_exec(
+            str(self._python),
+            str(self._folder / f"{program}.py"),
+            *map(str, arguments),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        if not await process.stdout.readline():
+            raise RuntimeError(f"{program} of {self._folder.name} ended before it was ready")
+        return process
+
+    @property
+    def _python(self) -> pathlib.Path:
+        return self._environment / "bin" / "python"
+
+
+async def _call(*command: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{errors.decode()}")
+    return output.decode()

@@ -1,0 +1,130 @@
+"""The stage: PostgreSQL, Valkey, Envoy, servers and workers, in real processes, as `make up` runs them."""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import psycopg
+import psycopg.rows
+
+import duetime_client
+from duetime_stack import edge, layout, valkey
+from duetime_stack import waiting as readiness
+from tests import processes
+from tests.chaos import cluster
+
+HANDLERS = "bench.handlers"
+
+
+class Stage:
+    """PostgreSQL, which all rounds share, and Valkey; each round plays on a database of its own."""
+
+    def __init__(self, directory: pathlib.Path, postgres: cluster.Cluster, *, is_tiny: bool, rounds: int) -> None:
+        self.directory = directory
+        self.postgres = postgres
+        self.is_tiny = is_tiny
+        """Whether it is only to be shown that the benchmark works."""
+        self.rounds = rounds
+
+    @contextlib.asynccontextmanager
+    async def scene(self, *, database: str = "") -> AsyncIterator["Scene"]:
+        """Sets a scene: a database, which is new and without tasks if none is given, and an empty Valkey."""
+        database = database or await self.postgres.new_database()
+        redis_port = processes.free_port()
+        redis = await processes.launch(*valkey.make_program(redis_port).command, environment=dict(os.environ))
+        directory = pathlib.Path(tempfile.mkdtemp(dir=self.directory))
+        starter = processes.Starter(
+            directory, database_url=self.postgres.url(database), redis_url=valkey.url(redis_port)
+        )
+        made = Scene(directory, database, self.postgres.url(database), valkey.url(redis_port), starter)
+        try:
+            await redis.wait_for_log("Ready to accept connections")
+            yield made
+        finally:
+            await made.close()
+            await redis.kill()
+
+
+class Scene:
+    """What one round plays on."""
+
+    def __init__(
+        self, directory: pathlib.Path, database: str, database_url: str, redis_url: str, starter: processes.Starter
+    ) -> None:
+        self.directory = directory
+        self.database = database
+        self.database_url = database_url
+        self.redis_url = redis_url
+        self.servers: list[processes.Process] = []
+        self.workers: list[processes.Process] = []
+        self._starter = starter
+        self._edge: processes.Process | None = None
+
+    async def start_server(self) -> processes.Process:
+        """Starts a server and returns it once it serves at its `address`."""
+        server = await self._starter.server()
+        self.servers.append(server)
+        return server
+
+    async def start_workers(self, count: int, **settings: object) -> None:
+        """Starts workers with the handlers of the benchmarks and the default settings, but for those given."""
+        settings.setdefault("handlers", HANDLERS)
+        starting = (self._starter.worker(variables={}, **settings) for _ in range(count))
+        self.workers += await asyncio.gather(*starting)
+
+    async def stop_workers(self) -> None:
+        """Asks all workers to stop, and returns once they have."""
+        workers, self.workers = self.workers, []
+        for worker in workers:
+            worker.terminate()
+        await asyncio.gather(*(worker.ended() for worker in workers))
+
+    async def start_edge(self) -> str:
+        """Starts Envoy in front of the servers that run, and returns where it listens, as `host:port`."""
+        places = layout.Layout(self.directory)
+        places.make()
+        port = processes.free_port()
+        server_ports = [int(server.address.rpartition(":")[2]) for server in self.servers]
+        program = edge.make_program(places, "127.0.0.1", port, server_ports)
+        *command, _ = program.command
+        self._edge = await processes.launch(*command, "info", environment=dict(os.environ))
+        await self._edge.wait_for_log("starting workers")
+        await asyncio.to_thread(readiness.until, program.is_ready, "Envoy", limit_seconds=processes.START_SECONDS)
+        return f"127.0.0.1:{port}"
+
+    async def client(self) -> duetime_client.AsyncClient:
+        """Returns a client of the first server, which is started if there is none."""
+        server = self.servers[0] if self.servers else await self.start_server()
+        return duetime_client.AsyncClient(server.address)
+
+    async def query(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Reads the database, past Duetime: to measure, and to check what was measured."""
+        async with await psycopg.AsyncConnection.connect(
+            self.database_url, autocommit=True, row_factory=psycopg.rows.dict_row
+        ) as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
+
+    async def close(self) -> None:
+        """Ends its processes."""
+        await self._starter.kill_all()
+        if self._edge is not None:
+            await self._edge.kill()
+
+
+@contextlib.asynccontextmanager
+async def setting(*, is_tiny: bool, rounds: int) -> AsyncIterator[Stage]:
+    """Sets the stage in a directory of its own, and clears it away."""
+    with tempfile.TemporaryDirectory(prefix="duetime-bench-") as name:
+        directory = pathlib.Path(name)
+        directory.chmod(0o755)  # noqa: ASYNC240 - nothing else runs; PostgreSQL has a user of its own where we are root
+        postgres = cluster.Cluster(directory / "postgres")
+        await postgres.start()
+        try:
+            await postgres.make_template()
+            yield Stage(directory, postgres, is_tiny=is_tiny, rounds=rounds)
+        finally:
+            await postgres.stop()
