@@ -65,11 +65,8 @@ def claim_without_guard() -> None:
 
 def finish_without_fence() -> None:
     """Records the outcome of whoever comes, although the task is somebody else's by now."""
-    _rewrite(finishes, "_FINISH", "AND tasks.version = given.version", "")
+    _rewrite(finishes, "_FINISH", "AND tasks.version = claimed_version", "")
     _rewrite(finishes, "_FINISH", "AND worker_id = :worker_id", "")
-    _rewrite(
-        finishes, "_FINISH", "(task_id, claimed_version) IN (SELECT task_id, version", "task_id IN (SELECT task_id"
-    )
 
 
 def forget_cancels() -> None:

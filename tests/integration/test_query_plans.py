@@ -1,6 +1,7 @@
 """At 200,000 rows each statement of the hot paths reads through its index, under custom and generic plans."""
 
 import datetime
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -124,9 +125,8 @@ async def test_a_finish_and_an_extension_read_their_tasks(
     used = await scans(full, mode, finishes._EXTEND, {**ids, "lease": LEASE})
     assert used
     assert set(used.values()) <= allowed
-    outcomes = {"statuses": ["completed"] * count, "changes": ["completed"] * count, "durations": [LEASE] * count}
-    empty = dict.fromkeys(("results", "error_messages", "backoffs"), [None] * count)
-    used = await scans(full, mode, finishes._FINISH, {**ids, **outcomes, **empty})
+    outcomes = [finishes._encode(finishes.Outcome(task_id, 2, task.Change.COMPLETED, LEASE)) for task_id in task_ids]
+    used = await scans(full, mode, finishes._FINISH, {"worker_id": "worker", "outcomes": json.dumps(outcomes)})
     assert used
     assert set(used.values()) <= allowed
 

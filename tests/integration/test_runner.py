@@ -157,3 +157,18 @@ async def _until_recorded(worker: workers.Worker) -> None:
         async with asyncio.timeout(10):
             await worker.runs.stop(datetime.timedelta(seconds=5), hurry=asyncio.Event())
             await worker.report.drain()
+
+
+async def test_a_worker_with_more_to_do_rings_for_others_at_most_ten_times_a_second(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    rung: list[datetime.datetime] = []
+    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, _due_at, *, now: rung.append(now))
+    await creation.create(engine, [task.NewTask("wait", now)] * 500, actor="api")
+    worker.may_end.set()
+    worker.runs.look(QUEUE)
+    for _ in range(500):
+        await worker.began.acquire()
+    assert rung
+    assert all(later - earlier >= datetime.timedelta(milliseconds=100) for earlier, later in itertools.pairwise(rung))

@@ -92,7 +92,7 @@ class Executor:
                 raise TimeoutError(f"timed out after {seconds:g} s") from error
             raise
         finally:
-            run._stop.set()  # noqa: SLF001 - the run is ours; handlers only look
+            run._stop.is_set = True  # noqa: SLF001 - the run is ours; handlers only look
 
     async def _call_in_thread(self, call: functools.partial[Any]) -> object:
         future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, _in_thread, call))

@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import inspect
 import math
-import threading
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +36,14 @@ class Fail(Exception):
     """Raised by a handler to say "never": the task fails at once, whatever retries are left."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(slots=True)
+class _Stop:
+    """Set once, by the loop, and looked at by the handler, be it in a thread: no more than that needs no lock."""
+
+    is_set: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Task:
     """One run of a task, as its handler sees it."""
 
@@ -54,7 +60,7 @@ class Task:
     """Rises with every run: a fencing token for systems that can refuse what comes from an earlier run."""
     created_at: datetime.datetime
     """Together with task_id it names the task beyond this deployment, and stays the same over its retries."""
-    _stop: threading.Event = dataclasses.field(default_factory=threading.Event, repr=False, compare=False)
+    _stop: _Stop = dataclasses.field(default_factory=_Stop, repr=False, compare=False)
 
     @property
     def cancelled(self) -> bool:
@@ -62,7 +68,7 @@ class Task:
 
         A coroutine is cancelled by asyncio. A plain function cannot be: one that takes long looks here.
         """
-        return self._stop.is_set()
+        return self._stop.is_set
 
 
 HandlerFunction = Callable[..., Any]

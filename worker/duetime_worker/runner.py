@@ -21,6 +21,9 @@ _LAST_CLAIM = datetime.timedelta(seconds=2)
 """How long a claim that is under way may take once the worker is told to stop."""
 _SUSPECTS = None
 """Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
+_LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_RING_AGAIN = datetime.timedelta(milliseconds=100)
+"""How long after ringing for idle workers to ring again: this worker itself may have answered, or a busy one."""
 _TIMER_MARGIN_SECONDS = 0.0005
 """Timers fire a little late rather than early: an early look finds nothing and has to look again."""
 
@@ -65,6 +68,7 @@ class Runner:
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
         # Those that may have more than there were places, longest unserved first.
         self._backlog: dict[str | None, None] = {}
+        self._rung: dict[str, datetime.datetime] = {}  # when idle workers were last called to a queue
         self._is_look_everywhere = False  # whether the next one is
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._woken = asyncio.Event()
@@ -144,8 +148,10 @@ class Runner:
         self._backlog.pop(queue, None)
         if len(claim.tasks) == places:
             # There may be more: another worker may take it now, and this one as its places are freed.
-            self._here.bell.arm(queue, claim.now, now=claim.now)
             self._backlog[queue] = None
+            if not datetime.timedelta(0) <= claim.now - self._rung.get(queue, _LONG_AGO) < _RING_AGAIN:
+                self._here.bell.arm(queue, claim.now, now=claim.now)
+                self._rung[queue] = claim.now
         if claim.next_due_at is not None:
             self._wait_for(queue, claim.next_due_at, now=claim.now)
 

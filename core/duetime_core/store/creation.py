@@ -157,18 +157,14 @@ def _encode(new: task.NewTask) -> dict[str, Any]:
         "execution_time": new.execution_time.isoformat(),
         "task_data": new.task_data,
         "max_retries": new.max_retries,
-        "initial_backoff": _interval(policy.initial_backoff),
-        "max_backoff": _interval(policy.max_backoff),
+        "initial_backoff": rows.interval(policy.initial_backoff),
+        "max_backoff": rows.interval(policy.max_backoff),
         "multiplier": policy.multiplier,
         "jitter": policy.jitter,
-        "timeout": None if new.timeout is None else _interval(new.timeout),
+        "timeout": None if new.timeout is None else rows.interval(new.timeout),
     }
     if new.request_id is not None:
         canonical = json.dumps(encoded, sort_keys=True).encode()
         encoded["request_id"] = new.request_id
         encoded["request_digest"] = str(uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16]))
     return encoded
-
-
-def _interval(span: datetime.timedelta) -> str:
-    return f"{span.total_seconds():f} seconds"  # without an exponent, which PostgreSQL's intervals do not know

@@ -1,5 +1,6 @@
 """How rows are read from and written to the two tables, wherever a statement does so."""
 
+import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,3 +38,8 @@ def write_log(changed: str, *, change: str, actor: str = ":actor", error: str = 
         f"SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration} "
         f"FROM {changed})"
     )
+
+
+def interval(span: datetime.timedelta) -> str:
+    """Returns what PostgreSQL reads as that interval, in a JSON parameter."""
+    return f"{span.total_seconds():f} seconds"  # without an exponent, which intervals do not know
