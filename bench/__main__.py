@@ -11,7 +11,7 @@ import rich.console
 
 from bench import machine, report, stage
 
-NAMES = ("drain",)
+NAMES = ("drain", "create")
 RESULTS = pathlib.Path(".bench", "results")
 
 

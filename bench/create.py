@@ -1,0 +1,149 @@
+"""Create: how many tasks a second one server creates, all of them committed, when they come singly and in batches.
+
+Single ones come over gRPC from one process, 50 calls in flight, and over REST from wrk, 50 connections.
+
+The references write a row and commit it for each request, as one ordinarily does: grpc.aio and FastAPI, each one
+process with SQLAlchemy's ORM and asyncpg. Duetime's requests over REST go through Envoy, FastAPI's come to it directly.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import AsyncIterator
+
+import psycopg
+
+from bench import load, load_create, reference, report, stage, wrk
+from tests import processes
+
+IN_FLIGHT = 50
+BATCH = 1_000
+BATCHES_IN_FLIGHT = (1, 2, 4)
+WARM_UP_SECONDS, SECONDS = 1.0, 5.0
+TINY_WARM_UP_SECONDS, TINY_SECONDS = 0.2, 0.5
+
+GRPC_GOAL = report.Goal(2, 4)
+REST_GOAL = report.Goal(2.5, 5)
+BATCH_GOAL = report.Goal(20_000, 35_000)
+
+_BODY = {"name": "noop", "execution_time": load_create.DUE.isoformat(), "task_data": load_create.TASK_DATA}
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Calls a second, and how many milliseconds they took."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+async def run(on: stage.Stage, to: report.Report) -> None:
+    """Measures gRPC, REST and batches, each beside its reference right after it."""
+    wrk.require()
+    grpc_reference = reference.Reference("grpc_sqlalchemy")
+    rest_reference = reference.Reference("fastapi_sqlalchemy")
+    for each in (grpc_reference, rest_reference):
+        await each.install()
+    for _ in range(on.rounds):
+        ours = await _grpc(on)
+        theirs = await _grpc_reference(on, grpc_reference)
+        _add(to, "gRPC", ours, "grpc.aio + SQLAlchemy", theirs, "calls/s", GRPC_GOAL)
+        ours = await _rest(on)
+        theirs = await _rest_reference(on, rest_reference)
+        _add(to, "REST", ours, "FastAPI + SQLAlchemy", theirs, "requests/s", REST_GOAL)
+        rates = []
+        for in_flight in BATCHES_IN_FLIGHT:
+            rates.append(await _batches(on, in_flight))
+            to.add(f"batches of {BATCH:,}, {in_flight} in flight", rates[-1], "tasks/s")
+        to.add(f"batches of {BATCH:,}, the best of these", max(rates), "tasks/s", goal=BATCH_GOAL)
+
+
+def _add(
+    to: report.Report, what: str, ours: Speed, reference_name: str, theirs: Speed, unit: str, goal: report.Goal
+) -> None:
+    for name, speed in (("Duetime", ours), (reference_name, theirs)):
+        to.add(f"{what}: {name}", speed.rate, unit)
+        to.add(f"{what}: {name}, p50", speed.p50, "ms")
+        to.add(f"{what}: {name}, p99", speed.p99, "ms")
+    to.compare(f"{what}: Duetime to the reference", ours.rate, theirs.rate, goal=goal)
+
+
+async def _grpc(on: stage.Stage) -> Speed:
+    async with on.scene() as scene:
+        server = await scene.start_server()
+        return await _call(on, server.address, scene.database_url)
+
+
+async def _grpc_reference(on: stage.Stage, program: reference.Reference) -> Speed:
+    async with _serving(on, program) as (address, database_url):
+        return await _call(on, address, database_url)
+
+
+async def _call(on: stage.Stage, address: str, database_url: str) -> Speed:
+    async with load.started("load_create", address, "--in-flight", IN_FLIGHT, *_seconds(on)) as calls:
+        measured = await calls.result()
+    await _require_created(database_url, at_least=measured["tasks"], at_most=measured["tasks"])
+    return Speed(measured["rate"], measured["p50"], measured["p99"])
+
+
+async def _batches(on: stage.Stage, in_flight: int) -> float:
+    async with on.scene() as scene:
+        server = await scene.start_server()
+        arguments = ("--in-flight", in_flight, "--batch", BATCH, *_seconds(on))
+        async with load.started("load_create", server.address, *arguments) as calls:
+            measured = await calls.result()
+        await _require_created(scene.database_url, at_least=measured["tasks"], at_most=measured["tasks"])
+        rate: float = BATCH * measured["rate"]
+        return rate
+
+
+async def _rest(on: stage.Stage) -> Speed:
+    async with on.scene() as scene:
+        await scene.start_server()
+        return await _post(on, await scene.start_edge(), scene.database_url)
+
+
+async def _rest_reference(on: stage.Stage, program: reference.Reference) -> Speed:
+    async with _serving(on, program) as (address, database_url):
+        return await _post(on, address, database_url)
+
+
+async def _post(on: stage.Stage, address: str, database_url: str) -> Speed:
+    url = f"http://{address}/api/tasks"
+    warm_up = await wrk.post(url, _BODY, seconds=TINY_WARM_UP_SECONDS if on.is_tiny else WARM_UP_SECONDS)
+    measured = await wrk.post(url, _BODY, seconds=TINY_SECONDS if on.is_tiny else SECONDS)
+    answered = warm_up.answered + measured.answered
+    # Each time, wrk hangs up on the requests that are in flight: they may be committed, and are not counted.
+    await _require_created(database_url, at_least=answered, at_most=answered + 2 * wrk.CONNECTIONS)
+    return Speed(measured.rate, measured.p50, measured.p99)
+
+
+def _seconds(on: stage.Stage) -> tuple[object, ...]:
+    warm_up, seconds = (TINY_WARM_UP_SECONDS, TINY_SECONDS) if on.is_tiny else (WARM_UP_SECONDS, SECONDS)
+    return ("--warm-up", warm_up, "--seconds", seconds)
+
+
+@contextlib.asynccontextmanager
+async def _serving(on: stage.Stage, program: reference.Reference) -> AsyncIterator[tuple[str, str]]:
+    """Runs a reference's server on an empty database, and yields its address and the database's."""
+    database = f"reference_{next(_numbers)}"
+    async with await psycopg.AsyncConnection.connect(on.postgres.url("postgres"), autocommit=True) as connection:
+        await connection.execute(f"CREATE DATABASE {database}".encode())
+    port = processes.free_port()
+    process = await program.start("server", on.postgres.url(database), port)
+    try:
+        yield f"127.0.0.1:{port}", on.postgres.url(database)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _require_created(database_url: str, *, at_least: int, at_most: int) -> None:
+    """Fails unless so many tasks are in the database: those that were answered."""
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        found = await (await connection.execute("SELECT count(*) FROM tasks")).fetchone()
+    assert found is not None
+    if not at_least <= found[0] <= at_most:
+        raise AssertionError(f"{found[0]} tasks were created, but {at_least} to {at_most} answered")
