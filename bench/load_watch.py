@@ -1,0 +1,99 @@
+"""`python -m bench.load_watch`: opens a WatchTask stream for each task_id in the JSON list on its standard input.
+
+It prints `ready` when each stream has brought its first event, and at the end, when each has brought as many changes as
+were asked for, how many milliseconds old they were when they were received, by kind of change. The moment that counts
+is taken when Python has the event in its hands.
+"""
+
+import argparse
+import asyncio
+import collections
+import json
+import sys
+import time
+from typing import Any
+
+import grpc.aio
+import uvloop
+
+from duetime.v1 import task_service_pb2
+
+_METHOD = "/duetime.v1.TaskService/WatchTask"
+_STREAMS_A_CHANNEL = 100
+_OPENING = 100
+# Channels to one address would otherwise share a connection.
+_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+
+
+class _Watches:
+    """All the streams."""
+
+    def __init__(self, count: int, changes: int) -> None:
+        self.ages: dict[str, list[float]] = collections.defaultdict(list)
+        self._changes = changes
+        self._opening = asyncio.Semaphore(_OPENING)
+        self._to_open = count
+        self._opened = asyncio.Event()
+
+    async def opened(self) -> None:
+        """Returns once each stream has brought its first event."""
+        await self._opened.wait()
+
+    async def watch(self, open_stream: Any, task_id: int) -> None:
+        """Reads one stream until it has brought all its changes."""
+        async with self._opening:
+            stream = open_stream(task_service_pb2.WatchTaskRequest(task_id=task_id))
+            await self._read(stream)
+        self._to_open -= 1
+        if not self._to_open:
+            self._opened.set()
+        changes = 0
+        while changes < self._changes:
+            event = await self._read(stream)
+            now = time.time()
+            if event.HasField("change"):
+                changes += 1
+                self.ages[event.change.change].append(1000 * now - event.change.timestamp.ToNanoseconds() / 1e6)
+        stream.cancel()
+
+    async def _read(self, stream: Any) -> task_service_pb2.TaskEvent:
+        event = await stream.read()
+        if not isinstance(event, task_service_pb2.TaskEvent):
+            raise AssertionError("a stream ended before it had brought all changes")
+        return event
+
+
+async def _load(address: str, changes: int, task_ids: list[int]) -> dict[str, list[float]]:
+    watches = _Watches(len(task_ids), changes)
+    channels = [
+        grpc.aio.insecure_channel(address, options=_OPTIONS) for _ in range(0, len(task_ids), _STREAMS_A_CHANNEL)
+    ]
+    methods = [
+        channel.unary_stream(
+            _METHOD,
+            request_serializer=task_service_pb2.WatchTaskRequest.SerializeToString,
+            response_deserializer=task_service_pb2.TaskEvent.FromString,
+        )
+        for channel in channels
+    ]
+    async with asyncio.TaskGroup() as group:
+        for number, task_id in enumerate(task_ids):
+            group.create_task(watches.watch(methods[number % len(methods)], task_id))
+        await watches.opened()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+    await asyncio.gather(*(channel.close() for channel in channels))
+    return watches.ages
+
+
+def main() -> None:
+    """Reads the command line and the tasks, and watches."""
+    parser = argparse.ArgumentParser("python -m bench.load_watch")
+    parser.add_argument("address")
+    parser.add_argument("--changes", type=int, required=True, help="how many to wait for after a stream's first event")
+    chosen = parser.parse_args()
+    sys.stdout.write(json.dumps(uvloop.run(_load(chosen.address, chosen.changes, json.load(sys.stdin)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Watch: how soon watchers have a change, and what a watch costs while nothing happens.
+
+A change is as old as its log row: `timestamp` is the database's clock when the statement began that wrote it, so what
+that statement and its commit took counts too. Watchers and database share the machine and its clock.
+"""
+
+import asyncio
+import datetime
+
+import psutil
+
+import duetime_client
+from bench import load, percentiles, report, stage
+
+TASKS, TINY_TASKS = 1_000, 50
+TASKS_A_SECOND = 200
+MOVING = 50
+"""Tasks that are moved at once, from the far future to the moment that they run."""
+LEAD = datetime.timedelta(seconds=2)
+"""From then on; all are moved before the first runs."""
+STREAMS, TINY_STREAMS = 10_000, 100
+FAR = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+
+LATENCY_GOAL = report.Goal(50, 15)
+MEMORY_GOAL = report.Goal(40, 25)
+
+
+async def run(on: stage.Stage, to: report.Report) -> None:
+    """Measures watches of many tasks that run, and then many watches of one task."""
+    for _ in range(on.rounds):
+        await _many_tasks(on, to)
+        await _many_streams(on, to)
+
+
+async def _many_tasks(on: stage.Stage, to: report.Report) -> None:
+    tasks = TINY_TASKS if on.is_tiny else TASKS
+    async with on.scene() as scene, await scene.client() as client:
+        task_ids = await client.create_many([duetime_client.NewTask("noop", FAR)] * tasks)
+        await scene.start_workers(1)
+        # Updated, started, completed.
+        async with load.started("load_watch", scene.servers[0].address, "--changes", 3, given=task_ids) as watchers:
+            await watchers.until_ready()
+            await _schedule(client, task_ids)
+            ages = await watchers.result()
+    if not len(ages["started"]) == len(ages["completed"]) == tasks:
+        raise AssertionError(f"{tasks} tasks ran; of their changes came: { ({k: len(v) for k, v in ages.items()}) }")
+    of_runs = ages["started"] + ages["completed"]
+    label = f"{tasks:,} watches: change to receipt"
+    to.add(f"{label}, p50", percentiles.of(of_runs, 50), "ms")
+    to.add(f"{label}, p99", percentiles.of(of_runs, 99), "ms", goal=LATENCY_GOAL)
+
+
+async def _schedule(client: duetime_client.AsyncClient, task_ids: list[int]) -> None:
+    """Moves the tasks so that they run evenly, one after another, soon."""
+    first = datetime.datetime.now(datetime.UTC) + LEAD
+    for begin in range(0, len(task_ids), MOVING):
+        await asyncio.gather(
+            *(
+                client.update(task_id, execution_time=first + datetime.timedelta(seconds=number / TASKS_A_SECOND))
+                for number, task_id in enumerate(task_ids[begin : begin + MOVING], begin)
+            )
+        )
+
+
+async def _many_streams(on: stage.Stage, to: report.Report) -> None:
+    streams = TINY_STREAMS if on.is_tiny else STREAMS
+    async with on.scene() as scene, await scene.client() as client:
+        task_id = await client.create("noop", FAR)
+        server = psutil.Process(scene.servers[0].pid)
+        before = server.memory_info().rss
+        given = [task_id] * streams
+        async with load.started("load_watch", scene.servers[0].address, "--changes", 1, given=given) as watchers:
+            await watchers.until_ready()
+            after = server.memory_info().rss
+            await client.update(task_id, name="noop")
+            ages = await watchers.result()
+    if len(ages["updated"]) != streams:
+        raise AssertionError(f"{len(ages['updated'])} of {streams} watchers received the change")
+    to.add(
+        f"{streams:,} watches of one task: server memory, each",
+        (after - before) / streams / 1024,
+        "KiB",
+        goal=MEMORY_GOAL,
+    )
+    to.add(f"{streams:,} watches of one task: change to last receipt", max(ages["updated"]), "ms")
