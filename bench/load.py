@@ -9,7 +9,11 @@ from typing import Any
 
 
 class Load:
-    """A program that runs. It may print lines before, and last a JSON object."""
+    """A program that runs. It may print lines before, and last a JSON object.
+
+    What it prints is short: Python loses the rest of a long line whose write the system cuts short where
+    PYTHONUNBUFFERED is set.
+    """
 
     def __init__(self, program: str, process: asyncio.subprocess.Process) -> None:
         self._program = program

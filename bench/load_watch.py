@@ -1,13 +1,12 @@
 """`python -m bench.load_watch`: opens a WatchTask stream for each task_id in the JSON list on its standard input.
 
 It prints `ready` when each stream has brought its first event, and at the end, when each has brought as many changes as
-were asked for, how many milliseconds old they were when they were received, by kind of change. The moment that counts
-is taken when Python has the event in its hands.
+were asked for, how many of the kinds that count there were, and how many milliseconds old they were when they were
+received: when Python had the event in its hands.
 """
 
 import argparse
 import asyncio
-import collections
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import grpc.aio
 import uvloop
 
+from bench import percentiles
 from duetime.v1 import task_service_pb2
 
 _METHOD = "/duetime.v1.TaskService/WatchTask"
@@ -28,9 +28,10 @@ _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 class _Watches:
     """All the streams."""
 
-    def __init__(self, count: int, changes: int) -> None:
-        self.ages: dict[str, list[float]] = collections.defaultdict(list)
+    def __init__(self, count: int, changes: int, kinds: list[str]) -> None:
+        self.ages: list[float] = []
         self._changes = changes
+        self._kinds = kinds
         self._opening = asyncio.Semaphore(_OPENING)
         self._to_open = count
         self._opened = asyncio.Event()
@@ -53,7 +54,8 @@ class _Watches:
             now = time.time()
             if event.HasField("change"):
                 changes += 1
-                self.ages[event.change.change].append(1000 * now - event.change.timestamp.ToNanoseconds() / 1e6)
+                if event.change.change in self._kinds:
+                    self.ages.append(1000 * now - event.change.timestamp.ToNanoseconds() / 1e6)
         stream.cancel()
 
     async def _read(self, stream: Any) -> task_service_pb2.TaskEvent:
@@ -63,10 +65,10 @@ class _Watches:
         return event
 
 
-async def _load(address: str, changes: int, task_ids: list[int]) -> dict[str, list[float]]:
-    watches = _Watches(len(task_ids), changes)
+async def _load(chosen: argparse.Namespace, task_ids: list[int]) -> dict[str, float]:
+    watches = _Watches(len(task_ids), chosen.changes, chosen.kinds)
     channels = [
-        grpc.aio.insecure_channel(address, options=_OPTIONS) for _ in range(0, len(task_ids), _STREAMS_A_CHANNEL)
+        grpc.aio.insecure_channel(chosen.address, options=_OPTIONS) for _ in range(0, len(task_ids), _STREAMS_A_CHANNEL)
     ]
     methods = [
         channel.unary_stream(
@@ -83,7 +85,12 @@ async def _load(address: str, changes: int, task_ids: list[int]) -> dict[str, li
         sys.stdout.write("ready\n")
         sys.stdout.flush()
     await asyncio.gather(*(channel.close() for channel in channels))
-    return watches.ages
+    return {
+        "changes": len(watches.ages),
+        "p50": percentiles.of(watches.ages, 50),
+        "p99": percentiles.of(watches.ages, 99),
+        "last": max(watches.ages),
+    }
 
 
 def main() -> None:
@@ -91,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.load_watch")
     parser.add_argument("address")
     parser.add_argument("--changes", type=int, required=True, help="how many to wait for after a stream's first event")
-    chosen = parser.parse_args()
-    sys.stdout.write(json.dumps(uvloop.run(_load(chosen.address, chosen.changes, json.load(sys.stdin)))))
+    parser.add_argument("--kinds", nargs="+", required=True, help="those that count, such as `started`")
+    sys.stdout.write(json.dumps(uvloop.run(_load(parser.parse_args(), json.load(sys.stdin)))))
 
 
 if __name__ == "__main__":
