@@ -56,8 +56,16 @@ class Creator:
             await self._added.wait()
             self._added.clear()
             while self._waiting:
+                await self._gather()
                 if batch := self._next_batch():
                     await self._create(batch)
+
+    async def _gather(self) -> None:
+        """Returns once a turn of the loop brought nobody new: who has arrived already shares this commit."""
+        gathered = 0
+        while gathered < len(self._waiting) < MAX_BATCH:
+            gathered = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _next_batch(self) -> _Batch:
         batch: _Batch = []
