@@ -1,30 +1,57 @@
-"""Drain: tasks that are due already, and how fast workers complete them."""
+"""Drain: tasks that are due already, and how fast workers complete them, beside pgqueuer.
+
+Both keep the whole history of each task in a log, on the same PostgreSQL with synchronous_commit on; a task carries two
+short strings, and its handler does nothing. Measured is from the first start to the last completion, by the times that
+PostgreSQL wrote into the log. Both have their tables vacuumed and analyzed before workers start, as autovacuum does a
+minute after tasks came: which plans PostgreSQL makes for either depends on it, and on chance otherwise.
+
+Duetime: all defaults, so 100 places a worker.
+pgqueuer: durable tables, `pgq autovac`, asyncpg with a pool of 5 to 20 connections, uvloop, batch_size 100.
+"""
 
 import datetime
 
 import duetime_client
-from bench import histories, report, stage, waiting
+from bench import histories, pgqueuer, reference, report, stage, waiting
 
 TASKS, TINY_TASKS = 30_000, 300
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+GOALS = {1: report.Goal(1.5, 2.5), 2: report.Goal(1.1, 1.4)}
+"""How many times as fast as pgqueuer, by the number of workers."""
 
 
 async def run(on: stage.Stage, to: report.Report) -> None:
-    """Measures one and two workers."""
+    """Measures one and two workers of each."""
+    programs = reference.Reference("pgqueuer")
+    await programs.install()
     for _ in range(on.rounds):
-        for workers in (1, 2):
-            ours = await _ours(on, workers)
-            to.add(f"Duetime, {workers} worker{'s' * (workers > 1)}", ours, "tasks/s")
+        for workers, goal in GOALS.items():
+            tasks = (TINY_TASKS if on.is_tiny else TASKS) * workers
+            count = f"{workers} worker{'s' * (workers > 1)}"
+            ours = await _ours(on, workers, tasks)
+            to.add(f"Duetime, {count}", ours, "tasks/s")
+            theirs = await _theirs(on, programs, workers, tasks)
+            to.add(f"pgqueuer, {count}", theirs, "tasks/s")
+            to.compare(f"Duetime / pgqueuer, {count}", ours, theirs, goal=goal)
 
 
-async def _ours(on: stage.Stage, workers: int) -> float:
-    tasks = (TINY_TASKS if on.is_tiny else TASKS) * workers
+async def _ours(on: stage.Stage, workers: int, tasks: int) -> float:
     async with on.scene() as scene:
         async with await scene.client() as client:
             await client.create_many(
                 [duetime_client.NewTask("noop", PAST, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )
+        await scene.settle()
         await scene.start_workers(workers)
         await waiting.until_completed(scene, tasks)
         await histories.require_sound(scene, tasks=tasks)
         return (await histories.span(scene)).rate
+
+
+async def _theirs(on: stage.Stage, programs: reference.Reference, workers: int, tasks: int) -> float:
+    async with pgqueuer.play(on, programs) as played:
+        await played.enqueue(tasks)
+        await played.settle()
+        await played.start_workers(workers)
+        await played.until_done(tasks)
+        return (await played.span()).rate

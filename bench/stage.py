@@ -108,6 +108,11 @@ class Scene:
         ) as connection:
             return await (await connection.execute(statement.encode(), parameters)).fetchall()
 
+    async def settle(self) -> None:
+        """Lets PostgreSQL see how many rows there are now, as autovacuum does within a minute."""
+        async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
+            await connection.execute("VACUUM ANALYZE")
+
     async def close(self) -> None:
         """Ends its processes."""
         await self._starter.kill_all()

@@ -1,0 +1,118 @@
+"""The reference pgqueuer: one round on a database of its own, and what its log says of the jobs that ran."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import psycopg
+import psycopg.rows
+
+from bench import histories, reference, stage
+
+_LOOK_SECONDS = 0.5
+
+_numbers = itertools.count(1)
+
+# Its log dates a row by the transaction that writes it, as Duetime's does: a job is picked when the statement that
+# takes it begins, and successful when the one that finishes it begins.
+_SPAN = """
+SELECT count(DISTINCT job_id) AS tasks,
+    extract(epoch FROM max(created) FILTER (WHERE status = 'successful')
+        - min(created) FILTER (WHERE status = 'picked'))::float8 AS seconds
+FROM pgqueuer_log
+"""
+_LATEST = """
+SELECT extract(epoch FROM max(created))::float8 AS moment FROM pgqueuer_log WHERE status = %s::pgqueuer_status
+"""
+_UNSOUND = """
+SELECT count(*) FROM (
+    SELECT array_agg(status::text ORDER BY id) AS statuses FROM pgqueuer_log GROUP BY job_id
+) AS histories
+WHERE statuses <> ARRAY['queued', 'picked', 'successful']
+"""
+_SUCCESSFUL = "SELECT count(DISTINCT job_id) FROM pgqueuer_log WHERE status = 'successful'"
+_LEFT = "SELECT count(*) FROM pgqueuer"
+
+
+class Round:
+    """pgqueuer on an empty database."""
+
+    def __init__(self, programs: reference.Reference, database_url: str) -> None:
+        self._programs = programs
+        self._database_url = database_url
+        self._workers: list[asyncio.subprocess.Process] = []
+
+    async def enqueue(self, jobs: int, *, seconds: float = 0) -> float:
+        """Enqueues jobs that are all due in so many seconds; returns that moment, in seconds since the epoch."""
+        answer = await self._programs.run("enqueue", self._database_url, jobs, seconds)
+        due: float = answer["due"]
+        return due
+
+    async def settle(self) -> None:
+        """Lets PostgreSQL see how many rows there are now, as autovacuum does within a minute."""
+        await self._execute("VACUUM ANALYZE")
+
+    async def start_workers(self, count: int) -> None:
+        """Starts workers, and returns once they are connected."""
+        starting = (self._programs.start("worker", self._database_url) for _ in range(count))
+        self._workers += await asyncio.gather(*starting)
+
+    async def until_done(self, jobs: int, *, seconds: float = 300) -> None:
+        """Returns once no job is left, and fails unless each of so many was picked and successful once."""
+        async with asyncio.timeout(seconds):
+            while True:
+                if not (await self._query(_LEFT))[0]["count"]:
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+        (unsound,), (successful,) = await self._query(_UNSOUND), await self._query(_SUCCESSFUL)
+        if unsound["count"] or successful["count"] != jobs:
+            raise AssertionError(
+                f"{successful['count']} of {jobs} jobs were successful; {unsound['count']} histories are not sound"
+            )
+
+    async def span(self) -> histories.Span:
+        """Returns what the jobs took, from the first that was picked to the last that was successful."""
+        (row,) = await self._query(_SPAN)
+        return histories.Span(row["tasks"], row["seconds"])
+
+    async def latest(self, status: str) -> float:
+        """Returns when the last job came to this status, in seconds since the epoch."""
+        (row,) = await self._query(_LATEST, [status])
+        moment: float = row["moment"]
+        return moment
+
+    async def close(self) -> None:
+        """Ends its workers."""
+        for worker in self._workers:
+            if worker.returncode is None:
+                worker.kill()
+            await worker.wait()
+
+    async def _query(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        async with await self._connect() as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
+
+    async def _execute(self, statement: str) -> None:
+        async with await self._connect() as connection:
+            await connection.execute(statement.encode())
+
+    async def _connect(self) -> psycopg.AsyncConnection[dict[str, Any]]:
+        return await psycopg.AsyncConnection.connect(
+            self._database_url, autocommit=True, row_factory=psycopg.rows.dict_row
+        )
+
+
+@contextlib.asynccontextmanager
+async def play(on: stage.Stage, programs: reference.Reference) -> AsyncIterator[Round]:
+    """Plays one round, on the stage's PostgreSQL. The environment of the programs must be installed."""
+    name = f"pgqueuer_{next(_numbers)}"
+    async with await psycopg.AsyncConnection.connect(on.postgres.url("postgres"), autocommit=True) as connection:
+        await connection.execute(f"CREATE DATABASE {name}".encode())
+    await programs.run("install", on.postgres.url(name))
+    made = Round(programs, on.postgres.url(name))
+    try:
+        yield made
+    finally:
+        await made.close()

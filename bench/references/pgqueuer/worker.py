@@ -1,0 +1,27 @@
+"""A worker that takes 100 jobs at a time, until SIGTERM. Arguments: the database's URL."""
+
+import asyncio
+import signal
+import sys
+
+import connections
+import pgqueuer
+import uvloop
+
+BATCH_SIZE = 100
+
+
+async def main(url: str) -> None:
+    """Works; jobs do nothing."""
+    manager = pgqueuer.PgQueuer.from_asyncpg_pool(await connections.pool(url))
+
+    @manager.entrypoint("noop")
+    async def noop(_job: pgqueuer.Job) -> None:
+        pass
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, manager.shutdown.set)
+    print("ready", flush=True)  # noqa: T201 - who starts it waits for this
+    await manager.run(batch_size=BATCH_SIZE)
+
+
+uvloop.run(main(sys.argv[1]))
