@@ -19,7 +19,7 @@ WHERE changes <> ARRAY['created', 'started', 'completed'] OR versions <> ARRAY[1
 """
 _LATE = """
 SELECT extract(epoch FROM timestamp - execution_time)::float8 * 1000 AS milliseconds
-FROM task_logs WHERE change = 'started' ORDER BY 1
+FROM task_logs WHERE change = %s ORDER BY 1
 """
 _COMPLETED = "SELECT count(*) FROM tasks WHERE status = 'completed'"
 
@@ -57,6 +57,9 @@ async def require_sound(scene: stage.Scene, *, tasks: int) -> None:
         raise AssertionError(f"{done} of {tasks} tasks completed; {unsound['count']} histories are not sound")
 
 
-async def late(scene: stage.Scene) -> list[float]:
-    """Returns, sorted, how many milliseconds after they were due tasks started, by the database's clock."""
-    return [row["milliseconds"] for row in await scene.query(_LATE)]
+async def late(scene: stage.Scene, *, change: str = "started") -> list[float]:
+    """Returns, sorted, how many milliseconds after they were due tasks started, by the database's clock.
+
+    Or when they came to another change: `completed`.
+    """
+    return [row["milliseconds"] for row in await scene.query(_LATE, [change])]
