@@ -11,7 +11,7 @@ import rich.console
 
 from bench import machine, report, stage
 
-NAMES = ("drain", "create", "watch")
+NAMES = ("drain", "lateness", "burst", "create", "watch")
 RESULTS = pathlib.Path(".bench", "results")
 
 

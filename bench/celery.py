@@ -1,0 +1,38 @@
+"""The reference Celery: one worker on a Valkey that is empty, and tasks with an ETA."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import redis.asyncio
+
+from bench import reference, stage
+
+_LOOK_SECONDS = 0.1
+_STOP_SECONDS = 30
+_QUEUE = "celery"
+
+
+@contextlib.asynccontextmanager
+async def working(scene: stage.Scene, programs: reference.Reference) -> AsyncIterator[None]:
+    """Has a worker work, whose tasks note how late they start in the scene's directory."""
+    worker = await programs.start("worker", scene.redis_url, scene.directory)
+    try:
+        yield
+    finally:
+        worker.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await worker.wait()
+        except TimeoutError:
+            worker.kill()
+
+
+async def schedule(scene: stage.Scene, programs: reference.Reference, *, tasks: int, rate: float, first: float) -> None:
+    """Schedules tasks evenly from that moment on, and returns once the worker has all of them in its memory."""
+    await programs.run("schedule", scene.redis_url, tasks, rate, first)
+    async with redis.asyncio.Redis.from_url(scene.redis_url) as client:
+        while True:
+            if not await client.llen(_QUEUE):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,90 @@
+"""Lateness: tasks scheduled ahead, evenly spaced, and how long after it was due each starts, beside Celery.
+
+One worker of each, with nothing else to do. "By the log" is from due to the moment that PostgreSQL wrote into the log,
+which is when the claim that took the task began. "In the handler" is from due to the handler's first line: the claim
+is committed, and a cancel or a crash finds the task running. Celery keeps no log, so the two are compared by that one.
+
+Duetime: all defaults, tasks created ahead with create_many.
+Celery: nothing durable. The broker is Valkey without persistence, tasks have an ETA, are acknowledged early and keep no
+result; the worker is prefork with a process a core, and holds all tasks in its memory before the first is due.
+"""
+
+import asyncio
+import datetime
+import time
+
+import duetime_client
+from bench import celery, histories, notes, percentiles, reference, report, stage, waiting
+
+SECONDS, TINY_SECONDS = 10, 1
+RATES, TINY_RATES = (200, 1_000), (50,)
+COMPARED = {200: (50, 99), 50: (50, 99)}
+"""By which percentiles the two are compared, for each rate."""
+PERCENTS = (50, 99, 99.9, 100)
+GOALS: dict[tuple[int, float], report.Goal] = {
+    (200, 50): report.Goal(6, 2),
+    (200, 99): report.Goal(25, 10),
+    (1_000, 99): report.Goal(50, 20),
+}
+"""Of the lateness by the log, by rate and percentile."""
+_SETTLED_SECONDS = 3.0
+_CREATED_PER_SECOND = 2_000  # many fewer than a client creates, so that all are there in time
+_RECEIVED_PER_SECOND = 500  # the same of Celery's worker
+
+
+async def run(on: stage.Stage, to: report.Report) -> None:
+    """Measures each rate."""
+    programs = reference.Reference("celery")
+    await programs.install()
+    for _ in range(on.rounds):
+        for rate in TINY_RATES if on.is_tiny else RATES:
+            tasks = rate * (TINY_SECONDS if on.is_tiny else SECONDS)
+            by_log, ours = await _ours(on, rate, tasks)
+            theirs = await _theirs(on, programs, rate, tasks)
+            for percent in PERCENTS:
+                goal = GOALS.get((rate, percent))
+                _add(to, f"Duetime, {rate:,}/s, by the log", by_log, percent, goal)
+            for percent in PERCENTS:
+                _add(to, f"Duetime, {rate:,}/s, in the handler", ours, percent)
+            for percent in PERCENTS:
+                _add(to, f"Celery, {rate:,}/s, in the handler", theirs, percent)
+            for percent in COMPARED.get(rate, ()):
+                label = f"Duetime / Celery, {rate:,}/s: {_name(percent)}"
+                to.compare(label, percentiles.of(ours, percent), percentiles.of(theirs, percent))
+
+
+async def _ours(on: stage.Stage, rate: int, tasks: int) -> tuple[list[float], list[float]]:
+    async with on.scene() as scene:
+        await scene.start_workers(1)
+        async with await scene.client() as client:
+            first = time.time() + _SETTLED_SECONDS + tasks / _CREATED_PER_SECOND
+            start = datetime.datetime.fromtimestamp(first, datetime.UTC)
+            dues = (start + datetime.timedelta(seconds=number / rate) for number in range(tasks))
+            await client.create_many([duetime_client.NewTask("note", due, {}) for due in dues])
+        await _until_due(first, tasks / rate)
+        await waiting.until_completed(scene, tasks)
+        await histories.require_sound(scene, tasks=tasks)
+        return await histories.late(scene), await notes.until_noted(scene.directory, tasks)
+
+
+async def _theirs(on: stage.Stage, programs: reference.Reference, rate: int, tasks: int) -> list[float]:
+    async with on.scene() as scene, celery.working(scene, programs):
+        first = time.time() + _SETTLED_SECONDS + tasks / _RECEIVED_PER_SECOND
+        await celery.schedule(scene, programs, tasks=tasks, rate=rate, first=first)
+        await _until_due(first, tasks / rate)
+        return await notes.until_noted(scene.directory, tasks)
+
+
+def _add(to: report.Report, label: str, values: list[float], percent: float, goal: report.Goal | None = None) -> None:
+    to.add(f"{label}: {_name(percent)}", percentiles.of(values, percent), "ms", goal=goal)
+
+
+def _name(percent: float) -> str:
+    return "max" if percent == 100 else f"p{percent:g}"
+
+
+async def _until_due(first: float, seconds: float) -> None:
+    now = time.time()
+    if now >= first:
+        raise AssertionError("the first task was due before all were there: the machine is too busy to measure this")
+    await asyncio.sleep(first + seconds - now)  # whoever looks whether they are done is in their way

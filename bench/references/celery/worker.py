@@ -1,0 +1,18 @@
+"""A worker with Celery's defaults, until SIGTERM. Arguments: the broker's URL, the directory for its tasks' notes."""
+
+import sys
+import warnings
+from typing import Any
+
+import application
+from celery import platforms, signals
+
+
+@signals.worker_ready.connect
+def tell(**_: Any) -> None:
+    """Prints the line that who starts it waits for."""
+    print("ready", flush=True)  # noqa: T201
+
+
+warnings.filterwarnings("ignore", category=platforms.SecurityWarning)  # containers are root
+application.make(sys.argv[1], sys.argv[2]).worker_main(["--quiet", "worker", "--loglevel=ERROR"])
