@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import errors, task
+from duetime_core import errors, schema, task
 from duetime_core.store import claims, creation, edits, finishes, reads
 from duetime_server import creator, watch
 from duetime_worker import leases, runner, vigil
@@ -50,7 +50,7 @@ def answer_before_commit() -> None:
 
 def claim_early() -> None:
     """Takes tasks half a second before they are due."""
-    _rewrite(claims, "_CLAIM", "execution_time <= now()", "execution_time <= now() + interval '0.5 s'")
+    _rewrite(claims, "_CLAIM", f"{schema.DUE_AT} <= now()", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
 
 
 def claim_without_guard() -> None:
@@ -58,7 +58,7 @@ def claim_without_guard() -> None:
     _rewrite(
         claims,
         "_CLAIM",
-        "status = 'pending' AND execution_time <=",
+        f"status = 'pending' AND {schema.DUE_AT} <=",
         "status IN ('pending', 'running') AND execution_time <=",
     )
 

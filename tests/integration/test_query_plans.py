@@ -1,5 +1,6 @@
 """At 200,000 rows each statement of the hot paths reads through its index, under custom and generic plans."""
 
+import contextlib
 import datetime
 import json
 from collections.abc import AsyncIterator
@@ -34,25 +35,49 @@ FROM tasks, generate_series(1, 2) AS number;
 """
 
 
-@pytest_asyncio.fixture(scope="module")
-async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """A connection to a database with many tasks of all kinds, and the snapshot before the last twenty changes."""
+_FILL_ONE_QUEUE = """
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter)
+SELECT 'name', 'default', 'pending', now() - interval '1 minute', '{}', '1 second', '1 hour', 2, 0.1
+FROM generate_series(1, 50000);
+"""
+
+
+@contextlib.asynccontextmanager
+async def filled(
+    admin: sqlalchemy_asyncio.AsyncEngine, statements: str
+) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """Makes a database with what the statements put there, and analyzed."""
     async with conftest.new_database(admin) as url:
         engine = database.connect(url, pool_size=1)
         async with engine.connect() as connection:
             await connection.execute(sa.text("SET statement_timeout = 0"))
             await database.be_patient(connection)
-            for statement in _FILL.split(";")[:-1]:
+            for statement in statements.split(";")[:-1]:
                 await connection.execute(sa.text(statement))
             await connection.execute(sa.text("VACUUM ANALYZE"))
-            snapshot = (await connection.execute(sa.text("SELECT CAST(pg_current_snapshot() AS text)"))).scalar_one()
-            connection.info["snapshot"] = snapshot
-            for task_id in range(1, 21):
-                row = f"({task_id}, 3, 'pending', 'updated', now(), 0, 'api')"
-                columns = "task_id, version, status, change, execution_time, retry_count, actor"
-                await connection.execute(sa.text(f"INSERT INTO task_logs ({columns}) VALUES {row}"))
             yield connection
         await engine.dispose()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database with many tasks of all kinds, and the snapshot before the last twenty changes."""
+    async with filled(admin, _FILL) as connection:
+        snapshot = (await connection.execute(sa.text("SELECT CAST(pg_current_snapshot() AS text)"))).scalar_one()
+        connection.info["snapshot"] = snapshot
+        for task_id in range(1, 21):
+            row = f"({task_id}, 3, 'pending', 'updated', now(), 0, 'api')"
+            columns = "task_id, version, status, change, execution_time, retry_count, actor"
+            await connection.execute(sa.text(f"INSERT INTO task_logs ({columns}) VALUES {row}"))
+        yield connection
+
+
+@pytest_asyncio.fixture(scope="module")
+async def one_queue(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database of which all indexes in the order of execution look alike: one queue, all pending."""
+    async with filled(admin, _FILL_ONE_QUEUE) as connection:
+        yield connection
 
 
 async def scans(
@@ -85,6 +110,15 @@ async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.A
     used = await scans(full, mode, claims._CLAIM, parameters)
     assert set(used.values()) <= {"tasks_due_idx", "tasks_pkey"}
     assert "tasks_due_idx" in used.values()
+
+
+@MODES
+async def test_a_claim_reads_its_own_index_where_another_one_would_look_as_good(
+    one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    parameters = {"queue": "default", "worker_id": "worker", "places": 100, "lease": LEASE}
+    used = await scans(one_queue, mode, claims._CLAIM, parameters)
+    assert set(used.values()) <= {"tasks_due_idx", "tasks_pkey"}
 
 
 @MODES

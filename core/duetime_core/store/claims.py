@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, task
+from duetime_core import database, schema, task
 from duetime_core.store import finishes, rows
 
 
@@ -37,8 +37,8 @@ def _claim(which: str) -> sa.TextClause:
     return sa.text(f"""
         WITH due AS MATERIALIZED (
             SELECT task_id FROM tasks
-            WHERE {which} AND status = 'pending' AND execution_time <= now()
-            ORDER BY execution_time, task_id
+            WHERE {which} AND status = 'pending' AND {schema.DUE_AT} <= now()
+            ORDER BY {schema.DUE_AT}, task_id
             LIMIT :places
             FOR UPDATE SKIP LOCKED
         ), claimed AS (
@@ -51,8 +51,8 @@ def _claim(which: str) -> sa.TextClause:
         FROM (
             SELECT now() AS now, (
                 SELECT execution_time FROM tasks
-                WHERE {which} AND status = 'pending' AND execution_time > now()
-                ORDER BY execution_time, task_id
+                WHERE {which} AND status = 'pending' AND {schema.DUE_AT} > now()
+                ORDER BY {schema.DUE_AT}, task_id
                 LIMIT 1
             ) AS next_due_at
         ) AS moment
