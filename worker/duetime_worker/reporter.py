@@ -12,6 +12,8 @@ from duetime_worker import context
 
 MAX_BATCH = 500
 _RETRY_SECONDS = 0.25
+_MOST_NAMED = 10
+"""How many tasks a line of the log names."""
 
 _log = structlog.get_logger()
 
@@ -87,7 +89,11 @@ class Reporter:
                 self._here.bell.arm(done.queue, done.execution_time, now=done.now)
         fenced = {outcome.task_id for outcome in batch} - {done.task_id for done in finished}
         if fenced:
-            _log.info("outcomes dropped: the tasks were cancelled, or their leases lost", task_ids=sorted(fenced))
+            _log.info(
+                "outcomes dropped: the tasks were cancelled, or their leases lost",
+                count=len(fenced),
+                task_ids=sorted(fenced)[:_MOST_NAMED],
+            )
 
 
 def _refused(outcome: finishes.Outcome, error: sqlalchemy.exc.DBAPIError) -> finishes.Outcome:
