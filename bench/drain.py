@@ -5,7 +5,8 @@ short strings, and its handler does nothing. Measured is from the first start to
 PostgreSQL wrote into the log. Both have their tables vacuumed and analyzed before workers start, as autovacuum does a
 minute after tasks came: which plans PostgreSQL makes for either depends on it, and on chance otherwise.
 
-Duetime: all defaults, so 100 places a worker.
+Duetime: all defaults, so that a worker runs 100 tasks at once and claims no more; and with DUETIME_PLACES=1000, because
+the other one does not limit how many run at once.
 pgqueuer: durable tables, `pgq autovac`, asyncpg with a pool of 5 to 20 connections, uvloop, batch_size 100.
 """
 
@@ -16,6 +17,7 @@ from bench import histories, pgqueuer, reference, report, stage, waiting
 
 TASKS, TINY_TASKS = 30_000, 300
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+PLACES = (100, 1_000)
 GOALS = {1: report.Goal(1.5, 2.5), 2: report.Goal(1.1, 1.4)}
 """How many times as fast as pgqueuer, by the number of workers."""
 
@@ -28,21 +30,22 @@ async def run(on: stage.Stage, to: report.Report) -> None:
         for workers, goal in GOALS.items():
             tasks = (TINY_TASKS if on.is_tiny else TASKS) * workers
             count = f"{workers} worker{'s' * (workers > 1)}"
-            ours = await _ours(on, workers, tasks)
-            to.add(f"Duetime, {count}", ours, "tasks/s")
             theirs = await _theirs(on, programs, workers, tasks)
             to.add(f"pgqueuer, {count}", theirs, "tasks/s")
-            to.compare(f"Duetime / pgqueuer, {count}", ours, theirs, goal=goal)
+            for places in PLACES:
+                ours = await _ours(on, workers, tasks, places)
+                to.add(f"Duetime, {count} of {places:,} places", ours, "tasks/s")
+                to.compare(f"Duetime / pgqueuer, {count} of {places:,} places", ours, theirs, goal=goal)
 
 
-async def _ours(on: stage.Stage, workers: int, tasks: int) -> float:
+async def _ours(on: stage.Stage, workers: int, tasks: int, places: int) -> float:
     async with on.scene() as scene:
         async with await scene.client() as client:
             await client.create_many(
                 [duetime_client.NewTask("noop", PAST, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )
         await scene.settle()
-        await scene.start_workers(workers)
+        await scene.start_workers(workers, places=places)
         await waiting.until_completed(scene, tasks)
         await histories.require_sound(scene, tasks=tasks)
         return (await histories.span(scene)).rate

@@ -26,7 +26,7 @@ GOALS: dict[tuple[int, float], report.Goal] = {
     (200, 99): report.Goal(25, 10),
     (1_000, 99): report.Goal(50, 20),
 }
-"""Of the lateness by the log, by rate and percentile."""
+"""Of the lateness in the handler, by rate and percentile."""
 _SETTLED_SECONDS = 3.0
 _CREATED_PER_SECOND = 2_000  # many fewer than a client creates, so that all are there in time
 _RECEIVED_PER_SECOND = 500  # the same of Celery's worker
@@ -42,10 +42,10 @@ async def run(on: stage.Stage, to: report.Report) -> None:
             by_log, ours = await _ours(on, rate, tasks)
             theirs = await _theirs(on, programs, rate, tasks)
             for percent in PERCENTS:
-                goal = GOALS.get((rate, percent))
-                _add(to, f"Duetime, {rate:,}/s, by the log", by_log, percent, goal)
+                _add(to, f"Duetime, {rate:,}/s, by the log", by_log, percent)
             for percent in PERCENTS:
-                _add(to, f"Duetime, {rate:,}/s, in the handler", ours, percent)
+                goal = GOALS.get((rate, percent))
+                _add(to, f"Duetime, {rate:,}/s, in the handler", ours, percent, goal)
             for percent in PERCENTS:
                 _add(to, f"Celery, {rate:,}/s, in the handler", theirs, percent)
             for percent in COMPARED.get(rate, ()):

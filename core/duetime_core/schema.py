@@ -82,8 +82,8 @@ tasks = sa.Table(
     # Sweeps: the leases that ran out.
     sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
     sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
-    # Lists, by each filter in the order of execution.
-    sa.Index("tasks_execution_time_idx", "execution_time", "task_id"),
+    # Lists, by each filter in the order of execution; those of several statuses, or of all, merge what they need. Every
+    # move writes to each index: one fewer is a twelfth of what PostgreSQL does for it.
     sa.Index("tasks_status_idx", "status", "execution_time", "task_id"),
     sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id"),
     sa.Index("tasks_name_idx", "name", "execution_time", "task_id"),

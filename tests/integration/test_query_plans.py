@@ -207,17 +207,19 @@ async def test_a_history_is_read_by_its_task(full: sqlalchemy_asyncio.AsyncConne
 
 
 FILTERS = {
-    "all": (reads.Filter(), {"tasks_execution_time_idx"}),
-    # Where a quarter of all tasks match, reading by time and passing over the others is as good.
-    "status": (reads.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx", "tasks_execution_time_idx"}),
+    "all": (reads.Filter(), {"tasks_status_idx", "tasks_lease_idx"}),
+    "status": (reads.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx"}),
     "rare status": (reads.Filter(statuses=(task.Status.RUNNING,)), {"tasks_status_idx", "tasks_lease_idx"}),
     "statuses": (
         reads.Filter(statuses=(task.Status.FAILED, task.Status.RUNNING)),
-        {"tasks_execution_time_idx", "tasks_status_idx"},
+        {"tasks_lease_idx", "tasks_status_idx"},
     ),
     "queue": (reads.Filter(queue="queue-7"), {"tasks_queue_idx"}),
     "name": (reads.Filter(name="name 7"), {"tasks_name_idx"}),
-    "due": (reads.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)), {"tasks_execution_time_idx"}),
+    "due": (
+        reads.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)),
+        {"tasks_status_idx", "tasks_lease_idx"},
+    ),
 }
 
 

@@ -99,10 +99,6 @@ def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Ord
     column, _, descending = order.partition(" ")
     direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
     conditions = ["deleted_at IS NULL", *(_CONDITIONS[field] for field in fields)]
-    if statuses:
-        # Written out and not bound, so that a plan that is kept knows how many there are: few run, most are completed.
-        texts = sorted({f"'{task.Status(status)}'" for status in statuses})
-        conditions.append(f"status IN ({', '.join(texts)})")
     if column == "task_id":
         ordering = f"task_id {direction}"
         place = f"task_id {beyond} :after_id"
@@ -111,7 +107,22 @@ def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Ord
         place = f"(execution_time, task_id) {beyond} (:after_time, :after_id)"
     if not is_first:
         conditions.append(place)
-    return sa.text(_cut_by_size(f"{' AND '.join(conditions)} ORDER BY {ordering} LIMIT :limit", ordering))
+    end = f"ORDER BY {ordering} LIMIT :limit"
+    # Written out and not bound, so that a plan that is kept knows how many there are: few run, most are completed.
+    texts = sorted({f"'{task.Status(status)}'" for status in statuses or task.Status})
+    if column == "execution_time" and not {"queue", "name"} & set(fields):
+        # No index is in this order but the one of each status: they are merged.
+        selects = [f"({_select(*conditions, f'status = {text}')} {end})" for text in texts]
+    elif statuses:
+        selects = [_select(*conditions, f"status IN ({', '.join(texts)})")]
+    else:
+        selects = [_select(*conditions)]
+    page = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged {end}"
+    return sa.text(_cut_by_size(page, ordering))
+
+
+def _select(*conditions: str) -> str:
+    return f"SELECT {rows.TASK_COLUMNS} FROM tasks WHERE {' AND '.join(conditions)}"
 
 
 def _cut_by_size(page: str, ordering: str) -> str:
@@ -126,9 +137,7 @@ def _cut_by_size(page: str, ordering: str) -> str:
     return f"""
         SELECT {rows.TASK_COLUMNS}, found FROM (
             SELECT *, sum({written}) OVER {above} AS written_above FROM (
-                SELECT *, sum({stored}) OVER {above} AS stored_above, count(*) OVER () AS found FROM (
-                    SELECT {rows.TASK_COLUMNS} FROM tasks WHERE {page}
-                ) AS page
+                SELECT *, sum({stored}) OVER {above} AS stored_above, count(*) OVER () AS found FROM ({page}) AS page
             ) AS stored
             WHERE coalesce(stored_above, 0) < {MAX_PAGE_BYTES}
         ) AS written
