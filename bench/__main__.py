@@ -11,7 +11,7 @@ import rich.console
 
 from bench import machine, report, stage
 
-NAMES = ("drain", "lateness", "burst", "create", "watch")
+NAMES = ("drain", "lateness", "burst", "create", "watch", "scale", "idle", "capacity")
 RESULTS = pathlib.Path(".bench", "results")
 
 

@@ -1,4 +1,7 @@
-"""What the log says of the tasks that ran: how long it took, and that nothing is missing."""
+"""What the log says of the tasks that ran: how long it took, and that nothing is missing.
+
+Each function looks only at the tasks with a task_id above `after`, so that a database may hold others.
+"""
 
 import dataclasses
 
@@ -8,20 +11,21 @@ _SPAN = """
 SELECT count(DISTINCT task_id) AS tasks,
     extract(epoch FROM max(timestamp) FILTER (WHERE change = 'completed')
         - min(timestamp) FILTER (WHERE change = 'started'))::float8 AS seconds
-FROM task_logs
+FROM task_logs WHERE task_id > %s
 """
 _UNSOUND = """
 SELECT count(*) FROM (
     SELECT array_agg(change ORDER BY version) AS changes, array_agg(version ORDER BY version) AS versions
-    FROM task_logs GROUP BY task_id
+    FROM task_logs WHERE task_id > %s GROUP BY task_id
 ) AS histories
 WHERE changes <> ARRAY['created', 'started', 'completed'] OR versions <> ARRAY[1, 2, 3]
 """
 _LATE = """
 SELECT extract(epoch FROM timestamp - execution_time)::float8 * 1000 AS milliseconds
-FROM task_logs WHERE change = %s ORDER BY 1
+FROM task_logs WHERE change = %s AND task_id > %s ORDER BY 1
 """
-_COMPLETED = "SELECT count(*) FROM tasks WHERE status = 'completed'"
+_LAST = "SELECT coalesce(max(task_id), 0) AS task_id FROM tasks"
+_COMPLETED = "SELECT count(*) FROM tasks WHERE status = 'completed' AND task_id > %s"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,29 +41,35 @@ class Span:
         return self.tasks / self.seconds
 
 
-async def completed(scene: stage.Scene) -> int:
-    """Returns how many tasks have completed."""
-    found: int = (await scene.query(_COMPLETED))[0]["count"]
+async def last(scene: stage.Scene) -> int:
+    """Returns the highest task_id so far, 0 if there is none: what comes later comes `after` it."""
+    found: int = (await scene.query(_LAST))[0]["task_id"]
     return found
 
 
-async def span(scene: stage.Scene) -> Span:
-    """Returns what the completed tasks took. Only for a database in which nothing ran before."""
-    (row,) = await scene.query(_SPAN)
+async def completed(scene: stage.Scene, *, after: int = 0) -> int:
+    """Returns how many tasks have completed."""
+    found: int = (await scene.query(_COMPLETED, [after]))[0]["count"]
+    return found
+
+
+async def span(scene: stage.Scene, *, after: int = 0) -> Span:
+    """Returns what the completed tasks took. Only where no others ran."""
+    (row,) = await scene.query(_SPAN, [after])
     return Span(row["tasks"], row["seconds"])
 
 
-async def require_sound(scene: stage.Scene, *, tasks: int) -> None:
+async def require_sound(scene: stage.Scene, *, tasks: int, after: int = 0) -> None:
     """Fails unless each of so many tasks was created, started and completed, in this order and once each."""
-    (unsound,) = await scene.query(_UNSOUND)
-    done = await completed(scene)
+    (unsound,) = await scene.query(_UNSOUND, [after])
+    done = await completed(scene, after=after)
     if unsound["count"] or done != tasks:
         raise AssertionError(f"{done} of {tasks} tasks completed; {unsound['count']} histories are not sound")
 
 
-async def late(scene: stage.Scene, *, change: str = "started") -> list[float]:
+async def late(scene: stage.Scene, *, change: str = "started", after: int = 0) -> list[float]:
     """Returns, sorted, how many milliseconds after they were due tasks started, by the database's clock.
 
     Or when they came to another change: `completed`.
     """
-    return [row["milliseconds"] for row in await scene.query(_LATE, [change])]
+    return [row["milliseconds"] for row in await scene.query(_LATE, [change, after])]

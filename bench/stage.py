@@ -41,6 +41,7 @@ class Stage:
             directory, database_url=self.postgres.url(database), redis_url=valkey.url(redis_port)
         )
         made = Scene(directory, database, self.postgres.url(database), valkey.url(redis_port), starter)
+        made.pids |= {"PostgreSQL": self.postgres.pid, "Valkey": redis.pid}
         try:
             await redis.wait_for_log("Ready to accept connections")
             yield made
@@ -61,6 +62,8 @@ class Scene:
         self.redis_url = redis_url
         self.servers: list[processes.Process] = []
         self.workers: list[processes.Process] = []
+        self.pids: dict[str, int] = {}
+        """The processes that there is one of: PostgreSQL, Valkey and, once it is started, Envoy."""
         self._starter = starter
         self._edge: processes.Process | None = None
 
@@ -92,6 +95,7 @@ class Scene:
         program = edge.make_program(places, "127.0.0.1", port, server_ports)
         *command, _ = program.command
         self._edge = await processes.launch(*command, "info", environment=dict(os.environ))
+        self.pids["Envoy"] = self._edge.pid
         await self._edge.wait_for_log("starting workers")
         await asyncio.to_thread(readiness.until, program.is_ready, "Envoy", limit_seconds=processes.START_SECONDS)
         return f"127.0.0.1:{port}"
@@ -108,10 +112,15 @@ class Scene:
         ) as connection:
             return await (await connection.execute(statement.encode(), parameters)).fetchall()
 
+    async def execute(self, *statements: str) -> None:
+        """Changes the database, past Duetime, each statement in a transaction of its own."""
+        async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
+            for statement in statements:
+                await connection.execute(statement.encode())
+
     async def settle(self) -> None:
         """Lets PostgreSQL see how many rows there are now, as autovacuum does within a minute."""
-        async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
-            await connection.execute("VACUUM ANALYZE")
+        await self.execute("VACUUM ANALYZE")
 
     async def close(self) -> None:
         """Ends its processes."""

@@ -34,6 +34,12 @@ class Cluster:
         self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._data))
         await self._process.wait_for_log("database system is ready to accept connections", seconds=60)
 
+    @property
+    def pid(self) -> int:
+        """The process that started all its others."""
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         """Stops all of its processes in their tracks: connections stay open, and nothing answers."""
         for process in self._processes():

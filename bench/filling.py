@@ -1,0 +1,144 @@
+"""Filling a database with tasks that wait and tasks that are finished, past Duetime.
+
+Ten million creates would take an hour. The rows are those that Duetime writes for a task of its client: with a request
+id, and with their history in the log. Only the log of a real database has many more transactions, and a finished task
+leaves two older versions of its row behind, which vacuum has cleared away.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import AsyncIterator
+
+import psycopg
+
+from bench import stage
+from duetime_core import database
+from duetime_core.store import partitions
+
+_CHUNK = 100_000
+_BYTES_PER_PAIR = 2_500
+"""What a waiting and a finished task take on disk together, with some room for the write-ahead log."""
+
+# Fixed, so that all sizes have tasks of the same kind.
+_COLUMNS = """
+name, queue, task_data, retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, request_id,
+request_digest, status, execution_time, version, created_at, executed_at, updated_at
+"""
+_VALUES = """
+'noop', 'default', '{"to": "ada@example.com", "subject": "hello"}', '1 second', '1 hour', 2, 0.1,
+gen_random_uuid()::text, gen_random_uuid()
+"""
+# Spread at random, as tasks that are created in any order.
+_PENDING = f"""
+WITH made AS (
+    INSERT INTO tasks ({_COLUMNS})
+    SELECT {_VALUES}, 'pending', now() + interval '1 day' + random() * interval '1 year', 1, now(), NULL, now()
+    FROM generate_series(1, %(upto)s - %(first)s)
+    RETURNING task_id, execution_time
+)
+INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
+SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api' FROM made
+"""
+# Of this month, of which the log has a partition, and too young for retention.
+_FINISHED = f"""
+WITH made AS (
+    INSERT INTO tasks ({_COLUMNS})
+    SELECT {_VALUES}, 'completed', due, 3, due, due + interval '10 ms', due + interval '15 ms'
+    FROM greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
+        generate_series(%(first)s::bigint, %(upto)s - 1) AS number,
+        LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment
+    RETURNING task_id, execution_time, executed_at, updated_at
+)
+INSERT INTO task_logs (task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor)
+SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor
+FROM made, LATERAL (VALUES
+    (1, 'pending', 'created', execution_time, NULL, 'api'),
+    (2, 'running', 'started', executed_at, NULL, 'worker'),
+    (3, 'completed', 'completed', updated_at, interval '1 ms', 'worker')
+) AS change (version, status, change, happened, duration, actor)
+"""
+_INDEXES = """
+SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks' AND indexname <> 'tasks_pkey'
+"""
+_SIZES = """
+SELECT pg_total_relation_size('tasks')::float8,
+    (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('task_logs'))::float8
+"""
+_SETTINGS = """
+SET timezone = 'UTC'; SET synchronous_commit = off; SET maintenance_work_mem = '512MB'
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """What a waiting task takes in PostgreSQL, in bytes."""
+
+    task: float
+    """Its row and its entries in all indexes."""
+    log: float
+    """The same of the one row that its log has until it runs."""
+
+
+async def fill(on: stage.Stage, count: int) -> str:
+    """Returns the name of a new database with so many waiting and so many finished tasks.
+
+    Its indexes are made once the rows are there, which takes less than half as long for ten million. So they are
+    denser than those that grew with the table.
+    """
+    _require_room(on, count * _BYTES_PER_PAIR)
+    name = await _new_database(on)
+    url = on.postgres.url(name)
+    async with _connect(url) as connection:
+        indexes = await (await connection.execute(_INDEXES)).fetchall()
+        for index, _ in indexes:
+            await connection.execute(f"DROP INDEX {index}".encode())
+        await asyncio.gather(_insert(url, _PENDING, count), _insert(url, _FINISHED, count))
+        for _, definition in indexes:
+            await connection.execute(definition.encode())
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")
+    return name
+
+
+async def size(on: stage.Stage, count: int) -> Size:
+    """Returns what a waiting task takes where so many are, with indexes that grew with the table."""
+    name = await _new_database(on)
+    url = on.postgres.url(name)
+    await _insert(url, _PENDING, count)
+    async with _connect(url) as connection:
+        row = await (await connection.execute(_SIZES)).fetchone()
+    assert row is not None
+    return Size(row[0] / count, row[1] / count)
+
+
+async def _new_database(on: stage.Stage) -> str:
+    name = await on.postgres.new_database()
+    engine = database.connect(on.postgres.url(name), pool_size=1)
+    await partitions.create_ahead(engine)  # as the first worker would, which rows in the default one would prevent
+    await engine.dispose()
+    return name
+
+
+async def _insert(url: str, statement: str, count: int) -> None:
+    async with _connect(url) as connection:
+        for first in range(0, count, _CHUNK):
+            bounds = {"first": first, "upto": min(first + _CHUNK, count), "count": count}
+            await connection.execute(statement.encode(), bounds)
+
+
+@contextlib.asynccontextmanager
+async def _connect(url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(_SETTINGS)
+        yield connection
+
+
+def _require_room(on: stage.Stage, size: int) -> None:
+    free = shutil.disk_usage(on.directory).free
+    if free < size:
+        raise RuntimeError(
+            f"{on.directory} has {free / 1e9:.0f} GB of free disk, and this needs {size / 1e9:.0f} GB: "
+            "set TMPDIR to a directory with more"
+        )
