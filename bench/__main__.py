@@ -13,6 +13,7 @@ from bench import machine, report, stage
 
 NAMES = ("drain", "lateness", "burst", "create", "watch", "scale", "idle", "capacity")
 RESULTS = pathlib.Path(".bench", "results")
+TINY_RESULTS = RESULTS.with_name("tiny")
 
 
 async def run(names: Sequence[str], *, is_tiny: bool, rounds: int, results: pathlib.Path) -> None:
@@ -35,13 +36,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=f"which: {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
     parser.add_argument("--tiny", action="store_true", help="only show that they work: the figures mean nothing")
-    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="where the JSON goes")
+    parser.add_argument("--results", type=pathlib.Path, help=f"where the JSON goes (default: {RESULTS})")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
-    asyncio.run(
-        run(chosen.names, is_tiny=chosen.tiny, rounds=1 if chosen.tiny else chosen.rounds, results=chosen.results)
-    )
+    results = chosen.results or (TINY_RESULTS if chosen.tiny else RESULTS)
+    asyncio.run(run(chosen.names, is_tiny=chosen.tiny, rounds=1 if chosen.tiny else chosen.rounds, results=results))
 
 
 if __name__ == "__main__":

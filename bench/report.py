@@ -105,12 +105,13 @@ class Report:
             bounds = (
                 ("", "", "")
                 if each.goal is None
-                else (_number(each.goal.least), _number(each.goal.aim), each.goal.verdict(each.median))
+                else (number(each.goal.least), number(each.goal.aim), each.goal.verdict(each.median))
             )
-            numbers = (_number(each.median), _number(min(each.values)), _number(max(each.values)))
+            numbers = (number(each.median), number(min(each.values)), number(max(each.values)))
             table.add_row(each.label, each.unit, *numbers, str(len(each.values)), *bounds)
         console.print(table)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Returns it as people read it."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -11,7 +11,6 @@ import warnings
 
 import psycopg
 import sqlalchemy
-import typer
 
 from duetime_stack import errors, layout, ports, program, waiting
 
@@ -30,15 +29,19 @@ def connect_once(database_url: str) -> None:
     psycopg.connect(url.render_as_string(hide_password=False), connect_timeout=5).close()
 
 
+def is_new(data: pathlib.Path) -> bool:
+    """Tells whether there is no data yet: `prepare` makes it."""
+    return not (data / "PG_VERSION").exists()
+
+
 def prepare(data: pathlib.Path) -> None:
     """Sees to it that there is a data directory, and that nobody uses it. Raises StackError if that fails.
 
     Only for who has the directory to himself.
     """
-    if (data / "PG_VERSION").exists():
+    if not is_new(data):
         _wait_for_predecessor(data)
         return
-    typer.echo(f"making a database in {data}")
     try:
         _initialize(data)
     except subprocess.CalledProcessError as error:

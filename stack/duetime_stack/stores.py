@@ -3,6 +3,7 @@
 import psycopg
 import redis
 import sqlalchemy
+import typer
 
 from duetime_stack import errors, layout, ports, postgres, program, valkey
 
@@ -20,6 +21,8 @@ def database(url: str | None, places: layout.Layout, free: ports.FreePorts) -> S
                 f"no PostgreSQL answers at {shown(url)} (--database-url or DUETIME_DATABASE_URL): {error}"
             ) from error
         return url, []
+    if postgres.is_new(places.postgres):
+        typer.echo(f"making a database in {places.postgres}")
     postgres.prepare(places.postgres)
     port = free.take()
     return postgres.url(port), [postgres.make_program(places.postgres, port)]
