@@ -20,7 +20,9 @@ _SESSION = {
     # A statement is short and its plan is known: compiling it, or having others help, would cost more than it.
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
-    # Every join here is of a few rows with an index. A plan made while the table was small would read all of it later.
+    # Every row is found through an index. A plan that was made while a table was small, and is kept, would read all of
+    # it once it is large.
+    "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }

@@ -12,6 +12,8 @@ from duetime_core.store import creation
 
 ACTOR = "api"
 MAX_BATCH = 500
+_MOST_TURNS = 8
+"""Of the event loop, which a batch waits for newcomers: where each turn brings one, the first must not wait for all."""
 
 MAX_WAITING = 10_000
 """Creates that wait while a commit stalls: what that costs in memory, and how late the last of them are."""
@@ -63,7 +65,9 @@ class Creator:
     async def _gather(self) -> None:
         """Returns once a turn of the loop brought nobody new: who has arrived already shares this commit."""
         gathered = 0
-        while gathered < len(self._waiting) < MAX_BATCH:
+        for _ in range(_MOST_TURNS):
+            if len(self._waiting) == gathered:
+                return
             gathered = len(self._waiting)
             await asyncio.sleep(0)
 

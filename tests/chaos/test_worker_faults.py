@@ -53,7 +53,7 @@ async def test_kill_9_of_one_of_two_workers_in_mid_task_twenty_times(play: Play,
     async with play() as scene:
         async with scene.load.running():
             for _ in range(20):
-                await asyncio.sleep(WATCHFUL_SECONDS)  # else none of the two might live to take a lease back
+                await asyncio.sleep(WATCHFUL_SECONDS)  # else neither might live to take a lease back
                 await scene.world.kill_worker(0)
                 await scene.world.start_workers(1)
         found = await scene.settled()

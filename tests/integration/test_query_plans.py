@@ -35,12 +35,13 @@ FROM tasks, generate_series(1, 2) AS number;
 """
 
 
-_FILL_ONE_QUEUE = """
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter)
-SELECT 'name', 'default', 'pending', now() - interval '1 minute', '{}', '1 second', '1 hour', 2, 0.1
-FROM generate_series(1, 50000);
-"""
+def _fill_one_queue(count: int) -> str:
+    return f"""
+        INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+            retry_multiplier, retry_jitter)
+        SELECT 'name', 'default', 'pending', now() - interval '1 minute', '{{}}', '1 second', '1 hour', 2, 0.1
+        FROM generate_series(1, {count});
+    """
 
 
 @contextlib.asynccontextmanager
@@ -73,10 +74,15 @@ async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchem
         yield connection
 
 
-@pytest_asyncio.fixture(scope="module")
-async def one_queue(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """A connection to a database of which all indexes in the order of execution look alike: one queue, all pending."""
-    async with filled(admin, _FILL_ONE_QUEUE) as connection:
+@pytest_asyncio.fixture(scope="module", params=[20, 50_000], ids=["few", "many"])
+async def one_queue(
+    admin: sqlalchemy_asyncio.AsyncEngine, request: pytest.FixtureRequest
+) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database of which all indexes in the order of execution look alike: one queue, all pending.
+
+    Where there are few, reading all of them looks best; and the plan is kept when they are many.
+    """
+    async with filled(admin, _fill_one_queue(request.param)) as connection:
         yield connection
 
 
@@ -123,7 +129,7 @@ async def test_a_claim_reads_its_own_index_where_another_one_would_look_as_good(
 ) -> None:
     parameters = {"queue": "default", "worker_id": "worker", "places": 100, "lease": LEASE}
     used = await scans(one_queue, mode, claims._CLAIM, parameters)
-    assert set(used.values()) <= {"tasks_due_idx", "tasks_pkey"}
+    assert set(used.values()) == {"tasks_due_idx", "tasks_pkey"}
 
 
 @MODES

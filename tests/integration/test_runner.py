@@ -164,7 +164,7 @@ async def test_a_worker_with_more_to_do_rings_for_others_at_most_ten_times_a_sec
 ) -> None:
     now = datetime.datetime.now(datetime.UTC)
     rung: list[datetime.datetime] = []
-    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, _due_at, *, now: rung.append(now))
+    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: rung.append(due_at))
     await creation.create(engine, [task.NewTask("wait", now)] * 500, actor="api")
     worker.may_end.set()
     worker.runs.look(QUEUE)
@@ -172,3 +172,14 @@ async def test_a_worker_with_more_to_do_rings_for_others_at_most_ten_times_a_sec
         await worker.began.acquire()
     assert rung
     assert all(later - earlier >= datetime.timedelta(milliseconds=100) for earlier, later in itertools.pairwise(rung))
+
+
+async def test_a_ring_that_would_be_too_soon_comes_later_and_is_not_left_out(
+    worker: workers.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, ms = datetime.datetime.now(datetime.UTC), datetime.timedelta(milliseconds=1)
+    rung: list[datetime.datetime] = []
+    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: rung.append(due_at))
+    for passed in (0, 10, 20, 150, 1000, -3_600_000):  # at last the clock is set back by an hour
+        worker.runs._call_idle_workers(QUEUE, now + passed * ms)
+    assert rung == [now + at * ms for at in (0, 100, 200, 1000, -3_600_000)]

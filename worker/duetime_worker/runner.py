@@ -22,6 +22,7 @@ _LAST_CLAIM = datetime.timedelta(seconds=2)
 _SUSPECTS = None
 """Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
 _LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_ZERO = datetime.timedelta(0)
 _RING_AGAIN = datetime.timedelta(milliseconds=100)
 """How long after ringing for idle workers to ring again: this worker itself may have answered, or a busy one."""
 _TIMER_MARGIN_SECONDS = 0.0005
@@ -68,7 +69,7 @@ class Runner:
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
         # Those that may have more than there were places, longest unserved first.
         self._backlog: dict[str | None, None] = {}
-        self._rung: dict[str, datetime.datetime] = {}  # when idle workers were last called to a queue
+        self._rung: dict[str, datetime.datetime] = {}  # when idle workers were, or will be, called to a queue
         self._is_look_everywhere = False  # whether the next one is
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._woken = asyncio.Event()
@@ -149,11 +150,17 @@ class Runner:
         if len(claim.tasks) == places:
             # There may be more: another worker may take it now, and this one as its places are freed.
             self._backlog[queue] = None
-            if not datetime.timedelta(0) <= claim.now - self._rung.get(queue, _LONG_AGO) < _RING_AGAIN:
-                self._here.bell.arm(queue, claim.now, now=claim.now)
-                self._rung[queue] = claim.now
+            self._call_idle_workers(queue, claim.now)
         if claim.next_due_at is not None:
             self._wait_for(queue, claim.next_due_at, now=claim.now)
+
+    def _call_idle_workers(self, queue: str, now: datetime.datetime) -> None:
+        since = now - self._rung.get(queue, _LONG_AGO)
+        if -_RING_AGAIN <= since < _ZERO:
+            return  # that ring is still to come
+        at = now + _RING_AGAIN - since if _ZERO <= since < _RING_AGAIN else now
+        self._rung[queue] = at
+        self._here.bell.arm(queue, at, now=now)
 
     async def _claim_suspects(self) -> None:
         self._backlog.pop(_SUSPECTS, None)

@@ -30,8 +30,8 @@ class Claim:
     now: datetime.datetime
 
 
-# `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan in every plan; a join may
-# become a hash join with a scan of the whole table, and `IN (SELECT … LIMIT …)` can exceed its limit.
+# `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and its limit; `IN (SELECT … LIMIT …)`
+# can exceed it.
 def _claim(which: str) -> sa.TextClause:
     # What the partial indexes ask for is written out: a generic plan cannot conclude it from a parameter.
     return sa.text(f"""

@@ -40,8 +40,8 @@ class Finished:
 
 # Row locks are taken in one order: finishes and lease extensions of one worker overlap, and would deadlock.
 # Each task is looked up by its id. A subquery that locks is not made into a join, and it asks for no status, because
-# PostgreSQL would read the index of what runs instead: empty, as far as statistics know, but full of what ran. That a
-# task runs, its worker_id says.
+# PostgreSQL would read the index of what runs instead: empty, as far as statistics know, but full of what ran. A task
+# that has still the version of its claim runs: every move raises it.
 # One JSON parameter costs less to build than an array for each column.
 _FINISH = sa.text(f"""
 WITH held AS MATERIALIZED (

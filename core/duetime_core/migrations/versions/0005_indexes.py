@@ -11,9 +11,10 @@ _DUE_AT = sa.text("greatest(execution_time)")
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; two indexes are built anew, and nothing is written meanwhile."""
+    """Applies it. No row is rewritten; two indexes are built, and meanwhile nothing is written, but read."""
     _build_anew(_DUE_AT)
     op.drop_index("tasks_execution_time_idx", "tasks")
+    op.execute("ANALYZE tasks")  # an expression has no statistics until then
 
 
 def downgrade() -> None:
@@ -23,7 +24,10 @@ def downgrade() -> None:
 
 
 def _build_anew(due_at: str | sa.TextClause) -> None:
+    # Dropping locks out readers until the end of the transaction: it comes last.
     for name, condition in _INDEXES:
-        op.drop_index(name, "tasks")
         where = sa.text(f"status = 'pending' AND {condition}")
-        op.create_index(name, "tasks", ["queue", due_at, "task_id"], postgresql_where=where)
+        op.create_index(f"{name}_new", "tasks", ["queue", due_at, "task_id"], postgresql_where=where)
+    for name, _ in _INDEXES:
+        op.drop_index(name, "tasks")
+        op.execute(f"ALTER INDEX {name}_new RENAME TO {name}")
