@@ -9,6 +9,7 @@ from typing import Any
 
 _REFERENCES = pathlib.Path(__file__).parent / "references"
 _ENVIRONMENTS = pathlib.Path(".bench", "environments")
+_START_SECONDS = 60
 
 
 class Reference:
@@ -35,15 +36,25 @@ class Reference:
         return answer
 
     async def start(self, program: str, *arguments: object) -> asyncio.subprocess.Process:
-        """Starts one of its programs that goes on until it is ended, and returns it once it printed its first line."""
+        """Starts one of its programs that goes on until it is ended, and returns it once it printed its first line.
+
+        Raises RuntimeError if it does not within a minute.
+        """
         process = await asyncio.create_subprocess_exec(
             str(self._python),
             str(self._folder / f"{program}.py"),
             *map(str, arguments),
+            env=_environment(),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        if not await process.stdout.readline():
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            process.kill()
+            raise RuntimeError(f"{program} of {self._folder.name} was not ready within {_START_SECONDS} s") from None
+        if not line:
             raise RuntimeError(f"{program} of {self._folder.name} ended before it was ready")
         return process
 
@@ -52,10 +63,14 @@ class Reference:
         return self._environment / "bin" / "python"
 
 
+def _environment() -> dict[str, str]:
+    """Returns ours without Duetime's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
+
+
 async def _call(*command: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
     process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command, env=_environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     output, errors = await process.communicate()
     if process.returncode:

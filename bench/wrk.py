@@ -28,7 +28,7 @@ class Answers:
 def require() -> None:
     """Raises RuntimeError if it is not there."""
     if shutil.which("wrk") is None:
-        raise RuntimeError("this benchmark needs wrk; install it with: apt-get install wrk (macOS: brew install wrk)")
+        raise RuntimeError("this benchmark needs wrk; install it with: apt-get install wrk")
 
 
 async def post(url: str, body: Mapping[str, object], *, seconds: float) -> Answers:
