@@ -25,8 +25,6 @@ SHORT_SECONDS, TINY_SHORT_SECONDS = 10.0, 1.0
 """For so long tasks of the short queue come due: longer than the long one takes."""
 
 _PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-_SETTLED_SECONDS = 3.0
-_CREATED_PER_SECOND = 2_000  # many fewer than a client creates, so that all are there in time
 
 _RUNNING_SECONDS = """
 SELECT extract(epoch FROM sum(duration))::float8 AS seconds FROM task_logs WHERE change = 'completed'
@@ -69,9 +67,7 @@ async def _short_late(on: stage.Stage, long: int) -> list[float]:
     """Returns how many milliseconds late the short queue's tasks started that were due while the long one drained."""
     async with on.scene() as scene:
         await scene.start_workers(1, queues="long,short", places=PLACES)
-        due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(
-            seconds=_SETTLED_SECONDS + long / _CREATED_PER_SECOND
-        )
+        due = waiting.due_after_creating(long)
         short = round((TINY_SHORT_SECONDS if on.is_tiny else SHORT_SECONDS) / SHORT_INTERVAL_SECONDS)
         async with await scene.client() as client:
             await client.create_many([duetime_client.NewTask("noop", due, {}, queue="long")] * long)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import itertools
+import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -12,8 +12,6 @@ import psycopg.rows
 from bench import histories, reference, stage
 
 _LOOK_SECONDS = 0.5
-
-_numbers = itertools.count(1)
 
 # Its log dates a row by the transaction that writes it, as Duetime's does: a job is picked when the statement that
 # takes it begins, and successful when the one that finishes it begins.
@@ -44,19 +42,22 @@ class Round:
         self._database_url = database_url
         self._workers: list[asyncio.subprocess.Process] = []
 
-    async def enqueue(self, jobs: int, *, seconds: float = 0) -> float:
-        """Enqueues jobs that are all due in so many seconds; returns that moment, in seconds since the epoch."""
+    async def enqueue(self, jobs: int, *, due: datetime.datetime | None = None) -> datetime.datetime:
+        """Enqueues jobs that are all due at about that moment, or at once; returns the moment at which they are.
+
+        They are due so many seconds after the statement begins, and the program has to start before it.
+        """
+        seconds = 0.0 if due is None else (due - datetime.datetime.now(datetime.UTC)).total_seconds()
         answer = await self._programs.run("enqueue", self._database_url, jobs, seconds)
-        due: float = answer["due"]
-        return due
+        return datetime.datetime.fromtimestamp(answer["due"], datetime.UTC)
 
     async def settle(self) -> None:
         """Lets PostgreSQL see how many rows there are now, as autovacuum does within a minute."""
         await self._execute("VACUUM ANALYZE")
 
-    async def start_workers(self, count: int) -> None:
+    async def start_workers(self, count: int, *, batch_size: int = 100) -> None:
         """Starts workers, and returns once they are connected."""
-        starting = (self._programs.start("worker", self._database_url) for _ in range(count))
+        starting = (self._programs.start("worker", self._database_url, batch_size) for _ in range(count))
         self._workers += await asyncio.gather(*starting)
 
     async def until_done(self, jobs: int, *, seconds: float = 300) -> None:
@@ -107,11 +108,9 @@ class Round:
 @contextlib.asynccontextmanager
 async def play(on: stage.Stage, programs: reference.Reference) -> AsyncIterator[Round]:
     """Plays one round, on the stage's PostgreSQL. The environment of the programs must be installed."""
-    name = f"pgqueuer_{next(_numbers)}"
-    async with await psycopg.AsyncConnection.connect(on.postgres.url("postgres"), autocommit=True) as connection:
-        await connection.execute(f"CREATE DATABASE {name}".encode())
-    await programs.run("install", on.postgres.url(name))
-    made = Round(programs, on.postgres.url(name))
+    database_url = await on.empty_database()
+    await programs.run("install", database_url)
+    made = Round(programs, database_url)
     try:
         yield made
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import pathlib
 import tempfile
@@ -29,6 +30,14 @@ class Stage:
         self.is_tiny = is_tiny
         """Whether it is only to be shown that the benchmark works."""
         self.rounds = rounds
+        self._numbers = itertools.count(1)
+
+    async def empty_database(self) -> str:
+        """Makes a database without any tables, for a reference, and returns its URL."""
+        name = f"reference_{next(self._numbers)}"
+        async with await psycopg.AsyncConnection.connect(self.postgres.url("postgres"), autocommit=True) as connection:
+            await connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.postgres.url(name)
 
     @contextlib.asynccontextmanager
     async def scene(self, *, database: str = "") -> AsyncIterator["Scene"]:

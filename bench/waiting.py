@@ -1,4 +1,4 @@
-"""Waiting until tasks are done, without being in their way."""
+"""Waiting until tasks are due, and until they are done, without being in their way."""
 
 import asyncio
 import datetime
@@ -6,6 +6,14 @@ import datetime
 from bench import histories, stage
 
 _LOOK_SECONDS = 0.5
+_SETTLED_SECONDS = 3.0
+_CREATED_PER_SECOND = 2_000  # many fewer than a client creates, so that all are there in time
+
+
+def due_after_creating(tasks: int, *, per_second: int = _CREATED_PER_SECOND) -> datetime.datetime:
+    """Returns the moment at which so many tasks can be due that are created from now on: all are there by then."""
+    ahead = _SETTLED_SECONDS + tasks / per_second
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
 
 
 async def until_completed(scene: stage.Scene, tasks: int, *, after: int = 0, seconds: float = 300) -> None:

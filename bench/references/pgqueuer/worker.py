@@ -1,4 +1,4 @@
-"""A worker that takes 100 jobs at a time, until SIGTERM. Arguments: the database's URL."""
+"""A worker, until SIGTERM. Arguments: the database's URL, how many jobs it takes in one statement."""
 
 import asyncio
 import signal
@@ -8,10 +8,8 @@ import connections
 import pgqueuer
 import uvloop
 
-BATCH_SIZE = 100
 
-
-async def main(url: str) -> None:
+async def main(url: str, batch_size: int) -> None:
     """Works; jobs do nothing."""
     manager = pgqueuer.PgQueuer.from_asyncpg_pool(await connections.pool(url))
 
@@ -21,7 +19,7 @@ async def main(url: str) -> None:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, manager.shutdown.set)
     print("ready", flush=True)  # noqa: T201 - who starts it waits for this
-    await manager.run(batch_size=BATCH_SIZE)
+    await manager.run(batch_size=batch_size)
 
 
-uvloop.run(main(sys.argv[1]))
+uvloop.run(main(sys.argv[1], int(sys.argv[2])))
