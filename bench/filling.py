@@ -84,8 +84,8 @@ class Size:
 async def fill(on: stage.Stage, count: int) -> str:
     """Returns the name of a new database with so many waiting and so many finished tasks.
 
-    Its indexes are made once the rows are there, which takes a quarter less time for a million, and less disk. So they are
-    denser than those that grew with the table.
+    Its indexes are made once the rows are there, which takes a quarter less time for a million. So they are denser than
+    those that grew with the table.
     """
     _require_room(on, count * _BYTES_PER_PAIR)
     name = await _new_database(on)
