@@ -57,8 +57,8 @@ def make_program(data: pathlib.Path, port: int) -> program.Program:
         "unix_socket_directories": str(data) if layout.fits_socket(data / ".s.PGSQL.65535.lock") else "",
         # Several servers and workers with a pool each.
         "max_connections": "200",
-        # Creates write to any page of the indexes, and each page goes whole into the log after a checkpoint: keep them at
-        # hand, and checkpoints rare. It is not taken before it is used.
+        # Creates write to any page of the indexes, and each page goes whole into the log after a checkpoint: keep them
+        # at hand, and checkpoints rare. Memory is not taken before it is used.
         "shared_buffers": "512MB",
         "max_wal_size": "2GB",
     }
