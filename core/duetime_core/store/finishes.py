@@ -38,10 +38,19 @@ class Finished:
     now: datetime.datetime
 
 
-# Row locks are taken in one order: finishes and lease extensions of one worker overlap, and would deadlock.
-# Each task is looked up by its id. A subquery that locks is not made into a join, and it asks for no status, because
-# PostgreSQL would read the index of what runs instead: empty, as far as statistics know, but full of what ran. A task
-# that has still the version of its claim runs: every move raises it.
+_LOCKED = """CROSS JOIN LATERAL (
+        SELECT FROM tasks
+        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
+        FOR UPDATE
+    ) AS locked"""
+"""Locks those of `given` that this worker still holds, in their order: that of their ids, because finishes and lease
+extensions of one worker overlap, and would deadlock.
+
+Each task is looked up by its id. A subquery that locks is not made into a join, and it asks for no status, because
+PostgreSQL would read the index of what runs instead: empty, as far as statistics know, but full of what ran. A task
+that has still the version of its claim runs: every move raises it.
+"""
+
 # One JSON parameter costs less to build than an array for each column.
 _FINISH = sa.text(f"""
 WITH held AS MATERIALIZED (
@@ -50,11 +59,7 @@ WITH held AS MATERIALIZED (
             task_id bigint, claimed_version int, status text, change text, result text, error_message text,
             backoff interval, duration interval
         ) ORDER BY task_id
-    ) AS given CROSS JOIN LATERAL (
-        SELECT FROM tasks
-        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
-    ) AS held
+    ) AS given {_LOCKED}
 ), finished AS (
     UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
         worker_id = NULL, lease_expires_at = NULL,
@@ -71,16 +76,12 @@ WITH held AS MATERIALIZED (
 SELECT task_id, queue, status, execution_time, now() FROM finished
 """)
 
-_EXTEND = sa.text("""
+_EXTEND = sa.text(f"""
 WITH held AS MATERIALIZED (
     SELECT given.task_id FROM (
-        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, version)
+        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)
         ORDER BY task_id
-    ) AS given CROSS JOIN LATERAL (
-        SELECT FROM tasks
-        WHERE tasks.task_id = given.task_id AND tasks.version = given.version AND worker_id = :worker_id
-        FOR UPDATE
-    ) AS held
+    ) AS given {_LOCKED}
 )
 UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
