@@ -215,13 +215,24 @@ async def test_a_history_is_read_by_its_task(full: sqlalchemy_asyncio.AsyncConne
 FILTERS = {
     "all": (reads.Filter(), {"tasks_status_idx", "tasks_lease_idx"}),
     "status": (reads.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx"}),
-    "rare status": (reads.Filter(statuses=(task.Status.RUNNING,)), {"tasks_status_idx", "tasks_lease_idx"}),
+    "rare status": (reads.Filter(statuses=(task.Status.RUNNING,)), {"tasks_lease_idx"}),
     "statuses": (
         reads.Filter(statuses=(task.Status.FAILED, task.Status.RUNNING)),
         {"tasks_lease_idx", "tasks_status_idx"},
     ),
-    "queue": (reads.Filter(queue="queue-7"), {"tasks_queue_idx"}),
-    "name": (reads.Filter(name="name 7"), {"tasks_name_idx"}),
+    "queue": (
+        reads.Filter(queue="queue-7"),
+        {"tasks_due_idx", "tasks_suspects_idx", "tasks_queue_idx", "tasks_lease_idx"},
+    ),
+    "name": (reads.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
+    "queue, and what waits": (
+        reads.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
+        {"tasks_due_idx", "tasks_suspects_idx"},
+    ),
+    "queue, and how it ended": (
+        reads.Filter(queue="queue-7", statuses=(task.Status.FAILED, task.Status.COMPLETED)),
+        {"tasks_queue_idx"},
+    ),
     "due": (
         reads.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)),
         {"tasks_status_idx", "tasks_lease_idx"},

@@ -21,11 +21,14 @@ HOUR = datetime.timedelta(hours=1)
 ORDERS: tuple[reads.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
 
 
+_CHANGES = {1: "status = 'running', worker_id = 'worker', lease_expires_at = now()", 2: "lost_leases = 2"}
+
+
 @pytest_asyncio.fixture
 async def tasks(engine: Engine) -> list[task.Task]:
-    """Twelve tasks, of two names in three queues, of which four share a time; one in four is cancelled."""
+    """Tasks of two names in three queues, many of which share a time; a quarter each is cancelled, runs, is suspect."""
     made = []
-    for number in range(12):
+    for number in range(24):
         task_id = await factories.create(
             engine,
             name=f"name {number % 2}",
@@ -34,6 +37,9 @@ async def tasks(engine: Engine) -> list[task.Task]:
         )
         if number % 4 == 0:
             await edits.cancel(engine, task_id, actor="api")
+        elif changes := _CHANGES.get(number % 4):
+            async with engine.connect() as connection:
+                await connection.execute(sa.text(f"UPDATE tasks SET {changes} WHERE task_id = {task_id}"))
         made.append(await reads.get(engine, task_id))
     return made
 
@@ -60,7 +66,7 @@ async def list_all(engine: Engine, wanted: reads.Filter, order: reads.Order, lim
         after = (page.tasks[-1].execution_time, page.tasks[-1].task_id)
 
 
-@pytest.mark.parametrize("limit", [1, 5, 12, 1000])
+@pytest.mark.parametrize("limit", [1, 5, 24, 1000])
 @pytest.mark.parametrize("order", ORDERS)
 async def test_pages_of_any_size_hold_each_task_once_in_order(
     engine: Engine, tasks: list[task.Task], order: reads.Order, limit: int
@@ -70,11 +76,23 @@ async def test_pages_of_any_size_hold_each_task_once_in_order(
 
 FILTERS: list[tuple[reads.Filter, Callable[[task.Task], bool]]] = [
     (reads.Filter(statuses=(task.Status.CANCELLED,)), lambda each: each.status is task.Status.CANCELLED),
-    (reads.Filter(statuses=(task.Status.PENDING, task.Status.CANCELLED)), lambda _: True),
-    (reads.Filter(statuses=(task.Status.RUNNING, task.Status.FAILED)), lambda _: False),
+    (
+        reads.Filter(statuses=(task.Status.PENDING, task.Status.CANCELLED)),
+        lambda each: each.status is not task.Status.RUNNING,
+    ),
+    (reads.Filter(statuses=(task.Status.RUNNING, task.Status.FAILED)), lambda each: each.status is task.Status.RUNNING),
+    (reads.Filter(statuses=(task.Status.FAILED,)), lambda _: False),
+    (
+        reads.Filter(statuses=(task.Status.PENDING,), queue="queue-1"),
+        lambda each: (each.status, each.queue) == (task.Status.PENDING, "queue-1"),
+    ),
     (reads.Filter(queue="queue-1"), lambda each: each.queue == "queue-1"),
     (reads.Filter(queue="queue-1' OR true --"), lambda _: False),
     (reads.Filter(name="name 1"), lambda each: each.name == "name 1"),
+    (
+        reads.Filter(queue="queue-1", due_from=FIRST + HOUR),
+        lambda each: each.queue == "queue-1" and each.execution_time >= FIRST + HOUR,
+    ),
     (reads.Filter(due_from=FIRST + HOUR), lambda each: each.execution_time >= FIRST + HOUR),
     (reads.Filter(due_before=FIRST + HOUR), lambda each: each.execution_time < FIRST + HOUR),
     (

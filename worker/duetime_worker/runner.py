@@ -200,7 +200,7 @@ class Runner:
             self.lose(claimed.task_id, earlier.claimed.version)
         self._suspects.add(claimed)
         run = self._runs[claimed.task_id] = Run(claimed)
-        run.running = asyncio.create_task(self._run(run), name=f"task {claimed.task_id}")
+        run.running = asyncio.create_task(self._run(run))
 
     async def _run(self, run: Run) -> None:
         outcome = None

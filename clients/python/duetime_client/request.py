@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import time
 import uuid
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
@@ -42,7 +43,13 @@ def checked_task_id(task_id: int) -> int:
 def settled(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
     """Returns the task with a request_id and an absolute time: the same request, however often it is sent."""
     due = moment.absolute(new.execution_time, now, field + "execution_time")
-    return dataclasses.replace(new, execution_time=due, request_id=new.request_id or str(uuid.uuid4()))
+    return dataclasses.replace(new, execution_time=due, request_id=new.request_id or _request_id())
+
+
+def _request_id() -> str:
+    """Returns a UUID of version 7: those made one after the other lie together in the database's index."""
+    milliseconds, random = time.time_ns() // 1_000_000, uuid.uuid4().int & (1 << 76) - 1
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | random))
 
 
 def create_task(new: task.NewTask, field: str = "") -> task_service_pb2.CreateTaskRequest:

@@ -3,13 +3,13 @@
 import dataclasses
 import datetime
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, errors, task
+from duetime_core import database, errors, schema, task
 from duetime_core.store import rows
 
 Order = Literal["execution_time", "execution_time desc", "task_id", "task_id desc"]
@@ -102,23 +102,51 @@ def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Ord
     if column == "task_id":
         ordering = f"task_id {direction}"
         place = f"task_id {beyond} :after_id"
+        parts = [(_is_one_of(statuses) if statuses else "true", "execution_time")]
     else:
         ordering = f"execution_time {direction}, task_id {direction}"
         place = f"(execution_time, task_id) {beyond} (:after_time, :after_id)"
+        parts = _parts(frozenset(statuses or task.Status), fields)
     if not is_first:
         conditions.append(place)
-    end = f"ORDER BY {ordering} LIMIT :limit"
-    # Written out and not bound, so that a plan that is kept knows how many there are: few run, most are completed.
-    texts = sorted({f"'{task.Status(status)}'" for status in statuses or task.Status})
-    if column == "execution_time" and not {"queue", "name"} & set(fields):
-        # No index is in this order but the one of each status: they are merged.
-        selects = [f"({_select(*conditions, f'status = {text}')} {end})" for text in texts]
-    elif statuses:
-        selects = [_select(*conditions, f"status IN ({', '.join(texts)})")]
-    else:
-        selects = [_select(*conditions)]
-    page = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged {end}"
+    selects = (
+        f"({_select(which, *_by(conditions, time))} ORDER BY {_by([ordering], time)[0]} LIMIT :limit)"
+        for which, time in parts
+    )
+    page = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit"
     return sa.text(_cut_by_size(page, ordering))
+
+
+def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tuple[str, str]]:
+    """Splits tasks of these statuses by the index that has them in the order of execution.
+
+    Returns the condition of each part, and what that index has for the execution_time.
+    """
+    parts = []
+    others = set(statuses)
+    if task.Status.RUNNING in statuses:
+        # As few as there are places: they are sorted.
+        others.remove(task.Status.RUNNING)
+        parts.append((_is_one_of([task.Status.RUNNING]), "execution_time"))
+    if task.Status.PENDING in statuses and "queue" in fields:
+        others.remove(task.Status.PENDING)
+        pending = _is_one_of([task.Status.PENDING])
+        parts += [(f"{pending} AND lost_leases {some}", schema.DUE_AT) for some in ("< 2", "> 1")]
+    if others and {"queue", "name"} & set(fields):
+        parts.append((_is_one_of(others), "execution_time"))
+    else:
+        parts += [(_is_one_of([status]), "execution_time") for status in sorted(others)]
+    return parts
+
+
+def _is_one_of(statuses: Collection[task.Status]) -> str:
+    # Written out and not bound, so that partial indexes are found, and a plan that is kept knows how many there are.
+    texts = sorted(f"'{task.Status(status)}'" for status in statuses)
+    return f"status = {texts[0]}" if len(texts) == 1 else f"status IN ({', '.join(texts)})"
+
+
+def _by(clauses: Sequence[str], time: str) -> list[str]:
+    return [clause.replace("execution_time", time) for clause in clauses]
 
 
 def _select(*conditions: str) -> str:
