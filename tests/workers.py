@@ -14,13 +14,18 @@ class Worker:
     """A runner and its reporter, whose one handler says when it began and ended, and ends when it is told."""
 
     def __init__(
-        self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, *, lease: datetime.timedelta
+        self,
+        engine: sqlalchemy_asyncio.AsyncEngine,
+        bell: doorbell.Doorbell,
+        *,
+        lease: datetime.timedelta,
+        places: int = 10,
     ) -> None:
         self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
         self.report = reporter.Reporter(here)
         handler = handlers.Handler("wait", self._wait, None, {})
-        executor = execution.Executor({"wait": handler}, places=10)
-        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], places=10)
+        executor = execution.Executor({"wait": handler}, places=places)
+        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], places=places)
         self.began = asyncio.Semaphore(0)
         self.cancelled = asyncio.Semaphore(0)
         self.may_end = asyncio.Event()

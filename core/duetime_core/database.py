@@ -17,8 +17,10 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "10s",
     # Before `connection.ANSWER_SECONDS`, so that a slow statement's end is known.
     "statement_timeout": "8s",
-    # A statement is short and its plan is known: compiling it, or having others help, would cost more than it.
+    # A statement is short and its plan is known: compiling it, having others help, or planning it anew each time would
+    # cost more than it.
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
     "max_parallel_workers_per_gather": "0",
     # Every row is found through an index. A plan that was made while a table was small, and is kept, would read all of
     # it once it is large.

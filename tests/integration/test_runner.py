@@ -25,14 +25,20 @@ def lease() -> datetime.timedelta:
     return datetime.timedelta(0)
 
 
+@pytest.fixture
+def places() -> int:
+    """How many tasks run at once."""
+    return 10
+
+
 @pytest_asyncio.fixture
 async def worker(
-    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, lease: datetime.timedelta
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, lease: datetime.timedelta, places: int
 ) -> AsyncIterator[workers.Worker]:
     """A worker that claims when it is told to look."""
     client = redis.connect(redis_url)
     bell = doorbell.Doorbell(client)
-    worker = workers.Worker(engine, bell, lease=lease)
+    worker = workers.Worker(engine, bell, lease=lease, places=places)
     worker.services = background.start(bell.run(), worker.report.run(), worker.runs.run())
     yield worker
     worker.may_end.set()
@@ -89,6 +95,20 @@ async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
     worker.may_end.set()
     await _until_recorded(worker)
     assert (await reads.get(engine, task_id)).status is task.Status.CANCELLED
+
+
+@pytest.mark.parametrize(("lease", "places"), [(factories.LEASE, 400)])
+async def test_half_of_many_places_are_claimed_at_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
+) -> None:
+    new = task.NewTask("wait", datetime.datetime.now(datetime.UTC))
+    await creation.create(engine, [new] * 300, actor="api")
+    worker.runs.look(QUEUE)
+    for _ in range(300):
+        await worker.began.acquire()
+    sizes = "SELECT count(*) FROM task_logs WHERE change = 'started' GROUP BY timestamp ORDER BY timestamp"
+    async with engine.connect() as connection:
+        assert list((await connection.execute(sa.text(sizes))).scalars()) == [200, 100]
 
 
 @pytest.mark.parametrize("lease", [factories.LEASE])

@@ -19,6 +19,8 @@ _CANCELLATION = datetime.timedelta(seconds=1)
 """How long a handler may take to end once it is cancelled."""
 _LAST_CLAIM = datetime.timedelta(seconds=2)
 """How long a claim that is under way may take once the worker is told to stop."""
+_SMALL_CLAIM = 100
+"""Up to so many tasks, what a statement costs by itself is a good part of what a claim costs."""
 _SUSPECTS = None
 """Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
 _LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -141,7 +143,8 @@ class Runner:
             self._here.database_outage.end()
 
     async def _claim(self, queue: str) -> None:
-        places = self.free_places
+        # Half of all, so that one half runs while the claim for the other one travels; small claims cost more than that.
+        places = min(self.free_places, max(_SMALL_CLAIM, self._places // 2))
         claim = await claims.claim(
             self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
         )
@@ -151,6 +154,8 @@ class Runner:
             # There may be more: another worker may take it now, and this one as its places are freed.
             self._backlog[queue] = None
             self._call_idle_workers(queue, claim.now)
+            if self.free_places:
+                self.look(queue)
         if claim.next_due_at is not None:
             self._wait_for(queue, claim.next_due_at, now=claim.now)
 
