@@ -143,7 +143,7 @@ class Runner:
             self._here.database_outage.end()
 
     async def _claim(self, queue: str) -> None:
-        # Half of all, so that one half runs while the claim for the other one travels; small claims cost more than that.
+        # Half of all, so that one half runs while the claim for the other one travels.
         places = min(self.free_places, max(_SMALL_CLAIM, self._places // 2))
         claim = await claims.claim(
             self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
