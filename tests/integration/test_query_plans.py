@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, task
-from duetime_core.store import claims, feed, finishes, reads
-from tests import conftest, plans
+from duetime_core.store import claims, creation, feed, finishes, reads
+from tests import conftest, factories, plans
 
 ROWS = 200_000
 LEASE = datetime.timedelta(seconds=30)
@@ -144,6 +144,16 @@ async def test_a_finish_and_an_extension_read_their_tasks_where_nothing_ran_befo
     ):
         used = await scans(one_queue, mode, statement, parameters)
         assert set(used.values()) == {"tasks_pkey"}
+
+
+@MODES
+async def test_a_batch_of_creates_compares_no_task_with_all_others(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    tasks = json.dumps([creation._encode(factories.new_task()) for _ in range(1000)])
+    plan = await plans.explain(full, mode, creation._CREATE, {"tasks": tasks, "actor": "api"})
+    assert plan["Actual Rows"] == 1001
+    assert '"Nested Loop"' not in json.dumps(plan)
 
 
 @MODES

@@ -27,8 +27,9 @@ class Created:
     is_new: bool
 
 
-# The ids are drawn before the insert, because RETURNING cannot say which input a row came from. One JSON
-# parameter costs less to build and to send than an array for each column. Request ids are inserted in one order,
+# The ids are drawn before the insert, because RETURNING cannot say which input a row came from. One row lists them in
+# the order of the input: joining the input to what was created would compare each of its tasks with all of those. One
+# JSON parameter costs less to build and to send than an array for each column. Request ids are inserted in one order,
 # because each waits for whoever inserts the same one: two batches in two orders would wait for each other.
 _CREATE = sa.text(f"""
 WITH input AS MATERIALIZED (
@@ -53,8 +54,9 @@ WITH input AS MATERIALIZED (
     ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), {rows.write_log("created", change="'created'")}
-SELECT input.position, task_id, created.queue, created.execution_time, now()
-FROM created JOIN input USING (task_id)
+SELECT array_agg(task_id ORDER BY position) AS task_ids, NULL AS task_id, NULL AS queue, NULL AS execution_time, now()
+FROM input
+UNION ALL SELECT NULL, task_id, queue, execution_time, now() FROM created
 """)
 
 _FIND_REQUESTS = sa.text("""
@@ -119,8 +121,11 @@ async def _answer(
     missing = list(range(len(encoded)))
     while missing:
         tasks = json.dumps([encoded[position] for position in missing], ensure_ascii=False)
-        for row in await connection.execute(_CREATE, {"tasks": tasks, "actor": actor}):
-            answers[missing[row[0] - 1]] = Created(row[1], row[2], row[3], row[4], is_new=True)
+        found = (await connection.execute(_CREATE, {"tasks": tasks, "actor": actor})).all()
+        (task_ids,) = (row[0] for row in found if row[0] is not None)
+        positions = dict(zip(task_ids, missing, strict=True))
+        for task_id, *created in (row[1:] for row in found if row[0] is None):
+            answers[positions[task_id]] = Created(task_id, *created, is_new=True)
         # What was not created had its request_id taken. Whoever took it has committed by now, or the insert
         # would still wait for it; only if retention deleted that task since is there nothing to find, and
         # then the id is free and the insert is tried again.
