@@ -124,8 +124,8 @@ async def _answer(
         found = (await connection.execute(_CREATE, {"tasks": tasks, "actor": actor})).all()
         (task_ids,) = (row[0] for row in found if row[0] is not None)
         positions = dict(zip(task_ids, missing, strict=True))
-        for task_id, *created in (row[1:] for row in found if row[0] is None):
-            answers[positions[task_id]] = Created(task_id, *created, is_new=True)
+        for _, task_id, queue, execution_time, now in (row for row in found if row[0] is None):
+            answers[positions[task_id]] = Created(task_id, queue, execution_time, now, is_new=True)
         # What was not created had its request_id taken. Whoever took it has committed by now, or the insert
         # would still wait for it; only if retention deleted that task since is there nothing to find, and
         # then the id is free and the insert is tried again.
