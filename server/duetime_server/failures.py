@@ -50,7 +50,6 @@ class Failures(grpc.aio.ServerInterceptor):
     def __init__(self, database_outage: outage.Outage) -> None:
         self._database_outage = database_outage
         self._deadline = deadline.Deadline()
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # by method, because gRPC asks at each call
 
     async def intercept_service(
         self,
@@ -58,23 +57,17 @@ class Failures(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps the handler of one rpc."""
-        method = handler_call_details.method
-        if (wrapped := self._wrapped.get(method)) is not None:
-            return wrapped
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming:  # unknown, or reflection: nothing of ours
             return handler
         if handler.response_streaming:
-            wrapped = grpc.unary_stream_rpc_method_handler(
+            return grpc.unary_stream_rpc_method_handler(
                 self._streaming(handler), response_serializer=handler.response_serializer
             )
-        else:
-            wrapped = grpc.unary_unary_rpc_method_handler(
-                self._unary(handler, asks_database=method.startswith(_OURS)),
-                response_serializer=handler.response_serializer,
-            )
-        self._wrapped[method] = wrapped
-        return wrapped
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler, asks_database=handler_call_details.method.startswith(_OURS)),
+            response_serializer=handler.response_serializer,
+        )
 
     def _unary(self, handler: Any, *, asks_database: bool) -> Callable[[bytes, Context], Awaitable[Any]]:
         async def call(request: bytes, context: Context) -> Any:
