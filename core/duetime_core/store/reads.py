@@ -109,10 +109,7 @@ def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Ord
         parts = _parts(frozenset(statuses or task.Status), fields)
     if not is_first:
         conditions.append(place)
-    selects = (
-        f"({_select(which, *_by(conditions, time))} ORDER BY {_by([ordering], time)[0]} LIMIT :limit)"
-        for which, time in parts
-    )
+    selects = (f"({_select([which, *conditions], ordering, time)})" for which, time in parts)
     page = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit"
     return sa.text(_cut_by_size(page, ordering))
 
@@ -145,12 +142,9 @@ def _is_one_of(statuses: Collection[task.Status]) -> str:
     return f"status = {texts[0]}" if len(texts) == 1 else f"status IN ({', '.join(texts)})"
 
 
-def _by(clauses: Sequence[str], time: str) -> list[str]:
-    return [clause.replace("execution_time", time) for clause in clauses]
-
-
-def _select(*conditions: str) -> str:
-    return f"SELECT {rows.TASK_COLUMNS} FROM tasks WHERE {' AND '.join(conditions)}"
+def _select(conditions: Sequence[str], ordering: str, time: str) -> str:
+    which = f"WHERE {' AND '.join(conditions)} ORDER BY {ordering} LIMIT :limit"
+    return f"SELECT {rows.TASK_COLUMNS} FROM tasks {which.replace('execution_time', time)}"
 
 
 def _cut_by_size(page: str, ordering: str) -> str:
