@@ -49,5 +49,12 @@ def claimed(**changes: Any) -> task.Task:
         "lease_expires_at": MOMENT + datetime.timedelta(seconds=15),
         "deleted_at": None,
         "lost_leases": 0,
+        "priority": 0,
+        "concurrency_key": None,
+        "schedule_id": None,
+        "nominal_time": None,
+        "is_next": False,
+        "local_time": None,
+        "time_zone": None,
     }
     return task.Task(**{**given, **changes})

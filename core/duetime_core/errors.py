@@ -47,6 +47,28 @@ class TaskNotFound(DuetimeError):
         return cls(f"There is no task {task_id}.", task_id=str(task_id))
 
 
+class QueueNotFound(DuetimeError):
+    """There is no such queue."""
+
+    reason = "QUEUE_NOT_FOUND"
+
+    @classmethod
+    def of(cls, name: str) -> "QueueNotFound":
+        """Returns the error that names the queue."""
+        return cls(f"There is no queue {name!r}: no task is in it, and no live worker serves it.", queue=name)
+
+
+class ScheduleNotFound(DuetimeError):
+    """There is no such schedule."""
+
+    reason = "SCHEDULE_NOT_FOUND"
+
+    @classmethod
+    def of(cls, schedule_id: int) -> "ScheduleNotFound":
+        """Returns the error that names the schedule."""
+        return cls(f"There is no schedule {schedule_id}.", schedule_id=str(schedule_id))
+
+
 class StateConflict(DuetimeError):
     """The task's status does not allow that."""
 

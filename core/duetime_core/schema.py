@@ -36,6 +36,7 @@ index that has pending tasks in that order once statistics make it look cheaper,
 
 NOT_RUNNING = "status <> 'running'"
 ENDED = "status NOT IN ('pending', 'running')"
+WAITS = "status = 'pending' AND lost_leases < 2"
 _STATUSES = ", ".join(f"'{status}'" for status in task.Status)
 
 tasks = sa.Table(
@@ -66,13 +67,27 @@ tasks = sa.Table(
     sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"),
+    sa.Column(
+        "priority",
+        sa.SmallInteger,
+        sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        nullable=False,
+        server_default="0",
+    ),
+    sa.Column("concurrency_key", sa.Text),
+    sa.Column("schedule_id", sa.BigInteger),
+    sa.Column("nominal_time", sa.DateTime(timezone=True)),
+    sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("local_time", sa.DateTime),
+    sa.Column("time_zone", sa.Text),
     # Claims: the due tasks of one queue, in order; and those that may be what ends their workers.
     sa.Index(
         "tasks_due_idx",
         "queue",
+        "priority",
         sa.text(DUE_AT),
         "task_id",
-        postgresql_where=sa.text("status = 'pending' AND lost_leases < 2"),
+        postgresql_where=sa.text(f"{WAITS} AND NOT is_next"),
     ),
     sa.Index(
         "tasks_suspects_idx",
@@ -80,6 +95,27 @@ tasks = sa.Table(
         sa.text(DUE_AT),
         "task_id",
         postgresql_where=sa.text("status = 'pending' AND lost_leases > 1"),
+    ),
+    # Schedules: their next occurrences in the order in which they are due; what has not ended of one schedule; and that
+    # no nominal time has two tasks.
+    sa.Index("tasks_next_idx", "queue", sa.text(DUE_AT), "task_id", postgresql_where=sa.text("is_next")),
+    sa.Index(
+        "tasks_unfinished_idx",
+        "schedule_id",
+        postgresql_where=sa.text("schedule_id IS NOT NULL AND status IN ('pending', 'running')"),
+    ),
+    sa.Index(
+        "tasks_nominal_time_key",
+        "schedule_id",
+        "nominal_time",
+        unique=True,
+        postgresql_where=sa.text("schedule_id IS NOT NULL AND deleted_at IS NULL"),
+    ),
+    # The tasks that move when the time zone database changes.
+    sa.Index(
+        "tasks_local_time_idx",
+        "task_id",
+        postgresql_where=sa.text("time_zone IS NOT NULL AND status = 'pending'"),
     ),
     # Sweeps: the leases that ran out.
     sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
@@ -125,4 +161,84 @@ feed_floor = sa.Table(
     sa.Column(
         "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
     ),
+)
+
+queues = sa.Table(
+    "queues",
+    metadata,
+    # Of queues that are under control alone: a queue without a row is neither paused nor limited.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("max_running", sa.Integer),
+    sa.Column("max_per_second", sa.Double),
+    sa.Column("max_running_per_key", sa.Integer),
+    sa.Column("max_per_second_per_key", sa.Double),
+    # The token bucket of max_per_second: how many tasks might start at that moment.
+    sa.Column("allowance", sa.Double, nullable=False, server_default="0"),
+    sa.Column("allowance_at", sa.DateTime(timezone=True), nullable=False, server_default="epoch"),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+)
+
+queue_keys = sa.Table(
+    "queue_keys",
+    metadata,
+    # The token buckets of max_per_second_per_key; one that is full again has no row.
+    sa.Column("queue", sa.Text, primary_key=True),
+    sa.Column("concurrency_key", sa.Text, primary_key=True),
+    sa.Column("allowance", sa.Double, nullable=False),
+    sa.Column("allowance_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("queue_keys_allowance_at_idx", "allowance_at"),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    # Who serves what, by their own word. Nothing depends on it but what is told to people.
+    sa.Column("worker_id", sa.Text, primary_key=True),
+    sa.Column("queues", postgresql.ARRAY(sa.Text), nullable=False),
+    sa.Column("handlers", postgresql.ARRAY(sa.Text), nullable=False),
+    sa.Column("places", sa.Integer, nullable=False),
+    sa.Column("running", sa.Integer, nullable=False),
+    sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last sign of life
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("schedule_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("spec", postgresql.JSONB, nullable=False),
+    sa.Column("template", postgresql.JSONB, nullable=False),
+    sa.Column("overlap", sa.Text, nullable=False),
+    sa.Column("catch_up", sa.Text, nullable=False),
+    sa.Column("catch_up_window", sa.Interval),
+    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
+    # The last one that was dealt with, by a task or by skipping it: the next occurrence comes after it.
+    sa.Column("last_nominal_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("zone_version", sa.Text, nullable=False),  # of the time zone database that gave the next occurrence
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.Column("request_id", sa.Text),
+    sa.Column("request_digest", sa.Uuid),
+    sa.Index("schedules_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
+)
+
+schedule_logs = sa.Table(
+    "schedule_logs",
+    metadata,
+    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("schedule_id", sa.BigInteger, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("nominal_time", sa.DateTime(timezone=True)),  # of the occurrence that it is about, or the first of them
+    sa.Column("until", sa.DateTime(timezone=True)),  # the last of them, where it is about several
+    sa.Column("reason", sa.Text),
+    sa.Column("task_id", sa.BigInteger),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "log_id"),
+    sa.Index("schedule_logs_timestamp_idx", "timestamp"),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_RETRIES = 3
+MAX_PRIORITY = 9
 
 
 class Status(enum.StrEnum):
@@ -96,7 +97,10 @@ class RetryPolicy:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a caller asks for; checked already. `execution_time` is aware; a past one means now."""
+    """What a caller asks for; checked already. `execution_time` is aware; a past one means now.
+
+    `local_time` and `time_zone` are what gave the execution_time, where the caller gave no instant; see `Task`.
+    """
 
     name: str
     execution_time: datetime.datetime
@@ -106,6 +110,10 @@ class NewTask:
     retry_policy: RetryPolicy = RetryPolicy()
     timeout: datetime.timedelta | None = None
     request_id: str | None = None
+    priority: int = 0
+    concurrency_key: str | None = None
+    local_time: datetime.datetime | None = None
+    time_zone: str | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -136,6 +144,13 @@ class Task:
     lease_expires_at: datetime.datetime | None  # while it runs: a third of a lease before it would end
     deleted_at: datetime.datetime | None
     lost_leases: int  # with every lost lease; back to 0 when a run ends by itself, and with every edit
+    priority: int  # 0 to 9: of what is due, the higher ones run first
+    concurrency_key: str | None  # what its queue's limits per key count it under
+    schedule_id: int | None  # the schedule that made it
+    nominal_time: datetime.datetime | None  # the time by the schedule's rule that it stands for
+    is_next: bool  # whether it is its schedule's next occurrence: once it is due, the one after it is made
+    local_time: datetime.datetime | None  # naive: what a clock in `time_zone` shows when it is due
+    time_zone: str | None  # IANA's name; with local_time, where the caller gave no instant
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,15 +9,26 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from duetime.v1 import (
+    queue_service_pb2,
+    queue_service_pb2_grpc,
+    schedule_service_pb2,
+    schedule_service_pb2_grpc,
+    task_service_pb2,
+    task_service_pb2_grpc,
+)
 from duetime_core import background, crash, database, doorbell, logging, outage, redis
-from duetime_server import creator, failures, hub, settings, tasks
+from duetime_server import creator, failures, hub, queues, schedules, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Envoy takes requests of at most 1 MiB, but a number that is two bytes of JSON is eleven of protobuf."""
 GRACE_SECONDS = 10.0
 
-_SERVICE = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name
+_SERVICES = [
+    service.full_name
+    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2)
+    for service in definitions.DESCRIPTOR.services_by_name.values()
+]
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),  # a page of 1,000 tasks may be as large as they are
@@ -46,8 +57,10 @@ async def serve(chosen: settings.Settings) -> None:
     checks = health.aio.HealthServicer()
     server = grpc.aio.server(interceptors=[failures.Failures(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(tasks.TaskService(engine, bell, create, feeder), server)
+    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues.QueueService(engine, bell), server)
+    schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(schedules.ScheduleService(engine, bell), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     server.add_insecure_port(chosen.listen)
 
     terminated = asyncio.Event()
@@ -57,7 +70,7 @@ async def serve(chosen: settings.Settings) -> None:
     services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url))
     try:
         await server.start()
-        for name in ("", _SERVICE):
+        for name in ("", *_SERVICES):
             await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving", listen=chosen.listen)
         await background.wait(terminated, services)

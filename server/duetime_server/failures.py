@@ -26,6 +26,8 @@ _DETAILS = "grpc-status-details-bin"
 _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.QueueNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
     errors.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
     errors.VersionMismatch: grpc.StatusCode.ABORTED,
     errors.RequestIdReused: grpc.StatusCode.ALREADY_EXISTS,

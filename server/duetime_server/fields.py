@@ -12,6 +12,7 @@ from duetime_server import violations
 MAX_NAME_CHARACTERS = 255
 MAX_QUEUE_CHARACTERS = 100
 MAX_REQUEST_ID_CHARACTERS = 128
+MAX_KEY_CHARACTERS = 255
 
 _QUEUE = re.compile(rf"[a-z0-9._-]{{1,{MAX_QUEUE_CHARACTERS}}}")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -49,6 +50,15 @@ def request_id(value: str, wrong: violations.Violations) -> str | None:
         wrong.add("request_id", f"must be at most {MAX_REQUEST_ID_CHARACTERS} characters; it has {len(value)}")
     elif "\0" in value:
         wrong.add("request_id", "must not contain the NUL character")
+    return value or None
+
+
+def concurrency_key(value: str, wrong: violations.Violations) -> str | None:
+    """Checks a concurrency_key; an empty one is none."""
+    if len(value) > MAX_KEY_CHARACTERS:
+        wrong.add("concurrency_key", f"must be at most {MAX_KEY_CHARACTERS} characters; it has {len(value)}")
+    elif "\0" in value:
+        wrong.add("concurrency_key", "must not contain the NUL character")
     return value or None
 
 

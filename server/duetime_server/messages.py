@@ -37,6 +37,12 @@ def from_task(row: task.Task) -> task_pb2.Task:
         request_id=row.request_id or "",
         worker_id=row.worker_id or "",
         lease_expires_at=None if row.lease_expires_at is None else timestamp(row.lease_expires_at),
+        priority=row.priority,
+        concurrency_key=row.concurrency_key or "",
+        schedule_id=row.schedule_id or 0,
+        nominal_time=None if row.nominal_time is None else timestamp(row.nominal_time),
+        local_time="" if row.local_time is None else row.local_time.isoformat(),
+        time_zone=row.time_zone or "",
     )
 
 

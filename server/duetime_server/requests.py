@@ -54,6 +54,8 @@ def _new_task(request: task_service_pb2.CreateTaskRequest, wrong: violations.Vio
         retry_policy=_retry_policy(request, wrong),
         timeout=_timeout(request, wrong),
         request_id=fields.request_id(request.request_id, wrong),
+        priority=_priority(request, wrong),
+        concurrency_key=_concurrency_key(request, wrong),
     )
 
 
@@ -113,6 +115,16 @@ def _timeout(request: Request, wrong: violations.Violations) -> datetime.timedel
     return fields.period(request.timeout, "timeout", wrong, shortest=shortest, longest=MAX_TIMEOUT)
 
 
+def _priority(request: Request, wrong: violations.Violations) -> int:
+    if request.priority > task.MAX_PRIORITY:
+        wrong.add("priority", f"must be from 0 to {task.MAX_PRIORITY}, which runs first")
+    return request.priority
+
+
+def _concurrency_key(request: Request, wrong: violations.Violations) -> str | None:
+    return fields.concurrency_key(request.concurrency_key, wrong)
+
+
 def _retry_policy(request: Request, wrong: violations.Violations) -> task.RetryPolicy:
     given, default = request.retry_policy, task.RetryPolicy()
     initial_backoff, max_backoff = default.initial_backoff, default.max_backoff
@@ -147,6 +159,8 @@ _CHANGEABLE: dict[str, Callable[[Request, violations.Violations], Any]] = {
     "max_retries": _max_retries,
     "retry_policy": _retry_policy,
     "timeout": _timeout,
+    "priority": _priority,
+    "concurrency_key": _concurrency_key,
 }
 
 

@@ -232,12 +232,12 @@ FILTERS = {
     ),
     "queue": (
         reads.Filter(queue="queue-7"),
-        {"tasks_due_idx", "tasks_suspects_idx", "tasks_queue_idx", "tasks_lease_idx"},
+        {"tasks_due_idx", "tasks_next_idx", "tasks_suspects_idx", "tasks_queue_idx", "tasks_lease_idx"},
     ),
     "name": (reads.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
     "queue, and what waits": (
         reads.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
-        {"tasks_due_idx", "tasks_suspects_idx"},
+        {"tasks_due_idx", "tasks_next_idx", "tasks_suspects_idx"},
     ),
     "queue, and how it ended": (
         reads.Filter(queue="queue-7", statuses=(task.Status.FAILED, task.Status.COMPLETED)),

@@ -7,9 +7,7 @@ from duetime_client import request
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """A page of 100 tasks with the largest task_data and result stays below it."""
 
-SERVICE = "duetime.v1.TaskService"
-
-SAFE_METHODS = (
+_TASKS = (
     # These only read. A watch is repeated here until its first event, and by its own loop after that.
     "GetTask",
     "GetTaskStatus",
@@ -22,14 +20,37 @@ SAFE_METHODS = (
     "BatchCreateTasks",
     # Cancelling a cancelled task changes nothing and succeeds.
     "CancelTask",
+    "ExplainTask",
 )
+# These read, or ask for a state that they may find already.
+_QUEUES = ("ListQueues", "GetQueue", "PauseQueue", "ResumeQueue", "ListWorkers")
+_SCHEDULES = (
+    "GetSchedule",
+    "ListSchedules",
+    "PreviewSchedule",
+    "ListScheduleLogs",
+    # These read, or ask for a state that they may find already.
+    "PauseSchedule",
+    "BackfillSchedule",
+    "RecomputeSchedules",
+    # These carry a request_id.
+    "CreateSchedule",
+    "TriggerSchedule",
+)
+SAFE_METHODS = {
+    "duetime.v1.TaskService": _TASKS,
+    "duetime.v1.QueueService": _QUEUES,
+    "duetime.v1.ScheduleService": _SCHEDULES,
+}
 """What may be sent again when UNAVAILABLE leaves open whether the first attempt arrived. Not among them:
 
 - UpdateTask: with a version, the repetition of an update that arrived would answer VERSION_MISMATCH;
   without one, it could undo what somebody else changed in between.
-- DeleteTask: the repetition of one that arrived would answer TASK_NOT_FOUND.
+- DeleteTask: the repetition of one that arrived would answer TASK_NOT_FOUND. So with schedules.
 - RetryTask: the task may have run and failed again in between; the repetition would run it
   once more than was asked.
+- CancelTasks and its like: the repetition would answer how many were left, not how many were changed.
+- UpdateQueue, UpdateSchedule, ResumeSchedule: they could undo what somebody else changed in between.
 
 Their callers get Unavailable and can look at the task to decide. gRPC still repeats them when it knows that
 the first attempt never left this machine or was refused unread."""
@@ -57,7 +78,11 @@ def options() -> list[tuple[str, int | str]]:
     service_config = {
         "methodConfig": [
             {
-                "name": [{"service": SERVICE, "method": method} for method in SAFE_METHODS],
+                "name": [
+                    {"service": service, "method": method}
+                    for service, methods in SAFE_METHODS.items()
+                    for method in methods
+                ],
                 "retryPolicy": _RETRY_POLICY,
             }
         ]

@@ -79,6 +79,20 @@ class TaskNotFound(DuetimeError):
     reason = "TASK_NOT_FOUND"
 
 
+class QueueNotFound(DuetimeError):
+    """There is no such queue: no task is in it, and no live worker serves it."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "QUEUE_NOT_FOUND"
+
+
+class ScheduleNotFound(DuetimeError):
+    """There is no such schedule."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "SCHEDULE_NOT_FOUND"
+
+
 class StateConflict(DuetimeError):
     """The task's status does not allow that; `metadata["status"]` names it."""
 

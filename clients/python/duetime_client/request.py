@@ -57,7 +57,16 @@ def create_task(new: task.NewTask, field: str = "") -> task_service_pb2.CreateTa
     request = task_service_pb2.CreateTaskRequest()
     _assign(request, field + "name", new.name)
     _assign(request, field + "execution_time", new.execution_time)
-    for name in ("task_data", "queue", "max_retries", "retry_policy", "timeout", "request_id"):
+    for name in (
+        "task_data",
+        "queue",
+        "max_retries",
+        "retry_policy",
+        "timeout",
+        "request_id",
+        "priority",
+        "concurrency_key",
+    ):
         value = getattr(new, name)
         if value is not None:
             _assign(request, field + name, value)

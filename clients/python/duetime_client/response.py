@@ -33,6 +33,12 @@ def to_task(message: task_pb2.Task) -> task.Task:
         lease_expires_at=(
             moment.from_timestamp(message.lease_expires_at) if message.HasField("lease_expires_at") else None
         ),
+        priority=message.priority,
+        concurrency_key=message.concurrency_key,
+        schedule_id=message.schedule_id,
+        nominal_time=moment.from_timestamp(message.nominal_time) if message.HasField("nominal_time") else None,
+        local_time=message.local_time,
+        time_zone=message.time_zone,
     )
 
 

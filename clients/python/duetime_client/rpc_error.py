@@ -17,6 +17,8 @@ _BY_REASON: dict[str, type[errors.DuetimeError]] = {
     kind.reason: kind
     for kind in (
         errors.TaskNotFound,
+        errors.QueueNotFound,
+        errors.ScheduleNotFound,
         errors.TaskNotPending,
         errors.TaskRunning,
         errors.TaskFinished,

@@ -54,6 +54,10 @@ class NewTask:
     """How long one run may take: above 0 s, up to 7 days; by default as long as the handler says."""
     request_id: str | None = None
     """At most 128 characters; the client makes one up, so that it can ask again without creating twice."""
+    priority: int | None = None
+    """0 to 9, by default 0: of what is due in the queue, the higher ones run first."""
+    concurrency_key: str | None = None
+    """What the queue's limits per key count it under, such as a customer: at most 255 characters."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,3 +91,14 @@ class Task:
     """The worker that runs it; empty unless it is running."""
     lease_expires_at: datetime.datetime | None
     """When its worker counts as dead unless it extends the lease; None unless it is running."""
+    priority: int
+    """0 to 9: of what is due in the queue, the higher ones run first."""
+    concurrency_key: str
+    """What the queue's limits per key count it under; empty: not at all."""
+    schedule_id: int
+    """The schedule that made it; 0 if none did."""
+    nominal_time: datetime.datetime | None
+    """The time by the schedule's rule that it stands for; None without a schedule."""
+    local_time: str
+    """What a clock in time_zone shows when it is due, if its caller gave that; else empty."""
+    time_zone: str

@@ -30,18 +30,35 @@ class Claim:
     now: datetime.datetime
 
 
+_IN_QUEUE = f"queue = :queue AND {schema.WAITS} AND NOT is_next AND priority = level.priority"
+_LEVELS = f"generate_series({task.MAX_PRIORITY}, 0, -1) AS level (priority)"
+# Priority by priority, for as long as there are places: what the limit does not ask for is neither read nor locked.
+_DUE_IN_QUEUE = f"""
+    SELECT task_id FROM {_LEVELS} CROSS JOIN LATERAL (
+        SELECT task_id FROM tasks
+        WHERE {_IN_QUEUE} AND {schema.DUE_AT} <= now()
+        ORDER BY {schema.DUE_AT}, task_id
+        LIMIT :places
+        FOR UPDATE SKIP LOCKED
+    ) AS due
+    LIMIT :places
+"""
+_NEXT_IN_QUEUE = f"""
+    SELECT min(execution_time) FROM {_LEVELS} CROSS JOIN LATERAL (
+        SELECT execution_time FROM tasks
+        WHERE {_IN_QUEUE} AND {schema.DUE_AT} > now()
+        ORDER BY {schema.DUE_AT}, task_id
+        LIMIT 1
+    ) AS next
+"""
+
+
 # `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and its limit; `IN (SELECT … LIMIT …)`
 # can exceed it.
-def _claim(which: str) -> sa.TextClause:
+def _claim(due: str, next_due_at: str = "NULL") -> sa.TextClause:
     # What the partial indexes ask for is written out: a generic plan cannot conclude it from a parameter.
     return sa.text(f"""
-        WITH due AS MATERIALIZED (
-            SELECT task_id FROM tasks
-            WHERE {which} AND status = 'pending' AND {schema.DUE_AT} <= now()
-            ORDER BY {schema.DUE_AT}, task_id
-            LIMIT :places
-            FOR UPDATE SKIP LOCKED
-        ), claimed AS (
+        WITH due AS MATERIALIZED ({due}), claimed AS (
             UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
                 worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
@@ -49,23 +66,25 @@ def _claim(which: str) -> sa.TextClause:
         ), {rows.write_log("claimed", change="'started'", actor=":worker_id")}
         SELECT {rows.TASK_COLUMNS}, moment.next_due_at, moment.now
         FROM (
-            SELECT now() AS now, (
-                SELECT execution_time FROM tasks
-                WHERE {which} AND status = 'pending' AND {schema.DUE_AT} > now()
-                ORDER BY {schema.DUE_AT}, task_id
-                LIMIT 1
-            ) AS next_due_at
+            SELECT now() AS now, ({next_due_at}) AS next_due_at
         ) AS moment
         LEFT JOIN claimed ON true
-        ORDER BY execution_time, task_id
+        ORDER BY priority DESC, execution_time, task_id
     """)
 
 
-_CLAIM = _claim("queue = :queue AND lost_leases < 2")
-_CLAIM_SUSPECTS = {
-    2: _claim("queue = ANY(:queues) AND lost_leases = 2"),
-    3: _claim("queue = ANY(:queues) AND lost_leases >= 3"),
-}
+def _claim_suspects(which: str) -> sa.TextClause:
+    return _claim(f"""
+        SELECT task_id FROM tasks
+        WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases {which} AND {schema.DUE_AT} <= now()
+        ORDER BY {schema.DUE_AT}, task_id
+        LIMIT :places
+        FOR UPDATE SKIP LOCKED
+    """)
+
+
+_CLAIM = _claim(_DUE_IN_QUEUE, _NEXT_IN_QUEUE)
+_CLAIM_SUSPECTS = {2: _claim_suspects("= 2"), 3: _claim_suspects(">= 3")}
 LEVELS = sorted(_CLAIM_SUSPECTS, reverse=True)
 """How many leases in a row suspects lost, as they are told apart: the last one stands for more, too."""
 
@@ -133,7 +152,7 @@ async def claim(
     places: int,
     lease: datetime.timedelta,
 ) -> Claim:
-    """Takes up to `places` due tasks of `queue`, in the order of their execution_time, for `lease`.
+    """Takes up to `places` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
     Suspects are passed over.
     """

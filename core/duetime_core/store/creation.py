@@ -37,18 +37,21 @@ WITH input AS MATERIALIZED (
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int,
         initial_backoff interval, max_backoff interval, multiplier float8, jitter float8,
-        timeout interval, request_id text, request_digest uuid
+        timeout interval, request_id text, request_digest uuid, priority smallint, concurrency_key text,
+        local_time timestamp, time_zone text
     )) WITH ORDINALITY AS given (
         name, queue, execution_time, task_data, max_retries, initial_backoff, max_backoff, multiplier, jitter,
-        timeout, request_id, request_digest, position
+        timeout, request_id, request_digest, priority, concurrency_key, local_time, time_zone, position
     )
 ), created AS (
     INSERT INTO tasks (
         task_id, name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff,
-        retry_max_backoff, retry_multiplier, retry_jitter, timeout, request_id, request_digest
+        retry_max_backoff, retry_multiplier, retry_jitter, timeout, request_id, request_digest,
+        priority, concurrency_key, local_time, time_zone
     ) OVERRIDING SYSTEM VALUE
     SELECT task_id, name, queue, 'pending', greatest(execution_time, now()), task_data, max_retries,
-        initial_backoff, max_backoff, multiplier, jitter, timeout, request_id, request_digest
+        initial_backoff, max_backoff, multiplier, jitter, timeout, request_id, request_digest,
+        coalesce(priority, 0), concurrency_key, local_time, time_zone
     FROM input
     ORDER BY request_id COLLATE "C", position
     ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
@@ -168,6 +171,13 @@ def _encode(new: task.NewTask) -> dict[str, Any]:
         "jitter": policy.jitter,
         "timeout": None if new.timeout is None else rows.interval(new.timeout),
     }
+    # What is not given is not written: the digests of requests from before these fields came stay as they are.
+    if new.priority:
+        encoded["priority"] = new.priority
+    if new.concurrency_key is not None:
+        encoded["concurrency_key"] = new.concurrency_key
+    if new.local_time is not None:
+        encoded |= {"local_time": new.local_time.isoformat(), "time_zone": new.time_zone}
     if new.request_id is not None:
         canonical = json.dumps(encoded, sort_keys=True).encode()
         encoded["request_id"] = new.request_id

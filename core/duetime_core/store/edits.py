@@ -13,7 +13,7 @@ from duetime_core.store import reads, rows
 # Field of task.NewTask → its columns.
 _ASSIGNMENTS = {
     "name": "name = :name",
-    "execution_time": "execution_time = greatest(:execution_time, now())",
+    "execution_time": "execution_time = greatest(:execution_time, now()), local_time = NULL, time_zone = NULL",
     "task_data": "task_data = CAST(:task_data AS jsonb)",
     "queue": "queue = :queue",
     # What is spent is spent: fewer than that leave none.
@@ -23,6 +23,8 @@ _ASSIGNMENTS = {
         "retry_multiplier = :multiplier, retry_jitter = :jitter"
     ),
     "timeout": "timeout = :timeout",
+    "priority": "priority = :priority",
+    "concurrency_key": "concurrency_key = :concurrency_key",
 }
 
 _FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")

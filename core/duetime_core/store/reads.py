@@ -128,7 +128,9 @@ def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tu
     if task.Status.PENDING in statuses and "queue" in fields:
         others.remove(task.Status.PENDING)
         pending = _is_one_of([task.Status.PENDING])
-        parts += [(f"{pending} AND lost_leases {some}", schema.DUE_AT) for some in ("< 2", "> 1")]
+        waiting = [f"NOT is_next AND priority = {priority}" for priority in range(task.MAX_PRIORITY + 1)]
+        parts += [(f"{pending} AND lost_leases < 2 AND {some}", schema.DUE_AT) for some in ("is_next", *waiting)]
+        parts.append((f"{pending} AND lost_leases > 1", schema.DUE_AT))
     if others and {"queue", "name"} & set(fields):
         parts.append((_is_one_of(others), "execution_time"))
     else:

@@ -10,7 +10,8 @@ from duetime_core import task
 TASK_COLUMNS = (
     "task_id, name, queue, status, execution_time, task_data, result, error_message, retry_count, max_retries, "
     "retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, "
-    "updated_at, executed_at, request_id, worker_id, lease_expires_at, deleted_at, lost_leases"
+    "updated_at, executed_at, request_id, worker_id, lease_expires_at, deleted_at, lost_leases, priority, "
+    "concurrency_key, schedule_id, nominal_time, is_next, local_time, time_zone"
 )
 LOG_COLUMNS = "task_id, version, status, change, error_message, timestamp, execution_time, retry_count, actor, duration"
 
@@ -20,7 +21,7 @@ def read_task(row: sa.Row[Any]) -> task.Task:
     values = list(row)
     values[3] = task.Status(values[3])
     values[10:14] = [task.RetryPolicy(*values[10:14])]
-    return task.Task(*values[:21])
+    return task.Task(*values[:28])
 
 
 def read_log(row: sa.Row[Any]) -> task.TaskLog:

@@ -88,6 +88,12 @@ class Task(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    NOMINAL_TIME_FIELD_NUMBER: _builtins.int
+    LOCAL_TIME_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """Output only. Given at creation, from 1 up to 4,294,967,295, never given twice."""
     name: _builtins.str
@@ -112,6 +118,18 @@ class Task(_message.Message):
     """The request_id of its creation, if the caller gave one."""
     worker_id: _builtins.str
     """Output only. The worker that runs it; empty unless it is running."""
+    priority: _builtins.int
+    """Of what is due in its queue, what has the higher priority runs first. 0 to 9; default 0."""
+    concurrency_key: _builtins.str
+    """What its queue's limits per key count it under, such as a customer; empty: not at all."""
+    schedule_id: _builtins.int
+    """Output only. The schedule that made it; 0 if none did."""
+    local_time: _builtins.str
+    """What a clock in time_zone shows when it is due, such as `2027-03-28T09:00:00`, if the caller gave that instead of an
+    execution_time; else empty.
+    """
+    time_zone: _builtins.str
+    """The IANA time zone of local_time, such as `Europe/Lisbon`."""
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:
         """When it is due, to the microsecond. Moves when it is updated or waits to be retried."""
@@ -148,6 +166,12 @@ class Task(_message.Message):
     def lease_expires_at(self) -> _timestamp_pb2.Timestamp:
         """Output only. When its worker counts as dead unless it extends the lease; unset unless it is running."""
 
+    @_builtins.property
+    def nominal_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. The time by the schedule's rule that it stands for, before any move by a blackout or by jitter; unset
+        without a schedule. No two tasks of a schedule have the same one.
+        """
+
     def __init__(
         self,
         *,
@@ -170,10 +194,16 @@ class Task(_message.Message):
         request_id: _builtins.str = ...,
         worker_id: _builtins.str = ...,
         lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        priority: _builtins.int = ...,
+        concurrency_key: _builtins.str = ...,
+        schedule_id: _builtins.int = ...,
+        nominal_time: _timestamp_pb2.Timestamp | None = ...,
+        local_time: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "executed_at", b"executed_at", "execution_time", b"execution_time", "lease_expires_at", b"lease_expires_at", "result", b"result", "retry_policy", b"retry_policy", "task_data", b"task_data", "timeout", b"timeout", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "executed_at", b"executed_at", "execution_time", b"execution_time", "lease_expires_at", b"lease_expires_at", "nominal_time", b"nominal_time", "result", b"result", "retry_policy", b"retry_policy", "task_data", b"task_data", "timeout", b"timeout", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "error_message", b"error_message", "executed_at", b"executed_at", "execution_time", b"execution_time", "lease_expires_at", b"lease_expires_at", "max_retries", b"max_retries", "name", b"name", "queue", b"queue", "request_id", b"request_id", "result", b"result", "retry_count", b"retry_count", "retry_policy", b"retry_policy", "status", b"status", "task_data", b"task_data", "task_id", b"task_id", "timeout", b"timeout", "updated_at", b"updated_at", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_key", b"concurrency_key", "created_at", b"created_at", "error_message", b"error_message", "executed_at", b"executed_at", "execution_time", b"execution_time", "lease_expires_at", b"lease_expires_at", "local_time", b"local_time", "max_retries", b"max_retries", "name", b"name", "nominal_time", b"nominal_time", "priority", b"priority", "queue", b"queue", "request_id", b"request_id", "result", b"result", "retry_count", b"retry_count", "retry_policy", b"retry_policy", "schedule_id", b"schedule_id", "status", b"status", "task_data", b"task_data", "task_id", b"task_id", "time_zone", b"time_zone", "timeout", b"timeout", "updated_at", b"updated_at", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

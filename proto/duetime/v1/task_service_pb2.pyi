@@ -35,6 +35,10 @@ class CreateTaskRequest(_message.Message):
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
+    LOCAL_TIME_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. Names the handler. 1 to 255 characters."""
     queue: _builtins.str
@@ -45,9 +49,22 @@ class CreateTaskRequest(_message.Message):
     """At most 128 characters, chosen by the caller. The same request_id with the same request answers the same
     task for as long as that is kept, so a caller who lost the answer can always ask again.
     """
+    priority: _builtins.int
+    """Of what is due in the queue, what has the higher priority runs first. 0 to 9; default 0."""
+    concurrency_key: _builtins.str
+    """What the queue's limits per key count it under, such as a customer. At most 255 characters."""
+    local_time: _builtins.str
+    """Instead of execution_time: what a clock in time_zone shows when it is due, such as `2027-03-28T09:00:00`. If the law
+    moves that moment, the task moves along. A time that a change of the clock leaves out is shifted by as much; one
+    that comes twice is meant to be the first.
+    """
+    time_zone: _builtins.str
+    """The IANA time zone of local_time, such as `Europe/Lisbon`. Required with it."""
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:
-        """Required. When it is due; a moment in the past means now. Over REST: RFC 3339 with a zone."""
+        """When it is due; a moment in the past means now. Over REST: RFC 3339 with a zone. Required, unless local_time is
+        given.
+        """
 
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
@@ -74,10 +91,14 @@ class CreateTaskRequest(_message.Message):
         retry_policy: _task_pb2.RetryPolicy | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         request_id: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        concurrency_key: _builtins.str = ...,
+        local_time: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "execution_time", b"execution_time", "max_retries", b"max_retries", "retry_policy", b"retry_policy", "task_data", b"task_data", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "execution_time", b"execution_time", "max_retries", b"max_retries", "name", b"name", "queue", b"queue", "request_id", b"request_id", "retry_policy", b"retry_policy", "task_data", b"task_data", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "concurrency_key", b"concurrency_key", "execution_time", b"execution_time", "local_time", b"local_time", "max_retries", b"max_retries", "name", b"name", "priority", b"priority", "queue", b"queue", "request_id", b"request_id", "retry_policy", b"retry_policy", "task_data", b"task_data", "time_zone", b"time_zone", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
@@ -305,6 +326,10 @@ class UpdateTaskRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
+    LOCAL_TIME_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """Required."""
     name: _builtins.str
@@ -313,6 +338,11 @@ class UpdateTaskRequest(_message.Message):
     max_retries: _builtins.int
     version: _builtins.int
     """If set, the version that the task must have."""
+    priority: _builtins.int
+    concurrency_key: _builtins.str
+    local_time: _builtins.str
+    """Instead of execution_time, both together."""
+    time_zone: _builtins.str
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -342,25 +372,45 @@ class UpdateTaskRequest(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         version: _builtins.int | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        priority: _builtins.int | None = ...,
+        concurrency_key: _builtins.str | None = ...,
+        local_time: _builtins.str | None = ...,
+        time_zone: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_name", b"_name", "_queue", b"_queue", "_version", b"_version", "execution_time", b"execution_time", "max_retries", b"max_retries", "name", b"name", "queue", b"queue", "retry_policy", b"retry_policy", "task_data", b"task_data", "timeout", b"timeout", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key", "_local_time", b"_local_time", "_max_retries", b"_max_retries", "_name", b"_name", "_priority", b"_priority", "_queue", b"_queue", "_time_zone", b"_time_zone", "_version", b"_version", "concurrency_key", b"concurrency_key", "execution_time", b"execution_time", "local_time", b"local_time", "max_retries", b"max_retries", "name", b"name", "priority", b"priority", "queue", b"queue", "retry_policy", b"retry_policy", "task_data", b"task_data", "time_zone", b"time_zone", "timeout", b"timeout", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "_name", b"_name", "_queue", b"_queue", "_version", b"_version", "execution_time", b"execution_time", "max_retries", b"max_retries", "name", b"name", "queue", b"queue", "retry_policy", b"retry_policy", "task_data", b"task_data", "task_id", b"task_id", "timeout", b"timeout", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key", "_local_time", b"_local_time", "_max_retries", b"_max_retries", "_name", b"_name", "_priority", b"_priority", "_queue", b"_queue", "_time_zone", b"_time_zone", "_version", b"_version", "concurrency_key", b"concurrency_key", "execution_time", b"execution_time", "local_time", b"local_time", "max_retries", b"max_retries", "name", b"name", "priority", b"priority", "queue", b"queue", "retry_policy", b"retry_policy", "task_data", b"task_data", "task_id", b"task_id", "time_zone", b"time_zone", "timeout", b"timeout", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__concurrency_key: _TypeAlias = _typing.Literal["concurrency_key"]  # noqa: Y015
+    _WhichOneofArgType__concurrency_key: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key"]  # noqa: Y015
+    _WhichOneofReturnType__local_time: _TypeAlias = _typing.Literal["local_time"]  # noqa: Y015
+    _WhichOneofArgType__local_time: _TypeAlias = _typing.Literal["_local_time", b"_local_time"]  # noqa: Y015
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
+    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
     _WhichOneofReturnType__queue: _TypeAlias = _typing.Literal["queue"]  # noqa: Y015
     _WhichOneofArgType__queue: _TypeAlias = _typing.Literal["_queue", b"_queue"]  # noqa: Y015
+    _WhichOneofReturnType__time_zone: _TypeAlias = _typing.Literal["time_zone"]  # noqa: Y015
+    _WhichOneofArgType__time_zone: _TypeAlias = _typing.Literal["_time_zone", b"_time_zone"]  # noqa: Y015
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency_key) -> _WhichOneofReturnType__concurrency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__local_time) -> _WhichOneofReturnType__local_time | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_retries) -> _WhichOneofReturnType__max_retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue) -> _WhichOneofReturnType__queue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_zone) -> _WhichOneofReturnType__time_zone | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
@@ -658,3 +708,262 @@ class TaskEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___TaskEvent: _TypeAlias = TaskEvent  # noqa: Y015
+
+@_typing.final
+class ExplainTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    """Required."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskRequest: _TypeAlias = ExplainTaskRequest  # noqa: Y015
+
+@_typing.final
+class ExplainTaskResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Reason(_message.Message):
+        """One thing that keeps a task from running, or says that it does."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CODE_FIELD_NUMBER: _builtins.int
+        MESSAGE_FIELD_NUMBER: _builtins.int
+        code: _builtins.str
+        """What it is: `NOT_DUE`, `WAITING_FOR_RETRY`, `QUEUE_PAUSED`, `QUEUE_LIMIT`, `QUEUE_RATE`, `KEY_LIMIT`, `KEY_RATE`,
+        `OVERLAP`, `NO_WORKER_FOR_QUEUE`, `NO_WORKER_WITH_HANDLER`, `WORKERS_BUSY`, `ABOUT_TO_START`, `RUNNING`,
+        `LEASE_EXPIRED`, `FINISHED`. The set is open.
+        """
+        message: _builtins.str
+        """A sentence for people, with what it is about: the time, the limit, the worker."""
+        def __init__(
+            self,
+            *,
+            code: _builtins.str = ...,
+            message: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    """The task."""
+    status: _task_pb2.Task.Status.ValueType
+    """How it stands."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainTaskResponse.Reason]:
+        """All that is known to keep it, the first what it waits for first; never empty."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        status: _task_pb2.Task.Status.ValueType = ...,
+        reasons: _abc.Iterable[Global___ExplainTaskResponse.Reason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons", "status", b"status", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskResponse: _TypeAlias = ExplainTaskResponse  # noqa: Y015
+
+@_typing.final
+class TaskFilter(_message.Message):
+    """Which tasks, by what ListTasks filters by; what is empty does not matter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DUE_FROM_FIELD_NUMBER: _builtins.int
+    DUE_BEFORE_FIELD_NUMBER: _builtins.int
+    queue: _builtins.str
+    """Only tasks of this queue."""
+    name: _builtins.str
+    """Only tasks of this name."""
+    @_builtins.property
+    def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
+        """Only tasks in one of these; empty: in any."""
+
+    @_builtins.property
+    def due_from(self) -> _timestamp_pb2.Timestamp:
+        """Only tasks due at or after this moment."""
+
+    @_builtins.property
+    def due_before(self) -> _timestamp_pb2.Timestamp:
+        """Only tasks due before this moment."""
+
+    def __init__(
+        self,
+        *,
+        status: _abc.Iterable[_task_pb2.Task.Status.ValueType] | None = ...,
+        queue: _builtins.str = ...,
+        name: _builtins.str = ...,
+        due_from: _timestamp_pb2.Timestamp | None = ...,
+        due_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from", "name", b"name", "queue", b"queue", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskFilter: _TypeAlias = TaskFilter  # noqa: Y015
+
+@_typing.final
+class CancelTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Says that an empty filter is meant: all tasks."""
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter:
+        """Which ones."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskFilter | None = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelTasksRequest: _TypeAlias = CancelTasksRequest  # noqa: Y015
+
+@_typing.final
+class RetryTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Says that an empty filter is meant: all tasks."""
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter:
+        """Which ones."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskFilter | None = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTasksRequest: _TypeAlias = RetryTasksRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Says that an empty filter is meant: all tasks."""
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter:
+        """Which ones."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskFilter | None = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filter", b"filter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTasksRequest: _TypeAlias = DeleteTasksRequest  # noqa: Y015
+
+@_typing.final
+class MoveTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    EXECUTION_TIME_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Says that an empty filter is meant: all tasks."""
+    queue: _builtins.str
+    """The queue that they go to."""
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter:
+        """Which ones."""
+
+    @_builtins.property
+    def execution_time(self) -> _timestamp_pb2.Timestamp:
+        """When they are due from now on; a moment in the past means now."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskFilter | None = ...,
+        all: _builtins.bool = ...,
+        execution_time: _timestamp_pb2.Timestamp | None = ...,
+        queue: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution_time", b"execution_time", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "execution_time", b"execution_time", "filter", b"filter", "queue", b"queue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveTasksRequest: _TypeAlias = MoveTasksRequest  # noqa: Y015
+
+@_typing.final
+class ChangedTasks(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many were changed."""
+    has_more: _builtins.bool
+    """Whether more match, for which there was no time: the same request goes on."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "has_more", b"has_more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangedTasks: _TypeAlias = ChangedTasks  # noqa: Y015

@@ -100,6 +100,31 @@ class TaskServiceStub:
                 request_serializer=duetime_dot_v1_dot_task__service__pb2.WatchTasksRequest.SerializeToString,
                 response_deserializer=duetime_dot_v1_dot_task__service__pb2.TaskEvent.FromString,
                 _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/duetime.v1.TaskService/ExplainTask',
+                request_serializer=duetime_dot_v1_dot_task__service__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=duetime_dot_v1_dot_task__service__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
+        self.CancelTasks = channel.unary_unary(
+                '/duetime.v1.TaskService/CancelTasks',
+                request_serializer=duetime_dot_v1_dot_task__service__pb2.CancelTasksRequest.SerializeToString,
+                response_deserializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+                _registered_method=True)
+        self.RetryTasks = channel.unary_unary(
+                '/duetime.v1.TaskService/RetryTasks',
+                request_serializer=duetime_dot_v1_dot_task__service__pb2.RetryTasksRequest.SerializeToString,
+                response_deserializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+                _registered_method=True)
+        self.DeleteTasks = channel.unary_unary(
+                '/duetime.v1.TaskService/DeleteTasks',
+                request_serializer=duetime_dot_v1_dot_task__service__pb2.DeleteTasksRequest.SerializeToString,
+                response_deserializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+                _registered_method=True)
+        self.MoveTasks = channel.unary_unary(
+                '/duetime.v1.TaskService/MoveTasks',
+                request_serializer=duetime_dot_v1_dot_task__service__pb2.MoveTasksRequest.SerializeToString,
+                response_deserializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -232,6 +257,54 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
+        or has its handler, waiting for a retry, or run by a worker right now.
+
+        Fails as GetTask does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelTasks(self, request, context):
+        """Cancels the pending and running tasks that match.
+
+        Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
+        5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
+        change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryTasks(self, request, context):
+        """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+
+        Works and fails as CancelTasks does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTasks(self, request, context):
+        """Deletes the tasks that match and do not run; their logs stay.
+
+        Works and fails as CancelTasks does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveTasks(self, request, context):
+        """Moves the pending tasks that match to another time or queue.
+
+        Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -294,6 +367,31 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.WatchTasks,
                     request_deserializer=duetime_dot_v1_dot_task__service__pb2.WatchTasksRequest.FromString,
                     response_serializer=duetime_dot_v1_dot_task__service__pb2.TaskEvent.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=duetime_dot_v1_dot_task__service__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=duetime_dot_v1_dot_task__service__pb2.ExplainTaskResponse.SerializeToString,
+            ),
+            'CancelTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelTasks,
+                    request_deserializer=duetime_dot_v1_dot_task__service__pb2.CancelTasksRequest.FromString,
+                    response_serializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.SerializeToString,
+            ),
+            'RetryTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTasks,
+                    request_deserializer=duetime_dot_v1_dot_task__service__pb2.RetryTasksRequest.FromString,
+                    response_serializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.SerializeToString,
+            ),
+            'DeleteTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTasks,
+                    request_deserializer=duetime_dot_v1_dot_task__service__pb2.DeleteTasksRequest.FromString,
+                    response_serializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.SerializeToString,
+            ),
+            'MoveTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveTasks,
+                    request_deserializer=duetime_dot_v1_dot_task__service__pb2.MoveTasksRequest.FromString,
+                    response_serializer=duetime_dot_v1_dot_task__service__pb2.ChangedTasks.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -625,6 +723,141 @@ class TaskService:
             '/duetime.v1.TaskService/WatchTasks',
             duetime_dot_v1_dot_task__service__pb2.WatchTasksRequest.SerializeToString,
             duetime_dot_v1_dot_task__service__pb2.TaskEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/duetime.v1.TaskService/ExplainTask',
+            duetime_dot_v1_dot_task__service__pb2.ExplainTaskRequest.SerializeToString,
+            duetime_dot_v1_dot_task__service__pb2.ExplainTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/duetime.v1.TaskService/CancelTasks',
+            duetime_dot_v1_dot_task__service__pb2.CancelTasksRequest.SerializeToString,
+            duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/duetime.v1.TaskService/RetryTasks',
+            duetime_dot_v1_dot_task__service__pb2.RetryTasksRequest.SerializeToString,
+            duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/duetime.v1.TaskService/DeleteTasks',
+            duetime_dot_v1_dot_task__service__pb2.DeleteTasksRequest.SerializeToString,
+            duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/duetime.v1.TaskService/MoveTasks',
+            duetime_dot_v1_dot_task__service__pb2.MoveTasksRequest.SerializeToString,
+            duetime_dot_v1_dot_task__service__pb2.ChangedTasks.FromString,
             options,
             channel_credentials,
             insecure,

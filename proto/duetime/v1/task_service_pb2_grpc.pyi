@@ -113,6 +113,34 @@ class TaskServiceStub:
     Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
     are of, are no longer kept.
     """
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]
+    """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
+    or has its handler, waiting for a retry, or run by a worker right now.
+
+    Fails as GetTask does.
+    """
+    CancelTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.ChangedTasks]
+    """Cancels the pending and running tasks that match.
+
+    Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
+    5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
+    change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+    """
+    RetryTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]
+    """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+
+    Works and fails as CancelTasks does.
+    """
+    DeleteTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTasksRequest, _task_service_pb2.ChangedTasks]
+    """Deletes the tasks that match and do not run; their logs stay.
+
+    Works and fails as CancelTasks does.
+    """
+    MoveTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.MoveTasksRequest, _task_service_pb2.ChangedTasks]
+    """Moves the pending tasks that match to another time or queue.
+
+    Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
+    """
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -197,6 +225,34 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
     are of, are no longer kept.
+    """
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
+    or has its handler, waiting for a retry, or run by a worker right now.
+
+    Fails as GetTask does.
+    """
+    CancelTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
+    """Cancels the pending and running tasks that match.
+
+    Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
+    5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
+    change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+    """
+    RetryTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
+    """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+
+    Works and fails as CancelTasks does.
+    """
+    DeleteTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
+    """Deletes the tasks that match and do not run; their logs stay.
+
+    Works and fails as CancelTasks does.
+    """
+    MoveTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.MoveTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
+    """Moves the pending tasks that match to another time or queue.
+
+    Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
     """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -351,6 +407,64 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
         are of, are no longer kept.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _task_service_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ExplainTaskResponse, _abc.Awaitable[_task_service_pb2.ExplainTaskResponse]]:
+        """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
+        or has its handler, waiting for a retry, or run by a worker right now.
+
+        Fails as GetTask does.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelTasks(
+        self,
+        request: _task_service_pb2.CancelTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
+        """Cancels the pending and running tasks that match.
+
+        Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
+        5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
+        change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryTasks(
+        self,
+        request: _task_service_pb2.RetryTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
+        """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+
+        Works and fails as CancelTasks does.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTasks(
+        self,
+        request: _task_service_pb2.DeleteTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
+        """Deletes the tasks that match and do not run; their logs stay.
+
+        Works and fails as CancelTasks does.
+        """
+
+    @_abc_1.abstractmethod
+    def MoveTasks(
+        self,
+        request: _task_service_pb2.MoveTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
+        """Moves the pending tasks that match to another time or queue.
+
+        Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
         """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -17,6 +17,8 @@ def update(
     queue: creating.Queue = None,
     max_retries: creating.MaxRetries = None,
     timeout: creating.Timeout = None,
+    priority: creating.Priority = None,
+    key: creating.ConcurrencyKey = None,
     version: Annotated[
         int | None, typer.Option(help="Change it only if this is its version.", show_default=False)
     ] = None,
@@ -33,6 +35,8 @@ def update(
         "queue": queue,
         "max_retries": max_retries,
         "timeout": timeout,
+        "priority": priority,
+        "concurrency_key": key,
     }
     changes = {field: value for field, value in given.items() if value is not None}
     if not changes:

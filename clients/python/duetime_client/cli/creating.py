@@ -37,6 +37,12 @@ Data = Annotated[
 ]
 Queue = Annotated[str | None, typer.Option(help="The queue whose workers run it.", show_default=False)]
 MaxRetries = Annotated[int | None, typer.Option(help="How often it is run again when it fails.", show_default=False)]
+Priority = Annotated[
+    int | None, typer.Option(min=0, max=9, help="Of what is due, the higher run first.", show_default=False)
+]
+ConcurrencyKey = Annotated[
+    str | None, typer.Option("--key", help="What limits per key count it under.", show_default=False)
+]
 Timeout = Annotated[
     datetime.timedelta | None,
     typer.Option(parser=moments.parse_duration, metavar="DURATION", help="How long one run may take."),
@@ -51,6 +57,8 @@ def create(
     queue: Queue = None,
     max_retries: MaxRetries = None,
     timeout: Timeout = None,
+    priority: Priority = None,
+    key: ConcurrencyKey = None,
     request_id: Annotated[
         str | None, typer.Option(help="The same id and task, sent again, creates nothing new.", show_default=False)
     ] = None,
@@ -63,7 +71,15 @@ def create(
         raise typer.BadParameter("say when it is due, with either one", param_hint="--at / --in")
     with session.connect(server, as_json) as client:
         task_id = client.create(
-            name, due, data, queue=queue, max_retries=max_retries, timeout=timeout, request_id=request_id
+            name,
+            due,
+            data,
+            queue=queue,
+            max_retries=max_retries,
+            timeout=timeout,
+            request_id=request_id,
+            priority=priority,
+            concurrency_key=key,
         )
     if as_json:
         screen.print_json({"task_id": task_id})

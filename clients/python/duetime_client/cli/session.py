@@ -46,7 +46,7 @@ def exit_code(error: duetime_client.DuetimeError) -> int:
     match error:
         case duetime_client.InvalidArgument():
             return 2
-        case duetime_client.TaskNotFound():
+        case duetime_client.TaskNotFound() | duetime_client.QueueNotFound() | duetime_client.ScheduleNotFound():
             return 3
         case duetime_client.StateConflict() | duetime_client.VersionMismatch() | duetime_client.RequestIdReused():
             return 4

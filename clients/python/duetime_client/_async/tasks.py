@@ -1,0 +1,222 @@
+"""What the client does with tasks."""
+
+from __future__ import annotations
+
+import builtins
+import datetime
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+from duetime.v1 import task_service_pb2
+from duetime_client import async_io, batch, errors, request, response, task, task_log
+from duetime_client._async import connection, task_watch
+
+_PAGE_SIZE = 100
+_LOG_PAGE_SIZE = 1_000
+
+
+class AsyncTasks(connection.AsyncConnection):
+    """The methods for tasks."""
+
+    async def create(
+        self,
+        name: str,
+        execution_time: datetime.datetime | datetime.timedelta,
+        task_data: Mapping[str, object] | None = None,
+        *,
+        queue: str | None = None,
+        max_retries: int | None = None,
+        retry_policy: task.RetryPolicy | None = None,
+        timeout: datetime.timedelta | None = None,
+        request_id: str | None = None,
+        priority: int | None = None,
+        concurrency_key: str | None = None,
+    ) -> int:
+        """Creates a task and returns its task_id. The arguments are those of NewTask.
+
+        A timedelta as `execution_time` counts from now by this machine's clock. Fails with RequestIdReused.
+        After Unavailable or DeadlineExceeded the task may exist: `create_many(error.remaining)` asks again
+        without creating it twice, as does a call with the same arguments, an absolute time and
+        `error.request_id`.
+        """
+        new = task.NewTask(
+            name,
+            execution_time,
+            task_data,
+            queue,
+            max_retries,
+            retry_policy,
+            timeout,
+            request_id,
+            priority,
+            concurrency_key,
+        )
+        new = request.settled(new, datetime.datetime.now(datetime.UTC))
+        message = request.create_task(new)
+        try:
+            answer = await self._call(self._tasks_stub.CreateTask, message)
+        except errors.DuetimeError as error:
+            error.remaining = (new,)
+            raise
+        return answer.task_id
+
+    async def create_many(self, tasks: Iterable[task.NewTask]) -> builtins.list[int]:
+        """Creates tasks and returns their task_ids, in order.
+
+        All are checked before the first is sent. They travel in batches of at most 1,000 tasks and 1 MiB;
+        each batch is created as a whole or not at all, but several batches are not one transaction. If one
+        fails, the error says in `created` which tasks exist and in `remaining` which are not known to:
+        `create_many(error.remaining)` goes on, and creates nothing twice. Fails as create does.
+        """
+        remaining, messages = request.create_tasks(tasks, datetime.datetime.now(datetime.UTC))
+        created: builtins.list[int] = []
+        for message in batch.cut(messages):
+            try:
+                answer = await self._call(self._tasks_stub.BatchCreateTasks, message)
+            except errors.DuetimeError as error:
+                batch.shift(error, len(created))
+                error.created = tuple(created)
+                error.remaining = tuple(remaining[len(created) :])
+                raise
+            created.extend(answer.task_ids)
+        return created
+
+    async def get(self, task_id: int) -> task.Task:
+        """Returns a task. Fails with TaskNotFound, also when it was deleted."""
+        message = task_service_pb2.GetTaskRequest(task_id=request.checked_task_id(task_id))
+        return response.to_task(await self._call(self._tasks_stub.GetTask, message))
+
+    async def status(self, task_id: int) -> task.Status:
+        """Returns a task's status alone. Fails as get does."""
+        message = task_service_pb2.GetTaskStatusRequest(task_id=request.checked_task_id(task_id))
+        answer = await self._call(self._tasks_stub.GetTaskStatus, message)
+        return response.status(answer.status)
+
+    async def list(
+        self,
+        *,
+        status: task.Status | Iterable[task.Status] = (),
+        queue: str | None = None,
+        name: str | None = None,
+        due_from: datetime.datetime | None = None,
+        due_before: datetime.datetime | None = None,
+        order_by: request.OrderBy = "execution_time",
+    ) -> AsyncIterator[task.Task]:
+        """Iterates over the tasks in one of these statuses, of this queue and name, due from a moment on and
+        before another; asks for a page at a time, as far as the caller goes.
+        """
+        message = request.list_tasks(status, queue, name, due_from, due_before, order_by, _PAGE_SIZE)
+        while True:
+            page = await self._call(self._tasks_stub.ListTasks, message)
+            for member in page.tasks:
+                yield response.to_task(member)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
+    async def update(
+        self,
+        task_id: int,
+        *,
+        name: str | request.Unset = request.UNSET,
+        execution_time: datetime.datetime | datetime.timedelta | request.Unset = request.UNSET,
+        task_data: Mapping[str, object] | request.Unset | None = request.UNSET,
+        queue: str | request.Unset | None = request.UNSET,
+        max_retries: int | request.Unset | None = request.UNSET,
+        retry_policy: task.RetryPolicy | request.Unset | None = request.UNSET,
+        timeout: datetime.timedelta | request.Unset | None = request.UNSET,
+        priority: int | request.Unset | None = request.UNSET,
+        concurrency_key: str | request.Unset | None = request.UNSET,
+        version: int | None = None,
+    ) -> None:
+        """Changes what is given of a pending task. None gives a field its default back: `timeout=None` clears
+        it.
+
+        Fails with TaskNotFound, TaskNotPending, or VersionMismatch if `version` is given and is not the
+        task's. After Unavailable or DeadlineExceeded it may have changed.
+        """
+        changes = {
+            "name": name,
+            "execution_time": execution_time,
+            "task_data": task_data,
+            "queue": queue,
+            "max_retries": max_retries,
+            "retry_policy": retry_policy,
+            "timeout": timeout,
+            "priority": priority,
+            "concurrency_key": concurrency_key,
+        }
+        now = datetime.datetime.now(datetime.UTC)
+        await self._call(self._tasks_stub.UpdateTask, request.update_task(task_id, changes, version, now))
+
+    async def delete(self, task_id: int) -> None:
+        """Deletes a task; its log stays. Fails with TaskNotFound, or TaskRunning: cancel it first."""
+        message = task_service_pb2.DeleteTaskRequest(task_id=request.checked_task_id(task_id))
+        await self._call(self._tasks_stub.DeleteTask, message)
+
+    async def cancel(self, task_id: int) -> task.Task:
+        """Cancels a pending or running task and returns it; one that is cancelled stays so.
+
+        Fails with TaskNotFound or TaskFinished.
+        """
+        message = task_service_pb2.CancelTaskRequest(task_id=request.checked_task_id(task_id))
+        return response.to_task(await self._call(self._tasks_stub.CancelTask, message))
+
+    async def retry(self, task_id: int) -> task.Task:
+        """Makes a failed or cancelled task pending again, due now, with all its retries, and returns it.
+
+        Fails with TaskNotFound or TaskNotRetryable. After Unavailable or DeadlineExceeded it may be pending
+        again.
+        """
+        message = task_service_pb2.RetryTaskRequest(task_id=request.checked_task_id(task_id))
+        return response.to_task(await self._call(self._tasks_stub.RetryTask, message))
+
+    async def logs(self, task_id: int) -> AsyncIterator[task_log.TaskLog]:
+        """Iterates over a task's history, oldest first, also of a deleted one. Fails with TaskNotFound."""
+        message = task_service_pb2.ListTaskLogsRequest(
+            task_id=request.checked_task_id(task_id), page_size=_LOG_PAGE_SIZE
+        )
+        while True:
+            page = await self._call(self._tasks_stub.ListTaskLogs, message)
+            for row in page.logs:
+                yield response.to_task_log(row)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
+    def watch(self, task_id: int, cursor: str | None = None) -> task_watch.AsyncWatch:
+        """Iterates over a task's changes: first how it stands (with the `cursor` of an event: every change
+        since), then each as it is committed. Ends once the task is completed, failed, cancelled or deleted.
+
+        Fails, while iterating, with TaskNotFound.
+        """
+        message = task_service_pb2.WatchTaskRequest(task_id=request.checked_task_id(task_id))
+
+        def open_stream(cursor: str) -> async_io.EventStream:
+            message.cursor = cursor
+            return async_io.EventStream(self._tasks_stub.WatchTask(message))
+
+        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target, begins_now=False)
+
+    def watch_all(
+        self,
+        *,
+        status: task.Status | Iterable[task.Status] = (),
+        queue: str | None = None,
+        name: str | None = None,
+        cursor: str | None = None,
+    ) -> task_watch.AsyncWatch:
+        """Iterates over the changes of all tasks of this queue and name into one of these statuses, as they are
+        committed: from now on or, with the `cursor` of an event, from right after it. Does not end by itself.
+
+        Entering it as a `with` block returns when it has begun: tasks that are listed in the block, and changes to
+        a higher version than the listed one, are all there is to know.
+        """
+        message = task_service_pb2.WatchTasksRequest(
+            status=request.statuses(status), queue=queue or "", name=name or ""
+        )
+
+        def open_stream(cursor: str) -> async_io.EventStream:
+            message.cursor = cursor
+            return async_io.EventStream(self._tasks_stub.WatchTasks(message))
+
+        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target, begins_now=True)
