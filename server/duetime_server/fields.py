@@ -37,10 +37,10 @@ def name(value: str, wrong: violations.Violations) -> str:
     return value
 
 
-def queue(value: str, wrong: violations.Violations) -> str:
+def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> str:
     """Checks a queue's name."""
     if not _QUEUE.fullmatch(value):
-        wrong.add("queue", f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'")
+        wrong.add(field, f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'")
     return value
 
 

@@ -4,12 +4,10 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from google.protobuf import field_mask_pb2
-
 from duetime.v1 import task_pb2, task_service_pb2
 from duetime_core import task
 from duetime_core.store import reads
-from duetime_server import fields, violations
+from duetime_server import fields, masks, violations
 
 MAX_BATCH = 1000
 MAX_RETRIES = 1000
@@ -62,24 +60,9 @@ def _new_task(request: task_service_pb2.CreateTaskRequest, wrong: violations.Vio
 def changes(request: task_service_pb2.UpdateTaskRequest) -> dict[str, Any]:
     """Reads which fields of a task to change, and to what: those that are present, or that update_mask names."""
     wrong = violations.Violations()
-    if request.HasField("update_mask"):
-        names = _masked(request.update_mask, wrong)
-    else:
-        names = [name for name in _CHANGEABLE if request.HasField(name)]  # type: ignore[arg-type]
-    wrong.check()
-    if not names:
-        raise violations.refuse("update_mask", f"nothing to change: send one of {', '.join(_CHANGEABLE)}")
-    read = {name: _CHANGEABLE[name](request, wrong) for name in names}
+    read = {name: _CHANGEABLE[name](request, wrong) for name in masks.named(request, _CHANGEABLE, wrong)}
     wrong.check()
     return read
-
-
-def _masked(mask: field_mask_pb2.FieldMask, wrong: violations.Violations) -> list[str]:
-    for path in mask.paths:
-        if path not in _CHANGEABLE:
-            named = violations.shortened(path)
-            wrong.add("update_mask", f"names {named!r}, which is not one of {', '.join(_CHANGEABLE)}")
-    return list(dict.fromkeys(mask.paths))
 
 
 def _name(request: Request, wrong: violations.Violations) -> str:

@@ -58,8 +58,9 @@ def claim_without_guard() -> None:
     _rewrite(
         claims,
         "_CLAIM",
-        f"status = 'pending' AND {schema.DUE_AT} <=",
-        "(status = 'pending' OR status = 'running' AND executed_at < now() - interval '50 ms') AND execution_time <=",
+        f"{schema.WAITS} AND NOT is_next AND priority = level.priority AND {schema.DUE_AT} <=",
+        "(status = 'pending' OR status = 'running' AND executed_at < now() - interval '50 ms') AND NOT is_next "
+        "AND priority = level.priority AND execution_time <=",
     )
 
 

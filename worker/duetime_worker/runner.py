@@ -11,7 +11,7 @@ import structlog
 
 from duetime_core import crash, errors, task, wakeup
 from duetime_core.store import claims, finishes
-from duetime_worker import context, execution, lost_claims, reporter, suspects
+from duetime_worker import claimer, context, execution, lost_claims, reporter, suspects
 
 _log = structlog.get_logger()
 
@@ -66,7 +66,8 @@ class Runner:
         self._places = places
         self._runs: dict[int, Run] = {}
         self._suspects = suspects.Suspects(places, here.lease)  # from their claim until their outcome is recorded
-        report.on_recorded = self._forget_suspects
+        report.on_recorded = self._recorded
+        self._claimer = claimer.Claimer(here)
         self._lost_claims = lost_claims.LostClaims(here)
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
         # Those that may have more than there were places, longest unserved first.
@@ -145,9 +146,7 @@ class Runner:
     async def _claim(self, queue: str) -> None:
         # Half of all, so that one half runs while the claim for the other one travels.
         places = min(self.free_places, max(_SMALL_CLAIM, self._places // 2))
-        claim = await claims.claim(
-            self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
-        )
+        claim = await self._claimer.claim(queue, places)
         self._start_all(claim.tasks)
         self._backlog.pop(queue, None)
         if len(claim.tasks) == places:
@@ -171,16 +170,7 @@ class Runner:
         self._backlog.pop(_SUSPECTS, None)
         for level in claims.LEVELS:
             if (places := min(self._suspects.room(level), self.free_places)) > 0:
-                self._start_all(
-                    await claims.claim_suspects(
-                        self._here.engine,
-                        queues=self._queues,
-                        level=level,
-                        worker_id=self._here.worker_id,
-                        places=places,
-                        lease=self._here.lease,
-                    )
-                )
+                self._start_all(await self._claimer.claim_suspects(self._queues, level, places))
 
     def _wait_for(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Looks again when the queue's next task is due, and has any worker look a slot later."""
@@ -223,6 +213,11 @@ class Runner:
             self._ended.set()
             for queue in self._backlog:
                 self.look(queue)
+
+    def _recorded(self, task_ids: Collection[int]) -> None:
+        for queue in self._claimer.waits_for_runs:
+            self.look(queue)
+        self._forget_suspects(task_ids)
 
     def _forget_suspects(self, task_ids: Collection[int]) -> None:
         # Not as soon as they ended: the next one could end this process before that is recorded.

@@ -8,84 +8,54 @@ what ran there has to run again at once.
 
 import dataclasses
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, schema, task
-from duetime_core.store import finishes, rows
+from duetime_core import database, task
+from duetime_core.store import claim_statements, finishes, rows
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class Claim:
-    """What one claim brought: the tasks that now run here, and when the queue's next one is due.
+    """What one claim brought: the tasks that now run here, and when to look into the queue again.
 
-    Times are by the database's clock; `next_due_at` is None if nothing else waits.
+    Times are by the database's clock; `next_due_at` is None if nothing else waits for a moment.
     """
 
     tasks: list[task.Task]
-    next_due_at: datetime.datetime | None
     now: datetime.datetime
+    next_due_at: datetime.datetime | None = None
+    is_controlled: bool = False
+    """Whether the queue is held back, so that `controlled_claims` alone claims from it."""
+    has_occurrences: bool = False
+    """Whether next occurrences of schedules are due, which `controlled_claims` alone claims."""
+    waits_for_runs: bool = False
+    """Whether something is due that waits for a run to end: for its place under a limit, or for its schedule."""
 
 
-_IN_QUEUE = f"queue = :queue AND {schema.WAITS} AND NOT is_next AND priority = level.priority"
-_LEVELS = f"generate_series({task.MAX_PRIORITY}, 0, -1) AS level (priority)"
-# Priority by priority, for as long as there are places: what the limit does not ask for is neither read nor locked.
-_DUE_IN_QUEUE = f"""
-    SELECT task_id FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT task_id FROM tasks
-        WHERE {_IN_QUEUE} AND {schema.DUE_AT} <= now()
-        ORDER BY {schema.DUE_AT}, task_id
-        LIMIT :places
-        FOR UPDATE SKIP LOCKED
-    ) AS due
-    LIMIT :places
-"""
-_NEXT_IN_QUEUE = f"""
-    SELECT min(execution_time) FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT execution_time FROM tasks
-        WHERE {_IN_QUEUE} AND {schema.DUE_AT} > now()
-        ORDER BY {schema.DUE_AT}, task_id
-        LIMIT 1
-    ) AS next
-"""
-
-
-# `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and its limit; `IN (SELECT … LIMIT …)`
-# can exceed it.
-def _claim(due: str, next_due_at: str = "NULL") -> sa.TextClause:
-    # What the partial indexes ask for is written out: a generic plan cannot conclude it from a parameter.
-    return sa.text(f"""
-        WITH due AS MATERIALIZED ({due}), claimed AS (
-            UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-                worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
-            WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-            RETURNING {rows.TASK_COLUMNS}
-        ), {rows.write_log("claimed", change="'started'", actor=":worker_id")}
-        SELECT {rows.TASK_COLUMNS}, moment.next_due_at, moment.now
-        FROM (
-            SELECT now() AS now, ({next_due_at}) AS next_due_at
-        ) AS moment
-        LEFT JOIN claimed ON true
-        ORDER BY priority DESC, execution_time, task_id
-    """)
-
-
-def _claim_suspects(which: str) -> sa.TextClause:
-    return _claim(f"""
-        SELECT task_id FROM tasks
-        WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases {which} AND {schema.DUE_AT} <= now()
-        ORDER BY {schema.DUE_AT}, task_id
-        LIMIT :places
-        FOR UPDATE SKIP LOCKED
-    """)
-
-
-_CLAIM = _claim(_DUE_IN_QUEUE, _NEXT_IN_QUEUE)
-_CLAIM_SUSPECTS = {2: _claim_suspects("= 2"), 3: _claim_suspects(">= 3")}
-LEVELS = sorted(_CLAIM_SUSPECTS, reverse=True)
+_CLAIM = claim_statements.claim(
+    claim_statements.due(level_where=claim_statements.IS_FREE),
+    next_due_at=claim_statements.NEXT_DUE_AT,
+    is_controlled=f"NOT {claim_statements.IS_FREE}",
+    has_occurrences=claim_statements.HAS_OCCURRENCES,
+)
+SUSPECTS = {2: "= 2", 3: ">= 3"}
+"""How many leases in a row suspects lost, as they are told apart → what `lost_leases` is then."""
+_CLAIM_SUSPECTS = {
+    level: claim_statements.claim(
+        claim_statements.due_suspects(
+            which,
+            queue="queue = ANY(:queues)",
+            # Those of a queue under control are claimed as everything of it.
+            where="NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)",
+        )
+    )
+    for level, which in SUSPECTS.items()
+}
+LEVELS = sorted(SUSPECTS, reverse=True)
 """How many leases in a row suspects lost, as they are told apart: the last one stands for more, too."""
 
 # The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
@@ -154,10 +124,15 @@ async def claim(
 ) -> Claim:
     """Takes up to `places` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
-    Suspects are passed over.
+    Suspects are passed over. Where the answer says `is_controlled` or `has_occurrences`, there is more to claim by
+    `controlled_claims`.
     """
     parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}
-    return await _take(engine, _CLAIM, parameters)
+    with database.unavailable():
+        async with engine.connect() as connection:
+            claimed = (await connection.execute(_CLAIM, parameters)).all()
+    moment = claimed[0]
+    return Claim(read_claimed(claimed), moment.now, moment.next_due_at, moment.is_controlled, moment.has_occurrences)
 
 
 async def claim_suspects(
@@ -169,20 +144,19 @@ async def claim_suspects(
     places: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Takes up to `places` suspects of all of `queues`, as `claim` does.
+    """Takes up to `places` suspects of all of `queues` that nothing holds back, as `claim` does.
 
     It takes those of one of LEVELS.
     """
     parameters = {"queues": list(queues), "worker_id": worker_id, "places": places, "lease": lease}
-    return (await _take(engine, _CLAIM_SUSPECTS[level], parameters)).tasks
-
-
-async def _take(engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, parameters: dict[str, Any]) -> Claim:
     with database.unavailable():
         async with engine.connect() as connection:
-            claimed = (await connection.execute(statement, parameters)).all()
-    tasks = [rows.read_task(row) for row in claimed if row[0] is not None]
-    return Claim(tasks, next_due_at=claimed[0].next_due_at, now=claimed[0].now)
+            return read_claimed((await connection.execute(_CLAIM_SUSPECTS[level], parameters)).all())
+
+
+def read_claimed(claimed: Sequence[sa.Row[Any]]) -> list[task.Task]:
+    """Returns the tasks of what a claim's statement answered."""
+    return [rows.read_task(row) for row in claimed if row[0] is not None]
 
 
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> datetime.datetime:

@@ -98,8 +98,8 @@ class QueueServiceServicer:
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
         is not present is taken away.
 
-        What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it. Fails with
-        NOT_FOUND (QUEUE_NOT_FOUND) as GetQueue does, unless allow_missing is set.
+        What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+        queue that ListQueues would not list, unless allow_missing is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +108,7 @@ class QueueServiceServicer:
     def PauseQueue(self, request, context):
         """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-        Fails as GetQueue does.
+        Fails as UpdateQueue does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,7 +117,7 @@ class QueueServiceServicer:
     def ResumeQueue(self, request, context):
         """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
 
-        Fails as GetQueue does.
+        Fails as UpdateQueue does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,18 +49,18 @@ class QueueServiceStub:
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
     is not present is taken away.
 
-    What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it. Fails with
-    NOT_FOUND (QUEUE_NOT_FOUND) as GetQueue does, unless allow_missing is set.
+    What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+    queue that ListQueues would not list, unless allow_missing is set.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]
     """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-    Fails as GetQueue does.
+    Fails as UpdateQueue does.
     """
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_pb2.Queue]
     """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
 
-    Fails as GetQueue does.
+    Fails as UpdateQueue does.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]
     """Lists the workers that made themselves known in the last hour, those that stopped in order excepted."""
@@ -85,18 +85,18 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
     is not present is taken away.
 
-    What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it. Fails with
-    NOT_FOUND (QUEUE_NOT_FOUND) as GetQueue does, unless allow_missing is set.
+    What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+    queue that ListQueues would not list, unless allow_missing is set.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-    Fails as GetQueue does.
+    Fails as UpdateQueue does.
     """
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
 
-    Fails as GetQueue does.
+    Fails as UpdateQueue does.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """Lists the workers that made themselves known in the last hour, those that stopped in order excepted."""
@@ -136,8 +136,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
         is not present is taken away.
 
-        What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it. Fails with
-        NOT_FOUND (QUEUE_NOT_FOUND) as GetQueue does, unless allow_missing is set.
+        What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+        queue that ListQueues would not list, unless allow_missing is set.
         """
 
     @_abc_1.abstractmethod
@@ -148,7 +148,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-        Fails as GetQueue does.
+        Fails as UpdateQueue does.
         """
 
     @_abc_1.abstractmethod
@@ -159,7 +159,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
 
-        Fails as GetQueue does.
+        Fails as UpdateQueue does.
         """
 
     @_abc_1.abstractmethod

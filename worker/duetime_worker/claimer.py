@@ -1,0 +1,73 @@
+"""The claimer: it knows which queues are claimed from in one statement, and which in a transaction."""
+
+import dataclasses
+from collections.abc import Collection
+
+from duetime_core import task
+from duetime_core.store import claims, controlled_claims
+from duetime_worker import context
+
+
+class Claimer:
+    """Claims for one worker. What it knows about queues is what their last claims told, and may be out of date."""
+
+    def __init__(self, here: context.Context) -> None:
+        self._here = here
+        self._controlled: set[str] = set()
+        self._careful: set[str] = set()  # those, and where next occurrences of schedules are due
+        self.waits_for_runs: set[str] = set()
+        """The queues in which something is due that the end of a run lets start: look there when one is recorded."""
+
+    async def claim(self, queue: str, places: int) -> claims.Claim:
+        """Takes up to `places` due tasks of the queue, and at most what its limits allow."""
+        if queue in self._careful:
+            return await self._claim_carefully(queue, places)
+        claim = await claims.claim(
+            self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
+        )
+        self._learn(queue, claim)
+        room = places - len(claim.tasks)
+        if queue in self._careful and room:
+            rest = await self._claim_carefully(queue, room)
+            return dataclasses.replace(rest, tasks=[*claim.tasks, *rest.tasks])
+        return claim
+
+    async def _claim_carefully(self, queue: str, places: int) -> claims.Claim:
+        claim = await controlled_claims.claim(
+            self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
+        )
+        self._learn(queue, claim)
+        return claim
+
+    def _learn(self, queue: str, claim: claims.Claim) -> None:
+        for is_member, members in (
+            (claim.is_controlled, self._controlled),
+            (claim.is_controlled or claim.has_occurrences, self._careful),
+            (claim.waits_for_runs, self.waits_for_runs),
+        ):
+            if is_member:
+                members.add(queue)
+            else:
+                members.discard(queue)
+
+    async def claim_suspects(self, queues: Collection[str], level: int, places: int) -> list[task.Task]:
+        """Takes up to `places` suspects of one of `claims.LEVELS`, and of each queue at most what its limits allow."""
+        taken = await claims.claim_suspects(
+            self._here.engine,
+            queues=queues,
+            level=level,
+            worker_id=self._here.worker_id,
+            places=places,
+            lease=self._here.lease,
+        )
+        for queue in self._controlled:
+            if len(taken) < places:
+                taken += await controlled_claims.claim_suspects(
+                    self._here.engine,
+                    queue=queue,
+                    level=level,
+                    worker_id=self._here.worker_id,
+                    places=places - len(taken),
+                    lease=self._here.lease,
+                )
+        return taken
