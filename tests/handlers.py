@@ -52,6 +52,14 @@ async def sleep(run: Task) -> dict[str, Any]:
     return {"slept": run.task_data["seconds"]}
 
 
+@handler("moment")
+async def moment(run: Task) -> None:
+    """Tells when it began and when it ended, 5 ms later."""
+    _tell(run, f"began@{time.time():.6f}")
+    await asyncio.sleep(0.005)
+    _tell(run, f"ended@{time.time():.6f}")
+
+
 @handler("block")
 def block(run: Task) -> dict[str, Any]:
     """Takes as many seconds as it is told, as a plain function that looks whether it is cancelled."""

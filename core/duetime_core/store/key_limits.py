@@ -120,7 +120,8 @@ async def pick(
 async def _read(connection: sqlalchemy_asyncio.AsyncConnection, turn: controls.Turn) -> _Keys:
     keys = _Keys(turn.control, turn.now)
     if turn.control.max_running_per_key is not None:
-        keys.running = dict((await connection.execute(_RUNNING, {"queue": turn.queue})).tuples().all())
+        for key, running in await connection.execute(_RUNNING, {"queue": turn.queue}):
+            keys.running[key] = running
     if turn.control.max_per_second_per_key is not None:
         for key, tokens, at in await connection.execute(_ALLOWANCES, {"queue": turn.queue}):
             keys.add_allowance(key, tokens, at)
