@@ -154,8 +154,9 @@ async def test_suspects_of_a_limited_queue_count_as_well(engine: sqlalchemy_asyn
     async with engine.connect() as connection:
         await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = 2 WHERE task_id = {suspect}"))
     assert await factories.claim_suspects(engine) == []
-    options = {"queue": task.DEFAULT_QUEUE, "level": 2, "worker_id": "worker", "places": 9, "lease": factories.LEASE}
-    taken = await controlled_claims.claim_suspects(engine, **options)
+    taken = await controlled_claims.claim_suspects(
+        engine, queue=task.DEFAULT_QUEUE, level=2, worker_id="worker", places=9, lease=factories.LEASE
+    )
     assert [each.task_id for each in taken] == [suspect]
     assert (await look(engine)).tasks == []
     await finish(engine, taken)

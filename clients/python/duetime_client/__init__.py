@@ -34,6 +34,7 @@ from duetime_client.errors import (
     VersionMismatch,
     Violation,
 )
+from duetime_client.queue import Queue
 from duetime_client.request import UNSET, OrderBy, Unset
 from duetime_client.task import NewTask, RetryPolicy, Status, Task
 from duetime_client.task_log import TaskEvent, TaskLog
@@ -48,6 +49,7 @@ __all__ = [
     "InvalidArgument",
     "NewTask",
     "OrderBy",
+    "Queue",
     "QueueNotFound",
     "RequestIdReused",
     "RetryPolicy",

@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from duetime_client import cli
-from duetime_client.cli import changing, creating, plugins, reading, watching
+from duetime_client.cli import changing, creating, plugins, queues, reading, watching
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
@@ -22,12 +22,18 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+GROUPS: dict[str, typer.Typer] = {
+    "queue": queues.app,
+}
+
+
 class CommandGroup(typer.core.TyperGroup):
     """Our commands, and those of other distributions, which are imported only when they are asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Returns all names, ours first."""
-        return [*super().list_commands(ctx), *(name for name in plugins.names() if name not in COMMANDS)]
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in plugins.names() if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Returns the command of that name, or None."""
@@ -48,4 +54,6 @@ def build() -> typer.Typer:
     )
     for name, command in COMMANDS.items():
         app.command(name)(command)
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
     return app

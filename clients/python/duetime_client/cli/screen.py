@@ -34,15 +34,17 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
-def _table(*columns: str) -> rich.table.Table:
+def new_table(*columns: str) -> rich.table.Table:
+    """Returns a table with those columns."""
     table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         # What has a known width stays on one line; the rest shares what is left.
-        table.add_column(column, no_wrap=column not in ("name", "queue", "by", "error"), overflow="fold")
+        table.add_column(column, no_wrap=column not in ("name", "queue", "by", "error", "held back"), overflow="fold")
     return table
 
 
-def _row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
+def add_row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
+    """Adds a row; long texts are folded, or else cut so that it is one line."""
     texts = [printable(str(cell)) for cell in cells]
     if fold:
         table.add_row(*(rich.text.Text(text) for text in texts))
@@ -53,11 +55,11 @@ def _row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
 
 def task_table(tasks: Iterable[duetime_client.Task]) -> rich.table.Table:
     """Returns a row a task."""
-    table = _table("id", "name", "status", "due", "retries", "queue")
+    table = new_table("id", "name", "status", "due", "retries", "queue")
     for task in tasks:
         retries = f"{task.retry_count}/{task.max_retries}"
         due = moments.in_local_zone(task.execution_time)
-        _row(table, task.task_id, task.name, task.status, due, retries, task.queue)
+        add_row(table, task.task_id, task.name, task.status, due, retries, task.queue)
     return table
 
 
@@ -96,25 +98,25 @@ def task_details(task: duetime_client.Task) -> rich.table.Table:
     table.add_column(overflow="fold")
     for name, value in details.items():
         if value != "":
-            _row(table, name, value)
+            add_row(table, name, value)
     return table
 
 
 def log_table(logs: Iterable[duetime_client.TaskLog], *, fold: bool = True) -> rich.table.Table:
     """Returns a row a change of one task; long texts are folded, or else cut so that a row is one line."""
-    table = _table("time", "change", "took", "by", "error")
+    table = new_table("time", "change", "took", "by", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")
-        _row(table, time, log.change, moments.duration(log.duration), log.actor, log.error_message, fold=fold)
+        add_row(table, time, log.change, moments.duration(log.duration), log.actor, log.error_message, fold=fold)
     return table
 
 
 def change_table(logs: Iterable[duetime_client.TaskLog]) -> rich.table.Table:
     """Returns a line a task: its latest change."""
-    table = _table("id", "status", "change", "time", "error")
+    table = new_table("id", "status", "change", "time", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")
-        _row(table, log.task_id, log.status, log.change, time, log.error_message, fold=False)
+        add_row(table, log.task_id, log.status, log.change, time, log.error_message, fold=False)
     return table
 
 

@@ -1,0 +1,42 @@
+"""Queues, and what is asked of them, as messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from duetime.v1 import queue_pb2, queue_service_pb2
+from duetime_client import errors, moment, queue, request
+
+_LIMITS = ("max_running", "max_per_second", "max_running_per_key", "max_per_second_per_key")
+
+
+def to_queue(message: queue_pb2.Queue) -> queue.Queue:
+    """Returns the message as a Queue."""
+    given = {descriptor.name: value for descriptor, value in message.ListFields()}
+    limits = {name: given.get(name) for name in _LIMITS}
+    return queue.Queue(
+        name=message.name,
+        paused=message.paused,
+        **limits,
+        depth=message.depth,
+        oldest_due=moment.from_timestamp(message.oldest_due) if message.HasField("oldest_due") else None,
+        running=message.running,
+        rate=message.rate,
+        workers=message.workers,
+    )
+
+
+def update_queue(name: str, changes: dict[str, Any], allow_missing: bool) -> queue_service_pb2.UpdateQueueRequest:
+    """Returns the request that changes the fields which are not UNSET, and takes the limits away which are None."""
+    given = {field: value for field, value in changes.items() if value is not request.UNSET}
+    if not given:
+        raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
+    message = queue_service_pb2.UpdateQueueRequest(name=name, allow_missing=allow_missing)
+    for field, value in given.items():
+        if value is not None:
+            try:
+                setattr(message, field, value)
+            except (TypeError, ValueError) as error:  # protobuf's own checks: the type and the range
+                raise errors.InvalidArgument(errors.Violation(field, str(error))) from None
+    message.update_mask.paths.extend(given)
+    return message
