@@ -11,7 +11,7 @@ import rich.console
 
 from bench import machine, report, stage
 
-NAMES = ("drain", "lateness", "burst", "create", "watch", "scale", "idle", "capacity")
+NAMES = ("drain", "lateness", "burst", "create", "watch", "scale", "idle", "capacity", "limits")
 RESULTS = pathlib.Path(".bench", "results")
 TINY_RESULTS = RESULTS.with_name("tiny")
 

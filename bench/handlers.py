@@ -6,6 +6,7 @@ import os
 import pathlib
 import time
 
+from bench import spans
 from duetime_worker import handlers
 
 
@@ -24,10 +25,19 @@ async def wait(task: handlers.Task) -> None:
 async def note(task: handlers.Task) -> None:
     """Notes how late it starts, in the stage's directory; written at once, because workers are killed."""
     late = time.time() - task.execution_time.timestamp()
-    os.write(_notes(), f"{1000 * late}\n".encode())
+    os.write(_open(f"late.{os.getpid()}"), f"{1000 * late}\n".encode())
+
+
+@handlers.handler("span")
+async def span(task: handlers.Task) -> None:
+    """Notes when it begins and when it ends, 5 ms later."""
+    descriptor = _open(spans.NAME)
+    spans.write(descriptor, begins=True, key=task.concurrency_key or "")
+    await asyncio.sleep(0.005)
+    spans.write(descriptor, begins=False, key=task.concurrency_key or "")
 
 
 @functools.cache
-def _notes() -> int:
-    path = pathlib.Path(os.environ["TEST_DIRECTORY"], f"late.{os.getpid()}")
+def _open(name: str) -> int:
+    path = pathlib.Path(os.environ["TEST_DIRECTORY"], name)
     return os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)

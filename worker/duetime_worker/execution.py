@@ -78,6 +78,9 @@ class Executor:
             max_retries=claimed.max_retries,
             version=claimed.version,
             created_at=claimed.created_at,
+            concurrency_key=claimed.concurrency_key,
+            schedule_id=claimed.schedule_id,
+            nominal_time=claimed.nominal_time,
         )
         arguments = handler.arguments(run)
         timeout = claimed.timeout or handler.timeout

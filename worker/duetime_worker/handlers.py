@@ -60,6 +60,12 @@ class Task:
     """Rises with every run: a fencing token for systems that can refuse what comes from an earlier run."""
     created_at: datetime.datetime
     """Together with task_id it names the task beyond this deployment, and stays the same over its retries."""
+    concurrency_key: str | None = None
+    """What its queue's limits per key count it under."""
+    schedule_id: int | None = None
+    """The schedule that made it."""
+    nominal_time: datetime.datetime | None = None
+    """The time by the schedule's rule that it stands for: what a report is about, however late it runs."""
     _stop: _Stop = dataclasses.field(default_factory=_Stop, repr=False, compare=False)
 
     @property

@@ -1,0 +1,38 @@
+"""What handlers wrote themselves: when each began and ended, all into one file, in their order."""
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+
+NAME = "spans"
+
+
+@dataclasses.dataclass(frozen=True)
+class Edge:
+    """The beginning or the end of a run."""
+
+    begins: bool
+    at: float  # seconds since the epoch
+    key: str
+
+
+def write(descriptor: int, *, begins: bool, key: str) -> None:
+    """Writes one with O_APPEND, which puts all that processes write in one order."""
+    os.write(descriptor, f"{int(begins)} {time.time():.6f} {key}\n".encode())
+
+
+def read(directory: pathlib.Path) -> list[Edge]:
+    """Returns them in the order in which they were written."""
+    lines = (line.split(" ", 2) for line in (directory / NAME).read_text().splitlines())
+    return [Edge(begins == "1", float(at), key) for begins, at, key in lines]
+
+
+def most_at_once(edges: Sequence[Edge]) -> int:
+    """Returns how many were within their run at once, at most."""
+    running = most = 0
+    for edge in edges:
+        running += 1 if edge.begins else -1
+        most = max(most, running)
+    return most

@@ -1,0 +1,27 @@
+"""When recurring work is due: pure functions of a `Spec`, without a database and without a clock of their own."""
+
+from duetime_core.recurrence.local_time import instants
+from duetime_core.recurrence.occurrence import Occurrence, Skip, count_between, events, last_between, occurrences
+from duetime_core.recurrence.spec import Blackout, BlackoutBehavior, MissingTime, RepeatedTime, Spec
+from duetime_core.recurrence.validation import Problem, problems
+from duetime_core.recurrence.zones import UnknownZoneError, version, zone
+
+__all__ = [
+    "Blackout",
+    "BlackoutBehavior",
+    "MissingTime",
+    "Occurrence",
+    "Problem",
+    "RepeatedTime",
+    "Skip",
+    "Spec",
+    "UnknownZoneError",
+    "count_between",
+    "events",
+    "instants",
+    "last_between",
+    "occurrences",
+    "problems",
+    "version",
+    "zone",
+]

@@ -1,0 +1,87 @@
+"""What says when recurring work is due."""
+
+import dataclasses
+import datetime
+import enum
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+ZERO = datetime.timedelta(0)
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+"""In the order of `datetime.weekday`."""
+
+
+class MissingTime(enum.StrEnum):
+    """What becomes of a local time that a change of the clock leaves out."""
+
+    SHIFT = "shift"
+    """It moves by as much as is left out: 02:30 becomes 03:30."""
+    SKIP = "skip"
+
+
+class RepeatedTime(enum.StrEnum):
+    """Which one counts of a local time that a change of the clock brings twice."""
+
+    FIRST = "first"
+    LAST = "last"
+    BOTH = "both"
+
+
+class BlackoutBehavior(enum.StrEnum):
+    """What becomes of an occurrence in a blackout."""
+
+    SKIP = "skip"
+    MOVE = "move"
+    """It is due at the blackout's end."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Blackout:
+    """A time in which nothing is due, in local time: each week from `from_time`, or from `first_date` to `last_date`.
+
+    A weekly one begins on each of `days`, numbered as `datetime.weekday` does, and ends at `until_time`: on the same
+    day or, if that is not later than `from_time`, on the next one.
+    """
+
+    days: frozenset[int] = frozenset()
+    from_time: datetime.time | None = None
+    until_time: datetime.time | None = None
+    first_date: datetime.date | None = None
+    last_date: datetime.date | None = None
+    behavior: BlackoutBehavior = BlackoutBehavior.SKIP
+
+    def end(self, local: datetime.datetime) -> datetime.datetime | None:
+        """Returns when the blackout that holds at that naive local time ends; None if it does not hold then."""
+        if self.first_date is not None and self.last_date is not None:
+            if self.first_date <= local.date() <= self.last_date:
+                return datetime.datetime.combine(self.last_date, datetime.time()) + datetime.timedelta(days=1)
+            return None
+        assert self.from_time is not None
+        assert self.until_time is not None
+        for begun in (local.date(), local.date() - datetime.timedelta(days=1)):
+            if begun.weekday() not in self.days:
+                continue
+            ends = begun + datetime.timedelta(days=self.until_time <= self.from_time)
+            end = datetime.datetime.combine(ends, self.until_time)
+            if datetime.datetime.combine(begun, self.from_time) <= local < end:
+                return end
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spec:
+    """A rule: a cron expression or an interval, and what changes the times that it gives.
+
+    `cron` is read in the local time of `time_zone`; `interval` counts elapsed time from `anchor`. Both ends are
+    inclusive. Occurrences are due up to `jitter` later than the rule says.
+    """
+
+    cron: str | None = None
+    interval: datetime.timedelta | None = None
+    anchor: datetime.datetime | None = None
+    time_zone: str = "UTC"
+    start_time: datetime.datetime | None = None
+    end_time: datetime.datetime | None = None
+    missing_time: MissingTime = MissingTime.SHIFT
+    repeated_time: RepeatedTime = RepeatedTime.FIRST
+    jitter: datetime.timedelta = ZERO
+    blackouts: tuple[Blackout, ...] = ()

@@ -1,0 +1,88 @@
+"""Every zone, and every change of its clock between 2020 and 2035."""
+
+import datetime
+import functools
+import itertools
+import zoneinfo
+
+import pytest
+
+from duetime_core import recurrence
+from duetime_core.recurrence import MissingTime, RepeatedTime, zones
+
+BEGIN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+END = datetime.datetime(2036, 1, 1, tzinfo=datetime.UTC)
+SECOND = datetime.timedelta(seconds=1)
+Change = tuple[str, datetime.datetime, datetime.timedelta, datetime.timedelta]
+
+
+def offset(zone: zoneinfo.ZoneInfo, moment: datetime.datetime) -> datetime.timedelta:
+    found = moment.astimezone(zone).utcoffset()
+    assert found is not None
+    return found
+
+
+@functools.cache
+def changes() -> list[Change]:
+    """Returns each change: its zone, its moment, and the offsets before and after it."""
+    found = []
+    for name in sorted(zones.names()):
+        zone = zones.zone(name)
+        moment = BEGIN
+        while moment < END:
+            later = moment + datetime.timedelta(days=5)
+            if offset(zone, moment) != offset(zone, later):
+                low, high = moment, later
+                while high - low > SECOND:
+                    middle = low + (high - low) // 2
+                    low, high = (middle, high) if offset(zone, middle) == offset(zone, moment) else (low, middle)
+                high = high.replace(microsecond=0)
+                found.append((name, high, offset(zone, moment), offset(zone, high)))
+            moment = later
+    return found
+
+
+def test_there_are_thousands_of_them() -> None:
+    assert len(changes()) > 5_000
+
+
+@pytest.mark.parametrize("missing", MissingTime)
+def test_a_time_that_is_left_out_is_shifted_or_skipped(missing: MissingTime) -> None:
+    for name, change, before, after in changes():
+        if after > before:
+            # The local time half a gap behind the last one that was shown.
+            local = (change + before + (after - before) / 2).replace(tzinfo=None)
+            shifted = change + (after - before) / 2
+            expected = (shifted,) if missing is MissingTime.SHIFT else ()
+            assert recurrence.instants(local, zones.zone(name), missing) == expected, (name, change)
+            if missing is MissingTime.SHIFT:
+                assert shifted.astimezone(zones.zone(name)).replace(tzinfo=None) == local + (after - before)
+
+
+@pytest.mark.parametrize("repeated", RepeatedTime)
+def test_a_time_that_comes_twice_counts_the_first_the_last_or_both_times(repeated: RepeatedTime) -> None:
+    for name, change, before, after in changes():
+        if after < before:
+            local = (change + after + (before - after) / 2).replace(tzinfo=None)
+            both = (change - (before - after) / 2, change + (before - after) / 2)
+            expected = {"first": both[:1], "last": both[1:], "both": both}[repeated]
+            assert recurrence.instants(local, zones.zone(name), repeated=repeated) == expected, (name, change)
+
+
+@pytest.mark.parametrize("repeated", RepeatedTime)
+def test_a_rule_of_each_quarter_of_an_hour_misses_none_around_any_change(repeated: RepeatedTime) -> None:
+    quarter = datetime.timedelta(minutes=15)
+    for name, change, before, after in changes()[::7]:
+        spec = recurrence.Spec(cron="*/15 * * * *", time_zone=name, repeated_time=repeated)
+        found = []
+        for each in recurrence.occurrences(spec, change - 8 * quarter):
+            if each.nominal > change + 8 * quarter:
+                break
+            found.append(each.nominal)
+        gaps = {later - earlier for earlier, later in itertools.pairwise(found)}
+        # The hour that comes twice is run through once, unless both count.
+        pause = (
+            max(before - after, datetime.timedelta(0)) if repeated is not RepeatedTime.BOTH else datetime.timedelta(0)
+        )
+        assert gaps <= {quarter, quarter + pause}, (name, change)
+        assert len(found) == len(set(found))

@@ -1,0 +1,124 @@
+"""Next times equal those of an independent brute force, over random rules, zones and moments."""
+
+import datetime
+import itertools
+
+import hypothesis
+from hypothesis import strategies
+
+from duetime_core import recurrence
+from duetime_core.recurrence import zones
+from tests.unit.recurrence import oracle
+
+SETTINGS = hypothesis.settings(max_examples=150, deadline=None, database=None, derandomize=True)
+# Those whose clocks change oddly: by half an hour, by a day, around Ramadan, at midnight, in the south.
+ODD = (
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+    "Africa/Casablanca",
+    "America/Sao_Paulo",
+    "Asia/Beirut",
+    "America/New_York",
+    "Europe/Lisbon",
+    "Antarctica/Troll",
+    "Asia/Kathmandu",
+    "America/Nuuk",
+    "UTC",
+)
+
+
+def field(lowest: int, highest: int) -> strategies.SearchStrategy[str]:
+    number = strategies.integers(lowest, highest)
+    return strategies.one_of(
+        strategies.just("*"),
+        number.map(str),
+        strategies.builds("*/{}".format, strategies.integers(1, highest)),
+        strategies.tuples(number, number).map(lambda pair: "{}-{}".format(*sorted(pair))),
+        strategies.lists(number, min_size=2, max_size=3).map(lambda numbers: ",".join(map(str, numbers))),
+    )
+
+
+EXPRESSIONS = strategies.tuples(
+    field(0, 59), field(0, 23), strategies.one_of(strategies.just("*"), field(1, 28)), field(1, 12), field(0, 7)
+).map(" ".join)
+ZONES = strategies.one_of(strategies.sampled_from(ODD), strategies.sampled_from(sorted(zones.names())))
+
+
+@strategies.composite
+def moments(draw: strategies.DrawFn) -> tuple[str, datetime.datetime]:
+    """A zone and a moment in it: often one at which its clock changes."""
+    name = draw(ZONES)
+    year = draw(strategies.integers(2010, 2035))
+    moment = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+        minutes=draw(strategies.integers(0, 525_000))
+    )
+    if draw(strategies.booleans()):
+        zone, day = zones.zone(name), datetime.timedelta(days=1)
+        for _ in range(366):
+            if (moment + day).astimezone(zone).utcoffset() != moment.astimezone(zone).utcoffset():
+                break
+            moment += day
+        moment += datetime.timedelta(minutes=draw(strategies.integers(-300, 2000)))
+    return name, moment
+
+
+@SETTINGS
+@hypothesis.given(
+    EXPRESSIONS,
+    moments(),
+    strategies.sampled_from(recurrence.MissingTime),
+    strategies.sampled_from(recurrence.RepeatedTime),
+)
+def test_next_times_equal_those_of_every_minute_looked_at(
+    expression: str,
+    moment: tuple[str, datetime.datetime],
+    missing: recurrence.MissingTime,
+    repeated: recurrence.RepeatedTime,
+) -> None:
+    name, after = moment
+    until = after + datetime.timedelta(days=2)
+    spec = recurrence.Spec(cron=expression, time_zone=name, missing_time=missing, repeated_time=repeated)
+    found = itertools.takewhile(lambda each: each.nominal <= until, recurrence.occurrences(spec, after))
+    expected = oracle.due(expression, zones.zone(name), after, until, missing, repeated)
+    assert [each.nominal for each in found] == expected
+
+
+@SETTINGS
+@hypothesis.given(EXPRESSIONS, moments(), strategies.sampled_from(recurrence.RepeatedTime))
+def test_no_occurrence_is_lost_or_doubled_where_it_stops_and_goes_on(
+    expression: str, moment: tuple[str, datetime.datetime], repeated: recurrence.RepeatedTime
+) -> None:
+    name, after = moment
+    spec = recurrence.Spec(cron=expression, time_zone=name, repeated_time=repeated)
+    at_once = [each.nominal for each in itertools.islice(recurrence.occurrences(spec, after), 40)]
+    assert at_once == sorted(set(at_once))
+    resumed = []
+    for _ in at_once:
+        after = next(recurrence.occurrences(spec, after)).nominal
+        resumed.append(after)
+    assert resumed == at_once
+
+
+@SETTINGS
+@hypothesis.given(EXPRESSIONS, moments(), strategies.integers(0, 3 * 86_400))
+def test_the_last_one_is_the_last_of_all(expression: str, moment: tuple[str, datetime.datetime], seconds: int) -> None:
+    name, after = moment
+    spec = recurrence.Spec(cron=expression, time_zone=name)
+    until = after + datetime.timedelta(seconds=seconds)
+    listed = list(itertools.takewhile(lambda each: each.nominal <= until, recurrence.occurrences(spec, after)))
+    assert recurrence.last_between(spec, after, until) == (listed[-1] if listed else None)
+    assert recurrence.count_between(spec, after, until, limit=10_000) == len(listed)
+
+
+@SETTINGS
+@hypothesis.given(moments(), strategies.integers(1, 10**6), strategies.integers(-(10**9), 10**9))
+def test_intervals_count_elapsed_time_from_their_anchor(
+    moment: tuple[str, datetime.datetime], seconds: int, offset: int
+) -> None:
+    name, after = moment
+    anchor = after + datetime.timedelta(seconds=offset)
+    spec = recurrence.Spec(interval=datetime.timedelta(seconds=seconds), anchor=anchor, time_zone=name)
+    first, second = itertools.islice(recurrence.occurrences(spec, after), 2)
+    assert after < first.nominal <= after + datetime.timedelta(seconds=seconds)
+    assert (first.nominal - anchor) % datetime.timedelta(seconds=seconds) == datetime.timedelta(0)
+    assert (second.nominal - first.nominal).total_seconds() == seconds
