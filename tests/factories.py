@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import task
-from duetime_core.store import claims, creation, edits, finishes, reads
+from duetime_core import recurrence, schedule, task
+from duetime_core.store import claims, controlled_claims, creation, edits, finishes, reads, schedules
 
 LEASE = datetime.timedelta(seconds=30)
 SECOND = datetime.timedelta(seconds=1)
@@ -73,3 +73,34 @@ async def history(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[
     logs = await reads.list_logs(engine, task_id, after_version=0, limit=1000)
     assert [log.version for log in logs] == list(range(1, len(logs) + 1))
     return [log.change for log in logs]
+
+
+def new_schedule(
+    *, template: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **changes: Any
+) -> schedule.NewSchedule:
+    """A schedule that is due each hour."""
+    given = {"interval": datetime.timedelta(hours=1), **(spec or {})}
+    if "cron" in given:
+        del given["interval"]
+    made = {
+        "name": "hourly",
+        "spec": recurrence.Spec(**given),
+        "template": schedule.Template(**{"name": "noop", **(template or {})}),
+    }
+    return schedule.NewSchedule(**{**made, **changes})
+
+
+async def create_schedule(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> schedule.Schedule:
+    """Creates a schedule."""
+    return (await schedules.create(engine, new_schedule(**changes), actor="api")).schedule
+
+
+async def claim_carefully(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    queue: str = task.DEFAULT_QUEUE,
+    worker_id: str = "worker",
+    places: int = 100,
+) -> claims.Claim:
+    """Claims in a transaction: from a queue that is held back, and the occurrences of schedules."""
+    return await controlled_claims.claim(engine, queue=queue, worker_id=worker_id, places=places, lease=LEASE)

@@ -1,9 +1,107 @@
-"""Rolling schedules on: when the next occurrence of one is due, the one after it is made."""
+"""Rolling schedules on, in the transaction that claims: when a next occurrence is due, the one after it is made.
 
+The due one is an ordinary task from then on. Neither a crash nor a second worker can part the two, and a schedule that
+is not paused has one next occurrence, always.
+"""
+
+import itertools
+import json
+from typing import Any
+
+import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import recurrence, rolling, schedule, schema
+from duetime_core.store import occurrences, rows, schedule_rows
+
+_UNFINISHED = """
+    SELECT FROM tasks AS earlier
+    WHERE earlier.schedule_id = schedules.schedule_id AND earlier.status IN ('pending', 'running')
+        AND NOT earlier.is_next
+"""
+_WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND EXISTS ({_UNFINISHED})"
+_IS_DUE = f"""
+    FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
+    WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT.replace("(", "(tasks.")} <= now()
+"""
+# What somebody holds, a caller who changes the schedule or another worker, is left to the next look.
+_LOCK_DUE = sa.text(f"""
+SELECT {schedule_rows.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.execution_time, tasks.status = 'cancelled',
+    EXISTS ({_UNFINISHED}), coalesce((
+        SELECT before.updated_at > tasks.execution_time FROM tasks AS before
+        WHERE before.schedule_id = schedules.schedule_id AND NOT before.is_next AND before.deleted_at IS NULL
+        ORDER BY before.nominal_time DESC LIMIT 1
+    ), false), now()
+{_IS_DUE} AND NOT ({_WAITS})
+ORDER BY {schema.DUE_AT.replace("(", "(tasks.")}, tasks.task_id
+LIMIT :limit
+FOR UPDATE OF tasks, schedules SKIP LOCKED
+""")
+_ANY_WAITS = sa.text(f"SELECT EXISTS (SELECT {_IS_DUE} AND {_WAITS})")
+_RELEASE = sa.text("UPDATE tasks SET is_next = false WHERE task_id = ANY(CAST(:task_ids AS bigint[]))")
+_SKIP = sa.text(f"""
+WITH skipped AS (
+    UPDATE tasks SET status = 'cancelled', is_next = false, error_message = 'Skipped: ' || given.reason || '.',
+        version = version + 1, updated_at = now()
+    FROM json_to_recordset(CAST(:skipped AS json)) AS given (task_id bigint, reason text)
+    WHERE tasks.task_id = given.task_id
+    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message
+), {rows.write_log("skipped", change="'cancelled'", error="error_message")}
+SELECT task_id FROM skipped
+""")
+_ROLL_ON = sa.text("""
+UPDATE schedules SET last_nominal_time = given.last_nominal_time, zone_version = :zone_version
+FROM json_to_recordset(CAST(:rolled AS json)) AS given (schedule_id bigint, last_nominal_time timestamptz)
+WHERE schedules.schedule_id = given.schedule_id
+""")
 
 
 async def roll(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, limit: int, actor: str) -> bool:
-    """Rolls on up to `limit` schedules whose next occurrence is due in `queue`; tells whether some wait for a run."""
-    del connection, queue, limit, actor
-    return False
+    """Rolls on up to `limit` schedules whose next occurrence is due in `queue`; tells whether others wait for a run."""
+    parameters = {"queue": queue, "limit": limit}
+    due = (await connection.execute(_LOCK_DUE, parameters)).all()
+    waits = bool((await connection.execute(_ANY_WAITS, {"queue": queue})).scalar_one()) if len(due) < limit else True
+    if due:
+        await _roll_all(connection, due, actor)
+    return waits
+
+
+async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> None:
+    released: list[int] = []
+    skipped: list[dict[str, Any]] = []
+    entries: list[schedule_rows.Entry] = []
+    rolled: list[dict[str, Any]] = []
+    following: list[tuple[schedule.Schedule, recurrence.Occurrence]] = []
+    for row in due:
+        made = schedule_rows.read_schedule([*row[: schedule_rows.COLUMN_COUNT], None, None])
+        task_id, nominal, due_at, is_cancelled, is_overlapped, has_waited, now = row[schedule_rows.COLUMN_COUNT :]
+        this = rolling.Due(nominal, due_at, is_cancelled, is_overlapped, has_waited)
+        decided = rolling.roll(made, this, now)
+        if decided.reason is None or is_cancelled:
+            released.append(task_id)
+        else:
+            skipped.append({"task_id": task_id, "reason": decided.reason})
+        entries += [schedule_rows.skipped(made.schedule_id, skip) for skip in decided.skips]
+        rolled.append({"schedule_id": made.schedule_id, "last_nominal_time": decided.last_nominal.isoformat()})
+        if decided.next is not None:
+            following.append((made, decided.next))
+    if released:
+        await connection.execute(_RELEASE, {"task_ids": released})
+    if skipped:
+        await connection.execute(_SKIP, {"skipped": json.dumps(skipped), "actor": actor})
+    await connection.execute(_ROLL_ON, {"rolled": json.dumps(rolled), "zone_version": recurrence.version()})
+    await schedule_rows.log(connection, entries, actor=actor)
+    await _insert(connection, following, actor)
+
+
+async def _insert(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    following: list[tuple[schedule.Schedule, recurrence.Occurrence]],
+    actor: str,
+) -> None:
+    encoded = [occurrences.encode(made, occurrence, is_next=True) for made, occurrence in following]
+    placed = await occurrences.insert(connection, encoded, actor=actor)
+    # A nominal time that has a task already, by a backfill or a trigger, is dealt with: the one after it is next.
+    missing = {made.schedule_id for made, _ in following} - {each.schedule_id for each in placed}
+    for made, occurrence in itertools.filterfalse(lambda each: each[0].schedule_id not in missing, following):
+        await occurrences.place_next(connection, made, occurrence.nominal, actor=actor)

@@ -1,0 +1,181 @@
+"""Runs of schedules beside their rule: triggered now, or made up for; and moving all when time zones change."""
+
+import datetime
+import itertools
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, errors, recurrence, schedule
+from duetime_core.store import occurrences, schedule_rows
+
+MAX_BACKFILL = 1_000
+"""How many occurrences one backfill makes at most."""
+_RECOMPUTED_AT_ONCE = 100
+
+_GET = sa.text(f"""
+SELECT {schedule_rows.COLUMNS}, NULL, NULL FROM schedules WHERE schedule_id = :id AND deleted_at IS NULL FOR UPDATE
+""")
+_STALE = sa.text(f"""
+SELECT {schedule_rows.COLUMNS}, NULL, NULL, now() AS now,
+    (SELECT nominal_time FROM tasks WHERE tasks.schedule_id = schedules.schedule_id AND status = 'pending' AND is_next)
+FROM schedules
+WHERE schedule_id > :after AND zone_version <> :zone_version AND NOT is_paused AND deleted_at IS NULL
+ORDER BY schedule_id LIMIT :limit
+FOR UPDATE SKIP LOCKED
+""")
+_IS_CURRENT = sa.text(
+    "UPDATE schedules SET zone_version = :zone_version WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))"
+)
+_ANY_STALE = sa.text("""
+SELECT EXISTS (
+    SELECT FROM schedules WHERE schedule_id > 0 AND zone_version <> :zone_version AND NOT is_paused
+        AND deleted_at IS NULL
+)
+""")
+_LIST_LOGS = sa.text(f"""
+SELECT {schedule_rows.LOG_COLUMNS} FROM schedule_logs
+WHERE schedule_id = :schedule_id AND log_id > :after ORDER BY log_id LIMIT :limit
+""")
+_REQUESTED = sa.text("SELECT task_id, schedule_id FROM tasks WHERE request_id = :request_id")
+_SET_REQUEST = sa.text("UPDATE tasks SET request_id = :request_id WHERE task_id = :task_id")
+
+
+class TooManyOccurrencesError(ValueError):
+    """The interval has more occurrences than one backfill makes."""
+
+
+async def trigger(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, request_id: str | None, actor: str
+) -> occurrences.Placed | int:
+    """Makes a task of the schedule that is due now, and returns it; the task_id, if its request_id made it before.
+
+    Raises ScheduleNotFound or RequestIdReused.
+    """
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            triggered = await _get(connection, schedule_id)
+            if request_id is not None:
+                found = (await connection.execute(_REQUESTED, {"request_id": request_id})).one_or_none()
+                if found is not None:
+                    if found.schedule_id != schedule_id:
+                        raise errors.RequestIdReused(request_id=request_id, task_id=str(found.task_id))
+                    return int(found.task_id)
+            encoded = [occurrences.encode(triggered, None, is_next=False)]
+            (placed,) = await occurrences.insert(connection, encoded, actor=actor)
+            if request_id is not None:
+                await connection.execute(_SET_REQUEST, {"request_id": request_id, "task_id": placed.task_id})
+            entry = schedule_rows.entry(
+                schedule_id, "triggered", task_id=placed.task_id, nominal_time=placed.nominal_time.isoformat()
+            )
+            await schedule_rows.log(connection, [entry], actor=actor)
+            return placed
+
+
+async def backfill(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    schedule_id: int,
+    *,
+    start_time: datetime.datetime,
+    end_time: datetime.datetime,
+    actor: str,
+) -> list[occurrences.Placed]:
+    """Makes a task that is due now for each nominal time from `start_time` to `end_time` that has none.
+
+    `end_time` is past. Raises ScheduleNotFound, or TooManyOccurrencesError before anything is made.
+    """
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            filled = await _get(connection, schedule_id)
+            after = start_time - datetime.timedelta(microseconds=1)
+            within = itertools.takewhile(
+                lambda each: each.nominal <= end_time, recurrence.occurrences(filled.spec, after, seed=filled.seed)
+            )
+            found = list(itertools.islice(within, MAX_BACKFILL + 1))
+            if len(found) > MAX_BACKFILL:
+                raise TooManyOccurrencesError(
+                    str(recurrence.count_between(filled.spec, after, end_time, limit=100_000))
+                )
+            encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
+            placed = await occurrences.insert(connection, encoded, actor=actor)
+            if placed:
+                entry = schedule_rows.entry(
+                    schedule_id,
+                    "backfilled",
+                    nominal_time=placed[0].nominal_time.isoformat(),
+                    until=placed[-1].nominal_time.isoformat(),
+                )
+                await schedule_rows.log(connection, [entry], actor=actor)
+            return placed
+
+
+async def recompute(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
+) -> tuple[list[occurrences.Placed], bool]:
+    """Places the next occurrence of each schedule that another time zone database gave: for that long at most.
+
+    Returns those that moved, and whether there are more schedules to look at.
+    """
+    moved: list[occurrences.Placed] = []
+    ends, after = time.monotonic() + seconds, 0
+    while time.monotonic() < ends:
+        with database.unavailable():
+            async with database.transaction(engine) as connection:
+                parameters = {"after": after, "zone_version": recurrence.version(), "limit": _RECOMPUTED_AT_ONCE}
+                stale = (await connection.execute(_STALE, parameters)).all()
+                moved += await _recompute(connection, stale, actor)
+        if len(stale) < _RECOMPUTED_AT_ONCE:
+            break
+        after = stale[-1].schedule_id
+    with database.unavailable():
+        async with engine.connect() as connection:
+            has_more = await connection.scalar(_ANY_STALE, {"zone_version": recurrence.version()})
+    return moved, bool(has_more)
+
+
+async def _recompute(
+    connection: sqlalchemy_asyncio.AsyncConnection, stale: Sequence[sa.Row[tuple[object, ...]]], actor: str
+) -> list[occurrences.Placed]:
+    moved = []
+    for row in stale:
+        found = schedule_rows.read_schedule(row)
+        present = row[-1]
+        placed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
+        if placed is not None and placed.nominal_time != present:
+            moved.append(placed)
+            entry = schedule_rows.entry(
+                found.schedule_id,
+                "recomputed",
+                task_id=placed.task_id,
+                nominal_time=placed.nominal_time.isoformat(),
+                reason=f"time zone database {recurrence.version()}",
+            )
+            await schedule_rows.log(connection, [entry], actor=actor)
+    schedule_ids = [row.schedule_id for row in stale]
+    await connection.execute(_IS_CURRENT, {"zone_version": recurrence.version(), "schedule_ids": schedule_ids})
+    return moved
+
+
+async def list_logs(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, after: int, limit: int
+) -> list[schedule.ScheduleLog]:
+    """Returns up to `limit` lines of the schedule's log with a log_id above `after`, oldest first; a deleted one's too.
+
+    Raises ScheduleNotFound if there never was such a schedule.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            parameters = {"schedule_id": schedule_id, "after": after, "limit": limit}
+            logs = [schedule.ScheduleLog(*row) for row in await connection.execute(_LIST_LOGS, parameters)]
+            if not logs and not after:
+                raise errors.ScheduleNotFound.of(schedule_id)
+            return logs
+
+
+async def _get(connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int) -> schedule.Schedule:
+    row = (await connection.execute(_GET, {"id": schedule_id})).one_or_none()
+    if row is None:
+        raise errors.ScheduleNotFound.of(schedule_id)
+    return schedule_rows.read_schedule(row)

@@ -1,0 +1,211 @@
+"""What callers do with schedules. Each locks the schedule's row first, and then its task; workers wait for neither."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, errors, recurrence, schedule, schedule_json
+from duetime_core.store import occurrences, schedule_rows
+
+_NEXT = """
+    LEFT JOIN LATERAL (
+        SELECT nominal_time, task_id FROM tasks
+        WHERE tasks.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND is_next
+    ) AS upcoming ON true
+"""
+_SELECT = (
+    f"SELECT {schedule_rows.COLUMNS}, upcoming.nominal_time, upcoming.task_id, now() AS now FROM schedules {_NEXT}"
+)
+_GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL")
+_LOCK = sa.text(
+    f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL FOR UPDATE OF schedules"
+)
+_LIST = sa.text(f"""
+{_SELECT} WHERE schedules.schedule_id > :after AND schedules.deleted_at IS NULL
+ORDER BY schedules.schedule_id LIMIT :limit
+""")
+_INSERT = sa.text("""
+INSERT INTO schedules (name, spec, template, overlap, catch_up, catch_up_window, is_paused, last_nominal_time,
+    zone_version, request_id, request_digest)
+VALUES (:name, CAST(:spec AS jsonb), CAST(:template AS jsonb), :overlap, :catch_up, :catch_up_window, :is_paused,
+    now(), :zone_version, :request_id, :request_digest)
+ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
+RETURNING schedule_id
+""")
+_FIND_REQUEST = sa.text("SELECT schedule_id, request_digest FROM schedules WHERE request_id = :request_id")
+_UPDATE = sa.text("""
+UPDATE schedules SET name = :name, spec = CAST(:spec AS jsonb), template = CAST(:template AS jsonb),
+    overlap = :overlap, catch_up = :catch_up, catch_up_window = :catch_up_window, is_paused = :is_paused,
+    zone_version = :zone_version, version = version + 1, updated_at = now()
+WHERE schedule_id = :schedule_id
+""")
+_DELETE = sa.text("UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE schedule_id = :schedule_id")
+
+PAUSED = "The schedule was paused."
+DELETED = "The schedule was deleted."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changed:
+    """A schedule after a change, what its next occurrence is placed at, and whose watchers should hear of it."""
+
+    schedule: schedule.Schedule
+    placed: occurrences.Placed | None = None
+    task_ids: tuple[int, ...] = ()
+
+
+async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedule, *, actor: str) -> Changed:
+    """Creates a schedule with its first occurrence; the one that its request_id made before, if it is the same.
+
+    Raises RequestIdReused.
+    """
+    encoded = _encode(new)
+    digest = None
+    if new.request_id is not None:
+        canonical = json.dumps({**encoded, "catch_up_window": str(new.catch_up_window)}, sort_keys=True).encode()
+        digest = uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16])
+    parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
+            if schedule_id is None:
+                found = (await connection.execute(_FIND_REQUEST, {"request_id": new.request_id})).one()
+                if found.request_digest != digest:
+                    raise errors.RequestIdReused(request_id=str(new.request_id), schedule_id=str(found.schedule_id))
+                return Changed(await _read(connection, _GET, found.schedule_id))
+            created = await _read(connection, _GET, schedule_id)
+            placed = None
+            if not new.is_paused:
+                placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
+            await schedule_rows.log(connection, [schedule_rows.entry(schedule_id, "created")], actor=actor)
+            return _changed(await _read(connection, _GET, schedule_id), placed)
+
+
+async def get(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int) -> schedule.Schedule:
+    """Returns that schedule; raises ScheduleNotFound if there is none, or it was deleted."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return await _read(connection, _GET, schedule_id)
+
+
+async def list_schedules(engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int) -> list[schedule.Schedule]:
+    """Returns up to `limit` schedules with an id above `after`, by their ids."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            listed = await connection.execute(_LIST, {"after": after, "limit": limit})
+            return [schedule_rows.read_schedule(row) for row in listed]
+
+
+async def update(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    schedule_id: int,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+    actor: str,
+) -> Changed:
+    """Changes those fields of a schedule, checked already, and moves its pending occurrence.
+
+    `changes` maps fields of `schedule.NewSchedule` to new values; `version`, if given, is the one that it must have.
+    Raises ScheduleNotFound or VersionMismatch.
+    """
+    async with _locked(engine, schedule_id) as (connection, present, now):
+        if version not in (None, present.version):
+            raise errors.VersionMismatch(
+                f"Schedule {schedule_id} has version {present.version}, not {version}.", version=str(present.version)
+            )
+        updated = dataclasses.replace(present, **changes)
+        return await _write(connection, updated, now, change="updated", actor=actor)
+
+
+async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
+    """Pauses a schedule: its pending occurrence is withdrawn. Raises ScheduleNotFound."""
+    async with _locked(engine, schedule_id) as (connection, present, now):
+        if present.is_paused:
+            return Changed(present)
+        return await _write(connection, dataclasses.replace(present, is_paused=True), now, change="paused", actor=actor)
+
+
+async def resume(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
+    """Resumes a schedule from now on. Raises ScheduleNotFound."""
+    async with _locked(engine, schedule_id) as (connection, present, now):
+        if not present.is_paused:
+            return Changed(present)
+        return await _write(
+            connection, dataclasses.replace(present, is_paused=False), now, change="resumed", actor=actor
+        )
+
+
+async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> list[int]:
+    """Deletes a schedule and its pending occurrence, whose task_id it returns, if there is one.
+
+    Raises ScheduleNotFound.
+    """
+    async with _locked(engine, schedule_id) as (connection, _, _now):
+        await connection.execute(_DELETE, {"schedule_id": schedule_id})
+        await schedule_rows.log(connection, [schedule_rows.entry(schedule_id, "deleted")], actor=actor)
+        return await occurrences.withdraw(connection, schedule_id, reason=DELETED, actor=actor)
+
+
+@contextlib.asynccontextmanager
+async def _locked(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
+) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, schedule.Schedule, datetime.datetime]]:
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            row = (await connection.execute(_LOCK, {"schedule_id": schedule_id})).one_or_none()
+            if row is None:
+                raise errors.ScheduleNotFound.of(schedule_id)
+            yield connection, schedule_rows.read_schedule(row), row.now
+
+
+async def _write(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    updated: schedule.Schedule,
+    now: datetime.datetime,
+    *,
+    change: str,
+    actor: str,
+) -> Changed:
+    await connection.execute(_UPDATE, {**_encode(updated), "schedule_id": updated.schedule_id})
+    await schedule_rows.log(connection, [schedule_rows.entry(updated.schedule_id, change)], actor=actor)
+    if updated.is_paused:
+        withdrawn = await occurrences.withdraw(connection, updated.schedule_id, reason=PAUSED, actor=actor)
+        return Changed(await _read(connection, _GET, updated.schedule_id), task_ids=tuple(withdrawn))
+    after = max(now, updated.last_nominal_time)
+    placed = await occurrences.place_next(connection, updated, after, actor=actor)
+    return _changed(await _read(connection, _GET, updated.schedule_id), placed)
+
+
+def _changed(changed: schedule.Schedule, placed: occurrences.Placed | None) -> Changed:
+    return Changed(changed, placed, () if placed is None else (placed.task_id,))
+
+
+async def _read(
+    connection: sqlalchemy_asyncio.AsyncConnection, statement: sa.TextClause, schedule_id: int
+) -> schedule.Schedule:
+    row = (await connection.execute(statement, {"schedule_id": schedule_id})).one_or_none()
+    if row is None:
+        raise errors.ScheduleNotFound.of(schedule_id)
+    return schedule_rows.read_schedule(row)
+
+
+def _encode(written: schedule.NewSchedule | schedule.Schedule) -> dict[str, Any]:
+    return {
+        "name": written.name,
+        "spec": json.dumps(schedule_json.from_spec(written.spec), ensure_ascii=False),
+        "template": json.dumps(schedule_json.from_template(written.template), ensure_ascii=False),
+        "overlap": written.overlap,
+        "catch_up": written.catch_up,
+        "catch_up_window": written.catch_up_window,
+        "is_paused": written.is_paused,
+        "zone_version": recurrence.version(),
+    }

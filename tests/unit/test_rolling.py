@@ -1,0 +1,143 @@
+"""What becomes of an occurrence that is due, and which one comes next: decided without a database."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from duetime_core import recurrence, rolling, schedule
+from duetime_core.schedule import CatchUp, Overlap
+
+EIGHT = datetime.datetime(2027, 3, 1, 8, tzinfo=datetime.UTC)
+HOUR = datetime.timedelta(hours=1)
+SECOND = datetime.timedelta(seconds=1)
+
+
+def hourly(spec: dict[str, Any] | None = None, **changes: Any) -> schedule.Schedule:
+    given = {
+        "schedule_id": 7,
+        "name": "hourly",
+        "spec": recurrence.Spec(**(spec or {"cron": "0 * * * *"})),
+        "template": schedule.Template("noop"),
+        "overlap": Overlap.ALLOW,
+        "catch_up": CatchUp.LAST,
+        "catch_up_window": None,
+        "is_paused": False,
+        "last_nominal_time": EIGHT - HOUR,
+        "zone_version": "2027a",
+        "version": 1,
+        "created_at": EIGHT,
+        "updated_at": EIGHT,
+        "request_id": None,
+    }
+    return schedule.Schedule(**{**given, **changes})
+
+
+def at(hour: float, **changes: Any) -> rolling.Due:
+    moment = EIGHT + (hour - 8) * HOUR
+    return rolling.Due(moment, moment, **changes)
+
+
+def hours(roll: rolling.Roll) -> list[float]:
+    return [8 + (skip.nominal - EIGHT) / HOUR for skip in roll.skips]
+
+
+def next_hour(roll: rolling.Roll) -> float:
+    assert roll.next is not None
+    return 8 + (roll.next.nominal - EIGHT) / HOUR
+
+
+def test_one_that_is_due_runs_and_the_one_after_it_is_next() -> None:
+    roll = rolling.roll(hourly(), at(8), EIGHT + SECOND)
+    assert (roll.reason, roll.skips, next_hour(roll), roll.last_nominal) == (None, [], 9, EIGHT)
+
+
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_less_than_a_minute_late_is_on_time(catch_up: CatchUp) -> None:
+    each_second = hourly({"cron": "* * * * * *"}, catch_up=catch_up)
+    roll = rolling.roll(each_second, at(8), EIGHT + 59 * SECOND)
+    assert (roll.reason, roll.skips) == (None, [])
+    assert roll.next == recurrence.Occurrence(EIGHT + SECOND, EIGHT + SECOND)
+
+
+def test_after_downtime_the_last_one_runs() -> None:
+    now = EIGHT + 3.5 * HOUR
+    roll = rolling.roll(hourly(), at(8), now)
+    assert roll.reason is not None
+    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
+    last = rolling.roll(hourly(), at(11), now)
+    assert (last.reason, last.skips, next_hour(last)) == (None, [], 12)
+
+
+def test_one_that_is_due_right_now_is_the_last_one() -> None:
+    now = EIGHT + 3 * HOUR + SECOND
+    roll = rolling.roll(hourly(), at(8), now)
+    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
+
+
+def test_after_downtime_each_one_runs_if_all_are_to_be_caught_up_with() -> None:
+    roll = rolling.roll(hourly(catch_up=CatchUp.ALL), at(8), EIGHT + 3.5 * HOUR)
+    assert (roll.reason, roll.skips, next_hour(roll)) == (None, [], 9)
+
+
+def test_after_downtime_none_runs_if_none_is_to_be_caught_up_with() -> None:
+    roll = rolling.roll(hourly(catch_up=CatchUp.NONE), at(8), EIGHT + 3.5 * HOUR)
+    assert roll.reason == "it was more than a minute late, and catch_up is none"
+    assert (hours(roll), next_hour(roll)) == ([8, 9, 10, 11], 12)
+
+
+def test_none_does_not_skip_one_that_is_due_just_now() -> None:
+    roll = rolling.roll(hourly(catch_up=CatchUp.NONE), at(8), EIGHT + 3 * HOUR + SECOND)
+    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
+
+
+def test_what_is_later_than_the_window_is_skipped() -> None:
+    both = hourly(catch_up=CatchUp.ALL, catch_up_window=2 * HOUR)
+    roll = rolling.roll(both, at(8), EIGHT + 3.5 * HOUR)
+    assert roll.reason == "it was later than catch_up_window"
+    assert (hours(roll), next_hour(roll)) == ([8, 9], 10)
+    daily = hourly({"cron": "0 8 * * *"}, catch_up_window=2 * HOUR)
+    missed = rolling.roll(daily, at(8), EIGHT + 3.5 * HOUR)
+    assert (hours(missed), next_hour(missed)) == ([8], 32)
+
+
+@pytest.mark.parametrize("catch_up", [CatchUp.LAST, CatchUp.NONE])
+def test_millions_of_missed_times_are_told_together(catch_up: CatchUp) -> None:
+    each_second = hourly({"cron": "* * * * * *"}, catch_up=catch_up)
+    now = EIGHT + 30 * 24 * HOUR
+    roll = rolling.roll(each_second, at(8), now)
+    (skip,) = roll.skips
+    assert (skip.nominal, skip.until) == (EIGHT, now - 61 * SECOND)
+    assert roll.next is not None
+    assert roll.next.nominal == now - 60 * SECOND
+
+
+def test_an_overlapping_one_is_skipped_with_all_that_are_due() -> None:
+    roll = rolling.roll(hourly(overlap=Overlap.SKIP), at(8, is_overlapped=True), EIGHT + 2.5 * HOUR)
+    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
+    assert {skip.reason for skip in roll.skips} == {"an earlier run had not ended, and overlap is skip"}
+
+
+def test_overlapping_ones_run_if_that_is_allowed() -> None:
+    assert rolling.roll(hourly(), at(8, is_overlapped=True), EIGHT + SECOND).reason is None
+
+
+def test_one_that_waited_runs_and_those_that_came_meanwhile_are_skipped() -> None:
+    roll = rolling.roll(hourly(overlap=Overlap.QUEUE), at(8, has_waited=True), EIGHT + 2.5 * HOUR)
+    assert (roll.reason, hours(roll), next_hour(roll)) == (None, [9, 10], 11)
+
+
+def test_one_whose_task_a_caller_cancelled_is_skipped_alone() -> None:
+    roll = rolling.roll(hourly(), at(8, is_cancelled=True), EIGHT + 2.5 * HOUR)
+    assert (roll.reason, hours(roll), next_hour(roll)) == ("its task was cancelled by a caller", [8], 9)
+
+
+def test_a_schedule_that_ends_has_no_next_one() -> None:
+    ends = hourly({"cron": "0 * * * *", "end_time": EIGHT + HOUR / 2})
+    assert rolling.roll(ends, at(8), EIGHT + SECOND).next is None
+
+
+def test_blackouts_before_the_next_one_are_told() -> None:
+    night = recurrence.Blackout(frozenset(range(7)), datetime.time(9), datetime.time(11))
+    roll = rolling.roll(hourly({"cron": "0 * * * *", "blackouts": (night,)}), at(8), EIGHT + SECOND)
+    assert (roll.reason, hours(roll), next_hour(roll)) == (None, [9, 10], 11)
