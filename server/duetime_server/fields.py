@@ -26,10 +26,10 @@ def task_id(value: int) -> int:
     return value
 
 
-def name(value: str, wrong: violations.Violations) -> str:
-    """Checks a task's name."""
+def name(value: str, wrong: violations.Violations, *, what: str = "the name of the handler that runs the task") -> str:
+    """Checks a name; `what` says what it is."""
     if not value.strip():
-        wrong.add("name", "is required: the name of the handler that runs the task")
+        wrong.add("name", f"is required: {what}")
     elif len(value) > MAX_NAME_CHARACTERS:
         wrong.add("name", f"must be at most {MAX_NAME_CHARACTERS} characters; it has {len(value)}")
     elif "\0" in value:

@@ -11,7 +11,6 @@ from duetime_core import task
 
 def from_task(row: task.Task) -> task_pb2.Task:
     """Returns a task as the API shows it."""
-    policy = row.retry_policy
     return task_pb2.Task(
         task_id=row.task_id,
         name=row.name,
@@ -23,12 +22,7 @@ def from_task(row: task.Task) -> task_pb2.Task:
         error_message=row.error_message or "",
         retry_count=row.retry_count,
         max_retries=row.max_retries,
-        retry_policy=task_pb2.RetryPolicy(
-            initial_backoff=duration(policy.initial_backoff),
-            max_backoff=duration(policy.max_backoff),
-            multiplier=policy.multiplier,
-            jitter=policy.jitter,
-        ),
+        retry_policy=retry_policy(row.retry_policy),
         timeout=None if row.timeout is None else duration(row.timeout),
         version=row.version,
         created_at=timestamp(row.created_at),
@@ -43,6 +37,16 @@ def from_task(row: task.Task) -> task_pb2.Task:
         nominal_time=None if row.nominal_time is None else timestamp(row.nominal_time),
         local_time="" if row.local_time is None else row.local_time.isoformat(),
         time_zone=row.time_zone or "",
+    )
+
+
+def retry_policy(policy: task.RetryPolicy) -> task_pb2.RetryPolicy:
+    """Returns a retry policy as the API shows it."""
+    return task_pb2.RetryPolicy(
+        initial_backoff=duration(policy.initial_backoff),
+        max_backoff=duration(policy.max_backoff),
+        multiplier=policy.multiplier,
+        jitter=policy.jitter,
     )
 
 

@@ -4,10 +4,10 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from duetime.v1 import task_pb2, task_service_pb2
+from duetime.v1 import schedule_pb2, task_pb2, task_service_pb2
 from duetime_core import task
 from duetime_core.store import reads
-from duetime_server import fields, masks, violations
+from duetime_server import fields, local_times, masks, violations
 
 MAX_BATCH = 1000
 MAX_RETRIES = 1000
@@ -16,9 +16,12 @@ MAX_BACKOFF = datetime.timedelta(days=30)
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 50
 
+_EITHER = "must not be given together with local_time"
+_UNKNOWN = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
 ORDERS: tuple[reads.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
 
-Request = task_service_pb2.CreateTaskRequest | task_service_pb2.UpdateTaskRequest
+Request = task_service_pb2.CreateTaskRequest | task_service_pb2.UpdateTaskRequest | schedule_pb2.TaskTemplate
 
 
 def new_task(request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
@@ -43,24 +46,42 @@ def new_tasks(request: task_service_pb2.BatchCreateTasksRequest) -> list[task.Ne
 
 
 def _new_task(request: task_service_pb2.CreateTaskRequest, wrong: violations.Violations) -> task.NewTask:
+    execution_time, local_time, time_zone = _when(request, wrong)
     return task.NewTask(
-        name=fields.name(request.name, wrong),
-        execution_time=_execution_time(request, wrong),
-        task_data=_task_data(request, wrong),
-        queue=_queue(request, wrong),
-        max_retries=_max_retries(request, wrong),
-        retry_policy=_retry_policy(request, wrong),
-        timeout=_timeout(request, wrong),
+        execution_time=execution_time,
         request_id=fields.request_id(request.request_id, wrong),
-        priority=_priority(request, wrong),
-        concurrency_key=_concurrency_key(request, wrong),
+        local_time=local_time,
+        time_zone=time_zone,
+        **template(request, wrong),
     )
+
+
+def template(
+    request: task_service_pb2.CreateTaskRequest | schedule_pb2.TaskTemplate, wrong: violations.Violations
+) -> dict[str, Any]:
+    """Reads what a task is, but for its time: fields of `task.NewTask`."""
+    return {name: read(request, wrong) for name, read in _CHANGEABLE.items() if name != "execution_time"}
+
+
+def _when(
+    request: task_service_pb2.CreateTaskRequest, wrong: violations.Violations
+) -> tuple[datetime.datetime, datetime.datetime | None, str | None]:
+    if not request.local_time and not request.time_zone:
+        return _execution_time(request, wrong), None, None
+    if request.HasField("execution_time"):
+        wrong.add("execution_time", _EITHER)
+    return local_times.read(request, wrong) or (_UNKNOWN, None, None)
 
 
 def changes(request: task_service_pb2.UpdateTaskRequest) -> dict[str, Any]:
     """Reads which fields of a task to change, and to what: those that are present, or that update_mask names."""
     wrong = violations.Violations()
-    read = {name: _CHANGEABLE[name](request, wrong) for name in masks.named(request, _CHANGEABLE, wrong)}
+    named = masks.named(request, (*_CHANGEABLE, *local_times.FIELDS), wrong)
+    read = {name: _CHANGEABLE[name](request, wrong) for name in named if name in _CHANGEABLE}
+    if set(named) & set(local_times.FIELDS):
+        if "execution_time" in named:
+            wrong.add("execution_time", _EITHER)
+        read["local_time"] = local_times.read(request, wrong)
     wrong.check()
     return read
 
@@ -69,7 +90,7 @@ def _name(request: Request, wrong: violations.Violations) -> str:
     return fields.name(request.name, wrong)
 
 
-def _execution_time(request: Request, wrong: violations.Violations) -> datetime.datetime:
+def _execution_time(request: Any, wrong: violations.Violations) -> datetime.datetime:
     if not request.HasField("execution_time"):
         wrong.add("execution_time", "is required: when the task is due, such as 2026-11-24T09:00:00Z")
     return fields.moment(request.execution_time, "execution_time", wrong)

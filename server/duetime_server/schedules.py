@@ -1,9 +1,27 @@
 """ScheduleService: each rpc reads its request, calls the store, and writes its answer."""
 
+import dataclasses
+import datetime
+import itertools
+
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime.v1 import schedule_service_pb2_grpc
-from duetime_core import doorbell
+from duetime.v1 import schedule_pb2, schedule_service_pb2, schedule_service_pb2_grpc
+from duetime_core import doorbell, errors, recurrence
+from duetime_core.recurrence.spec import ZERO
+from duetime_core.store import claims, local_times, occurrences, schedule_runs, schedules
+from duetime_server import (
+    creator,
+    failures,
+    fields,
+    requests,
+    schedule_messages,
+    schedule_requests,
+    tokens,
+    violations,
+)
+
+_RECOMPUTE_SECONDS = 5.0
 
 
 class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
@@ -12,3 +30,160 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine
         self._bell = bell
+
+    async def CreateSchedule(
+        self, request: schedule_service_pb2.CreateScheduleRequest, _: failures.Context
+    ) -> schedule_pb2.Schedule:
+        """Creates a schedule with its first occurrence."""
+        new = schedule_requests.new_schedule(request, await claims.now(self._engine))
+        return self._answer(await schedules.create(self._engine, new, actor=creator.ACTOR))
+
+    async def GetSchedule(
+        self, request: schedule_service_pb2.GetScheduleRequest, _: failures.Context
+    ) -> schedule_pb2.Schedule:
+        """Reads a schedule."""
+        found = await schedules.get(self._engine, schedule_requests.schedule_id(request.schedule_id))
+        return schedule_messages.from_schedule(found)
+
+    async def ListSchedules(
+        self, request: schedule_service_pb2.ListSchedulesRequest, _: failures.Context
+    ) -> schedule_service_pb2.ListSchedulesResponse:
+        """Reads a page of schedules."""
+        size, scope = requests.page_size(request.page_size), ("ListSchedules",)
+        listed = await schedules.list_schedules(self._engine, after=_after(request.page_token, scope), limit=size + 1)
+        return schedule_service_pb2.ListSchedulesResponse(
+            schedules=[schedule_messages.from_schedule(each) for each in listed[:size]],
+            next_page_token=tokens.encode(scope, listed[size - 1].schedule_id) if len(listed) > size else "",
+        )
+
+    async def UpdateSchedule(
+        self, request: schedule_service_pb2.UpdateScheduleRequest, _: failures.Context
+    ) -> schedule_pb2.Schedule:
+        """Changes a schedule, and moves its pending occurrence."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        while True:
+            # A rule is checked as a whole: with what the schedule has now, and the version holds it to that.
+            present = await schedules.get(self._engine, schedule_id)
+            changes = schedule_requests.changes(request, present, await claims.now(self._engine))
+            version = request.version if request.HasField("version") else present.version
+            try:
+                return self._answer(
+                    await schedules.update(self._engine, schedule_id, changes, version=version, actor=creator.ACTOR)
+                )
+            except errors.VersionMismatch:
+                if request.HasField("version"):
+                    raise
+
+    async def DeleteSchedule(
+        self, request: schedule_service_pb2.DeleteScheduleRequest, _: failures.Context
+    ) -> schedule_service_pb2.DeleteScheduleResponse:
+        """Deletes a schedule and its pending occurrence."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        self._bell.changed(await schedules.delete(self._engine, schedule_id, actor=creator.ACTOR))
+        return schedule_service_pb2.DeleteScheduleResponse(message="Schedule deleted successfully")
+
+    async def PauseSchedule(
+        self, request: schedule_service_pb2.PauseScheduleRequest, _: failures.Context
+    ) -> schedule_pb2.Schedule:
+        """Takes a schedule's pending occurrence away."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        return self._answer(await schedules.pause(self._engine, schedule_id, actor=creator.ACTOR))
+
+    async def ResumeSchedule(
+        self, request: schedule_service_pb2.ResumeScheduleRequest, _: failures.Context
+    ) -> schedule_pb2.Schedule:
+        """Lets a schedule go on from now."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        return self._answer(await schedules.resume(self._engine, schedule_id, actor=creator.ACTOR))
+
+    async def TriggerSchedule(
+        self, request: schedule_service_pb2.TriggerScheduleRequest, _: failures.Context
+    ) -> schedule_service_pb2.TriggerScheduleResponse:
+        """Makes a task of a schedule that is due now."""
+        schedule_id, wrong = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
+        request_id = fields.request_id(request.request_id, wrong)
+        wrong.check()
+        placed = await schedule_runs.trigger(self._engine, schedule_id, request_id=request_id, actor=creator.ACTOR)
+        if isinstance(placed, int):
+            return schedule_service_pb2.TriggerScheduleResponse(task_id=placed)
+        self._announce([placed])
+        return schedule_service_pb2.TriggerScheduleResponse(task_id=placed.task_id)
+
+    async def BackfillSchedule(
+        self, request: schedule_service_pb2.BackfillScheduleRequest, _: failures.Context
+    ) -> schedule_service_pb2.BackfillScheduleResponse:
+        """Makes the tasks that a past interval lacks."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        start, end = schedule_requests.backfilled(request, await claims.now(self._engine))
+        try:
+            placed = await schedule_runs.backfill(
+                self._engine, schedule_id, start_time=start, end_time=end, actor=creator.ACTOR
+            )
+        except schedule_runs.TooManyOccurrencesError as error:
+            raise schedule_requests.too_many(error) from None
+        self._announce(placed)
+        return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
+
+    async def PreviewSchedule(
+        self, request: schedule_service_pb2.PreviewScheduleRequest, _: failures.Context
+    ) -> schedule_service_pb2.PreviewScheduleResponse:
+        """Tells when a rule comes true next."""
+        now = datetime.datetime.now(datetime.UTC)
+        spec, count = schedule_requests.preview(request, now)
+        # Without jitter, which depends on the schedule that there is not.
+        plain = dataclasses.replace(spec, jitter=ZERO)
+        found = list(itertools.islice(recurrence.occurrences(plain, now), count))
+        return schedule_messages.previewed(spec, found)
+
+    async def ListScheduleLogs(
+        self, request: schedule_service_pb2.ListScheduleLogsRequest, _: failures.Context
+    ) -> schedule_service_pb2.ListScheduleLogsResponse:
+        """Reads a page of a schedule's history."""
+        schedule_id, size = schedule_requests.schedule_id(request.schedule_id), requests.page_size(request.page_size)
+        scope = ("ListScheduleLogs", schedule_id)
+        logs = await schedule_runs.list_logs(
+            self._engine, schedule_id, after=_after(request.page_token, scope), limit=size + 1
+        )
+        return schedule_service_pb2.ListScheduleLogsResponse(
+            logs=[schedule_messages.from_log(each) for each in logs[:size]],
+            next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
+        )
+
+    async def RecomputeSchedules(
+        self, _request: schedule_service_pb2.RecomputeSchedulesRequest, _: failures.Context
+    ) -> schedule_service_pb2.RecomputeSchedulesResponse:
+        """Moves what another time zone database placed."""
+        placed, has_more = await schedule_runs.recompute(
+            self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=creator.ACTOR
+        )
+        moved, has_more_tasks = await local_times.recompute(
+            self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=creator.ACTOR
+        )
+        self._announce(placed)
+        for each in moved:
+            self._bell.arm(each.queue, each.execution_time, now=each.now)
+        self._bell.changed(each.task_id for each in moved)
+        return schedule_service_pb2.RecomputeSchedulesResponse(
+            schedules=len(placed),
+            tasks=len(moved),
+            has_more=has_more or has_more_tasks,
+            time_zone_version=recurrence.version(),
+        )
+
+    def _answer(self, changed: schedules.Changed) -> schedule_pb2.Schedule:
+        if changed.placed is not None:
+            self._bell.arm(changed.placed.queue, changed.placed.execution_time, now=changed.placed.now)
+        self._bell.changed(changed.task_ids)
+        return schedule_messages.from_schedule(changed.schedule)
+
+    def _announce(self, placed: list[occurrences.Placed]) -> None:
+        for each in placed:
+            self._bell.arm(each.queue, each.execution_time, now=each.now)
+        self._bell.changed(each.task_id for each in placed)
+
+
+def _after(page_token: str, scope: tuple[object, ...]) -> int:
+    after = tokens.decode("page_token", page_token, scope) if page_token else 0
+    if not isinstance(after, int) or isinstance(after, bool):
+        raise violations.refuse("page_token", tokens.UNKNOWN)
+    return after

@@ -1,5 +1,8 @@
 """Gathering what is wrong with a request, so that a caller hears of all of it at once."""
 
+import contextlib
+from collections.abc import Iterator
+
 from duetime_core import errors
 
 _MOST_BYTES = 1500
@@ -19,6 +22,20 @@ class Violations:
     def add(self, field: str, description: str) -> None:
         """Notes a wrong field and what would be right."""
         self._found[errors.Violation(shortened(self.prefix + field), description)] = None
+
+    @property
+    def are_any(self) -> bool:
+        """Whether anything was noted."""
+        return bool(self._found)
+
+    @contextlib.contextmanager
+    def within(self, path: str) -> Iterator[None]:
+        """Puts `path` before the fields that the block notes."""
+        before, self.prefix = self.prefix, self.prefix + path
+        try:
+            yield
+        finally:
+            self.prefix = before
 
     def check(self) -> None:
         """Raises InvalidArgument if anything was noted, with as much of it as an answer has room for."""

@@ -79,6 +79,8 @@ class Housekeeper:
     async def _delete_log_rows(self, done: _Done) -> None:
         async for deleted in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):
             done.log_rows += deleted
+        async for deleted in _with_pauses(retention.delete_schedule_logs(self._engine, self._log_retention)):
+            done.log_rows += deleted
 
     async def _drop_months(self, done: _Done) -> None:
         while (month := await retention.drop_month(self._engine, self._log_retention)) is not None:

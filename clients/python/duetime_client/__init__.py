@@ -36,6 +36,7 @@ from duetime_client.errors import (
 )
 from duetime_client.queue import Queue
 from duetime_client.request import UNSET, OrderBy, Unset
+from duetime_client.schedule import Blackout, PreviewedTime, Recomputed, Schedule, ScheduleLog, TaskTemplate
 from duetime_client.task import NewTask, RetryPolicy, Status, Task
 from duetime_client.task_log import TaskEvent, TaskLog
 
@@ -43,16 +44,21 @@ __all__ = [
     "UNSET",
     "AsyncClient",
     "AsyncWatch",
+    "Blackout",
     "Client",
     "DeadlineExceeded",
     "DuetimeError",
     "InvalidArgument",
     "NewTask",
     "OrderBy",
+    "PreviewedTime",
     "Queue",
     "QueueNotFound",
+    "Recomputed",
     "RequestIdReused",
     "RetryPolicy",
+    "Schedule",
+    "ScheduleLog",
     "ScheduleNotFound",
     "StateConflict",
     "Status",
@@ -65,6 +71,7 @@ __all__ = [
     "TaskNotPending",
     "TaskNotRetryable",
     "TaskRunning",
+    "TaskTemplate",
     "Unavailable",
     "Unset",
     "VersionMismatch",

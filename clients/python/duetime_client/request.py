@@ -43,10 +43,10 @@ def checked_task_id(task_id: int) -> int:
 def settled(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
     """Returns the task with a request_id and an absolute time: the same request, however often it is sent."""
     due = moment.absolute(new.execution_time, now, field + "execution_time")
-    return dataclasses.replace(new, execution_time=due, request_id=new.request_id or _request_id())
+    return dataclasses.replace(new, execution_time=due, request_id=new.request_id or new_request_id())
 
 
-def _request_id() -> str:
+def new_request_id() -> str:
     """Returns a UUID of version 7: those made one after the other lie together in the database's index."""
     milliseconds, random = time.time_ns() // 1_000_000, uuid.uuid4().int & (1 << 76) - 1
     return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | random))
@@ -148,7 +148,7 @@ def _assign(request: protobuf_message.Message, path: str, value: object) -> None
         case "task_data":
             getattr(request, name).CopyFrom(payload.to_struct(value, path))
         case "retry_policy":
-            _assign_retry_policy(getattr(request, name), path, value)
+            assign_retry_policy(getattr(request, name), path, value)
         case _:
             try:
                 setattr(request, name, value)
@@ -159,7 +159,8 @@ def _assign(request: protobuf_message.Message, path: str, value: object) -> None
                 raise errors.InvalidArgument(errors.Violation(path, str(error))) from None
 
 
-def _assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:
+def assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:
+    """Sets the message to the policy; `path` names it where it is wrong."""
     if not isinstance(value, task.RetryPolicy):
         raise errors.InvalidArgument(errors.Violation(path, f"must be a RetryPolicy, not {type(value).__name__}"))
     message.SetInParent()

@@ -14,6 +14,10 @@ from duetime_core.store import reads, rows
 _ASSIGNMENTS = {
     "name": "name = :name",
     "execution_time": "execution_time = greatest(:execution_time, now()), local_time = NULL, time_zone = NULL",
+    # All three are given as one: when it is by the present law, and what gave that.
+    "local_time": (
+        "execution_time = greatest(:local_instant, now()), local_time = :local_time, time_zone = :time_zone"
+    ),
     "task_data": "task_data = CAST(:task_data AS jsonb)",
     "queue": "queue = :queue",
     # What is spent is spent: fewer than that leave none.
@@ -63,7 +67,8 @@ async def update(
 ) -> tuple[task.Task, datetime.datetime]:
     """Changes those fields of a pending task, and returns it with the database's time.
 
-    `changes` maps fields of `task.NewTask` to their new values, checked already; `version`, if given, is the one
+    `changes` maps fields of `task.NewTask` to their new values, checked already, and `local_time` to the instant, the
+    naive local time and the zone; `version`, if given, is the one
     that the task must have. Fewer max_retries than are spent already become as many. Raises TaskNotFound,
     TaskNotPending or VersionMismatch.
     """
@@ -147,6 +152,10 @@ def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
     match field, value:
         case "task_data", _:
             yield field, payload.encode(value)
+        case "local_time", (instant, local_time, time_zone):
+            yield "local_instant", instant
+            yield "local_time", local_time
+            yield "time_zone", time_zone
         case "retry_policy", task.RetryPolicy():
             yield "initial_backoff", value.initial_backoff
             yield "max_backoff", value.max_backoff

@@ -51,6 +51,8 @@ def _delete_tasks(status: str, key: str) -> sa.TextClause:
             SELECT task_id FROM tasks
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE updated_at < now() - CAST(:keep AS interval)))
                 AND status = '{status}' AND updated_at < now() - CAST(:keep AS interval)
+                -- A schedule goes on from its next occurrence, although a caller cancelled that.
+                AND NOT is_next
             FOR UPDATE SKIP LOCKED
         ), deleted AS (
             DELETE FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM doomed))
@@ -92,6 +94,13 @@ SELECT (SELECT count(*) FROM gone) AS deleted,
     pg_relation_size('task_logs_default') / CAST(current_setting('block_size') AS bigint) AS blocks
 """)
 
+_DELETE_SCHEDULE_LOGS = sa.text(f"""
+DELETE FROM schedule_logs WHERE log_id = ANY(ARRAY(
+    SELECT log_id FROM schedule_logs WHERE timestamp < now() - CAST(:keep AS interval) AND {_TURN}
+    ORDER BY timestamp LIMIT :limit
+))
+""")
+
 _OLDEST = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = CAST('task_logs' AS regclass) AND relname ~ '^task_logs_y[0-9]{4,}m[0-9]{2}$'
@@ -125,6 +134,17 @@ async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.t
                 batch = (await connection.execute(_DELETE_STRAYS, {"keep": keep, "block": block})).one()
         block, blocks = block + _BLOCKS, batch.blocks
         yield batch.deleted
+
+
+async def delete_schedule_logs(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Deletes lines of schedules' logs that are older than `keep`; yields after each batch how many it deleted."""
+    deleted = BATCH
+    while deleted == BATCH:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                answered = await connection.execute(_DELETE_SCHEDULE_LOGS, {"keep": keep, "limit": BATCH})
+        deleted = answered.rowcount
+        yield deleted
 
 
 async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> str | None:

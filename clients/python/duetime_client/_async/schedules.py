@@ -1,0 +1,132 @@
+"""What the client does with schedules."""
+
+from __future__ import annotations
+
+import builtins
+import datetime
+from collections.abc import AsyncIterator
+from typing import Unpack
+
+from duetime.v1 import schedule_service_pb2
+from duetime_client import request, schedule, schedule_messages
+from duetime_client._async import connection
+
+_PAGE_SIZE = 100
+_LOG_PAGE_SIZE = 1_000
+
+
+class AsyncSchedules(connection.AsyncConnection):
+    """The methods for schedules."""
+
+    async def create_schedule(
+        self,
+        name: str,
+        task: schedule.TaskTemplate | str,
+        *,
+        paused: bool = False,
+        request_id: str | None = None,
+        **rule: Unpack[schedule.Policies],
+    ) -> schedule.Schedule:
+        """Creates a schedule and returns it, with its next occurrence. `task` may be the name of a handler alone.
+
+        `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused.
+        """
+        message = schedule_service_pb2.CreateScheduleRequest(
+            paused=paused, request_id=request_id or request.new_request_id()
+        )
+        schedule_messages.assigned(message, {"name": name, "task": task, **rule})
+        return schedule_messages.to_schedule(await self._call(self._schedules_stub.CreateSchedule, message))
+
+    async def get_schedule(self, schedule_id: int) -> schedule.Schedule:
+        """Returns a schedule. Fails with ScheduleNotFound, also when it was deleted."""
+        message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        return schedule_messages.to_schedule(await self._call(self._schedules_stub.GetSchedule, message))
+
+    async def schedules(self) -> AsyncIterator[schedule.Schedule]:
+        """Iterates over all schedules, by their ids; asks for a page at a time, as far as the caller goes."""
+        message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
+        while True:
+            page = await self._call(self._schedules_stub.ListSchedules, message)
+            for member in page.schedules:
+                yield schedule_messages.to_schedule(member)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
+    async def update_schedule(
+        self, schedule_id: int, *, version: int | None = None, **changes: Unpack[schedule.Changes]
+    ) -> schedule.Schedule:
+        """Changes what is given of a schedule and returns it; None gives a field its default back.
+
+        Its pending occurrence moves. Fails with ScheduleNotFound, or VersionMismatch if `version` is given and is not
+        the schedule's. After Unavailable or DeadlineExceeded it may have changed.
+        """
+        message = schedule_messages.update(schedule_id, changes, version)
+        return schedule_messages.to_schedule(await self._call(self._schedules_stub.UpdateSchedule, message))
+
+    async def delete_schedule(self, schedule_id: int) -> None:
+        """Deletes a schedule and its pending occurrence; what runs goes on. Fails with ScheduleNotFound."""
+        message = schedule_service_pb2.DeleteScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        await self._call(self._schedules_stub.DeleteSchedule, message)
+
+    async def pause_schedule(self, schedule_id: int) -> schedule.Schedule:
+        """Takes a schedule's pending occurrence away until it is resumed. Fails with ScheduleNotFound."""
+        message = schedule_service_pb2.PauseScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        return schedule_messages.to_schedule(await self._call(self._schedules_stub.PauseSchedule, message))
+
+    async def resume_schedule(self, schedule_id: int) -> schedule.Schedule:
+        """Lets a schedule go on from now. Fails with ScheduleNotFound."""
+        message = schedule_service_pb2.ResumeScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        return schedule_messages.to_schedule(await self._call(self._schedules_stub.ResumeSchedule, message))
+
+    async def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
+        """Runs a schedule's task now, besides its occurrences, and returns its task_id. Fails with ScheduleNotFound."""
+        message = schedule_service_pb2.TriggerScheduleRequest(
+            schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
+        )
+        answer = await self._call(self._schedules_stub.TriggerSchedule, message)
+        return answer.task_id
+
+    async def backfill_schedule(
+        self, schedule_id: int, start_time: datetime.datetime, end_time: datetime.datetime
+    ) -> builtins.list[int]:
+        """Makes a task, due now, for each nominal time in a past interval that has none, and returns their task_ids.
+
+        Asking again makes nothing twice. Fails with ScheduleNotFound, or InvalidArgument for more than 1,000.
+        """
+        message = schedule_service_pb2.BackfillScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        schedule_messages.assigned(message, {"start_time": start_time, "end_time": end_time})
+        answer = await self._call(self._schedules_stub.BackfillSchedule, message)
+        return builtins.list(answer.task_ids)
+
+    async def preview_schedule(
+        self, *, count: int = 10, **rule: Unpack[schedule.Rule]
+    ) -> builtins.list[schedule.PreviewedTime]:
+        """Returns the next times at which a rule comes true, without saving anything."""
+        message = schedule_service_pb2.PreviewScheduleRequest()
+        schedule_messages.assigned(message, {"count": count, **rule})
+        answer = await self._call(self._schedules_stub.PreviewSchedule, message)
+        return [schedule_messages.to_previewed(member) for member in answer.details]
+
+    async def schedule_logs(self, schedule_id: int) -> AsyncIterator[schedule.ScheduleLog]:
+        """Iterates over a schedule's history, oldest first, also of a deleted one. Fails with ScheduleNotFound."""
+        message = schedule_service_pb2.ListScheduleLogsRequest(
+            schedule_id=schedule_messages.checked_id(schedule_id), page_size=_LOG_PAGE_SIZE
+        )
+        while True:
+            page = await self._call(self._schedules_stub.ListScheduleLogs, message)
+            for line in page.logs:
+                yield schedule_messages.to_log(line)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
+    async def recompute_schedules(self) -> schedule.Recomputed:
+        """Moves what another time zone database placed, and returns how much that was. Asking again moves nothing."""
+        schedules = tasks = 0
+        while True:
+            message = schedule_service_pb2.RecomputeSchedulesRequest()
+            answer = await self._call(self._schedules_stub.RecomputeSchedules, message)
+            schedules, tasks = schedules + answer.schedules, tasks + answer.tasks
+            if not answer.has_more:
+                return schedule.Recomputed(schedules, tasks, answer.time_zone_version)
