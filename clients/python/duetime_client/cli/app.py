@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from duetime_client import cli
-from duetime_client.cli import changing, creating, plugins, queues, reading, watching
+from duetime_client.cli import changing, creating, plugins, queues, reading, schedules, watching
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 GROUPS: dict[str, typer.Typer] = {
+    "schedule": schedules.app,
     "queue": queues.app,
 }
 

@@ -23,5 +23,7 @@ def of(value: Any) -> Any:
         case _ if dataclasses.is_dataclass(value):
             members = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return {name: of(member) for name, member in members.items() if member is not None}
+        case tuple() | list():
+            return [of(member) for member in value]
         case _:
             return value

@@ -39,7 +39,11 @@ def new_table(*columns: str) -> rich.table.Table:
     table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         # What has a known width stays on one line; the rest shares what is left.
-        table.add_column(column, no_wrap=column not in ("name", "queue", "by", "error", "held back"), overflow="fold")
+        table.add_column(
+            column,
+            no_wrap=column not in ("name", "queue", "by", "error", "held back", "reason", "when"),
+            overflow="fold",
+        )
     return table
 
 
@@ -66,37 +70,43 @@ def task_table(tasks: Iterable[duetime_client.Task]) -> rich.table.Table:
 def task_details(task: duetime_client.Task) -> rich.table.Table:
     """Returns a line for each thing that is known about the task."""
     policy = task.retry_policy
-    details = {
-        "task": task.task_id,
-        "name": task.name,
-        "status": task.status,
-        "due": moments.in_local_zone(task.execution_time, "milliseconds"),
-        "queue": task.queue,
-        "priority": task.priority or "",
-        "key": task.concurrency_key,
-        "schedule": task.schedule_id or "",
-        "stands for": moments.in_local_zone(task.nominal_time),
-        "local time": f"{task.local_time} {task.time_zone}".strip(),
-        "data": json.dumps(task.task_data, ensure_ascii=False),
-        "result": "" if task.result is None else json.dumps(task.result, ensure_ascii=False),
-        "error": task.error_message,
-        "retries": f"{task.retry_count} of {task.max_retries}",
-        "backoff": f"{moments.duration(policy.initial_backoff)} × {policy.multiplier:g}, "
-        f"at most {moments.duration(policy.max_backoff)}"
-        if policy.multiplier is not None
-        else "",
-        "timeout": moments.duration(task.timeout),
-        "version": task.version,
-        "created": moments.in_local_zone(task.created_at, "milliseconds"),
-        "updated": moments.in_local_zone(task.updated_at, "milliseconds"),
-        "started": moments.in_local_zone(task.executed_at, "milliseconds"),
-        "worker": task.worker_id,
-        "request id": task.request_id,
-    }
+    return details(
+        {
+            "task": task.task_id,
+            "name": task.name,
+            "status": task.status,
+            "due": moments.in_local_zone(task.execution_time, "milliseconds"),
+            "queue": task.queue,
+            "priority": task.priority or "",
+            "key": task.concurrency_key,
+            "schedule": task.schedule_id or "",
+            "stands for": moments.in_local_zone(task.nominal_time),
+            "local time": f"{task.local_time} {task.time_zone}".strip(),
+            "data": json.dumps(task.task_data, ensure_ascii=False),
+            "result": "" if task.result is None else json.dumps(task.result, ensure_ascii=False),
+            "error": task.error_message,
+            "retries": f"{task.retry_count} of {task.max_retries}",
+            "backoff": f"{moments.duration(policy.initial_backoff)} × {policy.multiplier:g}, "
+            f"at most {moments.duration(policy.max_backoff)}"
+            if policy.multiplier is not None
+            else "",
+            "timeout": moments.duration(task.timeout),
+            "version": task.version,
+            "created": moments.in_local_zone(task.created_at, "milliseconds"),
+            "updated": moments.in_local_zone(task.updated_at, "milliseconds"),
+            "started": moments.in_local_zone(task.executed_at, "milliseconds"),
+            "worker": task.worker_id,
+            "request id": task.request_id,
+        }
+    )
+
+
+def details(lines: dict[str, object]) -> rich.table.Table:
+    """Returns a line for each of these, but for those that are empty."""
     table = rich.table.Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in details.items():
+    for name, value in lines.items():
         if value != "":
             add_row(table, name, value)
     return table

@@ -1,0 +1,209 @@
+"""`duetime schedule …`: work that recurs."""
+
+import datetime
+import itertools
+from typing import Annotated
+
+import typer
+
+import duetime_client
+from duetime_client.cli import creating, moments, rules, schedule_screen, screen, session
+
+app = typer.Typer(help="Run tasks again and again, by a rule.", no_args_is_help=True, rich_markup_mode=None)
+
+Id = Annotated[int, typer.Argument(metavar="SCHEDULE_ID", show_default=False)]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="For people.", show_default=False)],
+    handler: Annotated[str, typer.Argument(help="Names the handler, such as 'Generate Report'.", show_default=False)],
+    cron: rules.Cron = None,
+    every: rules.Every = None,
+    anchor: rules.Anchor = None,
+    zone: rules.Zone = None,
+    start: rules.Start = None,
+    end: rules.End = None,
+    missing_time: rules.Missing = None,
+    repeated_time: rules.Repeated = None,
+    jitter: rules.Jitter = None,
+    blackout: rules.Blackouts = None,
+    overlap: rules.Overlap = None,
+    catch_up: rules.CatchUp = None,
+    catch_up_window: rules.Window = None,
+    data: creating.Data = None,
+    queue: creating.Queue = None,
+    max_retries: creating.MaxRetries = None,
+    timeout: creating.Timeout = None,
+    priority: creating.Priority = None,
+    key: creating.ConcurrencyKey = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Make it paused.")] = False,
+    request_id: Annotated[str | None, typer.Option(help="Asking again makes nothing new.", show_default=False)] = None,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Create a schedule, by --cron or --every."""
+    task = duetime_client.TaskTemplate(
+        handler, data, queue, max_retries, timeout=timeout, priority=priority, concurrency_key=key
+    )
+    rule = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, jitter, blackout)
+    policies = rules.given(overlap=overlap, catch_up=catch_up, catch_up_window=catch_up_window)
+    with session.connect(server, as_json) as client:
+        made = client.create_schedule(name, task, paused=paused, request_id=request_id, **rule, **policies)
+    schedule_screen.show(made, as_json)
+
+
+@app.command()
+def get(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Show a schedule."""
+    with session.connect(server, as_json) as client:
+        schedule_screen.show(client.get_schedule(schedule_id), as_json)
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """List schedules.
+
+    With --json, one a line.
+    """
+    with session.connect(server, as_json) as client:
+        found = client.schedules()
+        listed = itertools.islice(found, limit)
+        if as_json:
+            for each in listed:
+                screen.print_json(each)
+        else:
+            screen.console().print(schedule_screen.table(listed))
+        if next(found, None) is not None:
+            typer.echo(f"There are more than {limit}; see --limit", err=True)
+
+
+@app.command()
+def update(
+    schedule_id: Id,
+    name: Annotated[str | None, typer.Option(help="For people.", show_default=False)] = None,
+    cron: rules.Cron = None,
+    every: rules.Every = None,
+    anchor: rules.Anchor = None,
+    zone: rules.Zone = None,
+    start: rules.Start = None,
+    end: rules.End = None,
+    missing_time: rules.Missing = None,
+    repeated_time: rules.Repeated = None,
+    jitter: rules.Jitter = None,
+    blackout: rules.Blackouts = None,
+    overlap: rules.Overlap = None,
+    catch_up: rules.CatchUp = None,
+    catch_up_window: rules.Window = None,
+    version: Annotated[int | None, typer.Option(help="Only if this is its version.", show_default=False)] = None,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Change what is given of a schedule."""
+    changes = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, jitter, blackout)
+    changes |= rules.given(name=name, overlap=overlap, catch_up=catch_up, catch_up_window=catch_up_window)
+    if not changes:
+        raise typer.BadParameter("give an option that says what to change")
+    with session.connect(server, as_json) as client:
+        schedule_screen.show(client.update_schedule(schedule_id, version=version, **changes), as_json)
+
+
+@app.command()
+def delete(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Delete a schedule; what runs goes on."""
+    with session.connect(server, as_json) as client:
+        client.delete_schedule(schedule_id)
+    message = "Schedule deleted successfully"
+    screen.print_json({"message": message}) if as_json else typer.echo(message)
+
+
+@app.command()
+def pause(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Pause a schedule: nothing of it is due until it is resumed."""
+    with session.connect(server, as_json) as client:
+        schedule_screen.show(client.pause_schedule(schedule_id), as_json)
+
+
+@app.command()
+def resume(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Resume a schedule from now on."""
+    with session.connect(server, as_json) as client:
+        schedule_screen.show(client.resume_schedule(schedule_id), as_json)
+
+
+@app.command()
+def trigger(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Run a schedule's task now."""
+    with session.connect(server, as_json) as client:
+        task_id = client.trigger_schedule(schedule_id)
+    screen.print_json({"task_id": task_id}) if as_json else typer.echo(f"Task {task_id} created")
+
+
+@app.command()
+def backfill(
+    schedule_id: Id,
+    start: Annotated[datetime.datetime, typer.Option("--from", parser=moments.parse_time, metavar="TIME")],
+    end: Annotated[datetime.datetime, typer.Option("--until", parser=moments.parse_time, metavar="TIME")],
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Make up for the times of a past interval that have no task."""
+    with session.connect(server, as_json) as client:
+        task_ids = client.backfill_schedule(schedule_id, start, end)
+    screen.print_json({"task_ids": task_ids}) if as_json else typer.echo(f"{len(task_ids)} tasks created")
+
+
+@app.command()
+def preview(
+    cron: rules.Cron = None,
+    every: rules.Every = None,
+    anchor: rules.Anchor = None,
+    zone: rules.Zone = None,
+    start: rules.Start = None,
+    end: rules.End = None,
+    missing_time: rules.Missing = None,
+    repeated_time: rules.Repeated = None,
+    blackout: rules.Blackouts = None,
+    count: Annotated[int, typer.Option(min=1, help="How many times.")] = 10,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
+    """Show when a rule comes true next, without saving it."""
+    rule = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, None, blackout)
+    with session.connect(server, as_json) as client:
+        times = client.preview_schedule(count=count, **rule)
+    if as_json:
+        for each in times:
+            screen.print_json(each)
+    else:
+        screen.console().print(schedule_screen.previewed(times))
+
+
+@app.command()
+def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Show a schedule's history: what was done to it, and what was skipped and why.
+
+    With --json, one a line.
+    """
+    with session.connect(server, as_json) as client:
+        lines = client.schedule_logs(schedule_id)
+        if as_json:
+            for line in lines:
+                screen.print_json(line)
+        else:
+            screen.console().print(schedule_screen.log_table(lines))
+
+
+@app.command()
+def recompute(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Move what another time zone database placed."""
+    with session.connect(server, as_json) as client:
+        moved = client.recompute_schedules()
+    if as_json:
+        screen.print_json(moved)
+    else:
+        typer.echo(f"{moved.schedules} schedules and {moved.tasks} tasks moved to {moved.time_zone_version}")
