@@ -1,7 +1,7 @@
 """Writing answers about queues: from what `core` works with to protobuf."""
 
 from duetime.v1 import queue_pb2
-from duetime_core import queue
+from duetime_core import queue, worker
 from duetime_server import messages
 
 
@@ -20,4 +20,18 @@ def from_queue(row: queue.Queue) -> queue_pb2.Queue:
         running=row.running,
         rate=row.rate,
         workers=row.workers,
+    )
+
+
+def from_worker(row: worker.Worker) -> queue_pb2.Worker:
+    """Returns a worker as the API shows it."""
+    return queue_pb2.Worker(
+        worker_id=row.worker_id,
+        queues=row.queues,
+        handlers=row.handlers,
+        places=row.places,
+        running=row.running,
+        started_at=messages.timestamp(row.started_at),
+        last_seen_at=messages.timestamp(row.last_seen_at),
+        alive=row.is_alive,
     )

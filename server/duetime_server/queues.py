@@ -7,7 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import queue_pb2, queue_service_pb2, queue_service_pb2_grpc
 from duetime_core import doorbell, errors
-from duetime_core.store import queues
+from duetime_core.store import queues, workers
 from duetime_server import failures, queue_messages, queue_requests, violations
 
 _MOST_NAMED = 10
@@ -44,6 +44,13 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
     async def ResumeQueue(self, request: queue_service_pb2.ResumeQueueRequest, _: failures.Context) -> queue_pb2.Queue:
         """Lets a queue's tasks start again."""
         return await self._update(request.name, {"is_paused": False})
+
+    async def ListWorkers(
+        self, _request: queue_service_pb2.ListWorkersRequest, _: failures.Context
+    ) -> queue_service_pb2.ListWorkersResponse:
+        """Reads all workers that made themselves known lately."""
+        found = await workers.list_workers(self._engine)
+        return queue_service_pb2.ListWorkersResponse(workers=[queue_messages.from_worker(each) for each in found])
 
     async def _update(self, name: str, changes: Mapping[str, Any], *, is_new: bool = False) -> queue_pb2.Queue:
         name = queue_requests.name(name)

@@ -5,8 +5,8 @@ import datetime
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
-from duetime_core import doorbell, task
-from duetime_core.store import edits, reads
+from duetime_core import doorbell, explanation, task
+from duetime_core.store import edits, explanations, reads
 from duetime_server import creator, failures, fields, hub, messages, pages, requests, watching
 
 
@@ -97,6 +97,20 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         retried, now = await edits.retry(self._engine, fields.task_id(request.task_id), actor=creator.ACTOR)
         self._announce(retried, now)
         return messages.from_task(retried)
+
+    async def ExplainTask(
+        self, request: task_service_pb2.ExplainTaskRequest, _: failures.Context
+    ) -> task_service_pb2.ExplainTaskResponse:
+        """Says why a task does not run."""
+        facts = await explanations.read(self._engine, fields.task_id(request.task_id))
+        return task_service_pb2.ExplainTaskResponse(
+            task_id=facts.task.task_id,
+            status=messages.status(facts.task.status),
+            reasons=[
+                task_service_pb2.ExplainTaskResponse.Reason(code=each.code, message=each.message)
+                for each in explanation.explain(facts)
+            ],
+        )
 
     def WatchTask(self, request: task_service_pb2.WatchTaskRequest, _: failures.Context) -> watching.Events:
         """Streams one task's changes."""

@@ -2,9 +2,6 @@
 
 import datetime
 import json
-import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import grpc
@@ -15,9 +12,8 @@ import pytest
 import duetime_client
 from duetime.v1 import queue_service_pb2, queue_service_pb2_grpc
 from tests import stacks
-from tests.acceptance import refusals, requests
+from tests.acceptance import commands, refusals, requests
 
-DUETIME = pathlib.Path(sys.executable).with_name("duetime")
 DAY = datetime.timedelta(days=1)
 
 
@@ -114,23 +110,19 @@ async def test_the_client_controls_queues(stack: stacks.Stack, rest: httpx.Async
             await client.get_queue("nobody")
 
 
-def duetime(stack: stacks.Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(DUETIME), "queue", *arguments, "--server", stack.address]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
-    limited = duetime(stack, "limit", queue, "--max-running", "5", "--max-per-second-per-key", "0.5", "--json")
+    limit = f"queue limit {queue}"
+    limited = await commands.run(stack, f"{limit} --max-running 5 --max-per-second-per-key 0.5 --json")
     assert json.loads(limited.stdout)["max_running"] == 5
-    paused = duetime(stack, "pause", queue).stdout.splitlines()
+    paused = (await commands.run(stack, f"queue pause {queue}")).stdout.splitlines()
     assert paused[0].split() == ["queue", "due", "since", "running", "starts/s", "workers", "held", "back"]
     assert paused[1].endswith("paused, 5 at once, 0.5/s per key")
-    assert "paused" not in duetime(stack, "resume", queue).stdout
-    freed = duetime(stack, "limit", queue, "--max-running", "none", "--max-per-second-per-key", "none")
+    assert "paused" not in (await commands.run(stack, f"queue resume {queue}")).stdout
+    freed = await commands.run(stack, f"{limit} --max-running none --max-per-second-per-key none")
     assert freed.stdout.splitlines()[1].split()[0] == queue
-    assert queue in duetime(stack, "list").stdout
-    wrong = duetime(stack, "limit", queue, "--max-running", "2.5")
+    assert queue in (await commands.run(stack, "queue list")).stdout
+    wrong = await commands.run(stack, f"{limit} --max-running 2.5")
     assert (wrong.returncode, "is not a whole number" in wrong.stderr) == (2, True)
-    assert "nor 'none'" in duetime(stack, "limit", queue, "--max-per-second", "fast").stderr
-    assert duetime(stack, "get", "nobody").returncode == 3
+    assert "nor 'none'" in (await commands.run(stack, f"{limit} --max-per-second fast")).stderr
+    assert (await commands.run(stack, "queue get nobody")).returncode == 3

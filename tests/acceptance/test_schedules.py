@@ -2,9 +2,6 @@
 
 import datetime
 import json
-import pathlib
-import subprocess
-import sys
 import uuid
 from typing import Any
 
@@ -14,9 +11,8 @@ import pytest
 
 import duetime_client
 from tests import clients, stacks
-from tests.acceptance import refusals
+from tests.acceptance import commands, refusals
 
-DUETIME = pathlib.Path(sys.executable).with_name("duetime")
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 HOUR = datetime.timedelta(hours=1)
 
@@ -217,34 +213,35 @@ async def test_recomputing_moves_nothing_while_time_zones_stay(stack: stacks.Sta
         assert recomputed.time_zone_version.startswith("20")
 
 
-def duetime(stack: stacks.Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(DUETIME), "schedule", *arguments, "--server", stack.address]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
-    made = duetime(
-        stack, "create", "nightly", "noop", "--cron", "0 3 * * *", "--zone", "Europe/Lisbon", "--overlap", "skip",
-        "--blackout", "sat,sun 00:00-24:00", "--blackout", "2027-12-24..2027-12-26 move", "--json",
-    )  # fmt: skip
+    async def run(line: str) -> str:
+        return (await commands.run(stack, f"schedule {line}")).stdout
+
+    rule = "--cron '0 3 * * *' --zone Europe/Lisbon --overlap skip"
+    blackouts = "--blackout 'sat,sun 00:00-24:00' --blackout '2027-12-24..2027-12-26 move'"
+    made = await commands.run(stack, f"schedule create nightly noop {rule} {blackouts} --json")
     assert made.returncode == 0, made.stderr
-    schedule_id = str(json.loads(made.stdout)["schedule_id"])
-    shown = duetime(stack, "get", schedule_id).stdout
+    schedule_id = json.loads(made.stdout)["schedule_id"]
+    shown = await run(f"get {schedule_id}")
     assert "0 3 * * * Europe/Lisbon" in shown
     assert "sat,sun 00:00:00-00:00:00 skip; 2027-12-24..2027-12-26 move" in shown
-    assert "nightly" in duetime(stack, "list").stdout
-    assert "every 2h" in duetime(stack, "update", schedule_id, "--every", "2h").stdout
-    assert "paused" in duetime(stack, "pause", schedule_id).stdout
-    assert "paused" not in duetime(stack, "resume", schedule_id).stdout
-    assert duetime(stack, "trigger", schedule_id).stdout.startswith("Task ")
-    backfilled = duetime(stack, "backfill", schedule_id, "--from", "2026-01-05T00:00Z", "--until", "2026-01-05T12:00Z")
-    assert backfilled.stdout == "7 tasks created\n"
-    previewed = duetime(stack, "preview", "--cron", "0 9 * * mon", "--zone", "Asia/Tokyo", "--count", "2").stdout
+    assert "nightly" in await run("list")
+    assert "every 2h" in await run(f"update {schedule_id} --every 2h")
+    assert "paused" in await run(f"pause {schedule_id}")
+    assert "paused" not in await run(f"resume {schedule_id}")
+    assert (await run(f"trigger {schedule_id}")).startswith("Task ")
+    interval = "--from 2026-01-05T00:00Z --until 2026-01-05T12:00Z"
+    assert await run(f"backfill {schedule_id} {interval}") == "7 tasks created\n"
+    previewed = await run("preview --cron '0 9 * * mon' --zone Asia/Tokyo --count 2")
     assert previewed.count(" 09:00:00+09:00") == 2
-    assert "triggered" in duetime(stack, "logs", schedule_id).stdout
-    assert duetime(stack, "recompute").stdout.startswith("0 schedules and 0 tasks moved to 20")
-    wrong = duetime(stack, "create", "wrong", "noop", "--cron", "0 0 30 2 *")
+    assert "triggered" in await run(f"logs {schedule_id}")
+    assert (await run("recompute")).startswith("0 schedules and 0 tasks moved to 20")
+    assert await run(f"delete {schedule_id}") == "Schedule deleted successfully\n"
+
+
+async def test_the_command_line_says_what_is_wrong(stack: stacks.Stack) -> None:
+    wrong = await commands.run(stack, "schedule create wrong noop --cron '0 0 30 2 *'")
     assert (wrong.returncode, wrong.stderr) == (2, "error: cron: never comes true: there is no such date\n")
-    assert "is not a blackout such as" in duetime(stack, "create", "x", "noop", "--blackout", "night").stderr
-    assert duetime(stack, "delete", schedule_id).stdout == "Schedule deleted successfully\n"
-    assert duetime(stack, "get", schedule_id).returncode == 3
+    blackout = await commands.run(stack, "schedule create wrong noop --blackout night")
+    assert "is not a blackout such as" in blackout.stderr
+    assert (await commands.run(stack, "schedule get 4000000000")).returncode == 3

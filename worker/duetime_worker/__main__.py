@@ -17,6 +17,7 @@ from duetime_worker import (
     execution,
     housekeeping,
     leases,
+    presence,
     registry,
     reporter,
     runner,
@@ -48,6 +49,7 @@ async def serve(chosen: settings.Settings) -> None:
     housekeeper = housekeeping.Housekeeper(
         here, task_retention=chosen.task_retention, log_retention=chosen.log_retention
     )
+    present = presence.Presence(here, runs, queues=chosen.queues, handlers=handlers, places=chosen.places)
     terminated, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -64,6 +66,7 @@ async def serve(chosen: settings.Settings) -> None:
         keeper.listen(chosen.redis_url),
         sweep.Sweeper(here, runs).run(),
         housekeeper.run(),
+        present.run(),
         *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
     )
     _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))
@@ -79,6 +82,7 @@ async def serve(chosen: settings.Settings) -> None:
     await _record_the_rest(report, chosen.lease)
     await here.bell.drain()
     await background.end(services)
+    await present.leave()
     await client.aclose(close_connection_pool=True)
     await here.engine.dispose()
     _log.info("stopped")

@@ -1,6 +1,7 @@
 """The runner: it claims due tasks as places are free, and runs them."""
 
 import asyncio
+import collections
 import dataclasses
 import datetime
 import time
@@ -69,6 +70,8 @@ class Runner:
         report.on_recorded = self._recorded
         self._claimer = claimer.Claimer(here)
         self._lost_claims = lost_claims.LostClaims(here)
+        self.begun: collections.Counter[str] = collections.Counter()
+        """How many runs began, by their queues, since somebody took the count."""
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
         # Those that may have more than there were places, longest unserved first.
         self._backlog: dict[str | None, None] = {}
@@ -194,6 +197,7 @@ class Runner:
             # Its lease was lost, and before the lease keeper noticed the task came back here.
             self.lose(claimed.task_id, earlier.claimed.version)
         self._suspects.add(claimed)
+        self.begun[claimed.queue] += 1
         run = self._runs[claimed.task_id] = Run(claimed)
         run.running = asyncio.create_task(self._run(run))
 

@@ -34,7 +34,8 @@ from duetime_client.errors import (
     VersionMismatch,
     Violation,
 )
-from duetime_client.queue import Queue
+from duetime_client.explanation import Explanation, Reason
+from duetime_client.queue import Queue, Worker
 from duetime_client.request import UNSET, OrderBy, Unset
 from duetime_client.schedule import Blackout, PreviewedTime, Recomputed, Schedule, ScheduleLog, TaskTemplate
 from duetime_client.task import NewTask, RetryPolicy, Status, Task
@@ -48,12 +49,14 @@ __all__ = [
     "Client",
     "DeadlineExceeded",
     "DuetimeError",
+    "Explanation",
     "InvalidArgument",
     "NewTask",
     "OrderBy",
     "PreviewedTime",
     "Queue",
     "QueueNotFound",
+    "Reason",
     "Recomputed",
     "RequestIdReused",
     "RetryPolicy",
@@ -77,4 +80,5 @@ __all__ = [
     "VersionMismatch",
     "Violation",
     "Watch",
+    "Worker",
 ]

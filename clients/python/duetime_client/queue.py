@@ -1,4 +1,4 @@
-"""The queue as callers see it."""
+"""Queues and workers as callers see them."""
 
 import dataclasses
 import datetime
@@ -28,3 +28,21 @@ class Queue:
     """How many tasks start in a second, as the live workers counted it last."""
     workers: int
     """How many live workers serve it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker, as it last made itself known: each 5 s while it lives."""
+
+    worker_id: str
+    """Host, process id and a random part; the worker_id of the tasks that it runs."""
+    queues: tuple[str, ...]
+    handlers: tuple[str, ...]
+    places: int
+    """How many tasks it can run at once."""
+    running: int
+    """How many it ran then."""
+    started_at: datetime.datetime
+    last_seen_at: datetime.datetime
+    alive: bool
+    """Whether its last sign of life is recent enough: within 15 s."""

@@ -26,6 +26,20 @@ def to_queue(message: queue_pb2.Queue) -> queue.Queue:
     )
 
 
+def to_worker(message: queue_pb2.Worker) -> queue.Worker:
+    """Returns the message as a Worker."""
+    return queue.Worker(
+        worker_id=message.worker_id,
+        queues=tuple(message.queues),
+        handlers=tuple(message.handlers),
+        places=message.places,
+        running=message.running,
+        started_at=moment.from_timestamp(message.started_at),
+        last_seen_at=moment.from_timestamp(message.last_seen_at),
+        alive=message.alive,
+    )
+
+
 def update_queue(name: str, changes: dict[str, Any], allow_missing: bool) -> queue_service_pb2.UpdateQueueRequest:
     """Returns the request that changes the fields which are not UNSET, and takes the limits away which are None."""
     given = {field: value for field, value in changes.items() if value is not request.UNSET}

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, queue, schema, task
+from duetime_core.store import workers
 
 _CONTROL = "is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key"
 
@@ -30,7 +31,6 @@ def _names_of(index: str, condition: str) -> str:
     )"""
 
 
-_LIVE = f"last_seen_at > now() - interval '{queue.ALIVE_SECONDS} s'"
 _LEVELS = f"generate_series(0, {task.MAX_PRIORITY}) AS level (priority)"
 _DUE = f"""(
     SELECT count(*) AS depth, min(execution_time) AS oldest_due FROM (
@@ -51,7 +51,7 @@ running AS MATERIALIZED (
     SELECT queue, count(*) AS running FROM tasks WHERE status = 'running' GROUP BY queue
 ), served AS MATERIALIZED (
     SELECT queue, count(*) AS workers, sum(coalesce(CAST(rates ->> queue AS float8), 0)) AS rate
-    FROM workers, unnest(queues) AS queue WHERE {_LIVE} GROUP BY queue
+    FROM workers, unnest(queues) AS queue WHERE {workers.ALIVE} GROUP BY queue
 ), names AS MATERIALIZED (
     SELECT queue FROM due_names UNION SELECT queue FROM next_names UNION SELECT queue FROM suspects_names
     UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT name FROM queues

@@ -57,3 +57,8 @@ class AsyncQueues(connection.AsyncConnection):
         """Lets a queue's tasks start again, and returns it. Fails as update_queue does."""
         message = queue_service_pb2.ResumeQueueRequest(name=name)
         return queue_messages.to_queue(await self._call(self._queues_stub.ResumeQueue, message))
+
+    async def workers(self) -> builtins.list[queue.Worker]:
+        """Returns the workers that made themselves known in the last hour, those that stopped in order excepted."""
+        answer = await self._call(self._queues_stub.ListWorkers, queue_service_pb2.ListWorkersRequest())
+        return [queue_messages.to_worker(member) for member in answer.workers]

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from duetime.v1 import task_service_pb2
-from duetime_client import async_io, batch, errors, request, response, task, task_log
+from duetime_client import async_io, batch, errors, explanation, request, response, task, task_log
 from duetime_client._async import connection, task_watch
 
 _PAGE_SIZE = 100
@@ -90,6 +90,13 @@ class AsyncTasks(connection.AsyncConnection):
         message = task_service_pb2.GetTaskStatusRequest(task_id=request.checked_task_id(task_id))
         answer = await self._call(self._tasks_stub.GetTaskStatus, message)
         return response.status(answer.status)
+
+    async def explain(self, task_id: int) -> explanation.Explanation:
+        """Returns why a task does not run. Fails as get does."""
+        message = task_service_pb2.ExplainTaskRequest(task_id=request.checked_task_id(task_id))
+        answer = await self._call(self._tasks_stub.ExplainTask, message)
+        reasons = tuple(explanation.Reason(reason.code, reason.message) for reason in answer.reasons)
+        return explanation.Explanation(answer.task_id, response.status(answer.status), reasons)
 
     async def list(
         self,

@@ -58,3 +58,8 @@ class Queues(connection.Connection):
         """Lets a queue's tasks start again, and returns it. Fails as update_queue does."""
         message = queue_service_pb2.ResumeQueueRequest(name=name)
         return queue_messages.to_queue(self._call(self._queues_stub.ResumeQueue, message))
+
+    def workers(self) -> builtins.list[queue.Worker]:
+        """Returns the workers that made themselves known in the last hour, those that stopped in order excepted."""
+        answer = self._call(self._queues_stub.ListWorkers, queue_service_pb2.ListWorkersRequest())
+        return [queue_messages.to_worker(member) for member in answer.workers]

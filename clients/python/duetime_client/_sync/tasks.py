@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 
 from duetime.v1 import task_service_pb2
-from duetime_client import batch, errors, request, response, sync_io, task, task_log
+from duetime_client import batch, errors, explanation, request, response, sync_io, task, task_log
 from duetime_client._sync import connection, task_watch
 
 _PAGE_SIZE = 100
@@ -91,6 +91,13 @@ class Tasks(connection.Connection):
         message = task_service_pb2.GetTaskStatusRequest(task_id=request.checked_task_id(task_id))
         answer = self._call(self._tasks_stub.GetTaskStatus, message)
         return response.status(answer.status)
+
+    def explain(self, task_id: int) -> explanation.Explanation:
+        """Returns why a task does not run. Fails as get does."""
+        message = task_service_pb2.ExplainTaskRequest(task_id=request.checked_task_id(task_id))
+        answer = self._call(self._tasks_stub.ExplainTask, message)
+        reasons = tuple(explanation.Reason(reason.code, reason.message) for reason in answer.reasons)
+        return explanation.Explanation(answer.task_id, response.status(answer.status), reasons)
 
     def list(
         self,

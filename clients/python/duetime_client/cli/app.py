@@ -13,12 +13,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
     "get": reading.get,
     "list": reading.list_,
+    "explain": reading.explain,
     "update": changing.update,
     "delete": changing.delete,
     "cancel": changing.cancel,
     "retry": changing.retry,
     "logs": reading.logs,
     "watch": watching.watch,
+    "workers": reading.workers,
 }
 
 

@@ -1,4 +1,4 @@
-"""The commands that read: `get`, `list` and `logs`."""
+"""The commands that read: `get`, `explain`, `list`, `logs` and `workers`."""
 
 import datetime
 import enum
@@ -93,3 +93,30 @@ def logs(
                 screen.print_json(row)
         else:
             screen.console().print(screen.log_table(rows))
+
+
+def explain(
+    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+) -> None:
+    """Say why a task does not run."""
+    with session.connect(server, as_json) as client:
+        explanation = client.explain(task_id)
+    if as_json:
+        screen.print_json(explanation)
+    else:
+        for reason in explanation.reasons:
+            typer.echo(screen.printable(reason.message))
+
+
+def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """List the workers that made themselves known lately.
+
+    With --json, one a line.
+    """
+    with session.connect(server, as_json) as client:
+        found = client.workers()
+    if as_json:
+        for worker in found:
+            screen.print_json(worker)
+    else:
+        screen.console().print(screen.worker_table(found))

@@ -41,7 +41,7 @@ def new_table(*columns: str) -> rich.table.Table:
         # What has a known width stays on one line; the rest shares what is left.
         table.add_column(
             column,
-            no_wrap=column not in ("name", "queue", "by", "error", "held back", "reason", "when"),
+            no_wrap=column not in ("name", "queue", "by", "error", "held back", "reason", "when", "handlers"),
             overflow="fold",
         )
     return table
@@ -109,6 +109,17 @@ def details(lines: dict[str, object]) -> rich.table.Table:
     for name, value in lines.items():
         if value != "":
             add_row(table, name, value)
+    return table
+
+
+def worker_table(workers: Iterable[duetime_client.Worker]) -> rich.table.Table:
+    """Returns a row a worker."""
+    table = new_table("worker", "alive", "running", "last seen", "queue", "handlers")
+    for worker in workers:
+        running = f"{worker.running}/{worker.places}"
+        seen = moments.in_local_zone(worker.last_seen_at)
+        is_alive = "yes" if worker.alive else "no"
+        add_row(table, worker.worker_id, is_alive, running, seen, ", ".join(worker.queues), ", ".join(worker.handlers))
     return table
 
 

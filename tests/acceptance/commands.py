@@ -1,0 +1,17 @@
+"""Running the command line against a stack."""
+
+import asyncio
+import pathlib
+import shlex
+import subprocess
+import sys
+
+from tests import stacks
+
+DUETIME = pathlib.Path(sys.executable).with_name("duetime")
+
+
+async def run(stack: stacks.Stack, line: str) -> subprocess.CompletedProcess[str]:
+    """Runs `duetime` with the rest of a line as one types it, and returns how it ended."""
+    command = [str(DUETIME), *shlex.split(line), "--server", stack.address]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)

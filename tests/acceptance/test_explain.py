@@ -1,0 +1,51 @@
+"""Why a task does not run, and who would run it: over REST, gRPC, the client and the command line."""
+
+import asyncio
+import json
+
+import httpx
+
+import duetime_client
+from tests import clients, stacks
+from tests.acceptance import commands, refusals, requests
+
+
+async def codes(rest: httpx.AsyncClient, task_id: int) -> list[str]:
+    explained = (await rest.get(f"/api/tasks/{task_id}:explain")).json()
+    assert explained["task_id"] == task_id
+    return [reason["code"] for reason in explained["reasons"]]
+
+
+async def test_a_task_that_waits_says_for_what(rest: httpx.AsyncClient, queue: str) -> None:
+    task_id = (await rest.post("/api/tasks", json=requests.as_json(queue=queue))).json()["task_id"]
+    assert await codes(rest, task_id) == ["NOT_DUE", "NO_WORKER_FOR_QUEUE"]
+    await rest.post(f"/api/queues/{queue}:pause", json={})
+    assert await codes(rest, task_id) == ["NOT_DUE", "QUEUE_PAUSED", "NO_WORKER_FOR_QUEUE"]
+    assert refusals.over_rest(await rest.get("/api/tasks/4000000000:explain")).reason == "TASK_NOT_FOUND"
+
+
+async def test_a_task_that_runs_or_has_ended_says_so(stack: stacks.Stack) -> None:
+    async with duetime_client.AsyncClient(stack.address) as client:
+        task_id = await client.create("sleep", clients.NOW, {"seconds": 60})
+        await clients.reached(client, task_id, "started")
+        explained = await client.explain(task_id)
+        assert [reason.code for reason in explained.reasons] == ["RUNNING"]
+        assert explained.reasons[0].message.startswith("It runs on worker ")
+        await client.cancel(task_id)
+        explained = await client.explain(task_id)
+        assert (explained.status, explained.reasons[0].code) == ("cancelled", "FINISHED")
+
+
+async def test_the_worker_of_the_stack_is_known(stack: stacks.Stack) -> None:
+    async with duetime_client.AsyncClient(stack.address) as client:
+        async with asyncio.timeout(10):
+            while not (known := await client.workers()):  # noqa: ASYNC110 - the database tells nobody
+                await asyncio.sleep(0.1)
+        (worker,) = known
+        assert (worker.queues, worker.alive) == (("default",), True)
+        assert "Send Email" in worker.handlers
+        assert worker.worker_id in (await commands.run(stack, "workers")).stdout
+        task_id = await client.create("noop", requests.at(86_400))
+        assert (await commands.run(stack, f"explain {task_id}")).stdout.startswith("It is due at ")
+        as_json = (await commands.run(stack, f"explain {task_id} --json")).stdout
+        assert json.loads(as_json)["reasons"][0]["code"] == "NOT_DUE"

@@ -1,0 +1,60 @@
+"""Presence: a worker makes itself known, for people who ask who serves a queue and why a task does not run."""
+
+import asyncio
+import collections
+import contextlib
+import time
+from collections.abc import Collection
+
+from duetime_core import errors, worker
+from duetime_core.store import workers
+from duetime_worker import context, runner
+
+INTERVAL_SECONDS = 5.0
+_FAREWELL_SECONDS = 1.0
+
+
+class Presence:
+    """Gives a sign of life each 5 s. A worker does its work all the same while that cannot be written."""
+
+    def __init__(
+        self,
+        here: context.Context,
+        runs: runner.Runner,
+        *,
+        queues: Collection[str],
+        handlers: Collection[str],
+        places: int,
+    ) -> None:
+        self._here = here
+        self._runs = runs
+        self._queues = sorted(queues)
+        self._handlers = sorted(handlers)
+        self._places = places
+        self._told_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Gives signs of life, for ever."""
+        while True:
+            try:
+                await workers.seen(self._here.engine, self._sign())
+            except errors.StoreUnavailable as error:
+                self._here.database_outage.begin(error)
+            else:
+                self._here.database_outage.end()
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def leave(self) -> None:
+        """Says that this worker stops in order. A database that is gone does not hold it up."""
+        with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await workers.gone(self._here.engine, self._here.worker_id)
+
+    def _sign(self) -> worker.Sign:
+        now = time.monotonic()
+        seconds, self._told_at = max(now - self._told_at, 0.001), now
+        begun, self._runs.begun = self._runs.begun, collections.Counter()
+        rates = {queue: round(count / seconds, 3) for queue, count in begun.items()}
+        return worker.Sign(
+            self._here.worker_id, self._queues, self._handlers, self._places, len(self._runs.versions), rates
+        )
