@@ -178,12 +178,15 @@ def statuses(given: Sequence[task_pb2.Task.Status.ValueType], wrong: violations.
 
 
 def task_filter(
-    request: task_service_pb2.ListTasksRequest | task_service_pb2.WatchTasksRequest,
+    request: task_service_pb2.ListTasksRequest | task_service_pb2.WatchTasksRequest | task_service_pb2.TaskFilter,
+    *,
+    prefix: str = "",
 ) -> reads.Filter:
-    """Reads a filter of tasks."""
+    """Reads a filter of tasks; `prefix` comes before the names of wrong fields."""
     wrong = violations.Violations()
+    wrong.prefix = prefix
     due_from = due_before = None
-    if isinstance(request, task_service_pb2.ListTasksRequest):
+    if not isinstance(request, task_service_pb2.WatchTasksRequest):
         if request.HasField("due_from"):
             due_from = fields.moment(request.due_from, "due_from", wrong)
         if request.HasField("due_before"):

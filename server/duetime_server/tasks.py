@@ -7,7 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from duetime_core import doorbell, explanation, task
 from duetime_core.store import edits, explanations, reads
-from duetime_server import creator, failures, fields, hub, messages, pages, requests, watching
+from duetime_server import bulk, creator, failures, fields, hub, messages, pages, requests, watching
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
@@ -97,6 +97,30 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         retried, now = await edits.retry(self._engine, fields.task_id(request.task_id), actor=creator.ACTOR)
         self._announce(retried, now)
         return messages.from_task(retried)
+
+    async def CancelTasks(
+        self, request: task_service_pb2.CancelTasksRequest, _: failures.Context
+    ) -> task_service_pb2.ChangedTasks:
+        """Cancels the tasks that match."""
+        return await bulk.change(self._engine, self._bell, task.Change.CANCELLED, request)
+
+    async def RetryTasks(
+        self, request: task_service_pb2.RetryTasksRequest, _: failures.Context
+    ) -> task_service_pb2.ChangedTasks:
+        """Makes the tasks that match pending again."""
+        return await bulk.change(self._engine, self._bell, task.Change.RETRIED, request)
+
+    async def DeleteTasks(
+        self, request: task_service_pb2.DeleteTasksRequest, _: failures.Context
+    ) -> task_service_pb2.ChangedTasks:
+        """Deletes the tasks that match."""
+        return await bulk.change(self._engine, self._bell, task.Change.DELETED, request)
+
+    async def MoveTasks(
+        self, request: task_service_pb2.MoveTasksRequest, _: failures.Context
+    ) -> task_service_pb2.ChangedTasks:
+        """Moves the tasks that match to another time or queue."""
+        return await bulk.change(self._engine, self._bell, task.Change.UPDATED, request)
 
     async def ExplainTask(
         self, request: task_service_pb2.ExplainTaskRequest, _: failures.Context

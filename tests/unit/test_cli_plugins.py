@@ -1,6 +1,7 @@
 """Commands of other distributions."""
 
 import importlib.metadata
+import re
 import sys
 import types
 from typing import Annotated
@@ -45,7 +46,7 @@ def test_broken_command_says_so_and_leaves_the_others_alone() -> None:
     assert "gone cannot be loaded from some_plugin.gone:hello: ModuleNotFoundError" in result.stderr
     text = invoke("--help").stdout
     assert "Greet somebody." in text
-    assert "gone    cannot be loaded" in text
+    assert re.search(r"gone +cannot be loaded", text)
 
 
 @pytest.mark.usefixtures("plugins")

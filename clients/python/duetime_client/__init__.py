@@ -38,7 +38,7 @@ from duetime_client.explanation import Explanation, Reason
 from duetime_client.queue import Queue, Worker
 from duetime_client.request import UNSET, OrderBy, Unset
 from duetime_client.schedule import Blackout, PreviewedTime, Recomputed, Schedule, ScheduleLog, TaskTemplate
-from duetime_client.task import NewTask, RetryPolicy, Status, Task
+from duetime_client.task import LocalTime, NewTask, RetryPolicy, Status, Task
 from duetime_client.task_log import TaskEvent, TaskLog
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "DuetimeError",
     "Explanation",
     "InvalidArgument",
+    "LocalTime",
     "NewTask",
     "OrderBy",
     "PreviewedTime",

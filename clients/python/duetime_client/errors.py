@@ -41,6 +41,8 @@ class DuetimeError(Exception):
         """What belongs to the reason, such as `{"status": "running"}` of TASK_NOT_PENDING."""
         self.created: tuple[int, ...] = ()
         """Of create_many: the ids of the tasks that exist, in the order asked for."""
+        self.changed: int = 0
+        """Of cancel_many and its like: how many tasks were changed before it failed."""
         self.remaining: tuple[task.NewTask, ...] = ()
         """Of create and create_many: what is not known to exist, with a request_id and an absolute time each.
         `create_many(error.remaining)` goes on without making anything twice."""

@@ -42,8 +42,12 @@ def checked_task_id(task_id: int) -> int:
 
 def settled(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
     """Returns the task with a request_id and an absolute time: the same request, however often it is sent."""
-    due = moment.absolute(new.execution_time, now, field + "execution_time")
+    due = _settled_time(new.execution_time, now, field + "execution_time")
     return dataclasses.replace(new, execution_time=due, request_id=new.request_id or new_request_id())
+
+
+def _settled_time(when: task.When, now: datetime.datetime, path: str) -> task.When:
+    return when if isinstance(when, task.LocalTime) else moment.absolute(when, now, path)
 
 
 def new_request_id() -> str:
@@ -98,10 +102,11 @@ def update_task(
             raise errors.InvalidArgument(errors.Violation(name, "has no default to go back to"))
     for name, value in given.items():
         if name == "execution_time":
-            value = moment.absolute(value, now, name)
+            value = _settled_time(value, now, name)
         if value is not None:
             _assign(request, name, value)
-    request.update_mask.paths.extend(given)
+        is_local = isinstance(value, task.LocalTime)
+        request.update_mask.paths.extend(("local_time", "time_zone") if is_local else (name,))
     if version is not None:
         _assign(request, "version", version)
     return _checked_size(request, "")
@@ -127,6 +132,21 @@ def list_tasks(
     return request
 
 
+def task_filter(
+    status: task.Status | Iterable[task.Status] = (),
+    queue: str | None = None,
+    name: str | None = None,
+    due_from: datetime.datetime | None = None,
+    due_before: datetime.datetime | None = None,
+) -> task_service_pb2.TaskFilter:
+    """Returns the message that says which tasks."""
+    message = task_service_pb2.TaskFilter(status=statuses(status), queue=queue or "", name=name or "")
+    for field, value in (("due_from", due_from), ("due_before", due_before)):
+        if value is not None:
+            _assign(message, field, value)
+    return message
+
+
 def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.Status.ValueType]:
     """Returns the numbers of one status or of several."""
     try:
@@ -141,6 +161,8 @@ def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.
 def _assign(request: protobuf_message.Message, path: str, value: object) -> None:
     name = path.rpartition(".")[2]
     match name:
+        case "execution_time" if isinstance(value, task.LocalTime):
+            _assign_local_time(request, path.removesuffix(name), value)
         case "execution_time" | "due_from" | "due_before":
             getattr(request, name).CopyFrom(moment.to_timestamp(value, path))
         case "timeout" | "initial_backoff" | "max_backoff":
@@ -157,6 +179,13 @@ def _assign(request: protobuf_message.Message, path: str, value: object) -> None
                 ValueError,
             ) as error:  # protobuf's own checks: the type, the range, valid Unicode
                 raise errors.InvalidArgument(errors.Violation(path, str(error))) from None
+
+
+def _assign_local_time(request: Any, prefix: str, value: task.LocalTime) -> None:
+    if not isinstance(value.local_time, datetime.datetime) or value.local_time.tzinfo is not None:
+        raise errors.InvalidArgument(errors.Violation(f"{prefix}local_time", "must be a datetime without a zone"))
+    request.local_time = value.local_time.isoformat()
+    _assign(request, f"{prefix}time_zone", value.time_zone)
 
 
 def assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:

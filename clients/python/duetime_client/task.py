@@ -37,13 +37,30 @@ class RetryPolicy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LocalTime:
+    """What a clock somewhere shows when a task is due, whatever the law says by then.
+
+    A time that a change of the clock leaves out is shifted by as much; one that comes twice is meant to be the first.
+    """
+
+    local_time: datetime.datetime
+    """Naive: without a zone of its own."""
+    time_zone: str
+    """IANA's name of the zone, such as `Europe/Lisbon`."""
+
+
+When = datetime.datetime | datetime.timedelta | LocalTime
+"""When a task is due: an aware datetime, a timedelta from now *by this machine's clock*, or a local time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class NewTask:
     """A task to create; what is None has the server's default."""
 
     name: str
     """Names the handler that runs it: 1 to 255 characters."""
-    execution_time: datetime.datetime | datetime.timedelta
-    """When it is due: an aware datetime, or a timedelta from now *by this machine's clock*."""
+    execution_time: When
+    """When it is due: an aware datetime, a timedelta from now *by this machine's clock*, or a LocalTime."""
     task_data: Mapping[str, object] | None = None
     """What the handler is given: a JSON object of at most 256 KiB and 20 levels."""
     queue: str | None = None

@@ -10,25 +10,25 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core import database, errors, payload, task
 from duetime_core.store import reads, rows
 
-# Field of task.NewTask → its columns.
+# Field of task.NewTask → its columns. The parameters are not named as those of filters.
 _ASSIGNMENTS = {
-    "name": "name = :name",
-    "execution_time": "execution_time = greatest(:execution_time, now()), local_time = NULL, time_zone = NULL",
+    "name": "name = :new_name",
+    "execution_time": "execution_time = greatest(:new_execution_time, now()), local_time = NULL, time_zone = NULL",
     # All three are given as one: when it is by the present law, and what gave that.
     "local_time": (
         "execution_time = greatest(:local_instant, now()), local_time = :local_time, time_zone = :time_zone"
     ),
-    "task_data": "task_data = CAST(:task_data AS jsonb)",
-    "queue": "queue = :queue",
+    "task_data": "task_data = CAST(:new_task_data AS jsonb)",
+    "queue": "queue = :new_queue",
     # What is spent is spent: fewer than that leave none.
-    "max_retries": "max_retries = greatest(:max_retries, retry_count)",
+    "max_retries": "max_retries = greatest(:new_max_retries, retry_count)",
     "retry_policy": (
         "retry_initial_backoff = :initial_backoff, retry_max_backoff = :max_backoff, "
         "retry_multiplier = :multiplier, retry_jitter = :jitter"
     ),
-    "timeout": "timeout = :timeout",
-    "priority": "priority = :priority",
-    "concurrency_key": "concurrency_key = :concurrency_key",
+    "timeout": "timeout = :new_timeout",
+    "priority": "priority = :new_priority",
+    "concurrency_key": "concurrency_key = :new_concurrency_key",
 }
 
 _FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
@@ -46,15 +46,17 @@ def _edit(change: task.Change, assignments: str, guard: str = "true") -> sa.Text
     """)
 
 
-_CANCEL = _edit(task.Change.CANCELLED, "status = 'cancelled', worker_id = NULL, lease_expires_at = NULL")
-_RETRY = _edit(
-    task.Change.RETRIED,
-    "status = 'pending', retry_count = 0, lost_leases = 0, error_message = NULL, result = NULL, execution_time = now()",
-)
-_DELETE = _edit(
-    task.Change.DELETED,
-    "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
-)
+MOVES = {
+    task.Change.CANCELLED: "status = 'cancelled', worker_id = NULL, lease_expires_at = NULL",
+    task.Change.RETRIED: (
+        "status = 'pending', retry_count = 0, lost_leases = 0, error_message = NULL, result = NULL, "
+        "execution_time = now()"
+    ),
+    task.Change.DELETED: "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
+}
+"""What each change does to a task, as SQL."""
+
+_CANCEL, _RETRY, _DELETE = (_edit(change, assignments) for change, assignments in MOVES.items())
 
 
 async def update(
@@ -72,12 +74,17 @@ async def update(
     that the task must have. Fewer max_retries than are spent already become as many. Raises TaskNotFound,
     TaskNotPending or VersionMismatch.
     """
-    assignments = ", ".join(["lost_leases = 0", *(_ASSIGNMENTS[field] for field in changes)])
+    assignments, parameters = assigning(changes)
     statement = _edit(task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version")
-    parameters = {key: value for field, change in changes.items() for key, value in _encode(field, change)}
     return await _apply(
         engine, task_id, task.Change.UPDATED, statement, {**parameters, "version": version, "actor": actor}
     )
+
+
+def assigning(changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns what an update does to a task, as SQL and its parameters; `changes` are those of `update`."""
+    assignments = ", ".join(["lost_leases = 0", *(_ASSIGNMENTS[field] for field in changes)])
+    return assignments, {key: value for field, change in changes.items() for key, value in _encode(field, change)}
 
 
 async def cancel(
@@ -151,7 +158,7 @@ async def _apply(
 def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
     match field, value:
         case "task_data", _:
-            yield field, payload.encode(value)
+            yield "new_task_data", payload.encode(value)
         case "local_time", (instant, local_time, time_zone):
             yield "local_instant", instant
             yield "local_time", local_time
@@ -162,4 +169,4 @@ def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield "multiplier", value.multiplier
             yield "jitter", value.jitter
         case _:
-            yield field, value
+            yield f"new_{field}", value

@@ -94,8 +94,27 @@ def list_statement(
     return statement, parameters
 
 
+def page_statement(wanted: Filter, *, after: tuple[datetime.datetime, int] | None) -> tuple[str, dict[str, Any]]:
+    """Returns the SQL of a page of the tasks that match, in the order of their execution_time, and its parameters.
+
+    It answers task_id and execution_time, of at most `limit` tasks after the (execution_time, task_id) `after`.
+    """
+    parameters = {field: value for field in _CONDITIONS if (value := getattr(wanted, field)) is not None}
+    page, _ = _page("task_id, execution_time", wanted.statuses, tuple(parameters), "execution_time", after is None)
+    if after is not None:
+        parameters["after_time"], parameters["after_id"] = after
+    return page, parameters
+
+
 @functools.lru_cache(maxsize=256)
 def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Order, *, is_first: bool) -> sa.TextClause:
+    return sa.text(_cut_by_size(*_page(rows.TASK_COLUMNS, statuses, fields, order, is_first)))
+
+
+def _page(
+    columns: str, statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Order, is_first: bool
+) -> tuple[str, str]:
+    """Returns the SQL of a page, and its ordering."""
     column, _, descending = order.partition(" ")
     direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
     conditions = ["deleted_at IS NULL", *(_CONDITIONS[field] for field in fields)]
@@ -109,9 +128,8 @@ def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Ord
         parts = _parts(frozenset(statuses or task.Status), fields)
     if not is_first:
         conditions.append(place)
-    selects = (f"({_select([which, *conditions], ordering, time)})" for which, time in parts)
-    page = f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit"
-    return sa.text(_cut_by_size(page, ordering))
+    selects = (f"({_select(columns, [which, *conditions], ordering, time)})" for which, time in parts)
+    return f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit", ordering
 
 
 def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tuple[str, str]]:
@@ -144,9 +162,9 @@ def _is_one_of(statuses: Collection[task.Status]) -> str:
     return f"status = {texts[0]}" if len(texts) == 1 else f"status IN ({', '.join(texts)})"
 
 
-def _select(conditions: Sequence[str], ordering: str, time: str) -> str:
+def _select(columns: str, conditions: Sequence[str], ordering: str, time: str) -> str:
     which = f"WHERE {' AND '.join(conditions)} ORDER BY {ordering} LIMIT :limit"
-    return f"SELECT {rows.TASK_COLUMNS} FROM tasks {which.replace('execution_time', time)}"
+    return f"SELECT {columns} FROM tasks {which.replace('execution_time', time)}"
 
 
 def _cut_by_size(page: str, ordering: str) -> str:

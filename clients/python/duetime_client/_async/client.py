@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from duetime_client._async import queues, schedules, tasks
+from duetime_client._async import bulk, queues, schedules, tasks
 
 
-class AsyncClient(tasks.AsyncTasks, queues.AsyncQueues, schedules.AsyncSchedules):
+class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedules.AsyncSchedules):
     """Talks to the server at `target`, `host:port` of Envoy or of a server itself. Use it in a `with` block.
 
     Each call has `timeout` to be answered, attempts that gRPC repeats included. All methods raise errors of

@@ -20,7 +20,7 @@ class AsyncTasks(connection.AsyncConnection):
     async def create(
         self,
         name: str,
-        execution_time: datetime.datetime | datetime.timedelta,
+        execution_time: task.When,
         task_data: Mapping[str, object] | None = None,
         *,
         queue: str | None = None,
@@ -125,7 +125,7 @@ class AsyncTasks(connection.AsyncConnection):
         task_id: int,
         *,
         name: str | request.Unset = request.UNSET,
-        execution_time: datetime.datetime | datetime.timedelta | request.Unset = request.UNSET,
+        execution_time: task.When | request.Unset = request.UNSET,
         task_data: Mapping[str, object] | request.Unset | None = request.UNSET,
         queue: str | request.Unset | None = request.UNSET,
         max_retries: int | request.Unset | None = request.UNSET,

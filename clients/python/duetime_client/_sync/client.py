@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from duetime_client._sync import queues, schedules, tasks
+from duetime_client._sync import bulk, queues, schedules, tasks
 
 
-class Client(tasks.Tasks, queues.Queues, schedules.Schedules):
+class Client(tasks.Tasks, bulk.Bulk, queues.Queues, schedules.Schedules):
     """Talks to the server at `target`, `host:port` of Envoy or of a server itself. Use it in a `with` block.
 
     Each call has `timeout` to be answered, attempts that gRPC repeats included. All methods raise errors of

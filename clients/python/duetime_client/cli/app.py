@@ -7,7 +7,7 @@ import typer
 import typer.core
 
 from duetime_client import cli
-from duetime_client.cli import changing, creating, plugins, queues, reading, schedules, watching
+from duetime_client.cli import bulk, changing, creating, plugins, queues, reading, schedules, watching
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS: dict[str, typer.Typer] = {
     "schedule": schedules.app,
     "queue": queues.app,
+    "bulk": bulk.app,
 }
 
 

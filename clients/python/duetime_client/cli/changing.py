@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 import duetime_client
-from duetime_client.cli import creating, screen, session
+from duetime_client.cli import creating, moments, screen, session
 
 
 def update(
@@ -13,6 +13,7 @@ def update(
     name: Annotated[str | None, typer.Option(help="Names the handler.", show_default=False)] = None,
     at: creating.At = None,
     in_: creating.In = None,
+    zone: creating.Zone = None,
     data: creating.Data = None,
     queue: creating.Queue = None,
     max_retries: creating.MaxRetries = None,
@@ -26,11 +27,9 @@ def update(
     as_json: session.Json = False,
 ) -> None:
     """Change what is given of a pending task."""
-    if at is not None and in_ is not None:
-        raise typer.BadParameter("give only one of them", param_hint="--at / --in")
     given: dict[str, Any] = {
         "name": name,
-        "execution_time": at if at is not None else in_,
+        "execution_time": moments.due(at, in_, zone),
         "task_data": data,
         "queue": queue,
         "max_retries": max_retries,

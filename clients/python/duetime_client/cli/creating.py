@@ -25,7 +25,13 @@ def parse_data(text: str) -> dict[str, Any]:
 
 At = Annotated[
     datetime.datetime | None,
-    typer.Option("--at", parser=moments.parse_time, metavar="TIME", help="When it is due, such as 2026-12-01T09:00Z."),
+    typer.Option(
+        "--at", parser=moments.parse_local_or_time, metavar="TIME", help="When it is due, such as 2026-12-01T09:00Z."
+    ),
+]
+Zone = Annotated[
+    str | None,
+    typer.Option("--zone", help="Where --at is local time, such as Europe/Lisbon.", show_default=False),
 ]
 In = Annotated[
     datetime.timedelta | None,
@@ -53,6 +59,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Names the handler, such as 'Send Email'.", show_default=False)],
     at: At = None,
     in_: In = None,
+    zone: Zone = None,
     data: Data = None,
     queue: Queue = None,
     max_retries: MaxRetries = None,
@@ -66,8 +73,8 @@ def create(
     as_json: session.Json = False,
 ) -> None:
     """Create a task, due --at a time or --in a while."""
-    due = at if at is not None else in_
-    if due is None or (at is not None and in_ is not None):
+    due = moments.due(at, in_, zone)
+    if due is None:
         raise typer.BadParameter("say when it is due, with either one", param_hint="--at / --in")
     with session.connect(server, as_json) as client:
         task_id = client.create(

@@ -6,6 +6,8 @@ import re
 import typer
 from google.protobuf import timestamp_pb2
 
+import duetime_client
+
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
@@ -19,6 +21,32 @@ def parse_time(text: str) -> datetime.datetime:
     if moment.utcoffset() is None:
         raise typer.BadParameter(f"{text!r} has no zone; add Z for UTC, or an offset such as +01:00")
     return moment
+
+
+def parse_local_or_time(text: str) -> datetime.datetime:
+    """Returns the moment of an ISO 8601 text, naive if it has no zone; raises BadParameter for anything else."""
+    try:
+        return datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-12-01T09:00:00+01:00") from None
+
+
+def due(
+    at: datetime.datetime | None, in_: datetime.timedelta | None, zone: str | None
+) -> datetime.datetime | datetime.timedelta | duetime_client.LocalTime | None:
+    """Returns when a task is due by the options --at, --in and --zone; None without them."""
+    if at is not None and in_ is not None:
+        raise typer.BadParameter("give only one of them", param_hint="--at / --in")
+    if zone is None:
+        if at is not None and at.utcoffset() is None:
+            raise typer.BadParameter(
+                f"{at.isoformat()!r} has no zone; add Z for UTC, an offset such as +01:00, or --zone Europe/Lisbon",
+                param_hint="--at",
+            )
+        return at if at is not None else in_
+    if at is None or at.utcoffset() is not None:
+        raise typer.BadParameter("is for --at a time without an offset", param_hint="--zone")
+    return duetime_client.LocalTime(at, zone)
 
 
 def parse_duration(text: str) -> datetime.timedelta:
@@ -37,9 +65,8 @@ def in_local_zone(moment: datetime.datetime | None, timespec: str = "seconds") -
     return moment.astimezone().isoformat(" ", timespec) if moment else ""
 
 
-def in_utc(moment: datetime.datetime | datetime.timedelta) -> str:
+def in_utc(moment: datetime.datetime) -> str:
     """Returns an absolute moment as RFC 3339, exactly."""
-    assert isinstance(moment, datetime.datetime)
     timestamp = timestamp_pb2.Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp.ToJsonString()

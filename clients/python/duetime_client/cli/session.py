@@ -1,6 +1,7 @@
 """What all commands share: the options, the connection, and how a failure ends the process."""
 
 import contextlib
+import datetime
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -69,14 +70,23 @@ def _as_text(error: duetime_client.DuetimeError) -> str:
         lines += [f"  {field}: {description}" for field, description in error.violations]
     if new := _may_exist(error):
         lines.append("  The task may exist. To ask again without creating it twice, repeat the command with")
-        lines.append(f"  --request-id {new.request_id} --at {moments.in_utc(new.execution_time)}")
+        lines.append(f"  --request-id {new.request_id} {_when(new.execution_time)}")
     return "\n".join(screen.printable(line) for line in lines)
+
+
+def _when(when: object) -> str:
+    if isinstance(when, duetime_client.LocalTime):
+        return f"--at {when.local_time.isoformat()} --zone {when.time_zone}"
+    assert isinstance(when, datetime.datetime)  # it is settled
+    return f"--at {moments.in_utc(when)}"
 
 
 def _as_json(error: duetime_client.DuetimeError) -> dict[str, Any]:
     metadata = dict(error.metadata)
     if new := _may_exist(error):
-        metadata |= {"request_id": str(new.request_id), "execution_time": moments.in_utc(new.execution_time)}
+        metadata |= {"request_id": str(new.request_id)}
+        if isinstance(new.execution_time, datetime.datetime):
+            metadata |= {"execution_time": moments.in_utc(new.execution_time)}
     details: list[Any] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=rpc_error.DOMAIN, metadata=metadata)]
     if isinstance(error, duetime_client.InvalidArgument) and error.violations:
         violations = [

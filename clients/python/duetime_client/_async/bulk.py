@@ -1,0 +1,75 @@
+"""What the client does with many tasks at once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any, TypedDict, Unpack
+
+from duetime.v1 import task_service_pb2
+from duetime_client import async_io, errors, moment, request, task
+from duetime_client._async import connection
+
+
+class Filter(TypedDict, total=False):
+    """Which tasks: in one of these statuses, of this queue and name, due from a moment on and before another."""
+
+    status: task.Status | Iterable[task.Status]
+    queue: str
+    name: str
+    due_from: datetime.datetime
+    due_before: datetime.datetime
+
+
+class AsyncBulk(connection.AsyncConnection):
+    """The methods for many tasks at once.
+
+    Each returns how many tasks it changed; those in a status that does not allow the change are passed over. Without
+    any of `Filter` they fail with InvalidArgument, unless `all` says that all tasks are meant. After an error, its
+    `changed` says how many were changed before.
+    """
+
+    async def cancel_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002 - as the API has it
+        """Cancels the pending and running tasks that match."""
+        message = task_service_pb2.CancelTasksRequest(filter=request.task_filter(**which), all=all)
+        return await self._change(self._tasks_stub.CancelTasks, message)
+
+    async def retry_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
+        """Makes the failed and cancelled tasks that match pending again, due now, with all their retries."""
+        message = task_service_pb2.RetryTasksRequest(filter=request.task_filter(**which), all=all)
+        return await self._change(self._tasks_stub.RetryTasks, message)
+
+    async def delete_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
+        """Deletes the tasks that match and do not run; their logs stay."""
+        message = task_service_pb2.DeleteTasksRequest(filter=request.task_filter(**which), all=all)
+        return await self._change(self._tasks_stub.DeleteTasks, message)
+
+    async def move_many(
+        self,
+        *,
+        to_time: datetime.datetime | datetime.timedelta | None = None,
+        to_queue: str | None = None,
+        all: bool = False,  # noqa: A002
+        **which: Unpack[Filter],
+    ) -> int:
+        """Moves the pending tasks that match to another time, or queue, or both.
+
+        A timedelta counts from now by this machine's clock.
+        """
+        message = task_service_pb2.MoveTasksRequest(filter=request.task_filter(**which), all=all, queue=to_queue or "")
+        if to_time is not None:
+            due = moment.absolute(to_time, datetime.datetime.now(datetime.UTC), "execution_time")
+            message.execution_time.CopyFrom(moment.to_timestamp(due, "execution_time"))
+        return await self._change(self._tasks_stub.MoveTasks, message)
+
+    async def _change(self, method: async_io.UnaryCall[Any, task_service_pb2.ChangedTasks], message: Any) -> int:
+        changed = 0
+        while True:
+            try:
+                answer = await self._call(method, message)
+            except errors.DuetimeError as error:
+                error.changed = changed
+                raise
+            changed += answer.count
+            if not answer.has_more:
+                return changed

@@ -1,0 +1,93 @@
+"""Tasks whose time is what a clock somewhere shows."""
+
+import datetime
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+import duetime_client
+from duetime_core import task
+from duetime_core.store import local_times, reads
+from tests import factories, stacks
+from tests.acceptance import commands, refusals, requests
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    local = {"local_time": "2030-07-01T09:00:00", "time_zone": "Europe/Lisbon", **changes}
+    return requests.as_json(**{"execution_time": None, **local})
+
+
+@pytest.mark.parametrize(
+    ("local_time", "instant"),
+    [
+        ("2030-07-01T09:00:00", "2030-07-01T08:00:00Z"),
+        ("2030-01-01T09:00", "2030-01-01T09:00:00Z"),
+        ("2030-03-31T01:30:00", "2030-03-31T01:30:00Z"),  # left out: it is 02:30 in summer time
+        ("2030-10-27T01:30:00", "2030-10-27T00:30:00Z"),  # comes twice: the first
+    ],
+)
+async def test_it_is_due_when_the_clock_shows_it(rest: httpx.AsyncClient, local_time: str, instant: str) -> None:
+    created = (await rest.post("/api/tasks", json=body(local_time=local_time))).json()
+    shown = (await rest.get(f"/api/tasks/{created['task_id']}")).json()
+    assert (shown["execution_time"], shown["time_zone"]) == (instant, "Europe/Lisbon")
+    assert shown["local_time"].startswith(local_time)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
+    "an offset": ({"local_time": "2030-07-01T09:00:00Z"}, "local_time", "must have no offset"),
+    "no time": ({"local_time": "tomorrow"}, "local_time", "must be such as 2027-03-28T09:00:00"),
+    "no zone": ({"time_zone": None}, "time_zone", "is required with local_time"),
+    "a zone alone": ({"local_time": None}, "local_time", "is required with time_zone"),
+    "an unknown zone": ({"time_zone": "Europe/Lisboa"}, "time_zone", "is Europe/Lisbon"),
+    "both": ({"execution_time": "2030-07-01T09:00:00Z"}, "execution_time", "must not be given together"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_what_is_wrong_is_named(rest: httpx.AsyncClient, wrong: str) -> None:
+    changes, field, right = WRONG[wrong]
+    refused = refusals.over_rest(await rest.post("/api/tasks", json=body(**changes)))
+    assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+    assert right in refused.fields[field]
+
+
+async def test_the_client_and_the_command_line_know_local_times(stack: stacks.Stack) -> None:
+    nine = datetime.datetime(2030, 7, 1, 9)  # noqa: DTZ001 - local times are naive
+    async with duetime_client.AsyncClient(stack.address) as client:
+        task_id = await client.create("noop", duetime_client.LocalTime(nine, "Asia/Tokyo"))
+        found = await client.get(task_id)
+        assert (found.local_time, found.time_zone) == ("2030-07-01T09:00:00", "Asia/Tokyo")
+        await client.update(task_id, execution_time=duetime_client.LocalTime(nine, "Europe/Lisbon"))
+        assert (await client.get(task_id)).execution_time == datetime.datetime(2030, 7, 1, 8, tzinfo=datetime.UTC)
+        await client.update(task_id, execution_time=requests.at(86_400))
+        assert (await client.get(task_id)).time_zone == ""
+        updated = await commands.run(stack, f"update {task_id} --at 2030-07-01T09:00 --zone Asia/Tokyo")
+        assert updated.returncode == 0, updated.stderr
+        assert (await client.get(task_id)).execution_time == datetime.datetime(2030, 7, 1, tzinfo=datetime.UTC)
+        assert "2030-07-01T09:00:00 Asia/Tokyo" in (await commands.run(stack, f"get {task_id}")).stdout
+        assert "or --zone Europe/Lisbon" in (await commands.run(stack, "create noop --at 2030-07-01T09:00")).stderr
+        await client.cancel(task_id)
+
+
+async def test_a_change_of_the_law_moves_them(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    local = datetime.datetime(2030, 7, 1, 9)  # noqa: DTZ001 - local times are naive
+    right = datetime.datetime(2030, 7, 1, 8, tzinfo=datetime.UTC)
+    moved, waiting = [
+        await factories.create(engine, execution_time=right, local_time=local, time_zone="Europe/Lisbon")
+        for _ in range(2)
+    ]
+    plain = await factories.create(engine, execution_time=right)
+    async with engine.connect() as connection:
+        # As another time zone database gave it.
+        await connection.execute(sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour'"))
+        await connection.execute(sa.text(f"UPDATE tasks SET retry_count = 1 WHERE task_id = {waiting}"))
+    found, has_more = await local_times.recompute(engine, seconds=5, actor="api")
+    assert ([each.task_id for each in found], has_more) == ([moved], False)
+    assert (await reads.get(engine, moved)).execution_time == right
+    assert await factories.history(engine, moved) == ["created", task.Change.UPDATED]
+    assert (await reads.get(engine, plain)).execution_time == right + datetime.timedelta(hours=1)
+    assert await local_times.recompute(engine, seconds=5, actor="api") == ([], False)
