@@ -29,6 +29,11 @@ class Layout:
         return self.data_dir / "mailbox"
 
     @property
+    def reports(self) -> pathlib.Path:
+        """The reports that tasks wrote."""
+        return self.data_dir / "reports"
+
+    @property
     def logs(self) -> pathlib.Path:
         """What the parts say, a file each."""
         return self.data_dir / "logs"

@@ -46,6 +46,7 @@ def run(options: Options) -> None:
             "DUETIME_HANDLERS": options.handlers,
             "DUETIME_QUEUES": options.queues,
         }
+        environment.setdefault("DUETIME_REPORT_DIRECTORY", str(places.reports))
         mail = _mailbox(places, free, environment)
         server_ports = [free.take() for _ in range(options.servers)]
         servers = [processes.make_server(number, port) for number, port in enumerate(server_ports)]

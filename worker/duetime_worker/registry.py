@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from duetime_worker import handlers
 
-BUILT_IN = ("duetime_worker.builtin.send_email", "duetime_worker.builtin.call_webhook")
+BUILT_IN = tuple(f"duetime_worker.builtin.{name}" for name in ("send_email", "call_webhook", "generate_report"))
 
 
 def load(modules: Iterable[str]) -> Mapping[str, handlers.Handler]:

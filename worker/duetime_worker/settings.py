@@ -39,6 +39,15 @@ class Smtp(pydantic_settings.BaseSettings):
     """An address, or a name and an address: `Duetime <duetime@example.com>`."""
 
 
+class Reports(pydantic_settings.BaseSettings):
+    """Where Generate Report puts its reports."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_REPORT_", env_ignore_empty=True)
+
+    directory: str = "reports"
+    """A directory, or the URL of a place that fsspec knows, such as `s3://bucket/reports`."""
+
+
 # At least an hour, so that a slip does not delete everything; at most what a database's time can lie back.
 _Retention = Annotated[
     datetime.timedelta, pydantic.Field(ge=datetime.timedelta(hours=1), le=datetime.timedelta(days=36_500))

@@ -21,22 +21,27 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Returns a text that is one line; raises ValueError for others."""
     # Cc has the line breaks that begin another header, Zl and Zp those that some readers take for one.
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
         raise ValueError("must not contain line breaks or other control characters")
     return text
 
 
+Recipients = Annotated[
+    list[Annotated[headerregistry.Address, pydantic.PlainValidator(addresses.parse_recipient)]],
+    pydantic.BeforeValidator(_as_list),
+    pydantic.Field(min_length=1, max_length=MAX_RECIPIENTS),
+]
+"""One address, or several."""
+
+
 class Email(pydantic.BaseModel, extra="forbid"):
     """The task_data of Send Email: one address or several, a subject, and a body as text, HTML or both."""
 
-    email: Annotated[
-        list[Annotated[headerregistry.Address, pydantic.PlainValidator(addresses.parse_recipient)]],
-        pydantic.BeforeValidator(_as_list),
-        pydantic.Field(min_length=1, max_length=MAX_RECIPIENTS),
-    ]
-    subject: Annotated[str, pydantic.Field(max_length=MAX_SUBJECT_CHARACTERS), pydantic.AfterValidator(_one_line)] = ""
+    email: Recipients
+    subject: Annotated[str, pydantic.Field(max_length=MAX_SUBJECT_CHARACTERS), pydantic.AfterValidator(one_line)] = ""
     body: str = ""
     html: str | None = None
 

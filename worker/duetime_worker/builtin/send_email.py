@@ -1,8 +1,10 @@
 """Send Email: hands a mail to the SMTP server that the settings name."""
 
 import contextlib
+import email.message
 import functools
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import aiosmtplib
@@ -28,6 +30,17 @@ async def send_email(run: handlers.Task, mail: mails.Email) -> dict[str, Any]:
     All else is retried: what is wrong with the server, the connection or the worker's own settings (its
     credentials, its sender) may be mended while the task waits.
     """
+    return await deliver(run, mail)
+
+
+def _nothing(_message: email.message.EmailMessage) -> None:
+    """Attaches nothing."""
+
+
+async def deliver(
+    run: handlers.Task, mail: mails.Email, attach: Callable[[email.message.EmailMessage], None] = _nothing
+) -> dict[str, Any]:
+    """Sends the mail of a run, with what `attach` adds to it; raises Retry or Fail as `send_email` does."""
     smtp = settings.Smtp()
     client = aiosmtplib.SMTP(
         hostname=smtp.host,
@@ -41,7 +54,7 @@ async def send_email(run: handlers.Task, mail: mails.Email) -> dict[str, Any]:
     )
     try:
         await client.connect(timeout=CONNECT_SECONDS)
-        result = await _hand_over(client, run, mail, smtp)
+        result = await _hand_over(client, run, mail, smtp, attach)
         with contextlib.suppress(aiosmtplib.SMTPException):  # the server has the mail, whatever it says now
             await client.quit(timeout=_QUIT_SECONDS)
     except aiosmtplib.SMTPResponseException as error:
@@ -60,10 +73,15 @@ def _tls_context() -> ssl.SSLContext:
 
 
 async def _hand_over(
-    client: aiosmtplib.SMTP, run: handlers.Task, mail: mails.Email, smtp: settings.Smtp
+    client: aiosmtplib.SMTP,
+    run: handlers.Task,
+    mail: mails.Email,
+    smtp: settings.Smtp,
+    attach: Callable[[email.message.EmailMessage], None],
 ) -> dict[str, Any]:
     sender = addresses.parse_sender(smtp.sender)
     message = mails.make_message(run, mail, sender)
+    attach(message)
     needs_smtputf8 = mails.needs_smtputf8(mail)
     if client.is_ehlo_or_helo_needed:
         await client.ehlo()

@@ -1,0 +1,35 @@
+"""The periods that reports are about."""
+
+import datetime
+
+import pytest
+
+from duetime_core import recurrence
+from duetime_worker.report import period
+
+MONDAY = datetime.datetime(2027, 3, 29, 8, tzinfo=datetime.UTC)  # 09:00 in Lisbon, the day after its clock changed
+
+
+@pytest.mark.parametrize(
+    ("which", "zone", "start", "end"),
+    [
+        ("last_week", "Europe/Lisbon", "2027-03-22T00:00:00+00:00", "2027-03-29T00:00:00+01:00"),
+        ("last_day", "Europe/Lisbon", "2027-03-28T00:00:00+00:00", "2027-03-29T00:00:00+01:00"),
+        ("last_week", "Pacific/Kiritimati", "2027-03-22T00:00:00+14:00", "2027-03-29T00:00:00+14:00"),
+        ("last_day", "America/New_York", "2027-03-28T00:00:00-04:00", "2027-03-29T00:00:00-04:00"),
+    ],
+)
+def test_the_last_day_and_week_are_those_of_the_calendar(which: str, zone: str, start: str, end: str) -> None:
+    found = period.last(which, MONDAY, recurrence.zone(zone))  # type: ignore[arg-type]
+    assert (found.start.isoformat(), found.end.isoformat()) == (start, end)
+
+
+def test_a_day_on_which_the_clock_changes_has_23_hours() -> None:
+    found = period.last("last_day", MONDAY, recurrence.zone("Europe/Lisbon"))
+    assert (found.unit, len(found.buckets())) == ("hour", 23)
+
+
+def test_a_week_has_seven_days_that_begin_at_midnight() -> None:
+    found = period.last("last_week", MONDAY, recurrence.zone("Europe/Lisbon"))
+    assert (found.unit, len(found.buckets())) == ("day", 7)
+    assert {moment.hour for moment in found.buckets()} == {0}

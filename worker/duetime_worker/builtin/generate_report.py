@@ -1,0 +1,146 @@
+"""Generate Report: what happened to tasks in a period, as a page with charts and as CSV, and by mail if asked."""
+
+import asyncio
+import datetime
+import email.message
+import re
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from duetime_core import database, recurrence, statistics
+from duetime_core import settings as core_settings
+from duetime_core.store import statistics as store
+from duetime_worker import handlers, settings
+from duetime_worker.builtin import mail as mails
+from duetime_worker.builtin import send_email
+from duetime_worker.report import period as periods
+
+TIMEOUT_SECONDS = 600
+
+
+def _known_zone(name: str) -> str:
+    recurrence.zone(name)
+    return name
+
+
+class Between(pydantic.BaseModel, extra="forbid"):
+    """From one moment on, and before another."""
+
+    start_time: pydantic.AwareDatetime
+    end_time: pydantic.AwareDatetime
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Between":
+        if self.end_time <= self.start_time:
+            raise ValueError("end_time must be after start_time")
+        return self
+
+
+class Filter(pydantic.BaseModel, extra="forbid"):
+    """Which tasks; what is None does not matter."""
+
+    queue: str | None = None
+    name: str | None = None
+
+
+class Report(pydantic.BaseModel, extra="forbid"):
+    """The task_data of Generate Report."""
+
+    period: Literal["last_day", "last_week"] | Between = "last_day"
+    """The calendar day, or the week from Monday on, that was over when the task was due."""
+    time_zone: Annotated[str, pydantic.AfterValidator(_known_zone)] = "UTC"
+    """IANA's name of the zone whose days these are, and whose times the report shows."""
+    filter: Filter = Filter()
+    title: Annotated[str, pydantic.Field(min_length=1, max_length=200), pydantic.AfterValidator(mails.one_line)] = (
+        "Duetime report"
+    )
+    email: mails.Recipients | None = None
+    """Whom it is sent to: one address or several."""
+
+
+@handlers.handler("Generate Report", timeout=TIMEOUT_SECONDS)
+async def generate_report(run: handlers.Task, report: Report) -> dict[str, Any]:
+    """Writes the report, over the one that an earlier attempt wrote, and sends it if it has recipients."""
+    period = _period(run, report)
+    found = await _read(period, report)
+    made = await asyncio.to_thread(_make, report.title, period, found)
+    stem = f"{_slug(report.title)}-{period.start:%Y-%m-%d}-{run.task_id}"
+    directory = settings.Reports().directory
+    files = {f"{stem}.html": made["html"], f"{stem}.csv": made["csv"]}
+    placed = await asyncio.to_thread(_put, directory, files)
+    total = found.total
+    result: dict[str, Any] = {
+        "html": placed[f"{stem}.html"],
+        "csv": placed[f"{stem}.csv"],
+        "start_time": period.start.isoformat(),
+        "end_time": period.end.isoformat(),
+        **{name: getattr(total, name) for name in ("ran", "succeeded", "failed", "retried")},
+    }
+    if report.email:
+        mail = mails.Email.model_construct(
+            email=report.email, subject=f"{report.title}: {period}", body=made["text"], html=made["mail"]
+        )
+        result["mail"] = await send_email.deliver(run, mail, lambda message: _attach(message, stem, made))
+    return result
+
+
+def _period(run: handlers.Task, report: Report) -> periods.Period:
+    zone = recurrence.zone(report.time_zone)
+    if isinstance(report.period, Between):
+        start, end = (moment.astimezone(zone) for moment in (report.period.start_time, report.period.end_time))
+        return periods.Period(start, end)
+    # Of a schedule's run what it stands for: a late run, or a retry, is about the same time.
+    return periods.last(report.period, run.nominal_time or run.execution_time, zone)
+
+
+async def _read(period: periods.Period, report: Report) -> statistics.Statistics:
+    engine = database.connect(core_settings.Settings.read().database_url, pool_size=1)
+    try:
+        return await store.read(
+            engine,
+            start=period.start.astimezone(datetime.UTC),
+            end=period.end.astimezone(datetime.UTC),
+            unit=period.unit,
+            zone=report.time_zone,
+            name=report.filter.name,
+            queue=report.filter.queue,
+        )
+    finally:
+        await engine.dispose()
+
+
+def _make(title: str, period: periods.Period, found: statistics.Statistics) -> dict[str, Any]:
+    # Imported here, and in a thread: drawing takes time and memory that only reports need.
+    from duetime_worker.report import charts, page, tables
+
+    drawn = charts.draw(period, found)
+    return {
+        "html": page.html(title, period, found, page.embedded(drawn)).encode(),
+        "csv": tables.write(period, found),
+        "text": page.text(title, period, found),
+        "mail": page.html(title, period, found, {name: f"cid:{name}" for name in drawn}),
+        "charts": drawn,
+    }
+
+
+def _put(directory: str, files: dict[str, bytes]) -> dict[str, str]:
+    from duetime_worker.report import shelf
+
+    try:
+        return shelf.put(directory, files)
+    except (OSError, ValueError, ImportError) as error:
+        # Whatever is wrong with the place may be mended while the task waits.
+        raise handlers.Retry(f"the report cannot be written to {directory}: {error}") from error
+
+
+def _attach(message: email.message.EmailMessage, stem: str, made: dict[str, Any]) -> None:
+    page = message.get_body(("html",))
+    assert isinstance(page, email.message.EmailMessage)
+    for name, png in made["charts"].items():
+        page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")
+    message.add_attachment(made["csv"], "text", "csv", filename=f"{stem}.csv")
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "report"
