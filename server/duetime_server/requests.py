@@ -17,6 +17,7 @@ MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 50
 
 _EITHER = "must not be given together with local_time"
+_FIRST = ("name", "execution_time")
 _UNKNOWN = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 ORDERS: tuple[reads.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
@@ -46,19 +47,20 @@ def new_tasks(request: task_service_pb2.BatchCreateTasksRequest) -> list[task.Ne
 
 
 def _new_task(request: task_service_pb2.CreateTaskRequest, wrong: violations.Violations) -> task.NewTask:
+    name = fields.name(request.name, wrong)  # first, as what is wrong is told in the order of the fields
     execution_time, local_time, time_zone = _when(request, wrong)
+    others = {field: read(request, wrong) for field, read in _CHANGEABLE.items() if field not in _FIRST}
     return task.NewTask(
-        execution_time=execution_time,
+        name,
+        execution_time,
+        **others,
         request_id=fields.request_id(request.request_id, wrong),
         local_time=local_time,
         time_zone=time_zone,
-        **template(request, wrong),
     )
 
 
-def template(
-    request: task_service_pb2.CreateTaskRequest | schedule_pb2.TaskTemplate, wrong: violations.Violations
-) -> dict[str, Any]:
+def template(request: schedule_pb2.TaskTemplate, wrong: violations.Violations) -> dict[str, Any]:
     """Reads what a task is, but for its time: fields of `task.NewTask`."""
     return {name: read(request, wrong) for name, read in _CHANGEABLE.items() if name != "execution_time"}
 
