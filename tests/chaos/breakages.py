@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import errors, schema, task
-from duetime_core.store import claims, creation, edits, finishes, reads
+from duetime_core.store import claims, creation, edits, finishes, reads, rolling
 from duetime_server import creator, watch
 from duetime_worker import leases, runner, vigil
 
@@ -68,6 +68,16 @@ def finish_without_fence() -> None:
     """Records the outcome of whoever comes, although the task is somebody else's by now."""
     _rewrite(finishes, "_FINISH", "AND tasks.version = claimed_version", "")
     _rewrite(finishes, "_FINISH", "AND worker_id = :worker_id", "")
+
+
+def forget_what_comes_next() -> None:
+    """Rolls a schedule on, now and then without making the occurrence after the one that is due."""
+    insert = rolling._insert
+
+    async def forgetful(connection: Any, following: Any, actor: str) -> None:
+        await insert(connection, [each for each in following if random.random() < 0.9], actor)
+
+    rolling._insert = forgetful
 
 
 def forget_cancels() -> None:
@@ -159,6 +169,7 @@ ALL: dict[str, Callable[[], None]] = {
         sweep_nothing,
         look_only_when_rung_for,
         trust_no_outage,
+        forget_what_comes_next,
     )
 }
 

@@ -1,4 +1,4 @@
-"""The checker: nine rules that hold for every history, whatever happened to the system meanwhile.
+"""The checker: ten rules that hold for every history, whatever happened to the system meanwhile.
 
 In the manner of Jepsen's analysis of Chronos: it knows what was asked and what was seen, and nothing of how the
 system is made. What it holds to be legal stands here, and is not read from the product.
@@ -6,7 +6,7 @@ system is made. What it holds to be legal stands here, and is not read from the 
 
 import dataclasses
 
-from tests.chaos import rules_of_calls, rules_of_histories, rules_of_runs, rules_of_watches
+from tests.chaos import rules_of_calls, rules_of_histories, rules_of_runs, rules_of_schedules, rules_of_watches
 from tests.chaos.evidence import Evidence
 
 _RULES = {
@@ -19,6 +19,7 @@ _RULES = {
     7: rules_of_watches.watches_have_no_gap,
     8: rules_of_runs.every_run_is_explained,
     9: rules_of_histories.no_lease_is_forgotten,
+    10: rules_of_schedules.each_nominal_time_has_one_task,
 }
 
 

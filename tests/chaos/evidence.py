@@ -15,6 +15,9 @@ from tests.chaos.history import Call
 from tests.chaos.watchers import Seen
 from tests.chaos.world import Hurt
 
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+"""What intervals count from."""
+
 TERMINAL = ("completed", "failed", "cancelled")
 """The statuses in which a task has ended."""
 
@@ -44,6 +47,8 @@ class Row:
     task_data: dict[str, Any]
     request_id: str | None
     deleted_at: datetime.datetime | None
+    schedule_id: int | None = None
+    nominal_time: datetime.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,17 @@ class Log:
     execution_time: datetime.datetime
     retry_count: int
     actor: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """A schedule of an interval, when it was active, and the nominal times of which it says that they were skipped."""
+
+    schedule_id: int
+    interval: datetime.timedelta
+    anchor: datetime.datetime
+    active: list[tuple[datetime.datetime, datetime.datetime]]
+    skipped: list[tuple[datetime.datetime, datetime.datetime]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +101,7 @@ class Evidence:
     lease_seconds: float
     sweep_seconds: float
     overdue: list[Overdue] = dataclasses.field(default_factory=list)
+    schedules: list[Schedule] = dataclasses.field(default_factory=list)
     known_before_asking_again: frozenset[str] = frozenset()
     """The request_ids that the database had before unknown creates were asked for again."""
 
@@ -125,6 +142,26 @@ async def read_tables(
     for log in sorted(logs, key=lambda log: (log.task_id, log.version)):
         by_task.setdefault(log.task_id, []).append(log)
     return {row.task_id: row for row in rows}, by_task
+
+
+async def read_schedules(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> list[Schedule]:
+    """Reads the schedules, and when each began and ceased to be active."""
+    found = []
+    for row in await (await connection.execute("SELECT schedule_id, spec FROM schedules")).fetchall():
+        logs = await (
+            await connection.execute(
+                "SELECT change, timestamp, nominal_time, coalesce(until, nominal_time) AS until FROM schedule_logs "
+                "WHERE schedule_id = %s ORDER BY log_id",
+                [row["schedule_id"]],
+            )
+        ).fetchall()
+        begins = [log["timestamp"] for log in logs if log["change"] in ("created", "resumed")]
+        ends = [log["timestamp"] for log in logs if log["change"] == "paused"]
+        skipped = [(log["nominal_time"], log["until"]) for log in logs if log["change"] == "skipped"]
+        interval = datetime.timedelta(microseconds=row["spec"]["interval"])
+        active = list(zip(begins, ends, strict=False))  # one that goes on is not judged
+        found.append(Schedule(row["schedule_id"], interval, EPOCH, active, skipped))
+    return found
 
 
 async def _all(

@@ -53,6 +53,7 @@ class Scenario:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
             rows, logs = await evidence.read_tables(connection)
+            schedules = await evidence.read_schedules(connection)
             await self.load.watchers.wait_for(sum(map(len, logs.values())))
             await self.load.watchers.close()
             offset = self.began.both(await clock.measure(connection))
@@ -69,6 +70,7 @@ class Scenario:
             lease_seconds=world.LEASE_SECONDS,
             sweep_seconds=world.SWEEP_SECONDS,
             overdue=overdue,
+            schedules=schedules,
             known_before_asking_again=known,
         )
 
