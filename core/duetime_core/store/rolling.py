@@ -14,12 +14,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core import recurrence, rolling, schedule, schema
 from duetime_core.store import occurrences, rows, schedule_rows
 
-_UNFINISHED = """
-    SELECT FROM tasks AS earlier
+# Not EXISTS, for which PostgreSQL may read all tasks once instead of a few for each schedule.
+_IS_UNFINISHED = """coalesce((
+    SELECT true FROM tasks AS earlier
     WHERE earlier.schedule_id = schedules.schedule_id AND earlier.status IN ('pending', 'running')
         AND NOT earlier.is_next
-"""
-_WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND EXISTS ({_UNFINISHED})"
+    LIMIT 1
+), false)"""
+_WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND {_IS_UNFINISHED}"
 _IS_DUE = f"""
     FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
     WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT.replace("(", "(tasks.")} <= now()
@@ -27,7 +29,7 @@ _IS_DUE = f"""
 # What somebody holds, a caller who changes the schedule or another worker, is left to the next look.
 _LOCK_DUE = sa.text(f"""
 SELECT {schedule_rows.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.execution_time, tasks.status = 'cancelled',
-    EXISTS ({_UNFINISHED}), coalesce((
+    {_IS_UNFINISHED}, coalesce((
         SELECT before.updated_at > tasks.execution_time FROM tasks AS before
         WHERE before.schedule_id = schedules.schedule_id AND NOT before.is_next AND before.deleted_at IS NULL
         ORDER BY before.nominal_time DESC LIMIT 1
