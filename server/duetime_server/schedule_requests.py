@@ -97,12 +97,10 @@ def backfilled(
     return start, end
 
 
-def too_many(error: schedule_runs.TooManyOccurrencesError) -> Exception:
+def too_many() -> Exception:
     """Returns the error for a backfill of more occurrences than one makes."""
     most = schedule_runs.MAX_BACKFILL
-    return violations.refuse(
-        "end_time", f"leaves an interval of {error} occurrences; one backfill makes at most {most}: split it"
-    )
+    return violations.refuse("end_time", f"ends an interval of more than {most} occurrences: split it")
 
 
 def _spec(request: Request, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:

@@ -119,8 +119,8 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             placed = await schedule_runs.backfill(
                 self._engine, schedule_id, start_time=start, end_time=end, actor=creator.ACTOR
             )
-        except schedule_runs.TooManyOccurrencesError as error:
-            raise schedule_requests.too_many(error) from None
+        except schedule_runs.TooManyOccurrencesError:
+            raise schedule_requests.too_many() from None
         self._announce(placed)
         return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
 

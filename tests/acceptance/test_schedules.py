@@ -167,9 +167,7 @@ async def test_a_backfill_makes_what_is_missing_once(stack: stacks.Stack) -> Non
             done = await clients.finished(client, task_id)
             assert (done.status, done.schedule_id) == ("completed", made.schedule_id)
         assert await client.backfill_schedule(made.schedule_id, now - 10 * HOUR, now - HOUR) == []
-        with pytest.raises(
-            duetime_client.InvalidArgument, match="an interval of 100000 occurrences; one backfill makes at most 1000"
-        ):
+        with pytest.raises(duetime_client.InvalidArgument, match="an interval of more than 1000 occurrences"):
             await client.backfill_schedule(made.schedule_id, now - 1_000_000 * HOUR, now)
         with pytest.raises(duetime_client.InvalidArgument, match="end_time: must be past"):
             await client.backfill_schedule(made.schedule_id, now, now + HOUR)

@@ -1,7 +1,7 @@
 """When recurring work is due: pure functions of a `Spec`, without a database and without a clock of their own."""
 
 from duetime_core.recurrence.local_time import instants
-from duetime_core.recurrence.occurrence import Occurrence, Skip, count_between, events, last_between, occurrences
+from duetime_core.recurrence.occurrence import Occurrence, Skip, events, last_between, occurrences
 from duetime_core.recurrence.spec import Blackout, BlackoutBehavior, MissingTime, RepeatedTime, Spec
 from duetime_core.recurrence.validation import Problem, problems
 from duetime_core.recurrence.zones import UnknownZoneError, version, zone
@@ -16,7 +16,6 @@ __all__ = [
     "Skip",
     "Spec",
     "UnknownZoneError",
-    "count_between",
     "events",
     "instants",
     "last_between",

@@ -96,12 +96,6 @@ def last_between(
         span *= 16
 
 
-def count_between(spec: Spec, after: datetime.datetime, until: datetime.datetime, *, limit: int) -> int:
-    """Returns how many occurrences have a nominal time after `after` and not after `until`; at most `limit`."""
-    within = itertools.takewhile(lambda each: each.nominal <= until, occurrences(spec, after))
-    return sum(1 for _ in itertools.islice(within, limit))
-
-
 def _nominals(
     spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime
 ) -> Iterator[tuple[datetime.datetime, bool]]:
