@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from duetime_core import schema, task
+from duetime_core import schema
 from duetime_core.store import rows
 
 IS_FREE = "NOT EXISTS (SELECT FROM queues WHERE name = :queue)"
@@ -13,8 +13,12 @@ HAS_OCCURRENCES = f"""EXISTS (
 )"""
 """Whether next occurrences of schedules are due in the queue: they are claimed once the ones after them are made."""
 
-_LEVELS = f"generate_series({task.MAX_PRIORITY}, 0, -1) AS level (priority)"
-_AT_LEVEL = f"queue = :queue AND {schema.WAITS} AND NOT is_next AND priority = level.priority"
+_IN_QUEUE = f"queue = :queue AND {schema.WAITS} AND NOT is_next"
+_AT_LEVEL = f"{_IN_QUEUE} AND priority = level.priority"
+# From the highest priority that waits on: mostly none but 0 does, and each costs a look into the index.
+_LEVELS = f"""(
+    SELECT priority FROM tasks WHERE {_IN_QUEUE} ORDER BY priority DESC LIMIT 1
+) AS highest CROSS JOIN LATERAL generate_series(highest.priority, 0, -1) AS level (priority)"""
 
 NEXT_DUE_AT = f"""least((
     SELECT min(execution_time) FROM {_LEVELS} CROSS JOIN LATERAL (
@@ -38,7 +42,7 @@ def due(*, columns: str = "task_id", where: str = "true", level_where: str = "tr
     `where` is asked of each task, `level_where` once. What the limit does not ask for is neither read nor locked.
     """
     return f"""
-        SELECT {columns} FROM (SELECT priority FROM {_LEVELS} WHERE {level_where}) AS level CROSS JOIN LATERAL (
+        SELECT {columns} FROM (SELECT level.priority FROM {_LEVELS} WHERE {level_where}) AS level CROSS JOIN LATERAL (
             SELECT {columns} FROM tasks
             WHERE {_AT_LEVEL} AND {schema.DUE_AT} <= now() AND {where}
             ORDER BY {schema.DUE_AT}, task_id
