@@ -37,6 +37,8 @@ index that has pending tasks in that order once statistics make it look cheaper,
 NOT_RUNNING = "status <> 'running'"
 ENDED = "status NOT IN ('pending', 'running')"
 WAITS = "status = 'pending' AND lost_leases < 2"
+ORDINARY = f"{WAITS} AND NOT is_next AND priority = 0"
+URGENT = f"{WAITS} AND NOT is_next AND priority > 0"
 _STATUSES = ", ".join(f"'{status}'" for status in task.Status)
 
 tasks = sa.Table(
@@ -80,14 +82,22 @@ tasks = sa.Table(
     sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("local_time", sa.DateTime),
     sa.Column("time_zone", sa.Text),
-    # Claims: the due tasks of one queue, in order; and those that may be what ends their workers.
+    # Claims: the due tasks of one queue, in order; those of a higher priority; and those that may be what ends their
+    # workers.
     sa.Index(
         "tasks_due_idx",
+        "queue",
+        sa.text(DUE_AT),
+        "task_id",
+        postgresql_where=sa.text(ORDINARY),
+    ),
+    sa.Index(
+        "tasks_urgent_idx",
         "queue",
         "priority",
         sa.text(DUE_AT),
         "task_id",
-        postgresql_where=sa.text(f"{WAITS} AND NOT is_next"),
+        postgresql_where=sa.text(URGENT),
     ),
     sa.Index(
         "tasks_suspects_idx",

@@ -58,9 +58,9 @@ def claim_without_guard() -> None:
     _rewrite(
         claims,
         "_CLAIM",
-        f"{schema.WAITS} AND NOT is_next AND priority = level.priority AND {schema.DUE_AT} <=",
+        f"{schema.ORDINARY} AND {schema.DUE_AT} <=",
         "(status = 'pending' OR status = 'running' AND executed_at < now() - interval '50 ms') AND NOT is_next "
-        "AND priority = level.priority AND execution_time <=",
+        "AND execution_time <=",
     )
 
 

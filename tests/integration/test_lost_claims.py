@@ -19,7 +19,7 @@ from tests import factories, proxies, workers
 pytestmark = pytest.mark.timeout(60)
 
 LEASE = datetime.timedelta(seconds=15)
-CLAIM = b"AND NOT is_next AND priority = level.priority"
+CLAIM = b"AND NOT is_next AND priority = 0"
 LOST_ONCE = ["created", "started", "handed_back", "started"]
 
 

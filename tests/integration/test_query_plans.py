@@ -112,7 +112,7 @@ def _outcomes(task_ids: Sequence[int]) -> str:
     return json.dumps([finishes._encode(outcome) for outcome in outcomes])
 
 
-CLAIM_INDEXES = {"tasks_due_idx", "tasks_next_idx", "tasks_pkey", "queues_pkey"}
+CLAIM_INDEXES = {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_pkey", "queues_pkey"}
 MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 
 
@@ -233,12 +233,19 @@ FILTERS = {
     ),
     "queue": (
         reads.Filter(queue="queue-7"),
-        {"tasks_due_idx", "tasks_next_idx", "tasks_suspects_idx", "tasks_queue_idx", "tasks_lease_idx"},
+        {
+            "tasks_due_idx",
+            "tasks_urgent_idx",
+            "tasks_next_idx",
+            "tasks_suspects_idx",
+            "tasks_queue_idx",
+            "tasks_lease_idx",
+        },
     ),
     "name": (reads.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
     "queue, and what waits": (
         reads.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
-        {"tasks_due_idx", "tasks_next_idx", "tasks_suspects_idx"},
+        {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_suspects_idx"},
     ),
     "queue, and how it ended": (
         reads.Filter(queue="queue-7", statuses=(task.Status.FAILED, task.Status.COMPLETED)),

@@ -15,6 +15,7 @@ class Claimer:
         self._here = here
         self._controlled: set[str] = set()
         self._careful: set[str] = set()  # those, and where next occurrences of schedules are due
+        self._by_priority: set[str] = set()  # those in which tasks of a higher priority wait
         self.waits_for_runs: set[str] = set()
         """The queues in which something is due that the end of a run lets start: look there when one is recorded."""
 
@@ -22,13 +23,19 @@ class Claimer:
         """Takes up to `places` due tasks of the queue, and at most what its limits allow."""
         if queue in self._careful:
             return await self._claim_carefully(queue, places)
+        by_priority = queue in self._by_priority
         claim = await claims.claim(
-            self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
+            self._here.engine,
+            queue=queue,
+            worker_id=self._here.worker_id,
+            places=places,
+            lease=self._here.lease,
+            by_priority=by_priority,
         )
         self._learn(queue, claim)
         room = places - len(claim.tasks)
-        if queue in self._careful and room:
-            rest = await self._claim_carefully(queue, room)
+        if room and (queue in self._careful or (claim.has_priorities and not by_priority)):
+            rest = await self.claim(queue, room)
             return dataclasses.replace(rest, tasks=[*claim.tasks, *rest.tasks])
         return claim
 
@@ -43,6 +50,7 @@ class Claimer:
         for is_member, members in (
             (claim.is_controlled, self._controlled),
             (claim.is_controlled or claim.has_occurrences, self._careful),
+            (claim.has_priorities, self._by_priority),
             (claim.waits_for_runs, self.waits_for_runs),
         ):
             if is_member:

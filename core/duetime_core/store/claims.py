@@ -32,15 +32,27 @@ class Claim:
     """Whether the queue is held back, so that `controlled_claims` alone claims from it."""
     has_occurrences: bool = False
     """Whether next occurrences of schedules are due, which `controlled_claims` alone claims."""
+    has_priorities: bool = False
+    """Whether tasks of a higher priority wait, due or not."""
     waits_for_runs: bool = False
     """Whether something is due that waits for a run to end: for its place under a limit, or for its schedule."""
 
 
+# What it costs by itself is a good part of what small claims cost: it asks no more than whether there is more to ask.
 _CLAIM = claim_statements.claim(
-    claim_statements.due(level_where=claim_statements.IS_FREE),
-    next_due_at=claim_statements.NEXT_DUE_AT,
+    claim_statements.due_ordinary(where="(SELECT is_free FROM control)"),
+    before=f"control AS MATERIALIZED (SELECT {claim_statements.IS_FREE} AS is_free), ",
+    is_controlled="NOT (SELECT is_free FROM control)",
+    has_priorities=claim_statements.HAS_PRIORITIES,
+    next_due_at=claim_statements.NEXT_ORDINARY_AT,
+    first_occurrence_at=claim_statements.FIRST_OCCURRENCE_AT,
+)
+_CLAIM_BY_PRIORITY = claim_statements.claim(
+    claim_statements.due(where=claim_statements.IS_FREE),
     is_controlled=f"NOT {claim_statements.IS_FREE}",
-    has_occurrences=claim_statements.HAS_OCCURRENCES,
+    has_priorities=claim_statements.HAS_PRIORITIES,
+    next_due_at=claim_statements.NEXT_DUE_AT,
+    first_occurrence_at=claim_statements.FIRST_OCCURRENCE_AT,
 )
 SUSPECTS = {2: "= 2", 3: ">= 3"}
 """How many leases in a row suspects lost, as they are told apart → what `lost_leases` is then."""
@@ -121,18 +133,30 @@ async def claim(
     worker_id: str,
     places: int,
     lease: datetime.timedelta,
+    by_priority: bool = True,
 ) -> Claim:
     """Takes up to `places` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
     Suspects are passed over. Where the answer says `is_controlled` or `has_occurrences`, there is more to claim by
-    `controlled_claims`.
+    `controlled_claims`. A claim that is not `by_priority` costs less, takes only what has no priority, and says whether
+    there is something that has one.
     """
     parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
-            claimed = (await connection.execute(_CLAIM, parameters)).all()
+            claimed = (await connection.execute(_CLAIM_BY_PRIORITY if by_priority else _CLAIM, parameters)).all()
     moment = claimed[0]
-    return Claim(read_claimed(claimed), moment.now, moment.next_due_at, moment.is_controlled, moment.has_occurrences)
+    occurrence_at, has_occurrences = moment.first_occurrence_at, False
+    if occurrence_at is not None and occurrence_at <= moment.now:
+        occurrence_at, has_occurrences = None, True
+    return Claim(
+        read_claimed(claimed),
+        moment.now,
+        min(filter(None, (moment.next_due_at, occurrence_at)), default=None),
+        moment.is_controlled,
+        has_occurrences,
+        moment.has_priorities,
+    )
 
 
 async def claim_suspects(

@@ -15,7 +15,7 @@ from duetime_core import database, task, wakeup
 from duetime_core.store import claim_statements, claims, controls, key_limits, rolling
 
 _MOMENT = {"next_due_at": claim_statements.NEXT_DUE_AT, "has_occurrences": claim_statements.HAS_OCCURRENCES}
-_CLAIM_FREE = claim_statements.claim(claim_statements.due(level_where=claim_statements.IS_FREE), **_MOMENT)
+_CLAIM_FREE = claim_statements.claim(claim_statements.due(where=claim_statements.IS_FREE), **_MOMENT)
 _CLAIM_PICKED = claim_statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
 
 

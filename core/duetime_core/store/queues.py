@@ -14,7 +14,8 @@ from duetime_core.store import workers
 _CONTROL = "is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key"
 
 _WAITING = {
-    "due": f"{schema.WAITS} AND NOT is_next",
+    "due": schema.ORDINARY,
+    "urgent": schema.URGENT,
     "next": "is_next",
     "suspects": "status = 'pending' AND lost_leases > 1",
 }
@@ -31,11 +32,14 @@ def _names_of(index: str, condition: str) -> str:
     )"""
 
 
-_LEVELS = f"generate_series(0, {task.MAX_PRIORITY}) AS level (priority)"
+_LEVELS = f"generate_series(1, {task.MAX_PRIORITY}) AS level (number)"
 _DUE = f"""(
     SELECT count(*) AS depth, min(execution_time) AS oldest_due FROM (
-        SELECT execution_time FROM {_LEVELS} JOIN tasks ON tasks.priority = level.priority
+        SELECT execution_time FROM tasks
         WHERE queue = names.queue AND {_WAITING["due"]} AND {schema.DUE_AT} <= now()
+        UNION ALL
+        SELECT execution_time FROM {_LEVELS} JOIN tasks ON tasks.priority = level.number
+        WHERE queue = names.queue AND {_WAITING["urgent"]} AND {schema.DUE_AT} <= now()
         UNION ALL
         SELECT execution_time FROM tasks
         WHERE queue = names.queue AND {_WAITING["next"]} AND {schema.DUE_AT} <= now() AND status = 'pending'
@@ -53,7 +57,8 @@ running AS MATERIALIZED (
     SELECT queue, count(*) AS workers, sum(coalesce(CAST(rates ->> queue AS float8), 0)) AS rate
     FROM workers, unnest(queues) AS queue WHERE {workers.ALIVE} GROUP BY queue
 ), names AS MATERIALIZED (
-    SELECT queue FROM due_names UNION SELECT queue FROM next_names UNION SELECT queue FROM suspects_names
+    SELECT queue FROM due_names UNION SELECT queue FROM urgent_names
+    UNION SELECT queue FROM next_names UNION SELECT queue FROM suspects_names
     UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT name FROM queues
 )
 SELECT names.queue, coalesce(is_paused, false), max_running, max_per_second, max_running_per_key,

@@ -25,7 +25,8 @@ def upgrade() -> None:
         op.add_column("tasks", column)
     op.create_check_constraint("priority", "tasks", "priority BETWEEN 0 AND 9")
     op.drop_index("tasks_due_idx", "tasks")
-    _index("tasks_due_idx", ["queue", "priority", _DUE_AT, "task_id"], f"{_WAITS} AND NOT is_next")
+    _index("tasks_due_idx", ["queue", _DUE_AT, "task_id"], f"{_WAITS} AND NOT is_next AND priority = 0")
+    _index("tasks_urgent_idx", ["queue", "priority", _DUE_AT, "task_id"], f"{_WAITS} AND NOT is_next AND priority > 0")
     _index("tasks_next_idx", ["queue", _DUE_AT, "task_id"], "is_next")
     _index("tasks_unfinished_idx", ["schedule_id"], "schedule_id IS NOT NULL AND status IN ('pending', 'running')")
     _index("tasks_local_time_idx", ["task_id"], "time_zone IS NOT NULL AND status = 'pending'")
@@ -125,7 +126,7 @@ def downgrade() -> None:
     """Takes it back."""
     for table in ("schedule_logs", "schedules", "workers", "queue_keys", "queues"):
         op.drop_table(table)
-    for index in ("due", "next", "unfinished", "local_time"):
+    for index in ("due", "urgent", "next", "unfinished", "local_time"):
         op.drop_index(f"tasks_{index}_idx", "tasks")
     op.drop_index("tasks_nominal_time_key", "tasks")
     for column in (
