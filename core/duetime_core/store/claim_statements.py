@@ -96,9 +96,9 @@ def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
             UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
                 worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-            RETURNING {rows.TASK_COLUMNS}
+            RETURNING {rows.CLAIMED_COLUMNS}, status
         ), {rows.write_log("claimed", change="'started'", actor=":worker_id")}
-        SELECT {rows.TASK_COLUMNS}, {", ".join(f"moment.{name}" for name in expressions)}
+        SELECT {rows.CLAIMED_COLUMNS}, {", ".join(f"moment.{name}" for name in expressions)}
         FROM (SELECT {", ".join(f"{expression} AS {name}" for name, expression in expressions.items())}) AS moment
         LEFT JOIN claimed ON true
         ORDER BY priority DESC, execution_time, task_id

@@ -8,7 +8,7 @@ what ran there has to run again at once.
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -150,7 +150,7 @@ async def claim(
     if occurrence_at is not None and occurrence_at <= moment.now:
         occurrence_at, has_occurrences = None, True
     return Claim(
-        read_claimed(claimed),
+        read_claimed(claimed, parameters),
         moment.now,
         min(filter(None, (moment.next_due_at, occurrence_at)), default=None),
         moment.is_controlled,
@@ -175,12 +175,14 @@ async def claim_suspects(
     parameters = {"queues": list(queues), "worker_id": worker_id, "places": places, "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
-            return read_claimed((await connection.execute(_CLAIM_SUSPECTS[level], parameters)).all())
+            claimed = (await connection.execute(_CLAIM_SUSPECTS[level], parameters)).all()
+            return read_claimed(claimed, parameters)
 
 
-def read_claimed(claimed: Sequence[sa.Row[Any]]) -> list[task.Task]:
-    """Returns the tasks of what a claim's statement answered."""
-    return [rows.read_task(row) for row in claimed if row[0] is not None]
+def read_claimed(claimed: Sequence[sa.Row[Any]], parameters: Mapping[str, Any]) -> list[task.Task]:
+    """Returns the tasks of what a claim's statement answered to those parameters."""
+    worker_id, lease, now = parameters["worker_id"], parameters["lease"], claimed[0].now
+    return [rows.read_claimed(row, worker_id=worker_id, lease=lease, now=now) for row in claimed if row[0] is not None]
 
 
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> datetime.datetime:

@@ -56,7 +56,7 @@ async def claim(
                 return await _claim(connection, turn, parameters, places)
             waits = await rolling.roll(connection, queue, limit=places, actor=worker_id)
             answered = (await connection.execute(_CLAIM_FREE, {**parameters, "places": places})).all()
-            return _read(answered, waits_for_runs=waits)
+            return _read(answered, parameters, waits_for_runs=waits)
 
 
 async def claim_suspects(
@@ -106,7 +106,7 @@ async def _take(
             answered = (await connection.execute(_CLAIM_PICKED, {**parameters, "task_ids": picked.task_ids})).all()
         else:
             answered = (await connection.execute(source.claim, {**parameters, "places": places})).all()
-    claim = _read(answered) if answered else claims.Claim([], turn.now)
+    claim = _read(answered, parameters) if answered else claims.Claim([], turn.now)
     await turn.spend(connection, len(claim.tasks))
     claim.now, claim.is_controlled = turn.now, True
     claim.waits_for_runs = turn.waits_for_runs or picked.waits_for_runs
@@ -119,10 +119,10 @@ async def _take(
     return claim
 
 
-def _read(answered: Sequence[sa.Row[Any]], *, waits_for_runs: bool = False) -> claims.Claim:
+def _read(answered: Sequence[sa.Row[Any]], parameters: dict[str, Any], *, waits_for_runs: bool = False) -> claims.Claim:
     moment = answered[0]
     return claims.Claim(
-        claims.read_claimed(answered),
+        claims.read_claimed(answered, parameters),
         moment.now,
         moment.next_due_at,
         has_occurrences=moment.has_occurrences,
