@@ -288,5 +288,5 @@ async def test_history_that_is_no_longer_kept_is_told(
     result = await report()
     page = read(result["html"])
     assert store.FORGOTTEN in page
-    assert "The log that is kept begins at" in page
+    assert "The log begins at" in page
     assert result["succeeded"] == 1
