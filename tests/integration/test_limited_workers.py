@@ -91,7 +91,8 @@ async def test_three_workers_together_keep_the_rate(
     # What a rest had saved starts at once; from then on it is the rate.
     burst = 1 + rate // 10
     seconds = began[-1] - began[burst - 1]
-    assert (count - burst) / seconds == pytest.approx(rate, rel=0.05)
+    # Slower is a busy machine's; how close it comes on a quiet one `bench limits` measures.
+    assert 0.7 * rate <= (count - burst) / seconds <= 1.05 * rate
 
 
 async def test_a_queue_that_is_resumed_runs_at_once(
@@ -103,3 +104,19 @@ async def test_a_queue_that_is_resumed_runs_at_once(
     assert clients.told(tmp_path, *task_ids) == []
     await queues.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False)
     await all_ended(engine, 3, seconds=5)
+
+
+async def test_a_worker_serves_its_queues_in_turn(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    queues_of: dict[int, str] = {}
+    for queue in ("first", "second", "third"):
+        news = [factories.new_task(name="moment", queue=queue) for _ in range(20)]
+        created = await creation.create_all(engine, news, actor="api")
+        queues_of |= {each.task_id: queue for each in created}
+    await start.worker(queues="first,second,third", places=2)
+    await all_ended(engine, len(queues_of))
+    told = [queues_of[each.task_id] for each in clients.told(tmp_path, *queues_of) if each.what.startswith("began")]
+    # None waits until another one is empty.
+    for queue in set(told):
+        assert 5 <= told[:30].count(queue) <= 15
