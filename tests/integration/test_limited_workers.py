@@ -120,3 +120,16 @@ async def test_a_worker_serves_its_queues_in_turn(
     # None waits until another one is empty.
     for queue in set(told):
         assert 5 <= told[:30].count(queue) <= 15
+
+
+async def test_a_worker_begins_with_what_has_the_highest_priority(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    priorities = [0, 3, 9, 0, 5, 9, 1]
+    news = [factories.new_task(name="moment", priority=priority) for priority in priorities]
+    created = await creation.create_all(engine, news, actor="api")
+    priority_of = {each.task_id: priority for each, priority in zip(created, priorities, strict=True)}
+    await start.worker(places=1)
+    await all_ended(engine, len(created))
+    told = clients.told(tmp_path, *priority_of)
+    assert [priority_of[each.task_id] for each in told if each.what.startswith("began")] == sorted(priorities)[::-1]

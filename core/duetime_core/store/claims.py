@@ -40,10 +40,12 @@ class Claim:
 
 # What it costs by itself is a good part of what small claims cost: it asks no more than whether there is more to ask.
 _CLAIM = claim_statements.claim(
-    claim_statements.due_ordinary(where="(SELECT is_free FROM control)"),
-    before=f"control AS MATERIALIZED (SELECT {claim_statements.IS_FREE} AS is_free), ",
-    is_controlled="NOT (SELECT is_free FROM control)",
-    has_priorities=claim_statements.HAS_PRIORITIES,
+    claim_statements.due_ordinary(where="(SELECT is_free AND NOT has_priorities FROM found)"),
+    before=f"""found AS MATERIALIZED (
+        SELECT {claim_statements.IS_FREE} AS is_free, {claim_statements.HAS_PRIORITIES} AS has_priorities
+    ),""",
+    is_controlled="NOT (SELECT is_free FROM found)",
+    has_priorities="(SELECT has_priorities FROM found)",
     next_due_at=claim_statements.NEXT_ORDINARY_AT,
     first_occurrence_at=claim_statements.FIRST_OCCURRENCE_AT,
 )
@@ -138,8 +140,8 @@ async def claim(
     """Takes up to `places` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
     Suspects are passed over. Where the answer says `is_controlled` or `has_occurrences`, there is more to claim by
-    `controlled_claims`. A claim that is not `by_priority` costs less, takes only what has no priority, and says whether
-    there is something that has one.
+    `controlled_claims`. A claim that is not `by_priority` costs less, and takes nothing where tasks of a higher
+    priority wait.
     """
     parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}
     with database.unavailable():

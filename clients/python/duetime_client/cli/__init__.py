@@ -5,7 +5,7 @@ Exit codes, for scripts:
   0  it is done
   1  it failed in another way
   2  the command line or a value in it is wrong
-  3  there is no such task
+  3  there is no such task, schedule or queue
   4  the task's state does not allow it: it is not pending, it runs, it has
      finished, its version is another, or the request id was used before
   5  the server cannot be reached or did not answer in time
