@@ -2,9 +2,11 @@ import pytest
 
 from duetime_worker import registry
 
+BUILT_IN = {"Send Email", "Call Webhook", "Generate Report"}
+
 
 def test_every_worker_has_the_built_in_handlers() -> None:
-    assert registry.load([]).keys() == {"Send Email", "Call Webhook"}
+    assert registry.load([]).keys() == BUILT_IN
 
 
 def test_a_users_handler_takes_the_place_of_a_built_in_one() -> None:
@@ -14,7 +16,7 @@ def test_a_users_handler_takes_the_place_of_a_built_in_one() -> None:
 
 def test_a_handler_that_is_imported_into_another_module_counts_once() -> None:
     modules = ["tests.unit.handler_modules.own_email", "tests.unit.handler_modules.imports_own_email"]
-    assert registry.load(modules).keys() == {"Send Email", "Call Webhook"}
+    assert registry.load(modules).keys() == BUILT_IN
 
 
 def test_two_handlers_of_one_name_are_refused_naming_both() -> None:
