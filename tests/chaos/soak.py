@@ -11,7 +11,7 @@ import pathlib
 import random
 import tempfile
 
-from tests.chaos import checker, clock, cluster, faults, scenario
+from tests.chaos import checker, clock, cluster, faults, recurring, scenario
 
 _FAULTS_A_ROUND = 6
 _PAUSE_SECONDS = 2.0
@@ -39,7 +39,7 @@ async def _round(directory: pathlib.Path, postgres: cluster.Cluster, *, seed: in
     choose = random.Random(seed)
     async with scenario.playing(directory, postgres, seed=seed) as scene:
         played = []
-        async with scene.load.running():
+        async with recurring.running(scene.world.target), scene.load.running():
             for _ in range(_FAULTS_A_ROUND):
                 await asyncio.sleep(choose.uniform(0, _PAUSE_SECONDS))
                 # One alone, or two at the same time that hurt different parts.
