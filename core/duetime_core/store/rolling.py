@@ -9,10 +9,13 @@ import json
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import recurrence, rolling, schedule, schema
 from duetime_core.store import occurrences, rows, schedule_rows
+
+_log = structlog.get_logger()
 
 # Not EXISTS, for which PostgreSQL may read all tasks once instead of a few for each schedule.
 _IS_UNFINISHED = """coalesce((
@@ -75,10 +78,15 @@ async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, ac
     rolled: list[dict[str, Any]] = []
     following: list[tuple[schedule.Schedule, recurrence.Occurrence]] = []
     for row in due:
-        made = schedule_rows.read_schedule([*row[: schedule_rows.COLUMN_COUNT], None, None])
         task_id, nominal, due_at, is_cancelled, is_overlapped, has_waited, now = row[schedule_rows.COLUMN_COUNT :]
         this = rolling.Due(nominal, due_at, is_cancelled, is_overlapped, has_waited)
-        decided = rolling.roll(made, this, now)
+        try:
+            made = schedule_rows.read_schedule([*row[: schedule_rows.COLUMN_COUNT], None, None])
+            decided = rolling.roll(made, this, now)
+        except Exception:
+            # Such as a zone or a policy that only a newer release knows: the others have to go on, and the worker too.
+            _log.exception("a schedule cannot be rolled on; it is left to others", schedule_id=row[0])
+            continue
         if decided.reason is None or is_cancelled:
             released.append(task_id)
         else:
