@@ -39,7 +39,8 @@ async def _round(directory: pathlib.Path, postgres: cluster.Cluster, *, seed: in
     choose = random.Random(seed)
     async with scenario.playing(directory, postgres, seed=seed) as scene:
         played = []
-        async with recurring.running(scene.world.target), scene.load.running():
+        # The watchers of the load have to see all that schedules make.
+        async with scene.load.running(), recurring.running(scene.world.target):
             for _ in range(_FAULTS_A_ROUND):
                 await asyncio.sleep(choose.uniform(0, _PAUSE_SECONDS))
                 # One alone, or two at the same time that hurt different parts.
