@@ -32,6 +32,10 @@ class Line:
     """Seconds that a run took."""
 
 
+NOTHING = Line(0, 0, 0, 0, None, None)
+"""Of an hour, a day or a group in which nothing happened."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class SlowRun:
     """A run, and the task that it was of."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import dataclasses
 import datetime
 import email.message
 import html
@@ -10,11 +11,11 @@ import json
 import pathlib
 import random
 import shutil
+import zoneinfo
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import fsspec
-import pydantic
 import pytest
 import pytest_asyncio
 import s3fs
@@ -23,7 +24,7 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import task
-from duetime_core.store import finishes
+from duetime_core.store import finishes, reads
 from duetime_core.store import statistics as store
 from duetime_worker import handlers
 from duetime_worker.builtin import generate_report
@@ -263,22 +264,6 @@ async def test_a_place_that_cannot_be_written_to_is_tried_again_later(monkeypatc
             await report()
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [
-        ({"period": "last_year"}, "last_day"),
-        ({"period": {"start_time": "2027-01-02T00:00:00Z", "end_time": "2027-01-01T00:00:00Z"}}, "after start_time"),
-        ({"period": {"start_time": "2027-01-01T00:00:00", "end_time": "2027-01-02T00:00:00Z"}}, "timezone"),
-        ({"time_zone": "Europe/Lisboa"}, "is Europe/Lisbon"),
-        ({"email": "nobody"}, "email"),
-        ({"mail_to": "ada@example.com"}, "mail_to"),
-    ],
-)
-def test_wrong_task_data_is_named(wrong: dict[str, Any], right: str) -> None:
-    with pytest.raises(pydantic.ValidationError, match=right):
-        generate_report.Report.model_validate(wrong)
-
-
 async def test_history_that_is_no_longer_kept_is_told(
     engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path
 ) -> None:
@@ -290,3 +275,24 @@ async def test_history_that_is_no_longer_kept_is_told(
     assert store.FORGOTTEN in page
     assert "The log begins at" in page
     assert result["succeeded"] == 1
+
+
+@pytest.mark.usefixtures("directory")
+async def test_a_retry_after_midnight_is_about_the_day_that_the_task_was_made_for(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    task_id = await factories.create(engine, name="Generate Report")
+    due = (await reads.get(engine, task_id)).execution_time
+    first = runs.of(task_id=task_id, execution_time=due)
+    retry = dataclasses.replace(first, attempt=2, execution_time=due + 24 * HOUR)
+    assert await report(retry, period="last_day") == await report(first, period="last_day")
+
+
+@pytest.mark.usefixtures("history", "directory")
+async def test_the_page_shows_every_hour_by_the_clock_of_its_zone() -> None:
+    page = read((await report(time_zone="Asia/Kolkata"))["html"])
+    table = page.partition("<h2>Over time</h2>")[2]
+    zone = zoneinfo.ZoneInfo("Asia/Kolkata")
+    for moment in (NOW - HOUR, NOW, NOW + HOUR):
+        shown = moment.astimezone(zone).replace(minute=0)
+        assert f"{shown:%Y-%m-%d %H:%M} IST" in table

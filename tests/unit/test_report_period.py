@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from duetime_core import recurrence
+from duetime_core import recurrence, statistics
 from duetime_worker.report import period
 
 MONDAY = datetime.datetime(2027, 3, 29, 8, tzinfo=datetime.UTC)  # 09:00 in Lisbon, the day after its clock changed
@@ -33,3 +33,28 @@ def test_a_week_has_seven_days_that_begin_at_midnight() -> None:
     found = period.last("last_week", MONDAY, recurrence.zone("Europe/Lisbon"))
     assert (found.unit, len(found.buckets())) == ("day", 7)
     assert {moment.hour for moment in found.buckets()} == {0}
+
+
+@pytest.mark.parametrize(
+    ("which", "zone", "now"),
+    [
+        ("last_day", "Europe/Lisbon", "2026-10-26T09:00:00Z"),  # an hour comes twice
+        ("last_day", "Europe/Lisbon", "2027-03-29T09:00:00Z"),  # an hour is left out
+        ("last_week", "America/Havana", "2026-03-09T12:00:00Z"),  # midnight is left out
+    ],
+)
+def test_nothing_is_lost_where_the_clock_changes(which: str, zone: str, now: str) -> None:
+    found = period.last(which, datetime.datetime.fromisoformat(now), recurrence.zone(zone))  # type: ignore[arg-type]
+    line = statistics.Line(1, 1, 0, 0, None, None)
+    lines = {moment.astimezone(datetime.UTC): line for moment in found.buckets()}
+    assert [each for _, each in found.filled(lines)] == [line] * len(found.buckets())
+
+
+def test_a_day_that_has_midnight_twice_is_one_day() -> None:
+    found = period.last(
+        "last_week", datetime.datetime(2026, 11, 2, 12, tzinfo=datetime.UTC), recurrence.zone("America/Havana")
+    )
+    line = statistics.Line(1, 1, 0, 0, None, None)
+    # PostgreSQL takes the second one.
+    lines = {datetime.datetime(2026, 11, 1, 5, tzinfo=datetime.UTC): line}
+    assert [each for _, each in found.filled(lines)] == [statistics.NOTHING] * 6 + [line]

@@ -51,6 +51,20 @@ SELECT task_id, name, queue, duration, timestamp FROM events WHERE duration IS N
 ORDER BY duration DESC, task_id LIMIT {_MOST_SLOW}
 """)
 _LOG_BEGINS = sa.text("SELECT min(timestamp) FROM task_logs")
+_ASKED_FOR = sa.text("""
+SELECT execution_time FROM task_logs WHERE task_id = :task_id AND change IN ('created', 'updated', 'retried')
+ORDER BY version DESC LIMIT 1
+""")
+
+
+async def asked_for(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> datetime.datetime | None:
+    """Returns when a caller last asked a task to run, whatever backoffs came after; None if that is not kept."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            found: datetime.datetime | None = (
+                await connection.execute(_ASKED_FOR, {"task_id": task_id})
+            ).scalar_one_or_none()
+    return found
 
 
 async def read(

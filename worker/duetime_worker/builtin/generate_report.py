@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import pydantic
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, recurrence, statistics
 from duetime_core import settings as core_settings
@@ -17,6 +18,8 @@ from duetime_worker.builtin import send_email
 from duetime_worker.report import period as periods
 
 TIMEOUT_SECONDS = 600
+MAX_PERIOD = datetime.timedelta(days=3660)
+"""A chart has a bar for each day: those of centuries would take a worker's time and memory."""
 
 
 def _known_zone(name: str) -> str:
@@ -34,6 +37,8 @@ class Between(pydantic.BaseModel, extra="forbid"):
     def _check(self) -> "Between":
         if self.end_time <= self.start_time:
             raise ValueError("end_time must be after start_time")
+        if self.end_time - self.start_time > MAX_PERIOD:
+            raise ValueError("end_time must be at most ten years after start_time")
         return self
 
 
@@ -62,8 +67,7 @@ class Report(pydantic.BaseModel, extra="forbid"):
 @handlers.handler("Generate Report", timeout=TIMEOUT_SECONDS)
 async def generate_report(run: handlers.Task, report: Report) -> dict[str, Any]:
     """Writes the report, over the one that an earlier attempt wrote, and sends it if it has recipients."""
-    period = _period(run, report)
-    found = await _read(period, report)
+    period, found = await _read(run, report)
     made = await asyncio.to_thread(_make, report.title, period, found)
     stem = f"{_slug(report.title)}-{period.start:%Y-%m-%d}-{run.task_id}"
     directory = settings.Reports().directory
@@ -85,19 +89,29 @@ async def generate_report(run: handlers.Task, report: Report) -> dict[str, Any]:
     return result
 
 
-def _period(run: handlers.Task, report: Report) -> periods.Period:
+def _period(report: Report, due: datetime.datetime) -> periods.Period:
     zone = recurrence.zone(report.time_zone)
     if isinstance(report.period, Between):
         start, end = (moment.astimezone(zone) for moment in (report.period.start_time, report.period.end_time))
         return periods.Period(start, end)
-    # Of a schedule's run what it stands for: a late run, or a retry, is about the same time.
-    return periods.last(report.period, run.nominal_time or run.execution_time, zone)
+    return periods.last(report.period, due, zone)
 
 
-async def _read(period: periods.Period, report: Report) -> statistics.Statistics:
+async def _due(engine: sqlalchemy_asyncio.AsyncEngine, run: handlers.Task) -> datetime.datetime:
+    """Returns what the report is relative to, which a late run or a retry does not change."""
+    if run.nominal_time is not None:
+        return run.nominal_time
+    if run.attempt == 1:
+        return run.execution_time
+    # That of a retry is when its backoff ended, perhaps on another day.
+    return await store.asked_for(engine, run.task_id) or run.execution_time
+
+
+async def _read(run: handlers.Task, report: Report) -> tuple[periods.Period, statistics.Statistics]:
     engine = database.connect(core_settings.Settings.read().database_url, pool_size=1)
     try:
-        return await store.read(
+        period = _period(report, await _due(engine, run))
+        found = await store.read(
             engine,
             start=period.start.astimezone(datetime.UTC),
             end=period.end.astimezone(datetime.UTC),
@@ -106,6 +120,7 @@ async def _read(period: periods.Period, report: Report) -> statistics.Statistics
             name=report.filter.name,
             queue=report.filter.queue,
         )
+        return period, found
     finally:
         await engine.dispose()
 

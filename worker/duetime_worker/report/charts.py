@@ -19,11 +19,12 @@ _MOST_NAMES = 12
 def over_time(period: Period, lines: Lines) -> bytes:
     """Returns the chart of how runs ended over time."""
     drawn, plot = _figure()
-    moments = period.buckets()
+    filled = period.filled(lines)
+    moments = [moment for moment, _ in filled]
     width = (moments[1] - moments[0]) * 0.8 if len(moments) > 1 else 0.8
     bottom = [0.0] * len(moments)
     for label, color in (("succeeded", _GREEN), ("retried", _YELLOW), ("failed", _RED)):
-        heights = [float(getattr(lines[moment], label)) if moment in lines else 0.0 for moment in moments]
+        heights = [float(getattr(line, label)) for _, line in filled]
         plot.bar(moments, heights, width=width, bottom=bottom, label=label, color=color, align="edge")  # type: ignore[arg-type]
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     plot.set_ylabel("runs")
@@ -33,7 +34,7 @@ def over_time(period: Period, lines: Lines) -> bytes:
 def lateness(period: Period, lines: Lines) -> bytes:
     """Returns the chart of how late runs began over time."""
     drawn, plot = _figure()
-    measured = [(moment, lines[moment].lateness) for moment in period.buckets() if moment in lines]
+    measured = [(moment, line.lateness) for moment, line in period.filled(lines)]
     for label, color in zip(("p50", "p95", "p99"), _BLUES, strict=True):
         points = [(moment, getattr(found, label)) for moment, found in measured if found is not None]
         moments: Any = [moment for moment, _ in points]  # numbers, says its type
@@ -48,9 +49,11 @@ def durations(by_name: dict[str, statistics.Line]) -> bytes:
     found = [(name, line.duration) for name, line in by_name.items() if line.duration is not None]
     longest = sorted(found, key=lambda each: each[1].p95, reverse=True)[:_MOST_NAMES][::-1]
     drawn, plot = _figure(height=1 + 0.4 * max(len(longest), 2))
-    names = [_shortened(name) for name, _ in longest]
-    plot.barh(names, [found.p95 for _, found in longest], color=_BLUES[0], label="p95")
-    plot.barh(names, [found.p50 for _, found in longest], color=_BLUES[2], label="p50", height=0.4)
+    # By place: names that are shortened to the same would share a bar.
+    places = list(range(len(longest)))
+    plot.barh(places, [found.p95 for _, found in longest], color=_BLUES[0], label="p95")
+    plot.barh(places, [found.p50 for _, found in longest], color=_BLUES[2], label="p50", height=0.4)
+    plot.set_yticks(places, [_shortened(name) for name, _ in longest])
     plot.set_xlabel("seconds")
     return _save(drawn, plot)
 

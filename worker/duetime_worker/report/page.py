@@ -52,7 +52,13 @@ def _context(title: str, period: Period, found: statistics.Statistics) -> dict[s
         # An empty log lacks nothing if the period is as young as the log.
         "log_begins": found.log_begins if is_cut else None,
         "zone": period.start.tzinfo,
+        "over_time": [(_shown(moment, period), line) for moment, line in period.filled(found.over_time)],
     }
+
+
+def _shown(moment: datetime.datetime, period: Period) -> str:
+    # An hour that comes twice has another abbreviation the second time.
+    return f"{moment:%Y-%m-%d %H:%M %Z}" if period.unit == "hour" else f"{moment:%Y-%m-%d}"
 
 
 def _seconds(value: float | datetime.timedelta | None) -> str:

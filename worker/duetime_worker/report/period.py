@@ -3,7 +3,10 @@
 import dataclasses
 import datetime
 import zoneinfo
+from collections.abc import Mapping
 from typing import Literal
+
+from duetime_core import statistics
 
 _DAY = datetime.timedelta(days=1)
 _SHORT = datetime.timedelta(days=3)
@@ -35,6 +38,18 @@ class Period:
             found.append(moment)
             moment += _DAY  # by the clock of the zone
         return found
+
+    def filled(
+        self, lines: Mapping[datetime.datetime, statistics.Line]
+    ) -> list[tuple[datetime.datetime, statistics.Line]]:
+        """Returns the line of each of its hours or days, those in which nothing happened too."""
+        found = {self._key(moment): line for moment, line in lines.items()}
+        return [(moment, found.get(self._key(moment), statistics.NOTHING)) for moment in self.buckets()]
+
+    def _key(self, moment: datetime.datetime) -> datetime.datetime | datetime.date:
+        # Where the clock of a zone changes, its times equal those of no other zone (PEP 495), and a midnight that
+        # comes twice, or never, is another moment to PostgreSQL than to Python.
+        return moment.astimezone(datetime.UTC) if self.unit == "hour" else moment.astimezone(self.start.tzinfo).date()
 
     def __str__(self) -> str:
         shown = "%Y-%m-%d %H:%M"

@@ -21,10 +21,9 @@ def write(period: Period, found: statistics.Statistics) -> bytes:
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(HEADER)
-    empty = statistics.Line(0, 0, 0, 0, None, None)
     writer.writerow(_row("total", "", found.total))
-    for moment in period.buckets():
-        writer.writerow(_row(period.unit, moment.isoformat(), found.over_time.get(moment, empty)))
+    for moment, line in period.filled(found.over_time):
+        writer.writerow(_row(period.unit, moment.isoformat(), line))
     for group, lines in (("name", found.by_name), ("queue", found.by_queue)):
         for key, line in lines.items():
             writer.writerow(_row(group, _inert(key), line))
