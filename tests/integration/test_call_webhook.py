@@ -13,8 +13,9 @@ import pytest
 import pytest_asyncio
 
 import duetime_client
+from duetime_core import builtin
 from duetime_worker import handlers
-from duetime_worker.builtin import call_webhook, webhook
+from duetime_worker.builtin import call_webhook
 from tests import certificates, clients, processes, receiver, runs
 
 
@@ -35,7 +36,7 @@ async def received(_client: None) -> AsyncIterator[receiver.Receiver]:
 
 
 async def call(url: str, run: handlers.Task | None = None, **more: Any) -> dict[str, Any]:
-    called = webhook.Webhook.model_validate({"url": url, **more})
+    called = builtin.Webhook.model_validate({"url": url, **more})
     return await call_webhook.call_webhook(run or runs.of(), called)
 
 

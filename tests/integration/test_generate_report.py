@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from moto.server import ThreadedMotoServer
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import task
+from duetime_core import builtin, task
 from duetime_core.store import finishes, reads
 from duetime_core.store import statistics as store
 from duetime_worker import handlers
@@ -45,7 +45,7 @@ def directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, database_
 
 
 async def report(run: handlers.Task | None = None, **task_data: Any) -> dict[str, Any]:
-    asked = generate_report.Report.model_validate({"period": AROUND_NOW, **task_data})
+    asked = builtin.Report.model_validate({"period": AROUND_NOW, **task_data})
     return await generate_report.generate_report(run or runs.of(), asked)
 
 

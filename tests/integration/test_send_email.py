@@ -10,8 +10,9 @@ import aiosmtpd.smtp
 import pytest
 import pytest_asyncio
 
+from duetime_core import builtin
 from duetime_worker import handlers
-from duetime_worker.builtin import mail, send_email
+from duetime_worker.builtin import send_email
 from tests import certificates, processes, runs, smtp
 
 DATA = {"email": "ada@example.com", "subject": "It is time ✓", "body": "As you asked.\n"}
@@ -38,7 +39,7 @@ async def plain(monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox) -> AsyncIter
 
 
 async def send(run: handlers.Task | None = None, **changes: Any) -> dict[str, Any]:
-    return await send_email.send_email(run or runs.of(), mail.Email.model_validate({**DATA, **changes}))
+    return await send_email.send_email(run or runs.of(), builtin.Email.model_validate({**DATA, **changes}))
 
 
 def content(part: Any) -> str:

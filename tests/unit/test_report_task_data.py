@@ -5,7 +5,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from duetime_worker.builtin import generate_report
+from duetime_core import builtin
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from duetime_worker.builtin import generate_report
 )
 def test_wrong_task_data_is_named(wrong: dict[str, Any], right: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=right):
-        generate_report.Report.model_validate(wrong)
+        builtin.Report.model_validate(wrong)

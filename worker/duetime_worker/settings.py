@@ -7,7 +7,7 @@ import pydantic
 import pydantic_settings
 
 from duetime_core import settings, task
-from duetime_worker import addresses
+from duetime_core.builtin import addresses
 
 
 def _split(value: object) -> object:

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 
+from duetime_core import builtin
 from duetime_worker import handlers
 from duetime_worker.builtin import webhook as webhooks
 
-TIMEOUT_SECONDS = 30
 CONNECT_SECONDS = 10
 MAX_ANSWER_CHARACTERS = 2000
 _MAX_ANSWER_BYTES = 4 * MAX_ANSWER_CHARACTERS
@@ -29,8 +29,8 @@ _RETRIED = frozenset({408, 429, *range(500, 600)})
 _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = weakref.WeakKeyDictionary()
 
 
-@handlers.handler("Call Webhook", timeout=TIMEOUT_SECONDS)
-async def call_webhook(run: handlers.Task, webhook: webhooks.Webhook) -> dict[str, Any]:
+@handlers.handler(builtin.CALL_WEBHOOK.name, timeout=builtin.CALL_WEBHOOK.timeout.total_seconds())
+async def call_webhook(run: handlers.Task, webhook: builtin.Webhook) -> dict[str, Any]:
     """Calls the URL: 2xx completes; 408, 429 and 5xx, and no answer, are retried; all else fails the task.
 
     Retry-After, in seconds or as a date, says when. Redirects are not followed. The headers Duetime-Task-Id and

@@ -4,68 +4,21 @@ import asyncio
 import datetime
 import email.message
 import re
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import pydantic
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, recurrence, statistics
+from duetime_core import builtin, database, recurrence, statistics
 from duetime_core import settings as core_settings
+from duetime_core.builtin import report as reports
 from duetime_core.store import statistics as store
 from duetime_worker import handlers, settings
-from duetime_worker.builtin import mail as mails
 from duetime_worker.builtin import send_email
 from duetime_worker.report import period as periods
 
-TIMEOUT_SECONDS = 600
-MAX_PERIOD = datetime.timedelta(days=3660)
-"""A chart has a bar for each day: those of centuries would take a worker's time and memory."""
 
-
-def _known_zone(name: str) -> str:
-    recurrence.zone(name)
-    return name
-
-
-class Between(pydantic.BaseModel, extra="forbid"):
-    """From one moment on, and before another."""
-
-    start_time: pydantic.AwareDatetime
-    end_time: pydantic.AwareDatetime
-
-    @pydantic.model_validator(mode="after")
-    def _check(self) -> "Between":
-        if self.end_time <= self.start_time:
-            raise ValueError("end_time must be after start_time")
-        if self.end_time - self.start_time > MAX_PERIOD:
-            raise ValueError("end_time must be at most ten years after start_time")
-        return self
-
-
-class Filter(pydantic.BaseModel, extra="forbid"):
-    """Which tasks; what is None does not matter."""
-
-    queue: str | None = None
-    name: str | None = None
-
-
-class Report(pydantic.BaseModel, extra="forbid"):
-    """The task_data of Generate Report."""
-
-    period: Literal["last_day", "last_week"] | Between = "last_day"
-    """The calendar day, or the week from Monday on, that was over when the task was due."""
-    time_zone: Annotated[str, pydantic.AfterValidator(_known_zone)] = "UTC"
-    """IANA's name of the zone whose days these are, and whose times the report shows."""
-    filter: Filter = Filter()
-    title: Annotated[str, pydantic.Field(min_length=1, max_length=200), pydantic.AfterValidator(mails.one_line)] = (
-        "Duetime report"
-    )
-    email: mails.Recipients | None = None
-    """Whom it is sent to: one address or several."""
-
-
-@handlers.handler("Generate Report", timeout=TIMEOUT_SECONDS)
-async def generate_report(run: handlers.Task, report: Report) -> dict[str, Any]:
+@handlers.handler(builtin.GENERATE_REPORT.name, timeout=builtin.GENERATE_REPORT.timeout.total_seconds())
+async def generate_report(run: handlers.Task, report: builtin.Report) -> dict[str, Any]:
     """Writes the report, over the one that an earlier attempt wrote, and sends it if it has recipients."""
     period, found = await _read(run, report)
     made = await asyncio.to_thread(_make, report.title, period, found)
@@ -82,16 +35,16 @@ async def generate_report(run: handlers.Task, report: Report) -> dict[str, Any]:
         **{name: getattr(total, name) for name in ("ran", "succeeded", "failed", "retried")},
     }
     if report.email:
-        mail = mails.Email.model_construct(
+        mail = builtin.Email.model_construct(
             email=report.email, subject=f"{report.title}: {period}", body=made["text"], html=made["mail"]
         )
         result["mail"] = await send_email.deliver(run, mail, lambda message: _attach(message, stem, made))
     return result
 
 
-def _period(report: Report, due: datetime.datetime) -> periods.Period:
+def _period(report: builtin.Report, due: datetime.datetime) -> periods.Period:
     zone = recurrence.zone(report.time_zone)
-    if isinstance(report.period, Between):
+    if isinstance(report.period, reports.Between):
         start, end = (moment.astimezone(zone) for moment in (report.period.start_time, report.period.end_time))
         return periods.Period(start, end)
     return periods.last(report.period, due, zone)
@@ -107,7 +60,7 @@ async def _due(engine: sqlalchemy_asyncio.AsyncEngine, run: handlers.Task) -> da
     return await store.asked_for(engine, run.task_id) or run.execution_time
 
 
-async def _read(run: handlers.Task, report: Report) -> tuple[periods.Period, statistics.Statistics]:
+async def _read(run: handlers.Task, report: builtin.Report) -> tuple[periods.Period, statistics.Statistics]:
     engine = database.connect(core_settings.Settings.read().database_url, pool_size=1)
     try:
         period = _period(report, await _due(engine, run))

@@ -10,10 +10,11 @@ from typing import Any
 import aiosmtplib
 import structlog
 
-from duetime_worker import addresses, handlers, settings
+from duetime_core import builtin
+from duetime_core.builtin import addresses
+from duetime_worker import handlers, settings
 from duetime_worker.builtin import mail as mails
 
-TIMEOUT_SECONDS = 30
 CONNECT_SECONDS = 10
 _COMMAND_SECONDS = 600
 """What a slow server may take (RFC 5321, 4.5.3.2), if the task's timeout lets it."""
@@ -23,8 +24,8 @@ _TOO_BIG = 552
 _log = structlog.get_logger()
 
 
-@handlers.handler("Send Email", timeout=TIMEOUT_SECONDS)
-async def send_email(run: handlers.Task, mail: mails.Email) -> dict[str, Any]:
+@handlers.handler(builtin.SEND_EMAIL.name, timeout=builtin.SEND_EMAIL.timeout.total_seconds())
+async def send_email(run: handlers.Task, mail: builtin.Email) -> dict[str, Any]:
     """Sends the mail. A server that refuses it, or all its recipients, for good fails the task.
 
     All else is retried: what is wrong with the server, the connection or the worker's own settings (its
@@ -38,7 +39,7 @@ def _nothing(_message: email.message.EmailMessage) -> None:
 
 
 async def deliver(
-    run: handlers.Task, mail: mails.Email, attach: Callable[[email.message.EmailMessage], None] = _nothing
+    run: handlers.Task, mail: builtin.Email, attach: Callable[[email.message.EmailMessage], None] = _nothing
 ) -> dict[str, Any]:
     """Sends the mail of a run, with what `attach` adds to it; raises Retry or Fail as `send_email` does."""
     smtp = settings.Smtp()
@@ -75,7 +76,7 @@ def _tls_context() -> ssl.SSLContext:
 async def _hand_over(
     client: aiosmtplib.SMTP,
     run: handlers.Task,
-    mail: mails.Email,
+    mail: builtin.Email,
     smtp: settings.Smtp,
     attach: Callable[[email.message.EmailMessage], None],
 ) -> dict[str, Any]:
@@ -104,7 +105,7 @@ async def _hand_over(
 
 
 async def _name_recipients(
-    client: aiosmtplib.SMTP, mail: mails.Email, *, is_last_attempt: bool
+    client: aiosmtplib.SMTP, mail: builtin.Email, *, is_last_attempt: bool
 ) -> list[aiosmtplib.SMTPRecipientRefused]:
     """Returns those whom the mail does not reach, if it reaches anybody.
 
