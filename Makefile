@@ -52,13 +52,14 @@ $(VENV)/ready: requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
-lock: ## Resolve requirements.lock anew.
+lock: ## Resolve requirements.lock anew, and hold the binaries in it to tools/binaries.toml.
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate requirements.in --group dev \
 		$(foreach name,proto core server worker client stack,--no-emit-package duetime-$(name)) \
 		--output-file requirements.lock
+	$(BIN)/python -m tools.binaries
 
 clean: ## Remove the environment and the data of `make up` and of the benchmarks.
 	rm -rf $(VENV) .duetime .bench
