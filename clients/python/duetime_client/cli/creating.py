@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from duetime_client.cli import moments, screen, session
+from duetime_client.cli import durations, moments, screen, session
 
 
 def parse_data(text: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ Zone = Annotated[
 ]
 In = Annotated[
     datetime.timedelta | None,
-    typer.Option("--in", parser=moments.parse_duration, metavar="DURATION", help="How long from now, such as 2h."),
+    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="How long from now, such as 2h."),
 ]
 Data = Annotated[
     dict[str, Any] | None,
@@ -51,7 +51,7 @@ ConcurrencyKey = Annotated[
 ]
 Timeout = Annotated[
     datetime.timedelta | None,
-    typer.Option(parser=moments.parse_duration, metavar="DURATION", help="How long one run may take."),
+    typer.Option(parser=durations.parse, metavar="DURATION", help="How long one run may take."),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Times and durations as people type and read them."""
+"""Times as people type and read them."""
 
 import datetime
 import re
@@ -7,28 +7,64 @@ import typer
 from google.protobuf import timestamp_pb2
 
 import duetime_client
+from duetime_client.cli import quoting
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+EXAMPLE = "2026-12-01T09:00:00+01:00"
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ]+(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
+    r" *(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?)?",
+    re.ASCII,
+)
+_DATE = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
 
 
 def parse_time(text: str) -> datetime.datetime:
     """Returns the moment of an ISO 8601 text with a zone; raises BadParameter for anything else."""
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a time such as 2026-12-01T09:00:00+01:00") from None
+    moment = parse_local_or_time(text)
     if moment.utcoffset() is None:
-        raise typer.BadParameter(f"{text!r} has no zone; add Z for UTC, or an offset such as +01:00")
+        raise typer.BadParameter(f"{quoting.quoted(text)} has no zone; add Z for UTC, or an offset such as +01:00")
     return moment
 
 
 def parse_local_or_time(text: str) -> datetime.datetime:
-    """Returns the moment of an ISO 8601 text, naive if it has no zone; raises BadParameter for anything else."""
+    """Returns the moment of an ISO 8601 text, naive if it has no zone; raises BadParameter for anything else.
+
+    `24:00` is the midnight at the end of that day. What is finer than a microsecond is cut off.
+    """
+    given = text.strip()
+    if not (match := _TIME.fullmatch(given)):
+        try:  # ISO 8601's other forms, such as 20261201T090000Z
+            return datetime.datetime.fromisoformat(given.upper() if not _DATE.fullmatch(given) else "")
+        except ValueError:
+            raise typer.BadParameter(f"{quoting.quoted(text)} {_problem(given)}") from None
+    year, month, day, hour, minute, second = (int(group or 0) for group in match.groups()[:6])
+    ends_day = (hour, minute, second, int(match[7] or 0)) == (24, 0, 0, 0)
     try:
-        return datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a time such as 2026-12-01T09:00:00+01:00") from None
+        zone = _zone(*match.groups()[7:])
+        microsecond = int((match[7] or "").ljust(6, "0")[:6])
+        moment = datetime.datetime(year, month, day, 0 if ends_day else hour, minute, second, microsecond, zone)
+        return moment + datetime.timedelta(days=ends_day)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"{quoting.quoted(text)} is not a time: {error}") from None
+
+
+def _zone(utc: str | None, sign: str | None, hours: str | None, minutes: str | None) -> datetime.tzinfo | None:
+    """Returns the zone that a time names; raises ValueError for an offset that no zone has."""
+    if utc:
+        return datetime.UTC
+    if hours is None:
+        return None
+    if int(hours) > 23 or int(minutes or 0) > 59:
+        raise ValueError("its offset must lie between -23:59 and +23:59")
+    offset = datetime.timedelta(hours=int(hours), minutes=int(minutes or 0))
+    return datetime.timezone(-offset if sign == "-" else offset)
+
+
+def _problem(text: str) -> str:
+    if _DATE.fullmatch(text):
+        return f"has no time of day; write it such as {EXAMPLE}"
+    return f"is not a time such as {EXAMPLE}"
 
 
 def due(
@@ -49,20 +85,18 @@ def due(
     return duetime_client.LocalTime(at, zone)
 
 
-def parse_duration(text: str) -> datetime.timedelta:
-    """Returns the duration of a text such as `10s`, `5m`, `2h`, `1d` or `1h30m`; raises BadParameter otherwise."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise typer.BadParameter(f"{text!r} is not a duration such as 10s, 5m, 2h, 1d or 1h30m")
-    try:
-        return datetime.timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
-    except OverflowError:
-        raise typer.BadParameter(f"{text!r} is too long") from None
-
-
 def in_local_zone(moment: datetime.datetime | None, timespec: str = "seconds") -> str:
-    """Returns the moment in the zone of this machine, with its offset; nothing for None."""
-    return moment.astimezone().isoformat(" ", timespec) if moment else ""
+    """Returns the moment in the zone of this machine, with its offset; nothing for None.
+
+    Within a day of the calendar's ends, where that zone may have no such time, it is shown in UTC.
+    """
+    if moment is None:
+        return ""
+    try:
+        moment = moment.astimezone()
+    except (OverflowError, ValueError, OSError):
+        moment = moment.astimezone(datetime.UTC)
+    return moment.isoformat(" ", timespec)
 
 
 def in_utc(moment: datetime.datetime) -> str:
@@ -70,15 +104,3 @@ def in_utc(moment: datetime.datetime) -> str:
     timestamp = timestamp_pb2.Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp.ToJsonString()
-
-
-def duration(value: datetime.timedelta | None) -> str:
-    """Returns a duration such as `1h30m` or `0.25s`; nothing for None."""
-    if value is None:
-        return ""
-    seconds = value.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
-    whole = round(seconds)
-    parts = [(whole // 86_400, "d"), (whole // 3_600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number)

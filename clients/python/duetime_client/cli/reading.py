@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import duetime_client
-from duetime_client.cli import moments, screen, session
+from duetime_client.cli import moments, quoting, screen, session
 
 Statuses = Annotated[
     list[duetime_client.Status] | None,
@@ -105,7 +105,7 @@ def explain(
         screen.print_json(explanation)
     else:
         for reason in explanation.reasons:
-            typer.echo(screen.printable(reason.message))
+            typer.echo(quoting.printable(reason.message))
 
 
 def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:

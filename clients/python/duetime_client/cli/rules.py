@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import duetime_client
-from duetime_client.cli import moments
+from duetime_client.cli import durations, moments
 
 
 def _time(help_text: str) -> Any:
@@ -14,7 +14,7 @@ def _time(help_text: str) -> Any:
 
 
 def _span(help_text: str) -> Any:
-    return typer.Option(parser=moments.parse_duration, metavar="DURATION", help=help_text)
+    return typer.Option(parser=durations.parse, metavar="DURATION", help=help_text)
 
 
 def parse_blackout(text: str) -> duetime_client.Blackout:
@@ -41,7 +41,7 @@ Every = Annotated[
     datetime.timedelta | None,
     typer.Option(
         "--every",
-        parser=moments.parse_duration,
+        parser=durations.parse,
         metavar="DURATION",
         help="Instead of --cron: the time from one to the next.",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import rich.table
 
 import duetime_client
-from duetime_client.cli import moments, screen
+from duetime_client.cli import durations, moments, screen
 
 
 def show(schedule: duetime_client.Schedule, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def log_table(logs: Iterable[duetime_client.ScheduleLog]) -> rich.table.Table:
 
 
 def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
-    window = moments.duration(schedule.catch_up_window)
+    window = durations.shown(schedule.catch_up_window)
     return screen.details(
         {
             "schedule": schedule.schedule_id,
@@ -62,7 +62,7 @@ def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
             "next task": schedule.next_task_id or "",
             "from": moments.in_local_zone(schedule.start_time),
             "until": moments.in_local_zone(schedule.end_time),
-            "jitter": moments.duration(schedule.jitter),
+            "jitter": durations.shown(schedule.jitter),
             "blackouts": "; ".join(_blackout(each) for each in schedule.blackouts),
             "overlap": schedule.overlap,
             "catch up": f"{schedule.catch_up}, at most {window} late" if window else schedule.catch_up,
@@ -76,7 +76,7 @@ def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
 
 def _when(schedule: duetime_client.Schedule) -> str:
     if schedule.interval is not None:
-        return f"every {moments.duration(schedule.interval)}"
+        return f"every {durations.shown(schedule.interval)}"
     return f"{schedule.cron} {schedule.time_zone}"
 
 

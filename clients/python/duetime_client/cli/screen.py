@@ -10,7 +10,7 @@ import rich.text
 import typer
 
 import duetime_client
-from duetime_client.cli import json_shape, moments
+from duetime_client.cli import durations, json_shape, moments, quoting
 
 # Far wider than any row: a table that goes to a file or a pipe has a row a line, whatever the terminal's width.
 _PIPE_WIDTH = 10_000
@@ -25,13 +25,6 @@ def console() -> rich.console.Console:
 def print_json(value: Any) -> None:
     """Prints a dataclass of ours, or a dict, as one line of JSON."""
     typer.echo(json.dumps(json_shape.of(value), ensure_ascii=False))
-
-
-def printable(text: str) -> str:
-    """Returns the text with its control characters spelled out: names and messages come from anybody, and a terminal
-    obeys them.
-    """
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def new_table(*columns: str) -> rich.table.Table:
@@ -49,7 +42,7 @@ def new_table(*columns: str) -> rich.table.Table:
 
 def add_row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
     """Adds a row; long texts are folded, or else cut so that it is one line."""
-    texts = [printable(str(cell)) for cell in cells]
+    texts = [quoting.printable(str(cell)) for cell in cells]
     if fold:
         table.add_row(*(rich.text.Text(text) for text in texts))
     else:
@@ -86,11 +79,11 @@ def task_details(task: duetime_client.Task) -> rich.table.Table:
             "result": "" if task.result is None else json.dumps(task.result, ensure_ascii=False),
             "error": task.error_message,
             "retries": f"{task.retry_count} of {task.max_retries}",
-            "backoff": f"{moments.duration(policy.initial_backoff)} × {policy.multiplier:g}, "
-            f"at most {moments.duration(policy.max_backoff)}"
+            "backoff": f"{durations.shown(policy.initial_backoff)} × {policy.multiplier:g}, "
+            f"at most {durations.shown(policy.max_backoff)}"
             if policy.multiplier is not None
             else "",
-            "timeout": moments.duration(task.timeout),
+            "timeout": durations.shown(task.timeout),
             "version": task.version,
             "created": moments.in_local_zone(task.created_at, "milliseconds"),
             "updated": moments.in_local_zone(task.updated_at, "milliseconds"),
@@ -128,7 +121,7 @@ def log_table(logs: Iterable[duetime_client.TaskLog], *, fold: bool = True) -> r
     table = new_table("time", "change", "took", "by", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")
-        add_row(table, time, log.change, moments.duration(log.duration), log.actor, log.error_message, fold=fold)
+        add_row(table, time, log.change, durations.shown(log.duration), log.actor, log.error_message, fold=fold)
     return table
 
 
@@ -145,4 +138,4 @@ def change_line(log: duetime_client.TaskLog) -> str:
     """Returns a change as one line."""
     time = moments.in_local_zone(log.timestamp, "milliseconds")
     line = f"{time}  {log.task_id}  {log.status:<9}  {log.change}"
-    return printable(f"{line}: {log.error_message}" if log.error_message else line).replace("\n", "\\n")
+    return quoting.one_line(f"{line}: {log.error_message}" if log.error_message else line)

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
 from duetime_client import rpc_error
-from duetime_client.cli import moments, screen
+from duetime_client.cli import moments, quoting
 
 INTERRUPTED = 130
 
@@ -71,7 +71,7 @@ def _as_text(error: duetime_client.DuetimeError) -> str:
     if new := _may_exist(error):
         lines.append("  The task may exist. To ask again without creating it twice, repeat the command with")
         lines.append(f"  --request-id {new.request_id} {_when(new.execution_time)}")
-    return "\n".join(screen.printable(line) for line in lines)
+    return "\n".join(quoting.printable(line) for line in lines)
 
 
 def _when(when: object) -> str:
