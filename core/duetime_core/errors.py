@@ -31,8 +31,9 @@ class InvalidArgument(DuetimeError):
 
     reason = "INVALID_ARGUMENT"
 
-    def __init__(self, *violations: Violation) -> None:
-        super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in violations))
+    def __init__(self, *violations: Violation, more: int = 0) -> None:
+        told = [f"{each.field}: {each.description}" if each.field else each.description for each in violations]
+        super().__init__("; ".join([*told, f"and {more} more"] if more else told))
         self.violations = violations
 
 

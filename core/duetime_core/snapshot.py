@@ -2,6 +2,9 @@
 
 import dataclasses
 
+MOST_IN_PROGRESS = 1_000
+"""In a position: as many as PostgreSQL has of transactions that write at one time, and connections for them."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -54,7 +57,9 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> "Position":
-        """Reads what `str` wrote; raises ValueError for anything else."""
+        """Reads what `str` wrote; raises ValueError for anything else, and for more than MOST_IN_PROGRESS."""
+        if text.count(",") >= MOST_IN_PROGRESS:  # callers may have made it up, and each of its events would repeat it
+            raise ValueError(f"a position with more than {MOST_IN_PROGRESS} transactions in progress")
         seen, *rest = text.split(";")
         if not rest:
             return cls(Snapshot.parse(seen))

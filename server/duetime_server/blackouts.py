@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 
 from duetime.v1 import schedule_pb2
-from duetime_core import recurrence
+from duetime_core import quoting, recurrence
 from duetime_core.recurrence.spec import DAYS
 from duetime_server import violations
 
@@ -25,7 +25,7 @@ def _read(blackout: schedule_pb2.Blackout, wrong: violations.Violations) -> recu
     is_weekly = bool(blackout.from_time or blackout.until_time)
     behavior = blackout.behavior or recurrence.BlackoutBehavior.SKIP
     if behavior not in list(recurrence.BlackoutBehavior):
-        wrong.add("behavior", f"must be skip or move, not {violations.shortened(behavior)!r}")
+        wrong.add("behavior", f"must be skip or move, not {quoting.shortened(behavior)!r}")
         behavior = recurrence.BlackoutBehavior.SKIP
     return recurrence.Blackout(
         days=_days(blackout.days, wrong) if is_weekly else frozenset(),
@@ -40,7 +40,7 @@ def _read(blackout: schedule_pb2.Blackout, wrong: violations.Violations) -> recu
 def _days(given: Sequence[str], wrong: violations.Violations) -> frozenset[int]:
     for day in given:
         if day.lower() not in _DAYS:
-            wrong.add("days", f"names {violations.shortened(day)!r}, which is not one of {', '.join(DAYS)}")
+            wrong.add("days", f"names {quoting.shortened(day)!r}, which is not one of {', '.join(DAYS)}")
     return frozenset(_DAYS.get(day.lower(), 0) for day in given) or frozenset(range(len(DAYS)))
 
 
@@ -53,7 +53,7 @@ def _time(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violatio
     except ValueError:
         read = None
     if read is None or read.tzinfo is not None:
-        wrong.add(name, f"must be a time of day such as 22:00, not {violations.shortened(text)!r}")
+        wrong.add(name, f"must be a time of day such as 22:00, not {quoting.shortened(text)!r}")
         return None
     return read
 
@@ -65,7 +65,7 @@ def _date(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violatio
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        wrong.add(name, f"must be a date such as 2027-12-24, not {violations.shortened(text)!r}")
+        wrong.add(name, f"must be a date such as 2027-12-24, not {quoting.shortened(text)!r}")
         return None
 
 

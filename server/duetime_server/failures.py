@@ -14,7 +14,7 @@ import structlog
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from duetime_core import errors, outage
+from duetime_core import errors, outage, quoting
 from duetime_server import deadline
 
 DOMAIN = "duetime"
@@ -128,7 +128,11 @@ def _parse(handler: Any, request: bytes) -> Any:
 async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
     details: list[google.protobuf.message.Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+        error_details_pb2.ErrorInfo(
+            reason=error.reason,
+            domain=DOMAIN,
+            metadata={key: quoting.sentence(value) for key, value in error.metadata.items()},
+        )
     ]
     if isinstance(error, errors.InvalidArgument):
         details.append(
@@ -141,7 +145,10 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
                 ]
             )
         )
-    await _abort_with(context, code, error.message, details)
+        message = error.message  # of violations, which are shortened
+    else:
+        message = quoting.sentence(error.message)
+    await _abort_with(context, code, message, details)
 
 
 async def _abort_unexpected(context: Context) -> NoReturn:

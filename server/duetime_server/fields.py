@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
-from duetime_core import payload, schema
+from duetime_core import payload, quoting, schema
 from duetime_server import violations
 
 MAX_NAME_CHARACTERS = 255
@@ -30,11 +30,18 @@ def name(value: str, wrong: violations.Violations, *, what: str = "the name of t
     """Checks a name; `what` says what it is."""
     if not value.strip():
         wrong.add("name", f"is required: {what}")
-    elif len(value) > MAX_NAME_CHARACTERS:
+    else:
+        _check_text(value, "name", MAX_NAME_CHARACTERS, wrong)
+    return value
+
+
+def wanted_name(value: str, wrong: violations.Violations) -> str | None:
+    """Checks the name that a filter wants, which may be one from before control characters were refused."""
+    if len(value) > MAX_NAME_CHARACTERS:
         wrong.add("name", f"must be at most {MAX_NAME_CHARACTERS} characters; it has {len(value)}")
     elif "\0" in value:
         wrong.add("name", "must not contain the NUL character")
-    return value
+    return value or None
 
 
 def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> str:
@@ -46,20 +53,21 @@ def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> 
 
 def request_id(value: str, wrong: violations.Violations) -> str | None:
     """Checks a request_id; an empty one is none."""
-    if len(value) > MAX_REQUEST_ID_CHARACTERS:
-        wrong.add("request_id", f"must be at most {MAX_REQUEST_ID_CHARACTERS} characters; it has {len(value)}")
-    elif "\0" in value:
-        wrong.add("request_id", "must not contain the NUL character")
+    _check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, wrong)
     return value or None
 
 
 def concurrency_key(value: str, wrong: violations.Violations) -> str | None:
     """Checks a concurrency_key; an empty one is none."""
-    if len(value) > MAX_KEY_CHARACTERS:
-        wrong.add("concurrency_key", f"must be at most {MAX_KEY_CHARACTERS} characters; it has {len(value)}")
-    elif "\0" in value:
-        wrong.add("concurrency_key", "must not contain the NUL character")
+    _check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, wrong)
     return value or None
+
+
+def _check_text(value: str, field: str, most: int, wrong: violations.Violations) -> None:
+    if len(value) > most:
+        wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
+    elif not value.isprintable() and (found := quoting.CONTROL.search(value)):
+        wrong.add(field, f"must not contain control characters; it has U+{ord(found[0]):04X}")
 
 
 def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violations) -> datetime.datetime:

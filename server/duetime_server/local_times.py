@@ -3,7 +3,7 @@
 import datetime
 from typing import Any
 
-from duetime_core import recurrence
+from duetime_core import quoting, recurrence
 from duetime_server import violations
 
 FIELDS = ("local_time", "time_zone")
@@ -18,7 +18,7 @@ def read(request: Any, wrong: violations.Violations) -> tuple[datetime.datetime,
     try:
         zone = recurrence.zone(request.time_zone)
     except recurrence.UnknownZoneError as error:
-        wrong.add("time_zone", violations.shortened(str(error)))
+        wrong.add("time_zone", str(error))
         return None
     if local is None:
         return None
@@ -37,7 +37,7 @@ def _local(text: str, wrong: violations.Violations) -> datetime.datetime | None:
     try:
         read = datetime.datetime.fromisoformat(text)
     except ValueError:
-        wrong.add("local_time", f"must be such as 2027-03-28T09:00:00, not {violations.shortened(text)!r}")
+        wrong.add("local_time", f"must be such as 2027-03-28T09:00:00, not {quoting.shortened(text)!r}")
         return None
     if read.tzinfo is not None:
         wrong.add("local_time", "must have no offset: time_zone says where it is; or use execution_time")

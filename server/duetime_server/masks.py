@@ -3,17 +3,24 @@
 from collections.abc import Collection
 from typing import Any
 
+from duetime_core import quoting
 from duetime_server import violations
+
+MOST_PATHS = 1_000
+"""Far more than there are fields to name."""
 
 
 def named(request: Any, changeable: Collection[str], wrong: violations.Violations) -> list[str]:
     """Returns the fields of `request` to change, all among `changeable`. Raises InvalidArgument if there are none."""
     if request.HasField("update_mask"):
-        for path in request.update_mask.paths:
+        paths = request.update_mask.paths
+        if len(paths) > MOST_PATHS:
+            raise violations.refuse("update_mask", f"must name at most {MOST_PATHS} fields; it names {len(paths)}")
+        for path in paths:
             if path not in changeable:
-                shown = violations.shortened(path)
+                shown = quoting.shortened(path)
                 wrong.add("update_mask", f"names {shown!r}, which is not one of {', '.join(changeable)}")
-        names = list(dict.fromkeys(request.update_mask.paths))
+        names = list(dict.fromkeys(paths))
     else:
         names = [name for name in changeable if _is_present(request, name)]
     wrong.check()

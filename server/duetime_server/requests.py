@@ -173,10 +173,10 @@ _CHANGEABLE: dict[str, Callable[[Request, violations.Violations], Any]] = {
 def statuses(given: Sequence[task_pb2.Task.Status.ValueType], wrong: violations.Violations) -> tuple[task.Status, ...]:
     """Reads a filter's statuses."""
     known = {task_pb2.Task.Status.Value(status): status for status in task.Status}
-    for number in given:
-        if number not in known:
-            wrong.add("status", f"must be of {', '.join(task.Status)}")
-    return tuple(dict.fromkeys(known[number] for number in given if number in known))
+    wanted = dict.fromkeys(given)  # one may be given a thousand times
+    if not wanted.keys() <= known.keys():
+        wrong.add("status", f"must be of {', '.join(task.Status)}")
+    return tuple(known[number] for number in wanted if number in known)
 
 
 def task_filter(
@@ -196,7 +196,7 @@ def task_filter(
     read = reads.Filter(
         statuses=statuses(request.status, wrong),
         queue=fields.queue(request.queue, wrong) if request.queue else None,
-        name=fields.name(request.name, wrong) if request.name else None,
+        name=fields.wanted_name(request.name, wrong),
         due_from=due_from,
         due_before=due_before,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
-from duetime_core import recurrence, schedule, schema
+from duetime_core import quoting, recurrence, schedule, schema
 from duetime_core.recurrence.validation import MAX_INTERVAL
 from duetime_core.store import schedule_runs
 from duetime_server import blackouts, fields, masks, requests, violations
@@ -126,7 +126,7 @@ def _choice(name: str, choices: _Enum, default: enum.StrEnum) -> Callable[[Any, 
     def read(request: Any, wrong: violations.Violations) -> enum.StrEnum:
         given = getattr(request, name)
         if given and given not in list(choices):
-            wrong.add(name, f"must be {' or '.join(choices)}, not {violations.shortened(given)!r}")
+            wrong.add(name, f"must be {' or '.join(choices)}, not {quoting.shortened(given)!r}")
             return default
         return choices(given) if given else default
 

@@ -8,6 +8,8 @@ import json
 from duetime_server import violations
 
 UNKNOWN = "must be one that the server gave, unchanged"
+MOST_CHARACTERS = 32_768
+"""The longest, a position with as many transactions in progress as it may have, is shorter."""
 
 
 def encode(scope: object, value: object) -> str:
@@ -18,6 +20,8 @@ def encode(scope: object, value: object) -> str:
 
 def decode(field: str, token: str, scope: object) -> object:
     """Returns the value that `encode` put in for the same `scope`; raises InvalidArgument for anything else."""
+    if len(token) > MOST_CHARACTERS:
+        raise violations.refuse(field, UNKNOWN)
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
         digest, value = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

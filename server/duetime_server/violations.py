@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 
-from duetime_core import errors
+from duetime_core import errors, quoting
 
-_MOST_BYTES = 1500
-"""All of them together. They travel in the trailers, once as text and once in base64, of which gRPC's clients take
-8 KiB; and trailers that are far too large make Envoy end its connection to the server, with everybody's calls."""
-_MOST_CHARACTERS = 100
-"""What is quoted of a caller's text."""
+_MOST_BYTES = 4096
+"""All of them together, as they travel: in the trailers, of which gRPC's clients take 8 KiB; and trailers that are far
+too large make Envoy end its connection to the server, with everybody's calls."""
+_MOST_KEPT = 100
+"""Of a request with thousands of wrong fields. The others are counted."""
 
 
 class Violations:
@@ -18,10 +18,14 @@ class Violations:
     def __init__(self) -> None:
         self.prefix = ""
         self._found: dict[errors.Violation, None] = {}  # in order
+        self._uncounted = 0
 
     def add(self, field: str, description: str) -> None:
-        """Notes a wrong field and what would be right."""
-        self._found[errors.Violation(shortened(self.prefix + field), description)] = None
+        """Notes a wrong field and what would be right. Both may quote the caller: they are shortened here."""
+        if len(self._found) < _MOST_KEPT:
+            self._found[_violation(self.prefix + field, description)] = None
+        else:
+            self._uncounted += 1
 
     @property
     def are_any(self) -> bool:
@@ -39,22 +43,30 @@ class Violations:
 
     def check(self) -> None:
         """Raises InvalidArgument if anything was noted, with as much of it as an answer has room for."""
+        if not self._found:
+            return
         room = _MOST_BYTES
         told: list[errors.Violation] = []
         for violation in self._found:
-            room -= len(f"{violation.field}{violation.description}".encode())
+            room -= _size(violation)
             if room < 0 and told:
                 break
             told.append(violation)
-        if told:
-            raise errors.InvalidArgument(*told)
+        raise errors.InvalidArgument(*told, more=len(self._found) - len(told) + self._uncounted)
 
 
 def refuse(field: str, description: str) -> errors.InvalidArgument:
-    """Returns the error for one wrong field."""
-    return errors.InvalidArgument(errors.Violation(field, description))
+    """Returns the error for one wrong field. Both may quote the caller: they are shortened here."""
+    return errors.InvalidArgument(_violation(field, description))
 
 
-def shortened(text: str) -> str:
-    """Returns a caller's text as an error may quote it: its beginning."""
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+def _violation(field: str, description: str) -> errors.Violation:
+    shown = quoting.shortened(quoting.escaped(quoting.shortened(field)))
+    return errors.Violation(shown, quoting.sentence(description))
+
+
+def _size(violation: errors.Violation) -> int:
+    """Returns the bytes that it takes in the trailers: as text, percent-encoded, and twice in base64."""
+    text = f"{violation.field}: {violation.description}; "
+    size = len(text.encode())
+    return (size if text.isascii() else 3 * size) + (2 * size + 40) * 4 // 3

@@ -104,3 +104,14 @@ async def test_a_forged_cursor_of_a_watch_of_all_is_refused_before_the_first_eve
     response = await rest.get("/api/tasks:watch", params={"queue": queue, "cursor": watched.cursor})
     assert response.status_code == 400
     assert refusals.over_rest(response) == refusal
+
+
+async def test_a_cursor_with_a_snapshot_that_no_server_takes_is_refused(stub: Any, queue: str) -> None:
+    watched = task_service_pb2.WatchTasksRequest(queue=queue)
+    _, (database_id, position) = opened(cursor := (await stub.WatchTasks(watched).read()).cursor)
+    upto = int(position.split(":")[1])
+    for count in (1_001, 70_000):
+        in_progress = ",".join(str(xid) for xid in range(upto, upto + count))
+        watched.cursor = forged(cursor, [database_id, f"{upto}:{upto + count}:{in_progress}"])
+        refusal = await refusals.over_grpc(stub.WatchTasks(watched).read())
+        assert (refusal.code, refusal.fields) == (INVALID, {"cursor": UNKNOWN})

@@ -70,3 +70,14 @@ def test_a_position_is_read_as_it_was_written(snapshot: Snapshot) -> None:
 def test_a_position_that_no_database_gives_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any message: callers say it in their own words
         Position.parse(text)
+
+
+def test_a_position_with_more_in_progress_than_a_server_has_is_refused() -> None:
+    for count in (1_000, 1_001, 70_000):
+        text = f"1:{count + 1}:{','.join(map(str, range(1, count + 1)))}"
+        for position in (text, f"1:1:;{text};1"):
+            if count == 1_000:
+                assert str(Position.parse(position)) == position
+            else:
+                with pytest.raises(ValueError, match="more than 1000 transactions"):
+                    Position.parse(position)
