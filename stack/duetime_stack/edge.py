@@ -5,11 +5,12 @@ import http.client
 import importlib.resources
 import pathlib
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import yaml
 
-from duetime_stack import layout, ports, program
+from duetime_stack import access, layout, ports, program
 
 
 def url(address: str, port: int) -> str:
@@ -45,10 +46,18 @@ def write_endpoints(places: layout.Layout, server_ports: Sequence[int]) -> pathl
     return path
 
 
-def make_program(places: layout.Layout, address: str, port: int, server_ports: Sequence[int]) -> program.Program:
+def make_program(
+    places: layout.Layout,
+    address: str,
+    port: int,
+    server_ports: Sequence[int],
+    allowed: access.Access | None = None,
+) -> program.Program:
     """Writes the configuration, and returns the process that listens there. It is ready when the API answers."""
     configuration = places.run / "envoy.yaml"
-    configuration.write_text(_configuration(address, port, write_endpoints(places, server_ports)))
+    configuration.write_text(
+        _configuration(address, port, write_endpoints(places, server_ports), allowed or access.Access())
+    )
     return program.Program(
         "envoy",
         [
@@ -64,22 +73,33 @@ def make_program(places: layout.Layout, address: str, port: int, server_ports: S
     )
 
 
-def _configuration(address: str, port: int, endpoints: pathlib.Path) -> str:
-    """Returns envoy/envoy.yaml with this stack's address and paths."""
+def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: access.Access) -> str:
+    """Returns envoy/envoy.yaml with this stack's address, paths, and those who may call."""
     bootstrap = yaml.safe_load(importlib.resources.files("duetime_stack").joinpath("envoy.yaml").read_text())
     listener = bootstrap["static_resources"]["listeners"][0]
     listener["address"] = _address(address, port)
     (cluster,) = bootstrap["static_resources"]["clusters"]
     cluster["eds_cluster_config"]["eds_config"]["path_config_source"]["path"] = str(endpoints)
     (manager,) = listener["filter_chains"][0]["filters"]
-    (transcoder,) = (
-        each
-        for each in manager["typed_config"]["http_filters"]
-        if each["name"] == "envoy.filters.http.grpc_json_transcoder"
-    )
+    filters = {each["name"]: each["typed_config"] for each in manager["typed_config"]["http_filters"]}
     descriptors = importlib.resources.files("duetime.v1").joinpath("descriptor_set.binpb")
-    transcoder["typed_config"]["proto_descriptor"] = str(descriptors)
+    filters["envoy.filters.http.grpc_json_transcoder"]["proto_descriptor"] = str(descriptors)
+    _, api = manager["typed_config"]["route_config"]["virtual_hosts"]
+    api["domains"] = allowed.served()
+    api["typed_per_filter_config"]["envoy.filters.http.cors"]["allow_origin_string_match"] = [
+        {"exact": origin} for origin in allowed.origins
+    ]
+    policies = filters["envoy.filters.http.rbac"]["rules"]["policies"]["cross-site"]["permissions"]
+    by_site, by_origin = (policy["and_rules"]["rules"] for policy in policies)
+    by_origin[1] = _no_origin_of([*allowed.own_origins(port), *allowed.origins])
+    if allowed.origins:
+        by_site.append(_no_origin_of(allowed.origins))
     return yaml.safe_dump(bootstrap, sort_keys=False)
+
+
+def _no_origin_of(origins: Iterable[str]) -> dict[str, Any]:
+    rules = [{"header": {"name": "origin", "string_match": {"exact": origin}}} for origin in origins]
+    return {"not_rule": {"or_rules": {"rules": rules}}}
 
 
 def _address(address: str, port: int) -> dict[str, dict[str, str | int]]:

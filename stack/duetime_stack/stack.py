@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from duetime_stack import edge, layout, lock, mailbox, ports, processes, program, stores, supervision
+from duetime_stack import access, edge, layout, lock, mailbox, ports, processes, program, stores, supervision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +16,10 @@ class Options:
 
     host: str
     port: int
+    hosts: str
+    """Names that Envoy serves besides `host` and the loopback names, separated by commas."""
+    origins: str
+    """Origins of web pages that may call, separated by commas."""
     data_dir: pathlib.Path
     servers: int
     workers: int
@@ -30,6 +34,7 @@ class Options:
 def run(options: Options) -> None:
     """Runs the stack until KeyboardInterrupt is raised in it, and then stops it. Raises StackError."""
     address = ports.resolve(options.host)
+    allowed = access.parse((options.host, address), options.hosts, options.origins)
     if not ports.is_loopback(address):
         warning = f"WARNING: there is no authentication yet. Whoever reaches {address} can do everything."
         typer.secho(warning, fg="red", bold=True, err=True)
@@ -51,7 +56,7 @@ def run(options: Options) -> None:
         server_ports = [free.take() for _ in range(options.servers)]
         servers = [processes.make_server(number, port) for number, port in enumerate(server_ports)]
         workers = [processes.make_worker(number, places) for number in range(options.workers)]
-        envoy = [edge.make_program(places, address, options.port, server_ports)]
+        envoy = [edge.make_program(places, address, options.port, server_ports, allowed)]
         stages = [stage for stage in (postgres, valkey, mail, workers, servers, envoy) if stage]
         with supervision.supervise(places, stages, environment, inherited) as supervisor:
             supervisor.start([*postgres, *valkey, *mail])

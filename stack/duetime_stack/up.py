@@ -18,6 +18,18 @@ def command(
     port: Annotated[
         int, typer.Option(envvar="DUETIME_PORT", min=1, max=65535, help="Envoy's port, for REST and gRPC.")
     ] = 8080,
+    hosts: Annotated[
+        str,
+        typer.Option(
+            envvar="DUETIME_HOSTS", help="Names it is also called by, such as duetime.example.com, with commas."
+        ),
+    ] = "",
+    origins: Annotated[
+        str,
+        typer.Option(
+            envvar="DUETIME_ORIGINS", help="Web pages that may call it, such as https://app.example.com, with commas."
+        ),
+    ] = "",
     data_dir: Annotated[
         pathlib.Path, typer.Option(envvar="DUETIME_DATA_DIR", help="Where everything is kept.")
     ] = pathlib.Path(".duetime"),
@@ -48,6 +60,8 @@ def command(
     options = stack.Options(
         host=host,
         port=port,
+        hosts=hosts,
+        origins=origins,
         data_dir=data_dir,
         servers=servers,
         workers=workers,

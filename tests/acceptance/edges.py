@@ -3,21 +3,37 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import httpx
+import yaml
 
-from duetime_stack import edge, layout
+from duetime_stack import access, edge, layout
 from tests import processes
 
 
 @contextlib.asynccontextmanager
-async def running(directory: pathlib.Path, *server_ports: int) -> AsyncIterator[httpx.AsyncClient]:
-    """Lends an HTTP client of an Envoy in front of the servers on these ports."""
+async def running(
+    directory: pathlib.Path,
+    *server_ports: int,
+    allowed: access.Access | None = None,
+    adjust: Callable[[dict[str, Any]], None] | None = None,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Lends an HTTP client of an Envoy in front of the servers on these ports.
+
+    `adjust` may change the settings of its HTTP connections, to have a test wait for seconds instead of minutes.
+    """
     places = layout.Layout(directory)
     places.make()
     port = processes.free_port()
-    program = edge.make_program(places, "127.0.0.1", port, server_ports)
+    program = edge.make_program(places, "127.0.0.1", port, server_ports, allowed)
+    if adjust is not None:
+        configuration = places.run / "envoy.yaml"
+        bootstrap = yaml.safe_load(configuration.read_text())
+        (manager,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+        adjust(manager["typed_config"])
+        configuration.write_text(yaml.safe_dump(bootstrap))
     *command, _ = program.command
     process = await processes.launch(*command, "info", environment=dict(os.environ))  # its log says that it listens
     try:

@@ -88,7 +88,6 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused(
         ("OPTIONS", "/api/tasks"),
         ("GET", "/api/tasks:batchCreate"),
         ("POST", "/api/tasks/1:watch"),
-        ("GET", "/healthz"),
         ("POST", "/duetime.v1.TaskService/GetTask"),
         ("POST", "/duetime.v1.TaskService/Nothing"),
     ],

@@ -1,0 +1,77 @@
+"""What the edge itself answers: its health, its root, and the headers of every answer."""
+
+import asyncio
+import pathlib
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from duetime.v1 import task_service_pb2
+from tests import processes
+from tests.acceptance import edges, refusals
+
+TELLING = {"server", "via", "x-powered-by", "x-envoy-upstream-service-time", "x-envoy-upstream-healthchecked-cluster"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/healthz?verbose=1"])
+async def test_it_is_healthy_while_a_server_is(rest: httpx.AsyncClient, path: str) -> None:
+    for method in ("GET", "HEAD"):
+        response = await rest.request(method, path)
+        assert (response.status_code, response.content) == (200, b"")
+
+
+async def test_it_is_unhealthy_while_no_server_is(start: processes.Starter, tmp_path: pathlib.Path) -> None:
+    server = await start.server()
+    async with edges.running(tmp_path, int(server.address.rpartition(":")[2])) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        await server.kill()
+        async with asyncio.timeout(30):
+            while (response := await client.get("/healthz")).status_code == 200:
+                pass
+        assert response.status_code == 503
+        refusal = refusals.over_rest(response)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_UNAVAILABLE")
+        assert refusal.message == "no server is healthy"
+
+
+async def test_its_root_says_where_the_api_is(rest: httpx.AsyncClient) -> None:
+    response = await rest.get("/")
+    assert response.headers["content-type"] == "application/json"
+    assert (response.status_code, response.json()["api"]) == (200, "/api")
+    assert (await rest.get(response.json()["health"])).status_code == 200
+    head = await rest.head("/")
+    assert (head.status_code, head.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/healthz", 200),
+        ("GET", "/api/tasks", 200),
+        ("GET", "/api/tasks:watch", 200),
+        ("GET", "/api/tasks/4294967295", 404),
+        ("GET", "/nothing", 404),
+        ("POST", "/api/tasks", 400),
+    ],
+)
+async def test_no_answer_tells_versions_and_none_is_kept(
+    rest: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    headers = {"content-type": "application/json"}
+    async with rest.stream(method, path, headers=headers) as response:
+        assert response.status_code == status
+        assert not TELLING & set(response.headers)
+        assert not [name for name in response.headers if name.startswith("x-envoy")]
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_an_answer_over_grpc_tells_no_versions(stub: Any) -> None:
+    call = stub.ListTasks(task_service_pb2.ListTasksRequest(page_size=1))
+    await call
+    names = {name for name, _ in (*await call.initial_metadata(), *await call.trailing_metadata())}
+    assert not TELLING & names
+    assert not [name for name in names if name.startswith("x-envoy")]
