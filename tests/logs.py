@@ -52,12 +52,12 @@ async def reading(engine: Engine) -> AsyncIterator[None]:
         yield
 
 
-async def waits_for_a_lock(engine: Engine) -> None:
-    """Returns once somebody in this database waits for a lock on a table."""
+async def waits_for_a_lock(engine: Engine, *, waiters: int = 1) -> None:
+    """Returns once so many in this database wait for a lock on a table."""
     waiting = sa.text("""
-        SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
         WHERE datname = current_database() AND locktype = 'relation' AND NOT granted
     """)
     async with asyncio.timeout(20), engine.connect() as connection:
-        while (await connection.execute(waiting)).first() is None:
+        while (await connection.execute(waiting)).scalar_one() < waiters:
             pass

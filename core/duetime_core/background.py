@@ -1,10 +1,13 @@
 """The services of a process, such as `Doorbell.run`: coroutines that go on until the process stops."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 _AGAIN_SECONDS = 0.1
+
+_Result = TypeVar("_Result")
 
 
 def start(*services: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
@@ -28,3 +31,17 @@ async def end(services: Collection[asyncio.Task[None]]) -> None:
         for service in going:
             service.cancel()
         _, going = await asyncio.wait(going, timeout=_AGAIN_SECONDS)
+
+
+async def finish(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Returns or raises what `work` does; if it is cancelled meanwhile, it raises that once `work` has ended."""
+    working = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        while not working.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # which nobody waits for any more
+        raise

@@ -1,15 +1,15 @@
 """The one constructor of connections to PostgreSQL."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import causes, connection, errors
+from duetime_core import background, causes, connection, errors
 
 _SESSION = {
     "timezone": "UTC",
@@ -28,6 +28,9 @@ _SESSION = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+
+
+_Result = TypeVar("_Result")
 
 
 def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.AsyncEngine:
@@ -76,6 +79,22 @@ def transaction(
 ) -> contextlib.AbstractAsyncContextManager[sqlalchemy_asyncio.AsyncConnection]:
     """Opens a transaction on `engine`: committed at the end of the block, rolled back if that raises."""
     return engine.execution_options(isolation_level="READ COMMITTED").begin()
+
+
+async def to_the_end(
+    engine: sqlalchemy_asyncio.AsyncEngine, work: Callable[[sqlalchemy_asyncio.AsyncConnection], Awaitable[_Result]]
+) -> _Result:
+    """Returns what `work` does in a transaction, which ends once it has begun, also for a caller who hangs up.
+
+    Taken back because of that, the ids that it drew would be lost, a thousand for a call that costs its caller nothing.
+    """
+
+    async def in_transaction(connection: sqlalchemy_asyncio.AsyncConnection) -> _Result:
+        async with connection.begin():
+            return await work(connection)
+
+    async with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection:
+        return await background.finish(in_transaction(connection))
 
 
 async def be_patient(connected: sqlalchemy_asyncio.AsyncConnection) -> None:

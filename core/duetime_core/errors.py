@@ -104,10 +104,32 @@ class VersionMismatch(DuetimeError):
     reason = "VERSION_MISMATCH"
 
 
-class RequestIdReused(DuetimeError):
+class RequestIdTaken(DuetimeError):
+    """The request_id was used before."""
+
+
+class RequestIdReused(RequestIdTaken):
     """The request_id was used before, for another request."""
 
     reason = "REQUEST_ID_REUSED"
+
+
+class RequestIdOfDeletedTask(RequestIdTaken):
+    """The request_id made a task that was deleted."""
+
+    reason = "REQUEST_ID_OF_DELETED_TASK"
+
+
+class RequestIdOfCancelledTask(RequestIdTaken):
+    """The request_id made a task that was cancelled."""
+
+    reason = "REQUEST_ID_OF_CANCELLED_TASK"
+
+
+class RequestIdOfDeletedSchedule(RequestIdTaken):
+    """The request_id made a schedule that was deleted."""
+
+    reason = "REQUEST_ID_OF_DELETED_SCHEDULE"
 
 
 class TaskIdsExhausted(DuetimeError):

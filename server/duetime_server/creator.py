@@ -34,7 +34,7 @@ class Creator:
     async def create(self, new: task.NewTask) -> creation.Created:
         """Creates one task and returns it once it is committed.
 
-        A caller who goes away before its batch begins gets no task. Raises RequestIdReused or StoreUnavailable.
+        A caller who goes away before its batch begins gets no task. Raises RequestIdTaken or StoreUnavailable.
         """
         if len(self._waiting) >= MAX_WAITING:
             raise errors.StoreUnavailable("Too many creates wait for the database; nothing was changed. Try again.")
@@ -47,7 +47,7 @@ class Creator:
             self._waiting.pop(future, None)  # if the caller hung up, or its deadline came
 
     async def create_all(self, news: list[task.NewTask]) -> list[creation.Created]:
-        """Creates all those tasks or none. Raises RequestIdReused or StoreUnavailable."""
+        """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
         created = await creation.create_all(self._engine, news, actor=ACTOR)
         self._announce(created)
         return created

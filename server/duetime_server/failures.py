@@ -30,7 +30,7 @@ _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
     errors.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
     errors.VersionMismatch: grpc.StatusCode.ABORTED,
-    errors.RequestIdReused: grpc.StatusCode.ALREADY_EXISTS,
+    errors.RequestIdTaken: grpc.StatusCode.ALREADY_EXISTS,
     errors.TaskIdsExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatcherTooSlow: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,

@@ -31,7 +31,7 @@ def answer_before_commit() -> None:
 
     async def create(
         engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
-    ) -> list[creation.Created | errors.RequestIdReused]:
+    ) -> list[creation.Created | errors.RequestIdTaken]:
         connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
         encoded = [creation._encode(new) for new in tasks]
         answers = await creation._create(connection, encoded, actor)

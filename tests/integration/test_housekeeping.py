@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import structlog.testing
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background, database, doorbell, outage, redis, task
+from duetime_core import background, database, doorbell, outage, redis, schema, task
 from duetime_core.store import edits, reads, retention
 from duetime_worker import context, housekeeping
 from tests import factories, logs
@@ -114,4 +114,17 @@ async def test_a_round_deletes_what_is_old_and_says_so_once(
         }
     ]
     assert (await reads.get(here.engine, kept)).status is task.Status.PENDING
+    await background.end(services)
+
+
+async def test_half_of_the_ids_being_used_is_logged(here: context.Context, clock: Clock) -> None:
+    services = []
+    for used, warnings in ((schema.MAX_TASK_ID // 2, 0), (schema.MAX_TASK_ID // 2 + 1, 1)):
+        async with here.engine.connect() as connection:
+            await connection.execute(sa.text(f"SELECT setval('tasks_task_id_seq', {used})"))
+        with structlog.testing.capture_logs() as captured:
+            services += background.start(housekeeper(here).run())
+            await clock.slept.get()
+        logged = [line for line in captured if line["event"] == "half of the task ids are used"]
+        assert [line["used"] for line in logged] == [used] * warnings
     await background.end(services)

@@ -151,10 +151,13 @@ async def test_a_finish_and_an_extension_read_their_tasks_where_nothing_ran_befo
 async def test_a_batch_of_creates_compares_no_task_with_all_others(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
-    tasks = json.dumps([creation._encode(factories.new_task()) for _ in range(1000)])
-    plan = await plans.explain(full, mode, creation._CREATE, {"tasks": tasks, "actor": "api"})
+    news = [factories.new_task(request_id=str(number) if number % 2 else None) for number in range(1000)]
+    tasks = json.dumps([creation._encode(new) for new in news])
+    parameters = {"tasks": tasks, "actor": "api", "all_or_none": True}
+    plan = await plans.explain(full, mode, creation._CREATE, parameters)
     assert plan["Actual Rows"] == 1001
     assert '"Nested Loop"' not in json.dumps(plan)
+    assert await scans(full, mode, creation._CREATE, parameters) == {"earlier": "tasks_request_id_key"}
 
 
 @MODES

@@ -1,12 +1,13 @@
 """100,000 schedules that are not due cost nothing; those that are due are found through their index."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.store import claims, rolling, schedules
+from duetime_core.store import claims, occurrences, rolling, schedules
 from tests import factories, plans
 from tests.integration import test_query_plans
 
@@ -59,6 +60,19 @@ async def test_rolling_on_reads_what_is_due_in_its_order(full: sqlalchemy_asynci
     waits = await test_query_plans.scans(full, mode, rolling._ANY_WAITS, {"queue": "default"})
     assert "tasks_next_idx" in waits.values()
     assert "Seq Scan" not in waits.values()
+
+
+@test_query_plans.MODES
+async def test_making_occurrences_looks_for_each_time_in_its_index(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    given = {"name": "noop", "queue": "default", "task_data": {}, "max_retries": 3, "initial_backoff": "1 s"}
+    given |= {"max_backoff": "1 s", "multiplier": 2, "jitter": 0, "priority": 0, "is_next": False}
+    news = [{**given, "schedule_id": number, "nominal_time": "2020-01-01T00:00:00Z"} for number in range(1, 1001)]
+    parameters = {"tasks": json.dumps(news), "actor": "api"}
+    assert await test_query_plans.scans(full, mode, occurrences._INSERT, parameters) == {
+        "present": "tasks_nominal_time_key"
+    }
 
 
 @pytest.mark.parametrize("page", [0, SCHEDULES - 100])

@@ -3,15 +3,16 @@
 import asyncio
 import datetime
 import random
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import errors, schema, task
-from duetime_core.store import creation, edits, reads
-from tests import factories
+from duetime_core import database, errors, schema, task
+from duetime_core.store import creation, edits, finishes, reads
+from tests import factories, logs
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -25,6 +26,13 @@ async def count(engine: Engine) -> int:
     async with engine.connect() as connection:
         counted: int = (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one()
         return counted
+
+
+async def last_id(engine: Engine) -> int:
+    """Returns the id that was drawn last."""
+    async with engine.connect() as connection:
+        drawn: int = (await connection.execute(sa.text("SELECT last_value FROM tasks_task_id_seq"))).scalar_one()
+        return drawn
 
 
 async def test_the_first_task_has_the_id_1_and_all_follow_in_order(engine: Engine) -> None:
@@ -76,13 +84,44 @@ async def test_another_request_with_the_id_is_refused_and_does_not_hold_up_the_o
     assert await count(engine) == 2
 
 
-async def test_a_request_is_the_same_after_its_task_was_updated_or_deleted(engine: Engine) -> None:
+async def test_a_request_is_the_same_after_its_task_was_updated_or_has_ended(engine: Engine) -> None:
     new = factories.new_task(request_id="r")
     (task_id,) = await ids(engine, new)
     assert task_id is not None
     await edits.update(engine, task_id, {"name": "other"}, version=None, actor="api")
     assert await ids(engine, new) == [task_id]
-    await edits.delete(engine, task_id, actor="api")
+    (claimed,) = await factories.claim(engine)
+    await finishes.finish(engine, [factories.outcome(claimed, task.Change.FAILED)], worker_id="worker")
+    assert await ids(engine, new) == [task_id]
+
+
+@pytest.mark.parametrize(
+    ("edit", "error"),
+    [(edits.cancel, errors.RequestIdOfCancelledTask), (edits.delete, errors.RequestIdOfDeletedTask)],
+    ids=["cancelled", "deleted"],
+)
+async def test_a_request_whose_task_was_taken_away_is_refused_and_says_so(
+    engine: Engine, edit: Any, error: type[errors.RequestIdTaken]
+) -> None:
+    new = factories.new_task(request_id="r")
+    (task_id,) = await ids(engine, new)
+    await edit(engine, task_id, actor="api")
+    refused, other = await creation.create(engine, [new, factories.new_task()], actor="api")
+    assert type(refused) is error
+    assert refused.metadata == {"request_id": "r", "task_id": str(task_id)}
+    assert isinstance(other, creation.Created)
+    with pytest.raises(error, match="another request_id"):
+        await creation.create_all(engine, [factories.new_task(), new], actor="api")
+    assert await count(engine) == 2
+    assert await last_id(engine) == 2
+
+
+async def test_a_cancelled_task_that_is_retried_answers_its_request_again(engine: Engine) -> None:
+    new = factories.new_task(request_id="r")
+    (task_id,) = await ids(engine, new)
+    assert task_id is not None
+    await edits.cancel(engine, task_id, actor="api")
+    await edits.retry(engine, task_id, actor="api")
     assert await ids(engine, new) == [task_id]
 
 
@@ -99,6 +138,58 @@ async def test_all_or_nothing_is_nothing_if_one_request_id_was_used(engine: Engi
     with pytest.raises(errors.RequestIdReused):
         await creation.create_all(engine, news, actor="api")
     assert await count(engine) == 1
+
+
+async def test_a_batch_that_is_refused_burns_no_ids(engine: Engine) -> None:
+    await ids(engine, factories.new_task(request_id="r"))
+    reused = factories.new_task(request_id="r", name="other")
+    for number in range(60):
+        news = [factories.new_task(request_id=f"{number} {n}" if n % 2 else None) for n in range(999)]
+        with pytest.raises(errors.RequestIdReused):
+            await creation.create_all(engine, [*news, reused], actor="api")
+    twice = [factories.new_task(request_id="s"), factories.new_task(request_id="s", name="other")]
+    with pytest.raises(errors.RequestIdReused, match="twice in the batch"):
+        await creation.create_all(engine, [factories.new_task(), *twice], actor="api")
+    assert await ids(engine, factories.new_task()) == [2]
+
+
+async def test_requests_that_come_again_burn_no_ids(engine: Engine) -> None:
+    news = [factories.new_task(request_id=f"r{number}") for number in range(100)]
+    created = await ids(engine, *news, *news)
+    assert created == [*range(1, 101)] * 2
+    for _ in range(3):
+        assert await ids(engine, *reversed(news)) == created[99::-1]
+        again = await creation.create_all(engine, news, actor="api")
+        assert [each.task_id for each in again] == created[:100]
+    refused = [factories.new_task(request_id=f"r{number}", name="other") for number in range(100)]
+    assert await ids(engine, *refused, factories.new_task()) == [None] * 100 + [101]
+
+
+async def test_a_batch_with_some_that_are_there_already_creates_the_others(engine: Engine) -> None:
+    news = [factories.new_task(request_id=f"r{number}" if number % 3 else None) for number in range(30)]
+    first = await ids(engine, *(new for new in news if new.request_id is not None))
+    created = await creation.create_all(engine, news, actor="api")
+    assert [each.task_id for each in created if not each.is_new] == first
+    assert [each.task_id for each in created if each.is_new] == list(range(21, 31))
+    names = {each.task_id: (await reads.get(engine, each.task_id)).request_id for each in created}
+    assert [names[each.task_id] for each in created] == [new.request_id for new in news]
+
+
+async def test_a_batch_whose_caller_hangs_up_ends_and_burns_no_ids(engine: Engine) -> None:
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("LOCK TABLE tasks IN SHARE MODE"))
+        calls = [
+            asyncio.create_task(creation.create_all(engine, [factories.new_task()] * 100, actor="api"))
+            for _ in range(5)
+        ]
+        await logs.waits_for_a_lock(engine, waiters=len(calls))
+        for call in calls:
+            call.cancel()
+        await asyncio.sleep(0)
+    for call in calls:
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert await count(engine) == await last_id(engine) == 500
 
 
 @pytest.mark.parametrize(

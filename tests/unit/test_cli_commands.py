@@ -198,6 +198,8 @@ FAILURES = [
     (duetime_client.TaskNotRetryable(), 4),
     (duetime_client.VersionMismatch(), 4),
     (duetime_client.RequestIdReused(), 4),
+    (duetime_client.RequestIdOfCancelledTask(), 4),
+    (duetime_client.RequestIdOfDeletedTask(), 4),
     (duetime_client.Unavailable(), 5),
     (duetime_client.DeadlineExceeded(), 5),
     (duetime_client.TaskIdsExhausted(), 1),

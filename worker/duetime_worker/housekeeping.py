@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from duetime_core import errors
+from duetime_core import errors, schema
 from duetime_core.store import partitions, retention
 from duetime_worker import context
 
@@ -52,7 +52,13 @@ class Housekeeper:
     async def _keep_house(self) -> bool:
         """Does each job; returns False if one of them has to be tried again."""
         done = _Done()
-        jobs = (self._make_partitions, self._delete_tasks, self._delete_log_rows, self._drop_months)
+        jobs = (
+            self._make_partitions,
+            self._delete_tasks,
+            self._delete_log_rows,
+            self._drop_months,
+            self._count_ids,
+        )
         is_done = True
         for job in jobs:
             try:
@@ -85,6 +91,11 @@ class Housekeeper:
     async def _drop_months(self, done: _Done) -> None:
         while (month := await retention.drop_month(self._engine, self._log_retention)) is not None:
             done.log_months.append(month)
+
+    async def _count_ids(self, _: _Done) -> None:
+        used = await retention.used_ids(self._engine)
+        if used > schema.MAX_TASK_ID // 2:
+            _log.warning("half of the task ids are used", used=used, of=schema.MAX_TASK_ID)
 
 
 async def _with_pauses(batches: AsyncIterator[int]) -> AsyncIterator[int]:

@@ -132,11 +132,34 @@ class VersionMismatch(DuetimeError):
     reason = "VERSION_MISMATCH"
 
 
-class RequestIdReused(DuetimeError):
-    """The request_id was used before, for another request."""
+class RequestIdTaken(DuetimeError):
+    """The request_id was used before; `metadata["task_id"]` or `metadata["schedule_id"]` is what it made."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
+
+
+class RequestIdReused(RequestIdTaken):
+    """The request_id was used before, for another request."""
+
     reason = "REQUEST_ID_REUSED"
+
+
+class RequestIdOfDeletedTask(RequestIdTaken):
+    """The request_id made a task that was deleted."""
+
+    reason = "REQUEST_ID_OF_DELETED_TASK"
+
+
+class RequestIdOfCancelledTask(RequestIdTaken):
+    """The request_id made a task that was cancelled: retry that one, or use another request_id."""
+
+    reason = "REQUEST_ID_OF_CANCELLED_TASK"
+
+
+class RequestIdOfDeletedSchedule(RequestIdTaken):
+    """The request_id made a schedule that was deleted."""
+
+    reason = "REQUEST_ID_OF_DELETED_SCHEDULE"
 
 
 class TaskIdsExhausted(DuetimeError):

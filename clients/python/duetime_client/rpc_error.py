@@ -25,6 +25,9 @@ _BY_REASON: dict[str, type[errors.DuetimeError]] = {
         errors.TaskNotRetryable,
         errors.VersionMismatch,
         errors.RequestIdReused,
+        errors.RequestIdOfDeletedTask,
+        errors.RequestIdOfCancelledTask,
+        errors.RequestIdOfDeletedSchedule,
         errors.TaskIdsExhausted,
     )
 }

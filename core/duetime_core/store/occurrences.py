@@ -18,21 +18,30 @@ _MOST_TAKEN = 1_000
 _GIVEN = """json_to_recordset(CAST(:tasks AS json)) AS given (
     name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int, initial_backoff interval,
     max_backoff interval, multiplier float8, jitter float8, timeout interval, priority smallint, concurrency_key text,
-    schedule_id bigint, nominal_time timestamptz, is_next boolean
+    schedule_id bigint, nominal_time timestamptz, is_next boolean, request_id text
 )"""
 
-# Not raised to now: how late an occurrence starts is measured from when it was due.
+# Not raised to now: how late an occurrence starts is measured from when it was due. What conflicts has drawn its id
+# already, so the nominal times that have a task are left out before: only one that is taken at the same moment costs an
+# id. A request_id conflicts too. What is triggered gets the time at which it has the schedule to itself: two that began
+# in the same microsecond differ.
 _INSERT = sa.text(f"""
 WITH created AS (
     INSERT INTO tasks (
         name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
-        retry_multiplier, retry_jitter, timeout, priority, concurrency_key, schedule_id, nominal_time, is_next
+        retry_multiplier, retry_jitter, timeout, priority, concurrency_key, schedule_id, nominal_time, is_next,
+        request_id
     )
     SELECT name, queue, 'pending', coalesce(execution_time, now()), task_data, max_retries, initial_backoff,
         max_backoff, multiplier, jitter, timeout, priority, concurrency_key, schedule_id,
-        coalesce(nominal_time, now()), is_next
+        coalesce(nominal_time, clock_timestamp()), is_next, request_id
     FROM {_GIVEN}
-    ON CONFLICT (schedule_id, nominal_time) WHERE schedule_id IS NOT NULL AND deleted_at IS NULL DO NOTHING
+    WHERE (
+        SELECT true FROM tasks AS present
+        WHERE present.schedule_id = given.schedule_id AND present.nominal_time = given.nominal_time
+            AND present.deleted_at IS NULL
+    ) IS NULL
+    ON CONFLICT DO NOTHING
     RETURNING task_id, version, status, execution_time, retry_count, queue, schedule_id, nominal_time
 ), {rows.write_log("created", change="'created'")}
 SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
@@ -85,7 +94,12 @@ class Placed:
 
 
 def encode(
-    made: schedule.Schedule, occurrence: recurrence.Occurrence | None, *, is_next: bool, is_late: bool = False
+    made: schedule.Schedule,
+    occurrence: recurrence.Occurrence | None,
+    *,
+    is_next: bool,
+    is_late: bool = False,
+    request_id: str | None = None,
 ) -> dict[str, Any]:
     """Returns the task of an occurrence as `insert` takes it: of this moment if there is none.
 
@@ -108,13 +122,14 @@ def encode(
         "schedule_id": made.schedule_id,
         "nominal_time": None if occurrence is None else occurrence.nominal.isoformat(),
         "is_next": is_next,
+        "request_id": request_id,
     }
 
 
 async def insert(
     connection: sqlalchemy_asyncio.AsyncConnection, tasks: Sequence[dict[str, Any]], *, actor: str
 ) -> list[Placed]:
-    """Creates those tasks, but for those whose nominal time has one, and returns them by their nominal times."""
+    """Creates those tasks and returns them by their nominal times, without those whose time or request_id has one."""
     return await _write(connection, _INSERT, tasks, actor) if tasks else []
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, recurrence, schedule
-from duetime_core.store import occurrences, schedule_rows
+from duetime_core.store import occurrences, request_ids, schedule_rows
 
 MAX_BACKFILL = 1_000
 """How many occurrences one backfill makes at most."""
@@ -39,8 +39,7 @@ _LIST_LOGS = sa.text(f"""
 SELECT {schedule_rows.LOG_COLUMNS} FROM schedule_logs
 WHERE schedule_id = :schedule_id AND log_id > :after ORDER BY log_id LIMIT :limit
 """)
-_REQUESTED = sa.text("SELECT task_id, schedule_id FROM tasks WHERE request_id = :request_id")
-_SET_REQUEST = sa.text("UPDATE tasks SET request_id = :request_id WHERE task_id = :task_id")
+_REQUESTED = sa.text("SELECT task_id, schedule_id, status, deleted_at FROM tasks WHERE request_id = :request_id")
 
 
 class TooManyOccurrencesError(ValueError):
@@ -52,26 +51,47 @@ async def trigger(
 ) -> occurrences.Placed | int:
     """Makes a task of the schedule that is due now, and returns it; the task_id, if its request_id made it before.
 
-    Raises ScheduleNotFound or RequestIdReused.
+    Raises ScheduleNotFound or RequestIdTaken.
     """
+
+    async def trigger_in(connection: sqlalchemy_asyncio.AsyncConnection) -> occurrences.Placed | int:
+        triggered = await _get(connection, schedule_id)
+        while True:
+            if request_id is not None:
+                task_id = await _requested(connection, request_id, schedule_id)
+                if task_id is not None:
+                    return task_id
+            encoded = [occurrences.encode(triggered, None, is_next=False, request_id=request_id)]
+            inserted = await occurrences.insert(connection, encoded, actor=actor)
+            if inserted:
+                break
+            # A CreateTask took the request_id meanwhile, and has committed: it is found now.
+        (placed,) = inserted
+        entry = schedule_rows.entry(
+            schedule_id, "triggered", task_id=placed.task_id, nominal_time=placed.nominal_time.isoformat()
+        )
+        await schedule_rows.log(connection, [entry], actor=actor)
+        return placed
+
     with database.unavailable():
-        async with database.transaction(engine) as connection:
-            triggered = await _get(connection, schedule_id)
-            if request_id is not None:
-                found = (await connection.execute(_REQUESTED, {"request_id": request_id})).one_or_none()
-                if found is not None:
-                    if found.schedule_id != schedule_id:
-                        raise errors.RequestIdReused(request_id=request_id, task_id=str(found.task_id))
-                    return int(found.task_id)
-            encoded = [occurrences.encode(triggered, None, is_next=False)]
-            (placed,) = await occurrences.insert(connection, encoded, actor=actor)
-            if request_id is not None:
-                await connection.execute(_SET_REQUEST, {"request_id": request_id, "task_id": placed.task_id})
-            entry = schedule_rows.entry(
-                schedule_id, "triggered", task_id=placed.task_id, nominal_time=placed.nominal_time.isoformat()
-            )
-            await schedule_rows.log(connection, [entry], actor=actor)
-            return placed
+        return await database.to_the_end(engine, trigger_in)
+
+
+async def _requested(connection: sqlalchemy_asyncio.AsyncConnection, request_id: str, schedule_id: int) -> int | None:
+    """Returns the task that the request_id made of that schedule before. Raises RequestIdTaken."""
+    found = (await connection.execute(_REQUESTED, {"request_id": request_id})).one_or_none()
+    if found is None:
+        return None
+    refusal = request_ids.refusal(
+        request_id,
+        found.task_id,
+        is_same=found.schedule_id == schedule_id,
+        status=found.status,
+        deleted_at=found.deleted_at,
+    )
+    if refusal is not None:
+        raise refusal
+    return int(found.task_id)
 
 
 async def backfill(
@@ -86,27 +106,30 @@ async def backfill(
 
     `end_time` is past. Raises ScheduleNotFound, or TooManyOccurrencesError before anything is made.
     """
-    with database.unavailable():
-        async with database.transaction(engine) as connection:
-            filled = await _get(connection, schedule_id)
-            after = start_time - datetime.timedelta(microseconds=1)
-            within = itertools.takewhile(
-                lambda each: each.nominal <= end_time, recurrence.occurrences(filled.spec, after, seed=filled.seed)
+
+    async def backfill_in(connection: sqlalchemy_asyncio.AsyncConnection) -> list[occurrences.Placed]:
+        filled = await _get(connection, schedule_id)
+        after = start_time - datetime.timedelta(microseconds=1)
+        within = itertools.takewhile(
+            lambda each: each.nominal <= end_time, recurrence.occurrences(filled.spec, after, seed=filled.seed)
+        )
+        found = list(itertools.islice(within, MAX_BACKFILL + 1))
+        if len(found) > MAX_BACKFILL:
+            raise TooManyOccurrencesError
+        encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
+        placed = await occurrences.insert(connection, encoded, actor=actor)
+        if placed:
+            entry = schedule_rows.entry(
+                schedule_id,
+                "backfilled",
+                nominal_time=placed[0].nominal_time.isoformat(),
+                until=placed[-1].nominal_time.isoformat(),
             )
-            found = list(itertools.islice(within, MAX_BACKFILL + 1))
-            if len(found) > MAX_BACKFILL:
-                raise TooManyOccurrencesError
-            encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
-            placed = await occurrences.insert(connection, encoded, actor=actor)
-            if placed:
-                entry = schedule_rows.entry(
-                    schedule_id,
-                    "backfilled",
-                    nominal_time=placed[0].nominal_time.isoformat(),
-                    until=placed[-1].nominal_time.isoformat(),
-                )
-                await schedule_rows.log(connection, [entry], actor=actor)
-            return placed
+            await schedule_rows.log(connection, [entry], actor=actor)
+        return placed
+
+    with database.unavailable():
+        return await database.to_the_end(engine, backfill_in)
 
 
 async def recompute(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, recurrence, schedule, schedule_json
-from duetime_core.store import occurrences, schedule_rows
+from duetime_core.store import occurrences, request_ids, schedule_rows
 
 _NEXT = """
     LEFT JOIN LATERAL (
@@ -40,7 +40,7 @@ VALUES (:name, CAST(:spec AS jsonb), CAST(:template AS jsonb), :overlap, :catch_
 ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
 RETURNING schedule_id
 """)
-_FIND_REQUEST = sa.text("SELECT schedule_id, request_digest FROM schedules WHERE request_id = :request_id")
+_FIND_REQUEST = sa.text("SELECT schedule_id, request_digest, deleted_at FROM schedules WHERE request_id = :request_id")
 _UPDATE = sa.text("""
 UPDATE schedules SET name = :name, spec = CAST(:spec AS jsonb), template = CAST(:template AS jsonb),
     overlap = :overlap, catch_up = :catch_up, catch_up_window = :catch_up_window, is_paused = :is_paused,
@@ -65,7 +65,7 @@ class Changed:
 async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedule, *, actor: str) -> Changed:
     """Creates a schedule with its first occurrence; the one that its request_id made before, if it is the same.
 
-    Raises RequestIdReused.
+    Raises RequestIdTaken.
     """
     encoded = _encode(new)
     digest = None
@@ -73,20 +73,40 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
         canonical = json.dumps({**encoded, "catch_up_window": str(new.catch_up_window)}, sort_keys=True).encode()
         digest = uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16])
     parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
+
+    async def create_in(connection: sqlalchemy_asyncio.AsyncConnection) -> Changed:
+        # Looked up first, because an insert that finds the request_id taken has drawn a schedule_id already.
+        made_before = None if digest is None else await _find_request(connection, parameters)
+        if made_before is not None:
+            return made_before
+        schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
+        if schedule_id is None:  # it was taken meanwhile, by a transaction that has committed
+            made_before = await _find_request(connection, parameters)
+            assert made_before is not None  # no schedule's row is ever deleted
+            return made_before
+        created = await _read(connection, _GET, schedule_id)
+        placed = None
+        if not new.is_paused:
+            placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
+        await schedule_rows.log(connection, [schedule_rows.entry(schedule_id, "created")], actor=actor)
+        return _changed(await _read(connection, _GET, schedule_id), placed)
+
     with database.unavailable():
-        async with database.transaction(engine) as connection:
-            schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
-            if schedule_id is None:
-                found = (await connection.execute(_FIND_REQUEST, {"request_id": new.request_id})).one()
-                if found.request_digest != digest:
-                    raise errors.RequestIdReused(request_id=str(new.request_id), schedule_id=str(found.schedule_id))
-                return Changed(await _read(connection, _GET, found.schedule_id))
-            created = await _read(connection, _GET, schedule_id)
-            placed = None
-            if not new.is_paused:
-                placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
-            await schedule_rows.log(connection, [schedule_rows.entry(schedule_id, "created")], actor=actor)
-            return _changed(await _read(connection, _GET, schedule_id), placed)
+        return await database.to_the_end(engine, create_in)
+
+
+async def _find_request(
+    connection: sqlalchemy_asyncio.AsyncConnection, parameters: Mapping[str, Any]
+) -> Changed | None:
+    request_id: str = parameters["request_id"]
+    found = (await connection.execute(_FIND_REQUEST, {"request_id": request_id})).one_or_none()
+    if found is None:
+        return None
+    is_same = found.request_digest == parameters["request_digest"]
+    refusal = request_ids.schedule_refusal(request_id, found.schedule_id, is_same=is_same, deleted_at=found.deleted_at)
+    if refusal is not None:
+        raise refusal
+    return Changed(await _read(connection, _GET, found.schedule_id))
 
 
 async def get(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int) -> schedule.Schedule:

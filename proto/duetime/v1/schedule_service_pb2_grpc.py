@@ -105,8 +105,8 @@ class ScheduleServiceServicer:
     def CreateSchedule(self, request, context):
         """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
 
-        Fails with INVALID_ARGUMENT, also for a rule that never comes true, or ALREADY_EXISTS (REQUEST_ID_REUSED) if
-        request_id was used for another request.
+        Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
+        another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,7 +170,7 @@ class ScheduleServiceServicer:
     def TriggerSchedule(self, request, context):
         """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
 
-        Fails with NOT_FOUND.
+        Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

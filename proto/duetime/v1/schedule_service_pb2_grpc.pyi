@@ -37,8 +37,8 @@ class ScheduleServiceStub:
     CreateSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.CreateScheduleRequest, _schedule_pb2.Schedule]
     """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
 
-    Fails with INVALID_ARGUMENT, also for a rule that never comes true, or ALREADY_EXISTS (REQUEST_ID_REUSED) if
-    request_id was used for another request.
+    Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
+    another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
     """
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_pb2.Schedule]
     """Returns a schedule.
@@ -74,7 +74,7 @@ class ScheduleServiceStub:
     TriggerSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]
     """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
 
-    Fails with NOT_FOUND.
+    Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
     """
     BackfillSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.BackfillScheduleRequest, _schedule_service_pb2.BackfillScheduleResponse]
     """Makes a task, due now, for each nominal time in a past interval that has none.
@@ -106,8 +106,8 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     CreateSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.CreateScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
     """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
 
-    Fails with INVALID_ARGUMENT, also for a rule that never comes true, or ALREADY_EXISTS (REQUEST_ID_REUSED) if
-    request_id was used for another request.
+    Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
+    another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
     """
     GetSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
     """Returns a schedule.
@@ -143,7 +143,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     TriggerSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]  # type: ignore[assignment]
     """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
 
-    Fails with NOT_FOUND.
+    Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
     """
     BackfillSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.BackfillScheduleRequest, _schedule_service_pb2.BackfillScheduleResponse]  # type: ignore[assignment]
     """Makes a task, due now, for each nominal time in a past interval that has none.
@@ -178,8 +178,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
         """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
 
-        Fails with INVALID_ARGUMENT, also for a rule that never comes true, or ALREADY_EXISTS (REQUEST_ID_REUSED) if
-        request_id was used for another request.
+        Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
+        another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
         """
 
     @_abc_1.abstractmethod
@@ -257,7 +257,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_schedule_service_pb2.TriggerScheduleResponse, _abc.Awaitable[_schedule_service_pb2.TriggerScheduleResponse]]:
         """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
 
-        Fails with NOT_FOUND.
+        Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
         """
 
     @_abc_1.abstractmethod

@@ -138,8 +138,9 @@ class TaskServiceServicer:
     def CreateTask(self, request, context):
         """Creates a task. It is on disk when this answers.
 
-        Fails with INVALID_ARGUMENT, or ALREADY_EXISTS (REQUEST_ID_REUSED) if request_id was used for another
-        request.
+        Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
+        (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
+        (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,8 +42,9 @@ class TaskServiceStub:
     CreateTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.CreateTaskResponse]
     """Creates a task. It is on disk when this answers.
 
-    Fails with INVALID_ARGUMENT, or ALREADY_EXISTS (REQUEST_ID_REUSED) if request_id was used for another
-    request.
+    Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
+    (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
+    (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
     """
     BatchCreateTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.BatchCreateTasksRequest, _task_service_pb2.BatchCreateTasksResponse]
     """Creates up to 1,000 tasks in one transaction: all, or none.
@@ -155,8 +156,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
     CreateTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.CreateTaskResponse]  # type: ignore[assignment]
     """Creates a task. It is on disk when this answers.
 
-    Fails with INVALID_ARGUMENT, or ALREADY_EXISTS (REQUEST_ID_REUSED) if request_id was used for another
-    request.
+    Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
+    (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
+    (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
     """
     BatchCreateTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.BatchCreateTasksRequest, _task_service_pb2.BatchCreateTasksResponse]  # type: ignore[assignment]
     """Creates up to 1,000 tasks in one transaction: all, or none.
@@ -271,8 +273,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_service_pb2.CreateTaskResponse, _abc.Awaitable[_task_service_pb2.CreateTaskResponse]]:
         """Creates a task. It is on disk when this answers.
 
-        Fails with INVALID_ARGUMENT, or ALREADY_EXISTS (REQUEST_ID_REUSED) if request_id was used for another
-        request.
+        Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
+        (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
+        (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
         """
 
     @_abc_1.abstractmethod

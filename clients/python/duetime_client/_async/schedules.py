@@ -29,7 +29,8 @@ class AsyncSchedules(connection.AsyncConnection):
     ) -> schedule.Schedule:
         """Creates a schedule and returns it, with its next occurrence. `task` may be the name of a handler alone.
 
-        `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused.
+        `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused, or
+        with RequestIdOfDeletedSchedule.
         """
         message = schedule_service_pb2.CreateScheduleRequest(
             paused=paused, request_id=request_id or request.new_request_id()
@@ -80,7 +81,10 @@ class AsyncSchedules(connection.AsyncConnection):
         return schedule_messages.to_schedule(await self._call(self._schedules_stub.ResumeSchedule, message))
 
     async def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
-        """Runs a schedule's task now, besides its occurrences, and returns its task_id. Fails with ScheduleNotFound."""
+        """Runs a schedule's task now, besides its occurrences, and returns its task_id.
+
+        Fails with ScheduleNotFound, or with RequestIdTaken as create does.
+        """
         message = schedule_service_pb2.TriggerScheduleRequest(
             schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
         )

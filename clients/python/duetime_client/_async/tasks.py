@@ -33,7 +33,8 @@ class AsyncTasks(connection.AsyncConnection):
     ) -> int:
         """Creates a task and returns its task_id. The arguments are those of NewTask.
 
-        A timedelta as `execution_time` counts from now by this machine's clock. Fails with RequestIdReused.
+        A timedelta as `execution_time` counts from now by this machine's clock. Fails with RequestIdReused,
+        or with RequestIdOfCancelledTask or RequestIdOfDeletedTask if its task was cancelled or deleted since.
         After Unavailable or DeadlineExceeded the task may exist: `create_many(error.remaining)` asks again
         without creating it twice, as does a call with the same arguments, an absolute time and
         `error.request_id`.

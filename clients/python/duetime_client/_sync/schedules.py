@@ -30,7 +30,8 @@ class Schedules(connection.Connection):
     ) -> schedule.Schedule:
         """Creates a schedule and returns it, with its next occurrence. `task` may be the name of a handler alone.
 
-        `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused.
+        `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused, or
+        with RequestIdOfDeletedSchedule.
         """
         message = schedule_service_pb2.CreateScheduleRequest(
             paused=paused, request_id=request_id or request.new_request_id()
@@ -81,7 +82,10 @@ class Schedules(connection.Connection):
         return schedule_messages.to_schedule(self._call(self._schedules_stub.ResumeSchedule, message))
 
     def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
-        """Runs a schedule's task now, besides its occurrences, and returns its task_id. Fails with ScheduleNotFound."""
+        """Runs a schedule's task now, besides its occurrences, and returns its task_id.
+
+        Fails with ScheduleNotFound, or with RequestIdTaken as create does.
+        """
         message = schedule_service_pb2.TriggerScheduleRequest(
             schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
         )

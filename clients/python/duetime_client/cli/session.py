@@ -49,7 +49,7 @@ def exit_code(error: duetime_client.DuetimeError) -> int:
             return 2
         case duetime_client.TaskNotFound() | duetime_client.QueueNotFound() | duetime_client.ScheduleNotFound():
             return 3
-        case duetime_client.StateConflict() | duetime_client.VersionMismatch() | duetime_client.RequestIdReused():
+        case duetime_client.StateConflict() | duetime_client.VersionMismatch() | duetime_client.RequestIdTaken():
             return 4
         case duetime_client.Unavailable() | duetime_client.DeadlineExceeded():
             return 5

@@ -1,0 +1,102 @@
+"""Runs of schedules beside their rule, and the requests that ask for them again."""
+
+import asyncio
+import datetime
+import functools
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import database, errors
+from duetime_core.store import creation, edits, occurrences, schedule_runs, schedules
+from tests import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+HOUR = datetime.timedelta(hours=1)
+
+
+async def last_ids(engine: Engine) -> tuple[int, int]:
+    """Returns the ids of a task and of a schedule that were drawn last."""
+    drawn = sa.text("SELECT tasks.last_value, s.last_value FROM tasks_task_id_seq tasks, schedules_schedule_id_seq s")
+    async with engine.connect() as connection:
+        task_id, schedule_id = (await connection.execute(drawn)).one()
+        return task_id, schedule_id
+
+
+async def waits_for_a_transaction(engine: Engine) -> None:
+    waiting = sa.text("""
+        SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'
+    """)
+    async with asyncio.timeout(20), engine.connect() as connection:
+        while (await connection.execute(waiting)).first() is None:
+            pass
+
+
+async def trigger(engine: Engine, schedule_id: int, request_id: str | None = None) -> int:
+    placed = await schedule_runs.trigger(engine, schedule_id, request_id=request_id, actor="api")
+    return placed if isinstance(placed, int) else placed.task_id
+
+
+async def test_asking_again_burns_no_ids(engine: Engine) -> None:
+    new = factories.new_schedule(request_id="schedule")
+    made = (await schedules.create(engine, new, actor="api")).schedule
+    triggered = await trigger(engine, made.schedule_id, "trigger")
+    end = datetime.datetime.now(datetime.UTC)
+    backfill = functools.partial(
+        schedule_runs.backfill, engine, made.schedule_id, start_time=end - 100 * HOUR, end_time=end, actor="api"
+    )
+    filled = await backfill()
+    assert len(filled) in (100, 101)
+    drawn = await last_ids(engine)
+    for _ in range(3):
+        assert (await schedules.create(engine, new, actor="api")).schedule.schedule_id == made.schedule_id
+        assert await trigger(engine, made.schedule_id, "trigger") == triggered
+        assert await backfill() == []
+        with pytest.raises(errors.RequestIdReused):
+            await schedules.create(engine, factories.new_schedule(request_id="schedule", name="x"), actor="api")
+    assert await last_ids(engine) == drawn
+
+
+async def test_a_trigger_whose_request_id_a_create_takes_meanwhile_is_refused(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    encoded = [creation._encode(factories.new_task(request_id="r"))]
+    async with database.transaction(engine) as connection:
+        (created,) = await creation._create(connection, encoded, "api")
+        triggering = asyncio.create_task(trigger(engine, made.schedule_id, "r"))
+        await waits_for_a_transaction(engine)
+    assert isinstance(created, creation.Created)
+    with pytest.raises(errors.RequestIdReused) as refused:
+        await triggering
+    assert refused.value.metadata == {"request_id": "r", "task_id": str(created.task_id)}
+
+
+async def test_triggers_at_the_same_moment_are_all_made(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    assert len({*await asyncio.gather(*(trigger(engine, made.schedule_id) for _ in range(20)))}) == 20
+    encoded = [occurrences.encode(made, None, is_next=False)]
+    async with database.transaction(engine) as connection:  # in which now() stands still
+        assert len(await occurrences.insert(connection, encoded, actor="api")) == 1
+        assert len(await occurrences.insert(connection, encoded, actor="api")) == 1
+
+
+async def test_a_trigger_whose_task_was_taken_away_is_refused_and_says_so(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    await edits.cancel(engine, await trigger(engine, made.schedule_id, "c"), actor="api")
+    await edits.delete(engine, await trigger(engine, made.schedule_id, "d"), actor="api")
+    with pytest.raises(errors.RequestIdOfCancelledTask, match=r"'c' made task .*, which was cancelled"):
+        await trigger(engine, made.schedule_id, "c")
+    with pytest.raises(errors.RequestIdOfDeletedTask, match=r"'d' made task .*, which was deleted"):
+        await trigger(engine, made.schedule_id, "d")
+
+
+async def test_a_request_whose_schedule_was_deleted_is_refused_and_says_so(engine: Engine) -> None:
+    new = factories.new_schedule(request_id="r")
+    made = (await schedules.create(engine, new, actor="api")).schedule
+    await schedules.delete(engine, made.schedule_id, actor="api")
+    with pytest.raises(errors.RequestIdOfDeletedSchedule) as refused:
+        await schedules.create(engine, new, actor="api")
+    assert refused.value.metadata == {"request_id": "r", "schedule_id": str(made.schedule_id)}
+    other = factories.new_schedule(request_id="r", name="other")
+    with pytest.raises(errors.RequestIdReused, match=r"\(deleted\)"):
+        await schedules.create(engine, other, actor="api")
