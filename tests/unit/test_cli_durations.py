@@ -55,6 +55,7 @@ def test_duration_is_shown(seconds: float, text: str) -> None:
     assert durations.shown(datetime.timedelta(seconds=seconds)) == text
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(strategies.timedeltas())
 @hypothesis.example(datetime.timedelta.max)
 @hypothesis.example(datetime.timedelta.min)

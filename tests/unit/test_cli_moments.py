@@ -68,7 +68,9 @@ def restored_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@hypothesis.settings(max_examples=5, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(
+    deadline=None, max_examples=5, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
 @hypothesis.given(
     near_an_end=strategies.timedeltas(datetime.timedelta(0), datetime.timedelta(days=2)),
     anywhere=strategies.datetimes(timezones=strategies.just(datetime.UTC)),

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 
-OURS = {"duetime", "duetime_core", "duetime_server", "duetime_worker", "duetime_client", "duetime_stack"}
+OURS = {"duetime", "duetime_core", "duetime_server", "duetime_worker", "duetime_client", "duetime_cli", "duetime_stack"}
 MAY_IMPORT = {
     "core/duetime_core": {"duetime_core"},
     "server/duetime_server": {"duetime_server", "duetime_core", "duetime"},

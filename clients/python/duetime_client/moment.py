@@ -7,6 +7,12 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from duetime_client import errors
 
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_FIRST = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+_MAX_DURATION = datetime.timedelta(seconds=315_576_000_000)
+"""Protobuf's own bound of a Duration: 10,000 years."""
+
 
 def to_timestamp(value: object, field: str) -> timestamp_pb2.Timestamp:
     """Returns an aware datetime as a Timestamp; raises InvalidArgument, naming `field`, for anything else."""
@@ -36,22 +42,31 @@ def absolute(value: Any, now: datetime.datetime, field: str) -> Any:
 
 
 def from_timestamp(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
-    """Returns an aware datetime in UTC."""
-    return timestamp.ToDatetime(tzinfo=datetime.UTC)
+    """Returns an aware datetime in UTC: the nearest one, if it is none of the years 1 to 9999."""
+    try:
+        return _EPOCH + datetime.timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
+    except OverflowError:
+        return _FIRST if timestamp.seconds < 0 else _LAST
 
 
 def to_duration(value: object, field: str) -> duration_pb2.Duration:
     """Returns a timedelta as a Duration; raises InvalidArgument, naming `field`, for anything else."""
     if not isinstance(value, datetime.timedelta):
         raise _invalid(field, f"must be a timedelta, not {type(value).__name__}")
+    if not -_MAX_DURATION <= value <= _MAX_DURATION:
+        raise _invalid(field, f"must be at most {_MAX_DURATION.days:,} days, not {value.days:,}")
     duration = duration_pb2.Duration()
     duration.FromTimedelta(value)
     return duration
 
 
 def from_duration(duration: duration_pb2.Duration) -> datetime.timedelta:
-    """Returns a timedelta."""
-    return duration.ToTimedelta()
+    """Returns a timedelta: the nearest one, if it is longer than that can be."""
+    try:
+        # Towards zero, as protobuf's own conversion rounds.
+        return datetime.timedelta(seconds=duration.seconds, microseconds=int(duration.nanos / 1_000))
+    except OverflowError:
+        return datetime.timedelta.min if duration.seconds < 0 else datetime.timedelta.max
 
 
 def _invalid(field: str, description: str) -> errors.InvalidArgument:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from duetime_client.cli import creating, moments, reading, screen, session
+from duetime_client.cli import creating, moments, printing, process, reading, session
 
 app = typer.Typer(help="Change all tasks that match.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -118,13 +118,16 @@ def _confirm(verb: str, which: dict[str, Any], yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter("is needed where nobody can be asked", param_hint="--yes")
+        raise typer.BadParameter("is needed where standard input is not a terminal", param_hint="--yes")
     described = ", ".join(f"{field} {value}" for field, value in which.items() if field != "all") or "all"
-    typer.confirm(f"{verb} the tasks with {described}?", abort=True)
+    # On standard error and without typer: what is piped on is the answer alone, and Ctrl-C is Ctrl-C.
+    printing.ask(f"{verb} the tasks with {described}? [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise typer.Exit(process.FAILED)
 
 
 def _tell(done: str, count: int, as_json: bool) -> None:
     if as_json:
-        screen.print_json({"count": count})
+        printing.json({"count": count})
     else:
-        typer.echo(f"{count} task{'s' * (count != 1)} {done}")
+        printing.line(f"{count} task{'s' * (count != 1)} {done}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 import duetime_client
-from duetime_client.cli import creating, moments, screen, session
+from duetime_client.cli import creating, moments, printing, session
 
 
 def update(
@@ -74,13 +74,13 @@ def retry(
 
 def _say(message: str, as_json: bool) -> None:
     if as_json:
-        screen.print_json({"message": message})
+        printing.json({"message": message})
     else:
-        typer.echo(message)
+        printing.line(message)
 
 
 def _show(task: duetime_client.Task, as_json: bool) -> None:
     if as_json:
-        screen.print_json(task)
+        printing.json(task)
     else:
-        typer.echo(f"Task {task.task_id} is {task.status}")
+        printing.line(f"Task {task.task_id} is {task.status}")

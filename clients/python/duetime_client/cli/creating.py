@@ -1,27 +1,11 @@
 """`duetime create`, and the options that say what a task is."""
 
 import datetime
-import json
-import pathlib
 from typing import Annotated, Any
 
 import typer
 
-from duetime_client.cli import durations, moments, screen, session
-
-
-def parse_data(text: str) -> dict[str, Any]:
-    """Returns the object of a JSON text, or of the file that `@FILE` names; raises BadParameter otherwise."""
-    try:
-        value = json.loads(pathlib.Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
-    except OSError as error:
-        raise typer.BadParameter(f"{text[1:]}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter('must be a JSON object such as {"email": "a@example.com"}')
-    return value
-
+from duetime_client.cli import durations, moments, printing, session, task_data
 
 At = Annotated[
     datetime.datetime | None,
@@ -39,7 +23,9 @@ In = Annotated[
 ]
 Data = Annotated[
     dict[str, Any] | None,
-    typer.Option("--data", parser=parse_data, metavar="JSON|@FILE", help="What its handler is given."),
+    typer.Option(
+        "--data", parser=task_data.parse, metavar="JSON|@FILE|-", help="What its handler is given, or - for stdin."
+    ),
 ]
 Queue = Annotated[str | None, typer.Option(help="The queue whose workers run it.", show_default=False)]
 MaxRetries = Annotated[int | None, typer.Option(help="How often it is run again when it fails.", show_default=False)]
@@ -89,6 +75,6 @@ def create(
             concurrency_key=key,
         )
     if as_json:
-        screen.print_json({"task_id": task_id})
+        printing.json({"task_id": task_id})
     else:
-        typer.echo(f"Task {task_id} created")
+        printing.line(f"Task {task_id} created")

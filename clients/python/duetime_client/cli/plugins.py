@@ -5,6 +5,8 @@ from typing import Any
 
 import typer
 
+from duetime_client.cli import printing
+
 ENTRY_POINTS = "duetime.commands"
 
 
@@ -35,7 +37,7 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 def _broken(name: str, problem: str) -> Any:
     def complain() -> None:
-        typer.echo(f"error: {name} {problem}", err=True)
+        printing.error(f"{name} {problem}")
         raise typer.Exit(1)
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -7,7 +7,7 @@ import rich.table
 import typer
 
 import duetime_client
-from duetime_client.cli import moments, screen, session
+from duetime_client.cli import moments, printing, screen, session
 
 app = typer.Typer(help="See queues, pause them and limit what runs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -40,9 +40,9 @@ def list_(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json
         queues = client.queues()
     if as_json:
         for queue in queues:
-            screen.print_json(queue)
+            printing.json(queue)
     else:
-        screen.console().print(_table(queues))
+        printing.table(_table(queues))
 
 
 @app.command()
@@ -100,9 +100,9 @@ def resume(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json:
 
 def _show(queue: duetime_client.Queue, as_json: bool) -> None:
     if as_json:
-        screen.print_json(queue)
+        printing.json(queue)
     else:
-        screen.console().print(_table([queue]))
+        printing.table(_table([queue]))
 
 
 def _table(queues: Iterable[duetime_client.Queue]) -> rich.table.Table:
@@ -117,11 +117,11 @@ def _table(queues: Iterable[duetime_client.Queue]) -> rich.table.Table:
 
 def _held(queue: duetime_client.Queue) -> str:
     limits = {
-        "{:g} at once": queue.max_running,
-        "{:g}/s": queue.max_per_second,
-        "{:g} at once per key": queue.max_running_per_key,
-        "{:g}/s per key": queue.max_per_second_per_key,
+        " at once": queue.max_running,
+        "/s": queue.max_per_second,
+        " at once per key": queue.max_running_per_key,
+        "/s per key": queue.max_per_second_per_key,
     }
     texts = ["paused"] if queue.paused else []
-    texts += [text.format(value) for text, value in limits.items() if value is not None]
+    texts += [f"{value:.12g}{text}" for text, value in limits.items() if value is not None]
     return ", ".join(texts)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import duetime_client
-from duetime_client.cli import moments, quoting, screen, session
+from duetime_client.cli import moments, printing, screen, session
 
 Statuses = Annotated[
     list[duetime_client.Status] | None,
@@ -34,9 +34,9 @@ def get(
     with session.connect(server, as_json) as client:
         task = client.get(task_id)
     if as_json:
-        screen.print_json(task)
+        printing.json(task)
     else:
-        screen.console().print(screen.task_details(task))
+        printing.table(screen.task_details(task))
 
 
 def list_(
@@ -72,11 +72,11 @@ def list_(
         tasks = itertools.islice(found, limit)
         if as_json:
             for task in tasks:
-                screen.print_json(task)
+                printing.json(task)
         else:
-            screen.console().print(screen.task_table(tasks))
+            printing.table(screen.task_table(tasks))
         if next(found, None) is not None:
-            typer.echo(f"There are more than {limit}; see --limit", err=True)
+            printing.note(f"There are more than {limit}; see --limit")
 
 
 def logs(
@@ -90,9 +90,9 @@ def logs(
         rows = client.logs(task_id)
         if as_json:
             for row in rows:
-                screen.print_json(row)
+                printing.json(row)
         else:
-            screen.console().print(screen.log_table(rows))
+            printing.table(screen.log_table(rows))
 
 
 def explain(
@@ -102,10 +102,10 @@ def explain(
     with session.connect(server, as_json) as client:
         explanation = client.explain(task_id)
     if as_json:
-        screen.print_json(explanation)
+        printing.json(explanation)
     else:
         for reason in explanation.reasons:
-            typer.echo(quoting.printable(reason.message))
+            printing.line(reason.message)
 
 
 def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
@@ -117,6 +117,6 @@ def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Js
         found = client.workers()
     if as_json:
         for worker in found:
-            screen.print_json(worker)
+            printing.json(worker)
     else:
-        screen.console().print(screen.worker_table(found))
+        printing.table(screen.worker_table(found))

@@ -1,20 +1,19 @@
 """How schedules look in a terminal."""
 
-import json
 from collections.abc import Iterable
 
 import rich.table
 
 import duetime_client
-from duetime_client.cli import durations, moments, screen
+from duetime_client.cli import durations, json_shape, moments, printing, screen
 
 
 def show(schedule: duetime_client.Schedule, as_json: bool) -> None:
     """Prints a schedule."""
     if as_json:
-        screen.print_json(schedule)
+        printing.json(schedule)
     else:
-        screen.console().print(_details(schedule))
+        printing.table(_details(schedule))
 
 
 def table(schedules: Iterable[duetime_client.Schedule]) -> rich.table.Table:
@@ -67,7 +66,7 @@ def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
             "overlap": schedule.overlap,
             "catch up": f"{schedule.catch_up}, at most {window} late" if window else schedule.catch_up,
             "task": schedule.task.name,
-            "data": json.dumps(schedule.task.task_data, ensure_ascii=False),
+            "data": json_shape.text(schedule.task.task_data),
             "queue": schedule.task.queue,
             "version": schedule.version,
         }

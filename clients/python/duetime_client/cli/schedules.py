@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import duetime_client
-from duetime_client.cli import creating, moments, rules, schedule_screen, screen, session
+from duetime_client.cli import creating, moments, printing, rules, schedule_screen, session
 
 app = typer.Typer(help="Run tasks again and again, by a rule.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -75,11 +75,11 @@ def list_(
         listed = itertools.islice(found, limit)
         if as_json:
             for each in listed:
-                screen.print_json(each)
+                printing.json(each)
         else:
-            screen.console().print(schedule_screen.table(listed))
+            printing.table(schedule_screen.table(listed))
         if next(found, None) is not None:
-            typer.echo(f"There are more than {limit}; see --limit", err=True)
+            printing.note(f"There are more than {limit}; see --limit")
 
 
 @app.command()
@@ -118,7 +118,7 @@ def delete(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_
     with session.connect(server, as_json) as client:
         client.delete_schedule(schedule_id)
     message = "Schedule deleted successfully"
-    screen.print_json({"message": message}) if as_json else typer.echo(message)
+    printing.json({"message": message}) if as_json else printing.line(message)
 
 
 @app.command()
@@ -140,7 +140,7 @@ def trigger(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as
     """Run a schedule's task now."""
     with session.connect(server, as_json) as client:
         task_id = client.trigger_schedule(schedule_id)
-    screen.print_json({"task_id": task_id}) if as_json else typer.echo(f"Task {task_id} created")
+    printing.json({"task_id": task_id}) if as_json else printing.line(f"Task {task_id} created")
 
 
 @app.command()
@@ -154,7 +154,7 @@ def backfill(
     """Make up for the times of a past interval that have no task."""
     with session.connect(server, as_json) as client:
         task_ids = client.backfill_schedule(schedule_id, start, end)
-    screen.print_json({"task_ids": task_ids}) if as_json else typer.echo(f"{len(task_ids)} tasks created")
+    printing.json({"task_ids": task_ids}) if as_json else printing.line(f"{len(task_ids)} tasks created")
 
 
 @app.command()
@@ -178,9 +178,9 @@ def preview(
         times = client.preview_schedule(count=count, **rule)
     if as_json:
         for each in times:
-            screen.print_json(each)
+            printing.json(each)
     else:
-        screen.console().print(schedule_screen.previewed(times))
+        printing.table(schedule_screen.previewed(times))
 
 
 @app.command()
@@ -193,9 +193,9 @@ def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_js
         lines = client.schedule_logs(schedule_id)
         if as_json:
             for line in lines:
-                screen.print_json(line)
+                printing.json(line)
         else:
-            screen.console().print(schedule_screen.log_table(lines))
+            printing.table(schedule_screen.log_table(lines))
 
 
 @app.command()
@@ -204,6 +204,6 @@ def recompute(server: session.Server = session.DEFAULT_SERVER, as_json: session.
     with session.connect(server, as_json) as client:
         moved = client.recompute_schedules()
     if as_json:
-        screen.print_json(moved)
+        printing.json(moved)
     else:
-        typer.echo(f"{moved.schedules} schedules and {moved.tasks} tasks moved to {moved.time_zone_version}")
+        printing.line(f"{moved.schedules} schedules and {moved.tasks} tasks moved to {moved.time_zone_version}")

@@ -1,30 +1,12 @@
-"""What is printed: JSON, one document a line, and tables."""
+"""How tasks, their changes and workers look in a terminal."""
 
-import json
 from collections.abc import Iterable
-from typing import Any
 
-import rich.console
 import rich.table
 import rich.text
-import typer
 
 import duetime_client
 from duetime_client.cli import durations, json_shape, moments, quoting
-
-# Far wider than any row: a table that goes to a file or a pipe has a row a line, whatever the terminal's width.
-_PIPE_WIDTH = 10_000
-
-
-def console() -> rich.console.Console:
-    """Returns a console on stdout."""
-    console = rich.console.Console(highlight=False)
-    return console if console.is_terminal else rich.console.Console(highlight=False, width=_PIPE_WIDTH)
-
-
-def print_json(value: Any) -> None:
-    """Prints a dataclass of ours, or a dict, as one line of JSON."""
-    typer.echo(json.dumps(json_shape.of(value), ensure_ascii=False))
 
 
 def new_table(*columns: str) -> rich.table.Table:
@@ -42,11 +24,10 @@ def new_table(*columns: str) -> rich.table.Table:
 
 def add_row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
     """Adds a row; long texts are folded, or else cut so that it is one line."""
-    texts = [quoting.printable(str(cell)) for cell in cells]
+    lines = [quoting.one_line(str(cell)) for cell in cells]
     if fold:
-        table.add_row(*(rich.text.Text(text) for text in texts))
+        table.add_row(*(rich.text.Text(line) for line in lines))
     else:
-        lines = [text.replace("\n", "\\n") for text in texts]
         table.add_row(*(rich.text.Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
@@ -75,8 +56,8 @@ def task_details(task: duetime_client.Task) -> rich.table.Table:
             "schedule": task.schedule_id or "",
             "stands for": moments.in_local_zone(task.nominal_time),
             "local time": f"{task.local_time} {task.time_zone}".strip(),
-            "data": json.dumps(task.task_data, ensure_ascii=False),
-            "result": "" if task.result is None else json.dumps(task.result, ensure_ascii=False),
+            "data": json_shape.text(task.task_data),
+            "result": "" if task.result is None else json_shape.text(task.result),
             "error": task.error_message,
             "retries": f"{task.retry_count} of {task.max_retries}",
             "backoff": f"{durations.shown(policy.initial_backoff)} × {policy.multiplier:g}, "
@@ -101,7 +82,7 @@ def details(lines: dict[str, object]) -> rich.table.Table:
     table.add_column(overflow="fold")
     for name, value in lines.items():
         if value != "":
-            add_row(table, name, value)
+            table.add_row(name, rich.text.Text(quoting.printable(str(value))))
     return table
 
 

@@ -2,19 +2,18 @@
 
 import contextlib
 import datetime
-import json
+import shlex
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import grpc
 import typer
 from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
 from duetime_client import rpc_error
-from duetime_client.cli import moments, quoting
-
-INTERRUPTED = 130
+from duetime_client.cli import moments, printing, process
 
 Server = Annotated[
     str, typer.Option("--server", envvar="DUETIME_ADDRESS", metavar="HOST:PORT", help="Where Duetime listens.")
@@ -36,25 +35,25 @@ def connect(server: str, as_json: bool) -> Iterator[duetime_client.Client]:
         with client:
             yield client
     except duetime_client.DuetimeError as error:
-        typer.echo(json.dumps(_as_json(error), ensure_ascii=False) if as_json else _as_text(error), err=True)
+        printing.failure(_as_json(error)) if as_json else _explain(error)
         raise typer.Exit(exit_code(error)) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def exit_code(error: duetime_client.DuetimeError) -> int:
-    """Returns the exit code that the command line's help lists for the error."""
-    match error:
-        case duetime_client.InvalidArgument():
+    """Returns the exit code that the command line's help lists for the error, by its gRPC status: a newer server may
+    have reasons that this client does not know.
+    """
+    match error.code:
+        case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
             return 2
-        case duetime_client.TaskNotFound() | duetime_client.QueueNotFound() | duetime_client.ScheduleNotFound():
+        case grpc.StatusCode.NOT_FOUND:
             return 3
-        case duetime_client.StateConflict() | duetime_client.VersionMismatch() | duetime_client.RequestIdTaken():
+        case grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.ABORTED | grpc.StatusCode.ALREADY_EXISTS:
             return 4
-        case duetime_client.Unavailable() | duetime_client.DeadlineExceeded():
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED:
             return 5
         case _:
-            return 1
+            return process.FAILED
 
 
 def _may_exist(error: duetime_client.DuetimeError) -> duetime_client.NewTask | None:
@@ -63,20 +62,21 @@ def _may_exist(error: duetime_client.DuetimeError) -> duetime_client.NewTask | N
     return error.remaining[0] if is_unknown and error.remaining else None
 
 
-def _as_text(error: duetime_client.DuetimeError) -> str:
-    lines = [f"error: {error.message}"]
+def _explain(error: duetime_client.DuetimeError) -> None:
     if isinstance(error, duetime_client.InvalidArgument) and len(error.violations) > 1:
-        lines = ["error: several fields are wrong"]
-        lines += [f"  {field}: {description}" for field, description in error.violations]
+        printing.error("several fields are wrong")
+        for field, description in error.violations:
+            printing.note(f"  {field}: {description}")
+    else:
+        printing.error(error.message)
     if new := _may_exist(error):
-        lines.append("  The task may exist. To ask again without creating it twice, repeat the command with")
-        lines.append(f"  --request-id {new.request_id} {_when(new.execution_time)}")
-    return "\n".join(quoting.printable(line) for line in lines)
+        printing.note("  The task may exist. To ask again without creating it twice, repeat the command with")
+        printing.note(f"  --request-id {shlex.quote(str(new.request_id))} {_when(new.execution_time)}")
 
 
 def _when(when: object) -> str:
     if isinstance(when, duetime_client.LocalTime):
-        return f"--at {when.local_time.isoformat()} --zone {when.time_zone}"
+        return f"--at {when.local_time.isoformat()} --zone {shlex.quote(when.time_zone)}"
     assert isinstance(when, datetime.datetime)  # it is settled
     return f"--at {moments.in_utc(when)}"
 

@@ -7,11 +7,12 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
+import rich.console
 import rich.live
 import typer
 
 import duetime_client
-from duetime_client.cli import reading, screen, session
+from duetime_client.cli import printing, reading, screen, session
 
 UNSUCCESSFUL = 6
 # The header, and the line on which the shell's prompt will be.
@@ -52,26 +53,30 @@ def watch(
 
 @contextlib.contextmanager
 def _until_interrupted(watch: duetime_client.Watch) -> Iterator[None]:
-    """Ends the watch at Ctrl-C, and raises KeyboardInterrupt then.
+    """Ends the watch at Ctrl-C or SIGTERM, and then exits with the status that belongs to the signal.
 
-    Raised right where the signal comes it may be lost: gRPC's callbacks, like every finalizer, ignore exceptions.
+    An exception that is raised where the signal comes may be lost: gRPC's callbacks, like every finalizer, ignore
+    exceptions. And a process that ends at once leaves a terminal without its cursor.
     """
-    interrupted = False
+    received = 0
 
     def stop(number: int, frame: types.FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C does not ask
+        nonlocal received
+        received = number
+        signal.signal(number, signal.SIG_DFL)  # a second one does not ask
         # In a thread, because this one may be holding the stream's lock.
         threading.Thread(target=watch.close, daemon=True).start()
 
-    before = signal.signal(signal.SIGINT, stop)
+    # What is ignored, such as Ctrl-C by a job in the background, stays so.
+    numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupted:
-        raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise typer.Exit(128 + received)
 
 
 def _completed(client: duetime_client.Client, task_id: int, last: duetime_client.TaskLog | None) -> bool:
@@ -97,12 +102,12 @@ def _show(
 @contextlib.contextmanager
 def _display(as_json: bool, one_task: bool) -> Iterator[Callable[[duetime_client.TaskEvent], None]]:
     """Yields what shows an event."""
-    console = screen.console()
     if as_json:
-        yield screen.print_json
-    elif not console.is_terminal:
-        yield lambda event: typer.echo(screen.change_line(event.change))
+        yield printing.json
+    elif not printing.is_terminal():
+        yield lambda event: printing.line(screen.change_line(event.change))
     else:
+        console = rich.console.Console(highlight=False)
         with rich.live.Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
             yield LiveTable(live, console.height - _LINES_AROUND_TABLE, one_task).show
 
