@@ -30,6 +30,14 @@ def short_directory() -> Iterator[pathlib.Path]:
     shutil.rmtree(directory)
 
 
+@pytest.fixture
+def open_directory(short_directory: pathlib.Path) -> pathlib.Path:
+    """A directory of this test's own, also with a short path, in which every user may write."""
+    directory = pathlib.Path(tempfile.mkdtemp(dir=short_directory))
+    directory.chmod(0o777)
+    return directory
+
+
 @pytest.fixture(scope="session")
 def postgres_url(short_directory: pathlib.Path) -> Iterator[str]:
     """A PostgreSQL server: the URL of its database `postgres`."""

@@ -7,6 +7,8 @@ import pathlib
 import re
 import signal
 import sys
+import types
+from collections.abc import Mapping, Sequence
 
 from tests import processes
 
@@ -40,13 +42,20 @@ class Stack:
         return await self.process.ended()
 
 
-async def launch(*flags: str, directory: pathlib.Path) -> processes.Process:
+async def launch(
+    *flags: str,
+    directory: pathlib.Path,
+    cwd: pathlib.Path | None = None,
+    wrapper: Sequence[str] = (),
+    variables: Mapping[str, str] = types.MappingProxyType({}),
+) -> processes.Process:
     """Starts `duetime up` with these flags, in a process group of its own, so that the group can be killed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
     return await processes.launch(
-        *(str(pathlib.Path(sys.executable).with_name("duetime")), "up", *flags),
-        environment={**environment, "TEST_DIRECTORY": str(directory)},
+        *(*wrapper, str(pathlib.Path(sys.executable).with_name("duetime")), "up", *flags),
+        environment={**environment, "TEST_DIRECTORY": str(directory), **variables},
         start_new_session=True,
+        cwd=cwd,
     )
 
 

@@ -47,6 +47,8 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
+        # A task's data may hold credentials, and what an error says is logged.
+        hide_parameters=True,
         connect_args={
             "async_creator_fn": connection.Connection.connect,
             "connect_timeout": 5,
@@ -59,6 +61,7 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         },
     )
     sqlalchemy.event.listen(engine.sync_engine, "checkout", _check)
+    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _conceal)
     return engine
 
 
@@ -72,6 +75,14 @@ def _check(adapted: Any, *_: object) -> None:
         raise sqlalchemy.exc.InvalidatePoolError
     driver.is_new = False
     driver.answer_seconds = connection.ANSWER_SECONDS
+
+
+def _conceal(context: sqlalchemy.engine.ExceptionContext) -> None:
+    """Leaves PostgreSQL's first sentence of an error: its DETAIL and CONTEXT quote rows and parameters."""
+    cause, told = context.original_exception, context.sqlalchemy_exception
+    if isinstance(cause, psycopg.Error) and told is not None and cause.diag.message_primary:
+        cause.args = (cause.diag.message_primary,)
+        told.args = (f"{type(cause).__name__}: {cause.diag.message_primary}",)
 
 
 def transaction(

@@ -1,5 +1,6 @@
 """The one constructor of connections to Redis."""
 
+import urllib.parse
 from typing import Any
 
 import arq.connections
@@ -29,12 +30,17 @@ class _SaysThatItIsClosed:
 
 
 def connect(redis_url: str) -> arq.connections.ArqRedis:
-    """Returns a client for `redis://…`, good for arq too, that connects when used and fails within TIMEOUT_SECONDS."""
+    """Returns a client for `redis://…`, `rediss://…` or `unix://…`, good for arq too.
+
+    It connects when it is used, and fails within TIMEOUT_SECONDS.
+    """
+    # A unix socket has no machine behind it that could go away in silence, and redis-py no such option for it.
+    keepalive = {} if urllib.parse.urlsplit(redis_url).scheme == "unix" else {"socket_keepalive": True}
     pool = redis.asyncio.ConnectionPool.from_url(
         redis_url,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        socket_keepalive=True,
+        **keepalive,
         # A connection that the other side closed while it was idle is replaced at once; what fails then, fails.
         retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
     )

@@ -1,10 +1,12 @@
 """Settings from environment variables. Made in a `__main__`, and handed on from there."""
 
 import sys
-from typing import Self
+from typing import Annotated, Self
 
 import pydantic
 import pydantic_settings
+
+from duetime_core import urls
 
 PREFIX = "DUETIME_"
 
@@ -12,10 +14,12 @@ PREFIX = "DUETIME_"
 class Settings(pydantic_settings.BaseSettings):
     """What every process needs to know."""
 
-    model_config = pydantic_settings.SettingsConfigDict(env_prefix=PREFIX)
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix=PREFIX, hide_input_in_errors=True)
 
-    database_url: str = "postgresql://postgres@127.0.0.1:5432/duetime"
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    database_url: Annotated[str, pydantic.AfterValidator(urls.check_postgres)] = (
+        "postgresql://postgres@127.0.0.1:5432/duetime"
+    )
+    redis_url: Annotated[str, pydantic.AfterValidator(urls.check_redis)] = "redis://127.0.0.1:6379/0"
 
     @classmethod
     def read(cls) -> Self:
@@ -23,7 +27,9 @@ class Settings(pydantic_settings.BaseSettings):
         try:
             return cls()
         except pydantic.ValidationError as error:
-            sys.exit("\n".join(f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()))
+            # Their messages only: what was given may be a secret.
+            problems = ((problem["loc"], problem["msg"].removeprefix("Value error, ")) for problem in error.errors())
+            sys.exit("\n".join(f"{_variable(location)}: {message}" for location, message in problems))
 
 
 def _variable(location: tuple[str | int, ...]) -> str:

@@ -1,7 +1,6 @@
 """`python -m duetime_server`: a server, until SIGTERM or SIGINT."""
 
 import asyncio
-import signal
 
 import grpc.aio
 import structlog
@@ -17,7 +16,7 @@ from duetime.v1 import (
     task_service_pb2,
     task_service_pb2_grpc,
 )
-from duetime_core import background, crash, database, doorbell, logging, outage, redis
+from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
 from duetime_server import creator, failures, hub, queues, schedules, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -64,8 +63,7 @@ async def serve(chosen: settings.Settings) -> None:
     server.add_insecure_port(chosen.listen)
 
     terminated = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, terminated.set)
+    signals.on_stop(terminated.set)
 
     services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url))
     try:

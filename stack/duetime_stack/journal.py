@@ -47,12 +47,20 @@ class Journal:
 
 
 def tail(path: pathlib.Path) -> str:
-    """Returns the last lines of a log, and its name, to show to somebody who has to find out what is wrong."""
+    """Returns the last lines of a log, and its name, fit for a terminal."""
     try:
-        lines = path.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        # Only \n ends a line here: what a caller named may hold any other character that does elsewhere.
+        lines = path.read_bytes().decode(errors="replace").rstrip("\n").split("\n")[-_TAIL_LINES:]
     except FileNotFoundError:
         lines = []
-    return "\n".join([f"the end of {path}:", *(f"  {line}" for line in lines)]) if lines else f"{path} is empty"
+    if not any(lines):
+        return f"{path} is empty"
+    return "\n".join([f"the end of {path}:", *(f"  {_printable(line)}" for line in lines)])
+
+
+def _printable(text: str) -> str:
+    # A terminal obeys control characters, and handlers log what callers named.
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _parse(line: str) -> Event | None:

@@ -52,6 +52,10 @@ class Layout:
         try:
             for directory in (self.data_dir, self.logs, self.run):
                 directory.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise errors.StackError(
+                f"{error.filename} is a file, but should be a directory for the data (--data-dir or DUETIME_DATA_DIR)"
+            ) from error
         except OSError as error:
             raise errors.StackError(
                 f"{self.data_dir} cannot be the data directory (--data-dir or DUETIME_DATA_DIR): {error.strerror}"

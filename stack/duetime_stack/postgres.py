@@ -10,8 +10,8 @@ import subprocess
 import warnings
 
 import psycopg
-import sqlalchemy
 
+from duetime_core import urls
 from duetime_stack import errors, layout, ports, program, waiting
 
 USER = "postgres"
@@ -24,9 +24,9 @@ def url(port: int) -> str:
 
 
 def connect_once(database_url: str) -> None:
-    """Returns if a PostgreSQL answers there. Raises psycopg.Error, or sqlalchemy's ArgumentError for a bad URL."""
-    url = sqlalchemy.make_url(database_url).set(drivername="postgresql")
-    psycopg.connect(url.render_as_string(hide_password=False), connect_timeout=5).close()
+    """Returns if a PostgreSQL answers there. Raises psycopg.Error."""
+    # Its own timeout, if it has one, is for those who connect all the time.
+    psycopg.connect(**{**urls.postgres_arguments(database_url), "connect_timeout": 5}).close()
 
 
 def is_new(data: pathlib.Path) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from duetime_stack import access, edge, layout, lock, mailbox, ports, processes, program, stores, supervision
+from duetime_core import urls
+from duetime_stack import access, edge, errors, layout, lock, mailbox, ports, processes, program, stores, supervision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Options:
     origins: str
     """Origins of web pages that may call, separated by commas."""
     data_dir: pathlib.Path
+    insecure_listen: bool
+    """Whether other machines may reach it, although there is no authentication."""
     servers: int
     workers: int
     database_url: str | None
@@ -35,9 +38,7 @@ def run(options: Options) -> None:
     """Runs the stack until KeyboardInterrupt is raised in it, and then stops it. Raises StackError."""
     address = ports.resolve(options.host)
     allowed = access.parse((options.host, address), options.hosts, options.origins)
-    if not ports.is_loopback(address):
-        warning = f"WARNING: there is no authentication yet. Whoever reaches {address} can do everything."
-        typer.secho(warning, fg="red", bold=True, err=True)
+    _require_loopback(address, options)
     places = layout.Layout(options.data_dir.absolute())
     places.make()
     with lock.exclusive(places) as inherited:
@@ -63,9 +64,22 @@ def run(options: Options) -> None:
             processes.migrate(places, environment)
             supervisor.start([*workers, *servers, *envoy])
             url = edge.url(address, options.port)
-            typer.echo(f"duetime is ready  {url}  {stores.shown(database_url)}  {stores.shown(redis_url)}")
+            typer.echo(f"duetime is ready  {url}  {urls.shown(database_url)}  {urls.shown(redis_url)}")
             _hint(places, mail)
             supervisor.watch()
+
+
+def _require_loopback(address: str, options: Options) -> None:
+    if ports.is_loopback(address):
+        return
+    if not options.insecure_listen:
+        raise errors.StackError(
+            f"other machines may reach {address} (--host or DUETIME_HOST), and there is no authentication and no "
+            "encryption yet: keep to 127.0.0.1, or accept that anyone who reaches it can do everything, with "
+            "--insecure-listen or DUETIME_INSECURE_LISTEN=1"
+        )
+    warning = f"WARNING: there is no authentication yet. Anyone who reaches {address} can do everything."
+    typer.secho(warning, fg="red", bold=True, err=True)
 
 
 def _mailbox(places: layout.Layout, free: ports.FreePorts, environment: dict[str, str]) -> list[program.Program]:

@@ -2,9 +2,9 @@
 
 import psycopg
 import redis
-import sqlalchemy
 import typer
 
+from duetime_core import urls
 from duetime_stack import errors, layout, ports, postgres, program, valkey
 
 Store = tuple[str, list[program.Program]]
@@ -16,9 +16,9 @@ def database(url: str | None, places: layout.Layout, free: ports.FreePorts) -> S
     if url is not None:
         try:
             postgres.connect_once(url)
-        except (psycopg.Error, sqlalchemy.exc.ArgumentError) as error:
+        except psycopg.Error as error:
             raise errors.StackError(
-                f"no PostgreSQL answers at {shown(url)} (--database-url or DUETIME_DATABASE_URL): {error}"
+                f"no PostgreSQL answers at {urls.shown(url)} (--database-url or DUETIME_DATABASE_URL): {error}"
             ) from error
         return url, []
     if postgres.is_new(places.postgres):
@@ -33,18 +33,10 @@ def doorbell(url: str | None, free: ports.FreePorts) -> Store:
     if url is not None:
         try:
             valkey.connect_once(url)
-        except (redis.RedisError, ValueError) as error:
+        except redis.RedisError as error:
             raise errors.StackError(
-                f"no Redis answers at {shown(url)} (--redis-url or DUETIME_REDIS_URL): {error}"
+                f"no Redis answers at {urls.shown(url)} (--redis-url or DUETIME_REDIS_URL): {error}"
             ) from error
         return url, []
     port = free.take()
     return valkey.url(port), [valkey.make_program(port)]
-
-
-def shown(url: str) -> str:
-    """Returns the address as a terminal may show it: without its password."""
-    try:
-        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return "that address"

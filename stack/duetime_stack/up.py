@@ -4,16 +4,19 @@ import os
 import pathlib
 import signal
 import types
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
 
+from duetime_core import urls
 from duetime_stack import errors, stack
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def command(
+    context: typer.Context,
     host: Annotated[str, typer.Option(envvar="DUETIME_HOST", help="The address that Envoy listens on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(envvar="DUETIME_PORT", min=1, max=65535, help="Envoy's port, for REST and gRPC.")
@@ -35,12 +38,26 @@ def command(
     ] = pathlib.Path(".duetime"),
     servers: Annotated[int, typer.Option(envvar="DUETIME_SERVERS", min=1, help="How many servers.")] = 1,
     workers: Annotated[int, typer.Option(envvar="DUETIME_WORKERS", min=0, help="How many workers.")] = 1,
+    insecure_listen: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-listen",
+            envvar="DUETIME_INSECURE_LISTEN",
+            help="Allow a --host that other machines reach, although anyone there can then do everything.",
+        ),
+    ] = False,
     database_url: Annotated[
         str | None,
-        typer.Option(envvar="DUETIME_DATABASE_URL", help="A PostgreSQL that runs; else an embedded one."),
+        typer.Option(
+            envvar="DUETIME_DATABASE_URL",
+            help="A PostgreSQL that runs, or @FILE with its URL; else an embedded one.",
+        ),
     ] = None,
     redis_url: Annotated[
-        str | None, typer.Option(envvar="DUETIME_REDIS_URL", help="A Redis that runs; else an embedded Valkey.")
+        str | None,
+        typer.Option(
+            envvar="DUETIME_REDIS_URL", help="A Redis that runs, or @FILE with its URL; else an embedded Valkey."
+        ),
     ] = None,
     handlers: Annotated[
         str,
@@ -57,22 +74,25 @@ def command(
 
     PostgreSQL, Valkey and Envoy come with it. The data stays in the data directory.
     """
-    options = stack.Options(
-        host=host,
-        port=port,
-        hosts=hosts,
-        origins=origins,
-        data_dir=data_dir,
-        servers=servers,
-        workers=workers,
-        database_url=database_url or None,
-        redis_url=redis_url or None,
-        handlers=handlers,
-        queues=queues,
-    )
     for number in _SIGNALS:
-        signal.signal(number, _stop)
+        # What is ignored stays so: nohup has hang-ups ignored, and a shell the Ctrl-C of its background jobs.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
+        options = stack.Options(
+            host=host,
+            port=port,
+            hosts=hosts,
+            origins=origins,
+            data_dir=data_dir,
+            servers=servers,
+            workers=workers,
+            insecure_listen=insecure_listen,
+            database_url=_url(context, "database_url", database_url, urls.check_postgres),
+            redis_url=_url(context, "redis_url", redis_url, urls.check_redis),
+            handlers=handlers,
+            queues=queues,
+        )
         stack.run(options)
     except KeyboardInterrupt:
         typer.echo("stopped")
@@ -81,10 +101,38 @@ def command(
         raise typer.Exit(1) from error
 
 
+def _url(context: typer.Context, name: str, given: str | None, check: Callable[[str], str]) -> str | None:
+    """Returns the URL that was given, or that is in the file that was. Raises StackError, without quoting it."""
+    if not given:
+        return None
+    variable = f"DUETIME_{name.upper()}"
+    where = f"--{name.replace('_', '-')} or {variable}"
+    if not given.startswith("@"):
+        url = given
+    else:
+        try:
+            url = pathlib.Path(given[1:]).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise errors.StackError(f"{given[1:]} cannot be read ({where}): {reason}") from None
+    try:
+        check(url)
+    except ValueError as error:
+        raise errors.StackError(f"{where} {error}") from None
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "COMMANDLINE" and url is given and urls.has_secret(url):
+        raise errors.StackError(
+            f"--{name.replace('_', '-')} has a password, which every user of this machine can see in the list of "
+            f"processes; set {variable} instead, or give @FILE with the URL in that file"
+        )
+    return url
+
+
 def _stop(number: int, frame: types.FrameType | None) -> NoReturn:
     # From here on another signal must not interrupt what stops the parts.
     for each in _SIGNALS:
-        signal.signal(each, _still_stopping)
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, _still_stopping)
     raise KeyboardInterrupt
 
 

@@ -12,7 +12,7 @@ def url(port: int) -> str:
 
 
 def connect_once(redis_url: str) -> None:
-    """Returns if a Redis answers there. Raises redis.RedisError, or ValueError for a bad URL."""
+    """Returns if a Redis answers there. Raises redis.RedisError."""
     with redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5) as client:
         client.ping()
 

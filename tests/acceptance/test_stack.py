@@ -99,6 +99,23 @@ async def test_a_part_that_dies_is_restarted_and_said_so(data_dir: pathlib.Path)
 
 
 @pytest.mark.timeout(240)
+async def test_a_background_job_outlives_ctrl_c_and_hang_ups_that_were_ignored(open_directory: pathlib.Path) -> None:
+    port = processes.free_port()
+    ignoring = ("sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh")
+    flags = ("--port", str(port), "--data-dir", str(open_directory / "data"))
+    process = await stacks.launch(*flags, directory=open_directory, wrapper=ignoring)
+    await process.wait_for_log("duetime is ready", seconds=stacks.READY_SECONDS)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        process.process.send_signal(number)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as rest:
+        assert (await rest.get("/api/tasks")).status_code == 200
+    process.terminate()
+    assert await process.ended() == 0
+    assert process.log[-1] == "stopped"
+    assert not [line for line in process.log if "stopping" in line], "a signal was not ignored"
+
+
+@pytest.mark.timeout(240)
 async def test_two_stacks_run_side_by_side(data_dir: pathlib.Path, stack: stacks.Stack) -> None:
     other = await stacks.start(data_dir)
     assert other.url != stack.url
@@ -168,8 +185,16 @@ def test_nothing_listens_beyond_this_machine(stack: stacks.Stack) -> None:
     assert addresses == {"127.0.0.1"}
 
 
-async def test_listening_beyond_this_machine_is_warned_of(data_dir: pathlib.Path) -> None:
-    flags = ("--host", "0.0.0.0", "--port", str(processes.free_port()), "--data-dir", str(data_dir))
+async def test_listening_beyond_this_machine_where_that_is_allowed_is_warned_of(data_dir: pathlib.Path) -> None:
+    flags = (
+        "--host",
+        "0.0.0.0",
+        "--insecure-listen",
+        "--port",
+        str(processes.free_port()),
+        "--data-dir",
+        str(data_dir),
+    )
     process = await stacks.launch(*flags, directory=data_dir.parent)
     warning = await process.wait_for_log("WARNING")
     assert "there is no authentication yet" in warning

@@ -2,6 +2,8 @@
 
 import asyncio
 import pathlib
+import traceback
+import uuid
 
 import pytest
 import sqlalchemy as sa
@@ -70,6 +72,26 @@ async def test_nobody_sees_that_connections_were_closed_while_they_were_idle(adm
     await end_connections(admin, engine)
     answers = await asyncio.gather(*(reads.get(engine, task_id) for _ in range(10)))
     assert {answer.task_id for answer in answers} == {task_id}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT CAST(:secret AS text), no_such_function()",
+        # What PostgreSQL says of these has the row, the value, and the JSON.
+        "INSERT INTO queues (name, is_paused) VALUES (:secret, NULL)",
+        "SELECT CAST('{\"a\": \"' || CAST(:secret AS text) || '\", ' AS jsonb)",
+    ],
+)
+async def test_an_unexpected_error_tells_neither_parameters_nor_rows(engine: Engine, statement: str) -> None:
+    secret = f"Secret{uuid.uuid4()}"
+    async with engine.connect() as connection:
+        with pytest.raises(sqlalchemy.exc.DBAPIError) as raised:
+            await connection.execute(sa.text(statement), {"secret": secret})
+    told = "".join(traceback.format_exception(raised.value))
+    assert secret not in told
+    assert "DETAIL" not in told
+    assert type(raised.value.orig).__name__ in str(raised.value)
 
 
 async def test_who_gets_no_connection_in_time_is_told_that_all_are_busy(

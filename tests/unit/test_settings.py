@@ -25,3 +25,17 @@ def test_a_variable_that_is_wrong_ends_the_process_with_its_name(monkeypatch: py
     monkeypatch.setenv("DUETIME_PLACES", given)
     with pytest.raises(SystemExit, match=r"^DUETIME_PLACES: "):
         More.read()
+
+
+@pytest.mark.parametrize("given", ["postgresql://ada:S3cret@h:http/db", "postgresql://ada:pa@S3cret@h/db", "S3cret"])
+def test_an_address_that_is_wrong_is_not_quoted(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("DUETIME_DATABASE_URL", given)
+    monkeypatch.setenv("DUETIME_REDIS_URL", given)
+    with pytest.raises(SystemExit) as raised:
+        settings.Settings.read()
+    lines = str(raised.value).splitlines()
+    assert [line.partition(": must be a URL such as ")[0] for line in lines] == [
+        "DUETIME_DATABASE_URL",
+        "DUETIME_REDIS_URL",
+    ]
+    assert "S3cret" not in str(raised.value)

@@ -4,14 +4,13 @@ import asyncio
 import datetime
 import os
 import secrets
-import signal
 import socket
 import sys
 
 import structlog
 import uvloop
 
-from duetime_core import background, crash, database, doorbell, logging, outage, redis
+from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
 from duetime_worker import (
     context,
     execution,
@@ -55,9 +54,7 @@ async def serve(chosen: settings.Settings) -> None:
     def on_signal() -> None:
         (hurry if terminated.is_set() else terminated).set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-
+    signals.on_stop(on_signal)
     services = background.start(
         here.bell.run(),
         report.run(),

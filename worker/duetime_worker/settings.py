@@ -26,7 +26,9 @@ def _check_address(text: str) -> str:
 class Smtp(pydantic_settings.BaseSettings):
     """The mail server that Send Email hands its mails to."""
 
-    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_SMTP_", env_ignore_empty=True)
+    model_config = pydantic_settings.SettingsConfigDict(
+        env_prefix="DUETIME_SMTP_", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
     port: Annotated[int, pydantic.Field(ge=1, le=65535)] | None = None

@@ -1,0 +1,15 @@
+"""Signals that end a process in order."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+
+def on_stop(stop: Callable[[], None]) -> None:
+    """Has the running loop call `stop` for SIGTERM and SIGINT, unless whoever started this process had them ignored.
+
+    A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends only what is in the foreground.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, stop)

@@ -1,0 +1,113 @@
+"""Addresses of PostgreSQL and Redis: checked, and shown, without ever quoting what may be a secret."""
+
+import re
+import urllib.parse
+from typing import Any
+
+import psycopg
+import psycopg.conninfo
+import redis.asyncio
+import redis.exceptions
+import sqlalchemy
+import sqlalchemy.exc
+from sqlalchemy.dialects.postgresql import psycopg as dialect
+
+_ENCODING = "in a user name or password, percent-encode each of : / ? # [ ] @ %"
+POSTGRES_FORM = f"must be a URL such as postgresql://user:password@host:5432/duetime; {_ENCODING}"
+REDIS_FORM = (
+    f"must be a URL such as redis://:password@host:6379/0, rediss://… for TLS, or unix:///path?db=0; {_ENCODING}"
+)
+HIDDEN = "***"
+"""Stands for whatever is not shown."""
+
+# Anything else in a query may be a secret, as `password` and `sslpassword` are.
+_SHOWN_KEYS = frozenset({"host", "port", "db", "passfile", "sslmode", "sslrootcert", "ssl_cert_reqs", "ssl_ca_certs"})
+_DATABASE_NUMBER = re.compile(r"/?|/[0-9]{1,9}")
+
+
+def postgres_arguments(url: str) -> dict[str, Any]:
+    """Returns what libpq connects with. Raises ValueError, with POSTGRES_FORM, for a URL that it cannot use."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+        arguments = dialect.dialect().create_connect_args(parsed)[1]  # type: ignore[no-untyped-call]
+        psycopg.conninfo.make_conninfo(**arguments)
+    except (sqlalchemy.exc.ArgumentError, psycopg.Error, ValueError):
+        raise ValueError(POSTGRES_FORM) from None
+    ports = str(arguments.get("port", "")).split(",")
+    if (
+        parsed.drivername.partition("+")[0] not in ("postgresql", "postgres")
+        or parsed.port == 0
+        or "@" in (parsed.host or "")
+        or not all(_is_port(port) for port in ports if port)
+    ):
+        raise ValueError(POSTGRES_FORM)
+    return dict(arguments)
+
+
+def check_postgres(url: str) -> str:
+    """Returns `url`. Raises ValueError, with POSTGRES_FORM, if it is not PostgreSQL's."""
+    postgres_arguments(url)
+    return url
+
+
+def check_redis(url: str) -> str:
+    """Returns `url`. Raises ValueError, with REDIS_FORM, if redis-py cannot use it, or would take it for another."""
+    try:
+        parsed = urllib.parse.urlsplit(url)
+        port = parsed.port
+        redis.asyncio.ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, AttributeError, redis.exceptions.RedisError):
+        raise ValueError(REDIS_FORM) from None
+    is_socket = parsed.scheme == "unix"
+    # A / in a password ends the host there, and what follows becomes the port or the path.
+    if (
+        port == 0
+        or parsed.fragment
+        or (is_socket and not parsed.path.startswith("/"))
+        or (not is_socket and (not _DATABASE_NUMBER.fullmatch(parsed.path) or "@" in parsed.query))
+    ):
+        raise ValueError(REDIS_FORM)
+    return url
+
+
+def has_secret(url: str) -> bool:
+    """Tells whether a checked URL has a part that is not shown."""
+    return HIDDEN in shown(url)
+
+
+def shown(url: str) -> str:
+    """Returns a checked URL as terminals and logs may show it: what may be a secret is HIDDEN."""
+    if url.partition(":")[0].startswith("postgres"):
+        # Unlike Redis's, a password of PostgreSQL's may have each of / ? # as it is: SQLAlchemy reads it.
+        parsed = sqlalchemy.make_url(url)
+        address, path = (parsed.host, parsed.port), f"/{parsed.database or ''}"
+        login = (parsed.username, parsed.password)
+        query = [(name, each) for name, values in parsed.normalized_query.items() for each in values]
+    else:
+        split = urllib.parse.urlsplit(url)
+        address, path = (split.hostname, split.port), split.path
+        # A user without a password means nothing to Redis: it may be a password that lacks its colon.
+        login = ("", split.password or split.username)
+        query = urllib.parse.parse_qsl(split.query)
+    place = f"{url.partition(':')[0]}://{_login(*login)}{_address(*address)}{path}"
+    shown_query = "&".join(f"{name}={_value(name, value)}" for name, value in query)
+    return f"{place}?{shown_query}" if query else place
+
+
+def _value(name: str, value: str) -> str:
+    return urllib.parse.quote(value, safe="/:") if name in _SHOWN_KEYS else HIDDEN
+
+
+def _login(user: str | None, password: str | None) -> str:
+    if password:
+        return f"{user or ''}:{HIDDEN}@"
+    return f"{user}@" if user else ""
+
+
+def _address(host: str | None, port: int | None) -> str:
+    host = f"[{host}]" if ":" in (host or "") else host or ""
+    return host if port is None else f"{host}:{port}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535
