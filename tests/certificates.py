@@ -7,11 +7,11 @@ import pytest
 import trustme
 
 
-def trusted(monkeypatch: pytest.MonkeyPatch, directory: pathlib.Path) -> ssl.SSLContext:
-    """Returns what a TLS server on 127.0.0.1 needs, with a certificate that this process trusts from now on."""
+def trusted(monkeypatch: pytest.MonkeyPatch, directory: pathlib.Path, host: str = "127.0.0.1") -> ssl.SSLContext:
+    """Returns what a TLS server of this name needs, with a certificate that this process trusts from now on."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(directory / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert(host).configure_cert(context)
     return context

@@ -91,6 +91,7 @@ class Starter:
             "DUETIME_DATABASE_URL": database_url,
             "DUETIME_REDIS_URL": redis_url,
             "DUETIME_HANDLERS": "tests.handlers",
+            "DUETIME_EGRESS_ALLOW": "127.0.0.1",  # where the receivers of tests listen
             "TEST_DIRECTORY": str(directory),
         }
         self._processes: list[Process] = []

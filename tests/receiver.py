@@ -6,6 +6,10 @@ import dataclasses
 import ssl
 from collections.abc import AsyncIterator
 
+import pytest
+
+from duetime_worker.egress import client
+
 
 @dataclasses.dataclass(frozen=True)
 class Call:
@@ -26,6 +30,7 @@ class Receiver:
         self.calls: list[Call] = []
         self.connections = 0
         self.status = 200
+        self.reason = "Because"
         self.headers: dict[str, str] = {}
         self.body = b"thanks"
         self.raw: bytes | None = None  # the whole answer, after which nothing comes
@@ -53,7 +58,7 @@ class Receiver:
 
     def _answer(self) -> bytes:
         headers = {"Content-Length": len(self.body), **self.headers}
-        head = f"HTTP/1.1 {self.status} Because\r\n" + "".join(f"{name}: {headers[name]}\r\n" for name in headers)
+        head = f"HTTP/1.1 {self.status} {self.reason}\r\n" + "".join(f"{name}: {headers[name]}\r\n" for name in headers)
         return f"{head}\r\n".encode() + self.body
 
 
@@ -64,3 +69,20 @@ async def receiving(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Recei
     async with await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls) as server:
         receiver.port = server.sockets[0].getsockname()[1]
         yield receiver
+
+
+@contextlib.asynccontextmanager
+async def reachable(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIterator[None]:
+    """Gives this loop a client of its own under these settings; without any it may call receivers."""
+    for name, value in (settings or {"allow": "127.0.0.1"}).items():
+        monkeypatch.setenv(f"DUETIME_EGRESS_{name.upper()}", value)
+    await close_client()
+    yield
+    await close_client()
+
+
+async def close_client() -> None:
+    """Closes the client of this loop, if there is one; the next call makes another."""
+    found = client._clients.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        await found.aclose()

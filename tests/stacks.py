@@ -53,7 +53,13 @@ async def launch(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
     return await processes.launch(
         *(*wrapper, str(pathlib.Path(sys.executable).with_name("duetime")), "up", *flags),
-        environment={**environment, "TEST_DIRECTORY": str(directory), **variables},
+        # The second is where the receivers of tests listen.
+        environment={
+            **environment,
+            "TEST_DIRECTORY": str(directory),
+            "DUETIME_EGRESS_ALLOW": "127.0.0.1",
+            **variables,
+        },
         start_new_session=True,
         cwd=cwd,
     )

@@ -11,15 +11,10 @@ from duetime_core import urls
 PREFIX = "DUETIME_"
 
 
-class Settings(pydantic_settings.BaseSettings):
-    """What every process needs to know."""
+class Variables(pydantic_settings.BaseSettings):
+    """Variables whose names begin alike."""
 
     model_config = pydantic_settings.SettingsConfigDict(env_prefix=PREFIX, hide_input_in_errors=True)
-
-    database_url: Annotated[str, pydantic.AfterValidator(urls.check_postgres)] = (
-        "postgresql://postgres@127.0.0.1:5432/duetime"
-    )
-    redis_url: Annotated[str, pydantic.AfterValidator(urls.check_redis)] = "redis://127.0.0.1:6379/0"
 
     @classmethod
     def read(cls) -> Self:
@@ -27,10 +22,20 @@ class Settings(pydantic_settings.BaseSettings):
         try:
             return cls()
         except pydantic.ValidationError as error:
+            prefix = cls.model_config["env_prefix"]
             # Their messages only: what was given may be a secret.
             problems = ((problem["loc"], problem["msg"].removeprefix("Value error, ")) for problem in error.errors())
-            sys.exit("\n".join(f"{_variable(location)}: {message}" for location, message in problems))
+            sys.exit("\n".join(f"{_variable(prefix, location)}: {message}" for location, message in problems))
 
 
-def _variable(location: tuple[str | int, ...]) -> str:
-    return PREFIX + "_".join(map(str, location)).upper()
+class Settings(Variables):
+    """What every process needs to know."""
+
+    database_url: Annotated[str, pydantic.AfterValidator(urls.check_postgres)] = (
+        "postgresql://postgres@127.0.0.1:5432/duetime"
+    )
+    redis_url: Annotated[str, pydantic.AfterValidator(urls.check_redis)] = "redis://127.0.0.1:6379/0"
+
+
+def _variable(prefix: str, location: tuple[str | int, ...]) -> str:
+    return prefix + "_".join(map(str, location)).upper()

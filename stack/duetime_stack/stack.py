@@ -8,7 +8,20 @@ from collections.abc import Sequence
 import typer
 
 from duetime_core import urls
-from duetime_stack import access, edge, errors, layout, lock, mailbox, ports, processes, program, stores, supervision
+from duetime_stack import (
+    access,
+    edge,
+    egress,
+    errors,
+    layout,
+    lock,
+    mailbox,
+    ports,
+    processes,
+    program,
+    stores,
+    supervision,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +66,7 @@ def run(options: Options) -> None:
             "DUETIME_QUEUES": options.queues,
         }
         environment.setdefault("DUETIME_REPORT_DIRECTORY", str(places.reports))
+        environment |= egress.environment(environment, address, options.port, allowed.hosts)
         mail = _mailbox(places, free, environment)
         server_ports = [free.take() for _ in range(options.servers)]
         servers = [processes.make_server(number, port) for number, port in enumerate(server_ports)]

@@ -102,7 +102,10 @@ def main() -> None:
     """Reads the settings and works."""
     logging.configure()
     crash.configure()
-    uvloop.run(serve(settings.Settings.read()))
+    chosen = settings.Settings.read()
+    for handlers_read in (settings.Smtp, settings.Reports, settings.Egress):
+        handlers_read.read()  # when they run: what is wrong shows now
+    uvloop.run(serve(chosen))
 
 
 if __name__ == "__main__":

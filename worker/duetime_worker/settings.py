@@ -1,6 +1,7 @@
 """The worker's settings."""
 
 import datetime
+import urllib.parse
 from typing import Annotated, Literal
 
 import pydantic
@@ -8,10 +9,15 @@ import pydantic_settings
 
 from duetime_core import settings, task
 from duetime_core.builtin import addresses
+from duetime_worker.egress import rule
+
+
+def _entries(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return _entries(value) if isinstance(value, str) else value
 
 
 Names = Annotated[list[str], pydantic_settings.NoDecode, pydantic.BeforeValidator(_split)]
@@ -23,7 +29,7 @@ def _check_address(text: str) -> str:
     return text
 
 
-class Smtp(pydantic_settings.BaseSettings):
+class Smtp(settings.Variables):
     """The mail server that Send Email hands its mails to."""
 
     model_config = pydantic_settings.SettingsConfigDict(
@@ -41,7 +47,39 @@ class Smtp(pydantic_settings.BaseSettings):
     """An address, or a name and an address: `Duetime <duetime@example.com>`."""
 
 
-class Reports(pydantic_settings.BaseSettings):
+def _parse_rules(value: object) -> object:
+    return [rule.Rule.parse(entry) for entry in _entries(value)] if isinstance(value, str) else value
+
+
+Rules = Annotated[list[rule.Rule], pydantic_settings.NoDecode, pydantic.BeforeValidator(_parse_rules)]
+"""Destinations, in one variable separated by commas."""
+
+
+def _check_proxy(url: pydantic.SecretStr) -> pydantic.SecretStr:
+    try:
+        parts = urllib.parse.urlsplit(url.get_secret_value())
+        is_proxy = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # whose message quotes the URL
+        is_proxy = False
+    if not is_proxy:
+        raise ValueError("must be the URL of an HTTP proxy, such as http://proxy.internal:3128")
+    return url
+
+
+class Egress(settings.Variables):
+    """What tasks may make the worker connect to."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_EGRESS_", env_ignore_empty=True)
+
+    allow: Rules = []
+    """Besides the public internet at ports 80, 443 and from 1024 on."""
+    deny: Rules = []
+    """Although it is public or allowed."""
+    proxy: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_check_proxy)] | None = None
+    """An HTTP proxy for all calls, which then resolves the names and has to check their addresses."""
+
+
+class Reports(settings.Variables):
     """Where Generate Report puts its reports."""
 
     model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_REPORT_", env_ignore_empty=True)

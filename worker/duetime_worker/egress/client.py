@@ -1,0 +1,79 @@
+"""The HTTP client of a worker's handlers."""
+
+import asyncio
+import http.cookiejar
+import weakref
+
+import httpcore
+import httpx
+
+from duetime_worker import settings
+from duetime_worker.egress.backend import Backend
+from duetime_worker.egress.policy import Policy
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+"""How long the other side may be silent."""
+_IDLE_SECONDS = 2
+"""How long a connection waits for the next call. Many servers close theirs after 5 s, maybe just as it is used."""
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_IDLE_SECONDS)
+
+_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = weakref.WeakKeyDictionary()
+
+
+def of_this_loop() -> httpx.AsyncClient:
+    """Returns the client of this loop, which keeps connections for the next calls. They end with the process.
+
+    It connects as DUETIME_EGRESS_ALLOW, _DENY and _PROXY say, and raises `policy.Refused` for the rest.
+    """
+    loop = asyncio.get_running_loop()
+    client = _clients.get(loop)
+    if client is None:
+        client = _clients[loop] = _make(settings.Egress())
+    return client
+
+
+def _make(chosen: settings.Egress) -> httpx.AsyncClient:
+    policy = Policy(chosen.allow, chosen.deny)
+    proxy = None if chosen.proxy is None else httpx.Proxy(chosen.proxy.get_secret_value())
+    return httpx.AsyncClient(
+        transport=_Direct(policy) if proxy is None else _Proxied(policy, proxy),
+        # What else limits a call is the run's timeout.
+        timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None),
+        headers={"User-Agent": "Duetime", "Accept-Encoding": "identity"},
+        # One task's cookies are not for another's.
+        cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
+        # No proxies, and no passwords from ~/.netrc, because of what surrounds the worker.
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+class _Direct(httpx.AsyncHTTPTransport):
+    """Connects by itself, under the policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        context = httpx.create_ssl_context()  # heeds SSL_CERT_FILE
+        super().__init__(verify=context)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=_LIMITS.max_connections,
+            max_keepalive_connections=_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_LIMITS.keepalive_expiry,
+            network_backend=Backend(policy),
+        )
+
+
+class _Proxied(httpx.AsyncHTTPTransport):
+    """Has a proxy connect, which resolves the names: it has to check the addresses that it finds."""
+
+    def __init__(self, policy: Policy, proxy: httpx.Proxy) -> None:
+        super().__init__(verify=httpx.create_ssl_context(), limits=_LIMITS, proxy=proxy)
+        self._policy = policy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises Refused for what the policy forbids whatever the proxy finds."""
+        port = request.url.port or (443 if request.url.scheme == "https" else 80)
+        self._policy.check_unresolved(request.url.raw_host.decode(), port)
+        return await super().handle_async_request(request)

@@ -1,0 +1,57 @@
+"""Getting a file that a caller names by URL."""
+
+import asyncio
+import dataclasses
+
+import httpx
+
+from duetime_worker import handlers
+from duetime_worker.egress import answers, client
+
+MAX_SECONDS = 120
+"""For a whole file."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class File:
+    """What was fetched."""
+
+    content: bytes
+    content_type: str
+    """As the server gives it, perhaps with parameters; empty if it does not."""
+
+
+async def fetch(url: str, *, max_bytes: int) -> File:
+    """Returns what a GET of the URL answers with 200.
+
+    Raises Fail for what is refused, redirected, missing (4xx) or above `max_bytes`, and Retry for what may change.
+    """
+    try:
+        request = client.of_this_loop().build_request("GET", url)
+    except httpx.InvalidURL as error:
+        raise handlers.Fail(f"the URL is wrong: {error}") from None
+    target = answers.origin(request.url)
+    try:
+        async with asyncio.timeout(MAX_SECONDS):
+            response = await client.of_this_loop().send(request, stream=True)
+            try:
+                return await _read(response, target, max_bytes)
+            finally:
+                await response.aclose()
+    except TimeoutError as error:
+        raise handlers.Retry(f"{target} did not send the file within {MAX_SECONDS} s") from error
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+        raise handlers.Fail(f"{target} cannot be called: its URL must begin with http:// or https://") from None
+    except httpx.RequestError as error:
+        raise answers.no_answer(target, error) from error
+
+
+async def _read(response: httpx.Response, target: str, max_bytes: int) -> File:
+    if response.status_code != httpx.codes.OK:
+        raise answers.failure(target, response)
+    content = bytearray()
+    async for part in response.aiter_raw():
+        content += part
+        if len(content) > max_bytes:
+            raise handlers.Fail(f"the file at {target} is larger than {max_bytes} bytes")
+    return File(bytes(content), response.headers.get("Content-Type", ""))
