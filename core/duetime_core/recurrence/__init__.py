@@ -1,8 +1,10 @@
 """When recurring work is due: pure functions of a `Spec`, without a database and without a clock of their own."""
 
+from duetime_core.recurrence.cron import repeated_time
 from duetime_core.recurrence.local_time import instants
 from duetime_core.recurrence.occurrence import Occurrence, Skip, events, last_between, occurrences
 from duetime_core.recurrence.spec import Blackout, BlackoutBehavior, MissingTime, RepeatedTime, Spec
+from duetime_core.recurrence.steps import Steps, TooManyStepsError
 from duetime_core.recurrence.validation import Problem, problems
 from duetime_core.recurrence.zones import UnknownZoneError, version, zone
 
@@ -15,12 +17,15 @@ __all__ = [
     "RepeatedTime",
     "Skip",
     "Spec",
+    "Steps",
+    "TooManyStepsError",
     "UnknownZoneError",
     "events",
     "instants",
     "last_between",
     "occurrences",
     "problems",
+    "repeated_time",
     "version",
     "zone",
 ]

@@ -5,65 +5,18 @@ import heapq
 import zoneinfo
 from collections.abc import Iterator
 
-import cronsim
+from duetime_core.recurrence import expression, local_time
+from duetime_core.recurrence.spec import MissingTime, RepeatedTime, Spec
 
-from duetime_core.recurrence import local_time
-from duetime_core.recurrence.spec import MissingTime, Spec
-
-_NAMED = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-NAMES = tuple(_NAMED)
-_ALLOWED = {
-    "second": ": it is 0 to 59",
-    "minute": ": it is 0 to 59",
-    "hour": ": it is 0 to 23",
-    "day-of-month": ": it is 1 to 31, L for the last day or LW for the last weekday",
-    "month": ": it is 1 to 12 or jan to dec",
-    "day-of-week": ": it is 0 to 7, where 0 and 7 are Sunday, or sun to sat; 5L is the last Friday, fri#2 the second",
-}
 _DAY = datetime.timedelta(hours=25)
-_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
-class CronError(ValueError):
-    """An expression that cannot be read. Says what would be right."""
-
-
-def check(expression: str) -> None:
-    """Raises CronError if the expression cannot be read."""
-    fields = expand(expression).split()
-    if len(fields) not in (5, 6):
-        raise CronError(
-            f"has {len(fields)} fields, not 5 (minute, hour, day of month, month, day of week) or 6 (second first)"
-            f"; or one of {', '.join(NAMES)}"
-        )
-    try:
-        cronsim.CronSim(expand(expression), datetime.datetime(2026, 1, 1))  # noqa: DTZ001 - local times are naive
-    except cronsim.CronSimError as error:
-        if _can_be_read(" ".join([*fields[:-2], "*", fields[-1]])):
-            raise CronError("never comes true: there is no such date") from None
-        bad = str(error).removeprefix("Bad ").lower()
-        raise CronError(f"cannot be read: the {bad} is wrong{_ALLOWED.get(bad, '')}") from None
-
-
-def _can_be_read(expression: str) -> bool:
-    try:
-        cronsim.CronSim(expression, datetime.datetime(2026, 1, 1))  # noqa: DTZ001 - local times are naive
-    except cronsim.CronSimError:
-        return False
-    return True
-
-
-def expand(expression: str) -> str:
-    """Returns the expression that a name such as `@daily` stands for."""
-    return _NAMED.get(expression.strip().lower(), expression)
+def repeated_time(spec: Spec) -> RepeatedTime:
+    """Returns which of repeated times count: what `auto` comes to for the rule."""
+    if spec.repeated_time is not RepeatedTime.AUTO:
+        return spec.repeated_time
+    is_wildcard = spec.cron is not None and expression.read(spec.cron).is_wildcard
+    return RepeatedTime.BOTH if is_wildcard else RepeatedTime.FIRST
 
 
 def matches(spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime) -> Iterator[tuple[datetime.datetime, bool]]:
@@ -72,18 +25,21 @@ def matches(spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime) -> It
     With each comes whether it is a time that is left out, and skipped: then it is where shifting would have put it.
     """
     assert spec.cron is not None
+    repeated = repeated_time(spec)
     # Around changes of the clock the order of local times is not that of their instants. A local time's instants wait
     # until the clock can show none that comes before them.
     waiting: list[tuple[datetime.datetime, bool]] = []
     last = None
-    for local in _local_times(spec.cron, local_time.of(after, zone) - _margin(after, zone)):
+    for local in expression.read(spec.cron).times(local_time.of(after, zone) - _margin(after, zone)):
+        if local > local_time.LAST:
+            break
         first_possible = (local - max(local_time.offsets(local, zone))).replace(tzinfo=datetime.UTC)
         while waiting and waiting[0][0] < first_possible:
             instant, is_skipped = heapq.heappop(waiting)
             if instant > after and instant != last:
                 last = instant
                 yield instant, is_skipped
-        instants = local_time.instants(local, zone, spec.missing_time, spec.repeated_time)
+        instants = local_time.instants(local, zone, spec.missing_time, repeated)
         for instant in instants:
             heapq.heappush(waiting, (instant, False))
         if not instants:
@@ -93,11 +49,6 @@ def matches(spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime) -> It
         if instant > after and instant != last:
             last = instant
             yield instant, is_skipped
-
-
-def _local_times(expression: str, after: datetime.datetime) -> Iterator[datetime.datetime]:
-    # cronsim looks from the second after a moment; it ends where nothing matches for decades.
-    yield from cronsim.CronSim(expand(expression), after.replace(microsecond=0) - _MICROSECOND)
 
 
 def _margin(after: datetime.datetime, zone: zoneinfo.ZoneInfo) -> datetime.timedelta:

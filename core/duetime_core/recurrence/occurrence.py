@@ -2,19 +2,24 @@
 
 import dataclasses
 import datetime
-import hashlib
 import itertools
 import zoneinfo
 from collections.abc import Iterator
 
-from duetime_core.recurrence import cron, local_time, zones
-from duetime_core.recurrence.spec import EPOCH, BlackoutBehavior, Spec
+from duetime_core.recurrence import blackouts, cron, due_time, local_time, zones
+from duetime_core.recurrence.spec import EPOCH, Spec
+from duetime_core.recurrence.steps import Steps
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _MOST_SINGLY = 100
 """How many occurrences that are skipped in a row are told one by one; those after them are told by their blackout."""
-_MOST_BLACKOUTS = 1_000
-"""How many blackouts in a row leave nothing before it counts as never."""
+_EARLIEST = local_time.FIRST.replace(tzinfo=datetime.UTC)
+_LATEST = local_time.LAST.replace(tzinfo=datetime.UTC)
+
+_BLACKOUT = "it lies in a blackout"
+_BLACKOUTS = "they lie in a blackout"
+_MOVED_PAST_END = "a blackout would move it past end_time"
+_ALL_PAST_END = "a blackout would move them past end_time"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,67 +43,101 @@ class Skip:
     reason: str
 
 
-def occurrences(spec: Spec, after: datetime.datetime, *, seed: str = "") -> Iterator[Occurrence]:
-    """Yields the occurrences with a nominal time after `after`, in that order: for ever, if the spec goes on for ever.
+def occurrences(
+    spec: Spec, after: datetime.datetime, *, seed: str = "", steps: Steps | None = None
+) -> Iterator[Occurrence]:
+    """Yields the occurrences with a nominal time after `after`, in that order, to the calendar's end or the spec's.
 
-    The jitter of an occurrence depends on `seed` and its nominal time alone.
+    The jitter of an occurrence depends on `seed` and its nominal time alone. Raises TooManyStepsError.
     """
-    return (event for event in events(spec, after, seed=seed) if isinstance(event, Occurrence))
+    found = _events(spec, after, seed, steps or Steps(), most_singly=0)
+    return (event for event in found if isinstance(event, Occurrence))
 
 
-def events(spec: Spec, after: datetime.datetime, *, seed: str = "") -> Iterator[Occurrence | Skip]:
+def events(
+    spec: Spec, after: datetime.datetime, *, seed: str = "", steps: Steps | None = None
+) -> Iterator[Occurrence | Skip]:
     """Yields the occurrences as `occurrences` does, and between them what is skipped.
 
-    Ends, too, where nothing is left of the spec by its blackouts.
+    Ends, too, where nothing is left of the spec by its blackouts. Raises TooManyStepsError.
     """
-    zone = zones.zone(spec.time_zone)
-    if spec.start_time is not None:
-        after = max(after, spec.start_time - _MICROSECOND)
-    singly = in_a_row = 0
-    nominals = _nominals(spec, zone, after)
-    while (found := next(nominals, None)) is not None:
-        nominal, is_left_out = found
-        if spec.end_time is not None and nominal > spec.end_time:
-            return
-        if is_left_out:
-            yield Skip(nominal, nominal, f"the clock of {spec.time_zone} leaves this time out")
-            continue
-        due, ends = _after_blackouts(spec, zone, nominal)
-        if due is not None:
-            singly = in_a_row = 0
-            yield Occurrence(nominal, due + _jitter(spec, seed, nominal), is_moved=due != nominal)
-            continue
-        singly += 1
-        if singly <= _MOST_SINGLY:
-            yield Skip(nominal, nominal, "it lies in a blackout")
-            continue
-        yield Skip(nominal, ends, "they lie in a blackout")
-        in_a_row += 1
-        if in_a_row > _MOST_BLACKOUTS:
-            return
-        nominals = _nominals(spec, zone, ends - _MICROSECOND)
+    return _events(spec, after, seed, steps or Steps(), most_singly=_MOST_SINGLY)
 
 
 def last_between(
-    spec: Spec, after: datetime.datetime, until: datetime.datetime, *, seed: str = ""
+    spec: Spec, after: datetime.datetime, until: datetime.datetime, *, seed: str = "", steps: Steps | None = None
 ) -> Occurrence | None:
-    """Returns the last occurrence with a nominal time after `after` and not after `until`; None if there is none."""
-    span = datetime.timedelta(minutes=1)
-    while True:
-        since = max(after, until - span) if until - EPOCH > span else after
-        found = None
-        for occurrence in occurrences(spec, since, seed=seed):
-            if occurrence.nominal > until:
-                break
-            found = occurrence
-        if found is not None or since <= after:
-            return found
-        span *= 16
+    """Returns the last occurrence with a nominal time after `after` and not after `until`; None if there is none.
+
+    Raises TooManyStepsError.
+    """
+    steps = steps or Steps()
+    last = None
+    # Half of what is left at a time: however many lie between, and however unevenly.
+    while after < until:
+        middle = after + (until - after) / 2
+        found = _first(_events(spec, middle, seed, steps, most_singly=0), until)
+        if found is None:
+            until = middle
+        else:
+            last, after = found, found.nominal
+    return last
+
+
+def _first(found: Iterator[Occurrence | Skip], until: datetime.datetime) -> Occurrence | None:
+    for event in found:
+        if event.nominal > until:
+            return None
+        if isinstance(event, Occurrence):
+            return event
+    return None
+
+
+def _events(
+    spec: Spec, after: datetime.datetime, seed: str, steps: Steps, *, most_singly: int
+) -> Iterator[Occurrence | Skip]:
+    zone = zones.zone(spec.time_zone)
+    if blackouts.calendar(spec.blackouts).is_total:
+        return
+    due_times = due_time.DueTimes(spec, zone, seed, steps)
+    if spec.start_time is not None and spec.start_time > after:
+        after = max(spec.start_time, _EARLIEST) - _MICROSECOND
+    last = _LATEST if spec.end_time is None else min(spec.end_time, _LATEST)
+    singly = 0
+    nominals = _nominals(spec, zone, after)
+    while (found := next(nominals, None)) is not None:
+        nominal, is_left_out = found
+        if nominal > last:
+            return
+        if is_left_out:
+            steps.take()
+            yield Skip(nominal, nominal, f"the clock of {spec.time_zone} leaves this time out")
+            continue
+        hold = due_times.hold(nominal)
+        due = nominal if hold is None else due_times.moved(nominal, hold)
+        if hold is None or (due is not None and due <= last):
+            assert due is not None
+            singly = 0
+            yield Occurrence(nominal, due_times.with_jitter(nominal, due), is_moved=due != nominal)
+            continue
+        steps.take()
+        singly += 1
+        if singly <= most_singly:
+            yield Skip(nominal, nominal, _BLACKOUT if due is None else _MOVED_PAST_END)
+            continue
+        until = due_times.same_until(nominal, hold)
+        yield Skip(nominal, last if until is None else min(until, last), _BLACKOUTS if due is None else _ALL_PAST_END)
+        if until is None or until > last:
+            return
+        nominals = _nominals(spec, zone, until - _MICROSECOND)
 
 
 def _nominals(
     spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime
 ) -> Iterator[tuple[datetime.datetime, bool]]:
+    after = max(after, _EARLIEST)
+    if after >= _LATEST:
+        return iter(())
     if spec.cron is not None:
         return cron.matches(spec, zone, after)
     return ((moment, False) for moment in _intervals(spec, after))
@@ -112,28 +151,3 @@ def _intervals(spec: Spec, after: datetime.datetime) -> Iterator[datetime.dateti
             yield anchor + number * spec.interval
     except OverflowError:  # the year 10,000
         return
-
-
-def _after_blackouts(
-    spec: Spec, zone: zoneinfo.ZoneInfo, nominal: datetime.datetime
-) -> tuple[datetime.datetime | None, datetime.datetime]:
-    """Returns when an occurrence is due, None if a blackout skips it, and when the last blackout in its way ends."""
-    moment = nominal
-    for _ in range(_MOST_BLACKOUTS):
-        local = local_time.of(moment, zone)
-        held = [(blackout, end) for blackout in spec.blackouts if (end := blackout.end(local)) is not None]
-        if not held:
-            return moment, moment
-        end = max(end for _, end in held)
-        ends = max(local_time.instants(end, zone)[0], moment + _MICROSECOND)
-        if any(blackout.behavior is BlackoutBehavior.SKIP for blackout, _ in held):
-            return None, ends
-        moment = ends
-    return None, moment
-
-
-def _jitter(spec: Spec, seed: str, nominal: datetime.datetime) -> datetime.timedelta:
-    if not spec.jitter:
-        return spec.jitter
-    digest = hashlib.sha256(f"{seed} {nominal.isoformat()}".encode()).digest()
-    return spec.jitter * (int.from_bytes(digest[:8]) / 2**64)

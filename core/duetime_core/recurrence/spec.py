@@ -21,6 +21,8 @@ class MissingTime(enum.StrEnum):
 class RepeatedTime(enum.StrEnum):
     """Which one counts of a local time that a change of the clock brings twice."""
 
+    AUTO = "auto"
+    """Both for a cron expression of each minute or hour (its field begins with `*`), the first for times of day."""
     FIRST = "first"
     LAST = "last"
     BOTH = "both"
@@ -49,30 +51,13 @@ class Blackout:
     last_date: datetime.date | None = None
     behavior: BlackoutBehavior = BlackoutBehavior.SKIP
 
-    def end(self, local: datetime.datetime) -> datetime.datetime | None:
-        """Returns when the blackout that holds at that naive local time ends; None if it does not hold then."""
-        if self.first_date is not None and self.last_date is not None:
-            if self.first_date <= local.date() <= self.last_date:
-                return datetime.datetime.combine(self.last_date, datetime.time()) + datetime.timedelta(days=1)
-            return None
-        assert self.from_time is not None
-        assert self.until_time is not None
-        for begun in (local.date(), local.date() - datetime.timedelta(days=1)):
-            if begun.weekday() not in self.days:
-                continue
-            ends = begun + datetime.timedelta(days=self.until_time <= self.from_time)
-            end = datetime.datetime.combine(ends, self.until_time)
-            if datetime.datetime.combine(begun, self.from_time) <= local < end:
-                return end
-        return None
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spec:
     """A rule: a cron expression or an interval, and what changes the times that it gives.
 
     `cron` is read in the local time of `time_zone`; `interval` counts elapsed time from `anchor`. Both ends are
-    inclusive. Occurrences are due up to `jitter` later than the rule says.
+    inclusive. Occurrences are due up to `jitter` later than the rule says, but not past `end_time` or in a blackout.
     """
 
     cron: str | None = None
@@ -82,6 +67,6 @@ class Spec:
     start_time: datetime.datetime | None = None
     end_time: datetime.datetime | None = None
     missing_time: MissingTime = MissingTime.SHIFT
-    repeated_time: RepeatedTime = RepeatedTime.FIRST
+    repeated_time: RepeatedTime = RepeatedTime.AUTO
     jitter: datetime.timedelta = ZERO
     blackouts: tuple[Blackout, ...] = ()

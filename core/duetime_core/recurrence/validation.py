@@ -5,7 +5,7 @@ import datetime
 import itertools
 from collections.abc import Iterator
 
-from duetime_core.recurrence import cron, occurrence, zones
+from duetime_core.recurrence import blackouts, cron_check, occurrence, steps, zones
 from duetime_core.recurrence.spec import ZERO, Blackout, Spec
 
 MIN_INTERVAL = datetime.timedelta(seconds=1)
@@ -37,8 +37,8 @@ def _rule(spec: Spec) -> Iterator[Problem]:
         yield Problem("interval", "must not be given together with cron")
     elif spec.cron is not None:
         try:
-            cron.check(spec.cron)
-        except cron.CronError as error:
+            cron_check.check(spec.cron)
+        except cron_check.CronError as error:
             yield Problem("cron", str(error))
     elif spec.interval is not None and not MIN_INTERVAL <= spec.interval <= MAX_INTERVAL:
         yield Problem("interval", f"must be from {_shown(MIN_INTERVAL)} to {_shown(MAX_INTERVAL)}")
@@ -68,23 +68,33 @@ def _blackouts(spec: Spec) -> Iterator[Problem]:
 
 
 def _blackout(blackout: Blackout) -> Iterator[Problem]:
-    is_weekly = blackout.from_time is not None or blackout.until_time is not None
-    if is_weekly and blackout.first_date is not None:
-        yield Problem("first_date", "must not be given together with from_time and until_time")
+    is_weekly = bool(blackout.from_time or blackout.until_time or blackout.days)
+    has_dates = bool(blackout.first_date or blackout.last_date)
+    if is_weekly and has_dates:
+        yield Problem("first_date", "must not be given together with days, from_time and until_time")
     elif is_weekly:
         for name in ("from_time", "until_time"):
             if getattr(blackout, name) is None:
                 yield Problem(name, "is required for hours of the week, such as 22:00")
         if not blackout.days:
             yield Problem("days", "must name a day")
+    elif not has_dates:
+        yield Problem("from_time", "is required, with until_time; or days, or first_date, for whole days")
     elif blackout.first_date is None or blackout.last_date is None:
-        yield Problem("from_time", "is required, with until_time; or first_date, for whole days")
+        yield Problem("first_date", "is required with last_date: the first of the whole days")
     elif blackout.last_date < blackout.first_date:
         yield Problem("last_date", "must not be before first_date")
 
 
 def _outcome(spec: Spec, now: datetime.datetime) -> Iterator[Problem]:
-    first = list(itertools.islice(occurrence.occurrences(spec, now), _LOOKED_AT))
+    first = []
+    try:
+        for found in itertools.islice(occurrence.occurrences(spec, now), _LOOKED_AT):
+            first.append(found)  # noqa: PERF402 - what was found before the search was given up counts
+    except steps.TooManyStepsError as error:
+        if not first:
+            yield Problem("blackouts" if spec.blackouts else "cron", f"leaves nothing that can be found: {error}")
+            return
     if not first:
         yield _never(spec, now)
         return
@@ -96,12 +106,19 @@ def _outcome(spec: Spec, now: datetime.datetime) -> Iterator[Problem]:
 def _never(spec: Spec, now: datetime.datetime) -> Problem:
     if spec.end_time is not None and spec.end_time <= now:
         return Problem("end_time", "must not be past: nothing would ever be due")
-    without_blackouts = dataclasses.replace(spec, blackouts=())
-    if spec.blackouts and next(occurrence.occurrences(without_blackouts, now), None) is not None:
+    if spec.blackouts and _ever(dataclasses.replace(spec, blackouts=()), now):
+        if blackouts.calendar(spec.blackouts).is_total:
+            return Problem("blackouts", "leave nothing: together they take the whole week")
         return Problem("blackouts", "leave nothing: no occurrence lies outside of them")
-    if spec.end_time is not None:
+    if spec.end_time is not None and _ever(dataclasses.replace(spec, blackouts=(), end_time=None), now):
         return Problem("end_time", "comes before the first occurrence: nothing would ever be due")
+    if spec.start_time is not None and spec.start_time > now:
+        return Problem("start_time", "is too late: nothing would be due before the calendar ends, in the year 9999")
     return Problem("cron", "never comes true")
+
+
+def _ever(spec: Spec, now: datetime.datetime) -> bool:
+    return next(occurrence.occurrences(spec, now), None) is not None
 
 
 def _shown(span: datetime.timedelta) -> str:

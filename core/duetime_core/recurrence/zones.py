@@ -10,6 +10,8 @@ import zoneinfo
 
 import tzdata
 
+MOST_CHARACTERS = 64
+
 
 class UnknownZoneError(ValueError):
     """There is no time zone of that name. Says which ones may be meant."""
@@ -25,6 +27,8 @@ def names() -> frozenset[str]:
 @functools.cache
 def zone(name: str) -> zoneinfo.ZoneInfo:
     """Returns the zone of that name; raises UnknownZoneError."""
+    if len(name) > MOST_CHARACTERS:
+        raise UnknownZoneError(f"must be at most {MOST_CHARACTERS} characters; it has {len(name)}")
     if name not in names():
         raise UnknownZoneError(f"{name!r} is no time zone{_meant(name)}")
     file = importlib.resources.files("tzdata.zoneinfo").joinpath(*name.split("/"))

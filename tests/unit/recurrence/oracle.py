@@ -14,7 +14,8 @@ def parse(field: str, lowest: int, highest: int) -> set[int]:
     found: set[int] = set()
     for part in field.split(","):
         span, _, step = part.partition("/")
-        first, _, last = (f"{lowest}-{highest}" if span == "*" else span).partition("-")
+        span = f"{lowest}-{highest}" if span == "*" else f"{span}-{highest}" if step and "-" not in span else span
+        first, _, last = span.partition("-")
         found |= set(range(int(first), int(last or first) + 1, int(step or 1)))
     return found
 
@@ -28,6 +29,8 @@ class Matcher:
         self.days, self.weekdays = parse(day, 1, 31), {number % 7 for number in parse(weekday, 0, 7)}
         # As Vixie's cron has it: where both are restricted, either one will do.
         self.is_either = not day.startswith("*") and not weekday.startswith("*")
+        # As Debian's cron has it: what is for each minute or hour, and not for times of day.
+        self.is_wildcard = "*" in (minute[0], hour[0])
 
     def __call__(self, local: datetime.datetime) -> bool:
         day, weekday = local.day in self.days, local.isoweekday() % 7 in self.weekdays
@@ -45,6 +48,8 @@ def due(
 ) -> list[datetime.datetime]:
     """Returns the instants after `after` and up to `until`, by looking at every minute of the zone's clock."""
     matches = Matcher(expression)
+    if repeated is recurrence.RepeatedTime.AUTO:
+        repeated = recurrence.RepeatedTime.BOTH if matches.is_wildcard else recurrence.RepeatedTime.FIRST
     shown: dict[datetime.datetime, list[datetime.datetime]] = {}  # local minute → the instants that show it
     instant = after - datetime.timedelta(days=2)
     while instant <= until + datetime.timedelta(days=2):

@@ -65,8 +65,37 @@ def test_a_time_that_comes_twice_counts_the_first_the_last_or_both_times(repeate
         if after < before:
             local = (change + after + (before - after) / 2).replace(tzinfo=None)
             both = (change - (before - after) / 2, change + (before - after) / 2)
-            expected = {"first": both[:1], "last": both[1:], "both": both}[repeated]
+            expected = {"auto": both[:1], "first": both[:1], "last": both[1:], "both": both}[repeated]
             assert recurrence.instants(local, zones.zone(name), repeated=repeated) == expected, (name, change)
+
+
+WILDCARDS = {
+    "*/15 * * * *": True,
+    "30 * * * *": True,
+    "*/5 1 * * *": True,
+    "30 1 * * *": False,
+    "0-59/5 1 * * *": False,
+    "* 30 1 * * *": False,
+    "@hourly": True,
+    "@daily": False,
+}
+
+
+@pytest.mark.parametrize("expression", WILDCARDS)
+def test_by_default_only_rules_of_each_minute_or_hour_run_through_the_repeated_hour(expression: str) -> None:
+    # In Lisbon 01:00 to 02:00 comes twice on 31 October 2027; in UTC it never does.
+    twice = datetime.datetime(2027, 10, 31, tzinfo=datetime.UTC)
+    for repeated in (RepeatedTime.FIRST, RepeatedTime.BOTH):
+        spec, as_given = (
+            recurrence.Spec(cron=expression, time_zone="Europe/Lisbon", repeated_time=each)
+            for each in (RepeatedTime.AUTO, repeated)
+        )
+        assert recurrence.repeated_time(spec) is (RepeatedTime.BOTH if WILDCARDS[expression] else RepeatedTime.FIRST)
+        is_same = WILDCARDS[expression] is (repeated is RepeatedTime.BOTH)
+        found, other = (
+            list(itertools.islice(recurrence.occurrences(rule, twice - SECOND), 200)) for rule in (spec, as_given)
+        )
+        assert (found == other) is (is_same or expression == "@daily")
 
 
 @pytest.mark.parametrize("repeated", RepeatedTime)
@@ -80,9 +109,9 @@ def test_a_rule_of_each_quarter_of_an_hour_misses_none_around_any_change(repeate
                 break
             found.append(each.nominal)
         gaps = {later - earlier for earlier, later in itertools.pairwise(found)}
-        # The hour that comes twice is run through once, unless both count.
-        pause = (
-            max(before - after, datetime.timedelta(0)) if repeated is not RepeatedTime.BOTH else datetime.timedelta(0)
-        )
+        # The hour that comes twice is run through once, if only one of them counts.
+        pause = datetime.timedelta(0)
+        if repeated in (RepeatedTime.FIRST, RepeatedTime.LAST):
+            pause = max(before - after, pause)
         assert gaps <= {quarter, quarter + pause}, (name, change)
         assert len(found) == len(set(found))

@@ -9,6 +9,7 @@ from hypothesis import strategies
 from duetime_core import recurrence
 from duetime_core.recurrence import zones
 from tests.unit.recurrence import oracle
+from tests.unit.recurrence.fields import field
 
 SETTINGS = hypothesis.settings(max_examples=150, deadline=None, database=None, derandomize=True)
 # Those whose clocks change oddly: by half an hour, by a day, around Ramadan, at midnight, in the south.
@@ -25,17 +26,6 @@ ODD = (
     "America/Nuuk",
     "UTC",
 )
-
-
-def field(lowest: int, highest: int) -> strategies.SearchStrategy[str]:
-    number = strategies.integers(lowest, highest)
-    return strategies.one_of(
-        strategies.just("*"),
-        number.map(str),
-        strategies.builds("*/{}".format, strategies.integers(1, highest)),
-        strategies.tuples(number, number).map(lambda pair: "{}-{}".format(*sorted(pair))),
-        strategies.lists(number, min_size=2, max_size=3).map(lambda numbers: ",".join(map(str, numbers))),
-    )
 
 
 EXPRESSIONS = strategies.tuples(
