@@ -18,6 +18,7 @@ NAMES = {
     "AsyncBulk": "Bulk",
     "AsyncClient": "Client",
     "AsyncConnection": "Connection",
+    "AsyncOpened": "Opened",
     "AsyncQueues": "Queues",
     "AsyncSchedules": "Schedules",
     "AsyncTasks": "Tasks",

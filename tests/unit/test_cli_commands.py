@@ -182,11 +182,16 @@ def test_wrong_command_line_exits_with_2_and_says_why(run: Run, arguments: list[
     assert result.stdout == ""
 
 
-def test_address_with_a_scheme_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DUETIME_ADDRESS", "http://127.0.0.1:8080")
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [("https://127.0.0.1:8080", "does not speak TLS yet"), ("127.0.0.1", "has no port"), ("ftp://x", "not known")],
+)
+def test_address_that_is_none_exits_with_2(monkeypatch: pytest.MonkeyPatch, address: str, problem: str) -> None:
+    monkeypatch.setenv("DUETIME_ADDRESS", address)
     result = typer.testing.CliRunner().invoke(app.build(), ["get", "7"])
     assert result.exit_code == 2
-    assert "without a scheme" in result.stderr
+    assert "Invalid value for --server: " in result.stderr
+    assert problem in result.stderr
 
 
 FAILURES = [
@@ -204,6 +209,9 @@ FAILURES = [
     (duetime_client.DeadlineExceeded(), 5),
     (duetime_client.TaskIdsExhausted(), 1),
     (duetime_client.DuetimeError("it broke"), 1),
+    # Reasons of a newer server.
+    (duetime_client.DuetimeError("it is closed", code=grpc.StatusCode.FAILED_PRECONDITION, reason="CLOSED"), 4),
+    (duetime_client.NotFound("no such thing", reason="THING_NOT_FOUND"), 3),
 ]
 
 

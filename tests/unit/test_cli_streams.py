@@ -13,7 +13,7 @@ import pytest
 
 from duetime.v1 import task_pb2, task_service_pb2
 from duetime_client import cli
-from tests.unit import test_client_calls as calls
+from tests import answers
 
 DUETIME = pathlib.Path(sys.executable).with_name("duetime")
 NOWHERE = ("--server", "127.0.0.1:1")
@@ -52,7 +52,7 @@ async def test_output_that_cannot_be_written_is_one_line_and_a_status(
 
 
 async def test_created_task_is_named_where_its_line_cannot_be_written() -> None:
-    async with calls.served(calls.CREATED) as server:
+    async with answers.served(answers.CREATED) as server:
         code, _, stderr = await run('"$@" > /dev/full', "create", "N", "--in", "1s", "--server", server.address)
     assert (code, stderr.count("\n")) == (1, 1)
     assert "not written: Task 1 created" in stderr
@@ -60,7 +60,7 @@ async def test_created_task_is_named_where_its_line_cannot_be_written() -> None:
 
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["table", "json"])
 async def test_reader_that_leaves_ends_a_listing_in_silence(option: list[str]) -> None:
-    async with calls.served(PAGE) as server:
+    async with answers.served(PAGE) as server:
         code, stdout, stderr = await run(
             '"$@" | (read -n 1; exit 0)', "list", "--limit", "500", *option, "--server", server.address
         )
@@ -98,7 +98,7 @@ async def test_closed_standard_input_is_empty() -> None:
     ids=str,
 )
 async def test_encoding_without_a_character_never_fails(environment: dict[str, str]) -> None:
-    async with calls.served(PAGE) as server:
+    async with answers.served(PAGE) as server:
         for arguments in (["list"], ["list", "--json", "--limit", "1"]):
             code, stdout, _ = await run('"$@"', *arguments, "--server", server.address, **environment)
             assert code == 0
@@ -111,7 +111,7 @@ async def test_encoding_without_a_character_never_fails(environment: dict[str, s
 
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"COLUMNS": "20"}, {"TERM": "dumb"}], ids=str)
 async def test_pipe_gets_whole_rows_without_decoration(environment: dict[str, str]) -> None:
-    async with calls.served(PAGE) as server:
+    async with answers.served(PAGE) as server:
         _, stdout, _ = await run('"$@" | cat', "list", "--server", server.address, **environment)
     lines = stdout.splitlines()
     assert len(lines) == 51

@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import dataclasses
 import datetime
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import any_pb2, message, message_factory
+from google.protobuf import any_pb2, message
 from google.rpc import error_details_pb2, status_pb2
-from grpc import aio
-from grpc_status import rpc_status
 
 import duetime_client
 from duetime.v1 import task_pb2, task_service_pb2
+from tests import answers
 
 DUE = datetime.datetime(2026, 12, 1, 9, tzinfo=datetime.UTC)
-METHODS = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].methods_by_name
-
-Answer: TypeAlias = message.Message | grpc.StatusCode | status_pb2.Status
-
-
-@dataclasses.dataclass
-class Server(grpc.GenericRpcHandler):
-    """Gives one answer a call, the last one for ever, and keeps what it was asked, in order."""
-
-    answers: list[Answer]
-    asked: list[Any] = dataclasses.field(default_factory=list)
-    address: str = ""
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
-        method = METHODS[handler_call_details.method.rpartition("/")[2]]
-
-        async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-            self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            if isinstance(answer, grpc.StatusCode):
-                await context.abort(answer, "as told")
-            elif isinstance(answer, status_pb2.Status):
-                await context.abort_with_status(rpc_status.to_status(answer))
-            return answer.SerializeToString()
-
-        return grpc.unary_unary_rpc_method_handler(answer)
-
-
-@contextlib.asynccontextmanager
-async def served(*answers: Answer) -> AsyncIterator[Server]:
-    handler = Server(list(answers))
-    server = aio.server()
-    server.add_generic_rpc_handlers([handler])
-    handler.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    try:
-        yield handler
-    finally:
-        await server.stop(None)
 
 
 def refusal(code: grpc.StatusCode, reason: str, *fields: str, **metadata: str) -> status_pb2.Status:
@@ -83,52 +39,22 @@ def new_task(name: str = "Send Email", **fields: Any) -> duetime_client.NewTask:
     return duetime_client.NewTask(name, DUE, **fields)
 
 
-Caller = Callable[..., Coroutine[Any, Any, Any]]
-"""Calls one method of a client; an iterator comes back as a list."""
-
-
-async def call_async(server: Server, method: str, *arguments: Any, **options: Any) -> Any:
-    async with duetime_client.AsyncClient(server.address) as client:
-        called = getattr(client, method)(*arguments, **options)
-        return [member async for member in called] if hasattr(called, "__aiter__") else await called
-
-
-async def call_sync(server: Server, method: str, *arguments: Any, **options: Any) -> Any:
-    def call() -> Any:
-        with duetime_client.Client(server.address) as client:
-            called = getattr(client, method)(*arguments, **options)
-            return list(called) if hasattr(called, "__next__") else called
-
-    return await asyncio.to_thread(call)
-
-
-@pytest.fixture(params=[call_async, call_sync], ids=["async", "sync"])
-def call(request: pytest.FixtureRequest) -> Caller:
-    caller: Caller = request.param
-    return caller
-
-
-READ_TASK = task_pb2.Task(task_id=1, status=task_pb2.Task.pending)
-PENDING = task_service_pb2.GetTaskStatusResponse(status=task_pb2.Task.pending)
-CREATED = task_service_pb2.CreateTaskResponse(task_id=1)
-
-
 @pytest.mark.parametrize(
     ("method", "arguments", "answer"),
     [
-        ("get", (1,), READ_TASK),
-        ("status", (1,), PENDING),
+        ("get", (1,), answers.READ_TASK),
+        ("status", (1,), answers.PENDING),
         ("list", (), task_service_pb2.ListTasksResponse()),
         ("logs", (1,), task_service_pb2.ListTaskLogsResponse()),
-        ("cancel", (1,), READ_TASK),
-        ("create", ("Send Email", DUE), CREATED),
+        ("cancel", (1,), answers.READ_TASK),
+        ("create", ("Send Email", DUE), answers.CREATED),
         ("create_many", ([new_task()],), task_service_pb2.BatchCreateTasksResponse(task_ids=[1])),
     ],
 )
 async def test_safe_call_is_repeated_while_the_server_is_unavailable(
-    call: Caller, method: str, arguments: tuple[Any, ...], answer: message.Message
+    call: answers.Caller, method: str, arguments: tuple[Any, ...], answer: message.Message
 ) -> None:
-    async with served(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, answer) as server:
+    async with answers.served(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, answer) as server:
         await call(server, method, *arguments)
         assert len(server.asked) == 3
         assert server.asked[0] == server.asked[1] == server.asked[2]
@@ -139,23 +65,23 @@ async def test_safe_call_is_repeated_while_the_server_is_unavailable(
     [("update", (1,), {"name": "Other"}), ("delete", (1,), {}), ("retry", (1,), {})],
 )
 async def test_call_that_could_do_harm_twice_is_not_repeated(
-    call: Caller, method: str, arguments: tuple[Any, ...], options: dict[str, Any]
+    call: answers.Caller, method: str, arguments: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    async with served(grpc.StatusCode.UNAVAILABLE) as server:
+    async with answers.served(grpc.StatusCode.UNAVAILABLE) as server:
         with pytest.raises(duetime_client.Unavailable, match="cannot be reached: as told"):
             await call(server, method, *arguments, **options)
         assert len(server.asked) == 1
 
 
-async def test_create_sends_a_request_id_of_its_own(call: Caller) -> None:
-    async with served(CREATED) as server:
+async def test_create_sends_a_request_id_of_its_own(call: answers.Caller) -> None:
+    async with answers.served(answers.CREATED) as server:
         assert await call(server, "create", "Send Email", DUE) == 1
         assert await call(server, "create", "Send Email", DUE) == 1
         assert len({request.request_id for request in server.asked} - {""}) == 2
 
 
-async def test_create_that_was_not_answered_says_how_to_ask_again(call: Caller) -> None:
-    async with served(grpc.StatusCode.DEADLINE_EXCEEDED, CREATED) as server:
+async def test_create_that_was_not_answered_says_how_to_ask_again(call: answers.Caller) -> None:
+    async with answers.served(grpc.StatusCode.DEADLINE_EXCEEDED, answers.CREATED) as server:
         with pytest.raises(duetime_client.DeadlineExceeded) as caught:
             await call(server, "create", "Send Email", datetime.timedelta(seconds=9), {"to": "a@example.com"})
         assert caught.value.request_id == server.asked[0].request_id
@@ -164,8 +90,8 @@ async def test_create_that_was_not_answered_says_how_to_ask_again(call: Caller) 
         assert list(server.asked[1].requests) == [server.asked[0]]
 
 
-async def test_update_sends_what_is_given_and_clears_what_is_none(call: Caller) -> None:
-    async with served(task_service_pb2.UpdateTaskResponse()) as server:
+async def test_update_sends_what_is_given_and_clears_what_is_none(call: answers.Caller) -> None:
+    async with answers.served(task_service_pb2.UpdateTaskResponse()) as server:
         await call(server, "update", 1, max_retries=0, timeout=None, version=3)
         (request,) = server.asked
         assert sorted(request.update_mask.paths) == ["max_retries", "timeout"]
@@ -174,12 +100,12 @@ async def test_update_sends_what_is_given_and_clears_what_is_none(call: Caller) 
         assert request.version == 3
 
 
-async def test_list_goes_from_page_to_page_with_the_same_filter(call: Caller) -> None:
+async def test_list_goes_from_page_to_page_with_the_same_filter(call: answers.Caller) -> None:
     pages = [
-        task_service_pb2.ListTasksResponse(tasks=[READ_TASK], next_page_token="next"),
-        task_service_pb2.ListTasksResponse(tasks=[READ_TASK, READ_TASK]),
+        task_service_pb2.ListTasksResponse(tasks=[answers.READ_TASK], next_page_token="next"),
+        task_service_pb2.ListTasksResponse(tasks=[answers.READ_TASK, answers.READ_TASK]),
     ]
-    async with served(*pages) as server:
+    async with answers.served(*pages) as server:
         status = duetime_client.Status.PENDING
         assert len(await call(server, "list", status=status, due_from=DUE, order_by="task_id desc")) == 3
         assert [request.page_token for request in server.asked] == ["", "next"]
@@ -188,26 +114,26 @@ async def test_list_goes_from_page_to_page_with_the_same_filter(call: Caller) ->
             assert request.due_from.ToDatetime(datetime.UTC) == DUE
 
 
-async def test_create_many_cuts_batches_and_keeps_the_order(call: Caller) -> None:
+async def test_create_many_cuts_batches_and_keeps_the_order(call: answers.Caller) -> None:
     batches = [range(1, 1001), range(1001, 1502)]
-    answers = [task_service_pb2.BatchCreateTasksResponse(task_ids=batch) for batch in batches]
-    async with served(*answers) as server:
+    created = [task_service_pb2.BatchCreateTasksResponse(task_ids=batch) for batch in batches]
+    async with answers.served(*created) as server:
         tasks = (new_task(f"Task {number}") for number in range(1501))
         assert await call(server, "create_many", tasks) == list(range(1, 1502))
         assert [len(request.requests) for request in server.asked] == [1000, 501]
         assert server.asked[1].requests[0].name == "Task 1000"
 
 
-async def test_create_many_of_nothing_asks_nothing(call: Caller) -> None:
-    async with served(grpc.StatusCode.INTERNAL) as server:
+async def test_create_many_of_nothing_asks_nothing(call: answers.Caller) -> None:
+    async with answers.served(grpc.StatusCode.INTERNAL) as server:
         assert await call(server, "create_many", []) == []
         assert server.asked == []
 
 
-async def test_create_many_that_fails_in_between_says_what_exists_and_what_remains(call: Caller) -> None:
+async def test_create_many_that_fails_in_between_says_what_exists_and_what_remains(call: answers.Caller) -> None:
     wrong = refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", "requests[1].queue")
     first = task_service_pb2.BatchCreateTasksResponse(task_ids=range(1, 1001))
-    async with served(first, wrong) as server:
+    async with answers.served(first, wrong) as server:
         tasks = [new_task(f"Task {number}") for number in range(1003)]
         with pytest.raises(duetime_client.InvalidArgument) as caught:
             await call(server, "create_many", tasks)
@@ -216,8 +142,8 @@ async def test_create_many_that_fails_in_between_says_what_exists_and_what_remai
         assert caught.value.violations == (("requests[1001].queue", "is wrong"),)
 
 
-async def test_create_many_checks_everything_before_it_sends_anything(call: Caller) -> None:
-    async with served(grpc.StatusCode.INTERNAL) as server:
+async def test_create_many_checks_everything_before_it_sends_anything(call: answers.Caller) -> None:
+    async with answers.served(grpc.StatusCode.INTERNAL) as server:
         tasks = [new_task(), new_task(task_data={"order": {"id": 2**53}})]
         with pytest.raises(duetime_client.InvalidArgument, match=r"requests\[1\]\.task_data\.order\.id"):
             await call(server, "create_many", tasks)
@@ -239,13 +165,16 @@ async def test_create_many_checks_everything_before_it_sends_anything(call: Call
         (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_OF_DELETED_SCHEDULE", duetime_client.RequestIdOfDeletedSchedule),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "TASK_IDS_EXHAUSTED", duetime_client.TaskIdsExhausted),
         (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", duetime_client.Unavailable),
-        (grpc.StatusCode.FAILED_PRECONDITION, "FROM_THE_FUTURE", duetime_client.DuetimeError),
+        (grpc.StatusCode.NOT_FOUND, "FROM_THE_FUTURE", duetime_client.NotFound),
+        (grpc.StatusCode.FAILED_PRECONDITION, "FROM_THE_FUTURE", duetime_client.StateConflict),
+        (grpc.StatusCode.ALREADY_EXISTS, "FROM_THE_FUTURE", duetime_client.RequestIdTaken),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "FROM_THE_FUTURE", duetime_client.DuetimeError),
     ],
 )
 async def test_error_is_what_its_reason_says(
-    call: Caller, code: grpc.StatusCode, reason: str, kind: type[duetime_client.DuetimeError]
+    call: answers.Caller, code: grpc.StatusCode, reason: str, kind: type[duetime_client.DuetimeError]
 ) -> None:
-    async with served(refusal(code, reason, status="running")) as server:
+    async with answers.served(refusal(code, reason, status="running")) as server:
         with pytest.raises(duetime_client.DuetimeError) as caught:
             await call(server, "delete", 1)
     error = caught.value
@@ -254,16 +183,16 @@ async def test_error_is_what_its_reason_says(
     assert error.metadata == {"status": "running"}
 
 
-async def test_invalid_argument_lists_its_violations(call: Caller) -> None:
+async def test_invalid_argument_lists_its_violations(call: answers.Caller) -> None:
     wrong = refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", "name", "queue")
-    async with served(wrong) as server:
+    async with answers.served(wrong) as server:
         with pytest.raises(duetime_client.InvalidArgument) as caught:
             await call(server, "create", "", DUE)
     assert caught.value.violations == (("name", "is wrong"), ("queue", "is wrong"))
 
 
-async def test_error_without_a_reason_is_named_after_its_code(call: Caller) -> None:
-    async with served(grpc.StatusCode.PERMISSION_DENIED) as server:
+async def test_error_without_a_reason_is_named_after_its_code(call: answers.Caller) -> None:
+    async with answers.served(grpc.StatusCode.PERMISSION_DENIED) as server:
         with pytest.raises(duetime_client.DuetimeError) as caught:
             await call(server, "get", 1)
     assert (caught.value.reason, caught.value.message) == ("PERMISSION_DENIED", "as told")
@@ -275,9 +204,3 @@ async def test_call_without_an_answer_ends_after_the_client_s_timeout() -> None:
         async with duetime_client.AsyncClient(address, timeout=datetime.timedelta(seconds=0.2)) as client:
             with pytest.raises(duetime_client.DeadlineExceeded, match="did not answer in time"):
                 await client.get(1)
-
-
-@pytest.mark.parametrize("kind", [duetime_client.AsyncClient, duetime_client.Client])
-def test_url_is_refused_as_an_address(kind: Callable[[str], object]) -> None:
-    with pytest.raises(ValueError, match="host:port, without a scheme"):
-        kind("http://127.0.0.1:8080")

@@ -4,8 +4,10 @@ counterpart."""
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+import contextlib
+from typing import Any, TypeAlias, TypeVar
 
+import grpc
 from grpc import aio
 
 from duetime.v1 import task_service_pb2
@@ -14,12 +16,47 @@ from duetime_client import channel
 UnaryCall: TypeAlias = aio.UnaryUnaryMultiCallable
 StreamCall: TypeAlias = aio.UnaryStreamMultiCallable
 
-sleep = asyncio.sleep
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+NOT_AT_HOME = "the client was opened in another event loop; make one for each"
+
+
+def home() -> asyncio.AbstractEventLoop:
+    """Returns where a channel that is opened now may be used: this event loop."""
+    return asyncio.get_running_loop()
 
 
 def open_channel(target: str) -> aio.Channel:
     """Returns a channel of this event loop; it connects when it is first used."""
-    return aio.insecure_channel(target, options=channel.options())
+    return aio.insecure_channel(target, options=channel.options(target))
+
+
+async def call(method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float) -> _Response:
+    """Returns the answer; raises grpc.RpcError, also when the channel is closed meanwhile."""
+    try:
+        return await method(message, timeout=timeout_seconds)
+    except asyncio.CancelledError:
+        if _is_cancelled():
+            raise
+        raise grpc.RpcError from None  # the channel was closed, which cancels its calls, but not who waits for them
+
+
+class Pause:
+    """A wait that can be ended."""
+
+    def __init__(self) -> None:
+        self._ended = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Returns after so long, or once `end` was called."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+
+    def end(self) -> None:
+        """Ends the wait, and all that follow."""
+        self._ended.set()
 
 
 class EventStream:
@@ -27,7 +64,6 @@ class EventStream:
 
     def __init__(self, call: aio.UnaryStreamCall[Any, task_service_pb2.TaskEvent]) -> None:
         self._call = call
-        self._cancelled = False
 
     async def read(self, silence_seconds: float) -> task_service_pb2.TaskEvent | None:
         """Returns the next message, or None at the end or after `cancel`.
@@ -39,13 +75,16 @@ class EventStream:
             async with asyncio.timeout(silence_seconds):
                 message = await self._call.read()
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._cancelled and not (task and task.cancelling()):
-                return None  # the stream was cancelled, not the task that reads it
-            raise
+            if _is_cancelled():
+                raise
+            return None  # the stream was cancelled, or its channel closed, and not the task that reads it
         return message if isinstance(message, task_service_pb2.TaskEvent) else None
 
     def cancel(self) -> None:
         """Ends the stream; a read in another task returns None."""
-        self._cancelled = True
         self._call.cancel()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

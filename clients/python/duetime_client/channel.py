@@ -2,7 +2,7 @@
 
 import json
 
-from duetime_client import request
+from duetime_client import proxy, request
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """A page of 100 tasks with the largest task_data and result stays below it."""
@@ -66,15 +66,8 @@ _RETRY_POLICY = {
 }
 
 
-def target(address: str) -> str:
-    """Returns `address` if gRPC can take it; raises ValueError for a URL, which it would take for a name."""
-    if address.startswith(("http://", "https://")):
-        raise ValueError(f"the server's address is host:port, without a scheme, not {address!r}")
-    return address
-
-
-def options() -> list[tuple[str, int | str]]:
-    """Returns the channel's arguments."""
+def options(target: str) -> list[tuple[str, int | str]]:
+    """Returns the arguments of a channel to the target."""
     service_config = {
         "methodConfig": [
             {
@@ -100,4 +93,6 @@ def options() -> list[tuple[str, int | str]]:
         # attempts above finds a server that is back, however long it was gone.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
+        # Nothing on this machine is reached through a proxy, whatever the environment says.
+        ("grpc.enable_http_proxy", int(proxy.named(target) is not None)),
     ]

@@ -74,24 +74,27 @@ class InvalidArgument(DuetimeError, ValueError):
         self.violations = violations
 
 
-class TaskNotFound(DuetimeError):
-    """There is no such task."""
+class NotFound(DuetimeError):
+    """There is no such thing."""
 
     code = grpc.StatusCode.NOT_FOUND
+
+
+class TaskNotFound(NotFound):
+    """There is no such task."""
+
     reason = "TASK_NOT_FOUND"
 
 
-class QueueNotFound(DuetimeError):
+class QueueNotFound(NotFound):
     """There is no such queue: no task is in it, and no live worker serves it."""
 
-    code = grpc.StatusCode.NOT_FOUND
     reason = "QUEUE_NOT_FOUND"
 
 
-class ScheduleNotFound(DuetimeError):
+class ScheduleNotFound(NotFound):
     """There is no such schedule."""
 
-    code = grpc.StatusCode.NOT_FOUND
     reason = "SCHEDULE_NOT_FOUND"
 
 

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from duetime_client import errors
+from duetime_client import errors, proxy
 
 DOMAIN = "duetime"
 
@@ -33,6 +33,9 @@ _BY_REASON: dict[str, type[errors.DuetimeError]] = {
 }
 # What a reason does not name: errors that gRPC and Envoy make themselves, and reasons of newer servers.
 _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.StateConflict,
+    grpc.StatusCode.ALREADY_EXISTS: errors.RequestIdTaken,
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
 }
@@ -45,7 +48,8 @@ def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
     info = error_info(error)
     message = error.details() or code.name
     if info is None and code is grpc.StatusCode.UNAVAILABLE:
-        message = f"{target} cannot be reached: {message}"
+        through = f" through the proxy {name}" if (name := proxy.named(target)) else ""
+        message = f"{target} cannot be reached{through}: {message}"
     elif info is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{target} did not answer in time; whether anything changed is not known"
     metadata = dict(info.metadata) if info else {}

@@ -3,10 +3,11 @@ counterpart."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 
@@ -16,12 +17,43 @@ from duetime_client import channel
 UnaryCall: TypeAlias = grpc.UnaryUnaryMultiCallable
 StreamCall: TypeAlias = grpc.UnaryStreamMultiCallable
 
-sleep = time.sleep
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+NOT_AT_HOME = "the client was opened before this process was forked; make another one"
+
+
+def home() -> int:
+    """Returns where a channel that is opened now may be used: this process, and none that is forked from it."""
+    return os.getpid()
 
 
 def open_channel(target: str) -> grpc.Channel:
     """Returns a channel; it connects when it is first used."""
-    return grpc.insecure_channel(target, options=channel.options())
+    return grpc.insecure_channel(target, options=channel.options(target))
+
+
+def call(method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float) -> _Response:
+    """Returns the answer; raises grpc.RpcError, also when the channel is closed meanwhile."""
+    try:
+        return method(message, timeout=timeout_seconds)
+    except ValueError as error:  # gRPC's word for a channel that another thread closed
+        raise grpc.RpcError from error
+
+
+class Pause:
+    """A wait that can be ended."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Returns after so long, or once `end` was called."""
+        self._ended.wait(seconds)
+
+    def end(self) -> None:
+        """Ends the wait, and all that follow."""
+        self._ended.set()
 
 
 class EventStream:

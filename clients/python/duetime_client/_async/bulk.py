@@ -32,17 +32,17 @@ class AsyncBulk(connection.AsyncConnection):
     async def cancel_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002 - as the API has it
         """Cancels the pending and running tasks that match."""
         message = task_service_pb2.CancelTasksRequest(filter=request.task_filter(**which), all=all)
-        return await self._change(self._tasks_stub.CancelTasks, message)
+        return await self._change(self._open().tasks.CancelTasks, message)
 
     async def retry_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
         """Makes the failed and cancelled tasks that match pending again, due now, with all their retries."""
         message = task_service_pb2.RetryTasksRequest(filter=request.task_filter(**which), all=all)
-        return await self._change(self._tasks_stub.RetryTasks, message)
+        return await self._change(self._open().tasks.RetryTasks, message)
 
     async def delete_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
         """Deletes the tasks that match and do not run; their logs stay."""
         message = task_service_pb2.DeleteTasksRequest(filter=request.task_filter(**which), all=all)
-        return await self._change(self._tasks_stub.DeleteTasks, message)
+        return await self._change(self._open().tasks.DeleteTasks, message)
 
     async def move_many(
         self,
@@ -60,7 +60,7 @@ class AsyncBulk(connection.AsyncConnection):
         if to_time is not None:
             due = moment.absolute(to_time, datetime.datetime.now(datetime.UTC), "execution_time")
             message.execution_time.CopyFrom(moment.to_timestamp(due, "execution_time"))
-        return await self._change(self._tasks_stub.MoveTasks, message)
+        return await self._change(self._open().tasks.MoveTasks, message)
 
     async def _change(self, method: async_io.UnaryCall[Any, task_service_pb2.ChangedTasks], message: Any) -> int:
         changed = 0

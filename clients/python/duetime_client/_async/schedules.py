@@ -36,18 +36,18 @@ class AsyncSchedules(connection.AsyncConnection):
             paused=paused, request_id=request_id or request.new_request_id()
         )
         schedule_messages.assigned(message, {"name": name, "task": task, **rule})
-        return schedule_messages.to_schedule(await self._call(self._schedules_stub.CreateSchedule, message))
+        return schedule_messages.to_schedule(await self._call(self._open().schedules.CreateSchedule, message))
 
     async def get_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Returns a schedule. Fails with ScheduleNotFound, also when it was deleted."""
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(await self._call(self._schedules_stub.GetSchedule, message))
+        return schedule_messages.to_schedule(await self._call(self._open().schedules.GetSchedule, message))
 
     async def schedules(self) -> AsyncIterator[schedule.Schedule]:
         """Iterates over all schedules, by their ids; asks for a page at a time, as far as the caller goes."""
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
         while True:
-            page = await self._call(self._schedules_stub.ListSchedules, message)
+            page = await self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:
                 yield schedule_messages.to_schedule(member)
             if not page.next_page_token:
@@ -63,22 +63,22 @@ class AsyncSchedules(connection.AsyncConnection):
         the schedule's. After Unavailable or DeadlineExceeded it may have changed.
         """
         message = schedule_messages.update(schedule_id, changes, version)
-        return schedule_messages.to_schedule(await self._call(self._schedules_stub.UpdateSchedule, message))
+        return schedule_messages.to_schedule(await self._call(self._open().schedules.UpdateSchedule, message))
 
     async def delete_schedule(self, schedule_id: int) -> None:
         """Deletes a schedule and its pending occurrence; what runs goes on. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.DeleteScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        await self._call(self._schedules_stub.DeleteSchedule, message)
+        await self._call(self._open().schedules.DeleteSchedule, message)
 
     async def pause_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Takes a schedule's pending occurrence away until it is resumed. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.PauseScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(await self._call(self._schedules_stub.PauseSchedule, message))
+        return schedule_messages.to_schedule(await self._call(self._open().schedules.PauseSchedule, message))
 
     async def resume_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Lets a schedule go on from now. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.ResumeScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(await self._call(self._schedules_stub.ResumeSchedule, message))
+        return schedule_messages.to_schedule(await self._call(self._open().schedules.ResumeSchedule, message))
 
     async def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
         """Runs a schedule's task now, besides its occurrences, and returns its task_id.
@@ -88,7 +88,7 @@ class AsyncSchedules(connection.AsyncConnection):
         message = schedule_service_pb2.TriggerScheduleRequest(
             schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
         )
-        answer = await self._call(self._schedules_stub.TriggerSchedule, message)
+        answer = await self._call(self._open().schedules.TriggerSchedule, message)
         return answer.task_id
 
     async def backfill_schedule(
@@ -100,7 +100,7 @@ class AsyncSchedules(connection.AsyncConnection):
         """
         message = schedule_service_pb2.BackfillScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         schedule_messages.assigned(message, {"start_time": start_time, "end_time": end_time})
-        answer = await self._call(self._schedules_stub.BackfillSchedule, message)
+        answer = await self._call(self._open().schedules.BackfillSchedule, message)
         return builtins.list(answer.task_ids)
 
     async def preview_schedule(
@@ -109,7 +109,7 @@ class AsyncSchedules(connection.AsyncConnection):
         """Returns the next times at which a rule comes true, without saving anything."""
         message = schedule_service_pb2.PreviewScheduleRequest()
         schedule_messages.assigned(message, {"count": count, **rule})
-        answer = await self._call(self._schedules_stub.PreviewSchedule, message)
+        answer = await self._call(self._open().schedules.PreviewSchedule, message)
         return [schedule_messages.to_previewed(member) for member in answer.details]
 
     async def schedule_logs(self, schedule_id: int) -> AsyncIterator[schedule.ScheduleLog]:
@@ -118,7 +118,7 @@ class AsyncSchedules(connection.AsyncConnection):
             schedule_id=schedule_messages.checked_id(schedule_id), page_size=_LOG_PAGE_SIZE
         )
         while True:
-            page = await self._call(self._schedules_stub.ListScheduleLogs, message)
+            page = await self._call(self._open().schedules.ListScheduleLogs, message)
             for line in page.logs:
                 yield schedule_messages.to_log(line)
             if not page.next_page_token:
@@ -130,7 +130,7 @@ class AsyncSchedules(connection.AsyncConnection):
         schedules = tasks = 0
         while True:
             message = schedule_service_pb2.RecomputeSchedulesRequest()
-            answer = await self._call(self._schedules_stub.RecomputeSchedules, message)
+            answer = await self._call(self._open().schedules.RecomputeSchedules, message)
             schedules, tasks = schedules + answer.schedules, tasks + answer.tasks
             if not answer.has_more:
                 return schedule.Recomputed(schedules, tasks, answer.time_zone_version)

@@ -30,7 +30,10 @@ class AsyncWatch:
         cursor: str,
         target: str,
         begins_now: bool,
+        check_client: Callable[[], object],
     ) -> None:
+        self._check_client = check_client
+        self._pause = async_io.Pause()
         self._open_stream = open_stream
         self._target = target
         self._progress = watch_progress.WatchProgress(cursor)
@@ -47,6 +50,7 @@ class AsyncWatch:
     async def aclose(self) -> None:
         """Ends the watch; an iteration that waits ends too."""
         self._closed = True
+        self._pause.end()
         if self._stream is not None:
             self._stream.cancel()
 
@@ -91,5 +95,6 @@ class AsyncWatch:
             return self._progress.take(message)
         self._stream = None
         if not self._closed:
-            await async_io.sleep(self._progress.delay_after(error, self._target))
+            self._check_client()  # raises if it was closed, which ended the stream
+            await self._pause.wait(self._progress.delay_after(error, self._target))
         return None

@@ -54,7 +54,7 @@ class AsyncTasks(connection.AsyncConnection):
         new = request.settled(new, datetime.datetime.now(datetime.UTC))
         message = request.create_task(new)
         try:
-            answer = await self._call(self._tasks_stub.CreateTask, message)
+            answer = await self._call(self._open().tasks.CreateTask, message)
         except errors.DuetimeError as error:
             error.remaining = (new,)
             raise
@@ -72,7 +72,7 @@ class AsyncTasks(connection.AsyncConnection):
         created: builtins.list[int] = []
         for message in batch.cut(messages):
             try:
-                answer = await self._call(self._tasks_stub.BatchCreateTasks, message)
+                answer = await self._call(self._open().tasks.BatchCreateTasks, message)
             except errors.DuetimeError as error:
                 batch.shift(error, len(created))
                 error.created = tuple(created)
@@ -84,18 +84,18 @@ class AsyncTasks(connection.AsyncConnection):
     async def get(self, task_id: int) -> task.Task:
         """Returns a task. Fails with TaskNotFound, also when it was deleted."""
         message = task_service_pb2.GetTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(await self._call(self._tasks_stub.GetTask, message))
+        return response.to_task(await self._call(self._open().tasks.GetTask, message))
 
     async def status(self, task_id: int) -> task.Status:
         """Returns a task's status alone. Fails as get does."""
         message = task_service_pb2.GetTaskStatusRequest(task_id=request.checked_task_id(task_id))
-        answer = await self._call(self._tasks_stub.GetTaskStatus, message)
+        answer = await self._call(self._open().tasks.GetTaskStatus, message)
         return response.status(answer.status)
 
     async def explain(self, task_id: int) -> explanation.Explanation:
         """Returns why a task does not run. Fails as get does."""
         message = task_service_pb2.ExplainTaskRequest(task_id=request.checked_task_id(task_id))
-        answer = await self._call(self._tasks_stub.ExplainTask, message)
+        answer = await self._call(self._open().tasks.ExplainTask, message)
         reasons = tuple(explanation.Reason(reason.code, reason.message) for reason in answer.reasons)
         return explanation.Explanation(answer.task_id, response.status(answer.status), reasons)
 
@@ -114,7 +114,7 @@ class AsyncTasks(connection.AsyncConnection):
         """
         message = request.list_tasks(status, queue, name, due_from, due_before, order_by, _PAGE_SIZE)
         while True:
-            page = await self._call(self._tasks_stub.ListTasks, message)
+            page = await self._call(self._open().tasks.ListTasks, message)
             for member in page.tasks:
                 yield response.to_task(member)
             if not page.next_page_token:
@@ -154,12 +154,12 @@ class AsyncTasks(connection.AsyncConnection):
             "concurrency_key": concurrency_key,
         }
         now = datetime.datetime.now(datetime.UTC)
-        await self._call(self._tasks_stub.UpdateTask, request.update_task(task_id, changes, version, now))
+        await self._call(self._open().tasks.UpdateTask, request.update_task(task_id, changes, version, now))
 
     async def delete(self, task_id: int) -> None:
         """Deletes a task; its log stays. Fails with TaskNotFound, or TaskRunning: cancel it first."""
         message = task_service_pb2.DeleteTaskRequest(task_id=request.checked_task_id(task_id))
-        await self._call(self._tasks_stub.DeleteTask, message)
+        await self._call(self._open().tasks.DeleteTask, message)
 
     async def cancel(self, task_id: int) -> task.Task:
         """Cancels a pending or running task and returns it; one that is cancelled stays so.
@@ -167,7 +167,7 @@ class AsyncTasks(connection.AsyncConnection):
         Fails with TaskNotFound or TaskFinished.
         """
         message = task_service_pb2.CancelTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(await self._call(self._tasks_stub.CancelTask, message))
+        return response.to_task(await self._call(self._open().tasks.CancelTask, message))
 
     async def retry(self, task_id: int) -> task.Task:
         """Makes a failed or cancelled task pending again, due now, with all its retries, and returns it.
@@ -176,7 +176,7 @@ class AsyncTasks(connection.AsyncConnection):
         again.
         """
         message = task_service_pb2.RetryTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(await self._call(self._tasks_stub.RetryTask, message))
+        return response.to_task(await self._call(self._open().tasks.RetryTask, message))
 
     async def logs(self, task_id: int) -> AsyncIterator[task_log.TaskLog]:
         """Iterates over a task's history, oldest first, also of a deleted one. Fails with TaskNotFound."""
@@ -184,7 +184,7 @@ class AsyncTasks(connection.AsyncConnection):
             task_id=request.checked_task_id(task_id), page_size=_LOG_PAGE_SIZE
         )
         while True:
-            page = await self._call(self._tasks_stub.ListTaskLogs, message)
+            page = await self._call(self._open().tasks.ListTaskLogs, message)
             for row in page.logs:
                 yield response.to_task_log(row)
             if not page.next_page_token:
@@ -201,9 +201,11 @@ class AsyncTasks(connection.AsyncConnection):
 
         def open_stream(cursor: str) -> async_io.EventStream:
             message.cursor = cursor
-            return async_io.EventStream(self._tasks_stub.WatchTask(message))
+            return async_io.EventStream(self._open().tasks.WatchTask(message))
 
-        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target, begins_now=False)
+        return task_watch.AsyncWatch(
+            open_stream, cursor=cursor or "", target=self._target, begins_now=False, check_client=self._open
+        )
 
     def watch_all(
         self,
@@ -225,6 +227,8 @@ class AsyncTasks(connection.AsyncConnection):
 
         def open_stream(cursor: str) -> async_io.EventStream:
             message.cursor = cursor
-            return async_io.EventStream(self._tasks_stub.WatchTasks(message))
+            return async_io.EventStream(self._open().tasks.WatchTasks(message))
 
-        return task_watch.AsyncWatch(open_stream, cursor=cursor or "", target=self._target, begins_now=True)
+        return task_watch.AsyncWatch(
+            open_stream, cursor=cursor or "", target=self._target, begins_now=True, check_client=self._open
+        )

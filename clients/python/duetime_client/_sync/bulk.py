@@ -33,17 +33,17 @@ class Bulk(connection.Connection):
     def cancel_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002 - as the API has it
         """Cancels the pending and running tasks that match."""
         message = task_service_pb2.CancelTasksRequest(filter=request.task_filter(**which), all=all)
-        return self._change(self._tasks_stub.CancelTasks, message)
+        return self._change(self._open().tasks.CancelTasks, message)
 
     def retry_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
         """Makes the failed and cancelled tasks that match pending again, due now, with all their retries."""
         message = task_service_pb2.RetryTasksRequest(filter=request.task_filter(**which), all=all)
-        return self._change(self._tasks_stub.RetryTasks, message)
+        return self._change(self._open().tasks.RetryTasks, message)
 
     def delete_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
         """Deletes the tasks that match and do not run; their logs stay."""
         message = task_service_pb2.DeleteTasksRequest(filter=request.task_filter(**which), all=all)
-        return self._change(self._tasks_stub.DeleteTasks, message)
+        return self._change(self._open().tasks.DeleteTasks, message)
 
     def move_many(
         self,
@@ -61,7 +61,7 @@ class Bulk(connection.Connection):
         if to_time is not None:
             due = moment.absolute(to_time, datetime.datetime.now(datetime.UTC), "execution_time")
             message.execution_time.CopyFrom(moment.to_timestamp(due, "execution_time"))
-        return self._change(self._tasks_stub.MoveTasks, message)
+        return self._change(self._open().tasks.MoveTasks, message)
 
     def _change(self, method: sync_io.UnaryCall[Any, task_service_pb2.ChangedTasks], message: Any) -> int:
         changed = 0

@@ -4,39 +4,73 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from typing import Self, TypeVar
 
 import grpc
 
 from duetime.v1 import queue_service_pb2_grpc, schedule_service_pb2_grpc, task_service_pb2_grpc
-from duetime_client import channel, rpc_error, sync_io
+from duetime_client import address, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
+class Opened:
+    """An open channel with its stubs."""
+
+    def __init__(self, target: str) -> None:
+        self.home = sync_io.home()
+        self.channel = sync_io.open_channel(target)
+        self.tasks = task_service_pb2_grpc.TaskServiceStub(self.channel)
+        self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
+        self.schedules = schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
+
+
 class Connection:
-    """Holds the channel while its `with` block goes on."""
+    """Holds the channel, from its first use until it is closed."""
 
     def __init__(
         self, target: str = "127.0.0.1:8080", *, timeout: datetime.timedelta = datetime.timedelta(seconds=10)
     ) -> None:
-        self._target = channel.target(target)
+        if not isinstance(timeout, datetime.timedelta):
+            raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
+        self._target = address.target(target)
         self._timeout_seconds = timeout.total_seconds()
+        self._lock = threading.Lock()
+        self._opened: Opened | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Ends what is under way and closes the connection for good. On a closed client it does nothing."""
+        with self._lock:
+            self._closed = True
+            opened, self._opened = self._opened, None
+        if opened is not None and opened.home == sync_io.home():
+            opened.channel.close()
 
     def __enter__(self) -> Self:
-        # Not in __init__: a channel belongs to the event loop that runs when it is made.
-        self._channel = sync_io.open_channel(self._target)
-        self._tasks_stub = task_service_pb2_grpc.TaskServiceStub(self._channel)
-        self._queues_stub = queue_service_pb2_grpc.QueueServiceStub(self._channel)
-        self._schedules_stub = schedule_service_pb2_grpc.ScheduleServiceStub(self._channel)
+        self._open()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._channel.close()
+        self.close()
+
+    def _open(self) -> Opened:
+        """Returns what is open; opens it first if need be. Raises RuntimeError if that cannot be used here."""
+        # Not in __init__: a channel belongs to the event loop that runs when it is made.
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed; make another one")
+            if self._opened is None:
+                self._opened = Opened(self._target)
+            elif self._opened.home != sync_io.home():
+                raise RuntimeError(sync_io.NOT_AT_HOME)
+            return self._opened
 
     def _call(self, method: sync_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         try:
-            return method(message, timeout=self._timeout_seconds)
+            return sync_io.call(method, message, self._timeout_seconds)
         except grpc.RpcError as error:
+            self._open()  # raises if it was closed meanwhile, which ended the call
             raise rpc_error.translate(error, self._target) from error

@@ -37,18 +37,18 @@ class Schedules(connection.Connection):
             paused=paused, request_id=request_id or request.new_request_id()
         )
         schedule_messages.assigned(message, {"name": name, "task": task, **rule})
-        return schedule_messages.to_schedule(self._call(self._schedules_stub.CreateSchedule, message))
+        return schedule_messages.to_schedule(self._call(self._open().schedules.CreateSchedule, message))
 
     def get_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Returns a schedule. Fails with ScheduleNotFound, also when it was deleted."""
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(self._call(self._schedules_stub.GetSchedule, message))
+        return schedule_messages.to_schedule(self._call(self._open().schedules.GetSchedule, message))
 
     def schedules(self) -> Iterator[schedule.Schedule]:
         """Iterates over all schedules, by their ids; asks for a page at a time, as far as the caller goes."""
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
         while True:
-            page = self._call(self._schedules_stub.ListSchedules, message)
+            page = self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:
                 yield schedule_messages.to_schedule(member)
             if not page.next_page_token:
@@ -64,22 +64,22 @@ class Schedules(connection.Connection):
         the schedule's. After Unavailable or DeadlineExceeded it may have changed.
         """
         message = schedule_messages.update(schedule_id, changes, version)
-        return schedule_messages.to_schedule(self._call(self._schedules_stub.UpdateSchedule, message))
+        return schedule_messages.to_schedule(self._call(self._open().schedules.UpdateSchedule, message))
 
     def delete_schedule(self, schedule_id: int) -> None:
         """Deletes a schedule and its pending occurrence; what runs goes on. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.DeleteScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        self._call(self._schedules_stub.DeleteSchedule, message)
+        self._call(self._open().schedules.DeleteSchedule, message)
 
     def pause_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Takes a schedule's pending occurrence away until it is resumed. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.PauseScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(self._call(self._schedules_stub.PauseSchedule, message))
+        return schedule_messages.to_schedule(self._call(self._open().schedules.PauseSchedule, message))
 
     def resume_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Lets a schedule go on from now. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.ResumeScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(self._call(self._schedules_stub.ResumeSchedule, message))
+        return schedule_messages.to_schedule(self._call(self._open().schedules.ResumeSchedule, message))
 
     def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
         """Runs a schedule's task now, besides its occurrences, and returns its task_id.
@@ -89,7 +89,7 @@ class Schedules(connection.Connection):
         message = schedule_service_pb2.TriggerScheduleRequest(
             schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
         )
-        answer = self._call(self._schedules_stub.TriggerSchedule, message)
+        answer = self._call(self._open().schedules.TriggerSchedule, message)
         return answer.task_id
 
     def backfill_schedule(
@@ -101,7 +101,7 @@ class Schedules(connection.Connection):
         """
         message = schedule_service_pb2.BackfillScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         schedule_messages.assigned(message, {"start_time": start_time, "end_time": end_time})
-        answer = self._call(self._schedules_stub.BackfillSchedule, message)
+        answer = self._call(self._open().schedules.BackfillSchedule, message)
         return builtins.list(answer.task_ids)
 
     def preview_schedule(
@@ -110,7 +110,7 @@ class Schedules(connection.Connection):
         """Returns the next times at which a rule comes true, without saving anything."""
         message = schedule_service_pb2.PreviewScheduleRequest()
         schedule_messages.assigned(message, {"count": count, **rule})
-        answer = self._call(self._schedules_stub.PreviewSchedule, message)
+        answer = self._call(self._open().schedules.PreviewSchedule, message)
         return [schedule_messages.to_previewed(member) for member in answer.details]
 
     def schedule_logs(self, schedule_id: int) -> Iterator[schedule.ScheduleLog]:
@@ -119,7 +119,7 @@ class Schedules(connection.Connection):
             schedule_id=schedule_messages.checked_id(schedule_id), page_size=_LOG_PAGE_SIZE
         )
         while True:
-            page = self._call(self._schedules_stub.ListScheduleLogs, message)
+            page = self._call(self._open().schedules.ListScheduleLogs, message)
             for line in page.logs:
                 yield schedule_messages.to_log(line)
             if not page.next_page_token:
@@ -131,7 +131,7 @@ class Schedules(connection.Connection):
         schedules = tasks = 0
         while True:
             message = schedule_service_pb2.RecomputeSchedulesRequest()
-            answer = self._call(self._schedules_stub.RecomputeSchedules, message)
+            answer = self._call(self._open().schedules.RecomputeSchedules, message)
             schedules, tasks = schedules + answer.schedules, tasks + answer.tasks
             if not answer.has_more:
                 return schedule.Recomputed(schedules, tasks, answer.time_zone_version)

@@ -31,7 +31,10 @@ class Watch:
         cursor: str,
         target: str,
         begins_now: bool,
+        check_client: Callable[[], object],
     ) -> None:
+        self._check_client = check_client
+        self._pause = sync_io.Pause()
         self._open_stream = open_stream
         self._target = target
         self._progress = watch_progress.WatchProgress(cursor)
@@ -48,6 +51,7 @@ class Watch:
     def close(self) -> None:
         """Ends the watch; an iteration that waits ends too."""
         self._closed = True
+        self._pause.end()
         if self._stream is not None:
             self._stream.cancel()
 
@@ -92,5 +96,6 @@ class Watch:
             return self._progress.take(message)
         self._stream = None
         if not self._closed:
-            sync_io.sleep(self._progress.delay_after(error, self._target))
+            self._check_client()  # raises if it was closed, which ended the stream
+            self._pause.wait(self._progress.delay_after(error, self._target))
         return None

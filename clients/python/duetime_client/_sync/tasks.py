@@ -55,7 +55,7 @@ class Tasks(connection.Connection):
         new = request.settled(new, datetime.datetime.now(datetime.UTC))
         message = request.create_task(new)
         try:
-            answer = self._call(self._tasks_stub.CreateTask, message)
+            answer = self._call(self._open().tasks.CreateTask, message)
         except errors.DuetimeError as error:
             error.remaining = (new,)
             raise
@@ -73,7 +73,7 @@ class Tasks(connection.Connection):
         created: builtins.list[int] = []
         for message in batch.cut(messages):
             try:
-                answer = self._call(self._tasks_stub.BatchCreateTasks, message)
+                answer = self._call(self._open().tasks.BatchCreateTasks, message)
             except errors.DuetimeError as error:
                 batch.shift(error, len(created))
                 error.created = tuple(created)
@@ -85,18 +85,18 @@ class Tasks(connection.Connection):
     def get(self, task_id: int) -> task.Task:
         """Returns a task. Fails with TaskNotFound, also when it was deleted."""
         message = task_service_pb2.GetTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(self._call(self._tasks_stub.GetTask, message))
+        return response.to_task(self._call(self._open().tasks.GetTask, message))
 
     def status(self, task_id: int) -> task.Status:
         """Returns a task's status alone. Fails as get does."""
         message = task_service_pb2.GetTaskStatusRequest(task_id=request.checked_task_id(task_id))
-        answer = self._call(self._tasks_stub.GetTaskStatus, message)
+        answer = self._call(self._open().tasks.GetTaskStatus, message)
         return response.status(answer.status)
 
     def explain(self, task_id: int) -> explanation.Explanation:
         """Returns why a task does not run. Fails as get does."""
         message = task_service_pb2.ExplainTaskRequest(task_id=request.checked_task_id(task_id))
-        answer = self._call(self._tasks_stub.ExplainTask, message)
+        answer = self._call(self._open().tasks.ExplainTask, message)
         reasons = tuple(explanation.Reason(reason.code, reason.message) for reason in answer.reasons)
         return explanation.Explanation(answer.task_id, response.status(answer.status), reasons)
 
@@ -115,7 +115,7 @@ class Tasks(connection.Connection):
         """
         message = request.list_tasks(status, queue, name, due_from, due_before, order_by, _PAGE_SIZE)
         while True:
-            page = self._call(self._tasks_stub.ListTasks, message)
+            page = self._call(self._open().tasks.ListTasks, message)
             for member in page.tasks:
                 yield response.to_task(member)
             if not page.next_page_token:
@@ -155,12 +155,12 @@ class Tasks(connection.Connection):
             "concurrency_key": concurrency_key,
         }
         now = datetime.datetime.now(datetime.UTC)
-        self._call(self._tasks_stub.UpdateTask, request.update_task(task_id, changes, version, now))
+        self._call(self._open().tasks.UpdateTask, request.update_task(task_id, changes, version, now))
 
     def delete(self, task_id: int) -> None:
         """Deletes a task; its log stays. Fails with TaskNotFound, or TaskRunning: cancel it first."""
         message = task_service_pb2.DeleteTaskRequest(task_id=request.checked_task_id(task_id))
-        self._call(self._tasks_stub.DeleteTask, message)
+        self._call(self._open().tasks.DeleteTask, message)
 
     def cancel(self, task_id: int) -> task.Task:
         """Cancels a pending or running task and returns it; one that is cancelled stays so.
@@ -168,7 +168,7 @@ class Tasks(connection.Connection):
         Fails with TaskNotFound or TaskFinished.
         """
         message = task_service_pb2.CancelTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(self._call(self._tasks_stub.CancelTask, message))
+        return response.to_task(self._call(self._open().tasks.CancelTask, message))
 
     def retry(self, task_id: int) -> task.Task:
         """Makes a failed or cancelled task pending again, due now, with all its retries, and returns it.
@@ -177,7 +177,7 @@ class Tasks(connection.Connection):
         again.
         """
         message = task_service_pb2.RetryTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(self._call(self._tasks_stub.RetryTask, message))
+        return response.to_task(self._call(self._open().tasks.RetryTask, message))
 
     def logs(self, task_id: int) -> Iterator[task_log.TaskLog]:
         """Iterates over a task's history, oldest first, also of a deleted one. Fails with TaskNotFound."""
@@ -185,7 +185,7 @@ class Tasks(connection.Connection):
             task_id=request.checked_task_id(task_id), page_size=_LOG_PAGE_SIZE
         )
         while True:
-            page = self._call(self._tasks_stub.ListTaskLogs, message)
+            page = self._call(self._open().tasks.ListTaskLogs, message)
             for row in page.logs:
                 yield response.to_task_log(row)
             if not page.next_page_token:
@@ -202,9 +202,11 @@ class Tasks(connection.Connection):
 
         def open_stream(cursor: str) -> sync_io.EventStream:
             message.cursor = cursor
-            return sync_io.EventStream(self._tasks_stub.WatchTask(message))
+            return sync_io.EventStream(self._open().tasks.WatchTask(message))
 
-        return task_watch.Watch(open_stream, cursor=cursor or "", target=self._target, begins_now=False)
+        return task_watch.Watch(
+            open_stream, cursor=cursor or "", target=self._target, begins_now=False, check_client=self._open
+        )
 
     def watch_all(
         self,
@@ -226,6 +228,8 @@ class Tasks(connection.Connection):
 
         def open_stream(cursor: str) -> sync_io.EventStream:
             message.cursor = cursor
-            return sync_io.EventStream(self._tasks_stub.WatchTasks(message))
+            return sync_io.EventStream(self._open().tasks.WatchTasks(message))
 
-        return task_watch.Watch(open_stream, cursor=cursor or "", target=self._target, begins_now=True)
+        return task_watch.Watch(
+            open_stream, cursor=cursor or "", target=self._target, begins_now=True, check_client=self._open
+        )

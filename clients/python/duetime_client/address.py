@@ -1,0 +1,88 @@
+"""Where the server is: how its address is written, and whether it is on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+EXAMPLE = "127.0.0.1:8080"
+
+_HOST_PORT = re.compile(r"(\[[^\[\]]+\]|[^\x00-\x20\x7f:/@?#\[\]]+)(?::(\d+))?", re.ASCII)
+# gRPC's own, which it resolves itself.
+_GRPC = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
+_PLAIN = {"http": 80, "grpc": None}
+_TLS = {"https", "grpcs"}
+_MAX_SHOWN = 100
+
+
+def target(address: str) -> str:
+    """Returns the address as gRPC takes it; raises ValueError for one that cannot be a server's."""
+    given = address.strip()
+    if given.startswith(_GRPC):
+        return given
+    if "@" in given:  # before anything that is said of it quotes it
+        raise ValueError("the server's address must not hold a user name or a password; write host:port")
+    scheme, separator, rest = given.partition("://")
+    if not separator:
+        return _host_port(given.removesuffix("/"), given, None)
+    if scheme.lower() in _TLS:
+        raise ValueError(f"{_shown(given)}: the client does not speak TLS yet; write http:// or host:port")
+    if scheme.lower() not in _PLAIN:
+        raise ValueError(f"{_shown(given)}: the scheme is not known; write host:port, such as {EXAMPLE}")
+    return _host_port(rest.removesuffix("/"), given, _PLAIN[scheme.lower()])
+
+
+def _host_port(text: str, given: str, default_port: int | None) -> str:
+    if not text:
+        raise ValueError(f"the server's address is empty; write host:port, such as {EXAMPLE}")
+    if text.count(":") > 1 and not text.startswith("["):
+        raise ValueError(f"{_shown(given)}: write an IPv6 address in brackets, such as [::1]:8080")
+    if re.search(r"[/?#]", text):
+        raise ValueError(f"{_shown(given)}: the server's address has no path; write host:port, such as {EXAMPLE}")
+    if not (match := _HOST_PORT.fullmatch(text)):
+        raise ValueError(f"{_shown(given)} is not an address; write host:port, such as {EXAMPLE}")
+    host, port = match[1], match[2] or default_port
+    if host.startswith("[") and _ip(host[1:-1]) is None:
+        raise ValueError(f"{_shown(given)}: there is no IPv6 address in the brackets")
+    if port is None:
+        raise ValueError(f"{_shown(given)} has no port; write host:port, such as {EXAMPLE}")
+    if len(str(port)) > 5 or not 1 <= int(port) <= 65_535:
+        raise ValueError(f"{_shown(given)}: the port must lie between 1 and 65535")
+    return f"{host}:{port}"
+
+
+def is_local(target: str) -> bool:
+    """Whether a target that `target` returned is on this machine, as far as its text tells."""
+    return target.startswith(("unix:", "unix-abstract:")) or all(map(_is_loopback, hosts(target)))
+
+
+def hosts(target: str) -> list[str]:
+    """Returns the hosts that the target names, without brackets and ports."""
+    scheme, _, rest = target.partition(":") if target.startswith(_GRPC) else ("", "", target)
+    addresses = rest.split(",") if scheme in ("ipv4", "ipv6") else [rest.rpartition("/")[2]]
+    return [re.sub(r"%5[bB]|%5[dD]|[\[\]]", "", re.sub(r"(?<=[^:]):\d+$|(?<=\]):\d+$", "", each)) for each in addresses]
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.lower().removesuffix(".")
+    if name in ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback") or name.endswith(".localhost"):
+        return True
+    ip = _ip(name)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip is not None and (ip.is_loopback or ip.is_unspecified)
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        pass
+    try:  # what the operating system takes for one besides, such as 127.1
+        return ipaddress.IPv4Address(socket.inet_aton(text))
+    except (OSError, UnicodeEncodeError):
+        return None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")

@@ -1,0 +1,108 @@
+"""A gRPC server that answers as a test says, and both faces' calls to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Self, TypeAlias
+
+import grpc
+from google.protobuf import message, message_factory
+from google.rpc import status_pb2
+from grpc import aio
+from grpc_status import rpc_status
+
+import duetime_client
+from duetime.v1 import task_pb2, task_service_pb2
+
+READ_TASK = task_pb2.Task(task_id=1, status=task_pb2.Task.pending)
+PENDING = task_service_pb2.GetTaskStatusResponse(status=task_pb2.Task.pending)
+CREATED = task_service_pb2.CreateTaskResponse(task_id=1)
+
+METHODS = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].methods_by_name
+
+Answer: TypeAlias = message.Message | grpc.StatusCode | status_pb2.Status
+
+
+@dataclasses.dataclass
+class Server(grpc.GenericRpcHandler):
+    """Gives one answer a call, the last one for ever, and keeps what it was asked, in order."""
+
+    answers: list[Answer]
+    asked: list[Any] = dataclasses.field(default_factory=list)
+    address: str = ""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        method = METHODS[handler_call_details.method.rpartition("/")[2]]
+
+        async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+            self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            if isinstance(answer, grpc.StatusCode):
+                await context.abort(answer, "as told")
+            elif isinstance(answer, status_pb2.Status):
+                await context.abort_with_status(rpc_status.to_status(answer))
+            return answer.SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@contextlib.asynccontextmanager
+async def served(*answers: Answer, at: str = "127.0.0.1:0") -> AsyncIterator[Server]:
+    handler = Server(list(answers))
+    server = aio.server()
+    server.add_generic_rpc_handlers([handler])
+    port = server.add_insecure_port(at)
+    handler.address = at.removesuffix(":0") + f":{port}" * at.endswith(":0")
+    await server.start()
+    try:
+        yield handler
+    finally:
+        await server.stop(None)
+
+
+class Mute(grpc.GenericRpcHandler):
+    """A server that never answers, and says when it was asked something."""
+
+    def __init__(self) -> None:
+        self.called = asyncio.Event()
+        self.address = ""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
+            self.called.set()
+            await asyncio.Event().wait()
+            yield b""
+
+        return grpc.unary_stream_rpc_method_handler(answer)
+
+    async def __aenter__(self) -> Self:
+        self._server = aio.server()
+        self._server.add_generic_rpc_handlers([self])
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._server.stop(None)
+
+
+Caller = Callable[..., Coroutine[Any, Any, Any]]
+"""Calls one method of a client; an iterator comes back as a list."""
+
+
+async def call_async(server: Server, method: str, *arguments: Any, **options: Any) -> Any:
+    async with duetime_client.AsyncClient(server.address) as client:
+        called = getattr(client, method)(*arguments, **options)
+        return [member async for member in called] if hasattr(called, "__aiter__") else await called
+
+
+async def call_sync(server: Server, method: str, *arguments: Any, **options: Any) -> Any:
+    def call() -> Any:
+        with duetime_client.Client(server.address) as client:
+            called = getattr(client, method)(*arguments, **options)
+            return list(called) if hasattr(called, "__next__") else called
+
+    return await asyncio.to_thread(call)

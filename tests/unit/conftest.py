@@ -1,0 +1,12 @@
+"""Fixtures of the client's tests."""
+
+import pytest
+
+from tests import answers
+
+
+@pytest.fixture(params=[answers.call_async, answers.call_sync], ids=["async", "sync"])
+def call(request: pytest.FixtureRequest) -> answers.Caller:
+    """Calls a method of a client, of either face."""
+    caller: answers.Caller = request.param
+    return caller
