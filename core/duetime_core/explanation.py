@@ -2,10 +2,9 @@
 
 import dataclasses
 import datetime
-import difflib
 from collections.abc import Iterator, Sequence
 
-from duetime_core import queue, task, worker
+from duetime_core import names, queue, task, worker
 
 _MOST_NAMED = 3
 """How many workers a sentence names."""
@@ -94,8 +93,8 @@ def _workers(facts: Facts) -> Iterator[Reason]:
     able = [each for each in serving if handler in each.handlers]
     if not able:
         known = sorted({name for each in serving for name in each.handlers})
-        near = difflib.get_close_matches(handler, known, n=1)
-        meant = f" Is {near[0]!r} meant?" if near else ""
+        near = names.nearest(handler, known)
+        meant = f" Is {near!r} meant?" if near else ""
         yield Reason(
             "NO_WORKER_WITH_HANDLER",
             f"No live worker of its queue {name!r} has a handler {handler!r}: a run there fails, and spends a retry. "

@@ -54,6 +54,8 @@ class NewSchedule:
     """How late an occurrence may be and still be caught up with; None: however late."""
     is_paused: bool = False
     request_id: str | None = None
+    asked: task.Retries | None = None
+    """As in `task.NewTask`, for the template."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -212,6 +212,21 @@ workers = sa.Table(
     sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last sign of life
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+    # False for a version of the worker that did not yet announce its user's handlers.
+    sa.Column("announces", sa.Boolean, nullable=False, server_default="false"),
+)
+
+handlers = sa.Table(
+    "handlers",
+    metadata,
+    # Those that users wrote, as their workers announce them; the retries are NULL where a handler brings none.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("max_retries", sa.Integer),
+    sa.Column("initial_backoff", sa.Interval),
+    sa.Column("max_backoff", sa.Interval),
+    sa.Column("multiplier", sa.Double),
+    sa.Column("jitter", sa.Double),
+    sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
 )
 
 schedules = sa.Table(

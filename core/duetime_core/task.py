@@ -7,10 +7,14 @@ import dataclasses
 import datetime
 import enum
 import random
+from collections.abc import Iterator
 from typing import Any
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_RETRIES = 3
+MAX_RETRIES = 1000
+MAX_MULTIPLIER = 100
+MAX_BACKOFF = datetime.timedelta(days=30)
 MAX_PRIORITY = 9
 
 
@@ -96,6 +100,26 @@ class RetryPolicy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a task is retried, and after what waits."""
+
+    max_retries: int = DEFAULT_MAX_RETRIES
+    retry_policy: RetryPolicy = RetryPolicy()
+
+    def problems(self) -> Iterator[str]:
+        """Yields what no task may have."""
+        policy = self.retry_policy
+        if not 0 <= self.max_retries <= MAX_RETRIES:
+            yield f"max_retries must be from 0 to {MAX_RETRIES}"
+        if not datetime.timedelta(0) <= policy.initial_backoff <= policy.max_backoff <= MAX_BACKOFF:
+            yield f"initial_backoff and max_backoff must be from 0 to {MAX_BACKOFF.days} days, the first not the longer"
+        if not 1 <= policy.multiplier <= MAX_MULTIPLIER:
+            yield f"multiplier must be from 1 to {MAX_MULTIPLIER}"
+        if not 0 <= policy.jitter <= 1:
+            yield "jitter must be from 0 to 1"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class NewTask:
     """What a caller asks for; checked already. `execution_time` is aware; a past one means now.
 
@@ -114,6 +138,9 @@ class NewTask:
     concurrency_key: str | None = None
     local_time: datetime.datetime | None = None
     time_zone: str | None = None
+    asked: Retries | None = None
+    """The retries without the defaults of the handler, if these changed them. Requests are compared by it: one that is
+    repeated stays the same request when the defaults have changed since."""
 
 
 @dataclasses.dataclass(slots=True)

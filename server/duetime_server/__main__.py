@@ -17,7 +17,7 @@ from duetime.v1 import (
     task_service_pb2_grpc,
 )
 from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
-from duetime_server import creator, failures, hub, queues, schedules, settings, tasks
+from duetime_server import catalogue, creator, failures, hub, queues, schedules, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Envoy takes requests of at most 1 MiB, but a number that is two bytes of JSON is eleven of protobuf."""
@@ -53,11 +53,16 @@ async def serve(chosen: settings.Settings) -> None:
         "the database", "calls are answered UNAVAILABLE, and watches wait until it is back", quiet_seconds=5
     )
     feeder = hub.Hub(engine, database_outage)
+    known = catalogue.Catalogue(engine, database_outage)
     checks = health.aio.HealthServicer()
     server = grpc.aio.server(interceptors=[failures.Failures(database_outage)], options=_OPTIONS)
-    task_service_pb2_grpc.add_TaskServiceServicer_to_server(tasks.TaskService(engine, bell, create, feeder), server)
+    task_service_pb2_grpc.add_TaskServiceServicer_to_server(
+        tasks.TaskService(engine, bell, create, feeder, known), server
+    )
     queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues.QueueService(engine, bell), server)
-    schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(schedules.ScheduleService(engine, bell), server)
+    schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(
+        schedules.ScheduleService(engine, bell, known), server
+    )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     server.add_insecure_port(chosen.listen)
@@ -65,7 +70,7 @@ async def serve(chosen: settings.Settings) -> None:
     terminated = asyncio.Event()
     signals.on_stop(terminated.set)
 
-    services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url))
+    services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url), known.run())
     try:
         await server.start()
         for name in ("", *_SERVICES):

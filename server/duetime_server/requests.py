@@ -10,9 +10,7 @@ from duetime_core.store import reads
 from duetime_server import fields, local_times, masks, violations
 
 MAX_BATCH = 1000
-MAX_RETRIES = 1000
 MAX_TIMEOUT = datetime.timedelta(days=7)
-MAX_BACKOFF = datetime.timedelta(days=30)
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 50
 
@@ -109,8 +107,8 @@ def _queue(request: Request, wrong: violations.Violations) -> str:
 def _max_retries(request: Request, wrong: violations.Violations) -> int:
     if not request.HasField("max_retries"):
         return task.DEFAULT_MAX_RETRIES
-    if request.max_retries > MAX_RETRIES:
-        wrong.add("max_retries", f"must be from 0 to {MAX_RETRIES}")
+    if request.max_retries > task.MAX_RETRIES:
+        wrong.add("max_retries", f"must be from 0 to {task.MAX_RETRIES}")
     return request.max_retries
 
 
@@ -132,24 +130,30 @@ def _concurrency_key(request: Request, wrong: violations.Violations) -> str | No
 
 
 def _retry_policy(request: Request, wrong: violations.Violations) -> task.RetryPolicy:
-    given, default = request.retry_policy, task.RetryPolicy()
+    return retry_policy(request.retry_policy, task.RetryPolicy(), wrong)
+
+
+def retry_policy(
+    given: task_pb2.RetryPolicy, default: task.RetryPolicy, wrong: violations.Violations
+) -> task.RetryPolicy:
+    """Reads a retry policy, whose fields are those of `default` where none is given."""
     initial_backoff, max_backoff = default.initial_backoff, default.max_backoff
     multiplier, jitter = default.multiplier, default.jitter
     if given.HasField("initial_backoff"):
         field = "retry_policy.initial_backoff"
-        initial_backoff = fields.period(given.initial_backoff, field, wrong, longest=MAX_BACKOFF)
+        initial_backoff = fields.period(given.initial_backoff, field, wrong, longest=task.MAX_BACKOFF)
         max_backoff = max(max_backoff, initial_backoff)
     if given.HasField("max_backoff"):
         field = "retry_policy.max_backoff"
-        max_backoff = fields.period(given.max_backoff, field, wrong, longest=MAX_BACKOFF)
+        max_backoff = fields.period(given.max_backoff, field, wrong, longest=task.MAX_BACKOFF)
         if not given.HasField("initial_backoff"):
             initial_backoff = min(initial_backoff, max_backoff)
         if max_backoff < initial_backoff:
             wrong.add(field, "must not be shorter than initial_backoff")
     if given.HasField("multiplier"):
         multiplier = given.multiplier
-        if not 1 <= multiplier <= 100:
-            wrong.add("retry_policy.multiplier", "must be from 1 to 100")
+        if not 1 <= multiplier <= task.MAX_MULTIPLIER:
+            wrong.add("retry_policy.multiplier", f"must be from 1 to {task.MAX_MULTIPLIER}")
     if given.HasField("jitter"):
         jitter = given.jitter
         if not 0 <= jitter <= 1:

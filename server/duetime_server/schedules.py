@@ -11,9 +11,11 @@ from duetime_core import doorbell, errors, recurrence
 from duetime_core.recurrence.spec import ZERO
 from duetime_core.store import claims, local_times, occurrences, schedule_runs, schedules
 from duetime_server import (
+    catalogue,
     creator,
     failures,
     fields,
+    fitting,
     requests,
     schedule_messages,
     schedule_requests,
@@ -27,15 +29,18 @@ _RECOMPUTE_SECONDS = 5.0
 class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     """The servicer. Errors are turned into statuses by `failures`."""
 
-    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
+    def __init__(
+        self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, known: catalogue.Catalogue
+    ) -> None:
         self._engine = engine
         self._bell = bell
+        self._catalogue = known
 
     async def CreateSchedule(
         self, request: schedule_service_pb2.CreateScheduleRequest, _: failures.Context
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
-        new = schedule_requests.new_schedule(request, await claims.now(self._engine))
+        new = await fitting.new_schedule(self._catalogue, request, await claims.now(self._engine))
         return self._answer(await schedules.create(self._engine, new, actor=creator.ACTOR))
 
     async def GetSchedule(
@@ -65,6 +70,8 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             # A rule is checked as a whole: with what the schedule has now, and the version holds it to that.
             present = await schedules.get(self._engine, schedule_id)
             changes = schedule_requests.changes(request, present, await claims.now(self._engine))
+            if "template" in changes:
+                changes["template"] = await fitting.template(self._catalogue, changes["template"], request.task)
             version = request.version if request.HasField("version") else present.version
             try:
                 return self._answer(

@@ -7,7 +7,19 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from duetime_core import doorbell, explanation, task
 from duetime_core.store import edits, explanations, reads
-from duetime_server import bulk, creator, failures, fields, hub, messages, pages, requests, watching
+from duetime_server import (
+    bulk,
+    catalogue,
+    creator,
+    failures,
+    fields,
+    fitting,
+    hub,
+    messages,
+    pages,
+    updating,
+    watching,
+)
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
@@ -19,24 +31,26 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         bell: doorbell.Doorbell,
         create: creator.Creator,
         feeder: hub.Hub,
+        known: catalogue.Catalogue,
     ) -> None:
         self._engine = engine
         self._bell = bell
         self._creator = create
         self._hub = feeder
+        self._catalogue = known
 
     async def CreateTask(
         self, request: task_service_pb2.CreateTaskRequest, _: failures.Context
     ) -> task_service_pb2.CreateTaskResponse:
         """Creates one task, sharing a commit with others."""
-        created = await self._creator.create(requests.new_task(request))
+        created = await self._creator.create(await fitting.new_task(self._catalogue, request))
         return task_service_pb2.CreateTaskResponse(task_id=created.task_id)
 
     async def BatchCreateTasks(
         self, request: task_service_pb2.BatchCreateTasksRequest, _: failures.Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """Creates all of them, or none."""
-        created = await self._creator.create_all(requests.new_tasks(request))
+        created = await self._creator.create_all(await fitting.new_tasks(self._catalogue, request))
         return task_service_pb2.BatchCreateTasksResponse(task_ids=[each.task_id for each in created])
 
     async def GetTask(self, request: task_service_pb2.GetTaskRequest, _: failures.Context) -> task_pb2.Task:
@@ -66,13 +80,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.UpdateTaskRequest, _: failures.Context
     ) -> task_service_pb2.UpdateTaskResponse:
         """Changes a pending task."""
-        updated, now = await edits.update(
-            self._engine,
-            fields.task_id(request.task_id),
-            requests.changes(request),
-            version=request.version if request.HasField("version") else None,
-            actor=creator.ACTOR,
-        )
+        updated, now = await updating.update(self._engine, self._catalogue, request)
         self._announce(updated, now)
         return task_service_pb2.UpdateTaskResponse(message="Task updated successfully")
 

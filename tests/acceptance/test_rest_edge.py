@@ -124,8 +124,8 @@ async def test_large_headers_are_refused(rest: httpx.AsyncClient) -> None:
 
 
 async def test_a_plus_in_a_query_is_a_space_and_a_zone_needs_2b(rest: httpx.AsyncClient, queue: str) -> None:
-    await rest.post("/api/tasks", json=requests.as_json(queue=queue, name="Send Email"))
-    assert len((await rest.get(f"/api/tasks?queue={queue}&name=Send+Email")).json()["tasks"]) == 1
+    await rest.post("/api/tasks", json=requests.as_json(queue=queue, name="At Noon"))
+    assert len((await rest.get(f"/api/tasks?queue={queue}&name=At+Noon")).json()["tasks"]) == 1
     zone = f"/api/tasks?queue={queue}&due_from=2020-01-01T00:00:00"
     assert len((await rest.get(f"{zone}%2B01:00")).json()["tasks"]) == 1
     response = await rest.get(f"{zone}+01:00")

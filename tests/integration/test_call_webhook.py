@@ -264,14 +264,14 @@ async def test_a_task_calls_again_when_the_receiver_says_so(received: receiver.R
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        ({"url": "ftp://example.com"}, "URL scheme should be"),
-        ({"url": "nonsense"}, "valid URL"),
+        ({"url": "ftp://example.com"}, "url: must be a URL such as https://"),
+        ({"url": "nonsense"}, "url: must be a URL such as https://"),
         ({"method": "BREW"}, "method: "),
         ({"headers": {"X-Key": "secret\r\nX-Other: b"}}, "headers.X-Key: .*must be printable ASCII, on one line"),
         ({"headers": {"X-Key": "secret ü"}}, "must be printable ASCII"),
         ({"headers": {"X Key": "secret"}}, "is not the name of a header"),
         ({"headers": {"content-length": "1"}}, "is set by the body"),
-        ({"colour": "red"}, "colour: Extra inputs"),
+        ({"colour": "red"}, "colour: is not known"),
     ],
 )
 def test_what_is_no_call_does_not_fit(wrong: dict[str, Any], problem: str) -> None:

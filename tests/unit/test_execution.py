@@ -160,7 +160,7 @@ async def test_a_name_that_no_handler_has_is_a_failure_that_names_those_that_are
 
     outcome = await executor(nothing).run(runs.claimed(name="dO", retry_count=retry_count))
     assert outcome.change is change
-    assert outcome.error_message == 'no handler is registered for "dO"; registered are: "do"'
+    assert outcome.error_message == 'no handler is registered for "dO"; registered are: "do"; did you mean "do"?'
 
 
 async def test_task_data_that_does_not_fit_fails_without_a_retry() -> None:
@@ -171,7 +171,7 @@ async def test_task_data_that_does_not_fit_fails_without_a_retry() -> None:
 
     outcome = await run(order)
     assert outcome.change is task.Change.FAILED
-    assert outcome.error_message == "task_data does not fit Order: product: Field required"
+    assert outcome.error_message == "task_data does not fit Order: product: is required"
 
 
 async def test_a_coroutine_ends_at_its_timeout() -> None:

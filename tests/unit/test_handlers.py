@@ -5,6 +5,8 @@ from typing import Any, Self
 import pydantic
 import pytest
 
+from duetime_core import task
+from duetime_core.task import RetryPolicy
 from duetime_worker import handlers
 from tests import runs
 
@@ -134,9 +136,9 @@ def test_task_data_becomes_the_model() -> None:
 @pytest.mark.parametrize(
     ("task_data", "problem"),
     [
-        ({}, "product: Field required"),
-        ({"product": "tea", "amount": "many"}, "amount: Input should be a valid integer"),
-        ({"product": "nothing"}, "Value error, there is nothing to order"),
+        ({}, "product: is required"),
+        ({"product": "tea", "amount": "many"}, "amount: must be a whole number, not 'many'"),
+        ({"product": "nothing"}, "there is nothing to order"),
     ],
 )
 def test_task_data_that_does_not_fit_says_what_is_wrong(task_data: dict[str, Any], problem: str) -> None:
@@ -158,3 +160,29 @@ def test_later_is_at_most_in_thirty_days(after: float | None, seconds: float | N
 def test_later_is_a_number() -> None:
     with pytest.raises(ValueError, match="after must be a number of seconds"):
         handlers.Retry(after=float("nan"))
+
+
+def test_a_handler_may_bring_its_retries() -> None:
+    policy = RetryPolicy(datetime.timedelta(minutes=1), max_backoff=datetime.timedelta(hours=2))
+    registered = handlers.registered(handlers.handler("Patient", max_retries=9, retry_policy=policy)(_nothing))
+    assert registered is not None
+    assert registered.retries == task.Retries(9, policy)
+    registered = handlers.registered(handlers.handler("Patient", retry_policy=policy)(_nothing))
+    assert registered is not None
+    assert registered.retries == task.Retries(3, policy)
+
+
+@pytest.mark.parametrize(
+    ("retries", "problem"),
+    [
+        ({"max_retries": -1}, "max_retries must be from 0 to 1000"),
+        ({"max_retries": 1001}, "max_retries must be from 0 to 1000"),
+        ({"retry_policy": RetryPolicy(datetime.timedelta(days=31), datetime.timedelta(days=32))}, "to 30 days"),
+        ({"retry_policy": RetryPolicy(datetime.timedelta(hours=2))}, "the first not the longer"),
+        ({"retry_policy": RetryPolicy(multiplier=0.5)}, "multiplier must be from 1 to 100"),
+        ({"retry_policy": RetryPolicy(jitter=1.5)}, "jitter must be from 0 to 1"),
+    ],
+)
+def test_retries_that_no_task_may_have_are_refused(retries: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f'the retries of "Impatient": .*{problem}'):
+        handlers.handler("Impatient", **retries)

@@ -13,7 +13,7 @@ import structlog
 
 from duetime_core import payload, task
 from duetime_core.store import finishes
-from duetime_worker import handlers
+from duetime_worker import handlers, registry
 
 MAX_ERROR_CHARACTERS = 2000
 
@@ -65,9 +65,8 @@ class Executor:
     async def _call(self, claimed: task.Task) -> object:
         handler = self._registry.get(claimed.name)
         if handler is None:
-            known = ", ".join(f'"{name}"' for name in sorted(self._registry))
             # A new name may reach the workers that have its handler last: retried, it gets there.
-            raise handlers.Retry(f'no handler is registered for "{claimed.name}"; registered are: {known}')
+            raise handlers.Retry(registry.unknown(claimed.name, self._registry))
         run = handlers.Task(
             claimed.task_id,
             claimed.name,

@@ -10,6 +10,8 @@ from typing import Any
 
 import pydantic
 
+from duetime_core import misfits, task
+
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 """For a task and a handler that say nothing: a run that hangs must not hold its place for ever."""
 
@@ -88,41 +90,48 @@ class Handler:
     function: HandlerFunction
     timeout: datetime.timedelta | None
     parameters: dict[str, type[pydantic.BaseModel] | None]  # a model to validate into, or None for the Task
+    retries: task.Retries | None = None
+    """For tasks that give none. The server heeds it when it creates them, so that they show it."""
 
     @property
     def is_coroutine(self) -> bool:
         """Tells a coroutine, which runs on the loop, from a plain function, which runs in a thread."""
         return inspect.iscoroutinefunction(self.function)
 
-    def arguments(self, task: Task) -> dict[str, Task | pydantic.BaseModel]:
+    def arguments(self, run: Task) -> dict[str, Task | pydantic.BaseModel]:
         """Returns what to call the function with; raises Fail, saying why, if task_data does not fit its model."""
-        try:
-            return {
-                name: task if model is None else model.model_validate(task.task_data)
-                for name, model in self.parameters.items()
-            }
-        except pydantic.ValidationError as error:
-            problems = "; ".join(
-                ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
-                for problem in error.errors()
-            )
-            raise Fail(f"task_data does not fit {error.title}: {problems}") from None
+        found: dict[str, Task | pydantic.BaseModel] = {}
+        for name, model in self.parameters.items():
+            try:
+                found[name] = run if model is None else misfits.validate(model, run.task_data)
+            except misfits.Misfit as misfit:
+                assert model is not None
+                raise Fail(f"task_data does not fit {model.__name__}: {misfit}") from None
+        return found
 
 
 Decorated = typing.TypeVar("Decorated", bound=HandlerFunction)
 
 
-def handler(name: str, *, timeout: float | None = None) -> Callable[[Decorated], Decorated]:
+def handler(
+    name: str,
+    *,
+    timeout: float | None = None,
+    max_retries: int | None = None,
+    retry_policy: task.RetryPolicy | None = None,
+) -> Callable[[Decorated], Decorated]:
     """Makes a function or coroutine the handler of the tasks called `name`.
 
     It takes a `Task`, or a pydantic model into which task_data is validated, or both, told apart by their
-    annotations, and returns a dict that JSON can hold, or None. `timeout` is in seconds, for tasks that have
-    none of their own. The function itself stays as it is. Raises TypeError or ValueError for what cannot work.
+    annotations, and returns a dict that JSON can hold, or None. `timeout`, in seconds, `max_retries` and `retry_policy`
+    are for tasks that have none of their own. The function itself stays as it is. Raises TypeError or ValueError for
+    what cannot work.
     """
     if not isinstance(name, str):
         raise TypeError('a handler needs the name of its tasks: @handler("…")')
     if timeout is not None and timeout <= 0:
         raise ValueError(f'the timeout of "{name}" must be above 0')
+    retries = _retries(name, max_retries, retry_policy)
 
     def register(function: Decorated) -> Decorated:
         registered = Handler(
@@ -130,6 +139,7 @@ def handler(name: str, *, timeout: float | None = None) -> Callable[[Decorated],
             function,
             None if timeout is None else datetime.timedelta(seconds=timeout),
             _parameters(function),
+            retries,
         )
         setattr(function, _ATTRIBUTE, registered)
         return function
@@ -142,6 +152,17 @@ def registered(function: object) -> Handler | None:
     # Looking statically: a proxy in a user's module may do anything when it is asked for an attribute.
     found = inspect.getattr_static(function, _ATTRIBUTE, None)
     return found if isinstance(found, Handler) else None
+
+
+def _retries(name: str, max_retries: int | None, policy: task.RetryPolicy | None) -> task.Retries | None:
+    if max_retries is None and policy is None:
+        return None
+    retries = task.Retries(
+        task.DEFAULT_MAX_RETRIES if max_retries is None else max_retries, policy or task.RetryPolicy()
+    )
+    for problem in retries.problems():
+        raise ValueError(f'the retries of "{name}": {problem}')
+    return retries
 
 
 def _parameters(function: HandlerFunction) -> dict[str, type[pydantic.BaseModel] | None]:

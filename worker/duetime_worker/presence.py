@@ -4,13 +4,15 @@ import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from duetime_core import errors, worker
+from duetime_core.store import handlers as announcements
 from duetime_core.store import workers
-from duetime_worker import context, runner
+from duetime_worker import context, handlers, registry, runner
 
 INTERVAL_SECONDS = 5.0
+_ANNOUNCE_SECONDS = 600.0
 _FAREWELL_SECONDS = 1.0
 
 
@@ -23,7 +25,7 @@ class Presence:
         runs: runner.Runner,
         *,
         queues: Collection[str],
-        handlers: Collection[str],
+        handlers: Mapping[str, handlers.Handler],
         places: int,
     ) -> None:
         self._here = here
@@ -31,12 +33,15 @@ class Presence:
         self._queues = sorted(queues)
         self._handlers = sorted(handlers)
         self._places = places
+        self._own = {name: handler.retries for name, handler in registry.own(handlers).items()}
         self._told_at = time.monotonic()
+        self._announced_at: float | None = None
 
     async def run(self) -> None:
         """Gives signs of life, for ever."""
         while True:
             try:
+                await self._announce()
                 await workers.seen(self._here.engine, self._sign())
             except errors.StoreUnavailable as error:
                 self._here.database_outage.begin(error)
@@ -49,6 +54,12 @@ class Presence:
         with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await workers.gone(self._here.engine, self._here.worker_id)
+
+    async def _announce(self) -> None:
+        now, last = time.monotonic(), self._announced_at
+        if last is None or now - last > _ANNOUNCE_SECONDS:
+            await announcements.announce(self._here.engine, self._own, is_first=last is None)
+            self._announced_at = now
 
     def _sign(self) -> worker.Sign:
         now = time.monotonic()

@@ -5,8 +5,10 @@ import pathlib
 import sys
 from collections.abc import Collection, Iterable, Mapping
 
+from duetime_core import names
 from duetime_worker import handlers
 
+_MOST_NAMED = 20
 BUILT_IN = tuple(f"duetime_worker.builtin.{name}" for name in ("send_email", "call_webhook", "generate_report"))
 
 
@@ -21,6 +23,21 @@ def load(modules: Iterable[str]) -> Mapping[str, handlers.Handler]:
     sys.path.append(str(pathlib.Path.cwd()))
     built_in = _collect(BUILT_IN, besides=())
     return {**built_in, **_collect(modules, besides=built_in.values())}
+
+
+def own(found: Mapping[str, handlers.Handler]) -> dict[str, handlers.Handler]:
+    """Returns those that the user wrote."""
+    built_in = _collect(BUILT_IN, besides=())
+    return {name: handler for name, handler in found.items() if built_in.get(name) is not handler}
+
+
+def unknown(name: str, found: Collection[str]) -> str:
+    """Says that no handler has that name, and which names there are."""
+    near = names.nearest(name, found)
+    meant = f'; did you mean "{near}"?' if near else ""
+    known = ", ".join(f'"{each}"' for each in sorted(found)[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f'no handler is registered for "{name}"; registered are: {known}{more}{meant}'
 
 
 def _collect(modules: Iterable[str], *, besides: Collection[handlers.Handler]) -> dict[str, handlers.Handler]:

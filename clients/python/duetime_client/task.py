@@ -24,7 +24,7 @@ class Status(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a task waits before a retry; what is None has the server's default."""
+    """How long a task waits before a retry; None is the default of the handler, or else the one that is named here."""
 
     initial_backoff: datetime.timedelta | None = None
     """The wait before the first retry: 0 s to 30 days, by default 1 s."""
@@ -65,7 +65,7 @@ class NewTask:
     """What the handler is given: a JSON object of at most 256 KiB and 20 levels."""
     queue: str | None = None
     max_retries: int | None = None
-    """0 to 1,000, by default 3: it runs at most 1 + max_retries times."""
+    """0 to 1,000, by default what the handler brings, or else 3: it runs at most 1 + max_retries times."""
     retry_policy: RetryPolicy | None = None
     timeout: datetime.timedelta | None = None
     """How long one run may take: above 0 s, up to 7 days; by default as long as the handler says."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import pydantic
 
+from duetime_core import misfits
 from duetime_core.builtin import addresses
 
 MAX_RECIPIENTS = 100
@@ -28,8 +29,9 @@ def one_line(text: str) -> str:
 
 Recipients = Annotated[
     list[Annotated[headerregistry.Address, pydantic.PlainValidator(addresses.parse_recipient)]],
+    misfits.at_most(MAX_RECIPIENTS),
     pydantic.BeforeValidator(_as_list),
-    pydantic.Field(min_length=1, max_length=MAX_RECIPIENTS),
+    pydantic.Field(min_length=1),
 ]
 """One address, or several."""
 

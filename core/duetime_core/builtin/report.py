@@ -42,7 +42,11 @@ class Filter(pydantic.BaseModel, extra="forbid"):
 class Report(pydantic.BaseModel, extra="forbid"):
     """The task_data of Generate Report."""
 
-    period: Literal["last_day", "last_week"] | Between = "last_day"
+    period: Annotated[
+        Annotated[Literal["last_day", "last_week"], pydantic.Tag("(named)")]
+        | Annotated[Between, pydantic.Tag("(between)")],
+        pydantic.Discriminator(lambda given: "(between)" if isinstance(given, dict | Between) else "(named)"),
+    ] = "last_day"
     """The calendar day, or the week from Monday on, that was over when the task was due."""
     time_zone: Annotated[str, pydantic.AfterValidator(_known_zone)] = "UTC"
     """IANA's name of the zone whose days these are, and whose times the report shows."""

@@ -15,9 +15,7 @@ class Spec:
     name: str
     model: type[pydantic.BaseModel]
     """What task_data is validated into."""
-    max_retries: int
-    """The default for tasks that give none."""
-    retry_policy: task.RetryPolicy
+    retries: task.Retries
     """The default for each field that a task does not give."""
     timeout: datetime.timedelta
     """The default for tasks that give none."""

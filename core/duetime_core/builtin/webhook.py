@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from duetime_core import misfits
+
+MAX_HEADERS = 100
 _SET_BY_THE_BODY = frozenset({"content-length", "transfer-encoding"})
 
 
@@ -28,8 +31,11 @@ class Webhook(pydantic.BaseModel, extra="forbid"):
 
     url: pydantic.HttpUrl
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-    headers: dict[
-        Annotated[str, pydantic.AfterValidator(_check_name)], Annotated[str, pydantic.AfterValidator(_check_value)]
+    headers: Annotated[
+        dict[
+            Annotated[str, pydantic.AfterValidator(_check_name)], Annotated[str, pydantic.AfterValidator(_check_value)]
+        ],
+        misfits.at_most(MAX_HEADERS),
     ] = {}
     body: Annotated[Any, pydantic.Field(alias="json")] = None
 

@@ -218,17 +218,12 @@ async def _find(
 
 
 def _encode(new: task.NewTask) -> dict[str, Any]:
-    policy = new.retry_policy
     encoded = {
         "name": new.name,
         "queue": new.queue,
         "execution_time": new.execution_time.isoformat(),
         "task_data": new.task_data,
-        "max_retries": new.max_retries,
-        "initial_backoff": rows.interval(policy.initial_backoff),
-        "max_backoff": rows.interval(policy.max_backoff),
-        "multiplier": policy.multiplier,
-        "jitter": policy.jitter,
+        **rows.retries(new.max_retries, new.retry_policy),
         "timeout": None if new.timeout is None else rows.interval(new.timeout),
     }
     # What is not given is not written: the digests of requests from before these fields came stay as they are.
@@ -239,7 +234,8 @@ def _encode(new: task.NewTask) -> dict[str, Any]:
     if new.local_time is not None:
         encoded |= {"local_time": new.local_time.isoformat(), "time_zone": new.time_zone}
     if new.request_id is not None:
-        canonical = json.dumps(encoded, sort_keys=True).encode()
+        asked = {} if new.asked is None else rows.retries(new.asked.max_retries, new.asked.retry_policy)
+        canonical = json.dumps({**encoded, **asked}, sort_keys=True).encode()
         encoded["request_id"] = new.request_id
         encoded["request_digest"] = str(uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16]))
     return encoded

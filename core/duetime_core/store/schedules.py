@@ -70,7 +70,8 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
     encoded = _encode(new)
     digest = None
     if new.request_id is not None:
-        canonical = json.dumps({**encoded, "catch_up_window": str(new.catch_up_window)}, sort_keys=True).encode()
+        asked = _encode(_asked(new))
+        canonical = json.dumps({**asked, "catch_up_window": str(new.catch_up_window)}, sort_keys=True).encode()
         digest = uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16])
     parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
 
@@ -216,6 +217,14 @@ async def _read(
     if row is None:
         raise errors.ScheduleNotFound.of(schedule_id)
     return schedule_rows.read_schedule(row)
+
+
+def _asked(new: schedule.NewSchedule) -> schedule.NewSchedule:
+    """Returns it without the retries that its handler brings."""
+    if new.asked is None:
+        return new
+    template = dataclasses.replace(new.template, max_retries=new.asked.max_retries, retry_policy=new.asked.retry_policy)
+    return dataclasses.replace(new, template=template)
 
 
 def _encode(written: schedule.NewSchedule | schedule.Schedule) -> dict[str, Any]:

@@ -7,23 +7,23 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, queue, worker
 
-_KEPT = "1 hour"
+KEPT = "1 hour"
 """How long a worker is listed that gave no sign of life since."""
 
 ALIVE = f"last_seen_at > now() - interval '{queue.ALIVE_SECONDS} s'"
 """Whether a row of `workers` is of one that lives."""
 
 _SEEN = sa.text(f"""
-WITH forgotten AS (DELETE FROM workers WHERE last_seen_at < now() - interval '{_KEPT}' AND worker_id <> :worker_id)
-INSERT INTO workers (worker_id, queues, handlers, places, running, rates, last_seen_at)
-VALUES (:worker_id, :queues, :handlers, :places, :running, CAST(:rates AS jsonb), now())
+WITH forgotten AS (DELETE FROM workers WHERE last_seen_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
+INSERT INTO workers (worker_id, queues, handlers, places, running, rates, announces, last_seen_at)
+VALUES (:worker_id, :queues, :handlers, :places, :running, CAST(:rates AS jsonb), true, now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
     places = excluded.places, running = excluded.running, rates = excluded.rates, last_seen_at = now()
 """)
 _GONE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
 _LIST = sa.text(f"""
 SELECT worker_id, queues, handlers, places, running, started_at, last_seen_at, {ALIVE} FROM workers
-WHERE last_seen_at > now() - interval '{_KEPT}' ORDER BY worker_id
+WHERE last_seen_at > now() - interval '{KEPT}' ORDER BY worker_id
 """)
 
 

@@ -238,7 +238,7 @@ class TaskTemplate(_message.Message):
     queue: _builtins.str
     """Default `default`."""
     max_retries: _builtins.int
-    """0 to 1,000; default 3."""
+    """0 to 1,000; default: what the task's handler brings, or else 3."""
     priority: _builtins.int
     """0 to 9; default 0."""
     concurrency_key: _builtins.str

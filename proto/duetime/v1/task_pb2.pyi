@@ -213,6 +213,7 @@ Global___Task: _TypeAlias = Task  # noqa: Y015
 class RetryPolicy(_message.Message):
     """The wait before retry n is initial_backoff × multiplier^(n − 1), at most max_backoff, shortened by a
     random part of at most `jitter` of itself, so that tasks which failed together do not return together.
+    A field that is not set has the default of the task's handler, or else the one that is named here.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

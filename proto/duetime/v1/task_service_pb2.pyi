@@ -44,7 +44,7 @@ class CreateTaskRequest(_message.Message):
     queue: _builtins.str
     """Default `default`."""
     max_retries: _builtins.int
-    """0 to 1,000; default 3."""
+    """0 to 1,000; default: what the task's handler brings, or else 3."""
     request_id: _builtins.str
     """At most 128 characters, chosen by the caller. The same request_id with the same request answers the same
     task for as long as that is kept, so a caller who lost the answer can always ask again.

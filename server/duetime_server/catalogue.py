@@ -1,0 +1,56 @@
+"""The catalogue: which handlers there are, and what they bring. Creates read it without asking the database."""
+
+import asyncio
+from collections.abc import Mapping
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import builtin, errors, names, outage, task
+from duetime_core.store import handlers
+
+REFRESH_SECONDS = 2.0
+GENERAL = task.Retries()
+"""Of handlers that bring none."""
+
+
+class Catalogue:
+    """The built-in handlers, but for those in whose place users have put their own, and the handlers of users.
+
+    While the database does not answer it stays as it is.
+    """
+
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, database_outage: outage.Outage) -> None:
+        self._engine = engine
+        self._database_outage = database_outage
+        self._own: Mapping[str, task.Retries] = {}
+
+    async def run(self) -> None:
+        """Refreshes it, each two seconds."""
+        while True:
+            try:
+                await self.refresh()
+            except errors.StoreUnavailable as error:
+                self._database_outage.begin(error)
+            else:
+                self._database_outage.end()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def refresh(self) -> None:
+        """Reads what workers have announced. Raises StoreUnavailable."""
+        self._own = await handlers.read(self._engine)
+
+    def spec(self, name: str) -> builtin.Spec | None:
+        """Returns the built-in handler of that name, unless a worker has another one."""
+        return None if name in self._own else builtin.SPECS.get(name)
+
+    def meant(self, name: str) -> str | None:
+        """Returns the name of the built-in handler that differs from `name` in case, spaces and signs alone."""
+        return None if name in self._own or name in builtin.SPECS else builtin.BY_LETTERS.get(names.letters(name))
+
+    def retries(self, name: str) -> task.Retries:
+        """Returns the retries of tasks with that name which give none."""
+        own = self._own.get(name)
+        if own is not None:
+            return own
+        spec = builtin.SPECS.get(name)
+        return GENERAL if spec is None else spec.retries
