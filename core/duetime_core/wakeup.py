@@ -6,14 +6,32 @@ the next minute is armed, so Redis holds O(queues × slots), never O(tasks).
 
 import datetime
 import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import arq.constants
+import arq.jobs
+import redis.asyncio.client
 
 FUNCTION = "wakeup"
 """The name of the arq job; its one argument is the queue."""
 SLOT = datetime.timedelta(milliseconds=10)
 HORIZON = datetime.timedelta(minutes=1)
 """Wakeups further away are armed by the sweep, when their time comes nearer."""
+KEPT = 2 * HORIZON
+"""How long Redis keeps what was armed, and the name of its queue, if no worker takes it."""
+_STALE = datetime.timedelta(seconds=5)
+"""A wakeup that nobody took since then, because no worker serves its queue or all are busy, says nothing any more."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+class Wakeup(NamedTuple):
+    """A wakeup that is armed: `now` is when the statement began that made its task, or found when it is due."""
+
+    queue: str
+    slot: int
+    now: datetime.datetime
 
 
 def slot_of(moment: datetime.datetime) -> int:
@@ -42,3 +60,22 @@ def serialize(job: object) -> bytes:
 
 
 deserialize = json.loads
+
+
+def enqueue(wakeups: Iterable[Wakeup], transaction: redis.asyncio.client.Pipeline) -> None:
+    """Adds to a transaction what enqueues wakeups as arq's `enqueue_job` does, and forgets stale ones.
+
+    arq's takes three round trips for each, and leaves the name of the queue in Redis indefinitely.
+    """
+    kept = KEPT // datetime.timedelta(milliseconds=1)
+    for queue, slot, now in wakeups:
+        name, job = arq_queue(queue), job_id(queue, slot)
+        serialized = arq.jobs.serialize_job(FUNCTION, (queue,), {}, None, _milliseconds(now), serializer=serialize)
+        transaction.zremrangebyscore(name, "-inf", _milliseconds(now - _STALE))
+        transaction.set(arq.constants.job_key_prefix + job, serialized, px=kept, nx=True)
+        transaction.zadd(name, {job: _milliseconds(start_of(slot))}, nx=True)
+        transaction.pexpire(name, kept)
+
+
+def _milliseconds(moment: datetime.datetime) -> int:
+    return (moment - _EPOCH) // datetime.timedelta(milliseconds=1)

@@ -115,6 +115,50 @@ async def test_wakeups_that_nobody_takes_do_not_pile_up(
     assert 0 < await client.pttl(f"arq:job:{job}") <= 2 * wakeup.HORIZON / ms(1) + 200_000
 
 
+async def test_the_name_of_a_queue_that_nobody_serves_leaves_nothing_in_redis(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    for number in range(3_000):
+        bell.arm(f"queue-{number}", NOW + wakeup.HORIZON, now=NOW)
+    await bell.drain()
+    keys = await client.keys()
+    assert len(keys) == 6_000  # a queue and a wakeup for each
+    async with client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.pttl(key)
+        expiries = await pipeline.execute()
+    assert min(expiries) > 0
+    # Not before the wakeup is due and taken.
+    assert wakeup.HORIZON / ms(1) < max(expiries) <= wakeup.KEPT / ms(1)
+
+
+async def test_a_queue_does_not_wait_for_the_rings_of_thousands_of_others(
+    client: arq.connections.ArqRedis,
+) -> None:
+    bell = doorbell.Doorbell(client)
+    for number in range(20_000):
+        bell.arm(f"queue-{number}", NOW + ms(10), now=NOW + ms(number // 1000))
+    bell.arm("other", NOW + ms(10), now=NOW + ms(20))
+    await bell._send()
+    assert len(await armed(client, "other")) == 1
+    assert await client.dbsize() <= 200
+    while bell._wakeups:
+        await bell._send()
+    assert len(await armed(client, "queue-0")) == len(await armed(client, "queue-19999")) == 1
+
+
+async def test_a_wakeup_that_runs_is_not_armed_again(bell: doorbell.Doorbell, client: arq.connections.ArqRedis) -> None:
+    due = NOW + ms(500)
+    job = wakeup.job_id("default", wakeup.slot_of(due))
+    for _ in range(2):
+        bell.arm("default", due, now=NOW)
+        await bell.drain()
+        bell._armed.clear()  # as if another process armed it
+    assert list(await armed(client)) == [job]
+    # So does arq's own.
+    assert await client.enqueue_job(wakeup.FUNCTION, "default", _job_id=job) is None
+
+
 async def test_hints_that_come_together_are_one_message(
     bell: doorbell.Doorbell, client: arq.connections.ArqRedis
 ) -> None:
