@@ -61,3 +61,14 @@ async def waits_for_a_lock(engine: Engine, *, waiters: int = 1) -> None:
     async with asyncio.timeout(20), engine.connect() as connection:
         while (await connection.execute(waiting)).scalar_one() < waiters:
             pass
+
+
+async def waits_for_a_row(engine: Engine, *, waiters: int = 1) -> None:
+    """Returns once so many in this database wait for a transaction that has changed a row."""
+    waiting = sa.text("""
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event IN ('transactionid', 'tuple')
+    """)
+    async with asyncio.timeout(20), engine.connect() as connection:
+        while (await connection.execute(waiting)).scalar_one() < waiters:
+            pass

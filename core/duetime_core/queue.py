@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime
+import enum
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +43,36 @@ class Queue:
     running: int = 0
     rate: float = 0.0  # runs begun a second, as its live workers counted last
     workers: int = 0  # the live ones that serve it
+
+
+class Change(enum.StrEnum):
+    """What a caller did to a queue."""
+
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    UPDATED = "updated"
+    """Limits changed, and perhaps whether it is paused."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field of a queue's Control, as it was and as it is since; a limit of None is none."""
+
+    field: str
+    before: float | bool | None
+    after: float | bool | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueueLog:
+    """A row of `queue_logs`: one change of a queue's Control."""
+
+    log_id: int
+    queue: str
+    change: str
+    changes: Sequence[FieldChange]
+    actor: str
+    timestamp: datetime.datetime
 
 
 @dataclasses.dataclass(slots=True)

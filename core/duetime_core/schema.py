@@ -200,6 +200,20 @@ queue_keys = sa.Table(
     sa.Index("queue_keys_allowance_at_idx", "allowance_at"),
 )
 
+queue_logs = sa.Table(
+    "queue_logs",
+    metadata,
+    # The row of the queue is locked while a line is written: those of one queue are in the order of their commits.
+    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("changes", postgresql.JSONB, nullable=False),  # a list of [field, before, after]
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("queue_logs_queue_idx", "queue", "log_id"),
+    sa.Index("queue_logs_timestamp_idx", "timestamp"),
+)
+
 workers = sa.Table(
     "workers",
     metadata,

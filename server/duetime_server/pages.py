@@ -61,9 +61,7 @@ async def list_logs(
     """Reads a page of a task's history. Raises TaskNotFound or InvalidArgument."""
     task_id, size = fields.task_id(request.task_id), requests.page_size(request.page_size)
     scope = ("ListTaskLogs", task_id)
-    after = tokens.decode("page_token", request.page_token, scope) if request.page_token else 0
-    if not isinstance(after, int) or isinstance(after, bool):
-        raise violations.refuse("page_token", tokens.UNKNOWN)
+    after = tokens.number(request.page_token, scope)
     logs = await reads.list_logs(engine, task_id, after_version=after, limit=size + 1)
     token = tokens.encode(scope, logs[size - 1].version) if len(logs) > size else ""
     return task_service_pb2.ListTaskLogsResponse(

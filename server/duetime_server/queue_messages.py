@@ -1,8 +1,10 @@
 """Writing answers about queues: from what `core` works with to protobuf."""
 
+from google.protobuf import struct_pb2
+
 from duetime.v1 import queue_pb2
 from duetime_core import queue, worker
-from duetime_server import messages
+from duetime_server import messages, queue_requests
 
 
 def from_queue(row: queue.Queue) -> queue_pb2.Queue:
@@ -21,6 +23,32 @@ def from_queue(row: queue.Queue) -> queue_pb2.Queue:
         rate=row.rate,
         workers=row.workers,
     )
+
+
+def from_log(row: queue.QueueLog) -> queue_pb2.QueueLog:
+    """Returns a line of a queue's log as the API shows it."""
+    return queue_pb2.QueueLog(
+        queue=row.queue,
+        change=row.change,
+        changes=[
+            queue_pb2.QueueLog.FieldChange(
+                field=queue_requests.FIELDS[each.field], before=_value(each.before), after=_value(each.after)
+            )
+            for each in row.changes
+        ],
+        actor=row.actor,
+        timestamp=messages.timestamp(row.timestamp),
+    )
+
+
+def _value(value: float | bool | None) -> struct_pb2.Value | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return struct_pb2.Value(bool_value=value)
+        case _:
+            return struct_pb2.Value(number_value=value)
 
 
 def from_worker(row: worker.Worker) -> queue_pb2.Worker:

@@ -63,4 +63,6 @@ _CHANGEABLE: dict[str, tuple[str, Callable[[Request, str, violations.Violations]
     "max_running_per_key": ("max_running_per_key", _count),
     "max_per_second_per_key": ("max_per_second_per_key", _rate),
 }
-assert {column for column, _ in _CHANGEABLE.values()} == set(queue.Control.__dataclass_fields__)
+FIELDS = {column: field for field, (column, _) in _CHANGEABLE.items()}
+"""Field of queue.Control → the API's."""
+assert FIELDS.keys() == set(queue.Control.__dataclass_fields__)

@@ -7,8 +7,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import queue_pb2, queue_service_pb2, queue_service_pb2_grpc
 from duetime_core import doorbell, errors
-from duetime_core.store import queues, workers
-from duetime_server import failures, queue_messages, queue_requests, violations
+from duetime_core.store import queue_changes, queues, workers
+from duetime_server import creator, failures, queue_messages, queue_requests, requests, tokens, violations
 
 _MOST_NAMED = 10
 """How many queues an error names."""
@@ -22,11 +22,16 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         self._bell = bell
 
     async def ListQueues(
-        self, _request: queue_service_pb2.ListQueuesRequest, _: failures.Context
+        self, request: queue_service_pb2.ListQueuesRequest, _: failures.Context
     ) -> queue_service_pb2.ListQueuesResponse:
-        """Reads all queues."""
-        found = await queues.list_queues(self._engine)
-        return queue_service_pb2.ListQueuesResponse(queues=[queue_messages.from_queue(each) for each in found])
+        """Reads a page of queues."""
+        size, scope = requests.page_size(request.page_size), ("ListQueues",)
+        after = tokens.name(request.page_token, scope)
+        found = await queues.list_queues(self._engine, after=after, limit=size + 1)
+        return queue_service_pb2.ListQueuesResponse(
+            queues=[queue_messages.from_queue(each) for each in found[:size]],
+            next_page_token=tokens.encode(scope, found[size - 1].name) if len(found) > size else "",
+        )
 
     async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _: failures.Context) -> queue_pb2.Queue:
         """Reads a queue."""
@@ -45,24 +50,42 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         """Lets a queue's tasks start again."""
         return await self._update(request.name, {"is_paused": False})
 
+    async def ListQueueLogs(
+        self, request: queue_service_pb2.ListQueueLogsRequest, _: failures.Context
+    ) -> queue_service_pb2.ListQueueLogsResponse:
+        """Reads a page of a queue's history."""
+        name, size = queue_requests.name(request.name), requests.page_size(request.page_size)
+        scope = ("ListQueueLogs", name)
+        after = tokens.number(request.page_token, scope)
+        logs = await queue_changes.list_logs(self._engine, name, after=after, limit=size + 1)
+        return queue_service_pb2.ListQueueLogsResponse(
+            logs=[queue_messages.from_log(each) for each in logs[:size]],
+            next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
+        )
+
     async def ListWorkers(
-        self, _request: queue_service_pb2.ListWorkersRequest, _: failures.Context
+        self, request: queue_service_pb2.ListWorkersRequest, _: failures.Context
     ) -> queue_service_pb2.ListWorkersResponse:
-        """Reads all workers that made themselves known lately."""
-        found = await workers.list_workers(self._engine)
-        return queue_service_pb2.ListWorkersResponse(workers=[queue_messages.from_worker(each) for each in found])
+        """Reads a page of the workers that sent a heartbeat lately."""
+        size, scope = requests.page_size(request.page_size), ("ListWorkers",)
+        after = tokens.name(request.page_token, scope)
+        found = await workers.list_workers(self._engine, after=after, limit=size + 1)
+        return queue_service_pb2.ListWorkersResponse(
+            workers=[queue_messages.from_worker(each) for each in found[:size]],
+            next_page_token=tokens.encode(scope, found[size - 1].worker_id) if len(found) > size else "",
+        )
 
     async def _update(self, name: str, changes: Mapping[str, Any], *, is_new: bool = False) -> queue_pb2.Queue:
         name = queue_requests.name(name)
         try:
-            updated, now = await queues.update(self._engine, name, changes, is_new=is_new)
+            updated, now = await queue_changes.update(self._engine, name, changes, is_new=is_new, actor=creator.ACTOR)
         except errors.QueueNotFound:
             raise await self._unknown(name) from None
         self._bell.arm(name, now, now=now)  # what may start now should not wait for the next look
         return queue_messages.from_queue(updated)
 
     async def _unknown(self, name: str) -> errors.InvalidArgument:
-        known = [each.name for each in await queues.list_queues(self._engine)]
+        known = await queues.names(self._engine, limit=_MOST_NAMED + 1)
         named = ", ".join(known[:_MOST_NAMED]) + (", …" if len(known) > _MOST_NAMED else "")
         return violations.refuse(
             "name",

@@ -55,7 +55,9 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Reads a page of schedules."""
         size, scope = requests.page_size(request.page_size), ("ListSchedules",)
-        listed = await schedules.list_schedules(self._engine, after=_after(request.page_token, scope), limit=size + 1)
+        listed = await schedules.list_schedules(
+            self._engine, after=tokens.number(request.page_token, scope), limit=size + 1
+        )
         return schedule_service_pb2.ListSchedulesResponse(
             schedules=[schedule_messages.from_schedule(each) for each in listed[:size]],
             next_page_token=tokens.encode(scope, listed[size - 1].schedule_id) if len(listed) > size else "",
@@ -149,7 +151,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         schedule_id, size = schedule_requests.schedule_id(request.schedule_id), requests.page_size(request.page_size)
         scope = ("ListScheduleLogs", schedule_id)
         logs = await schedule_runs.list_logs(
-            self._engine, schedule_id, after=_after(request.page_token, scope), limit=size + 1
+            self._engine, schedule_id, after=tokens.number(request.page_token, scope), limit=size + 1
         )
         return schedule_service_pb2.ListScheduleLogsResponse(
             logs=[schedule_messages.from_log(each) for each in logs[:size]],
@@ -187,10 +189,3 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         for each in placed:
             self._bell.arm(each.queue, each.execution_time, now=each.now)
         self._bell.changed(each.task_id for each in placed)
-
-
-def _after(page_token: str, scope: tuple[object, ...]) -> int:
-    after = tokens.decode("page_token", page_token, scope) if page_token else 0
-    if not isinstance(after, int) or isinstance(after, bool):
-        raise violations.refuse("page_token", tokens.UNKNOWN)
-    return after

@@ -32,5 +32,21 @@ def decode(field: str, token: str, scope: object) -> object:
     return value
 
 
+def number(page_token: str, scope: object) -> int:
+    """Returns the number that a page_token holds, 0 if there is none; raises InvalidArgument."""
+    value = decode("page_token", page_token, scope) if page_token else 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise violations.refuse("page_token", UNKNOWN)
+    return value
+
+
+def name(page_token: str, scope: object) -> str:
+    """Returns the name that a page_token holds, an empty one if there is none; raises InvalidArgument."""
+    value = decode("page_token", page_token, scope) if page_token else ""
+    if not isinstance(value, str) or not value.isprintable():  # anybody can make one, also of what is no text
+        raise violations.refuse("page_token", UNKNOWN)
+    return value
+
+
 def _digest(scope: object) -> str:
     return hashlib.sha256(repr(scope).encode()).hexdigest()[:8]

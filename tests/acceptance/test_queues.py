@@ -1,6 +1,8 @@
 """Queues through the whole stack: over REST, gRPC, the client and the command line."""
 
+import base64
 import datetime
+import hashlib
 import json
 from typing import Any
 
@@ -25,6 +27,19 @@ async def fill(rest: httpx.AsyncClient, queue: str, **changes: Any) -> int:
     return task_id
 
 
+async def listed(rest: httpx.AsyncClient, **parameters: Any) -> list[dict[str, Any]]:
+    """Reads all queues, a page at a time."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = (await rest.get("/api/queues", params=parameters)).json()
+        assert 0 < len(page["queues"]) <= parameters["page_size"]
+        found += page["queues"]
+        if not page["next_page_token"]:
+            assert [each["name"] for each in found] == sorted({each["name"] for each in found})
+            return found
+        parameters["page_token"] = page["next_page_token"]
+
+
 async def test_a_queue_is_listed_held_back_and_let_go_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
     limited = await rest.patch(f"/api/queues/{queue}", json={"max_running": 5, "max_per_second": 2.5})
@@ -38,8 +53,7 @@ async def test_a_queue_is_listed_held_back_and_let_go_over_rest(rest: httpx.Asyn
     assert (await rest.post(f"/api/queues/{queue}:resume", json={})).json() == shown
     freed = await rest.put(f"/api/queues/{queue}", json={"update_mask": "max_running,max_per_second"})
     assert "max_running" not in freed.json()
-    listed = (await rest.get("/api/queues")).json()["queues"]
-    assert [each for each in listed if each["name"] == queue] == [freed.json()]
+    assert [each for each in await listed(rest, page_size=3) if each["name"] == queue] == [freed.json()]
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -126,3 +140,100 @@ async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx
     assert (wrong.returncode, "is not a whole number" in wrong.stderr) == (2, True)
     assert "nor 'none'" in (await commands.run(stack, f"{limit} --max-per-second fast")).stderr
     assert (await commands.run(stack, "queue get nobody")).returncode == 3
+
+
+def token(scope: tuple[str, ...], value: Any) -> str:
+    """A page_token as anybody can make it."""
+    digest = hashlib.sha256(repr(scope).encode()).hexdigest()[:8]
+    return base64.urlsafe_b64encode(json.dumps([digest, value]).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("path", ["queues", "workers", "queues/default/logs"])
+@pytest.mark.parametrize(
+    "value", ["\0", "\ud800", 7, True, None, [], {"a": 1}, 10**30, "x"], ids=lambda value: repr(value)[:20]
+)
+async def test_a_page_token_that_the_server_did_not_give_is_refused_or_harmless(
+    rest: httpx.AsyncClient, path: str, value: Any
+) -> None:
+    scopes = {
+        "queues": ("ListQueues",),
+        "workers": ("ListWorkers",),
+        "queues/default/logs": ("ListQueueLogs", "default"),
+    }
+    given = await rest.get(f"/api/{path}", params={"page_token": token(scopes[path], value)})
+    if given.status_code != 200:
+        assert list(refusals.over_rest(given).fields) == ["page_token"]
+    assert not isinstance(value, str) or value == "x" or given.status_code == 400
+    other = await rest.get(f"/api/{path}", params={"page_token": token(("ListTasks",), "x")})
+    assert "belongs to another request" in refusals.over_rest(other).fields["page_token"]
+    large = await rest.get(f"/api/{path}", params={"page_size": 1001})
+    assert list(refusals.over_rest(large).fields) == ["page_size"]
+
+
+async def test_what_was_changed_about_a_queue_can_be_read_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
+    await fill(rest, queue)
+    path = f"/api/queues/{queue}"
+    assert (await rest.get(f"{path}/logs")).json() == {"logs": [], "next_page_token": ""}
+    await rest.post(f"{path}:pause", json={})
+    await rest.post(f"{path}:pause", json={})
+    await rest.patch(path, json={"max_running": 5, "max_per_second_per_key": 0.5})
+    await rest.patch(path, json={"max_running": 0})  # refused
+    await rest.put(path, json={"update_mask": "max_running"})
+    await rest.post(f"{path}:resume", json={})
+    first = (await rest.get(f"{path}/logs", params={"page_size": 3})).json()
+    second = (await rest.get(f"{path}/logs", params={"page_token": first["next_page_token"]})).json()
+    assert second["next_page_token"] == ""
+    logs = first["logs"] + second["logs"]
+    assert {(log["queue"], log["actor"]) for log in logs} == {(queue, "api")}
+    assert [(log["change"], log["changes"]) for log in logs] == [
+        ("paused", [{"field": "paused", "before": False, "after": True}]),
+        (
+            "updated",
+            [
+                {"field": "max_running", "after": 5},
+                {"field": "max_per_second_per_key", "after": 0.5},
+            ],
+        ),
+        ("updated", [{"field": "max_running", "before": 5}]),
+        ("resumed", [{"field": "paused", "before": True, "after": False}]),
+    ]
+    assert refusals.over_rest(await rest.get("/api/queues/mial/logs")).reason == "QUEUE_NOT_FOUND"
+
+
+async def test_the_client_and_the_command_line_show_what_was_changed(
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
+) -> None:
+    await fill(rest, queue)
+    async with duetime_client.AsyncClient(stack.address) as client:
+        await client.pause_queue(queue)
+        await client.update_queue(queue, max_running=5, paused=False)
+        lines = [line async for line in client.queue_logs(queue)]
+        with pytest.raises(duetime_client.QueueNotFound):
+            await anext(client.queue_logs("nobody"))
+    paused, limited = lines
+    assert (paused.queue, paused.change, paused.actor) == (queue, "paused", "api")
+    assert paused.changes == (duetime_client.FieldChange("paused", False, True),)
+    assert limited.changes == (
+        duetime_client.FieldChange("paused", True, False),
+        duetime_client.FieldChange("max_running", None, 5),
+    )
+    shown = (await commands.run(stack, f"queue logs {queue}")).stdout.splitlines()
+    assert shown[0].split() == ["time", "change", "by", "from", "to"]
+    assert shown[1].split()[-4:] == ["paused", "api", "paused=no", "paused=yes"]
+    assert shown[2].split("api")[1].split("  ") == ["", "paused=yes, max_running=none", "paused=no, max_running=5"]
+    in_json = (await commands.run(stack, f"queue logs {queue} --json")).stdout.splitlines()
+    assert json.loads(in_json[1])["changes"][1] == {"field": "max_running", "after": 5}
+    assert (await commands.run(stack, "queue logs nobody")).returncode == 3
+
+
+async def test_the_client_and_the_command_line_read_all_pages(
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
+) -> None:
+    names = [f"{queue}-{number:03}" for number in range(120)]
+    bodies = [requests.as_json(queue=name, execution_time=requests.at(0).isoformat()) for name in names]
+    assert (await rest.post("/api/tasks:batchCreate", json={"requests": bodies})).status_code == 200
+    async with duetime_client.AsyncClient(stack.address) as client:
+        found = [each.name for each in await client.queues()]
+    assert [name for name in found if name.startswith(f"{queue}-")] == names
+    printed = (await commands.run(stack, "queue list --json")).stdout.splitlines()
+    assert {*names} <= {json.loads(line)["name"] for line in printed}

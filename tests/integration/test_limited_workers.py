@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import task
-from duetime_core.store import creation, queues
+from duetime_core.store import creation, queue_changes
 from tests import clients, factories, processes
 
 WORKERS = 3
@@ -19,7 +19,7 @@ WORKERS = 3
 
 async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | None], **control: Any) -> list[int]:
     """Creates a task that is due for each of those keys, in a queue under control."""
-    await queues.update(engine, task.DEFAULT_QUEUE, control, is_new=True)
+    await queue_changes.update(engine, task.DEFAULT_QUEUE, control, is_new=True, actor="api")
     news = [factories.new_task(name="moment", concurrency_key=key) for key in keys]
     return [each.task_id for each in await creation.create_all(engine, news, actor="api")]
 
@@ -102,7 +102,7 @@ async def test_a_queue_that_is_resumed_runs_at_once(
     await start.worker()
     await asyncio.sleep(1.5)  # looks each second
     assert clients.told(tmp_path, *task_ids) == []
-    await queues.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False)
+    await queue_changes.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False, actor="api")
     await all_ended(engine, 3, seconds=5)
 
 

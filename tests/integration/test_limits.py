@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import task
-from duetime_core.store import claims, controlled_claims, controls, finishes, queues
+from duetime_core.store import claims, controlled_claims, controls, finishes, queue_changes
 from tests import factories
 
 SECOND = datetime.timedelta(seconds=1)
 
 
 async def control(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> None:
-    await queues.update(engine, task.DEFAULT_QUEUE, changes, is_new=True)
+    await queue_changes.update(engine, task.DEFAULT_QUEUE, changes, is_new=True, actor="api")
 
 
 async def look(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str = "worker", places: int = 100) -> claims.Claim:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, schedule, task
-from duetime_core.store import claims, edits, finishes, queues, rolling, schedule_runs, schedules
+from duetime_core.store import claims, edits, finishes, queue_changes, rolling, schedule_runs, schedules
 from tests import factories
 
 HOUR = datetime.timedelta(hours=1)
@@ -105,13 +105,13 @@ async def test_a_worker_that_dies_before_it_commits_leaves_all_as_it_was(
 
 
 async def test_a_limited_queue_makes_no_more_than_it_may_start(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await queues.update(engine, task.DEFAULT_QUEUE, {"max_running": 2}, is_new=True)
+    await queue_changes.update(engine, task.DEFAULT_QUEUE, {"max_running": 2}, is_new=True, actor="api")
     for number in range(5):
         await factories.create_schedule(engine, name=f"schedule {number}")
     await shift(engine, HOUR)
     claim = await factories.claim_carefully(engine)
     assert (len(claim.tasks), claim.waits_for_runs) == (2, True)
-    await queues.update(engine, task.DEFAULT_QUEUE, {"is_paused": True}, is_new=False)
+    await queue_changes.update(engine, task.DEFAULT_QUEUE, {"is_paused": True}, is_new=False, actor="api")
     assert (await factories.claim_carefully(engine)).tasks == []
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors
 from duetime_core.store import creation, edits, occurrences, schedule_runs, schedules
-from tests import factories
+from tests import factories, logs
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
@@ -22,15 +22,6 @@ async def last_ids(engine: Engine) -> tuple[int, int]:
     async with engine.connect() as connection:
         task_id, schedule_id = (await connection.execute(drawn)).one()
         return task_id, schedule_id
-
-
-async def waits_for_a_transaction(engine: Engine) -> None:
-    waiting = sa.text("""
-        SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'
-    """)
-    async with asyncio.timeout(20), engine.connect() as connection:
-        while (await connection.execute(waiting)).first() is None:
-            pass
 
 
 async def trigger(engine: Engine, schedule_id: int, request_id: str | None = None) -> int:
@@ -64,7 +55,7 @@ async def test_a_trigger_whose_request_id_a_create_takes_meanwhile_is_refused(en
     async with database.transaction(engine) as connection:
         (created,) = await creation._create(connection, encoded, "api")
         triggering = asyncio.create_task(trigger(engine, made.schedule_id, "r"))
-        await waits_for_a_transaction(engine)
+        await logs.waits_for_a_row(engine)
     assert isinstance(created, creation.Created)
     with pytest.raises(errors.RequestIdReused) as refused:
         await triggering

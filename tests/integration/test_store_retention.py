@@ -9,7 +9,17 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, task
 from duetime_core.snapshot import Position
-from duetime_core.store import creation, edits, feed, partitions, reads, retention
+from duetime_core.store import (
+    creation,
+    edits,
+    feed,
+    partitions,
+    queue_changes,
+    reads,
+    retention,
+    schedule_runs,
+    schedules,
+)
 from tests import factories, logs
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -227,3 +237,17 @@ async def test_who_has_not_seen_a_month_that_is_dropped_cannot_go_on(engine: Eng
     await retention.drop_month(engine, KEEP)
     assert await forgotten(engine, before)
     assert not await forgotten(engine, after)
+
+
+async def test_old_lines_of_the_logs_of_schedules_and_queues_go(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    await queue_changes.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
+    async with engine.connect() as connection:
+        for table in ("schedule_logs", "queue_logs"):
+            await connection.execute(sa.text(f"UPDATE {table} SET timestamp = now() - interval '31 days'"))
+    await schedules.pause(engine, made.schedule_id, actor="api")
+    await queue_changes.update(engine, "mail", {"is_paused": False}, is_new=True, actor="api")
+    assert sum([deleted async for deleted in retention.delete_other_logs(engine, KEEP)]) == 2
+    kept = await schedule_runs.list_logs(engine, made.schedule_id, after=0, limit=10)
+    assert [line.change for line in kept] == ["paused"]
+    assert [line.change for line in await queue_changes.list_logs(engine, "mail", after=0, limit=10)] == ["resumed"]

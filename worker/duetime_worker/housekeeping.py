@@ -85,7 +85,7 @@ class Housekeeper:
     async def _delete_log_rows(self, done: _Done) -> None:
         async for deleted in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):
             done.log_rows += deleted
-        async for deleted in _with_pauses(retention.delete_schedule_logs(self._engine, self._log_retention)):
+        async for deleted in _with_pauses(retention.delete_other_logs(self._engine, self._log_retention)):
             done.log_rows += deleted
 
     async def _drop_months(self, done: _Done) -> None:

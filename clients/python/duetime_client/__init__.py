@@ -40,7 +40,7 @@ from duetime_client.errors import (
     Violation,
 )
 from duetime_client.explanation import Explanation, Reason
-from duetime_client.queue import Queue, Worker
+from duetime_client.queue import FieldChange, Queue, QueueLog, Worker
 from duetime_client.request import UNSET, OrderBy, Unset
 from duetime_client.schedule import Blackout, PreviewedTime, Recomputed, Schedule, ScheduleLog, TaskTemplate
 from duetime_client.task import LocalTime, NewTask, RetryPolicy, Status, Task
@@ -55,6 +55,7 @@ __all__ = [
     "DeadlineExceeded",
     "DuetimeError",
     "Explanation",
+    "FieldChange",
     "InvalidArgument",
     "LocalTime",
     "NewTask",
@@ -62,6 +63,7 @@ __all__ = [
     "OrderBy",
     "PreviewedTime",
     "Queue",
+    "QueueLog",
     "QueueNotFound",
     "Reason",
     "Recomputed",

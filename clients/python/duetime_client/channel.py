@@ -23,7 +23,7 @@ _TASKS = (
     "ExplainTask",
 )
 # These read, or ask for a state that they may find already.
-_QUEUES = ("ListQueues", "GetQueue", "PauseQueue", "ResumeQueue", "ListWorkers")
+_QUEUES = ("ListQueues", "GetQueue", "PauseQueue", "ResumeQueue", "ListQueueLogs", "ListWorkers")
 _SCHEDULES = (
     "GetSchedule",
     "ListSchedules",

@@ -31,6 +31,28 @@ class Queue:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field of a queue that changed; a limit that is None is none."""
+
+    field: str
+    """`paused`, or the name of a limit."""
+    before: float | bool | None
+    after: float | bool | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueueLog:
+    """One change of a queue by a caller."""
+
+    queue: str
+    change: str
+    """What happened: `paused`, `resumed` or `updated`. The set is open."""
+    changes: tuple[FieldChange, ...]
+    actor: str
+    timestamp: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Worker:
     """A worker, as it last made itself known: each 5 s while it lives."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf import struct_pb2
+
 from duetime.v1 import queue_pb2, queue_service_pb2
 from duetime_client import errors, moment, queue, request
 
@@ -24,6 +26,29 @@ def to_queue(message: queue_pb2.Queue) -> queue.Queue:
         rate=message.rate,
         workers=message.workers,
     )
+
+
+def to_log(message: queue_pb2.QueueLog) -> queue.QueueLog:
+    """Returns the message as a QueueLog."""
+    changes = (queue.FieldChange(each.field, _value(each.before), _value(each.after)) for each in message.changes)
+    return queue.QueueLog(
+        queue=message.queue,
+        change=message.change,
+        changes=tuple(changes),
+        actor=message.actor,
+        timestamp=moment.from_timestamp(message.timestamp),
+    )
+
+
+def _value(message: struct_pb2.Value) -> float | bool | None:
+    match message.WhichOneof("kind"):
+        case "bool_value":
+            return message.bool_value
+        case "number_value":
+            number = message.number_value
+            return int(number) if number.is_integer() else number
+        case _:
+            return None
 
 
 def to_worker(message: queue_pb2.Worker) -> queue.Worker:

@@ -94,12 +94,15 @@ SELECT (SELECT count(*) FROM gone) AS deleted,
     pg_relation_size('task_logs_default') / CAST(current_setting('block_size') AS bigint) AS blocks
 """)
 
-_DELETE_SCHEDULE_LOGS = sa.text(f"""
-DELETE FROM schedule_logs WHERE log_id = ANY(ARRAY(
-    SELECT log_id FROM schedule_logs WHERE timestamp < now() - CAST(:keep AS interval) AND {_TURN}
-    ORDER BY timestamp LIMIT :limit
-))
-""")
+_DELETE_OTHER_LOGS = [
+    sa.text(f"""
+        DELETE FROM {table} WHERE log_id = ANY(ARRAY(
+            SELECT log_id FROM {table} WHERE timestamp < now() - CAST(:keep AS interval) AND {_TURN}
+            ORDER BY timestamp LIMIT :limit
+        ))
+    """)
+    for table in ("schedule_logs", "queue_logs")
+]
 
 _OLDEST = sa.text("""
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -138,15 +141,16 @@ async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.t
         yield batch.deleted
 
 
-async def delete_schedule_logs(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
-    """Deletes lines of schedules' logs that are older than `keep`; yields after each batch how many it deleted."""
-    deleted = BATCH
-    while deleted == BATCH:
-        with database.unavailable():
-            async with engine.connect() as connection:
-                answered = await connection.execute(_DELETE_SCHEDULE_LOGS, {"keep": keep, "limit": BATCH})
-        deleted = answered.rowcount
-        yield deleted
+async def delete_other_logs(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Deletes lines of schedules' and queues' logs that are older than `keep`; yields after each batch how many."""
+    for statement in _DELETE_OTHER_LOGS:
+        deleted = BATCH
+        while deleted == BATCH:
+            with database.unavailable():
+                async with engine.connect() as connection:
+                    answered = await connection.execute(statement, {"keep": keep, "limit": BATCH})
+            deleted = answered.rowcount
+            yield deleted
 
 
 async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> str | None:

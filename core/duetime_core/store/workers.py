@@ -23,7 +23,7 @@ ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = exclu
 _GONE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
 _LIST = sa.text(f"""
 SELECT worker_id, queues, handlers, places, running, started_at, last_seen_at, {ALIVE} FROM workers
-WHERE last_seen_at > now() - interval '{KEPT}' ORDER BY worker_id
+WHERE worker_id > :after AND last_seen_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
 """)
 
 
@@ -49,8 +49,9 @@ async def gone(engine: sqlalchemy_asyncio.AsyncEngine, worker_id: str) -> None:
             await connection.execute(_GONE, {"worker_id": worker_id})
 
 
-async def list_workers(engine: sqlalchemy_asyncio.AsyncEngine) -> list[worker.Worker]:
-    """Returns the workers that gave a sign of life in the last hour, by their ids."""
+async def list_workers(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, limit: int) -> list[worker.Worker]:
+    """Returns up to `limit` workers with an id above `after` that sent a heartbeat in the last hour, by their ids."""
     with database.unavailable():
         async with engine.connect() as connection:
-            return [worker.Worker(*row) for row in await connection.execute(_LIST)]
+            listed = await connection.execute(_LIST, {"after": after, "limit": limit})
+            return [worker.Worker(*row) for row in listed]

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
@@ -99,6 +100,80 @@ class Queue(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_running_per_key) -> _WhichOneofReturnType__max_running_per_key | None: ...
 
 Global___Queue: _TypeAlias = Queue  # noqa: Y015
+
+@_typing.final
+class QueueLog(_message.Message):
+    """One change of a queue by a caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FieldChange(_message.Message):
+        """A field of Queue that changed."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIELD_FIELD_NUMBER: _builtins.int
+        BEFORE_FIELD_NUMBER: _builtins.int
+        AFTER_FIELD_NUMBER: _builtins.int
+        field: _builtins.str
+        """Its name: `paused`, or that of a limit."""
+        @_builtins.property
+        def before(self) -> _struct_pb2.Value:
+            """Its value until then: a boolean or a number, unset for no limit."""
+
+        @_builtins.property
+        def after(self) -> _struct_pb2.Value:
+            """Its value since."""
+
+        def __init__(
+            self,
+            *,
+            field: _builtins.str = ...,
+            before: _struct_pb2.Value | None = ...,
+            after: _struct_pb2.Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "field", b"field"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    queue: _builtins.str
+    """Which queue."""
+    change: _builtins.str
+    """What happened: `paused`, `resumed`, or `updated` if limits changed. The set is open."""
+    actor: _builtins.str
+    """Who did it: `api` for a caller."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueLog.FieldChange]:
+        """Each field that changed."""
+
+    @_builtins.property
+    def timestamp(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, by the database's clock."""
+
+    def __init__(
+        self,
+        *,
+        queue: _builtins.str = ...,
+        change: _builtins.str = ...,
+        changes: _abc.Iterable[Global___QueueLog.FieldChange] | None = ...,
+        actor: _builtins.str = ...,
+        timestamp: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "changes", b"changes", "queue", b"queue", "timestamp", b"timestamp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueLog: _TypeAlias = QueueLog  # noqa: Y015
 
 @_typing.final
 class Worker(_message.Message):

@@ -64,6 +64,11 @@ class QueueServiceStub:
                 request_serializer=duetime_dot_v1_dot_queue__service__pb2.ResumeQueueRequest.SerializeToString,
                 response_deserializer=duetime_dot_v1_dot_queue__pb2.Queue.FromString,
                 _registered_method=True)
+        self.ListQueueLogs = channel.unary_unary(
+                '/duetime.v1.QueueService/ListQueueLogs',
+                request_serializer=duetime_dot_v1_dot_queue__service__pb2.ListQueueLogsRequest.SerializeToString,
+                response_deserializer=duetime_dot_v1_dot_queue__service__pb2.ListQueueLogsResponse.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/duetime.v1.QueueService/ListWorkers',
                 request_serializer=duetime_dot_v1_dot_queue__service__pb2.ListWorkersRequest.SerializeToString,
@@ -79,7 +84,9 @@ class QueueServiceServicer:
     """
 
     def ListQueues(self, request, context):
-        """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name.
+        """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+
+        Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,8 +130,21 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQueueLogs(self, request, context):
+        """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
+        line, and lines are kept as long as the log of tasks.
+
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
+        INVALID_ARGUMENT as ListQueues does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWorkers(self, request, context):
-        """Lists the workers that made themselves known in the last hour, those that stopped in order excepted.
+        """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+
+        Fails with INVALID_ARGUMENT as ListQueues does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +177,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ResumeQueue,
                     request_deserializer=duetime_dot_v1_dot_queue__service__pb2.ResumeQueueRequest.FromString,
                     response_serializer=duetime_dot_v1_dot_queue__pb2.Queue.SerializeToString,
+            ),
+            'ListQueueLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueueLogs,
+                    request_deserializer=duetime_dot_v1_dot_queue__service__pb2.ListQueueLogsRequest.FromString,
+                    response_serializer=duetime_dot_v1_dot_queue__service__pb2.ListQueueLogsResponse.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
@@ -303,6 +328,33 @@ class QueueService:
             '/duetime.v1.QueueService/ResumeQueue',
             duetime_dot_v1_dot_queue__service__pb2.ResumeQueueRequest.SerializeToString,
             duetime_dot_v1_dot_queue__pb2.Queue.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueueLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/duetime.v1.QueueService/ListQueueLogs',
+            duetime_dot_v1_dot_queue__service__pb2.ListQueueLogsRequest.SerializeToString,
+            duetime_dot_v1_dot_queue__service__pb2.ListQueueLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,7 +39,10 @@ class QueueServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueueServiceAsyncStub: ...
     ListQueues: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesRequest, _queue_service_pb2.ListQueuesResponse]
-    """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name."""
+    """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+
+    Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+    """
     GetQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueRequest, _queue_pb2.Queue]
     """Returns a queue.
 
@@ -62,8 +65,18 @@ class QueueServiceStub:
 
     Fails as UpdateQueue does.
     """
+    ListQueueLogs: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueLogsRequest, _queue_service_pb2.ListQueueLogsResponse]
+    """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
+    line, and lines are kept as long as the log of tasks.
+
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
+    INVALID_ARGUMENT as ListQueues does.
+    """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]
-    """Lists the workers that made themselves known in the last hour, those that stopped in order excepted."""
+    """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+
+    Fails with INVALID_ARGUMENT as ListQueues does.
+    """
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -75,7 +88,10 @@ class QueueServiceAsyncStub(QueueServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListQueues: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesRequest, _queue_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
-    """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name."""
+    """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+
+    Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+    """
     GetQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Returns a queue.
 
@@ -98,8 +114,18 @@ class QueueServiceAsyncStub(QueueServiceStub):
 
     Fails as UpdateQueue does.
     """
+    ListQueueLogs: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueLogsRequest, _queue_service_pb2.ListQueueLogsResponse]  # type: ignore[assignment]
+    """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
+    line, and lines are kept as long as the log of tasks.
+
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
+    INVALID_ARGUMENT as ListQueues does.
+    """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
-    """Lists the workers that made themselves known in the last hour, those that stopped in order excepted."""
+    """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+
+    Fails with INVALID_ARGUMENT as ListQueues does.
+    """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
@@ -114,7 +140,10 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListQueuesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListQueuesResponse, _abc.Awaitable[_queue_service_pb2.ListQueuesResponse]]:
-        """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name."""
+        """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+
+        Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+        """
 
     @_abc_1.abstractmethod
     def GetQueue(
@@ -163,11 +192,27 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListQueueLogs(
+        self,
+        request: _queue_service_pb2.ListQueueLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.ListQueueLogsResponse, _abc.Awaitable[_queue_service_pb2.ListQueueLogsResponse]]:
+        """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
+        line, and lines are kept as long as the log of tasks.
+
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
+        INVALID_ARGUMENT as ListQueues does.
+        """
+
+    @_abc_1.abstractmethod
     def ListWorkers(
         self,
         request: _queue_service_pb2.ListWorkersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListWorkersResponse, _abc.Awaitable[_queue_service_pb2.ListWorkersResponse]]:
-        """Lists the workers that made themselves known in the last hour, those that stopped in order excepted."""
+        """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+
+        Fails with INVALID_ARGUMENT as ListQueues does.
+        """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterator
 
 from duetime.v1 import queue_service_pb2
 from duetime_client import queue, queue_messages, request
 from duetime_client._sync import connection
+
+_PAGE_SIZE = 100
+_LOG_PAGE_SIZE = 1_000
 
 
 class Queues(connection.Connection):
@@ -15,8 +19,14 @@ class Queues(connection.Connection):
 
     def queues(self) -> builtins.list[queue.Queue]:
         """Returns the queues that have tasks to run, are served by a live worker, or are held back, by name."""
-        answer = self._call(self._open().queues.ListQueues, queue_service_pb2.ListQueuesRequest())
-        return [queue_messages.to_queue(member) for member in answer.queues]
+        message = queue_service_pb2.ListQueuesRequest(page_size=_PAGE_SIZE)
+        queues: builtins.list[queue.Queue] = []
+        while True:
+            page = self._call(self._open().queues.ListQueues, message)
+            queues += [queue_messages.to_queue(member) for member in page.queues]
+            if not page.next_page_token:
+                return queues
+            message.page_token = page.next_page_token
 
     def get_queue(self, name: str) -> queue.Queue:
         """Returns a queue. Fails with QueueNotFound if `queues` would not return it."""
@@ -59,7 +69,26 @@ class Queues(connection.Connection):
         message = queue_service_pb2.ResumeQueueRequest(name=name)
         return queue_messages.to_queue(self._call(self._open().queues.ResumeQueue, message))
 
+    def queue_logs(self, name: str) -> Iterator[queue.QueueLog]:
+        """Iterates over what was changed about a queue, oldest first. Fails with QueueNotFound as get_queue does, if
+        nothing ever was.
+        """
+        message = queue_service_pb2.ListQueueLogsRequest(name=name, page_size=_LOG_PAGE_SIZE)
+        while True:
+            page = self._call(self._open().queues.ListQueueLogs, message)
+            for line in page.logs:
+                yield queue_messages.to_log(line)
+            if not page.next_page_token:
+                return
+            message.page_token = page.next_page_token
+
     def workers(self) -> builtins.list[queue.Worker]:
-        """Returns the workers that made themselves known in the last hour, those that stopped in order excepted."""
-        answer = self._call(self._open().queues.ListWorkers, queue_service_pb2.ListWorkersRequest())
-        return [queue_messages.to_worker(member) for member in answer.workers]
+        """Returns the workers that sent a heartbeat in the last hour, except those that stopped in order."""
+        message = queue_service_pb2.ListWorkersRequest(page_size=_PAGE_SIZE)
+        workers: builtins.list[queue.Worker] = []
+        while True:
+            page = self._call(self._open().queues.ListWorkers, message)
+            workers += [queue_messages.to_worker(member) for member in page.workers]
+            if not page.next_page_token:
+                return workers
+            message.page_token = page.next_page_token

@@ -98,6 +98,21 @@ def resume(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json:
         _show(client.resume_queue(name), as_json)
 
 
+@app.command()
+def logs(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+    """Show what was changed about a queue, when and by whom.
+
+    With --json, one a line.
+    """
+    with session.connect(server, as_json) as client:
+        lines = client.queue_logs(name)
+        if as_json:
+            for line in lines:
+                printing.json(line)
+        else:
+            printing.table(_log_table(lines))
+
+
 def _show(queue: duetime_client.Queue, as_json: bool) -> None:
     if as_json:
         printing.json(queue)
@@ -113,6 +128,23 @@ def _table(queues: Iterable[duetime_client.Queue]) -> rich.table.Table:
             table, queue.name, queue.depth, since, queue.running, f"{queue.rate:g}", queue.workers, _held(queue)
         )
     return table
+
+
+def _log_table(logs: Iterable[duetime_client.QueueLog]) -> rich.table.Table:
+    table = screen.new_table("time", "change", "by", "from", "to")
+    for line in logs:
+        before, after = (
+            ", ".join(f"{each.field}={_as_given(getattr(each, side))}" for each in line.changes)
+            for side in ("before", "after")
+        )
+        screen.add_row(table, moments.in_local_zone(line.timestamp), line.change, line.actor, before, after)
+    return table
+
+
+def _as_given(value: float | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return NONE if value is None else f"{value:.15g}"
 
 
 def _held(queue: duetime_client.Queue) -> str:
