@@ -33,6 +33,7 @@ lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuratio
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy clients/python/generate.py
+	$(BIN)/mypy envoy/generate.py
 	$(BIN)/envoy --mode validate --log-level warning -c envoy/envoy.yaml
 	$(BIN)/python proto/lint.py
 
@@ -40,9 +41,10 @@ format: $(VENV)/ready ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(VENV)/ready ## Generate the code that is generated: from the contract, and the synchronous client.
+generate: $(VENV)/ready ## Generate the code that is generated: from the contract, the synchronous client, and what the edge knows of the contract.
 	$(BIN)/python proto/generate.py
 	$(BIN)/python clients/python/generate.py
+	$(BIN)/python envoy/generate.py
 
 # The locked packages, each checked against its hash, and then the project's own, editable.
 $(VENV)/ready: requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))

@@ -1,11 +1,26 @@
-"""The cursors of a watch of all: a position in the feed of one database."""
+"""Cursors of watches: where a browser stopped, and positions in the feed of one database."""
 
 import contextlib
 import dataclasses
+from typing import TypeVar
 
+from duetime.v1 import task_service_pb2
 from duetime_core import snapshot
 from duetime_core.store import feed
-from duetime_server import tokens, violations
+from duetime_server import failures, tokens, violations
+
+_Watch = TypeVar("_Watch", task_service_pb2.WatchTaskRequest, task_service_pb2.WatchTasksRequest)
+
+
+def resumed(request: _Watch, context: failures.Context) -> _Watch:
+    """Returns the request with the cursor that a browser has from the last event it received, if it says so.
+
+    That is later than the cursor in the address, which a browser sends again each time.
+    """
+    for name, value in context.invocation_metadata() or ():
+        if name == "last-event-id" and value:
+            request.cursor = value if isinstance(value, str) else value.decode()
+    return request
 
 
 @dataclasses.dataclass(frozen=True)

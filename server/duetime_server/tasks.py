@@ -11,6 +11,7 @@ from duetime_server import (
     bulk,
     catalogue,
     creator,
+    cursors,
     failures,
     fields,
     fitting,
@@ -144,13 +145,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             ],
         )
 
-    def WatchTask(self, request: task_service_pb2.WatchTaskRequest, _: failures.Context) -> watching.Events:
+    def WatchTask(self, request: task_service_pb2.WatchTaskRequest, context: failures.Context) -> watching.Events:
         """Streams one task's changes."""
-        return watching.watch_task(self._engine, self._hub, request)
+        return watching.watch_task(self._engine, self._hub, cursors.resumed(request, context))
 
-    def WatchTasks(self, request: task_service_pb2.WatchTasksRequest, _: failures.Context) -> watching.Events:
+    def WatchTasks(self, request: task_service_pb2.WatchTasksRequest, context: failures.Context) -> watching.Events:
         """Streams the changes of all tasks that match."""
-        return watching.watch_tasks(self._engine, self._hub, request)
+        return watching.watch_tasks(self._engine, self._hub, cursors.resumed(request, context))
 
     def _announce(self, changed: task.Task, now: datetime.datetime) -> None:
         if changed.status is task.Status.PENDING:

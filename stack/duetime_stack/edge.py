@@ -84,6 +84,9 @@ def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: ac
     filters = {each["name"]: each["typed_config"] for each in manager["typed_config"]["http_filters"]}
     descriptors = importlib.resources.files("duetime.v1").joinpath("descriptor_set.binpb")
     filters["envoy.filters.http.grpc_json_transcoder"]["proto_descriptor"] = str(descriptors)
+    scripts = importlib.resources.files("duetime_stack").joinpath("lua")
+    code = filters["envoy.filters.http.lua"]["default_source_code"]
+    code["inline_string"] = code["inline_string"].replace("./envoy/lua", str(scripts))
     _, api = manager["typed_config"]["route_config"]["virtual_hosts"]
     api["domains"] = allowed.served()
     api["typed_per_filter_config"]["envoy.filters.http.cors"]["allow_origin_string_match"] = [

@@ -229,22 +229,21 @@ async def test_bytes_that_are_no_request_are_the_callers_mistake(stack: stacks.S
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path", "status", "reason"),
     [
-        ("GET", "/", 404),
-        ("GET", "/api", 404),
-        ("GET", "/api/tasks/1/nothing", 404),
-        ("POST", "/api/tasks/1", 404),
-        ("DELETE", "/api/tasks", 404),
-        ("GET", "/api/tasks/1:cancel", 404),
+        ("GET", "/api", 404, "ROUTE_NOT_FOUND"),
+        ("GET", "/api/tasks/1/nothing", 404, "ROUTE_NOT_FOUND"),
+        ("POST", "/api/tasks/1", 405, "METHOD_NOT_ALLOWED"),
+        ("DELETE", "/api/tasks", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "/api/tasks/1:cancel", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
 async def test_a_route_that_is_not_there_is_answered_in_the_one_shape(
-    rest: httpx.AsyncClient, method: str, path: str, status: int
+    rest: httpx.AsyncClient, method: str, path: str, status: int, reason: str
 ) -> None:
     response = await rest.request(method, path)
     assert response.status_code == status
-    assert refusals.over_rest(response).reason == "ROUTE_NOT_FOUND"
+    assert refusals.over_rest(response).reason == reason
 
 
 async def test_an_unknown_method_is_unimplemented(stack: stacks.Stack) -> None:

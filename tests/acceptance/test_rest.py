@@ -123,7 +123,7 @@ async def test_a_watch_is_a_stream_of_server_sent_events(rest: httpx.AsyncClient
     task_id = await create(rest, execution_time=requests.at(0.5).isoformat())
     async with rest.stream("GET", f"/api/tasks/{task_id}:watch") as response:
         assert response.headers["content-type"] == "text/event-stream"
-        assert {line[:6] async for line in response.aiter_lines() if line} == {"data: "}
+        assert {line[:6] async for line in response.aiter_lines() if line} == {"id: Wy", "data: "}
     told = await events(rest, f"/api/tasks/{task_id}:watch")
     assert told[0]["change"]["status"] == "completed"
     assert told[1]["end"] == {"reason": "TASK_TERMINAL"}

@@ -1,5 +1,6 @@
 """What Envoy itself takes and refuses, before a server hears of it."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -12,11 +13,59 @@ from tests.acceptance import refusals, requests
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
-async def test_a_body_is_json_whatever_it_is_called(rest: httpx.AsyncClient, content_type: str | None) -> None:
-    headers = {} if content_type is None else {"content-type": content_type}
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'],
+)
+async def test_a_body_that_is_called_json_is_read(rest: httpx.AsyncClient, content_type: str) -> None:
+    headers = {"content-type": content_type}
     response = await rest.post("/api/tasks", content=json.dumps(requests.as_json()), headers=headers)
     assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "text/plain;charset=UTF-8",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain; application/json",
+        "text/plain, application/json",
+        "application/json, text/plain",
+        "application/jsonp",
+        "application/json; charset=utf-16",
+        "",
+        None,
+    ],
+)
+async def test_a_body_that_is_not_called_json_is_refused_and_changes_nothing(
+    rest: httpx.AsyncClient, queue: str, content_type: str | None
+) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    for method, path, body in (
+        ("POST", "/api/tasks", requests.as_json(queue=queue)),
+        ("POST", "/api/tasks:batchCreate", {"requests": [requests.as_json(queue=queue)]}),
+        ("PATCH", f"/api/queues/{queue}", {"paused": True, "allow_missing": True}),
+        ("POST", f"/api/queues/{queue}:pause", {}),
+    ):
+        response = await rest.request(method, path, content=json.dumps(body), headers=headers)
+        assert response.status_code == 415, response.text
+        refusal = refusals.over_rest(response)
+        assert (refusal.code, refusal.reason) == (INVALID, "UNSUPPORTED_MEDIA_TYPE")
+        assert (content_type or "Content-Type") in refusal.message
+        assert "application/json" in refusal.message
+    assert (await rest.get("/api/tasks", params={"queue": queue})).json()["tasks"] == []
+
+
+async def test_a_compressed_body_is_refused(rest: httpx.AsyncClient) -> None:
+    headers = {**JSON, "content-encoding": "gzip"}
+    response = await rest.post("/api/tasks", content=gzip.compress(b"{}"), headers=headers)
+    assert response.status_code == 415
+    assert refusals.over_rest(response).message == "Content-Encoding is 'gzip'; a body must not be compressed"
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
@@ -31,10 +80,11 @@ async def test_a_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: s
     ("content", "told"),
     [
         (b"{", "Unexpected end of string"),
-        (b"null", "Root element must be a message"),
-        (b'"text"', "Root element must be a message"),
-        (b"5", "Root element must be a message"),
-        (b"[]", "Root element must be a message"),
+        (b"null", "the body must be a JSON object, such as"),
+        (b'"text"', "the body must be a JSON object, such as"),
+        (b" 5 ", "the body must be a JSON object, such as"),
+        (b"[]", "the body must be a JSON object, such as"),
+        (b'[{"name": "a"}]', "the body must be a JSON object, such as"),
         (b"{} {}", "Parsing terminated before end of input"),
         (b'{"task_data": {"a": NaN}}', "Unexpected token"),
         (b'{"task_data": {"a": 1e999}}', "Number exceeds the range of double"),
@@ -43,12 +93,14 @@ async def test_a_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: s
     ],
 )
 async def test_a_body_that_is_not_a_json_object_is_refused(rest: httpx.AsyncClient, content: bytes, told: str) -> None:
-    for path in ("/api/tasks", "/api/tasks:batchCreate"):
-        response = await rest.post(path, content=content)
+    in_a_batch = b'{"requests": [%b]}' % content if content.startswith(b'{"') else content
+    for path, body in (("/api/tasks", content), ("/api/tasks:batchCreate", in_a_batch)):
+        response = await rest.post(path, content=body, headers=JSON)
         assert response.status_code == 400, response.text
         refusal = refusals.over_rest(response)
         assert (refusal.code, refusal.reason) == (INVALID, "MALFORMED_REQUEST")
         assert told in refusal.message
+        assert "\n" not in refusal.message
 
 
 async def test_a_body_that_contradicts_its_path_is_refused_and_changes_nothing(rest: httpx.AsyncClient) -> None:
@@ -84,10 +136,12 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused(
     ("method", "path"),
     [
         ("POST", "/api/tasks/1:explode"),
-        ("PATCH", "/api/tasks"),
-        ("OPTIONS", "/api/tasks"),
-        ("GET", "/api/tasks:batchCreate"),
-        ("POST", "/api/tasks/1:watch"),
+        ("GET", "/api"),
+        ("GET", "/api//tasks"),
+        ("GET", "/API/tasks"),
+        ("GET", "/api/%74asks"),
+        ("GET", "/healthz/"),
+        ("GET", "/favicon.ico"),
         ("POST", "/duetime.v1.TaskService/GetTask"),
         ("POST", "/duetime.v1.TaskService/Nothing"),
     ],
@@ -109,12 +163,12 @@ async def in_pieces(size: int) -> AsyncIterator[bytes]:
 
 
 async def test_a_body_above_1_mib_is_refused_also_if_it_comes_in_pieces(rest: httpx.AsyncClient) -> None:
-    response = await rest.post("/api/tasks", content=in_pieces(4 * 1024 * 1024))
+    response = await rest.post("/api/tasks", content=in_pieces(4 * 1024 * 1024), headers=JSON)
     assert response.status_code == 413
     refusal = refusals.over_rest(response)
     assert (refusal.code, refusal.reason) == (INVALID, "REQUEST_TOO_LARGE")
     assert refusal.message == "a request is at most 1 MiB"
-    assert (await rest.post("/api/tasks", content=in_pieces(65536))).status_code == 200
+    assert (await rest.post("/api/tasks", content=in_pieces(65536), headers=JSON)).status_code == 200
 
 
 async def test_large_headers_are_refused(rest: httpx.AsyncClient) -> None:

@@ -20,3 +20,9 @@ def test_the_code_is_what_the_contract_generates(tmp_path: pathlib.Path) -> None
     assert generated.keys() == committed.keys()
     for path, content in generated.items():
         assert content == committed[path], f"{path} is stale: make generate"
+
+
+def test_the_edge_knows_the_contract_as_it_is(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, ROOT / "envoy/generate.py", tmp_path], check=True, capture_output=True)
+    generated = (tmp_path / "contract.lua").read_bytes()
+    assert generated == (ROOT / "envoy/lua/contract.lua").read_bytes(), "contract.lua is stale: make generate"

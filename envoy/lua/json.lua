@@ -1,0 +1,152 @@
+-- Finding one's way through JSON, as leniently as Envoy's reader: it also takes single quotes, bare names and a comma
+-- before a closing bracket. What neither takes raises `json.MALFORMED`, and is left to Envoy to refuse.
+-- Loops over bytes, because LuaJIT compiles those: a megabyte takes it a few milliseconds.
+local byte, find, sub = string.byte, string.find, string.sub
+
+local json = {MALFORMED = {}}
+
+local QUOTE, APOSTROPHE, BACKSLASH = byte('"'), byte("'"), byte("\\")
+local OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST = byte("{"), byte("}"), byte("["), byte("]")
+
+function json.is_quote(c)
+  return c == QUOTE or c == APOSTROPHE
+end
+
+-- Returns the position of the next byte that is no space, and the byte.
+function json.skip(text, i)
+  local c = byte(text, i)
+  while c == 32 or c == 10 or c == 13 or c == 9 do
+    i = i + 1
+    c = byte(text, i)
+  end
+  return i, c
+end
+
+-- Returns the position after the string that begins at i.
+function json.after_string(text, i)
+  local quote = byte(text, i)
+  i = i + 1
+  while true do
+    local c = byte(text, i)
+    if c == quote then
+      return i + 1
+    elseif c == nil then
+      error(json.MALFORMED, 0)
+    end
+    i = i + (c == BACKSLASH and 2 or 1)
+  end
+end
+
+-- Returns the position after the value that begins at i, whatever it is, and how many levels it is deep.
+function json.after_value(text, i)
+  local c = byte(text, i)
+  if c ~= OPEN_OBJECT and c ~= OPEN_LIST then
+    if json.is_quote(c) then
+      return json.after_string(text, i), 0
+    end
+    local _, last = find(text, "^[^%s,:{}%[%]\"']+", i)
+    if not last then
+      error(json.MALFORMED, 0)
+    end
+    return last + 1, 0
+  end
+  local depth, deepest = 0, 0
+  repeat
+    c = byte(text, i)
+    if c == QUOTE or c == APOSTROPHE then
+      i = json.after_string(text, i)
+    elseif c == nil then
+      error(json.MALFORMED, 0)
+    else
+      if c == OPEN_OBJECT or c == OPEN_LIST then
+        depth = depth + 1
+        deepest = depth > deepest and depth or deepest
+      elseif c == CLOSE_OBJECT or c == CLOSE_LIST then
+        depth = depth - 1
+      end
+      i = i + 1
+    end
+  until depth == 0
+  return i, deepest
+end
+
+-- Returns the position of the value after the colon that is due at i, and the value's first byte.
+function json.after_colon(text, i)
+  local c
+  i, c = json.skip(text, i)
+  if c ~= 58 then
+    error(json.MALFORMED, 0)
+  end
+  return json.skip(text, i + 1)
+end
+
+-- Returns the position of what follows the value that ends before i, after a comma if there is one, and its first byte,
+-- which is `closing` at the end.
+function json.after_comma(text, i, closing)
+  local c
+  i, c = json.skip(text, i)
+  if c == 44 then
+    return json.skip(text, i + 1)
+  elseif c ~= closing then
+    error(json.MALFORMED, 0)
+  end
+  return i, c
+end
+
+-- Returns the name of a member that begins at i, and the position after it.
+function json.name(text, i)
+  if json.is_quote(byte(text, i)) then
+    local after = json.after_string(text, i)
+    return json.unescape(sub(text, i + 1, after - 2)), after
+  end
+  local _, last = find(text, "^[%a_$][%w_$]*", i)
+  if not last then
+    error(json.MALFORMED, 0)
+  end
+  return sub(text, i, last), last + 1
+end
+
+local letters = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
+
+-- Returns what the inside of a string means. Escapes beyond ASCII, which no name of a field has, stay as they are.
+function json.unescape(text)
+  if not find(text, "\\", 1, true) then
+    return text
+  end
+  return (text:gsub("\\(.)(%x?%x?%x?%x?)", function(letter, digits)
+    if letter == "u" then
+      local code = #digits == 4 and tonumber(digits, 16) or 128
+      return code < 128 and string.char(code) or nil
+    end
+    return (letters[letter] or letter) .. digits
+  end))
+end
+
+local escapes = {['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
+
+-- Returns the text as a JSON string. What is no UTF-8 in it becomes a question mark.
+function json.quote(text)
+  text = text:gsub('[%c"\\\127]', function(c)
+    return escapes[c] or string.format("\\u%04x", byte(c))
+  end)
+  text = text:gsub("[\128-\191\192-\255][\128-\191]*", function(run)
+    local lead, second = byte(run, 1, 2)
+    local length = lead < 194 and 0 or lead < 224 and 2 or lead < 240 and 3 or lead < 245 and 4 or 0
+    local odd = (lead == 224 and (second or 0) < 160)
+      or (lead == 237 and (second or 0) > 159)
+      or (lead == 240 and (second or 0) < 144)
+      or (lead == 244 and (second or 0) > 143)
+    return (#run == length and not odd) and run or "?"
+  end)
+  return '"' .. text .. '"'
+end
+
+-- Returns the text at a length that fits into a message, cut between characters.
+function json.shorten(text, length)
+  if #text <= length then
+    return text
+  end
+  return (sub(text, 1, length):gsub("[\192-\255][\128-\191]*$", "")) .. "…"
+end
+
+return json
