@@ -23,7 +23,7 @@ class Worker:
     ) -> None:
         self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
         self.report = reporter.Reporter(here)
-        handler = handlers.Handler("wait", self._wait, None, {})
+        handler = handlers.Handler("wait", self._wait, None, None, {})
         executor = execution.Executor({"wait": handler}, places=places)
         self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], places=places)
         self.began = asyncio.Semaphore(0)

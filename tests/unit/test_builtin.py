@@ -15,7 +15,7 @@ def test_the_built_in_handlers_take_the_models_and_timeouts_of_their_specs() -> 
     for name, handler in registry.load([]).items():
         spec = builtin.SPECS[name]
         assert spec.model in handler.parameters.values()
-        assert handler.timeout == spec.timeout <= spec.max_timeout
+        assert (handler.timeout, handler.max_timeout) == (spec.timeout, spec.max_timeout)
 
 
 def test_knowing_the_built_in_handlers_loads_nothing_that_only_running_them_needs() -> None:

@@ -195,6 +195,17 @@ async def test_a_tasks_timeout_counts_before_its_handlers() -> None:
     assert outcome.change is task.Change.COMPLETED
 
 
+async def test_a_tasks_timeout_does_not_go_beyond_its_handlers_longest() -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    registered = handlers.registered(handlers.handler("do", max_timeout=0.05)(wait))
+    assert registered is not None
+    runner = execution.Executor({"do": registered}, places=2)
+    outcome = await runner.run(runs.claimed(name="do", timeout=HOUR))
+    assert outcome.error_message == 'TimeoutError: timed out after 0.05 s, the longest that "do" may run'
+
+
 async def test_a_thread_that_goes_on_after_its_timeout_lingers_until_it_ends() -> None:
     end, stopped = threading.Event(), []
 

@@ -33,6 +33,45 @@ def test_a_handler_stays_the_function_that_it_was() -> None:
     assert (registered.name, registered.timeout, registered.is_coroutine) == ("Double", None, False)
 
 
+@pytest.mark.parametrize(
+    ("timeout", "max_timeout", "asked", "limit"),
+    [
+        (None, None, None, 3600),
+        (None, None, 604800, 604800),
+        (30, None, None, 30),
+        (30, None, 604800, 604800),
+        (30, 60, None, 30),
+        (30, 60, 45, 45),
+        (30, 60, 604800, 60),
+        (None, 60, None, 60),
+        (None, 7200, None, 3600),
+    ],
+)
+def test_a_run_may_take_as_long_as_its_task_says_up_to_its_handlers_longest(
+    timeout: float | None, max_timeout: float | None, asked: float | None, limit: float
+) -> None:
+    registered = handlers.registered(handlers.handler("a name", timeout=timeout, max_timeout=max_timeout)(_nothing))
+    assert registered is not None
+    given = None if asked is None else datetime.timedelta(seconds=asked)
+    assert registered.limit(given) == datetime.timedelta(seconds=limit)
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        ({"timeout": 0}, 'the timeout of "a name" must be above 0 and finite, not 0'),
+        ({"timeout": float("nan")}, 'the timeout of "a name" must be above 0 and finite, not nan'),
+        ({"timeout": 1e300}, 'the timeout of "a name" must be above 0 and finite, not 1e\\+300'),
+        ({"timeout": float("inf")}, 'the timeout of "a name" must be above 0 and finite, not inf'),
+        ({"max_timeout": -1}, 'the max_timeout of "a name" must be above 0 and finite, not -1'),
+        ({"timeout": 61, "max_timeout": 60}, 'the timeout of "a name" must not be above its max_timeout of 60 s'),
+    ],
+)
+def test_limits_that_cannot_work_are_refused_where_the_handler_is_written(limits: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        handlers.handler("a name", **limits)
+
+
 def _task(run: handlers.Task) -> None: ...
 
 

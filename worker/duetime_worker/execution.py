@@ -82,8 +82,7 @@ class Executor:
             nominal_time=claimed.nominal_time,
         )
         arguments = handler.arguments(run)
-        timeout = claimed.timeout or handler.timeout
-        seconds = handlers.DEFAULT_TIMEOUT_SECONDS if timeout is None else timeout.total_seconds()
+        seconds = handler.limit(claimed.timeout).total_seconds()
         try:
             async with asyncio.timeout(seconds) as scope:
                 if handler.is_coroutine:
@@ -91,7 +90,9 @@ class Executor:
                 return await self._call_in_thread(functools.partial(handler.function, **arguments))
         except TimeoutError as error:
             if scope.expired():
-                raise TimeoutError(f"timed out after {seconds:g} s") from error
+                was_cut = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
+                why = f', the longest that "{handler.name}" may run' if was_cut else ""
+                raise TimeoutError(f"timed out after {seconds:g} s{why}") from error
             raise
         finally:
             run._stop.is_set = True  # noqa: SLF001 - the run is ours; handlers only look

@@ -10,10 +10,10 @@ from typing import Any
 
 import pydantic
 
-from duetime_core import misfits, task
+from duetime_core import builtin, misfits, task
 
-DEFAULT_TIMEOUT_SECONDS = 3600.0
-"""For a task and a handler that say nothing: a run that hangs must not hold its place for ever."""
+DEFAULT_TIMEOUT = datetime.timedelta(hours=1)
+"""For a task and a handler that say nothing: a run that hangs must not keep its place indefinitely."""
 
 MAX_AFTER = datetime.timedelta(days=30)
 
@@ -89,6 +89,7 @@ class Handler:
     name: str
     function: HandlerFunction
     timeout: datetime.timedelta | None
+    max_timeout: datetime.timedelta | None
     parameters: dict[str, type[pydantic.BaseModel] | None]  # a model to validate into, or None for the Task
     retries: task.Retries | None = None
     """For tasks that give none. The server heeds it when it creates them, so that they show it."""
@@ -97,6 +98,11 @@ class Handler:
     def is_coroutine(self) -> bool:
         """Tells a coroutine, which runs on the loop, from a plain function, which runs in a thread."""
         return inspect.iscoroutinefunction(self.function)
+
+    def limit(self, asked: datetime.timedelta | None) -> datetime.timedelta:
+        """Returns how long a run of a task with this timeout, or with none, may take."""
+        timeout = asked or self.timeout or DEFAULT_TIMEOUT
+        return timeout if self.max_timeout is None else min(timeout, self.max_timeout)
 
     def arguments(self, run: Task) -> dict[str, Task | pydantic.BaseModel]:
         """Returns what to call the function with; raises Fail, saying why, if task_data does not fit its model."""
@@ -117,6 +123,7 @@ def handler(
     name: str,
     *,
     timeout: float | None = None,
+    max_timeout: float | None = None,
     max_retries: int | None = None,
     retry_policy: task.RetryPolicy | None = None,
 ) -> Callable[[Decorated], Decorated]:
@@ -124,27 +131,35 @@ def handler(
 
     It takes a `Task`, or a pydantic model into which task_data is validated, or both, told apart by their
     annotations, and returns a dict that JSON can hold, or None. `timeout`, in seconds, `max_retries` and `retry_policy`
-    are for tasks that have none of their own. The function itself stays as it is. Raises TypeError or ValueError for
-    what cannot work.
+    are for tasks that have none of their own; `max_timeout` ends the runs of tasks that have a longer one. The function
+    itself stays as it is. Raises TypeError or ValueError for what cannot work.
     """
     if not isinstance(name, str):
         raise TypeError('a handler needs the name of its tasks: @handler("…")')
-    if timeout is not None and timeout <= 0:
-        raise ValueError(f'the timeout of "{name}" must be above 0')
+    longest, own = _span(name, "max_timeout", max_timeout), _span(name, "timeout", timeout)
+    if own is not None and longest is not None and own > longest:
+        raise ValueError(f'the timeout of "{name}" must not be above its max_timeout of {max_timeout:g} s')
     retries = _retries(name, max_retries, retry_policy)
 
     def register(function: Decorated) -> Decorated:
-        registered = Handler(
-            name,
-            function,
-            None if timeout is None else datetime.timedelta(seconds=timeout),
-            _parameters(function),
-            retries,
-        )
+        registered = Handler(name, function, own, longest, _parameters(function), retries)
         setattr(function, _ATTRIBUTE, registered)
         return function
 
     return register
+
+
+def _span(name: str, limit: str, seconds: float | None) -> datetime.timedelta | None:
+    if seconds is None:
+        return None
+    if not 0 < seconds < datetime.timedelta.max.total_seconds():
+        raise ValueError(f'the {limit} of "{name}" must be above 0 and finite, not {seconds!r}')
+    return datetime.timedelta(seconds=seconds)
+
+
+def built_in(spec: builtin.Spec) -> Callable[[Decorated], Decorated]:
+    """Makes a function the handler that the spec describes."""
+    return handler(spec.name, timeout=spec.timeout.total_seconds(), max_timeout=spec.max_timeout.total_seconds())
 
 
 def registered(function: object) -> Handler | None:

@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 5
 """The status decides. What the receiver says besides is kept if it comes soon."""
 
 
-@handlers.handler(builtin.CALL_WEBHOOK.name, timeout=builtin.CALL_WEBHOOK.timeout.total_seconds())
+@handlers.built_in(builtin.CALL_WEBHOOK)
 async def call_webhook(run: handlers.Task, webhook: builtin.Webhook) -> dict[str, Any]:
     """Calls the URL: 2xx completes; 408, 425, 429 and 5xx, and no answer, are retried; all else fails the task.
 

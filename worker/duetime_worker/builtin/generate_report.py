@@ -17,7 +17,7 @@ from duetime_worker.builtin import send_email
 from duetime_worker.report import period as periods
 
 
-@handlers.handler(builtin.GENERATE_REPORT.name, timeout=builtin.GENERATE_REPORT.timeout.total_seconds())
+@handlers.built_in(builtin.GENERATE_REPORT)
 async def generate_report(run: handlers.Task, report: builtin.Report) -> dict[str, Any]:
     """Writes the report, over the one that an earlier attempt wrote, and sends it if it has recipients."""
     period, found = await _read(run, report)

@@ -24,7 +24,7 @@ _TOO_BIG = 552
 _log = structlog.get_logger()
 
 
-@handlers.handler(builtin.SEND_EMAIL.name, timeout=builtin.SEND_EMAIL.timeout.total_seconds())
+@handlers.built_in(builtin.SEND_EMAIL)
 async def send_email(run: handlers.Task, mail: builtin.Email) -> dict[str, Any]:
     """Sends the mail. A server that refuses it, or all its recipients, for good fails the task.
 

@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import io
+import re
+import unicodedata
 from collections.abc import Iterator
 
 from duetime_core import statistics
@@ -10,6 +12,8 @@ from duetime_worker.report.period import Period
 
 _COUNTS = ("ran", "succeeded", "failed", "retried")
 _PERCENTILES = tuple(field.name for field in dataclasses.fields(statistics.Percentiles))
+_SHAPELESS = frozenset({"Cc", "Cf", "Mn", "Pf", "Pi", "Zl", "Zp", "Zs"})
+_SIGNS = frozenset("=+-@\N{MINUS SIGN}")
 HEADER = (
     "group", "key", *_COUNTS,
     *(f"{kind}_{name}_seconds" for kind in ("lateness", "duration") for name in _PERCENTILES),
@@ -26,13 +30,13 @@ def write(period: Period, found: statistics.Statistics) -> bytes:
         writer.writerow(_row(period.unit, moment.isoformat(), line))
     for group, lines in (("name", found.by_name), ("queue", found.by_queue)):
         for key, line in lines.items():
-            writer.writerow(_row(group, _inert(key), line))
+            writer.writerow(_row(group, key, line))
     return written.getvalue().encode()
 
 
 def _row(group: str, key: str, line: statistics.Line) -> Iterator[object]:
     yield group
-    yield key
+    yield _inert(key)
     yield from (getattr(line, name) for name in _COUNTS)
     for measured in (line.lateness, line.duration):
         for name in _PERCENTILES:
@@ -40,5 +44,13 @@ def _row(group: str, key: str, line: statistics.Line) -> Iterator[object]:
 
 
 def _inert(text: str) -> str:
-    """Returns a name that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """Returns a name that no spreadsheet takes for a formula, also where another sign than the comma ends a cell."""
+    begins_with_control = unicodedata.category(text[:1] or " ") == "Cc"
+    parts = re.split(r"([,;|\t\r\n])", text)
+    return "'" * begins_with_control + "".join(f"'{part}" if _is_formula(part) else part for part in parts)
+
+
+def _is_formula(text: str) -> bool:
+    # Spreadsheets skip what has no shape, and quotes. Some take wide and small forms of the signs.
+    first = next((each for each in text if unicodedata.category(each) not in _SHAPELESS and each not in "\"'`"), "")
+    return unicodedata.normalize("NFKC", first) in _SIGNS
