@@ -27,10 +27,10 @@ async def call_webhook(run: handlers.Task, webhook: builtin.Webhook) -> dict[str
     Duetime-Attempt let the receiver see that a call comes again.
     """
     client = egress.of_this_loop()
-    content = webhook.content
     headers = httpx.Headers(webhook.headers)
-    if content is not None:
-        headers.setdefault("Content-Type", "application/json")
+    media_type, content = webhook.body() or (None, None)
+    if media_type is not None:
+        headers.setdefault("Content-Type", media_type)
     headers.update({"Duetime-Task-Id": str(run.task_id), "Duetime-Attempt": str(run.attempt)})
     try:
         request = client.build_request(webhook.method, str(webhook.url), headers=headers, content=content)
