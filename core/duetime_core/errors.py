@@ -71,7 +71,21 @@ class ScheduleNotFound(DuetimeError):
 
 
 class StateConflict(DuetimeError):
-    """The task's status does not allow that."""
+    """The state of the task or schedule does not allow that."""
+
+
+class ScheduleUnreadable(StateConflict):
+    """The schedule has something that this release does not know."""
+
+    reason = "SCHEDULE_UNREADABLE"
+
+    @classmethod
+    def of(cls, schedule_id: int, cause: Exception) -> "ScheduleUnreadable":
+        """Returns the error that names the schedule, and what cannot be read of it."""
+        return cls(
+            f"Schedule {schedule_id} has something that this release does not know: {cause}. It can be deleted.",
+            schedule_id=str(schedule_id),
+        )
 
 
 class TaskNotPending(StateConflict):

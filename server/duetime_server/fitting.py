@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2, task_service_pb2
-from duetime_core import builtin, misfits, schedule, task
+from duetime_core import builtin, computing, misfits, schedule, task
 from duetime_server import requests, schedule_requests, violations
 from duetime_server.catalogue import GENERAL, Catalogue
 
@@ -111,7 +111,7 @@ async def new_schedule(
     catalogue: Catalogue, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
 ) -> schedule.NewSchedule:
     """Reads a schedule to be created whose tasks fit their handler. Raises InvalidArgument."""
-    new = schedule_requests.new_schedule(request, now)
+    new = await computing.apart(schedule_requests.new_schedule, request, now)
     asked = task.Retries(new.template.max_retries, new.template.retry_policy)
     return dataclasses.replace(new, template=await template(catalogue, new.template, request.task), asked=asked)
 

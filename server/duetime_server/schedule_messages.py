@@ -62,6 +62,7 @@ def previewed(
                 time=messages.timestamp(each.due),
                 local_time=each.due.astimezone(zone).isoformat(),
                 moved_from=messages.timestamp(each.nominal) if each.is_moved else None,
+                repeated=bool(each.due.astimezone(zone).fold),
             )
             for each in occurrences
         ],

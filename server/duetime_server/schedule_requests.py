@@ -152,7 +152,7 @@ _SPEC: dict[str, Callable[[Any, violations.Violations], Any]] = {
     "start_time": _moment("start_time"),
     "end_time": _moment("end_time"),
     "missing_time": _choice("missing_time", recurrence.MissingTime, recurrence.MissingTime.SHIFT),
-    "repeated_time": _choice("repeated_time", recurrence.RepeatedTime, recurrence.RepeatedTime.FIRST),
+    "repeated_time": _choice("repeated_time", recurrence.RepeatedTime, recurrence.RepeatedTime.AUTO),
     "jitter": _jitter,
     "blackouts": lambda request, wrong: blackouts.read(request.blackouts, wrong),
 }

@@ -7,7 +7,7 @@ import itertools
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2, schedule_service_pb2_grpc
-from duetime_core import doorbell, errors, recurrence
+from duetime_core import computing, doorbell, errors, recurrence
 from duetime_core.recurrence.spec import ZERO
 from duetime_core.store import claims, local_times, occurrences, schedule_runs, schedules
 from duetime_server import (
@@ -55,12 +55,12 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Reads a page of schedules."""
         size, scope = requests.page_size(request.page_size), ("ListSchedules",)
-        listed = await schedules.list_schedules(
-            self._engine, after=tokens.number(request.page_token, scope), limit=size + 1
+        listed, following = await schedules.list_schedules(
+            self._engine, after=tokens.number(request.page_token, scope), limit=size
         )
         return schedule_service_pb2.ListSchedulesResponse(
-            schedules=[schedule_messages.from_schedule(each) for each in listed[:size]],
-            next_page_token=tokens.encode(scope, listed[size - 1].schedule_id) if len(listed) > size else "",
+            schedules=[schedule_messages.from_schedule(each) for each in listed],
+            next_page_token="" if following is None else tokens.encode(scope, following),
         )
 
     async def UpdateSchedule(
@@ -71,7 +71,8 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         while True:
             # A rule is checked as a whole: with what the schedule has now, and the version holds it to that.
             present = await schedules.get(self._engine, schedule_id)
-            changes = schedule_requests.changes(request, present, await claims.now(self._engine))
+            now = await claims.now(self._engine)
+            changes = await computing.apart(schedule_requests.changes, request, present, now)
             if "template" in changes:
                 changes["template"] = await fitting.template(self._catalogue, changes["template"], request.task)
             version = request.version if request.HasField("version") else present.version
@@ -130,6 +131,8 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             )
         except schedule_runs.TooManyOccurrencesError:
             raise schedule_requests.too_many() from None
+        except recurrence.TooManyStepsError as error:
+            raise violations.refuse("end_time", f"ends an interval of too few occurrences: {error}; split it") from None
         self._announce(placed)
         return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
 
@@ -137,12 +140,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.PreviewScheduleRequest, _: failures.Context
     ) -> schedule_service_pb2.PreviewScheduleResponse:
         """Tells when a rule comes true next."""
-        now = datetime.datetime.now(datetime.UTC)
-        spec, count = schedule_requests.preview(request, now)
-        # Without jitter, which depends on the schedule that there is not.
-        plain = dataclasses.replace(spec, jitter=ZERO)
-        found = list(itertools.islice(recurrence.occurrences(plain, now), count))
-        return schedule_messages.previewed(spec, found)
+        return await computing.apart(_preview, request, datetime.datetime.now(datetime.UTC))
 
     async def ListScheduleLogs(
         self, request: schedule_service_pb2.ListScheduleLogsRequest, _: failures.Context
@@ -189,3 +187,16 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         for each in placed:
             self._bell.arm(each.queue, each.execution_time, now=each.now)
         self._bell.changed(each.task_id for each in placed)
+
+
+def _preview(
+    request: schedule_service_pb2.PreviewScheduleRequest, now: datetime.datetime
+) -> schedule_service_pb2.PreviewScheduleResponse:
+    spec, count = schedule_requests.preview(request, now)
+    # Without jitter, which depends on the schedule that there is not.
+    plain = dataclasses.replace(spec, jitter=ZERO)
+    try:
+        found = list(itertools.islice(recurrence.occurrences(plain, now), count))
+    except recurrence.TooManyStepsError as error:
+        raise violations.refuse("count", f"must be less for a rule with so few occurrences: {error}") from None
+    return schedule_messages.previewed(spec, found)

@@ -41,7 +41,7 @@ async def test_a_schedule_lives_its_life_over_rest(rest: httpx.AsyncClient) -> N
     path = f"/api/schedules/{made['schedule_id']}"
     assert made["next_time"].endswith("T09:00:00Z") or made["next_time"].endswith("T08:00:00Z")
     assert (made["overlap"], made["catch_up"], made["missing_time"], made["repeated_time"]) == (
-        "skip", "last", "shift", "first",
+        "skip", "last", "shift", "auto",
     )  # fmt: skip
     assert (await rest.get(path)).json() == made
     task = (await rest.get(f"/api/tasks/{made['next_task_id']}")).json()

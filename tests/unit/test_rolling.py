@@ -141,3 +141,57 @@ def test_blackouts_before_the_next_one_are_told() -> None:
     night = recurrence.Blackout(frozenset(range(7)), datetime.time(9), datetime.time(11))
     roll = rolling.roll(hourly({"cron": "0 * * * *", "blackouts": (night,)}), at(8), EIGHT + SECOND)
     assert (roll.reason, hours(roll), next_hour(roll)) == (None, [9, 10], 11)
+
+
+@pytest.mark.parametrize("catch_up", [CatchUp.LAST, CatchUp.NONE])
+def test_what_lay_in_a_blackout_during_a_downtime_is_told_too(catch_up: CatchUp) -> None:
+    lunch = recurrence.Blackout(frozenset(range(7)), datetime.time(10), datetime.time(12))
+    with_lunch = hourly({"cron": "0 * * * *", "blackouts": (lunch,)}, catch_up=catch_up)
+    roll = rolling.roll(with_lunch, at(8), EIGHT + 6.5 * HOUR)
+    told = {8 + (skip.nominal - EIGHT) / HOUR: skip.reason for skip in roll.skips}
+    missed = [8, 9, 12, 13] if catch_up is CatchUp.LAST else [8, 9, 12, 13, 14]
+    assert list(told) == sorted([*missed, 10, 11])
+    assert {told[10], told[11]} == {"it lies in a blackout"}
+    assert all("catch_up" in told[hour] for hour in missed)
+    # Each nominal time has a task or a line, and none has two.
+    assert next_hour(roll) == max(told) + 1
+
+
+def test_what_lay_in_a_blackout_is_among_what_is_told_together() -> None:
+    night = recurrence.Blackout(frozenset(range(7)), datetime.time(20), datetime.time(6))
+    each_minute = hourly({"cron": "* * * * *", "blackouts": (night,)})
+    now = EIGHT + 23 * HOUR
+    (skip,) = rolling.roll(each_minute, at(8), now).skips
+    assert (skip.nominal, skip.until) == (EIGHT, now - 60 * SECOND - 60 * SECOND)
+    # The last two hours before now are those after a night.
+    in_the_night = rolling.roll(each_minute, at(8), EIGHT + 15 * HOUR)
+    (skip,) = in_the_night.skips
+    assert skip.until < EIGHT + 12 * HOUR
+    none = rolling.roll(
+        hourly({"cron": "* * * * *", "blackouts": (night,)}, catch_up=CatchUp.NONE), at(8), EIGHT + 15 * HOUR
+    )
+    skip = none.skips[0]
+    assert "it lies in a blackout" in skip.reason
+    assert EIGHT + 14 * HOUR < skip.until < EIGHT + 15 * HOUR - 60 * SECOND
+    assert none.next is not None
+    assert none.next.nominal == EIGHT + 22 * HOUR
+
+
+def test_the_last_of_the_missed_is_found_among_uneven_ones_without_counting_them() -> None:
+    # Each second of one day of the year: 86,400 in a row, months ago.
+    burst = hourly({"cron": "* * * 1 3 *"})
+    roll = rolling.roll(burst, at(8), EIGHT + 200 * 24 * HOUR)
+    assert roll.next is not None
+    assert roll.next.nominal == datetime.datetime(2027, 3, 1, 23, 59, 59, tzinfo=datetime.UTC)
+
+
+def test_a_stored_rule_whose_next_time_takes_too_many_steps_runs_and_is_over() -> None:
+    always = recurrence.Blackout(frozenset(range(7)), datetime.time(2), datetime.time(5))
+    stored = hourly({"cron": "0 3 * * *", "blackouts": (always,)})
+    for late in (SECOND, 400 * 24 * HOUR):
+        roll = rolling.roll(stored, at(8), EIGHT + late)
+        assert (roll.reason, roll.next) == (None, None)
+        together, given_up = roll.skips
+        assert together.reason == "it lies in a blackout"
+        assert together.until > together.nominal + 900 * 24 * HOUR
+        assert "no later occurrence was found" in given_up.reason

@@ -16,11 +16,11 @@ class Blackout:
     """A time in which nothing is due, by the schedule's local time: hours of the week, or dates."""
 
     days: Sequence[str] = ()
-    """`monday` to `sunday`; empty: every day. With from_time and until_time."""
+    """`monday` to `sunday`, or such as `mon-fri`; empty: every day. Whole days, or hours of them."""
     from_time: str = ""
     """When it begins on each of these days, such as `22:00`."""
     until_time: str = ""
-    """When it ends: on the same day or, if that is not later than from_time, on the next one."""
+    """When it ends: on the same day, at `24:00` at the latest, or, if not later than from_time, on the next one."""
     first_date: str = ""
     """Instead: the first date of it, such as `2027-12-24`."""
     last_date: str = ""
@@ -53,7 +53,7 @@ class Rule(TypedDict, total=False):
     start_time: datetime.datetime | None
     end_time: datetime.datetime | None
     missing_time: Literal["shift", "skip"] | None
-    repeated_time: Literal["first", "last", "both"] | None
+    repeated_time: Literal["auto", "first", "last", "both"] | None
     jitter: datetime.timedelta | None
     blackouts: Sequence[Blackout] | None
 
@@ -136,6 +136,8 @@ class PreviewedTime:
     """The same moment in the schedule's zone, such as `2027-03-28T03:30:00+02:00`."""
     moved_from: datetime.datetime | None
     """The time by the rule, if a blackout moved it."""
+    repeated: bool = False
+    """Whether the clock, set back, shows this local time for the second time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

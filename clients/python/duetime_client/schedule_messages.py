@@ -120,7 +120,8 @@ def to_log(message: schedule_pb2.ScheduleLog) -> schedule.ScheduleLog:
 
 def to_previewed(message: schedule_service_pb2.PreviewScheduleResponse.PreviewedTime) -> schedule.PreviewedTime:
     """Returns the message as a PreviewedTime."""
-    return schedule.PreviewedTime(moment.from_timestamp(message.time), message.local_time, _time(message, "moved_from"))
+    time = moment.from_timestamp(message.time)
+    return schedule.PreviewedTime(time, message.local_time, _time(message, "moved_from"), message.repeated)
 
 
 def _to_template(message: schedule_pb2.TaskTemplate) -> schedule.TaskTemplate:

@@ -2,7 +2,7 @@
 
 from duetime_core.recurrence.cron import repeated_time
 from duetime_core.recurrence.local_time import instants
-from duetime_core.recurrence.occurrence import Occurrence, Skip, events, last_between, occurrences
+from duetime_core.recurrence.occurrence import Occurrence, Skip, events, just_before, last_between, occurrences
 from duetime_core.recurrence.spec import Blackout, BlackoutBehavior, MissingTime, RepeatedTime, Spec
 from duetime_core.recurrence.steps import Steps, TooManyStepsError
 from duetime_core.recurrence.validation import Problem, problems
@@ -22,6 +22,7 @@ __all__ = [
     "UnknownZoneError",
     "events",
     "instants",
+    "just_before",
     "last_between",
     "occurrences",
     "problems",

@@ -9,7 +9,11 @@ _NAME = re.compile(r"[A-Z]{3,}")
 _REVERSED = re.compile(r"([A-Z0-9]+)-([A-Z0-9]+)", re.ASCII)
 _HASH = re.compile(r"H(?:\(([0-9-]+)\))?(/[0-9]+)?", re.ASCII)
 _LAST_NAMED = re.compile(r"([A-Z]{3})[A-Z]*(?:L|#L)", re.ASCII)
+_MOST_SHOWN = 40
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+
+
+_LONGEST_STEP = 86_400
 
 
 def for_term(wrong: field.Field, term: str) -> str:
@@ -48,7 +52,7 @@ def for_step(wrong: field.Field, term: str, step: int) -> str:
     """Returns what is wrong with a step that leads out of its field, and what to write instead."""
     span = _SECONDS.get(wrong.name)
     per = {"second": "minute", "minute": "hour", "hour": "day"}.get(wrong.name)
-    if span is None or per is None:
+    if span is None or per is None or step > _LONGEST_STEP:
         return f"the {wrong.name} is wrong: its steps are 1 to {wrong.highest}, not {shown(term)}"
     said = f"the {wrong.name} is wrong: {shown(term)} is once a{'n' if per == 'hour' else ''} {per}"
     if step == wrong.highest + 1:
@@ -78,4 +82,5 @@ def _readable(wrong: field.Field, term: str) -> str:
 
 def shown(text: str) -> str:
     """Returns a part of an expression in quotes: names in small letters, and signs such as L in capital ones."""
-    return repr(_NAME.sub(lambda name: name[0].lower(), text))
+    short = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    return repr(_NAME.sub(lambda name: name[0].lower(), short))

@@ -82,27 +82,29 @@ class Calendar:
 
 
 class _Spans:
-    """Spans that may overlap, by where they begin."""
+    """Spans that may overlap, by where they begin; and what those that skip come to together."""
 
     def __init__(self, spans: Iterable[_Span]) -> None:
-        ordered = sorted(spans)
-        self._begins = [begin for begin, _, _ in ordered]
-        self._ends: list[int] = []  # of all that have begun by then, the last end; and that of those that skip
+        self._begins: list[int] = []
+        self._ends: list[int] = []  # of all that have begun by then, the last end
+        self._skip_begins: list[int] = []
         self._skip_ends: list[int] = []
-        end = skip_end = -(2**63)
-        for _, its_end, skips in ordered:
-            end = max(end, its_end)
-            skip_end = max(skip_end, its_end) if skips else skip_end
-            self._ends.append(end)
-            self._skip_ends.append(skip_end)
+        for begin, end, skips in sorted(spans):
+            self._begins.append(begin)
+            self._ends.append(max(end, self._ends[-1]) if self._ends else end)
+            if skips and self._skip_ends and begin <= self._skip_ends[-1]:
+                self._skip_ends[-1] = max(end, self._skip_ends[-1])
+            elif skips:
+                self._skip_begins.append(begin)
+                self._skip_ends.append(end)
 
     def at(self, now: int) -> tuple[int, int | None] | None:
-        """Returns when the last one that holds now ends, and the last one that skips, if any; None if none holds."""
+        """Returns when the last one that holds now ends, and until when one skips, if one does; None if none holds."""
         number = bisect.bisect_right(self._begins, now) - 1
         if number < 0 or self._ends[number] <= now:
             return None
-        skip_end = self._skip_ends[number]
-        return self._ends[number], skip_end if skip_end > now else None
+        skip = bisect.bisect_right(self._skip_begins, now) - 1
+        return self._ends[number], self._skip_ends[skip] if skip >= 0 and self._skip_ends[skip] > now else None
 
     def next_begin(self, now: int) -> int | None:
         """Returns where the first one after `now` begins; None if there is none."""

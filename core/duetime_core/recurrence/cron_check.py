@@ -3,7 +3,8 @@
 from duetime_core.recurrence import advice, dialects, expression, field
 
 MOST_CHARACTERS = 256
-_MOST_QUOTED = 40
+_MOST_SAID = 300
+"""What an error has room for, of characters: fields behind that are not looked at."""
 
 
 class CronError(ValueError):
@@ -31,14 +32,17 @@ def _field_by_field(texts: list[str]) -> str:
             f"has {len(texts)} field{'s' if len(texts) != 1 else ''}, not 5 (minute, hour, day of month, month, day of "
             f"week) or 6 (second first); or one of {', '.join(expression.NAMED)}"
         )
-    found = []
+    found: list[str] = []
     for each, text in _named(texts):
+        if sum(map(len, found)) > _MOST_SAID:
+            return f"cannot be read: {'; '.join(found)}; and perhaps more"
         try:
             field.read(each, text)
         except field.FieldError as error:
-            term = error.term if len(error.term) <= _MOST_QUOTED else f"{error.term[:_MOST_QUOTED]}…"
             said = advice.for_term(each, error.term)
-            found.append(f"the {each.name} is wrong: {each.allowed}, not {advice.shown(term)}{said and f'; {said}'}")
+            found.append(
+                f"the {each.name} is wrong: {each.allowed}, not {advice.shown(error.term)}{said and f'; {said}'}"
+            )
     return "cannot be read: " + "; ".join(found)
 
 

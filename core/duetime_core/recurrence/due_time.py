@@ -9,7 +9,7 @@ from duetime_core.recurrence.spec import Spec
 from duetime_core.recurrence.steps import Steps
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
-_LATEST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+_LATEST = datetime.datetime(9999, 12, 30, tzinfo=datetime.UTC)
 
 
 class DueTimes:

@@ -1,26 +1,36 @@
-"""The budget of a search: so many steps, whatever the machine."""
+"""The budget of a search: so many steps, the same on every machine."""
 
+MOST_IN_A_ROW = 1_000
+"""Times looked at in vain, and blackouts passed, from one occurrence to the next: some years of a daily rule."""
 MOST = 10_000
-"""Times looked at in vain, and blackouts passed: decades of a daily rule, and some hundredths of a second."""
+"""The same of one search for many occurrences. These take about a tenth of a second."""
 
 
 class TooManyStepsError(ValueError):
-    """A search was given up: the rule and its blackouts take too many steps from one occurrence to the next."""
+    """A search was given up: the rule and its blackouts leave too little."""
 
-    def __init__(self) -> None:
-        super().__init__(f"no occurrence was found in {MOST} steps")
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the search for occurrences ended after {most:,} steps without one")
 
 
 class Steps:
     """What is left of a budget."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_in_a_row", "_left")
 
     def __init__(self) -> None:
         self._left = MOST
+        self._in_a_row = 0
 
     def take(self) -> None:
-        """Takes one step; raises TooManyStepsError if none is left."""
+        """Takes a step that found nothing; raises TooManyStepsError if there were too many."""
         self._left -= 1
+        self._in_a_row += 1
+        if self._in_a_row > MOST_IN_A_ROW:
+            raise TooManyStepsError(MOST_IN_A_ROW)
         if self._left < 0:
-            raise TooManyStepsError
+            raise TooManyStepsError(MOST)
+
+    def found(self) -> None:
+        """Notes that there was an occurrence."""
+        self._in_a_row = 0

@@ -6,12 +6,15 @@ import json
 import time
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, recurrence
 from duetime_core.store import rows
 
 _AT_ONCE = 500
+
+_log = structlog.get_logger()
 
 # One that waits for a retry has had its time.
 _READ = sa.text("""
@@ -56,7 +59,11 @@ async def recompute(engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, a
                 found = (await connection.execute(_READ, {"after": after, "limit": _AT_ONCE})).all()
                 wrong = []
                 for row in found:
-                    (instant,) = recurrence.instants(row.local_time, recurrence.zone(row.time_zone))
+                    try:
+                        (instant,) = recurrence.instants(row.local_time, recurrence.zone(row.time_zone))
+                    except (OverflowError, recurrence.UnknownZoneError) as error:
+                        _log.warning("a task is not recomputed", task_id=row.task_id, reason=str(error))
+                        continue
                     if instant != row.execution_time:
                         wrong.append(
                             {

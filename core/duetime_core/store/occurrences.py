@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import recurrence, rolling, schedule, task
+from duetime_core import errors, recurrence, rolling, schedule, task
 from duetime_core.store import rows, schedule_rows
 
 _MOST_TAKEN = 1_000
@@ -138,12 +138,16 @@ async def place_next(
 ) -> Placed | None:
     """Makes the schedule's pending task stand for the first occurrence after that moment, or creates one.
 
-    What is skipped before it is logged. If the schedule is over, its pending task is withdrawn.
+    What is skipped before it is logged. If the schedule is over, its pending task is withdrawn. Raises
+    ScheduleUnreadable, such as for a zone that is no more.
     """
     await connection.execute(_LET_GO, {"schedule_id": made.schedule_id})
     skips: list[recurrence.Skip] = []
     for _ in range(_MOST_TAKEN):
-        more, occurrence = rolling.first(made.spec, after, made.seed)
+        try:
+            more, occurrence = rolling.first(made.spec, after, made.seed)
+        except ValueError as error:
+            raise errors.ScheduleUnreadable.of(made.schedule_id, error) from error
         skips += more
         if occurrence is None:
             break

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import recurrence, schedule, schedule_json
+from duetime_core import errors, recurrence, schedule, schedule_json
 
 COLUMNS = (
     "schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused, "
@@ -30,11 +30,17 @@ Entry = dict[str, Any]
 
 
 def read_schedule(row: Sequence[Any]) -> schedule.Schedule:
-    """Returns the schedule of a row that begins with COLUMNS; what comes after them are the next time and task."""
+    """Returns the schedule of a row that begins with COLUMNS; what comes after them are the next time and task.
+
+    Raises ScheduleUnreadable, such as for a policy that a newer release wrote.
+    """
     values = list(row)
-    values[2] = schedule_json.to_spec(values[2])
-    values[3] = schedule_json.to_template(values[3])
-    values[4], values[5] = schedule.Overlap(values[4]), schedule.CatchUp(values[5])
+    try:
+        values[2] = schedule_json.to_spec(values[2])
+        values[3] = schedule_json.to_template(values[3])
+        values[4], values[5] = schedule.Overlap(values[4]), schedule.CatchUp(values[5])
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise errors.ScheduleUnreadable.of(values[0], error) from error
     return schedule.Schedule(*values[: COLUMN_COUNT + 2])
 
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, errors, recurrence, schedule
+from duetime_core import computing, database, errors, recurrence, schedule
 from duetime_core.store import occurrences, request_ids, schedule_rows
 
 MAX_BACKFILL = 1_000
@@ -32,7 +33,7 @@ _IS_CURRENT = sa.text(
 _ANY_STALE = sa.text("""
 SELECT EXISTS (
     SELECT FROM schedules WHERE schedule_id > 0 AND zone_version <> :zone_version AND NOT is_paused
-        AND deleted_at IS NULL
+        AND deleted_at IS NULL AND schedule_id <> ALL(CAST(:unreadable AS bigint[]))
 )
 """)
 _LIST_LOGS = sa.text(f"""
@@ -40,6 +41,9 @@ SELECT {schedule_rows.LOG_COLUMNS} FROM schedule_logs
 WHERE schedule_id = :schedule_id AND log_id > :after ORDER BY log_id LIMIT :limit
 """)
 _REQUESTED = sa.text("SELECT task_id, schedule_id, status, deleted_at FROM tasks WHERE request_id = :request_id")
+
+
+_log = structlog.get_logger()
 
 
 class TooManyOccurrencesError(ValueError):
@@ -104,18 +108,13 @@ async def backfill(
 ) -> list[occurrences.Placed]:
     """Makes a task that is due now for each nominal time from `start_time` to `end_time` that has none.
 
-    `end_time` is past. Raises ScheduleNotFound, or TooManyOccurrencesError before anything is made.
+    `end_time` is past. Raises ScheduleNotFound, ScheduleUnreadable, or TooManyOccurrencesError or TooManyStepsError
+    before anything is made.
     """
 
     async def backfill_in(connection: sqlalchemy_asyncio.AsyncConnection) -> list[occurrences.Placed]:
         filled = await _get(connection, schedule_id)
-        after = start_time - datetime.timedelta(microseconds=1)
-        within = itertools.takewhile(
-            lambda each: each.nominal <= end_time, recurrence.occurrences(filled.spec, after, seed=filled.seed)
-        )
-        found = list(itertools.islice(within, MAX_BACKFILL + 1))
-        if len(found) > MAX_BACKFILL:
-            raise TooManyOccurrencesError
+        found = await computing.apart(_between, filled, start_time, end_time)
         encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
         placed = await occurrences.insert(connection, encoded, actor=actor)
         if placed:
@@ -132,6 +131,21 @@ async def backfill(
         return await database.to_the_end(engine, backfill_in)
 
 
+def _between(
+    filled: schedule.Schedule, start_time: datetime.datetime, end_time: datetime.datetime
+) -> list[recurrence.Occurrence]:
+    after = recurrence.just_before(start_time)
+    try:
+        occurring = recurrence.occurrences(filled.spec, after, seed=filled.seed)
+        within = itertools.takewhile(lambda each: each.nominal <= end_time, occurring)
+        found = list(itertools.islice(within, MAX_BACKFILL + 1))
+    except recurrence.UnknownZoneError as error:
+        raise errors.ScheduleUnreadable.of(filled.schedule_id, error) from error
+    if len(found) > MAX_BACKFILL:
+        raise TooManyOccurrencesError
+    return found
+
+
 async def recompute(
     engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
 ) -> tuple[list[occurrences.Placed], bool]:
@@ -140,43 +154,62 @@ async def recompute(
     Returns those that moved, and whether there are more schedules to look at.
     """
     moved: list[occurrences.Placed] = []
+    unreadable: list[int] = []
     ends, after = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
         with database.unavailable():
             async with database.transaction(engine) as connection:
                 parameters = {"after": after, "zone_version": recurrence.version(), "limit": _RECOMPUTED_AT_ONCE}
                 stale = (await connection.execute(_STALE, parameters)).all()
-                moved += await _recompute(connection, stale, actor)
+                moved += await _recompute(connection, stale, unreadable, actor)
         if len(stale) < _RECOMPUTED_AT_ONCE:
             break
         after = stale[-1].schedule_id
     with database.unavailable():
         async with engine.connect() as connection:
-            has_more = await connection.scalar(_ANY_STALE, {"zone_version": recurrence.version()})
+            parameters = {"zone_version": recurrence.version(), "unreadable": unreadable}
+            has_more = await connection.scalar(_ANY_STALE, parameters)
     return moved, bool(has_more)
 
 
 async def _recompute(
-    connection: sqlalchemy_asyncio.AsyncConnection, stale: Sequence[sa.Row[tuple[object, ...]]], actor: str
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    stale: Sequence[sa.Row[tuple[object, ...]]],
+    unreadable: list[int],
+    actor: str,
 ) -> list[occurrences.Placed]:
-    moved = []
+    moved, current = [], []
     for row in stale:
-        found = schedule_rows.read_schedule(row)
-        present = row[-1]
-        placed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
-        if placed is not None and placed.nominal_time != present:
-            moved.append(placed)
-            entry = schedule_rows.entry(
-                found.schedule_id,
-                "recomputed",
-                task_id=placed.task_id,
-                nominal_time=placed.nominal_time.isoformat(),
-                reason=f"time zone database {recurrence.version()}",
-            )
-            await schedule_rows.log(connection, [entry], actor=actor)
-    schedule_ids = [row.schedule_id for row in stale]
-    await connection.execute(_IS_CURRENT, {"zone_version": recurrence.version(), "schedule_ids": schedule_ids})
+        try:
+            async with connection.begin_nested():
+                placed = await _replace(connection, row, actor)
+        except errors.ScheduleUnreadable as error:
+            _log.warning("a schedule is not recomputed", schedule_id=row.schedule_id, reason=str(error))
+            unreadable.append(row.schedule_id)
+            continue
+        current.append(row.schedule_id)
+        moved += [placed] if placed is not None else []
+    await connection.execute(_IS_CURRENT, {"zone_version": recurrence.version(), "schedule_ids": current})
     return moved
+
+
+async def _replace(
+    connection: sqlalchemy_asyncio.AsyncConnection, row: sa.Row[tuple[object, ...]], actor: str
+) -> occurrences.Placed | None:
+    """Returns the next occurrence of a schedule if it moved."""
+    found = schedule_rows.read_schedule(row)
+    placed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
+    if placed is None or placed.nominal_time == row[-1]:
+        return None
+    entry = schedule_rows.entry(
+        found.schedule_id,
+        "recomputed",
+        task_id=placed.task_id,
+        nominal_time=placed.nominal_time.isoformat(),
+        reason=f"time zone database {recurrence.version()}",
+    )
+    await schedule_rows.log(connection, [entry], actor=actor)
+    return placed
 
 
 async def list_logs(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, recurrence, schedule, schedule_json
@@ -48,6 +49,8 @@ UPDATE schedules SET name = :name, spec = CAST(:spec AS jsonb), template = CAST(
 WHERE schedule_id = :schedule_id
 """)
 _DELETE = sa.text("UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE schedule_id = :schedule_id")
+
+_log = structlog.get_logger()
 
 PAUSED = "The schedule was paused."
 DELETED = "The schedule was deleted."
@@ -117,12 +120,23 @@ async def get(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int) -> sched
             return await _read(connection, _GET, schedule_id)
 
 
-async def list_schedules(engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int) -> list[schedule.Schedule]:
-    """Returns up to `limit` schedules with an id above `after`, by their ids."""
+async def list_schedules(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int
+) -> tuple[list[schedule.Schedule], int | None]:
+    """Returns up to `limit` schedules with an id above `after`, by their ids, and after which id there are more.
+
+    One that cannot be read is left out, and logged.
+    """
     with database.unavailable():
         async with engine.connect() as connection:
-            listed = await connection.execute(_LIST, {"after": after, "limit": limit})
-            return [schedule_rows.read_schedule(row) for row in listed]
+            rows = (await connection.execute(_LIST, {"after": after, "limit": limit + 1})).all()
+    listed = []
+    for row in rows[:limit]:
+        try:
+            listed.append(schedule_rows.read_schedule(row))
+        except errors.ScheduleUnreadable as error:
+            _log.warning("a schedule is left out of a list", schedule_id=row.schedule_id, reason=str(error))
+    return listed, rows[limit - 1].schedule_id if len(rows) > limit else None
 
 
 async def update(
@@ -171,22 +185,30 @@ async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, ac
 
     Raises ScheduleNotFound.
     """
-    async with _locked(engine, schedule_id) as (connection, _, _now):
+    async with _row_locked(engine, schedule_id) as (connection, _):
         await connection.execute(_DELETE, {"schedule_id": schedule_id})
         await schedule_rows.log(connection, [schedule_rows.entry(schedule_id, "deleted")], actor=actor)
         return await occurrences.withdraw(connection, schedule_id, reason=DELETED, actor=actor)
 
 
 @contextlib.asynccontextmanager
-async def _locked(
+async def _row_locked(
     engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
-) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, schedule.Schedule, datetime.datetime]]:
+) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, sa.Row[Any]]]:
     with database.unavailable():
         async with database.transaction(engine) as connection:
             row = (await connection.execute(_LOCK, {"schedule_id": schedule_id})).one_or_none()
             if row is None:
                 raise errors.ScheduleNotFound.of(schedule_id)
-            yield connection, schedule_rows.read_schedule(row), row.now
+            yield connection, row
+
+
+@contextlib.asynccontextmanager
+async def _locked(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
+) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, schedule.Schedule, datetime.datetime]]:
+    async with _row_locked(engine, schedule_id) as (connection, row):
+        yield connection, schedule_rows.read_schedule(row), row.now
 
 
 async def _write(

@@ -58,17 +58,19 @@ class Schedule(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
     """A cron expression of five fields (minute, hour, day of month, month, day of week) or of six, the first of which is
-    the second; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. In the time of time_zone. Either this or
-    interval.
+    the second; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. In the time of time_zone. At most 256
+    characters. Either this or interval.
     """
     time_zone: _builtins.str
-    """IANA's name of the zone, such as `Europe/Lisbon`; default `UTC`."""
+    """IANA's name of the zone, such as `Europe/Lisbon`; default `UTC`. At most 64 characters."""
     missing_time: _builtins.str
     """What becomes of a local time that a change of the clock leaves out: `shift` (default), by as much as is left out:
     02:30 becomes 03:30; or `skip`.
     """
     repeated_time: _builtins.str
-    """Which one counts of a local time that a change of the clock brings twice: `first` (default), `last` or `both`."""
+    """Which one counts of a local time that a change of the clock brings twice: `auto` (default), `first`, `last` or
+    `both`. `auto` is `both` for a cron expression whose minute or hour begins with `*`, and `first` for any other.
+    """
     overlap: _builtins.str
     """What happens when an occurrence is due and one before it has not ended: `allow` (default), `skip`, or `queue`, which
     has one wait for it and skips those that come while one waits.
@@ -99,21 +101,21 @@ class Schedule(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The first moment at which it may be due; unset: from now on."""
+        """The first moment at which it may be due; unset, or in the past: from now on."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The last moment at which it may be due; unset: for ever."""
+        """The last moment at which it may be due, also when a blackout moves it or with jitter; unset: no end."""
 
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
-        """Each occurrence is due up to so much later, by an amount that is the same however often it is computed. Shorter than
-        the time between occurrences.
+        """Each occurrence is due up to so much later, by an amount that is the same however often it is computed: not after
+        end_time, and not in a blackout. Shorter than the time between occurrences.
         """
 
     @_builtins.property
     def blackouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Blackout]:
-        """When nothing may be due."""
+        """When nothing may be due. At most 100."""
 
     @_builtins.property
     def catch_up_window(self) -> _duration_pb2.Duration:
@@ -190,16 +192,18 @@ class Blackout(_message.Message):
     from_time: _builtins.str
     """When it begins on each of these days, such as `22:00`."""
     until_time: _builtins.str
-    """When it ends: on the same day or, if that is not later than from_time, on the next one."""
+    """When it ends: on the same day, at `24:00` at the latest, or, if that is not later than from_time, on the next one."""
     first_date: _builtins.str
     """Instead of a time each week: the first date of it, such as `2027-12-24`."""
     last_date: _builtins.str
-    """The last date of it; default first_date."""
+    """The last date of it, such as `9999-12-31` for no end; default first_date."""
     behavior: _builtins.str
     """What becomes of an occurrence in it: `skip` (default), or `move` to its end."""
     @_builtins.property
     def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`monday` to `sunday`, or their first three letters; empty: every day. With from_time and until_time."""
+        """`monday` to `sunday`, or their first three letters, or ranges such as `mon-fri`; empty: every day. Whole days, or
+        hours of them with from_time and until_time.
+        """
 
     def __init__(
         self,

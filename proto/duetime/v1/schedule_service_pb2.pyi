@@ -544,8 +544,11 @@ class PreviewScheduleResponse(_message.Message):
         TIME_FIELD_NUMBER: _builtins.int
         LOCAL_TIME_FIELD_NUMBER: _builtins.int
         MOVED_FROM_FIELD_NUMBER: _builtins.int
+        REPEATED_FIELD_NUMBER: _builtins.int
         local_time: _builtins.str
         """The same moment in the schedule's zone, such as `2027-03-28T03:30:00+02:00`."""
+        repeated: _builtins.bool
+        """Whether the clock, set back, shows this local time for the second time."""
         @_builtins.property
         def time(self) -> _timestamp_pb2.Timestamp:
             """When it is due: after blackouts moved it, before the jitter, which differs from schedule to schedule."""
@@ -560,10 +563,11 @@ class PreviewScheduleResponse(_message.Message):
             time: _timestamp_pb2.Timestamp | None = ...,
             local_time: _builtins.str = ...,
             moved_from: _timestamp_pb2.Timestamp | None = ...,
+            repeated: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["moved_from", b"moved_from", "time", b"time"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["local_time", b"local_time", "moved_from", b"moved_from", "time", b"time"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["local_time", b"local_time", "moved_from", b"moved_from", "repeated", b"repeated", "time", b"time"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -77,3 +77,51 @@ def _left_out(
                 yield missing, shown[before][-1] + (missing - before)
                 missing += MINUTE
         before = local
+
+
+def held(blackouts: tuple[recurrence.Blackout, ...], local: datetime.datetime) -> list[tuple[bool, datetime.datetime]]:
+    """Returns of each blackout that holds at a local time whether it skips, and the local time at which it ends."""
+    found = []
+    for blackout in blackouts:
+        skips = blackout.behavior is recurrence.BlackoutBehavior.SKIP
+        for begins, ends in _spans(blackout, local.date()):
+            if begins <= local < ends:
+                found.append((skips, ends))
+    return found
+
+
+def moved(
+    blackouts: tuple[recurrence.Blackout, ...], zone: zoneinfo.ZoneInfo, nominal: datetime.datetime
+) -> datetime.datetime | None:
+    """Returns when blackouts let an occurrence be due, by walking the zone's clock; None if one skips it."""
+    moment = nominal
+    for _ in range(40_000):
+        found = held(blackouts, moment.astimezone(zone).replace(tzinfo=None, fold=0))
+        if not found:
+            return moment
+        if any(skips for skips, _ in found):
+            return None
+        ends = max(ends for _, ends in found)
+        while moment.astimezone(zone).replace(tzinfo=None, fold=0) < ends:
+            moment += MINUTE
+    return None  # it never ends
+
+
+def _spans(blackout: recurrence.Blackout, date: datetime.date) -> Iterator[tuple[datetime.datetime, datetime.datetime]]:
+    day = datetime.timedelta(days=1)
+    midnight = datetime.time()
+    if blackout.first_date is not None and blackout.last_date is not None:
+        yield (
+            datetime.datetime.combine(blackout.first_date, midnight),
+            datetime.datetime.combine(blackout.last_date + day, midnight),
+        )
+        return
+    assert blackout.from_time is not None
+    assert blackout.until_time is not None
+    for begins in (date, date - day):
+        if begins.weekday() in blackout.days:
+            ends = begins + day * (blackout.until_time <= blackout.from_time)
+            yield (
+                datetime.datetime.combine(begins, blackout.from_time),
+                datetime.datetime.combine(ends, blackout.until_time),
+            )

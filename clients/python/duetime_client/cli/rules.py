@@ -1,12 +1,18 @@
 """The options that say when recurring work is due."""
 
 import datetime
+import re
 from typing import Annotated, Any
 
 import typer
 
 import duetime_client
 from duetime_client.cli import durations, moments
+
+_DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", re.ASCII)
+_HOURS = re.compile(r"(\d{1,2}(?::[\d:.]+)?)-(\d{1,2}(?::[\d:.]+)?)", re.ASCII)
+_DAY = "(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
+_DAYS = re.compile(rf"(?:{_DAY}(?:-{_DAY})?(?:,|$))*", re.IGNORECASE)
 
 
 def _time(help_text: str) -> Any:
@@ -18,21 +24,21 @@ def _span(help_text: str) -> Any:
 
 
 def parse_blackout(text: str) -> duetime_client.Blackout:
-    """Returns the blackout of a text such as `22:00-06:00`, `sat,sun 00:00-24:00` or `2027-12-24..2027-12-26 move`."""
-    *words, last = text.split()
-    behavior: Any = last if last in ("skip", "move") else ""
-    words = words if behavior else [*words, last]
-    if len(words) == 1 and ".." in words[0]:
-        first, _, until = words[0].partition("..")
-        return duetime_client.Blackout(first_date=first, last_date=until, behavior=behavior)
-    if len(words) in (1, 2) and "-" in words[-1]:
-        begin, _, end = words[-1].partition("-")
-        days = words[0].split(",") if len(words) == 2 else ()
+    """Returns the blackout of a text such as `22:00-06:00`, `sat,sun`, `mon-fri 9:00-17:00` or `2027-12-24 move`."""
+    words = text.split()
+    behavior: Any = words.pop() if words and words[-1] in ("skip", "move") else ""
+    if len(words) == 1 and (dates := _DATES.fullmatch(words[0])):
+        return duetime_client.Blackout(first_date=dates[1], last_date=dates[2] or "", behavior=behavior)
+    hours = _HOURS.fullmatch(words.pop()) if words and _HOURS.fullmatch(words[-1]) else None
+    days = "".join(words)
+    if (hours or days) and _DAYS.fullmatch(days):
+        begin, end = hours.groups() if hours else ("", "")
         return duetime_client.Blackout(
-            days=days, from_time=begin, until_time=end.replace("24:00", "00:00"), behavior=behavior
+            days=days.split(",") if days else (), from_time=begin, until_time=end, behavior=behavior
         )
     raise typer.BadParameter(
-        f"{text!r} is not a blackout such as '22:00-06:00', 'sat,sun 00:00-24:00' or '2027-12-24..2027-12-26 move'"
+        f"{text!r} is not a blackout such as '22:00-06:00', 'sat,sun', 'mon-fri 9:00-17:00', '2027-12-24' or "
+        "'2027-12-24..2027-12-26 move'"
     )
 
 
@@ -63,7 +69,7 @@ Missing = Annotated[
 ]
 Repeated = Annotated[
     str | None,
-    typer.Option("--repeated-time", help="A time the clock brings twice: first, last, both.", show_default=False),
+    typer.Option("--repeated-time", help="A time the clock brings twice: auto, first, last, both.", show_default=False),
 ]
 Jitter = Annotated[datetime.timedelta | None, _span("Up to so much later each time.")]
 Blackouts = Annotated[
@@ -72,7 +78,7 @@ Blackouts = Annotated[
         "--blackout",
         parser=parse_blackout,
         metavar="TEXT",
-        help="When nothing is due: 'sat,sun 00:00-24:00', '2027-12-24..2027-12-26 move'.",
+        help="When nothing is due: 'sat,sun', 'mon-fri 22:00-6:00', '2027-12-24..2027-12-26 move'.",
     ),
 ]
 Overlap = Annotated[

@@ -28,7 +28,7 @@ def previewed(times: Iterable[duetime_client.PreviewedTime]) -> rich.table.Table
     """Returns a row a time."""
     made = screen.new_table("in the zone", "here", "moved from")
     for each in times:
-        local = each.local_time.replace("T", " ")
+        local = each.local_time.replace("T", " ") + (" again" if each.repeated else "")
         screen.add_row(made, local, moments.in_local_zone(each.time), moments.in_local_zone(each.moved_from))
     return made
 
