@@ -82,7 +82,7 @@ async def test_the_client_and_the_command_line_say_it(stack: stacks.Stack, rest:
 
 @TAKEN_AWAY
 async def test_a_trigger_says_that_its_task_was_taken_away(
-    rest: httpx.AsyncClient, queue: str, method: str, verb: str, reason: str
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str, method: str, verb: str, reason: str
 ) -> None:
     body = {"name": "s", "interval": "86400s", "task": {"name": "noop", "queue": queue}, "request_id": queue}
     path = f"/api/schedules/{(await rest.post('/api/schedules', json=body)).json()['schedule_id']}"
@@ -92,6 +92,9 @@ async def test_a_trigger_says_that_its_task_was_taken_away(
     await taken_away(rest, triggered["task_id"], method, verb)
     refused = refusals.over_rest(await rest.post(f"{path}:trigger", json=trigger))
     assert (refused.code, refused.reason) == (grpc.StatusCode.ALREADY_EXISTS, reason)
+    line = f"schedule trigger {path.rpartition('/')[2]} --request-id '{queue} now' --json"
+    told = await commands.run(stack, line)
+    assert (told.returncode, json.loads(told.stderr)["details"][0]["reason"]) == (4, reason)
 
 
 async def test_a_schedule_says_that_it_was_deleted(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:

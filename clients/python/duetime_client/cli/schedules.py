@@ -12,6 +12,7 @@ from duetime_client.cli import creating, moments, printing, rules, schedule_scre
 app = typer.Typer(help="Run tasks again and again, by a rule.", no_args_is_help=True, rich_markup_mode=None)
 
 Id = Annotated[int, typer.Argument(metavar="SCHEDULE_ID", show_default=False)]
+RequestId = Annotated[str | None, typer.Option(help="Asking again makes nothing new.", show_default=False)]
 
 
 @app.command()
@@ -38,7 +39,7 @@ def create(
     priority: creating.Priority = None,
     key: creating.ConcurrencyKey = None,
     paused: Annotated[bool, typer.Option("--paused", help="Make it paused.")] = False,
-    request_id: Annotated[str | None, typer.Option(help="Asking again makes nothing new.", show_default=False)] = None,
+    request_id: RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
@@ -136,10 +137,15 @@ def resume(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_
 
 
 @app.command()
-def trigger(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def trigger(
+    schedule_id: Id,
+    request_id: RequestId = None,
+    server: session.Server = session.DEFAULT_SERVER,
+    as_json: session.Json = False,
+) -> None:
     """Run a schedule's task now."""
     with session.connect(server, as_json) as client:
-        task_id = client.trigger_schedule(schedule_id)
+        task_id = client.trigger_schedule(schedule_id, request_id=request_id)
     printing.json({"task_id": task_id}) if as_json else printing.line(f"Task {task_id} created")
 
 
