@@ -52,6 +52,8 @@ $(VENV)/ready: requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --require-hashes -r requirements.lock
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation $(EDITABLE)
+	@# Whoever runs the parts may be another user, who cannot write here.
+	@$(BIN)/python -m compileall -qq $(DISTRIBUTIONS)
 	@touch $@
 
 lock: ## Resolve requirements.lock anew, and hold the binaries in it to tools/binaries.toml.

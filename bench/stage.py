@@ -13,7 +13,7 @@ import psycopg
 import psycopg.rows
 
 import duetime_client
-from duetime_stack import edge, layout, valkey
+from duetime_stack import edge, layout, sockets, valkey
 from duetime_stack import waiting as readiness
 from tests import processes
 from tests.chaos import cluster
@@ -43,13 +43,14 @@ class Stage:
     async def scene(self, *, database: str = "") -> AsyncIterator["Scene"]:
         """Sets a scene: a database, which is new and without tasks if none is given, and an empty Valkey."""
         database = database or await self.postgres.new_database()
-        redis_port = processes.free_port()
-        redis = await processes.launch(*valkey.make_program(redis_port).command, environment=dict(os.environ))
         directory = pathlib.Path(tempfile.mkdtemp(dir=self.directory))
+        at = sockets.Sockets(directory)
+        redis = await processes.launch(*valkey.make_program(at.valkey).command, environment=dict(os.environ))
+        redis_url = valkey.url(at.valkey)
         starter = processes.Starter(
-            directory, database_url=self.postgres.url(database), redis_url=valkey.url(redis_port)
+            directory, database_url=self.postgres.application_url(database), redis_url=redis_url
         )
-        made = Scene(directory, database, self.postgres.url(database), valkey.url(redis_port), starter)
+        made = Scene(at, database, self.postgres.url(database), redis_url, starter)
         made.pids |= {"PostgreSQL": self.postgres.pid, "Valkey": redis.pid}
         try:
             await redis.wait_for_log("Ready to accept connections")
@@ -63,22 +64,24 @@ class Scene:
     """What one round plays on."""
 
     def __init__(
-        self, directory: pathlib.Path, database: str, database_url: str, redis_url: str, starter: processes.Starter
+        self, at: sockets.Sockets, database: str, database_url: str, redis_url: str, starter: processes.Starter
     ) -> None:
-        self.directory = directory
+        self.directory = at.directory
         self.database = database
         self.database_url = database_url
+        """For the database's owner; servers and workers have a role of their own."""
         self.redis_url = redis_url
         self.servers: list[processes.Process] = []
         self.workers: list[processes.Process] = []
         self.pids: dict[str, int] = {}
         """The processes that there is one of: PostgreSQL, Valkey and, once it is started, Envoy."""
+        self._at = at
         self._starter = starter
         self._edge: processes.Process | None = None
 
     async def start_server(self) -> processes.Process:
         """Starts a server and returns it once it serves at its `address`."""
-        server = await self._starter.server()
+        server = await self._starter.server(address=f"unix:{self._at.server(len(self.servers))}")
         self.servers.append(server)
         return server
 
@@ -100,8 +103,7 @@ class Scene:
         places = layout.Layout(self.directory)
         places.make()
         port = processes.free_port()
-        server_ports = [int(server.address.rpartition(":")[2]) for server in self.servers]
-        program = edge.make_program(places, "127.0.0.1", port, server_ports)
+        program = edge.make_program(places, "127.0.0.1", port, [server.address for server in self.servers])
         *command, _ = program.command
         self._edge = await processes.launch(*command, "info", environment=dict(os.environ))
         self.pids["Envoy"] = self._edge.pid

@@ -68,9 +68,9 @@ async def launch(
 async def start(data_dir: pathlib.Path, *flags: str, port: int | None = None) -> Stack:
     """Starts a stack with its data in `data_dir` and returns it once it is ready."""
     flags = ("--data-dir", str(data_dir), "--port", str(port or processes.free_port()), *flags)
-    process = await launch("--handlers", "tests.handlers", *flags, directory=data_dir.parent)
+    process = await launch("--handlers", "tests.handlers", *flags, directory=data_dir)
     line = await process.wait_for_log("duetime is ready", seconds=READY_SECONDS)
-    match = re.fullmatch(r"duetime is ready  (http://\S+)  (postgresql://\S+)  (redis://\S+)", line)
+    match = re.fullmatch(r"duetime is ready  (http://\S+)  (postgresql://\S+)  ((?:redis|unix)://\S+)", line)
     assert match is not None, line
     return Stack(process, match[1], match[2], match[3], data_dir)
 

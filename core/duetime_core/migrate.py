@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, settings
-from duetime_core.store import partitions, restoration
+from duetime_core.store import partitions, restoration, roles
 
 _LOCK = 0x6475657469  # "dueti": any number that is always the same
 
@@ -23,10 +23,18 @@ def config(connection: sa.Connection) -> alembic.config.Config:
     return configuration
 
 
-async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+class Settings(settings.Settings):
+    """What the migrations need to know besides."""
+
+    application_role: str | None = None
+    """The role of servers and workers, where that is another than the one that migrates."""
+
+
+async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: str | None = None) -> None:
     """Applies, in one transaction, the migrations that are missing, and makes the log's next partitions.
 
-    A database that was restored from a dump needs nothing else. Raises StoreUnavailable.
+    A database that was restored from a dump needs nothing else. The application's role, if one is named, may read and
+    write rows afterwards. Raises StoreUnavailable.
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
@@ -36,14 +44,17 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
             await restoration.settle(connection)
+            if application_role is not None:
+                await roles.grant(connection, application_role)
     with contextlib.suppress(errors.LogBusy):  # a backup may be in the way: the workers make them later
         await partitions.create_ahead(engine)
 
 
 async def _main() -> None:
-    engine = database.connect(settings.Settings.read().database_url, pool_size=1)
+    chosen = Settings.read()
+    engine = database.connect(chosen.database_url, pool_size=1)
     try:
-        await upgrade(engine)
+        await upgrade(engine, application_role=chosen.application_role)
     finally:
         await engine.dispose()
 

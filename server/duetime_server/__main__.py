@@ -1,6 +1,7 @@
 """`python -m duetime_server`: a server, until SIGTERM or SIGINT."""
 
 import asyncio
+import sys
 
 import grpc.aio
 import structlog
@@ -17,7 +18,7 @@ from duetime.v1 import (
     task_service_pb2_grpc,
 )
 from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
-from duetime_server import catalogue, creator, failures, hub, queues, schedules, settings, tasks
+from duetime_server import catalogue, creator, failures, hub, listening, queues, schedules, settings, tasks
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Envoy takes requests of at most 1 MiB, but a number that is two bytes of JSON is eleven of protobuf."""
@@ -65,7 +66,11 @@ async def serve(chosen: settings.Settings) -> None:
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    server.add_insecure_port(chosen.listen)
+    try:
+        listening.clear(chosen.listen)
+        server.add_insecure_port(chosen.listen)
+    except (OSError, RuntimeError) as error:  # gRPC's own is a RuntimeError
+        sys.exit(f"DUETIME_LISTEN: cannot listen on {chosen.listen}: {error}")
 
     terminated = asyncio.Event()
     signals.on_stop(terminated.set)

@@ -1,10 +1,15 @@
 """The server's settings."""
 
+from typing import Annotated
+
+import pydantic
+
 from duetime_core import settings
+from duetime_server import listening
 
 
 class Settings(settings.Settings):
     """What a server needs to know besides."""
 
-    listen: str = "127.0.0.1:50051"
-    """The address that gRPC is served on: `host:port`. There is no authentication: keep it on loopback."""
+    listen: Annotated[str, pydantic.AfterValidator(listening.check)] = "127.0.0.1:50051"
+    """Where gRPC is served: `host:port` or `unix:/path`. There is no authentication: keep it on this machine."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from duetime_stack import access, layout, ports, program
+from duetime_stack import access, environments, layout, ports, program
 
 
 def url(address: str, port: int) -> str:
@@ -18,8 +18,11 @@ def url(address: str, port: int) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def write_endpoints(places: layout.Layout, server_ports: Sequence[int]) -> pathlib.Path:
-    """Writes the file that names the servers, and returns its path. A running Envoy takes it up at once."""
+def write_endpoints(places: layout.Layout, servers: Sequence[str]) -> pathlib.Path:
+    """Writes the file that names the servers, each by what it listens on, and returns its path.
+
+    A running Envoy takes it up at once.
+    """
     path = places.run / "endpoints.yaml"
     draft = path.with_suffix(".new")
     draft.write_text(
@@ -30,11 +33,7 @@ def write_endpoints(places: layout.Layout, server_ports: Sequence[int]) -> pathl
                         "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
                         "cluster_name": "duetime",
                         "endpoints": [
-                            {
-                                "lb_endpoints": [
-                                    {"endpoint": {"address": _address(ports.LOOPBACK, port)}} for port in server_ports
-                                ]
-                            }
+                            {"lb_endpoints": [{"endpoint": {"address": _listening(server)}} for server in servers]}
                         ],
                     }
                 ]
@@ -50,13 +49,13 @@ def make_program(
     places: layout.Layout,
     address: str,
     port: int,
-    server_ports: Sequence[int],
+    servers: Sequence[str],
     allowed: access.Access | None = None,
 ) -> program.Program:
     """Writes the configuration, and returns the process that listens there. It is ready when the API answers."""
     configuration = places.run / "envoy.yaml"
     configuration.write_text(
-        _configuration(address, port, write_endpoints(places, server_ports), allowed or access.Access())
+        _configuration(address, port, write_endpoints(places, servers), allowed or access.Access())
     )
     return program.Program(
         "envoy",
@@ -70,6 +69,7 @@ def make_program(
             *("--log-level", "warning"),
         ],
         lambda: _answers(_reachable(address), port),
+        inherits=environments.is_basic,
     )
 
 
@@ -107,6 +107,14 @@ def _no_origin_of(origins: Iterable[str]) -> dict[str, Any]:
 
 def _address(address: str, port: int) -> dict[str, dict[str, str | int]]:
     return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _listening(server: str) -> dict[str, Any]:
+    """Returns the address of a server that listens on `unix:/path` or `host:port`."""
+    if server.startswith("unix:"):
+        return {"pipe": {"path": server.removeprefix("unix:")}}
+    host, _, port = server.rpartition(":")
+    return _address(host.strip("[]"), int(port))
 
 
 def _reachable(address: str) -> str:

@@ -1,15 +1,11 @@
 """Where a stack keeps what: all of it under one data directory."""
 
-import contextlib
 import dataclasses
+import os
 import pathlib
-import tempfile
-from collections.abc import Iterator
+import stat
 
 from duetime_stack import errors
-
-MAX_SOCKET_PATH = 107
-"""The longest path of a unix socket, in bytes (`sun_path` in unix(7), without its final NUL)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,32 +44,29 @@ class Layout:
         return self.logs / f"{part}.log"
 
     def make(self) -> None:
-        """Makes the directories that are missing. Raises StackError if that is not possible."""
+        """Makes the directories that are missing, and closes them to others. Raises StackError if it cannot."""
         try:
             for directory in (self.data_dir, self.logs, self.run):
-                directory.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise errors.StackError(
-                f"{error.filename} is a file, but should be a directory for the data (--data-dir or DUETIME_DATA_DIR)"
-            ) from error
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _close(self.data_dir)
         except OSError as error:
-            raise errors.StackError(
-                f"{self.data_dir} cannot be the data directory (--data-dir or DUETIME_DATA_DIR): {error.strerror}"
-            ) from error
+            raise unusable(self.data_dir, error) from error
 
 
-def fits_socket(path: pathlib.Path) -> bool:
-    """Returns whether a unix socket can have this path."""
-    return len(bytes(path)) <= MAX_SOCKET_PATH
+def unusable(data_dir: pathlib.Path, error: OSError) -> errors.StackError:
+    """Returns why that cannot be the data directory."""
+    reason = "it is a file" if data_dir.is_file() else f"{error.filename or data_dir}: {error.strerror}"
+    return errors.StackError(f"{data_dir} cannot be the data directory (--data-dir or DUETIME_DATA_DIR): {reason}")
 
 
-@contextlib.contextmanager
-def socket_path(layout: Layout) -> Iterator[pathlib.Path]:
-    """Lends a path for supervisord's socket: in the run directory, or in a short one if that path is too long."""
-    path = layout.run / "supervisor.sock"
-    # supervisord binds the path with its process id added, and then renames it.
-    if fits_socket(path.with_name(f"{path.name}.{2**22}")):
-        yield path
+def _close(directory: pathlib.Path) -> None:
+    """Closes a directory to all but its owner, and what is in it, if it was open."""
+    if directory.stat().st_mode & 0o777 == 0o700:
         return
-    with tempfile.TemporaryDirectory(prefix="duetime-") as short:
-        yield pathlib.Path(short, path.name)
+    for parent, names, files in os.walk(directory):
+        for path in (pathlib.Path(parent, name) for name in (*names, *files)):
+            mode = path.lstat().st_mode
+            if mode & 0o077 and not stat.S_ISLNK(mode):
+                path.chmod(stat.S_IMODE(mode) & ~0o077)
+    # Last, so that after a kill -9 the next start begins again.
+    directory.chmod(0o700)

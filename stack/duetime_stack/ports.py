@@ -1,17 +1,11 @@
 """Ports to listen on."""
 
-import contextlib
 import ipaddress
-import random
 import socket
 
 from duetime_stack import errors
 
 LOOPBACK = "127.0.0.1"
-
-# Below Linux's range for outgoing connections (32768 and up): such a connection could take the port of a part
-# that is being restarted, and keep it from coming back.
-_INNER_PORTS = range(20_000, 32_000)
 
 
 def resolve(host: str) -> str:
@@ -49,25 +43,3 @@ def require_free(address: str, port: int) -> None:
             if is_free(address, 0)
             else f"{address} is not an address of this machine; choose another with --host or DUETIME_HOST"
         )
-
-
-def accepts(port: int) -> bool:
-    """Returns whether something answers on this port of the loopback address."""
-    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
-        return True
-    return False
-
-
-class FreePorts:
-    """Gives out ports of the loopback address that are free, none of them twice."""
-
-    def __init__(self) -> None:
-        self._candidates = random.sample(_INNER_PORTS, len(_INNER_PORTS))
-
-    def take(self) -> int:
-        """Returns a port. Raises StackError if none is left."""
-        while self._candidates:
-            port = self._candidates.pop()
-            if is_free(LOOPBACK, port):
-                return port
-        raise errors.StackError(f"no port from {_INNER_PORTS.start} to {_INNER_PORTS.stop - 1} is free")

@@ -4,19 +4,22 @@ import pathlib
 import subprocess
 from collections.abc import Mapping
 
-from duetime_stack import errors, journal, layout, ports, program, waiting
+from duetime_stack import environments, errors, journal, layout, program, sockets, waiting
 
 # A worker's longest grace period, 30 s, and a moment to hand back what still runs.
 _STOP_SECONDS = 35
 
 
 def migrate(places: layout.Layout, environment: Mapping[str, str]) -> None:
-    """Applies the migrations that are missing. Raises StackError with what they said if they fail."""
+    """Applies the migrations that are missing. Raises StackError with what they said if they fail.
+
+    Of this environment they get what servers get.
+    """
     path = places.log("migrate")
     with path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
             program.tied(program.python("duetime_core.migrate"), "KILL"),
-            env=environment,
+            env={name: value for name, value in environment.items() if environments.is_for_servers(name)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -30,13 +33,14 @@ def migrate(places: layout.Layout, environment: Mapping[str, str]) -> None:
         raise errors.StackError(f"the migrations failed; {journal.tail(path)}")
 
 
-def make_server(number: int, port: int) -> program.Program:
-    """Returns a server that listens on this port of the loopback address."""
+def make_server(number: int, path: pathlib.Path) -> program.Program:
+    """Returns a server that listens at this unix socket."""
     return program.Program(
         f"server-{number}",
         program.python("duetime_server"),
-        lambda: ports.accepts(port),
-        environment={"DUETIME_LISTEN": f"{ports.LOOPBACK}:{port}"},
+        lambda: sockets.accepts(path),
+        inherits=environments.is_for_servers,
+        environment={"DUETIME_LISTEN": f"unix:{path}"},
         stop_seconds=_STOP_SECONDS,
     )
 
@@ -51,6 +55,7 @@ def make_worker(number: int, places: layout.Layout) -> program.Program:
         name,
         program.python("duetime_worker"),
         lambda: _works(log, said_before),
+        inherits=environments.is_for_workers,
         stop_seconds=_STOP_SECONDS,
     )
 

@@ -3,10 +3,9 @@
 import dataclasses
 import functools
 import pathlib
-import pwd
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from duetime_stack import errors
@@ -23,12 +22,12 @@ class Program:
     command: Sequence[str]
     is_ready: Callable[[], bool]
     """Whether it does its work. Asked every few milliseconds until it does."""
+    inherits: Callable[[str], bool]
+    """Whether it gets the variable of that name from the stack's environment; see `environments`."""
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What is added to the stack's environment."""
+    """What is added to that. It stands in a file, so no secrets."""
     directory: pathlib.Path | None = None
     """Where it runs; if None, where the stack was started."""
-    user: str | None = None
-    """Who runs it; if None, whoever started the stack."""
     stop_signal: Signal = "TERM"
     """Asks it to end in order."""
     stop_seconds: int = 10
@@ -37,23 +36,23 @@ class Program:
     """What it gets when supervisord is killed."""
 
 
-def tied(command: Sequence[str], orphan_signal: Signal, *, user: str | None = None) -> list[str]:
+def tied(command: Sequence[str], orphan_signal: Signal, *, without: Iterable[str] = ()) -> list[str]:
     """Returns the command so that the process gets this signal when the process that started it is gone.
 
-    Nobody else would end it after a kill -9: supervisord's children each have a process group of their own. It runs
-    as `user`, if one is given, without a fork that becomes that user: in a process with gRPC's threads that crashes.
+    Nobody else would end it after a kill -9: supervisord's children each have a process group of their own. It does not
+    get the variables in `without`; their values stand in no command line and no file.
     """
-    become = []
-    if user is not None:
-        become = ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups"]
-    return [_setpriv(), *become, "--pdeathsig", orphan_signal, "--", *command]
+    unset = [f"--unset={name}" for name in sorted(without)]
+    stripped = [find("env", "coreutils"), *unset, "--", *command] if unset else command
+    return [find("setpriv", "util-linux"), "--pdeathsig", orphan_signal, "--", *stripped]
 
 
 @functools.cache
-def _setpriv() -> str:
-    found = shutil.which("setpriv")
+def find(tool: str, package: str) -> str:
+    """Returns the path of a tool of Linux. Raises StackError, which names its package, if it is missing."""
+    found = shutil.which(tool)
     if found is None:
-        raise errors.StackError("setpriv is missing; on Debian and Ubuntu it is in the package util-linux")
+        raise errors.StackError(f"{tool} is missing; on Debian and Ubuntu it is in the package {package}")
     return found
 
 

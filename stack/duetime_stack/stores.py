@@ -1,17 +1,30 @@
 """The two stores: those of this stack, or those that already run and that its user named."""
 
+import dataclasses
+
 import psycopg
 import redis
 import typer
 
 from duetime_core import urls
-from duetime_stack import errors, layout, ports, postgres, program, valkey
-
-Store = tuple[str, list[program.Program]]
-"""Where it is, and the program that serves it if that is one of this stack's."""
+from duetime_stack import errors, layout, pgdata, postgres, program, roles, sockets, valkey
 
 
-def database(url: str | None, places: layout.Layout, free: ports.FreePorts) -> Store:
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A store, and how programs and people reach it."""
+
+    url: str
+    """For servers and workers."""
+    shown: str
+    """For the terminal, without what may be a secret."""
+    migrations: dict[str, str]
+    """What the migrations are told besides."""
+    programs: list[program.Program]
+    """What serves it, if it is one of this stack's."""
+
+
+def database(url: str | None, places: layout.Layout, at: sockets.Sockets) -> Store:
     """Returns the PostgreSQL of this address, or one of this stack's. Raises StackError if it is unreachable."""
     if url is not None:
         try:
@@ -20,15 +33,23 @@ def database(url: str | None, places: layout.Layout, free: ports.FreePorts) -> S
             raise errors.StackError(
                 f"no PostgreSQL answers at {urls.shown(url)} (--database-url or DUETIME_DATABASE_URL): {error}"
             ) from error
-        return url, []
-    if postgres.is_new(places.postgres):
-        typer.echo(f"making a database in {places.postgres}")
-    postgres.prepare(places.postgres)
-    port = free.take()
-    return postgres.url(port), [postgres.make_program(places.postgres, port)]
+        return Store(url, urls.shown(url), {}, [])
+    data = places.postgres
+    if pgdata.is_new(data):
+        typer.echo(f"making a database in {data}")
+    pgdata.prepare(data, places.run)
+    return Store(
+        postgres.url(data, at.directory),
+        postgres.public_url(data, at.directory),
+        {
+            "DUETIME_DATABASE_URL": postgres.url(data, at.directory, roles.OWNER),
+            "DUETIME_APPLICATION_ROLE": roles.APPLICATION,
+        },
+        [postgres.make_program(data, at.directory)],
+    )
 
 
-def doorbell(url: str | None, free: ports.FreePorts) -> Store:
+def doorbell(url: str | None, at: sockets.Sockets) -> Store:
     """Returns the Redis of this address, or a Valkey of this stack's. Raises StackError if it is unreachable."""
     if url is not None:
         try:
@@ -37,6 +58,6 @@ def doorbell(url: str | None, free: ports.FreePorts) -> Store:
             raise errors.StackError(
                 f"no Redis answers at {urls.shown(url)} (--redis-url or DUETIME_REDIS_URL): {error}"
             ) from error
-        return url, []
-    port = free.take()
-    return valkey.url(port), [valkey.make_program(port)]
+        return Store(url, urls.shown(url), {}, [])
+    embedded = valkey.url(at.valkey)
+    return Store(embedded, embedded, {}, [valkey.make_program(at.valkey)])

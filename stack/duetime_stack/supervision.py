@@ -87,38 +87,39 @@ def supervise(
     places: layout.Layout,
     stages: Sequence[Sequence[program.Program]],
     environment: Mapping[str, str],
+    socket: pathlib.Path,
     lock: int,
 ) -> Iterator[Supervisor]:
     """Runs supervisord, and at the end stops what it runs: the last stage first, and then itself.
 
-    The programs get this environment; supervisord keeps the lock's descriptor open for as long as it lives.
+    Each program gets its own variables of this environment. supervisord takes orders at the socket, and keeps the
+    lock's descriptor open for as long as it lives.
     """
-    with layout.socket_path(places) as socket:
-        configuration = places.run / "supervisord.conf"
-        supervisord_conf.write(configuration, socket, places, stages)
-        _raise_file_limit()
-        with places.log("supervisord").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - the program is ours
-                # SIGTERM makes it stop the parts in order, also when this process was killed.
-                program.tied(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[lock],
-                # The terminal's Ctrl-C and hang-up are for this process, which then says what happens.
-                start_new_session=True,
-            )
-        try:
-            running = Supervisor(process, socket, places, _groups(stages))
-            running.wait_until_it_answers()
-            yield running
-        finally:
-            process.terminate()
-            while process.returncode is None:
-                # A signal that comes now must not leave parts behind: supervisord needs as long as they do.
-                with contextlib.suppress(KeyboardInterrupt):
-                    process.wait()
+    configuration = places.run / "supervisord.conf"
+    supervisord_conf.write(configuration, socket, places, stages, environment)
+    _raise_file_limit()
+    with places.log("supervisord").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - the program is ours
+            # SIGTERM makes it stop the parts in order, also when this process was killed.
+            program.tied(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[lock],
+            # The terminal's Ctrl-C and hang-up are for this process, which then says what happens.
+            start_new_session=True,
+        )
+    try:
+        running = Supervisor(process, socket, places, _groups(stages))
+        running.wait_until_it_answers()
+        yield running
+    finally:
+        process.terminate()
+        while process.returncode is None:
+            # A signal that comes now must not leave parts behind: supervisord needs as long as they do.
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()
 
 
 def _groups(stages: Sequence[Sequence[program.Program]]) -> dict[str, str]:

@@ -1,10 +1,9 @@
 """supervisord's configuration."""
 
 import configparser
-import os
 import pathlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from duetime_stack import layout, program
 
@@ -13,11 +12,16 @@ _RETRIES = 10**9
 
 
 def write(
-    path: pathlib.Path, socket: pathlib.Path, places: layout.Layout, stages: Sequence[Sequence[program.Program]]
+    path: pathlib.Path,
+    socket: pathlib.Path,
+    places: layout.Layout,
+    stages: Sequence[Sequence[program.Program]],
+    names: Collection[str],
 ) -> None:
     """Writes a configuration that starts nothing by itself, and stops the stages in reverse order.
 
-    The programs of a stage stop together.
+    The programs of a stage stop together. Of the variables with these names, which supervisord itself has, each gets
+    its own.
     """
     parser = configparser.RawConfigParser()
     parser.read_dict(
@@ -29,7 +33,7 @@ def write(
             "supervisord": {
                 "nodaemon": "true",
                 "silent": "true",
-                "user": str(os.geteuid()),
+                "umask": "077",
                 "logfile": _escape(places.log("supervisord")),
                 # The journal reads it on; it is made anew at each start, and grows by a line an event.
                 "logfile_maxbytes": "0",
@@ -40,7 +44,7 @@ def write(
     )
     for number, stage in enumerate(stages):
         for each in stage:
-            parser[f"program:{each.name}"] = _program(each, places.log(each.name))
+            parser[f"program:{each.name}"] = _program(each, places.log(each.name), names)
         parser[f"group:{group(number)}"] = {
             "programs": ",".join(each.name for each in stage),
             "priority": str(number),
@@ -54,9 +58,10 @@ def group(stage_number: int) -> str:
     return f"stage-{stage_number}"
 
 
-def _program(each: program.Program, log: pathlib.Path) -> Mapping[str, str]:
+def _program(each: program.Program, log: pathlib.Path, names: Collection[str]) -> Mapping[str, str]:
+    without = [name for name in names if not each.inherits(name)]
     options = {
-        "command": _escape(shlex.join(program.tied(each.command, each.orphan_signal))),
+        "command": _escape(shlex.join(program.tied(each.command, each.orphan_signal, without=without))),
         "environment": ",".join(f'{name}="{_escape(value)}"' for name, value in each.environment.items()),
         "autostart": "false",
         "autorestart": "true",
@@ -74,8 +79,6 @@ def _program(each: program.Program, log: pathlib.Path) -> Mapping[str, str]:
     }
     if each.directory is not None:
         options["directory"] = _escape(each.directory)
-    if each.user is not None:
-        options["user"] = each.user
     return options
 
 

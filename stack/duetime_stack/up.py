@@ -93,6 +93,8 @@ def command(
             handlers=handlers,
             queues=queues,
         )
+        # Nothing that is made from here on is for others to read.
+        os.umask(0o077)
         stack.run(options)
     except KeyboardInterrupt:
         typer.echo("stopped")

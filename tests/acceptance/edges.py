@@ -16,18 +16,18 @@ from tests import processes
 @contextlib.asynccontextmanager
 async def running(
     directory: pathlib.Path,
-    *server_ports: int,
+    *servers: str,
     allowed: access.Access | None = None,
     adjust: Callable[[dict[str, Any]], None] | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Lends an HTTP client of an Envoy in front of the servers on these ports.
+    """Lends an HTTP client of an Envoy in front of the servers that listen there.
 
     `adjust` may change the settings of its HTTP connections, to have a test wait for seconds instead of minutes.
     """
     places = layout.Layout(directory)
     places.make()
     port = processes.free_port()
-    program = edge.make_program(places, "127.0.0.1", port, server_ports, allowed)
+    program = edge.make_program(places, "127.0.0.1", port, servers, allowed)
     if adjust is not None:
         configuration = places.run / "envoy.yaml"
         bootstrap = yaml.safe_load(configuration.read_text())

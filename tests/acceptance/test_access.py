@@ -166,8 +166,7 @@ async def test_grpc_is_held_to_the_same(stack: stacks.Stack, options: Any, metad
 async def test_settings_add_names_and_origins(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     server = await start.server()
     allowed = access.parse(["192.0.2.7"], "Duetime.example.com, 10.0.0.1", "https://app.example.com")
-    port = int(server.address.rpartition(":")[2])
-    async with edges.running(tmp_path, port, allowed=allowed) as client:
+    async with edges.running(tmp_path, server.address, allowed=allowed) as client:
         edge_port = client.base_url.port
         for host in ("localhost", "duetime.example.com", "DUETIME.example.com:443", "10.0.0.1", "192.0.2.7:80"):
             assert (await client.get("/api/tasks", headers={"host": host})).status_code == 200, host

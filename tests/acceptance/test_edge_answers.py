@@ -24,7 +24,7 @@ async def test_it_is_healthy_while_a_server_is(rest: httpx.AsyncClient, path: st
 
 async def test_it_is_unhealthy_while_no_server_is(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     server = await start.server()
-    async with edges.running(tmp_path, int(server.address.rpartition(":")[2])) as client:
+    async with edges.running(tmp_path, server.address) as client:
         assert (await client.get("/healthz")).status_code == 200
         await server.kill()
         async with asyncio.timeout(30):

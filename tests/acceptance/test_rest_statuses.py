@@ -41,7 +41,7 @@ async def obedient(tmp_path: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)
-    async with edges.running(tmp_path, port) as client:
+    async with edges.running(tmp_path, f"127.0.0.1:{port}") as client:
         yield client
     await server.stop(0)
 
@@ -78,7 +78,7 @@ async def test_an_answer_that_does_not_come_in_time_is_a_504(obedient: httpx.Asy
 
 
 async def test_without_a_server_every_route_answers_503(tmp_path: pathlib.Path) -> None:
-    async with edges.running(tmp_path, processes.free_port()) as client:
+    async with edges.running(tmp_path, f"127.0.0.1:{processes.free_port()}") as client:
         for response in (
             await client.get("/api/tasks"),
             await client.get("/api/tasks/1:watch"),
@@ -93,7 +93,7 @@ async def test_without_a_server_every_route_answers_503(tmp_path: pathlib.Path) 
 async def test_without_a_database_every_route_says_so(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     nowhere = f"postgresql://postgres@127.0.0.1:{processes.free_port()}/duetime"
     server = await start.server(database_url=nowhere)
-    async with edges.running(tmp_path, int(server.address.rpartition(":")[2])) as client:
+    async with edges.running(tmp_path, server.address) as client:
         for response in await asyncio.gather(
             client.get("/api/tasks"),
             client.get("/api/tasks/1/status"),

@@ -1,38 +1,45 @@
 """A PostgreSQL of the test's own, which it may kill."""
 
-import asyncio
 import contextlib
 import itertools
 import os
 import pathlib
+import sys
 
 import psutil
 import psycopg
 
 from duetime_core import database, migrate
-from duetime_stack import postgres, program
-from tests import processes
+from duetime_stack import pgdata, postgres, program, roles
+from tests import processes, users
 from tests.chaos import clock
 
 _TEMPLATE = "template_duetime"
 
 
 class Cluster:
-    """The stack's PostgreSQL, on a port of its own."""
+    """The stack's PostgreSQL, in a directory of its own, which its user makes where the tests are root's."""
 
-    def __init__(self, data: pathlib.Path) -> None:
-        self._data = data
-        self.port = processes.free_port()
-        self._program = postgres.make_program(data, self.port)
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._data = directory / "postgres"
+        self._program = postgres.make_program(self._data, directory)
         self._process: processes.Process | None = None
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
         """Starts it, on the data that is there, and returns once it takes connections."""
-        await asyncio.to_thread(postgres.prepare, self._data)
-        command = program.tied(self._program.command, "KILL", user=self._program.user)
-        self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._data))
+        users.make_directory(self._directory)
+        prepare = (sys.executable, "-m", "tests.chaos.prepare", str(self._data), str(self._directory))
+        await _run(*users.become(), *prepare)
+        command = [*users.become(), *program.tied(self._program.command, "KILL")]
+        self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._directory))
         await self._process.wait_for_log("database system is ready to accept connections", seconds=60)
+
+    @property
+    def socket(self) -> pathlib.Path:
+        """Where it listens."""
+        return self._directory / ".s.PGSQL.5432"
 
     @property
     def pid(self) -> int:
@@ -80,15 +87,25 @@ class Cluster:
 
     def fill_disk(self) -> pathlib.Path:
         """Fills the disk that it is on with a file, and returns its path."""
-        ballast = self._data.parent / "ballast"
+        ballast = self._directory / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(1 << 20))
         return ballast
 
-    def url(self, name: str, *, port: int | None = None) -> str:
-        """Returns the address of one of its databases, through another port if one is given."""
-        return f"postgresql://{postgres.USER}@127.0.0.1:{port or self.port}/{name}?sslmode=disable&gssencmode=disable"
+    def url(self, name: str) -> str:
+        """Returns the address of one of its databases, for their owner."""
+        return self._url(roles.OWNER, name)
+
+    def application_url(self, name: str, *, port: int | None = None) -> str:
+        """Returns the address of one of its databases for servers and workers, through a proxy if its port is given."""
+        return self._url(roles.APPLICATION, name, port)
+
+    def _url(self, role: str, name: str, port: int | None = None) -> str:
+        login = f"{role}:{roles.passwords(self._data)[role]}"
+        if port is None:
+            return f"postgresql://{login}@/{name}?host={self._directory}"
+        return f"postgresql://{login}@127.0.0.1:{port}/{name}?sslmode=disable&gssencmode=disable"
 
     async def new_database(self) -> str:
         """Makes a migrated database without tasks and returns its name."""
@@ -104,31 +121,34 @@ class Cluster:
             exported = await (await connection.execute("SELECT pg_export_snapshot()")).fetchone()
             after = clock.now()
             assert exported is not None
-            await self._run("pg_dump", f"--snapshot={exported[0]}", "--format=custom", f"--file={path}", self.url(name))
+            options = (f"--snapshot={exported[0]}", "--format=custom", f"--file={path}")
+            await _run(str(pgdata.program_path("pg_dump")), *options, self.url(name))
         return before, after
 
     async def restore(self, path: pathlib.Path) -> str:
         """Restores a dump into a new database as docs/backup.md says, and returns its name."""
         name = f"chaos_{next(self._numbers)}"
         await self._execute(f"CREATE DATABASE {name}")
-        await self._run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={self.url(name)}", str(path))
-        engine = database.connect(self.url(name), pool_size=1)
-        await migrate.upgrade(engine)
-        await engine.dispose()
+        without = ("--exit-on-error", "--no-owner", "--no-privileges")
+        await _run(str(pgdata.program_path("pg_restore")), *without, f"--dbname={self.url(name)}", str(path))
+        await self._migrate(name)
         return name
-
-    async def _run(self, tool: str, *arguments: str) -> None:
-        path = pathlib.Path(self._program.command[0]).with_name(tool)
-        process = await processes.launch(str(path), *arguments, environment=dict(os.environ))
-        assert await process.ended() == 0, process.log
 
     async def make_template(self) -> None:
         """Makes the migrated database that others are copied from."""
         await self._execute(f"CREATE DATABASE {_TEMPLATE}")
-        engine = database.connect(self.url(_TEMPLATE), pool_size=1)
-        await migrate.upgrade(engine)
+        await self._migrate(_TEMPLATE)
+
+    async def _migrate(self, name: str) -> None:
+        engine = database.connect(self.url(name), pool_size=1)
+        await migrate.upgrade(engine, application_role=roles.APPLICATION)
         await engine.dispose()
 
     async def _execute(self, statement: str) -> None:
         async with await psycopg.AsyncConnection.connect(self.url("postgres"), autocommit=True) as connection:
             await connection.execute(statement)
+
+
+async def _run(*command: str) -> None:
+    process = await processes.launch(*command, environment=dict(os.environ))
+    assert await process.ended() == 0, process.log

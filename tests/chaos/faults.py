@@ -76,7 +76,7 @@ async def kill_redis(made: world.World, choose: random.Random) -> None:
 
 async def empty_redis(made: world.World, choose: random.Random) -> None:
     """Has Redis forget everything."""
-    async with redis.asyncio.Redis(port=made.redis_port) as connection:
+    async with redis.asyncio.Redis(unix_socket_path=str(made.redis_path)) as connection:
         await connection.flushall()
 
 
@@ -181,7 +181,7 @@ async def copy_wakeups(made: world.World, *, seconds: float) -> int:
     """Gives each wakeup nine copies of other names, due at the same time, for that long; returns how many it made."""
     copies = 0
     until = clock.now() + seconds
-    async with redis.asyncio.Redis(port=made.redis_port) as connection:
+    async with redis.asyncio.Redis(unix_socket_path=str(made.redis_path)) as connection:
         while clock.now() < until:
             for queue in world.QUEUES:
                 for job_id, score in await connection.zrange(wakeup.arq_queue(queue), 0, -1, withscores=True):

@@ -1,8 +1,9 @@
-"""A TCP proxy between two parts, where the network breaks as a test says."""
+"""A proxy, from TCP to a unix socket, between two parts, where the network breaks as a test says."""
 
 import asyncio
 import contextlib
 import enum
+import pathlib
 from collections.abc import Callable
 
 
@@ -27,7 +28,7 @@ def _pass(_: bytes) -> Fate:
 class Proxy:
     """Listens on a port of its own and hands on to `target` what comes, for as long as the network holds."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: pathlib.Path) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -67,7 +68,7 @@ class Proxy:
             writer.transport.abort()
 
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        far_reader, far_writer = await asyncio.open_unix_connection(self._target)
         answers = asyncio.create_task(_copy(far_reader, writer))
         try:
             while (piece := await reader.read(65536)) and not answers.done():

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 import duetime_client
 from duetime_core import database, migrate
+from duetime_stack import roles
 from tests import clients, processes
 from tests.chaos import clock, cluster, history, lateness, proxy, scenario
 from tests.chaos.conftest import Play, Tell
@@ -178,7 +179,13 @@ async def test_migrations_from_a_previous_schema_while_tasks_are_pending(play: P
             await server.ended()
         url = scene.world.postgres.url(scene.world.database)
         await _downgrade(url, revision)
-        await _run(sys.executable, "-m", "duetime_core.migrate", DUETIME_DATABASE_URL=url)
+        await _run(
+            sys.executable,
+            "-m",
+            "duetime_core.migrate",
+            DUETIME_DATABASE_URL=url,
+            DUETIME_APPLICATION_ROLE=roles.APPLICATION,
+        )
         addresses = [server.address for server in scene.world.servers]
         scene.world.servers = [await scene.world.starter.server(address=address) for address in addresses]
         await scene.world.start_workers(1)

@@ -33,7 +33,10 @@ async def test_kill_9_of_redis_and_a_restart_with_nothing_in_it(play: Play, tell
 
 async def test_flushall_every_five_seconds_for_a_minute(play: Play, tell: Tell) -> None:
     async with play() as scene:
-        async with scene.load.running(), redis.asyncio.Redis(port=scene.world.redis_port) as connection:
+        async with (
+            scene.load.running(),
+            redis.asyncio.Redis(unix_socket_path=str(scene.world.redis_path)) as connection,
+        ):
             for _ in range(12):
                 await asyncio.sleep(5)
                 await connection.flushall()

@@ -6,16 +6,17 @@ It notes what was done to each process, so that the checker can tell what a faul
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import signal
 import types
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 import psycopg
 import psycopg.rows
 
-from duetime_stack import edge, layout, valkey, waiting
+from duetime_stack import edge, layout, sockets, valkey, waiting
 from tests import processes
 from tests.chaos import clock, cluster, proxy
 
@@ -45,13 +46,14 @@ class World:
     database: str
     starter: processes.Starter
     database_proxy: proxy.Proxy
-    redis_port: int
+    redis_path: pathlib.Path
     redis_proxy: proxy.Proxy
     edge_port: int
     places: layout.Layout
     servers: list[processes.Process] = dataclasses.field(default_factory=list)
     workers: list[processes.Process] = dataclasses.field(default_factory=list)
     hurts: list[Hurt] = dataclasses.field(default_factory=list)
+    _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     _redis: processes.Process | None = None
     _edge: processes.Process | None = None
 
@@ -62,8 +64,8 @@ class World:
 
     async def start_servers(self, count: int) -> None:
         """Starts servers, and tells Envoy of them."""
-        self.servers += await asyncio.gather(*(self.starter.server() for _ in range(count)))
-        edge.write_endpoints(self.places, self._server_ports())
+        self.servers += await asyncio.gather(*(self.starter.server(address=self._new_address()) for _ in range(count)))
+        edge.write_endpoints(self.places, self._addresses())
 
     async def start_workers(
         self, count: int, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
@@ -123,10 +125,10 @@ class World:
 
     async def crash_server(self, point: str) -> None:
         """Starts one more server, which ends itself at that point, and returns once it has."""
-        server = await self.starter.server(crash_point=point)
-        edge.write_endpoints(self.places, [*self._server_ports(), int(server.address.rpartition(":")[2])])
+        server = await self.starter.server(address=self._new_address(), crash_point=point)
+        edge.write_endpoints(self.places, [*self._addresses(), server.address])
         await server.ended()
-        edge.write_endpoints(self.places, self._server_ports())
+        edge.write_endpoints(self.places, self._addresses())
 
     async def crash_worker(self, point: str) -> None:
         """Starts one more worker, which ends itself at that point, and returns once it has."""
@@ -136,8 +138,8 @@ class World:
         hurt.until = clock.now()
 
     async def start_redis(self) -> None:
-        """Starts an empty Redis, on the same port each time."""
-        command = valkey.make_program(self.redis_port).command
+        """Starts an empty Redis, at the same socket each time."""
+        command = valkey.make_program(self.redis_path).command
         self._redis = await processes.launch(*command, environment=dict(os.environ))
         await self._redis.wait_for_log("Ready to accept connections")
 
@@ -148,7 +150,7 @@ class World:
 
     async def start_edge(self) -> None:
         """Starts Envoy, on the same port each time."""
-        program = edge.make_program(self.places, "127.0.0.1", self.edge_port, self._server_ports())
+        program = edge.make_program(self.places, "127.0.0.1", self.edge_port, self._addresses())
         *command, _ = program.command
         self._edge = await processes.launch(
             *command, "info", environment=dict(os.environ)
@@ -191,8 +193,11 @@ class World:
         await self.database_proxy.cut()
         await self.redis_proxy.cut()
 
-    def _server_ports(self) -> list[int]:
-        return [int(server.address.rpartition(":")[2]) for server in self.servers]
+    def _addresses(self) -> list[str]:
+        return [server.address for server in self.servers]
+
+    def _new_address(self) -> str:
+        return f"unix:{sockets.Sockets(self.places.run).server(next(self._numbers))}"
 
 
 async def make(
@@ -201,19 +206,20 @@ async def make(
     """Makes a world with a database, which is new if none is given, Redis and both proxies. Nothing runs tasks yet."""
     await postgres.ensure_running()
     database = database or await postgres.new_database()
-    redis_port, edge_port = processes.free_port(), processes.free_port()
-    database_proxy = proxy.Proxy(("127.0.0.1", postgres.port))
-    redis_proxy = proxy.Proxy(("127.0.0.1", redis_port))
+    places = layout.Layout(directory)
+    places.make()
+    redis_path = sockets.Sockets(places.run).valkey
+    database_proxy = proxy.Proxy(postgres.socket)
+    redis_proxy = proxy.Proxy(redis_path)
     await database_proxy.start()
     await redis_proxy.start()
     starter = processes.Starter(
         directory,
-        database_url=postgres.url(database, port=database_proxy.port),
+        database_url=postgres.application_url(database, port=database_proxy.port),
         redis_url=f"redis://127.0.0.1:{redis_proxy.port}/0",
         wrapper=wrapper,
     )
-    places = layout.Layout(directory)
-    places.make()
-    made = World(directory, postgres, database, starter, database_proxy, redis_port, redis_proxy, edge_port, places)
+    edge_port = processes.free_port()
+    made = World(directory, postgres, database, starter, database_proxy, redis_path, redis_proxy, edge_port, places)
     await made.start_redis()
     return made

@@ -37,6 +37,7 @@ class Smtp(settings.Variables):
     )
 
     host: str = "127.0.0.1"
+    """A host, or `unix:/path` for a server at a unix socket."""
     port: Annotated[int, pydantic.Field(ge=1, le=65535)] | None = None
     """What is usual for `tls` if it is not given: 25, 587 for starttls, 465 for tls."""
     tls: Literal["none", "starttls", "tls"] = "none"
@@ -45,6 +46,11 @@ class Smtp(settings.Variables):
     password: pydantic.SecretStr | None = None
     sender: Annotated[str, pydantic.AfterValidator(_check_address)] = "duetime@localhost"
     """An address, or a name and an address: `Duetime <duetime@example.com>`."""
+
+    @property
+    def socket_path(self) -> str | None:
+        """The unix socket, if it is one."""
+        return self.host.removeprefix("unix:") if self.host.startswith("unix:") else None
 
 
 def _parse_rules(value: object) -> object:

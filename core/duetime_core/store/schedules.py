@@ -158,8 +158,7 @@ async def update(
                 f"Schedule {schedule_id} has version {present.version}, not {version}.", version=str(present.version)
             )
         updated = dataclasses.replace(present, **changes)
-        reason = ", ".join(schedule.differences(present, updated)) or None
-        return await _write(connection, updated, now, change="updated", actor=actor, reason=reason)
+        return await _write(connection, updated, now, change="updated", actor=actor)
 
 
 async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
@@ -218,11 +217,9 @@ async def _write(
     *,
     change: str,
     actor: str,
-    reason: str | None = None,
 ) -> Changed:
     await connection.execute(_UPDATE, {**_encode(updated), "schedule_id": updated.schedule_id})
-    entry = schedule_rows.entry(updated.schedule_id, change, reason=reason)
-    await schedule_rows.log(connection, [entry], actor=actor)
+    await schedule_rows.log(connection, [schedule_rows.entry(updated.schedule_id, change)], actor=actor)
     if updated.is_paused:
         withdrawn = await occurrences.withdraw(connection, updated.schedule_id, reason=PAUSED, actor=actor)
         return Changed(await _read(connection, _GET, updated.schedule_id), task_ids=tuple(withdrawn))

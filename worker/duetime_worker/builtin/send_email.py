@@ -44,8 +44,9 @@ async def deliver(
     """Sends the mail of a run, with what `attach` adds to it; raises Retry or Fail as `send_email` does."""
     smtp = settings.Smtp()
     client = aiosmtplib.SMTP(
-        hostname=smtp.host,
-        port=smtp.port,
+        hostname=None if smtp.socket_path else smtp.host,
+        port=None if smtp.socket_path else smtp.port,
+        socket_path=smtp.socket_path,
         use_tls=smtp.tls == "tls",
         start_tls=smtp.tls == "starttls",
         tls_context=None if smtp.tls == "none" else _tls_context(),

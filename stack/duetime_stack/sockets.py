@@ -1,0 +1,83 @@
+"""The unix sockets by which the parts of a stack reach each other: in one directory that only their user may enter."""
+
+import contextlib
+import dataclasses
+import pathlib
+import socket
+import tempfile
+from collections.abc import Iterator
+
+from duetime_stack import errors, layout
+
+MAX_PATH = 107
+"""The longest path of a unix socket, in bytes (`sun_path` in unix(7), without its final NUL)."""
+# supervisord binds its path with its process id added, and then renames it.
+_LONGEST_NAME = f"supervisor.sock.{2**22}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sockets:
+    """The paths of the sockets in a directory. PostgreSQL's is the directory itself."""
+
+    directory: pathlib.Path
+
+    @property
+    def supervisor(self) -> pathlib.Path:
+        """Where supervisord takes orders."""
+        return self.directory / "supervisor.sock"
+
+    @property
+    def valkey(self) -> pathlib.Path:
+        """Where Valkey listens."""
+        return self.directory / "valkey.sock"
+
+    @property
+    def mailbox(self) -> pathlib.Path:
+        """Where the mailbox takes mail."""
+        return self.directory / "mailbox.sock"
+
+    def server(self, number: int) -> pathlib.Path:
+        """Returns where this server listens."""
+        return self.directory / f"server-{number}.sock"
+
+
+@contextlib.contextmanager
+def lend(places: layout.Layout) -> Iterator[Sockets]:
+    """Lends the sockets' directory: the run directory, or a short one of its own if paths there are too long.
+
+    Only for the process that has the run directory to itself. Raises StackError if all paths are too long.
+    """
+    if fits(places.run / _LONGEST_NAME):
+        _clear(places.run)
+        yield Sockets(places.run)
+        return
+    # Both are made for this user alone (0700).
+    for parent in (None, "/tmp"):  # noqa: S108 - see above
+        with tempfile.TemporaryDirectory(prefix="duetime-", dir=parent) as short:
+            if fits(pathlib.Path(short, _LONGEST_NAME)):
+                yield Sockets(pathlib.Path(short))
+                return
+    raise errors.StackError(
+        f"{places.run} and {tempfile.gettempdir()} are too long for unix sockets; choose another "
+        "with --data-dir or DUETIME_DATA_DIR, or TMPDIR"
+    )
+
+
+def _clear(directory: pathlib.Path) -> None:
+    # After a kill -9 of everything they are still there, and PostgreSQL's lock names a process that is another by now.
+    for left in (*directory.glob("*.sock"), *directory.glob(".s.PGSQL.*")):
+        left.unlink()
+
+
+def fits(path: pathlib.Path) -> bool:
+    """Returns whether a unix socket can have this path."""
+    return len(bytes(path)) <= MAX_PATH
+
+
+def accepts(path: pathlib.Path) -> bool:
+    """Returns whether something answers on this socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        probe.connect(str(path))
+        return True
+    return False

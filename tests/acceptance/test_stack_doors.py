@@ -1,0 +1,111 @@
+"""What a stack leaves open to others on its machine: Envoy's port, and nothing else."""
+
+import os
+import pathlib
+import subprocess
+
+import psutil
+import psycopg
+import pytest
+
+from duetime_stack import account, environments, roles
+from tests import stacks
+from tests.acceptance import parts
+
+
+def names(process: psutil.Process) -> set[str]:
+    return set(process.environ())
+
+
+def test_only_envoy_listens_on_a_port_and_on_this_machine_alone(stack: stacks.Stack) -> None:
+    listening = {
+        (process.name(), *connection.laddr)
+        for process in parts.everything(stack)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    host, _, port = stack.address.partition(":")
+    assert listening == {("envoy", host, int(port))}
+
+
+def test_nobody_else_may_enter_the_data_directory_or_read_what_is_in_it(stack: stacks.Stack) -> None:
+    for path in (stack.data_dir, *stack.data_dir.rglob("*")):
+        assert path.lstat().st_mode & 0o077 == 0, path
+
+
+def test_all_parts_run_as_one_user_that_is_not_root(stack: stacks.Stack) -> None:
+    users = {process.username() for process in parts.everything(stack)}
+    assert users == {account.NAME if os.geteuid() == 0 else psutil.Process().username()}
+
+
+@pytest.mark.parametrize("role", [roles.APPLICATION, roles.OWNER])
+async def test_no_role_reaches_the_machine_through_the_database(stack: stacks.Stack, role: str) -> None:
+    url = stack.database_url.replace(f"//{roles.APPLICATION}@", f"//{role}@")
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("CREATE TEMP TABLE told (line text)")
+        for statement in (
+            "COPY told FROM PROGRAM 'env'",
+            "COPY told FROM '/etc/passwd'",
+            "SELECT pg_read_file('/etc/passwd')",
+            "SELECT rolpassword FROM pg_authid",
+            "ALTER SYSTEM SET listen_addresses = '*'",
+            f"ALTER ROLE {role} SUPERUSER",
+            f"SET ROLE {roles.SUPERUSER}",
+            "CREATE ROLE another SUPERUSER",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement.encode())
+
+
+async def test_servers_and_workers_change_no_table_as_themselves(stack: stacks.Stack) -> None:
+    async with await psycopg.AsyncConnection.connect(stack.database_url, autocommit=True) as connection:
+        for statement in ("DROP TABLE tasks", "CREATE TABLE more (id int)", "DELETE FROM alembic_version"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize(
+    ("user", "refusal"),
+    [(roles.SUPERUSER, "no pg_hba.conf entry"), (roles.OWNER, "no password supplied")],
+)
+def test_the_superuser_takes_no_connection_and_others_need_their_password(
+    stack: stacks.Stack, user: str, refusal: str
+) -> None:
+    place = f"host={stack.data_dir}/run dbname=postgres user={user} passfile=/nowhere"
+    with pytest.raises(psycopg.OperationalError, match=refusal):
+        psycopg.connect(place)
+
+
+def test_a_program_gets_its_own_variables_alone(stack: stacks.Stack) -> None:
+    allowed = {
+        "postgres": environments.is_basic,
+        "valkey-server": environments.is_basic,
+        "envoy": environments.is_basic,
+        "duetime_stack.mailbox_server": environments.is_for_python,
+        "duetime_server": environments.is_for_servers,
+    }
+    running = parts.of(stack)
+    for name, gets in allowed.items():
+        # PostgreSQL's and supervisord's own are no secrets.
+        others = {each for each in names(running[name]) if not each.startswith(("SUPERVISOR_", "PG_"))}
+        assert {each for each in others if not gets(each)} <= {"PWD", "OLDPWD", "SHLVL", "_"} & set(os.environ), name
+    assert {"TEST_DIRECTORY", "DUETIME_SMTP_HOST"} <= names(running["duetime_worker"])
+
+
+def test_the_embedded_passwords_stand_in_no_command_line_no_log_and_no_configuration(stack: stacks.Stack) -> None:
+    passwords = roles.passwords(stack.data_dir / "postgres").values()
+    assert len(passwords) == 2
+    shown = ["\n".join(stack.process.log), *(" ".join(process.cmdline()) for process in parts.everything(stack))]
+    shown += [
+        path.read_text() for name in ("logs", "run") for path in (stack.data_dir / name).iterdir() if path.is_file()
+    ]
+    shown += [repr(parts.of(stack)[name].environ()) for name in ("envoy", "valkey-server", "postgres")]
+    for text in shown:
+        assert not [password for password in passwords if password in text]
+
+
+def test_psql_reaches_the_database_by_the_address_that_is_printed(stack: stacks.Stack) -> None:
+    psql = pathlib.Path(parts.of(stack)["postgres"].exe()).with_name("psql")
+    command = (str(psql), stack.database_url, "--tuples-only", "--command", "SELECT count(*) >= 0 FROM tasks")
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PGPORT": "1", "PGUSER": "x"})
+    assert done.stdout.strip() == "t"
