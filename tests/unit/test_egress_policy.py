@@ -94,7 +94,10 @@ def test_other_ports_may_not_unless_they_are_allowed(port: int) -> None:
         ("::1", "localhost", "::1"),
         ("[::1]:9000", "::1", "::1"),
         ("fd00::/8", "hooks.example", "fd00::7"),
-        ("fe80::/10", "fe80::1", "fe80::1"),
+        ("[fe80::1]:9000", "fe80::1", "fe80::1"),
+        ("::ffff:10.0.0.0/104", "hooks.example", "10.1.2.3"),
+        ("[::ffff:10.1.2.3]:9000", "hooks.example", "::ffff:10.1.2.3"),
+        ("straße.example", "xn--strae-oqa.example", "10.1.2.3"),
         ("localhost", "localhost", "127.0.0.1"),
         ("localhost:9000", "LOCALHOST.", "127.0.0.1"),
         ("Hooks.Example.", "hooks.example", "10.1.2.3"),
@@ -124,6 +127,8 @@ def test_what_is_allowed_may_be_called(entry: str, host: str, address: str) -> N
         ("64:ff9b:1::/96", "hooks.example", "64:ff9b:1::127.0.0.1"),
         ("0.0.0.0:9000", "10.255.0.9", "10.255.0.9"),
         ("0.0.0.0", "0.0.0.0", "0.0.0.0"),
+        ("fe80::/10", "fe80::1", "fe80::1"),
+        ("169.254.0.0/16", "169.254.7.7", "169.254.7.7"),
         ("ff00::/8", "ff02::1", "ff02::1"),
         ("224.0.0.0/4", "224.0.0.1", "224.0.0.1"),
         ("fe80::/10", "hooks.example", "fe80::1%eth0"),
@@ -134,7 +139,9 @@ def test_an_entry_allows_no_more_than_it_says(entry: str, host: str, address: st
         check(Policy(rules(entry)), address, host=host, port=9000)
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16"]
+)
 def test_neither_a_network_nor_a_name_opens_metadata_services(address: str) -> None:
     open_door = rules("0.0.0.0/0", "::/0", "hooks.example", "hooks.example:80", "*.example:80", address)
     for found in (address, f"::ffff:{address}" if "." in address else address):
@@ -222,6 +229,13 @@ def test_before_a_proxy_names_ports_and_what_is_denied_are_looked_at() -> None:
     policy = Policy(rules("a.example:22"), rules("*.bad.example"))
     policy.check_unresolved("hooks.example", 8080)
     policy.check_unresolved("a.example", 22)
-    for host, port in (("hooks.example", 22), ("x.bad.example", 443), ("10.0.0.1", 443)):
+    refused = [
+        ("hooks.example", 22),
+        ("x.bad.example", 443),
+        ("10.0.0.1", 443),
+        ("127.0.0.1.", 443),
+        ("1.2.3.4.5", 443),
+    ]
+    for host, port in refused:
         with pytest.raises(Refused):
             policy.check_unresolved(host, port)

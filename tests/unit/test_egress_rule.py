@@ -30,6 +30,8 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Hooks.Internal.", None, "hooks.internal", None, False),
         ("hooks.internal:9000", None, "hooks.internal", 9000, True),
         ("*.internal:9000", None, "*.internal", 9000, False),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8", "", None, False),
+        ("[::ffff:10.0.0.1]:9000", "10.0.0.1/32", "", 9000, True),
         ("my_receiver", None, "my_receiver", None, False),
         ("bücher。example", None, "xn--bcher-kva.example", None, False),
     ],
@@ -59,7 +61,7 @@ def test_an_entry_is_a_network_or_a_name_perhaps_with_a_port(
         ("-hooks.example", "must be a network"),
         ("a b", "must be a network"),
         ("[::1", "must be a network"),
-        ("x" * 200, f"'{'x' * 60}…': it must be a network"),
+        ("x" * 300, f"'{'x' * 60}…': it must be a network"),
     ],
 )
 @pytest.mark.parametrize("variable", ["ALLOW", "DENY"])

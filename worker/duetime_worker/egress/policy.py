@@ -8,11 +8,12 @@ from duetime_worker import handlers
 from duetime_worker.egress import address as addresses
 from duetime_worker.egress.rule import Destination, Rule, host_name, is_localhost
 
-# Metadata services hand out credentials: no network and no name that is allowed opens them.
-_METADATA = tuple(
-    Rule.parse(address)
-    for address in (
-        "169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192", "168.63.129.16",
+# What hands out credentials, or is of one link: no network and no name that is allowed opens it.
+_GUARDED = tuple(
+    Rule.parse(network)
+    for network in (
+        "169.254.0.0/16", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254",
+        "100.100.100.200", "192.0.0.192", "168.63.129.16",
     )
 )  # fmt: skip
 
@@ -43,7 +44,7 @@ class Policy:
         """Raises Refused for what may not be called, as far as that shows before a proxy resolves the host."""
         name = host_name(host)
         if name is None:
-            self.check(host, port, addresses.literal(host))
+            self.check(host, port, _read(host, port))
         elif is_localhost(name):
             self._check(Destination(name, ipaddress.IPv4Address("127.0.0.1"), port))
         else:
@@ -64,7 +65,7 @@ class Policy:
         raise _refused(to, f"{problem}; {allowing}")
 
     def _denies(self, to: Destination) -> bool:
-        hits = [rule for rule in (*_METADATA, *self.deny) if rule.port in (None, to.port) and rule.covers_host(to)]
+        hits = [rule for rule in (*_GUARDED, *self.deny) if rule.port in (None, to.port) and rule.covers_host(to)]
         exceptions = [rule for rule in self.allow if rule.is_exact and rule.port == to.port and rule.covers_host(to)]
         # A name's owner says which addresses it has: that a name is allowed does not allow an address that is denied.
         return any(all((hit.network is None) != (rule.network is None) for rule in exceptions) for hit in hits)
@@ -74,6 +75,13 @@ class Policy:
             (_is_usual(to.port) if rule.port is None else rule.port == to.port) and rule.covers_host(to)
             for rule in self.allow
         )
+
+
+def _read(host: str, port: int) -> Sequence[addresses.Address]:
+    try:
+        return addresses.literal(host)
+    except OSError:
+        raise Refused(f"the worker does not connect to {addresses.show(host, port)}: it is no address") from None
 
 
 def _is_usual(port: int) -> bool:

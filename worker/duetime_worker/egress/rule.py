@@ -6,10 +6,11 @@ import re
 import socket
 from typing import Self
 
+import httpx
+
 from duetime_worker.egress.address import Address
 
-_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_NAME = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?")
 _WITH_PORT = re.compile(r"(?P<host>\[[^\[\]]+\]|[^\[\]:]+):(?P<port>[0-9]{1,5})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _MAX_SHOWN = 60
@@ -45,7 +46,7 @@ class Rule:
             raise _wrong(text, "the port must be between 1 and 65535")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         try:
-            return cls(ipaddress.ip_network(bare), "", port)
+            return cls(_without_mapping(ipaddress.ip_network(bare)), "", port)
         except ValueError as error:
             if "host bits" in str(error):
                 meant = ipaddress.ip_network(bare, strict=False)
@@ -82,11 +83,20 @@ def host_name(host: str) -> str | None:
     name = host.lower().rstrip(".")
     if not name.isascii():
         try:
-            name = name.encode("idna").decode()
-        except UnicodeError:
+            name = httpx.URL(scheme="http", host=name).raw_host.decode()  # as it is called
+        except httpx.InvalidURL:
             return None
     is_address = ":" in name or _NUMBER.fullmatch(name.rpartition(".")[2])
     return None if is_address else name or None
+
+
+def _without_mapping(
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if network.version == 4 or network.network_address.ipv4_mapped is None:
+        return network
+    # Addresses are compared in their own notation.
+    return ipaddress.IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
 
 
 def is_localhost(name: str | None) -> bool:
