@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import enum
+from collections.abc import Sequence
 from typing import Any
 
 from duetime_core import recurrence, task
@@ -87,7 +88,10 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScheduleLog:
-    """A row of `schedule_logs`; `until` is the last nominal time where it is about several."""
+    """A row of `schedule_logs`; `until` is the last nominal time where it is about several.
+
+    `reason` says why an occurrence was skipped, or which fields an update changed.
+    """
 
     log_id: int
     schedule_id: int
@@ -98,3 +102,15 @@ class ScheduleLog:
     task_id: int | None
     actor: str
     timestamp: datetime.datetime
+
+
+def differences(before: Schedule, after: Schedule) -> list[str]:
+    """Returns the fields that differ, by the names that they have in the API."""
+    changed = _differing(before.spec, after.spec)
+    changed += _differing(before, after, within=("name", "overlap", "catch_up", "catch_up_window"))
+    return changed + [f"task.{name}" for name in _differing(before.template, after.template)]
+
+
+def _differing(before: Any, after: Any, *, within: Sequence[str] = ()) -> list[str]:
+    names = within or [field.name for field in dataclasses.fields(before)]
+    return [name for name in names if getattr(before, name) != getattr(after, name)]

@@ -9,6 +9,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import crash, doorbell, errors, task
 from duetime_core.store import creation
+from duetime_server import under_way
 
 ACTOR = "api"
 MAX_BATCH = 500
@@ -30,6 +31,7 @@ class Creator:
         self._bell = bell
         self._waiting: dict[_Future, task.NewTask] = {}  # in their order
         self._added = asyncio.Event()
+        self._under_way = under_way.UnderWay()
 
     async def create(self, new: task.NewTask) -> creation.Created:
         """Creates one task and returns it once it is committed.
@@ -48,7 +50,8 @@ class Creator:
 
     async def create_all(self, news: list[task.NewTask]) -> list[creation.Created]:
         """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
-        created = await creation.create_all(self._engine, news, actor=ACTOR)
+        async with self._under_way.alone(_request_ids(news)):
+            created = await creation.create_all(self._engine, news, actor=ACTOR)
         self._announce(created)
         return created
 
@@ -81,7 +84,9 @@ class Creator:
 
     async def _create(self, batch: _Batch) -> None:
         try:
-            answers = await creation.create(self._engine, [new for new, _ in batch], actor=ACTOR)
+            news = [new for new, _ in batch]
+            with self._under_way.using(_request_ids(news)):
+                answers = await creation.create(self._engine, news, actor=ACTOR)
         except sqlalchemy.exc.DBAPIError as error:
             # A task that PostgreSQL does not take, although it was checked, must not fail the others.
             if len(batch) > 1:
@@ -103,6 +108,10 @@ class Creator:
         for each in created:
             self._bell.arm(each.queue, each.execution_time, now=each.now)
         self._bell.changed(each.task_id for each in created)
+
+
+def _request_ids(news: Iterable[task.NewTask]) -> set[str]:
+    return {new.request_id for new in news if new.request_id is not None}
 
 
 def _answer(future: asyncio.Future[creation.Created], answer: creation.Created | Exception) -> None:

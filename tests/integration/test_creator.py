@@ -99,6 +99,34 @@ async def test_all_or_none_are_created(create: creator.Creator, engine: Engine) 
     assert await commits(engine) == 1
 
 
+async def test_batches_that_use_the_same_request_at_once_draw_ids_for_one(
+    create: creator.Creator, engine: Engine
+) -> None:
+    batches = [
+        [*(factories.new_task() for _ in range(99)), factories.new_task(name=str(number), request_id="r")]
+        for number in range(10)
+    ]
+    answers = await asyncio.gather(*map(create.create_all, batches), return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["RequestIdReused"] * 9 + ["list"]
+    alone = asyncio.create_task(create.create(factories.new_task(request_id="s")))
+    while not create._under_way._ends:  # noqa: ASYNC110 - a turn of the loop later it is
+        await asyncio.sleep(0)
+    others = await asyncio.gather(
+        *(create.create_all([*batch[:99], factories.new_task(name="x", request_id="s")]) for batch in batches),
+        return_exceptions=True,
+    )
+    assert all(isinstance(answer, errors.RequestIdReused) for answer in others)
+    assert (await alone).is_new
+    again = await asyncio.gather(*(create.create_all([batches[0][0], batches[0][-1]]) for _ in range(3)))
+    assert len({batch[1].task_id for batch in again if len(batch) == 2}) == 1
+    async with engine.connect() as connection:
+        counted = await connection.execute(
+            sa.text("SELECT count(*), (SELECT last_value FROM tasks_task_id_seq) FROM tasks")
+        )
+        assert len({*counted.one()}) == 1
+    assert create._under_way._ends == {}
+
+
 @contextlib.asynccontextmanager
 async def stalled(engine: Engine) -> AsyncIterator[None]:
     """Lets creates wait for a lock as long as the block lasts."""

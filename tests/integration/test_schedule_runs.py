@@ -1,6 +1,7 @@
 """Runs of schedules beside their rule, and the requests that ask for them again."""
 
 import asyncio
+import dataclasses
 import datetime
 import functools
 
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, errors
+from duetime_core import database, errors, recurrence, schedule
 from duetime_core.store import creation, edits, occurrences, schedule_runs, schedules
 from tests import factories, logs
 
@@ -91,3 +92,24 @@ async def test_a_request_whose_schedule_was_deleted_is_refused_and_says_so(engin
     other = factories.new_schedule(request_id="r", name="other")
     with pytest.raises(errors.RequestIdReused, match=r"\(deleted\)"):
         await schedules.create(engine, other, actor="api")
+
+
+async def test_the_line_of_an_update_names_the_fields_that_changed(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    spec = recurrence.Spec(cron="0 9 * * *", time_zone="Europe/Berlin")
+    template = dataclasses.replace(made.template, queue="mail", priority=3)
+    for changes in (
+        {"spec": spec},
+        {"template": template, "overlap": schedule.Overlap.SKIP},
+        {"name": "other", "spec": spec, "template": template},
+        {"name": "other"},  # nothing changes
+    ):
+        await schedules.update(engine, made.schedule_id, changes, version=None, actor="api")
+    logged = await schedule_runs.list_logs(engine, made.schedule_id, after=0, limit=10)
+    assert [(line.change, line.reason) for line in logged] == [
+        ("created", None),
+        ("updated", "cron, interval, time_zone"),
+        ("updated", "overlap, task.queue, task.priority"),
+        ("updated", "name"),
+        ("updated", None),
+    ]

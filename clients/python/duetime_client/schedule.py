@@ -120,7 +120,7 @@ class ScheduleLog:
     until: datetime.datetime | None
     """The last of them, if it is about several."""
     reason: str
-    """Why an occurrence was skipped; else empty."""
+    """Why an occurrence was skipped; of `updated`, the fields that changed, such as `cron, task.queue`; else empty."""
     task_id: int
     """The task that it is about; 0 if there is none."""
     actor: str

@@ -158,7 +158,8 @@ async def update(
                 f"Schedule {schedule_id} has version {present.version}, not {version}.", version=str(present.version)
             )
         updated = dataclasses.replace(present, **changes)
-        return await _write(connection, updated, now, change="updated", actor=actor)
+        reason = ", ".join(schedule.differences(present, updated)) or None
+        return await _write(connection, updated, now, change="updated", actor=actor, reason=reason)
 
 
 async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
@@ -217,9 +218,11 @@ async def _write(
     *,
     change: str,
     actor: str,
+    reason: str | None = None,
 ) -> Changed:
     await connection.execute(_UPDATE, {**_encode(updated), "schedule_id": updated.schedule_id})
-    await schedule_rows.log(connection, [schedule_rows.entry(updated.schedule_id, change)], actor=actor)
+    entry = schedule_rows.entry(updated.schedule_id, change, reason=reason)
+    await schedule_rows.log(connection, [entry], actor=actor)
     if updated.is_paused:
         withdrawn = await occurrences.withdraw(connection, updated.schedule_id, reason=PAUSED, actor=actor)
         return Changed(await _read(connection, _GET, updated.schedule_id), task_ids=tuple(withdrawn))

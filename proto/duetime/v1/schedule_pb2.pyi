@@ -302,7 +302,7 @@ class ScheduleLog(_message.Message):
     `skipped` for occurrences that do not run. The set is open.
     """
     reason: _builtins.str
-    """Why an occurrence was skipped; else empty."""
+    """Why an occurrence was skipped; of `updated`, the fields that changed, such as `cron, task.queue`; else empty."""
     task_id: _builtins.int
     """The task that it is about; 0 if there is none."""
     actor: _builtins.str
