@@ -15,13 +15,18 @@ from grpc import aio
 from grpc_status import rpc_status
 
 import duetime_client
-from duetime.v1 import task_pb2, task_service_pb2
+from duetime.v1 import queue_service_pb2, schedule_service_pb2, task_pb2, task_service_pb2
 
 READ_TASK = task_pb2.Task(task_id=1, status=task_pb2.Task.pending)
 PENDING = task_service_pb2.GetTaskStatusResponse(status=task_pb2.Task.pending)
 CREATED = task_service_pb2.CreateTaskResponse(task_id=1)
 
-METHODS = task_service_pb2.DESCRIPTOR.services_by_name["TaskService"].methods_by_name
+METHODS = {
+    f"/{service.full_name}/{method.name}": method
+    for file in (task_service_pb2, queue_service_pb2, schedule_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
 
 Answer: TypeAlias = message.Message | grpc.StatusCode | status_pb2.Status
 
@@ -35,7 +40,7 @@ class Server(grpc.GenericRpcHandler):
     address: str = ""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
-        method = METHODS[handler_call_details.method.rpartition("/")[2]]
+        method = METHODS[handler_call_details.method]
 
         async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
             self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))
@@ -46,6 +51,13 @@ class Server(grpc.GenericRpcHandler):
                 await context.abort_with_status(rpc_status.to_status(answer))
             return answer.SerializeToString()
 
+        async def stream(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
+            yield await answer(request, context)
+            while len(self.answers) > 1:
+                yield await answer(request, context)
+
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
@@ -64,17 +76,19 @@ async def served(*answers: Answer, at: str = "127.0.0.1:0") -> AsyncIterator[Ser
 
 
 class Mute(grpc.GenericRpcHandler):
-    """A server that never answers, and says when it was asked something."""
+    """A server that says a first word, if it has one, and then never answers; it notes that it was asked something."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: message.Message | None = None) -> None:
+        self._first = first
         self.called = asyncio.Event()
         self.address = ""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
             self.called.set()
+            if self._first is not None:
+                yield self._first.SerializeToString()
             await asyncio.Event().wait()
-            yield b""
 
         return grpc.unary_stream_rpc_method_handler(answer)
 

@@ -2,15 +2,29 @@
 that it needs are imported, which takes longer than most commands.
 """
 
+import os
 import signal
 import sys
+import types
+
+_VERBOSITY = "GRPC_VERBOSITY"
 
 
 def main() -> None:
     """Runs the command line of this process and exits."""
     try:
-        from duetime_client import cli
-
-        cli.main()
+        _imported().main()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def _imported() -> types.ModuleType:
+    # gRPC reads its variable at import. What its library would log says less than the line that the command prints.
+    # Programs that a command starts do not inherit it.
+    is_set = _VERBOSITY in os.environ
+    os.environ.setdefault(_VERBOSITY, "NONE")
+    from duetime_client import cli
+
+    if not is_set:
+        del os.environ[_VERBOSITY]
+    return cli

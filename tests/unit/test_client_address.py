@@ -123,16 +123,21 @@ async def test_failure_through_a_proxy_names_the_proxy_and_not_its_password(
 def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch, no_proxy: str, is_used: bool) -> None:
     monkeypatch.setenv("grpc_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", no_proxy)
-    assert proxy.named("duetime.example.com:8080") == ("proxy.example:3128, by grpc_proxy" if is_used else None)
+    through = " through the proxy proxy.example:3128, by grpc_proxy"
+    assert proxy.described("duetime.example.com:8080") == (through if is_used else "")
+    assert proxy.is_used("duetime.example.com:8080") is is_used
 
 
 def test_no_proxy_takes_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "10.0.0.0/8")
-    assert proxy.named("10.1.2.3:8080") is None
-    assert proxy.named("192.0.2.1:8080") is not None
+    assert not proxy.is_used("10.1.2.3:8080")
+    assert proxy.is_used("192.0.2.1:8080")
 
 
-def test_proxy_that_cannot_be_read_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://user:secret@[:3128")
-    assert proxy.named("192.0.2.1:8080") == "by http_proxy"
+@pytest.mark.parametrize("value", ["http://user:secret@[:3128", "https://user:secret@proxy.example", "secret"])
+def test_proxy_that_grpc_cannot_use_is_said_to_be_ignored(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("http_proxy", value)
+    ignored = " (http_proxy is ignored: a proxy is written http://host:port)"
+    assert proxy.described("192.0.2.1:8080") == ignored
+    assert not proxy.is_used("192.0.2.1:8080")

@@ -94,5 +94,5 @@ def options(target: str) -> list[tuple[str, int | str]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         # Nothing on this machine is reached through a proxy, whatever the environment says.
-        ("grpc.enable_http_proxy", int(proxy.named(target) is not None)),
+        ("grpc.enable_http_proxy", int(proxy.is_used(target))),
     ]

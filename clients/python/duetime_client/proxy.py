@@ -12,17 +12,35 @@ _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _EXCEPTIONS = ("no_grpc_proxy", "no_proxy")
 
 
-def named(target: str) -> str | None:
-    """Returns `proxy.example:3128, by http_proxy`, if gRPC connects to the target through one; without its password."""
+def is_used(target: str) -> bool:
+    """Whether gRPC connects to the target through a proxy."""
+    return (variable := _variable(target)) is not None and _host_port(os.environ[variable]) is not None
+
+
+def described(target: str) -> str:
+    """Returns what belongs after "cannot be reached": the proxy, without its password, or why there is none."""
+    if (variable := _variable(target)) is None:
+        return ""
+    host_port = _host_port(os.environ[variable])
+    if host_port is None:
+        return f" ({variable} is ignored: a proxy is written http://host:port)"
+    return f" through the proxy {host_port}, by {variable}"
+
+
+def _variable(target: str) -> str | None:
+    """Returns the name of the variable that has a proxy for the target."""
     variable = next((name for name in _VARIABLES if os.environ.get(name)), None)
-    if variable is None or address.is_local(target) or _is_excepted(target):
-        return None
+    return None if variable is None or address.is_local(target) or _is_excepted(target) else variable
+
+
+def _host_port(url: str) -> str | None:
+    """Returns where the proxy is; None if gRPC cannot use it."""
     try:
-        parts = urllib.parse.urlsplit(os.environ[variable])
-        host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+        parts = urllib.parse.urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        host, port = "", ""
-    return f"{host}{port}, by {variable}".lstrip(", ")
+        return None
+    return f"{parts.hostname}{port}" if parts.scheme == "http" and parts.hostname else None
 
 
 def _is_excepted(target: str) -> bool:

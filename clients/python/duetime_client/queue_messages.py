@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from duetime.v1 import queue_pb2, queue_service_pb2
-from duetime_client import errors, moment, queue, request
+from duetime_client import errors, moment, queue, request, scalar
 
 _LIMITS = ("max_running", "max_per_second", "max_running_per_key", "max_per_second_per_key")
 
@@ -70,12 +70,10 @@ def update_queue(name: str, changes: dict[str, Any], allow_missing: bool) -> que
     given = {field: value for field, value in changes.items() if value is not request.UNSET}
     if not given:
         raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
-    message = queue_service_pb2.UpdateQueueRequest(name=name, allow_missing=allow_missing)
+    message = queue_service_pb2.UpdateQueueRequest()
+    scalar.filled(message, name=name, allow_missing=allow_missing)
     for field, value in given.items():
         if value is not None:
-            try:
-                setattr(message, field, value)
-            except (TypeError, ValueError) as error:  # protobuf's own checks: the type and the range
-                raise errors.InvalidArgument(errors.Violation(field, str(error))) from None
+            scalar.assign(message, field, field, value)
     message.update_mask.paths.extend(given)
     return message

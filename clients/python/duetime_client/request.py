@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from google.protobuf import message as protobuf_message
 
 from duetime.v1 import task_pb2, task_service_pb2
-from duetime_client import errors, moment, payload, task
+from duetime_client import errors, moment, payload, scalar, task
 
 Request = TypeVar("Request", bound=protobuf_message.Message)
 OrderBy = Literal["execution_time", "execution_time desc", "task_id", "task_id desc"]
@@ -122,9 +122,8 @@ def list_tasks(
     page_size: int,
 ) -> task_service_pb2.ListTasksRequest:
     """Returns the request for the first page."""
-    request = task_service_pb2.ListTasksRequest(
-        status=statuses(status), queue=queue or "", name=name or "", order_by=order_by, page_size=page_size
-    )
+    request = task_service_pb2.ListTasksRequest(status=statuses(status), page_size=page_size)
+    scalar.filled(request, queue=queue, name=name, order_by=order_by)
     if due_from is not None:
         _assign(request, "due_from", due_from)
     if due_before is not None:
@@ -140,7 +139,7 @@ def task_filter(
     due_before: datetime.datetime | None = None,
 ) -> task_service_pb2.TaskFilter:
     """Returns the message that says which tasks."""
-    message = task_service_pb2.TaskFilter(status=statuses(status), queue=queue or "", name=name or "")
+    message = scalar.filled(task_service_pb2.TaskFilter(status=statuses(status)), queue=queue, name=name)
     for field, value in (("due_from", due_from), ("due_before", due_before)):
         if value is not None:
             _assign(message, field, value)
@@ -172,13 +171,7 @@ def _assign(request: protobuf_message.Message, path: str, value: object) -> None
         case "retry_policy":
             assign_retry_policy(getattr(request, name), path, value)
         case _:
-            try:
-                setattr(request, name, value)
-            except (
-                TypeError,
-                ValueError,
-            ) as error:  # protobuf's own checks: the type, the range, valid Unicode
-                raise errors.InvalidArgument(errors.Violation(path, str(error))) from None
+            scalar.assign(request, name, path, value)
 
 
 def _assign_local_time(request: Any, prefix: str, value: task.LocalTime) -> None:

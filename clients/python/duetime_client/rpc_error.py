@@ -48,8 +48,7 @@ def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
     info = error_info(error)
     message = error.details() or code.name
     if info is None and code is grpc.StatusCode.UNAVAILABLE:
-        through = f" through the proxy {name}" if (name := proxy.named(target)) else ""
-        message = f"{target} cannot be reached{through}: {message}"
+        message = f"{target} cannot be reached{proxy.described(target)}: {message}"
     elif info is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{target} did not answer in time; whether anything changed is not known"
     metadata = dict(info.metadata) if info else {}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf import message as protobuf_message
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
-from duetime_client import errors, moment, payload, request, response, schedule, task
+from duetime_client import errors, moment, payload, request, response, scalar, schedule, task
 
 _Message = TypeVar("_Message", bound=protobuf_message.Message)
 
@@ -39,7 +39,8 @@ def update(
     """Returns the request that changes those fields, and gives those that are None their default."""
     if not changes:
         raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
-    message = schedule_service_pb2.UpdateScheduleRequest(schedule_id=checked_id(schedule_id), version=version)
+    message = schedule_service_pb2.UpdateScheduleRequest(schedule_id=checked_id(schedule_id))
+    scalar.filled(message, version=version)
     assigned(message, changes)
     message.update_mask.paths.extend(changes)
     return message
@@ -56,7 +57,10 @@ def _assign(message: Any, name: str, path: str, value: Any) -> None:
             for field in ("days", "from_time", "until_time", "first_date", "last_date", "behavior"):
                 _assign(member, field, f"{path}[{number}].{field}", getattr(blackout, field))
     elif name == "days":
-        message.days.extend([value] if isinstance(value, str) else value)
+        try:
+            message.days.extend([value] if isinstance(value, str) else value)
+        except (TypeError, ValueError):
+            raise errors.InvalidArgument(errors.Violation(path, "must be names of days, such as monday")) from None
     elif name == "task":
         template = schedule.TaskTemplate(value) if isinstance(value, str) else value
         message.task.SetInParent()
@@ -68,10 +72,7 @@ def _assign(message: Any, name: str, path: str, value: Any) -> None:
     elif name == "retry_policy":
         request.assign_retry_policy(message.retry_policy, path, value)
     else:
-        try:
-            setattr(message, name, value)
-        except (TypeError, ValueError) as error:  # protobuf's own checks: the type, the range, valid Unicode
-            raise errors.InvalidArgument(errors.Violation(path, str(error))) from None
+        scalar.assign(message, name, path, value)
 
 
 def to_schedule(message: schedule_pb2.Schedule) -> schedule.Schedule:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypedDict, Unpack
 
 from duetime.v1 import task_service_pb2
-from duetime_client import async_io, errors, moment, request, task
+from duetime_client import async_io, errors, moment, request, scalar, task
 from duetime_client._async import connection
 
 
@@ -56,7 +56,8 @@ class AsyncBulk(connection.AsyncConnection):
 
         A timedelta counts from now by this machine's clock.
         """
-        message = task_service_pb2.MoveTasksRequest(filter=request.task_filter(**which), all=all, queue=to_queue or "")
+        message = task_service_pb2.MoveTasksRequest(filter=request.task_filter(**which), all=all)
+        scalar.filled(message, queue=to_queue)
         if to_time is not None:
             due = moment.absolute(to_time, datetime.datetime.now(datetime.UTC), "execution_time")
             message.execution_time.CopyFrom(moment.to_timestamp(due, "execution_time"))

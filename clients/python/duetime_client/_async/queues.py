@@ -6,7 +6,7 @@ import builtins
 from collections.abc import AsyncIterator
 
 from duetime.v1 import queue_service_pb2
-from duetime_client import queue, queue_messages, request
+from duetime_client import queue, queue_messages, request, scalar
 from duetime_client._async import connection
 
 _PAGE_SIZE = 100
@@ -29,7 +29,7 @@ class AsyncQueues(connection.AsyncConnection):
 
     async def get_queue(self, name: str) -> queue.Queue:
         """Returns a queue. Fails with QueueNotFound if `queues` would not return it."""
-        message = queue_service_pb2.GetQueueRequest(name=name)
+        message = scalar.filled(queue_service_pb2.GetQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.GetQueue, message))
 
     async def update_queue(
@@ -60,19 +60,19 @@ class AsyncQueues(connection.AsyncConnection):
 
     async def pause_queue(self, name: str) -> queue.Queue:
         """Lets none of a queue's tasks start until it is resumed, and returns it. Fails as update_queue does."""
-        message = queue_service_pb2.PauseQueueRequest(name=name)
+        message = scalar.filled(queue_service_pb2.PauseQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.PauseQueue, message))
 
     async def resume_queue(self, name: str) -> queue.Queue:
         """Lets a queue's tasks start again, and returns it. Fails as update_queue does."""
-        message = queue_service_pb2.ResumeQueueRequest(name=name)
+        message = scalar.filled(queue_service_pb2.ResumeQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.ResumeQueue, message))
 
     async def queue_logs(self, name: str) -> AsyncIterator[queue.QueueLog]:
         """Iterates over what was changed about a queue, oldest first. Fails with QueueNotFound as get_queue does, if
         nothing ever was.
         """
-        message = queue_service_pb2.ListQueueLogsRequest(name=name, page_size=_LOG_PAGE_SIZE)
+        message = scalar.filled(queue_service_pb2.ListQueueLogsRequest(page_size=_LOG_PAGE_SIZE), name=name)
         while True:
             page = await self._call(self._open().queues.ListQueueLogs, message)
             for line in page.logs:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Unpack
 
 from duetime.v1 import schedule_service_pb2
-from duetime_client import request, schedule, schedule_messages
+from duetime_client import request, scalar, schedule, schedule_messages
 from duetime_client._async import connection
 
 _PAGE_SIZE = 100
@@ -32,9 +32,8 @@ class AsyncSchedules(connection.AsyncConnection):
         `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused, or
         with RequestIdOfDeletedSchedule.
         """
-        message = schedule_service_pb2.CreateScheduleRequest(
-            paused=paused, request_id=request_id or request.new_request_id()
-        )
+        message = schedule_service_pb2.CreateScheduleRequest()
+        scalar.filled(message, paused=paused, request_id=request_id or request.new_request_id())
         schedule_messages.assigned(message, {"name": name, "task": task, **rule})
         return schedule_messages.to_schedule(await self._call(self._open().schedules.CreateSchedule, message))
 
@@ -85,9 +84,8 @@ class AsyncSchedules(connection.AsyncConnection):
 
         Fails with ScheduleNotFound, or with RequestIdTaken as create does.
         """
-        message = schedule_service_pb2.TriggerScheduleRequest(
-            schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
-        )
+        message = schedule_service_pb2.TriggerScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        scalar.filled(message, request_id=request_id or request.new_request_id())
         answer = await self._call(self._open().schedules.TriggerSchedule, message)
         return answer.task_id
 

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from duetime.v1 import task_service_pb2
-from duetime_client import async_io, batch, errors, explanation, request, response, task, task_log
+from duetime_client import async_io, batch, errors, explanation, request, response, scalar, task, task_log
 from duetime_client._async import connection, task_watch
 
 _PAGE_SIZE = 100
@@ -200,7 +200,7 @@ class AsyncTasks(connection.AsyncConnection):
         message = task_service_pb2.WatchTaskRequest(task_id=request.checked_task_id(task_id))
 
         def open_stream(cursor: str) -> async_io.EventStream:
-            message.cursor = cursor
+            scalar.filled(message, cursor=cursor)
             return async_io.EventStream(self._open().tasks.WatchTask(message))
 
         return task_watch.AsyncWatch(
@@ -221,12 +221,11 @@ class AsyncTasks(connection.AsyncConnection):
         Entering it as a `with` block returns when it has begun: tasks that are listed in the block, and changes to
         a higher version than the listed one, are all there is to know.
         """
-        message = task_service_pb2.WatchTasksRequest(
-            status=request.statuses(status), queue=queue or "", name=name or ""
-        )
+        message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
+        scalar.filled(message, queue=queue, name=name)
 
         def open_stream(cursor: str) -> async_io.EventStream:
-            message.cursor = cursor
+            scalar.filled(message, cursor=cursor)
             return async_io.EventStream(self._open().tasks.WatchTasks(message))
 
         return task_watch.AsyncWatch(

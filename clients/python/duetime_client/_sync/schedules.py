@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Unpack
 
 from duetime.v1 import schedule_service_pb2
-from duetime_client import request, schedule, schedule_messages
+from duetime_client import request, scalar, schedule, schedule_messages
 from duetime_client._sync import connection
 
 _PAGE_SIZE = 100
@@ -33,9 +33,8 @@ class Schedules(connection.Connection):
         `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused, or
         with RequestIdOfDeletedSchedule.
         """
-        message = schedule_service_pb2.CreateScheduleRequest(
-            paused=paused, request_id=request_id or request.new_request_id()
-        )
+        message = schedule_service_pb2.CreateScheduleRequest()
+        scalar.filled(message, paused=paused, request_id=request_id or request.new_request_id())
         schedule_messages.assigned(message, {"name": name, "task": task, **rule})
         return schedule_messages.to_schedule(self._call(self._open().schedules.CreateSchedule, message))
 
@@ -86,9 +85,8 @@ class Schedules(connection.Connection):
 
         Fails with ScheduleNotFound, or with RequestIdTaken as create does.
         """
-        message = schedule_service_pb2.TriggerScheduleRequest(
-            schedule_id=schedule_messages.checked_id(schedule_id), request_id=request_id or request.new_request_id()
-        )
+        message = schedule_service_pb2.TriggerScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
+        scalar.filled(message, request_id=request_id or request.new_request_id())
         answer = self._call(self._open().schedules.TriggerSchedule, message)
         return answer.task_id
 

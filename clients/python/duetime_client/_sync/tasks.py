@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 
 from duetime.v1 import task_service_pb2
-from duetime_client import batch, errors, explanation, request, response, sync_io, task, task_log
+from duetime_client import batch, errors, explanation, request, response, scalar, sync_io, task, task_log
 from duetime_client._sync import connection, task_watch
 
 _PAGE_SIZE = 100
@@ -201,7 +201,7 @@ class Tasks(connection.Connection):
         message = task_service_pb2.WatchTaskRequest(task_id=request.checked_task_id(task_id))
 
         def open_stream(cursor: str) -> sync_io.EventStream:
-            message.cursor = cursor
+            scalar.filled(message, cursor=cursor)
             return sync_io.EventStream(self._open().tasks.WatchTask(message))
 
         return task_watch.Watch(
@@ -222,12 +222,11 @@ class Tasks(connection.Connection):
         Entering it as a `with` block returns when it has begun: tasks that are listed in the block, and changes to
         a higher version than the listed one, are all there is to know.
         """
-        message = task_service_pb2.WatchTasksRequest(
-            status=request.statuses(status), queue=queue or "", name=name or ""
-        )
+        message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
+        scalar.filled(message, queue=queue, name=name)
 
         def open_stream(cursor: str) -> sync_io.EventStream:
-            message.cursor = cursor
+            scalar.filled(message, cursor=cursor)
             return sync_io.EventStream(self._open().tasks.WatchTasks(message))
 
         return task_watch.Watch(

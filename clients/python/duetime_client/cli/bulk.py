@@ -17,7 +17,7 @@ DueFrom = Annotated[
 DueBefore = Annotated[
     datetime.datetime | None, typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due earlier.")
 ]
-All = Annotated[bool, typer.Option("--all", help="All tasks, where no other option says which.")]
+All = Annotated[bool, typer.Option("--all", help="All tasks, if no other option says which.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -85,7 +85,9 @@ def move(
         typer.Option("--at", parser=moments.parse_time, metavar="TIME", help="When they are due."),
     ] = None,
     in_: creating.In = None,
-    to_queue: Annotated[str | None, typer.Option(help="The queue that they go to.", show_default=False)] = None,
+    to_queue: Annotated[
+        str | None, typer.Option(metavar="QUEUE", help="The queue that they go to.", show_default=False)
+    ] = None,
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
@@ -99,6 +101,8 @@ def move(
     """Move the pending tasks that match: --at a time, --in a while or --to-queue."""
     if at is not None and in_ is not None:
         raise typer.BadParameter("give only one of them", param_hint="--at / --in")
+    if at is None and in_ is None and to_queue is None:
+        raise typer.BadParameter("say where they are moved, with one of them", param_hint="--at / --in / --to-queue")
     which = _which(status, queue, name, due_from, due_before, all_)
     _confirm("Move", which, yes)
     with session.connect(server, as_json) as client:
@@ -118,12 +122,22 @@ def _confirm(verb: str, which: dict[str, Any], yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter("is needed where standard input is not a terminal", param_hint="--yes")
-    described = ", ".join(f"{field} {value}" for field, value in which.items() if field != "all") or "all"
+        raise typer.BadParameter(
+            "give it, because standard input is no terminal where it could be asked", param_hint="--yes"
+        )
     # On standard error and without typer: what is piped on is the answer alone, and Ctrl-C is Ctrl-C.
-    printing.ask(f"{verb} the tasks with {described}? [y/N] ")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    printing.ask(f"{verb} {_described(which)}? [y/N] ")
+    answer = sys.stdin.readline()
+    if not answer:  # the end of the input, which leaves the cursor where it is
+        printing.note("")
+    if answer.strip().lower() not in ("y", "yes"):
         raise typer.Exit(process.FAILED)
+
+
+def _described(which: dict[str, Any]) -> str:
+    fields = {field: value for field, value in which.items() if field != "all"}
+    texts = [f"{field} {', '.join(value) if isinstance(value, list) else value}" for field, value in fields.items()]
+    return f"the tasks with {' and '.join(texts)}" if texts else "all tasks"
 
 
 def _tell(done: str, count: int, as_json: bool) -> None:

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import typer
 
 import duetime_client
-from duetime_client.cli import creating, moments, printing, session
+from duetime_client.cli import arguments, creating, moments, printing, session
 
 
 def update(
     task_id: session.TaskId,
-    name: Annotated[str | None, typer.Option(help="Names the handler.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The handler.", show_default=False)] = None,
     at: creating.At = None,
     in_: creating.In = None,
     zone: creating.Zone = None,
@@ -20,9 +20,7 @@ def update(
     timeout: creating.Timeout = None,
     priority: creating.Priority = None,
     key: creating.ConcurrencyKey = None,
-    version: Annotated[
-        int | None, typer.Option(help="Change it only if this is its version.", show_default=False)
-    ] = None,
+    version: Annotated[int | None, arguments.version("Change it only if this is its version.")] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:

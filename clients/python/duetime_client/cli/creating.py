@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from duetime_client.cli import durations, moments, printing, session, task_data
+from duetime_client.cli import arguments, durations, moments, printing, session, task_data
 
 At = Annotated[
     datetime.datetime | None,
@@ -15,25 +15,33 @@ At = Annotated[
 ]
 Zone = Annotated[
     str | None,
-    typer.Option("--zone", help="Where --at is local time, such as Europe/Lisbon.", show_default=False),
+    typer.Option("--zone", metavar="ZONE", help="Where --at is local time, such as Europe/Lisbon.", show_default=False),
 ]
 In = Annotated[
     datetime.timedelta | None,
-    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="How long from now, such as 2h."),
+    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="How long from now, such as 2h or 1d12h."),
 ]
 Data = Annotated[
     dict[str, Any] | None,
     typer.Option(
-        "--data", parser=task_data.parse, metavar="JSON|@FILE|-", help="What its handler is given, or - for stdin."
+        "--data",
+        parser=task_data.parse,
+        metavar="JSON|@FILE|-",
+        help="What its handler is given; - reads standard input.",
     ),
 ]
-Queue = Annotated[str | None, typer.Option(help="The queue whose workers run it.", show_default=False)]
-MaxRetries = Annotated[int | None, typer.Option(help="How often it is run again when it fails.", show_default=False)]
+Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="The queue whose workers run it.", show_default=False)]
+MaxRetries = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=arguments.whole_number(0), help="How often it is retried when it fails."),
+]
 Priority = Annotated[
-    int | None, typer.Option(min=0, max=9, help="Of what is due, the higher run first.", show_default=False)
+    int | None,
+    typer.Option(metavar="0-9", parser=arguments.whole_number(0, 9), help="Among due tasks, higher ones run first."),
 ]
 ConcurrencyKey = Annotated[
-    str | None, typer.Option("--key", help="What limits per key count it under.", show_default=False)
+    str | None,
+    typer.Option("--key", metavar="KEY", help="What the queue's limits per key count it under.", show_default=False),
 ]
 Timeout = Annotated[
     datetime.timedelta | None,
@@ -42,7 +50,7 @@ Timeout = Annotated[
 
 
 def create(
-    name: Annotated[str, typer.Argument(help="Names the handler, such as 'Send Email'.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The handler, such as 'Send Email'.", show_default=False)],
     at: At = None,
     in_: In = None,
     zone: Zone = None,
@@ -53,7 +61,8 @@ def create(
     priority: Priority = None,
     key: ConcurrencyKey = None,
     request_id: Annotated[
-        str | None, typer.Option(help="The same id and task, sent again, creates nothing new.", show_default=False)
+        str | None,
+        typer.Option(metavar="ID", help="The same id and task, sent again, creates nothing new.", show_default=False),
     ] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
@@ -61,7 +70,7 @@ def create(
     """Create a task, due --at a time or --in a while."""
     due = moments.due(at, in_, zone)
     if due is None:
-        raise typer.BadParameter("say when it is due, with either one", param_hint="--at / --in")
+        raise typer.BadParameter("say when it is due, with one of them", param_hint="--at / --in")
     with session.connect(server, as_json) as client:
         task_id = client.create(
             name,

@@ -81,7 +81,7 @@ def due(
             )
         return at if at is not None else in_
     if at is None or at.utcoffset() is not None:
-        raise typer.BadParameter("is for --at a time without an offset", param_hint="--zone")
+        raise typer.BadParameter("it needs an --at without an offset, such as 2026-12-01T09:00", param_hint="--zone")
     return duetime_client.LocalTime(at, zone)
 
 

@@ -1,5 +1,6 @@
-"""`duetime queue …`: how queues stand, and holding them back."""
+"""`duetime queue …`: the state of queues, and their limits."""
 
+import math
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import rich.table
 import typer
 
 import duetime_client
-from duetime_client.cli import moments, printing, screen, session
+from duetime_client.cli import moments, printing, quoting, screen, session
 
 app = typer.Typer(help="See queues, pause them and limit what runs.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -19,10 +20,11 @@ Name = Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)]
 def _limit(text: str) -> str:
     """Checks that a limit is a number, or `none`, which takes it away."""
     try:
-        if text != NONE:
-            float(text)
+        is_limit = text == NONE or math.isfinite(float(text))
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number, nor {NONE!r}, which takes the limit away") from None
+        is_limit = False
+    if not is_limit:
+        raise typer.BadParameter(f"{quoting.quoted(text)} is not a number, nor {NONE!r}, which takes the limit away")
     return text
 
 
@@ -32,7 +34,7 @@ def _option(help_text: str) -> Any:
 
 @app.command("list")
 def list_(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """List the queues that have tasks to run, are served, or are held back.
+    """List the queues that have tasks to run, a worker, or a limit.
 
     With --json, one a line.
     """
@@ -60,7 +62,7 @@ def limit(
     max_running_per_key: Annotated[str | None, _option("The most of one key that run at once.")] = None,
     max_per_second_per_key: Annotated[str | None, _option("The most of one key that start in a second.")] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Also if nothing names the queue yet.")
+        bool, typer.Option("--allow-missing", help="Also if no task or worker names the queue yet.")
     ] = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
@@ -75,7 +77,9 @@ def limit(
         number = None if text == NONE else float(text)
         if number is not None and field in counts:
             if not number.is_integer():
-                raise typer.BadParameter(f"{text!r} is not a whole number", param_hint=f"--{field.replace('_', '-')}")
+                raise typer.BadParameter(
+                    f"{quoting.quoted(text)} is not a whole number", param_hint=f"--{field.replace('_', '-')}"
+                )
             number = int(number)
         changes[field] = number
     if not changes:
@@ -86,7 +90,7 @@ def limit(
 
 @app.command()
 def pause(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Let nothing of a queue start; what runs goes on."""
+    """Let no task of a queue start; those that run are not stopped."""
     with session.connect(server, as_json) as client:
         _show(client.pause_queue(name), as_json)
 
@@ -121,7 +125,7 @@ def _show(queue: duetime_client.Queue, as_json: bool) -> None:
 
 
 def _table(queues: Iterable[duetime_client.Queue]) -> rich.table.Table:
-    table = screen.new_table("queue", "due", "since", "running", "starts/s", "workers", "held back")
+    table = screen.new_table("queue", "due", "since", "running", "starts/s", "workers", "limits")
     for queue in queues:
         since = moments.in_local_zone(queue.oldest_due)
         screen.add_row(

@@ -8,14 +8,20 @@ from typing import Annotated
 import typer
 
 import duetime_client
-from duetime_client.cli import moments, printing, screen, session
+from duetime_client.cli import arguments, moments, printing, screen, session
 
 Statuses = Annotated[
     list[duetime_client.Status] | None,
-    typer.Option("--status", help="Only those in this status; may be repeated.", show_default=False),
+    typer.Option(
+        "--status",
+        parser=arguments.choice(duetime_client.Status),
+        metavar="STATUS",
+        help=f"Only those in this status, of {', '.join(duetime_client.Status)}; may be repeated.",
+        show_default=False,
+    ),
 ]
-Queue = Annotated[str | None, typer.Option(help="Only those of this queue.", show_default=False)]
-Name = Annotated[str | None, typer.Option(help="Only those of this name.", show_default=False)]
+Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="Only those of this queue.", show_default=False)]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this name.", show_default=False)]
 
 
 class Order(enum.StrEnum):
@@ -51,8 +57,10 @@ def list_(
         datetime.datetime | None,
         typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due earlier."),
     ] = None,
-    order_by: Annotated[Order, typer.Option(help="The order.")] = Order.EXECUTION_TIME,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    order_by: Annotated[
+        Order, typer.Option(parser=arguments.choice(Order), metavar="ORDER", help=f"One of: {', '.join(Order)}.")
+    ] = Order.EXECUTION_TIME,
+    limit: Annotated[int, arguments.count("How many at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
@@ -109,7 +117,7 @@ def explain(
 
 
 def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """List the workers that made themselves known lately.
+    """List the workers that sent a heartbeat in the last hour.
 
     With --json, one a line.
     """

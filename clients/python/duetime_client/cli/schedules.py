@@ -7,18 +7,22 @@ from typing import Annotated
 import typer
 
 import duetime_client
-from duetime_client.cli import creating, moments, printing, rules, schedule_screen, session
+from duetime_client.cli import arguments, creating, moments, printing, rules, schedule_screen, session
 
-app = typer.Typer(help="Run tasks again and again, by a rule.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Create tasks again and again, by a rule.", no_args_is_help=True, rich_markup_mode=None)
 
-Id = Annotated[int, typer.Argument(metavar="SCHEDULE_ID", show_default=False)]
-RequestId = Annotated[str | None, typer.Option(help="Asking again makes nothing new.", show_default=False)]
+Id = Annotated[int, arguments.identity("SCHEDULE_ID")]
+RequestId = Annotated[
+    str | None, typer.Option(metavar="ID", help="The same id, sent again, creates nothing new.", show_default=False)
+]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="For people.", show_default=False)],
-    handler: Annotated[str, typer.Argument(help="Names the handler, such as 'Generate Report'.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it.", show_default=False)],
+    handler: Annotated[
+        str, typer.Argument(metavar="HANDLER", help="The handler, such as 'Generate Report'.", show_default=False)
+    ],
     cron: rules.Cron = None,
     every: rules.Every = None,
     anchor: rules.Anchor = None,
@@ -63,7 +67,7 @@ def get(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_jso
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, arguments.count("How many at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
@@ -86,7 +90,7 @@ def list_(
 @app.command()
 def update(
     schedule_id: Id,
-    name: Annotated[str | None, typer.Option(help="For people.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people call it.", show_default=False)] = None,
     cron: rules.Cron = None,
     every: rules.Every = None,
     anchor: rules.Anchor = None,
@@ -100,7 +104,7 @@ def update(
     overlap: rules.Overlap = None,
     catch_up: rules.CatchUp = None,
     catch_up_window: rules.Window = None,
-    version: Annotated[int | None, typer.Option(help="Only if this is its version.", show_default=False)] = None,
+    version: Annotated[int | None, arguments.version("Change it only if this is its version.")] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
@@ -115,7 +119,7 @@ def update(
 
 @app.command()
 def delete(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Delete a schedule; what runs goes on."""
+    """Delete a schedule and its pending task; one that runs is not stopped."""
     with session.connect(server, as_json) as client:
         client.delete_schedule(schedule_id)
     message = "Schedule deleted successfully"
@@ -124,14 +128,14 @@ def delete(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_
 
 @app.command()
 def pause(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Pause a schedule: nothing of it is due until it is resumed."""
+    """Pause a schedule: it creates no tasks until it is resumed."""
     with session.connect(server, as_json) as client:
         schedule_screen.show(client.pause_schedule(schedule_id), as_json)
 
 
 @app.command()
 def resume(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Resume a schedule from now on."""
+    """Resume a paused schedule, from now on."""
     with session.connect(server, as_json) as client:
         schedule_screen.show(client.resume_schedule(schedule_id), as_json)
 
@@ -152,12 +156,16 @@ def trigger(
 @app.command()
 def backfill(
     schedule_id: Id,
-    start: Annotated[datetime.datetime, typer.Option("--from", parser=moments.parse_time, metavar="TIME")],
-    end: Annotated[datetime.datetime, typer.Option("--until", parser=moments.parse_time, metavar="TIME")],
+    start: Annotated[
+        datetime.datetime, typer.Option("--from", parser=moments.parse_time, metavar="TIME", help="The first.")
+    ],
+    end: Annotated[
+        datetime.datetime, typer.Option("--until", parser=moments.parse_time, metavar="TIME", help="The last.")
+    ],
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Make up for the times of a past interval that have no task."""
+    """Create a task for each time of a past interval that has none."""
     with session.connect(server, as_json) as client:
         task_ids = client.backfill_schedule(schedule_id, start, end)
     printing.json({"task_ids": task_ids}) if as_json else printing.line(f"{len(task_ids)} tasks created")
@@ -174,11 +182,11 @@ def preview(
     missing_time: rules.Missing = None,
     repeated_time: rules.Repeated = None,
     blackout: rules.Blackouts = None,
-    count: Annotated[int, typer.Option(min=1, help="How many times.")] = 10,
+    count: Annotated[int, arguments.count("How many times.")] = 10,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Show when a rule comes true next, without saving it."""
+    """Show the next times of a rule, without saving it."""
     rule = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, None, blackout)
     with session.connect(server, as_json) as client:
         times = client.preview_schedule(count=count, **rule)
@@ -191,7 +199,7 @@ def preview(
 
 @app.command()
 def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Show a schedule's history: what was done to it, and what was skipped and why.
+    """Show a schedule's history: its changes, and what was skipped.
 
     With --json, one a line.
     """
@@ -206,7 +214,7 @@ def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_js
 
 @app.command()
 def recompute(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Move what another time zone database placed."""
+    """Move times that a newer time zone database changes."""
     with session.connect(server, as_json) as client:
         moved = client.recompute_schedules()
     if as_json:

@@ -16,7 +16,7 @@ def new_table(*columns: str) -> rich.table.Table:
         # What has a known width stays on one line; the rest shares what is left.
         table.add_column(
             column,
-            no_wrap=column not in ("name", "queue", "by", "error", "held back", "reason", "when", "handlers"),
+            no_wrap=column not in ("name", "queue", "by", "error", "limits", "reason", "when", "handlers"),
             overflow="fold",
         )
     return table

@@ -13,13 +13,19 @@ from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
 from duetime_client import rpc_error
-from duetime_client.cli import moments, printing, process
+from duetime_client.cli import arguments, moments, printing, process
 
 Server = Annotated[
-    str, typer.Option("--server", envvar="DUETIME_ADDRESS", metavar="HOST:PORT", help="Where Duetime listens.")
+    str,
+    typer.Option(
+        "--server",
+        envvar="DUETIME_ADDRESS",
+        metavar="HOST:PORT",
+        help="Where Duetime listens; a URL without a path will do.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, in the shape of the REST API.")]
-TaskId = Annotated[int, typer.Argument(metavar="TASK_ID", show_default=False)]
+TaskId = Annotated[int, arguments.identity("TASK_ID")]
 
 DEFAULT_SERVER = "127.0.0.1:8080"
 

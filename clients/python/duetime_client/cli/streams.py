@@ -7,6 +7,8 @@ import select
 import sys
 from typing import Any
 
+from duetime_client.cli import quoting
+
 
 class OutputError(Exception):
     """Standard output cannot be written. No OSError, which typer would take for its own."""
@@ -40,6 +42,13 @@ class _Stderr(io.FileIO):
             return len(data)
 
 
+class _Safe(io.TextIOWrapper):
+    """Spells out what a terminal would obey: typer repeats the words of the command line in its messages."""
+
+    def write(self, text: str) -> int:
+        return super().write("\t".join(map(quoting.printable, text.split("\t"))))
+
+
 def prepare() -> None:
     """Replaces the streams of this process. Characters that their encoding does not have are written as escapes."""
     for descriptor in range(3):
@@ -49,8 +58,12 @@ def prepare() -> None:
             # It was closed. If it stayed so, the next socket would get its number, and what is printed.
             os.open(os.devnull, os.O_RDONLY)
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
-    sys.stdout = _text(_Stdout(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _text(_Stderr(2, "w", closefd=False), sys.stderr)
+    # Buffered even with PYTHONUNBUFFERED: Python writes a long line to a pipe only in part without it.
+    stdout, stderr = (
+        io.BufferedWriter(raw) for raw in (_Stdout(1, "w", closefd=False), _Stderr(2, "w", closefd=False))
+    )
+    sys.stdout = io.TextIOWrapper(stdout, **_text_options(sys.stdout))
+    sys.stderr = _Safe(stderr, **_text_options(sys.stderr))
 
 
 def discard_output() -> None:
@@ -60,8 +73,6 @@ def discard_output() -> None:
     os.close(null)
 
 
-def _text(raw: io.FileIO, replaced: Any) -> io.TextIOWrapper:
-    # Buffered even with PYTHONUNBUFFERED: Python writes a long line to a pipe only in part without it.
-    buffered = io.BufferedWriter(raw)
+def _text_options(replaced: Any) -> dict[str, Any]:
     encoding = replaced.encoding if replaced else "utf-8"
-    return io.TextIOWrapper(buffered, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    return {"encoding": encoding, "errors": "backslashreplace", "line_buffering": True}

@@ -2,6 +2,8 @@
 
 import codecs
 import json
+import pathlib
+import sys
 from typing import Any
 
 import typer
@@ -25,13 +27,13 @@ def parse(text: str) -> dict[str, Any]:
     """
     source = ""
     if text in ("-", "@-"):
-        source, text = _STANDARD_INPUT, _decoded(_read(_STANDARD_INPUT, 0), _STANDARD_INPUT)
+        source, text = _STANDARD_INPUT, _decoded(_content(_STANDARD_INPUT), _STANDARD_INPUT)
     elif text.startswith("@"):
         path = text[1:]
         source = quoting.one_line(path)
         if not path:
             raise typer.BadParameter("'@' names no file; write @FILE, or - for standard input")
-        text = _decoded(_read(source, path), source)
+        text = _decoded(_content(source, path), source)
     if not text.strip():
         raise typer.BadParameter(f"{source or 'the text'} is empty; an object without members is {{}}")
     try:
@@ -45,10 +47,14 @@ def parse(text: str) -> dict[str, Any]:
     return value
 
 
-def _read(source: str, path: str | int) -> bytes:
+def _content(source: str, path: str | None = None) -> bytes:
+    """Returns what is in the file or, without a path, on standard input."""
     try:
-        with open(path, "rb", closefd=path != 0) as file:
-            content = file.read(_MAX_BYTES + 1)
+        if path is None:
+            content = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        else:
+            with pathlib.Path(path).open("rb") as file:
+                content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
         problem = error.strerror if isinstance(error, OSError) else "no file can have that name"
         raise typer.BadParameter(f"{source}: {problem}") from None

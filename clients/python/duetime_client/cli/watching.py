@@ -12,7 +12,7 @@ import rich.live
 import typer
 
 import duetime_client
-from duetime_client.cli import printing, reading, screen, session
+from duetime_client.cli import arguments, printing, reading, screen, session
 
 UNSUCCESSFUL = 6
 # The header, and the line on which the shell's prompt will be.
@@ -20,12 +20,13 @@ _LINES_AROUND_TABLE = 2
 
 
 def watch(
-    task_id: Annotated[int | None, typer.Argument(help="The task; without it, many.", show_default=False)] = None,
+    task_id: Annotated[int | None, arguments.identity("TASK_ID", "The task; without it, all that match.")] = None,
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
     cursor: Annotated[
-        str | None, typer.Option(help="Go on right after the event of this cursor.", show_default=False)
+        str | None,
+        typer.Option(metavar="CURSOR", help="Continue right after the event of this cursor.", show_default=False),
     ] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,

@@ -17,6 +17,7 @@ from tests import answers
 
 DUETIME = pathlib.Path(sys.executable).with_name("duetime")
 NOWHERE = ("--server", "127.0.0.1:1")
+HOSTILE = "[red]x[/red] \x1b]0;pwned\x07\x1b[2J\x9b31m\x7f\x08\r\n\u202eabc\u2066\u2028\u2029\u200b"
 LONG_NAME = "Ж" * 255
 PAGE = task_service_pb2.ListTasksResponse(
     tasks=[task_pb2.Task(task_id=number, name=LONG_NAME, status=task_pb2.Task.pending) for number in range(1, 501)]
@@ -34,9 +35,7 @@ async def run(shell: str, *arguments: str, **environment: str) -> tuple[int, str
     return process.returncode, stdout.decode(), stderr.decode(errors="replace")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["create", "--help"], ["schedule", "create", "--help"], ["queue"]], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["schedule", "create", "--help"], ["queue"]], ids=" ".join)
 @pytest.mark.parametrize(
     ("shell", "problem"), [('"$@" > /dev/full', "No space left on device"), ('"$@" >&-', "it is closed")]
 )
@@ -82,10 +81,18 @@ async def test_error_that_cannot_be_written_has_its_status(shell: str, arguments
     assert await run(shell, *arguments) == (status, "", "")
 
 
-async def test_closed_standard_input_is_empty() -> None:
-    code, _, stderr = await run('"$@" <&-', "create", "N", "--in", "1s", "--data", "-", *NOWHERE)
+@pytest.mark.parametrize(
+    ("shell", "problem"),
+    [
+        ('"$@" <&-', "standard input is empty"),
+        ('"$@" 0> /dev/null', "standard input: Bad file descriptor"),
+        ('printf \'{"a": 1\' | "$@"', "standard input is not JSON"),
+    ],
+)
+async def test_standard_input_that_holds_no_object_is_named(shell: str, problem: str) -> None:
+    code, _, stderr = await run(shell, "create", "N", "--in", "1s", "--data", "-", *NOWHERE)
     assert code == 2
-    assert "standard input is empty" in stderr
+    assert problem in stderr
 
 
 @pytest.mark.parametrize(
@@ -147,3 +154,21 @@ def test_nothing_is_printed_but_by_the_module_that_prints() -> None:
             name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             assert name not in ("print", "typer.echo", "typer.secho", "typer.confirm", "typer.prompt"), path
             assert not name.startswith(("sys.stdout.", "sys.stderr.")), path
+
+
+async def test_words_of_the_command_line_itself_are_shown_as_text() -> None:
+    for wrong in (["create", "N", "--in", HOSTILE], ["create", "N", "--at", HOSTILE], ["list", "--status", HOSTILE],
+                  ["create", "N", "--in", "1s", "--data", HOSTILE], ["get", HOSTILE], [HOSTILE], ["get", "1", HOSTILE],
+                  ["create", "N", "--in", "1s", "--data", f"@{HOSTILE}"], ["get", "1", "--server", HOSTILE],
+                  ["get", f"--{HOSTILE}"], ["queue", "limit", "N", "--max-running", HOSTILE]):  # fmt: skip
+        code, _, stderr = await run('"$@"', *wrong)
+        assert code == 2
+        assert stderr.replace("\n", "").isprintable(), wrong
+
+
+async def test_byte_that_is_no_text_on_the_command_line_is_refused() -> None:
+    process = await asyncio.create_subprocess_exec(
+        DUETIME, "list", "--queue", b"\xff", "--server", "127.0.0.1:1", stderr=subprocess.PIPE
+    )
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (2, b"error: queue: must be valid Unicode, without lone surrogates\n")
