@@ -39,6 +39,12 @@ async def echo(run: Task) -> dict[str, Any]:
     return run.task_data
 
 
+@handler("numbers")
+async def numbers(run: Task) -> dict[str, Any]:
+    """Returns the numbers that it is given, and how Python shows them."""
+    return {"shown": [repr(each) for each in run.task_data["numbers"]], "given": run.task_data["numbers"]}
+
+
 @handler("sleep")
 async def sleep(run: Task) -> dict[str, Any]:
     """Takes as many seconds as it is told, as a coroutine."""

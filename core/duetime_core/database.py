@@ -9,7 +9,7 @@ import sqlalchemy
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import background, causes, connection, errors
+from duetime_core import background, causes, connection, errors, payload
 
 _SESSION = {
     "timezone": "UTC",
@@ -49,6 +49,7 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         pool_timeout=5,
         # A task's data may hold credentials, and what an error says is logged.
         hide_parameters=True,
+        json_deserializer=payload.decode,
         connect_args={
             "async_creator_fn": connection.Connection.connect,
             "connect_timeout": 5,

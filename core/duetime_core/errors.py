@@ -158,6 +158,14 @@ class WatcherTooSlow(DuetimeError):
     reason = "WATCHER_TOO_SLOW"
 
 
+class ServerBusy(DuetimeError):
+    """The server answers as many calls of that kind as it can; nothing was changed. Try again."""
+
+    reason = "SERVER_BUSY"
+    retry_seconds = 1
+    """After which to try again."""
+
+
 class StoreUnavailable(DuetimeError):
     """The database cannot be reached; nothing was changed. Try again."""
 

@@ -10,6 +10,11 @@ MAX_DEPTH = 20
 MAX_EXACT_INTEGER = 2**53 - 1
 """Beyond it a JSON number, which is a double in protobuf and in browsers, may be another integer than was sent."""
 
+TOO_LARGE = f"must be at most {MAX_BYTES // 1024} KiB as JSON"
+TOO_DEEP = f"must be nested at most {MAX_DEPTH} levels deep"
+HAS_NUL = "must not contain the NUL character"
+NOT_FINITE = "must be a finite number"
+
 
 class PayloadError(ValueError):
     """The value at `path`, such as `.order.items[2]`, cannot be kept as it is; `problem` says what would be right."""
@@ -23,10 +28,37 @@ class PayloadError(ValueError):
 def encode(value: dict[str, Any]) -> str:
     """Returns `value` as JSON text; raises PayloadError if it cannot be stored and returned exactly."""
     _check(value, "", 1)
+    return write(value)
+
+
+def write(value: dict[str, Any]) -> str:
+    """Returns `value`, which is otherwise checked, as JSON text; raises PayloadError if that is too large."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if len(text) > MAX_BYTES or len(text.encode()) > MAX_BYTES:
-        raise PayloadError("", f"must be at most {MAX_BYTES // 1024} KiB as JSON")
+        raise PayloadError("", TOO_LARGE)
     return text
+
+
+def decode(data: bytes | str) -> Any:
+    """Returns what JSON text of PostgreSQL holds; an integer beyond what a double holds exactly is a float.
+
+    JSONB writes the double 1e22 as 10000000000000000000000.
+    """
+    return _DECODER.decode(data if isinstance(data, str) else data.decode())
+
+
+def number(value: float) -> int | float:
+    """Returns a double as handlers are given it: an int if it is whole and no other integer can have been meant."""
+    return int(value) if value.is_integer() and abs(value) <= MAX_EXACT_INTEGER else value
+
+
+def _integer(text: str) -> int | float:
+    if len(text) < len(str(MAX_EXACT_INTEGER)):
+        return int(text)
+    return number(float(text))
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 def _check(value: object, path: str, depth: int) -> None:
@@ -36,13 +68,15 @@ def _check(value: object, path: str, depth: int) -> None:
         case str():
             _check_text(value, path)
         case int() if abs(value) > MAX_EXACT_INTEGER:
-            raise PayloadError(path, "is beyond what a JSON number holds exactly (±9007199254740991); send a string")
+            raise PayloadError(
+                path, f"is beyond what a JSON number holds exactly (±{MAX_EXACT_INTEGER}); send a string"
+            )
         case float() if not math.isfinite(value):
-            raise PayloadError(path, "must be a finite number")
+            raise PayloadError(path, NOT_FINITE)
         case int() | float():
             pass
         case dict() | list() | tuple() if depth > MAX_DEPTH:
-            raise PayloadError("", f"must be nested at most {MAX_DEPTH} levels deep")
+            raise PayloadError("", TOO_DEEP)
         case dict():
             for key, member in value.items():
                 if not isinstance(key, str):
@@ -58,7 +92,7 @@ def _check(value: object, path: str, depth: int) -> None:
 
 def _check_text(text: str, path: str) -> None:
     if "\0" in text:
-        raise PayloadError(path, "must not contain the NUL character")
+        raise PayloadError(path, HAS_NUL)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -18,10 +18,20 @@ from duetime.v1 import (
     task_service_pb2_grpc,
 )
 from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
-from duetime_server import catalogue, creator, failures, hub, listening, queues, schedules, settings, tasks
+from duetime_server import (
+    admission,
+    catalogue,
+    creator,
+    failures,
+    hub,
+    lane,
+    listening,
+    queues,
+    schedules,
+    settings,
+    tasks,
+)
 
-MAX_REQUEST_BYTES = 8 * 1024 * 1024
-"""Envoy takes requests of at most 1 MiB, but a number that is two bytes of JSON is eleven of protobuf."""
 GRACE_SECONDS = 10.0
 
 _SERVICES = [
@@ -30,7 +40,7 @@ _SERVICES = [
     for service in definitions.DESCRIPTOR.services_by_name.values()
 ]
 _OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_receive_message_length", admission.MAX_TRANSCODED_BYTES),
     ("grpc.max_send_message_length", -1),  # a page of 1,000 tasks may be as large as they are
     ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it unevenly
     # Watches are many, long and silent.
@@ -55,14 +65,15 @@ async def serve(chosen: settings.Settings) -> None:
     )
     feeder = hub.Hub(engine, database_outage)
     known = catalogue.Catalogue(engine, database_outage)
+    aside = lane.Lane()
     checks = health.aio.HealthServicer()
     server = grpc.aio.server(interceptors=[failures.Failures(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
-        tasks.TaskService(engine, bell, create, feeder, known), server
+        tasks.TaskService(engine, bell, create, feeder, known, aside), server
     )
     queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues.QueueService(engine, bell), server)
     schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(
-        schedules.ScheduleService(engine, bell, known), server
+        schedules.ScheduleService(engine, bell, known, aside), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -13,14 +14,22 @@ from duetime_server import under_way
 
 ACTOR = "api"
 MAX_BATCH = 500
+MAX_BATCH_BYTES = 1_000_000
+"""Of what callers sent: writing as much as JSON holds up the loop for some milliseconds."""
 _MOST_TURNS = 8
 """Of the event loop, which a batch waits for newcomers: where each turn brings one, the first must not wait for all."""
 
 MAX_WAITING = 10_000
 """Creates that wait while a commit stalls: what that costs in memory, and how late the last of them are."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 _Future = asyncio.Future[creation.Created]
 _Batch = list[tuple[task.NewTask, _Future]]
+
+
+class _Wanted(NamedTuple):
+    new: task.NewTask
+    size: int
 
 
 class Creator:
@@ -29,24 +38,27 @@ class Creator:
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine
         self._bell = bell
-        self._waiting: dict[_Future, task.NewTask] = {}  # in their order
+        self._waiting: dict[_Future, _Wanted] = {}  # in their order
+        self._waiting_bytes = 0
         self._added = asyncio.Event()
         self._under_way = under_way.UnderWay()
 
-    async def create(self, new: task.NewTask) -> creation.Created:
-        """Creates one task and returns it once it is committed.
+    async def create(self, new: task.NewTask, *, size: int = 0) -> creation.Created:
+        """Creates one task, of so many bytes, and returns it once it is committed.
 
         A caller who goes away before its batch begins gets no task. Raises RequestIdTaken or StoreUnavailable.
         """
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
             raise errors.StoreUnavailable("Too many creates wait for the database; nothing was changed. Try again.")
         future: _Future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = new
+        self._waiting[future] = _Wanted(new, size)
+        self._waiting_bytes += size
         self._added.set()
         try:
             return await future
         finally:
             self._waiting.pop(future, None)  # if the caller hung up, or its deadline came
+            self._waiting_bytes -= size
 
     async def create_all(self, news: list[task.NewTask]) -> list[creation.Created]:
         """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
@@ -76,10 +88,14 @@ class Creator:
 
     def _next_batch(self) -> _Batch:
         batch: _Batch = []
-        for future, new in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
+        room = MAX_BATCH_BYTES
+        for future, wanted in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
+            if batch and wanted.size > room:
+                break
+            room -= wanted.size
             del self._waiting[future]
             if not future.done():  # its caller hung up just now
-                batch.append((new, future))
+                batch.append((wanted.new, future))
         return batch
 
     async def _create(self, batch: _Batch) -> None:

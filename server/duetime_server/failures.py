@@ -11,11 +11,11 @@ import google.protobuf.message
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from duetime_core import errors, outage, quoting
-from duetime_server import deadline
+from duetime_server import admission, deadline
 
 DOMAIN = "duetime"
 WRITE_SECONDS = 10.0
@@ -33,6 +33,7 @@ _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.RequestIdTaken: grpc.StatusCode.ALREADY_EXISTS,
     errors.TaskIdsExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatcherTooSlow: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -44,7 +45,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Failures(grpc.aio.ServerInterceptor):
     """Aborts each failed rpc with the status of its error, an ErrorInfo and, for wrong fields, a BadRequest.
 
-    It also parses the requests, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too
+    It also has the requests parsed, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too
     deeply) with INTERNAL, and they are the caller's mistake. Callers learn what is wrong with the database, and
     `database_outage` keeps the log from telling it once a call.
     """
@@ -52,6 +53,7 @@ class Failures(grpc.aio.ServerInterceptor):
     def __init__(self, database_outage: outage.Outage) -> None:
         self._database_outage = database_outage
         self._deadline = deadline.Deadline()
+        self._admission = admission.Admission()
 
     async def intercept_service(
         self,
@@ -66,15 +68,14 @@ class Failures(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(
                 self._streaming(handler), response_serializer=handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler, asks_database=handler_call_details.method.startswith(_OURS)),
-            response_serializer=handler.response_serializer,
-        )
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler, handler_call_details.method))
 
-    def _unary(self, handler: Any, *, asks_database: bool) -> Callable[[bytes, Context], Awaitable[Any]]:
-        async def call(request: bytes, context: Context) -> Any:
+    def _unary(self, handler: Any, method: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        admitted, asks_database = self._admission.answering(handler, method), method.startswith(_OURS)
+
+        async def call(request: bytes, context: Context) -> bytes:
             try:
-                answering = handler.unary_unary(_parse(handler, request), context)
+                answering = admitted(request, context)
                 answer = await (self._deadline.keep(answering) if asks_database else answering)
             except errors.DuetimeError as error:
                 await self._abort(context, error)
@@ -89,7 +90,9 @@ class Failures(grpc.aio.ServerInterceptor):
     def _streaming(self, handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
         async def call(request: bytes, context: Context) -> None:
             try:
-                async with contextlib.aclosing(handler.unary_stream(_parse(handler, request), context)) as responses:
+                async with contextlib.aclosing(
+                    handler.unary_stream(admission.parse(handler, request), context)
+                ) as responses:
                     async for response in responses:
                         await _write(context, response)
             except errors.DuetimeError as error:
@@ -116,15 +119,6 @@ async def _write(context: Context, response: Any) -> None:
         raise errors.WatcherTooSlow from None
 
 
-def _parse(handler: Any, request: bytes) -> Any:
-    try:
-        return handler.request_deserializer(request)
-    except google.protobuf.message.DecodeError:
-        raise errors.InvalidArgument(
-            errors.Violation("", "the request is not valid protobuf: text must be UTF-8, nesting at most 20 levels")
-        ) from None
-
-
 async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
     details: list[google.protobuf.message.Message] = [
@@ -134,6 +128,8 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
             metadata={key: quoting.sentence(value) for key, value in error.metadata.items()},
         )
     ]
+    if isinstance(error, errors.ServerBusy):
+        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_seconds)))
     if isinstance(error, errors.InvalidArgument):
         details.append(
             error_details_pb2.BadRequest(

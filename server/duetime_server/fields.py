@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
 from duetime_core import payload, quoting, schema
-from duetime_server import violations
+from duetime_server import structs, violations
 
 MAX_NAME_CHARACTERS = 255
 MAX_QUEUE_CHARACTERS = 100
@@ -101,34 +101,12 @@ def period(
 
 
 def json_object(value: struct_pb2.Struct, field: str, wrong: violations.Violations) -> dict[str, Any]:
-    """Reads a JSON object; a number without a fraction becomes an int."""
-    read = _object(value)
+    """Reads a JSON object; see `structs.read`."""
     try:
-        payload.encode(read)
+        return structs.read(value)
     except payload.PayloadError as error:
         wrong.add(f"{field}{error.path}", error.problem)
-    return read
-
-
-def _object(value: struct_pb2.Struct) -> dict[str, Any]:
-    return {key: _value(member) for key, member in value.fields.items()}
-
-
-def _value(value: struct_pb2.Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "number_value":
-            number = value.number_value
-            return int(number) if number.is_integer() else number
-        case "string_value":
-            return value.string_value
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return _object(value.struct_value)
-        case "list_value":
-            return [_value(member) for member in value.list_value.values]
-        case _:
-            return None
+        return {}
 
 
 def _seconds(value: datetime.timedelta) -> str:

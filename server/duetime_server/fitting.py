@@ -14,7 +14,7 @@ from typing import Any
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2, task_service_pb2
 from duetime_core import builtin, computing, misfits, schedule, task
-from duetime_server import requests, schedule_requests, violations
+from duetime_server import lane, requests, schedule_requests, violations
 from duetime_server.catalogue import GENERAL, Catalogue
 
 _STINT_SECONDS = 0.01
@@ -79,16 +79,18 @@ def _misfits(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[st
             yield f"task_data.{path}" if path else "task_data", problem
 
 
-async def new_task(catalogue: Catalogue, request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
+async def new_task(catalogue: Catalogue, aside: lane.Lane, request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
     """Reads a task to be created that fits its handler. Raises InvalidArgument."""
-    new = requests.new_task(request)
+    new = await aside.read(requests.new_task, request)
     await check(catalogue, [Given(new.name, new.task_data, new.timeout)])
     return _with_retries(catalogue, new, request)
 
 
-async def new_tasks(catalogue: Catalogue, request: task_service_pb2.BatchCreateTasksRequest) -> list[task.NewTask]:
+async def new_tasks(
+    catalogue: Catalogue, aside: lane.Lane, request: task_service_pb2.BatchCreateTasksRequest
+) -> list[task.NewTask]:
     """Reads tasks to be created that fit their handlers. Raises InvalidArgument."""
-    news = requests.new_tasks(request)
+    news = await aside.read(requests.new_tasks, request)
     await check(
         catalogue,
         (

@@ -3,19 +3,19 @@
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import doorbell, errors, hints, outage, redis, snapshot
-from duetime_core.store import feed
+from duetime_core import doorbell, errors, hints, outage, redis, snapshot, task
+from duetime_core.store import feed, reads
 from duetime_server import watch
 
 POLL_SECONDS = 1.0
 """How often the hub reads without a hint: the lateness of watches while Redis is gone."""
 _PAGE = 1000
-_CATCH_UP_PAGE = 200
+CATCH_UP_PAGE = 200
 """What each watch that is behind holds in memory, about 160 KB, where the hub's page is shared by all."""
 _CATCHING_UP = 3
 """How many watches that are behind read at a time: after a restart all are, and calls need connections too."""
@@ -57,7 +57,12 @@ class Hub:
     async def catch_up(self, position: snapshot.Position) -> feed.Page:
         """Reads the next page for a watch that is behind."""
         async with self._catching_up:
-            return await feed.read(self._engine, position, limit=_CATCH_UP_PAGE)
+            return await feed.read(self._engine, position, limit=CATCH_UP_PAGE)
+
+    async def catch_up_with_task(self, task_id: int, *, after_version: int) -> Sequence[task.TaskLog]:
+        """Reads the next page of one task's log for a watch that is behind; the last one is not full."""
+        async with self._catching_up:
+            return await reads.list_logs(self._engine, task_id, after_version=after_version, limit=CATCH_UP_PAGE)
 
     async def run(self) -> None:
         """Reads and hands out, for ever."""

@@ -1,24 +1,17 @@
 """The two lists, a page a call."""
 
-import asyncio
 import contextlib
 import datetime
-import time
-from collections.abc import Iterable
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime.v1 import task_pb2, task_service_pb2
-from duetime_core import task
+from duetime.v1 import task_service_pb2
 from duetime_core.store import reads
-from duetime_server import fields, messages, requests, tokens, violations
-
-_TURN_SECONDS = 0.005
-"""How long others may wait for their turn. A task with a lot of data takes a tenth of a second to write."""
+from duetime_server import fields, lane, messages, requests, tokens, violations
 
 
 async def list_tasks(
-    engine: sqlalchemy_asyncio.AsyncEngine, request: task_service_pb2.ListTasksRequest
+    engine: sqlalchemy_asyncio.AsyncEngine, aside: lane.Lane, request: task_service_pb2.ListTasksRequest
 ) -> task_service_pb2.ListTasksResponse:
     """Reads a page of tasks. Raises InvalidArgument."""
     wanted, order = requests.task_filter(request), requests.order(request.order_by)
@@ -30,19 +23,8 @@ async def list_tasks(
     if not page.is_last:
         last = page.tasks[-1]
         answer.next_page_token = tokens.encode(scope, [last.execution_time.isoformat(), last.task_id])
-    answer.tasks.extend(await _write(page.tasks))
+    answer.tasks.extend(await aside.write_all(messages.from_task, page.tasks))
     return answer
-
-
-async def _write(tasks: Iterable[task.Task]) -> list[task_pb2.Task]:
-    began, rest = time.monotonic(), iter(tasks)
-    written = []
-    for each in rest:
-        written.append(messages.from_task(each))
-        if time.monotonic() - began > _TURN_SECONDS:
-            # A call takes a dozen turns of the loop. Between tasks they are too few; a thread leaves one each 5 ms.
-            written += await asyncio.to_thread(lambda: [messages.from_task(each) for each in rest])
-    return written
 
 
 def _after(value: object) -> tuple[datetime.datetime, int]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import itertools
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -16,6 +17,7 @@ from duetime_server import (
     failures,
     fields,
     fitting,
+    lane,
     requests,
     schedule_messages,
     schedule_requests,
@@ -30,38 +32,42 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     """The servicer. Errors are turned into statuses by `failures`."""
 
     def __init__(
-        self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, known: catalogue.Catalogue
+        self,
+        engine: sqlalchemy_asyncio.AsyncEngine,
+        bell: doorbell.Doorbell,
+        known: catalogue.Catalogue,
+        aside: lane.Lane,
     ) -> None:
         self._engine = engine
         self._bell = bell
         self._catalogue = known
+        self._lane = aside
 
     async def CreateSchedule(
         self, request: schedule_service_pb2.CreateScheduleRequest, _: failures.Context
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
         new = await fitting.new_schedule(self._catalogue, request, await claims.now(self._engine))
-        return self._answer(await schedules.create(self._engine, new, actor=creator.ACTOR))
+        return await self._answer(await schedules.create(self._engine, new, actor=creator.ACTOR))
 
     async def GetSchedule(
         self, request: schedule_service_pb2.GetScheduleRequest, _: failures.Context
     ) -> schedule_pb2.Schedule:
         """Reads a schedule."""
-        found = await schedules.get(self._engine, schedule_requests.schedule_id(request.schedule_id))
-        return schedule_messages.from_schedule(found)
+        find = functools.partial(schedules.get, self._engine, schedule_requests.schedule_id(request.schedule_id))
+        return await self._lane.find(schedule_messages.from_schedule, find)
 
     async def ListSchedules(
         self, request: schedule_service_pb2.ListSchedulesRequest, _: failures.Context
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Reads a page of schedules."""
         size, scope = requests.page_size(request.page_size), ("ListSchedules",)
-        listed, following = await schedules.list_schedules(
-            self._engine, after=tokens.number(request.page_token, scope), limit=size
-        )
-        return schedule_service_pb2.ListSchedulesResponse(
-            schedules=[schedule_messages.from_schedule(each) for each in listed],
-            next_page_token="" if following is None else tokens.encode(scope, following),
-        )
+        page = await schedules.list_schedules(self._engine, after=tokens.number(request.page_token, scope), limit=size)
+        answer = schedule_service_pb2.ListSchedulesResponse()
+        if page.following is not None:
+            answer.next_page_token = tokens.encode(scope, page.following)
+        answer.schedules.extend(await self._lane.write_all(schedule_messages.from_schedule, page.schedules))
+        return answer
 
     async def UpdateSchedule(
         self, request: schedule_service_pb2.UpdateScheduleRequest, _: failures.Context
@@ -77,7 +83,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
                 changes["template"] = await fitting.template(self._catalogue, changes["template"], request.task)
             version = request.version if request.HasField("version") else present.version
             try:
-                return self._answer(
+                return await self._answer(
                     await schedules.update(self._engine, schedule_id, changes, version=version, actor=creator.ACTOR)
                 )
             except errors.VersionMismatch:
@@ -97,14 +103,14 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Takes a schedule's pending occurrence away."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return self._answer(await schedules.pause(self._engine, schedule_id, actor=creator.ACTOR))
+        return await self._answer(await schedules.pause(self._engine, schedule_id, actor=creator.ACTOR))
 
     async def ResumeSchedule(
         self, request: schedule_service_pb2.ResumeScheduleRequest, _: failures.Context
     ) -> schedule_pb2.Schedule:
         """Lets a schedule go on from now."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return self._answer(await schedules.resume(self._engine, schedule_id, actor=creator.ACTOR))
+        return await self._answer(await schedules.resume(self._engine, schedule_id, actor=creator.ACTOR))
 
     async def TriggerSchedule(
         self, request: schedule_service_pb2.TriggerScheduleRequest, _: failures.Context
@@ -177,11 +183,11 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             time_zone_version=recurrence.version(),
         )
 
-    def _answer(self, changed: schedules.Changed) -> schedule_pb2.Schedule:
+    async def _answer(self, changed: schedules.Changed) -> schedule_pb2.Schedule:
         if changed.placed is not None:
             self._bell.arm(changed.placed.queue, changed.placed.execution_time, now=changed.placed.now)
         self._bell.changed(changed.task_ids)
-        return schedule_messages.from_schedule(changed.schedule)
+        return await self._lane.write(schedule_messages.from_schedule, changed.schedule)
 
     def _announce(self, placed: list[occurrences.Placed]) -> None:
         for each in placed:

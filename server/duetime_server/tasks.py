@@ -1,6 +1,7 @@
 """TaskService: each rpc reads its request, calls the store, and writes its answer."""
 
 import datetime
+import functools
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -16,6 +17,7 @@ from duetime_server import (
     fields,
     fitting,
     hub,
+    lane,
     messages,
     pages,
     updating,
@@ -33,30 +35,34 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         create: creator.Creator,
         feeder: hub.Hub,
         known: catalogue.Catalogue,
+        aside: lane.Lane,
     ) -> None:
         self._engine = engine
         self._bell = bell
         self._creator = create
         self._hub = feeder
         self._catalogue = known
+        self._lane = aside
 
     async def CreateTask(
         self, request: task_service_pb2.CreateTaskRequest, _: failures.Context
     ) -> task_service_pb2.CreateTaskResponse:
         """Creates one task, sharing a commit with others."""
-        created = await self._creator.create(await fitting.new_task(self._catalogue, request))
+        new = await fitting.new_task(self._catalogue, self._lane, request)
+        created = await self._creator.create(new, size=lane.request_bytes.get())
         return task_service_pb2.CreateTaskResponse(task_id=created.task_id)
 
     async def BatchCreateTasks(
         self, request: task_service_pb2.BatchCreateTasksRequest, _: failures.Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """Creates all of them, or none."""
-        created = await self._creator.create_all(await fitting.new_tasks(self._catalogue, request))
+        created = await self._creator.create_all(await fitting.new_tasks(self._catalogue, self._lane, request))
         return task_service_pb2.BatchCreateTasksResponse(task_ids=[each.task_id for each in created])
 
     async def GetTask(self, request: task_service_pb2.GetTaskRequest, _: failures.Context) -> task_pb2.Task:
         """Reads a task."""
-        return messages.from_task(await reads.get(self._engine, fields.task_id(request.task_id)))
+        find = functools.partial(reads.get, self._engine, fields.task_id(request.task_id))
+        return await self._lane.find(messages.from_task, find)
 
     async def GetTaskStatus(
         self, request: task_service_pb2.GetTaskStatusRequest, _: failures.Context
@@ -69,7 +75,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.ListTasksRequest, _: failures.Context
     ) -> task_service_pb2.ListTasksResponse:
         """Reads a page of tasks."""
-        return await pages.list_tasks(self._engine, request)
+        return await pages.list_tasks(self._engine, self._lane, request)
 
     async def ListTaskLogs(
         self, request: task_service_pb2.ListTaskLogsRequest, _: failures.Context
@@ -81,7 +87,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.UpdateTaskRequest, _: failures.Context
     ) -> task_service_pb2.UpdateTaskResponse:
         """Changes a pending task."""
-        updated, now = await updating.update(self._engine, self._catalogue, request)
+        updated, now = await updating.update(self._engine, self._catalogue, self._lane, request)
         self._announce(updated, now)
         return task_service_pb2.UpdateTaskResponse(message="Task updated successfully")
 
@@ -99,13 +105,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         cancelled, now = await edits.cancel(self._engine, fields.task_id(request.task_id), actor=creator.ACTOR)
         self._bell.cancelled([cancelled.task_id])
         self._announce(cancelled, now)
-        return messages.from_task(cancelled)
+        return await self._lane.write(messages.from_task, cancelled)
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: failures.Context) -> task_pb2.Task:
         """Makes a failed or cancelled task pending again."""
         retried, now = await edits.retry(self._engine, fields.task_id(request.task_id), actor=creator.ACTOR)
         self._announce(retried, now)
-        return messages.from_task(retried)
+        return await self._lane.write(messages.from_task, retried)
 
     async def CancelTasks(
         self, request: task_service_pb2.CancelTasksRequest, _: failures.Context

@@ -8,20 +8,23 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_service_pb2
 from duetime_core import errors, task
 from duetime_core.store import edits, reads
-from duetime_server import creator, fields, fitting, requests
+from duetime_server import creator, fields, fitting, lane, requests
 from duetime_server.catalogue import Catalogue
 
 _OF_THE_HANDLER = frozenset({"name", "task_data", "timeout", "max_retries", "retry_policy"})
 
 
 async def update(
-    engine: sqlalchemy_asyncio.AsyncEngine, catalogue: Catalogue, request: task_service_pb2.UpdateTaskRequest
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    catalogue: Catalogue,
+    aside: lane.Lane,
+    request: task_service_pb2.UpdateTaskRequest,
 ) -> tuple[task.Task, datetime.datetime]:
     """Changes a pending task, and returns it with the database's time.
 
     Raises InvalidArgument, TaskNotFound, TaskNotPending or VersionMismatch.
     """
-    task_id, changes = fields.task_id(request.task_id), requests.changes(request)
+    task_id, changes = fields.task_id(request.task_id), await aside.read(requests.changes, request)
     version = request.version if request.HasField("version") else None
     if not changes.keys() & _OF_THE_HANDLER:
         return await edits.update(engine, task_id, changes, version=version, actor=creator.ACTOR)

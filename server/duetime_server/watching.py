@@ -9,7 +9,6 @@ from duetime_core import snapshot, task
 from duetime_core.store import feed, reads, retention
 from duetime_server import cursors, fields, hub, messages, requests, tokens, violations, watch
 
-_PAGE = 1000
 _STANDS = "stands"
 """The `change` of what is no change: how a task stands whose last change is no longer in the log."""
 
@@ -29,7 +28,7 @@ async def watch_task(
         else:
             standing = _as_it_stands(await reads.get(engine, task_id))
             watching.version = standing.version - 1
-        async for log in _changes(engine, watching, standing):
+        async for log in _changes(feeder, watching, standing):
             if log is not None:
                 last = log
                 watching.version = log.version
@@ -78,7 +77,7 @@ def _as_it_stands(found: task.Task) -> task.TaskLog:
 
 
 async def _changes(
-    engine: sqlalchemy_asyncio.AsyncEngine, watching: watch.Watch, standing: task.TaskLog | None
+    feeder: hub.Hub, watching: watch.Watch, standing: task.TaskLog | None
 ) -> AsyncIterator[task.TaskLog | None]:
     """Yields the rows after `watching.version`, those that are there and those that come; None says that it waits.
 
@@ -86,11 +85,11 @@ async def _changes(
     """
     assert watching.task_id is not None
     page_size = 0
-    while logs := await reads.list_logs(engine, watching.task_id, after_version=watching.version, limit=_PAGE):
+    while logs := await feeder.catch_up_with_task(watching.task_id, after_version=watching.version):
         page_size = len(logs)
         for log in logs:
             yield log
-        if page_size < _PAGE:
+        if page_size < hub.CATCH_UP_PAGE:
             break
     if page_size == 0:
         yield standing

@@ -108,8 +108,8 @@ def forget_request_ids() -> None:
     def without(new: task.NewTask) -> dict[str, Any]:
         return encode(dataclasses.replace(new, request_id=None))
 
-    async def unanswered(self: creator.Creator, new: task.NewTask) -> creation.Created:
-        created = await create(self, new)
+    async def unanswered(self: creator.Creator, new: task.NewTask, *, size: int = 0) -> creation.Created:
+        created = await create(self, new, size=size)
         if random.random() < 0.1:
             raise errors.StoreUnavailable
         return created

@@ -158,7 +158,7 @@ async def _apply(
 def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
     match field, value:
         case "task_data", _:
-            yield "new_task_data", payload.encode(value)
+            yield "new_task_data", payload.write(value)
         case "local_time", (instant, local_time, time_zone):
             yield "local_instant", instant
             yield "local_time", local_time

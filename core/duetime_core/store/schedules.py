@@ -7,14 +7,14 @@ import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, errors, recurrence, schedule, schedule_json
-from duetime_core.store import occurrences, request_ids, schedule_rows
+from duetime_core.store import occurrences, reads, request_ids, schedule_rows
 
 _NEXT = """
     LEFT JOIN LATERAL (
@@ -29,9 +29,19 @@ _GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedu
 _LOCK = sa.text(
     f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL FOR UPDATE OF schedules"
 )
+_ABOVE = "(ORDER BY schedule_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+# Cut by size as lists of tasks are: first by what is stored, which PostgreSQL knows without reading it.
 _LIST = sa.text(f"""
-{_SELECT} WHERE schedules.schedule_id > :after AND schedules.deleted_at IS NULL
-ORDER BY schedules.schedule_id LIMIT :limit
+SELECT {schedule_rows.COLUMNS}, upcoming.nominal_time, upcoming.task_id, found FROM (
+    SELECT *, sum(octet_length(CAST(template AS text))) OVER {_ABOVE} AS written_above FROM (
+        SELECT *, sum(pg_column_size(template)) OVER {_ABOVE} AS stored_above, count(*) OVER () AS found FROM (
+            SELECT * FROM schedules WHERE schedule_id > :after AND deleted_at IS NULL ORDER BY schedule_id LIMIT :limit
+        ) AS page
+    ) AS stored
+    WHERE coalesce(stored_above, 0) < {reads.MAX_PAGE_BYTES}
+) AS schedules {_NEXT}
+WHERE coalesce(written_above, 0) < {reads.MAX_PAGE_BYTES}
+ORDER BY schedules.schedule_id
 """)
 _INSERT = sa.text("""
 INSERT INTO schedules (name, spec, template, overlap, catch_up, catch_up_window, is_paused, last_nominal_time,
@@ -63,6 +73,13 @@ class Changed:
     schedule: schedule.Schedule
     placed: occurrences.Placed | None = None
     task_ids: tuple[int, ...] = ()
+
+
+class SchedulePage(NamedTuple):
+    """Schedules by their id, and the id after which there are more; None if there are no more."""
+
+    schedules: list[schedule.Schedule]
+    following: int | None
 
 
 async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedule, *, actor: str) -> Changed:
@@ -120,15 +137,14 @@ async def get(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int) -> sched
             return await _read(connection, _GET, schedule_id)
 
 
-async def list_schedules(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int
-) -> tuple[list[schedule.Schedule], int | None]:
-    """Returns up to `limit` schedules with an id above `after`, by their ids, and after which id there are more.
+async def list_schedules(engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int) -> SchedulePage:
+    """Returns up to `limit` schedules with an id above `after`, by their ids; fewer if their JSON is large.
 
     One that cannot be read is left out, and logged.
     """
     with database.unavailable():
         async with engine.connect() as connection:
+            # One more than a page tells whether there is another.
             rows = (await connection.execute(_LIST, {"after": after, "limit": limit + 1})).all()
     listed = []
     for row in rows[:limit]:
@@ -136,7 +152,8 @@ async def list_schedules(
             listed.append(schedule_rows.read_schedule(row))
         except errors.ScheduleUnreadable as error:
             _log.warning("a schedule is left out of a list", schedule_id=row.schedule_id, reason=str(error))
-    return listed, rows[limit - 1].schedule_id if len(rows) > limit else None
+    is_last = not rows or len(rows[:limit]) == rows[0].found
+    return SchedulePage(listed, None if is_last else rows[:limit][-1].schedule_id)
 
 
 async def update(

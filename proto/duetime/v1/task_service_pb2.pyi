@@ -68,8 +68,8 @@ class CreateTaskRequest(_message.Message):
 
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
-        """What the handler is given: an object of at most 256 KiB as JSON and 20 levels. Its numbers are doubles; one
-        beyond ±(2^53 − 1), which may not be the integer that was meant, is refused. Default {}.
+        """What the handler is given: an object of at most 256 KiB as JSON and 20 levels. Its numbers are doubles, finite
+        ones; whole ones up to ±(2^53 − 1) are given to handlers as integers. Default {}.
         """
 
     @_builtins.property
