@@ -1,8 +1,10 @@
 """What a worker connects to on a caller's word, against real listeners: refused is without a packet."""
 
 import asyncio
+import os
 import pathlib
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -68,7 +70,7 @@ async def test_this_machine_is_refused_in_every_notation_without_a_packet(
     monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver, host: str
 ) -> None:
     async with receiver.reachable(monkeypatch, allow=""):
-        with pytest.raises(Refused, match=r"DUETIME_EGRESS_ALLOW|no host can be called at it"):
+        with pytest.raises(Refused, match="DUETIME_EGRESS_ALLOW"):
             await call(f"http://{host}:{received.port}/")
         with pytest.raises((Refused, handlers.Fail, handlers.Retry)):
             await fetching.fetch(f"http://{host}:{received.port}/", max_bytes=10)
@@ -81,7 +83,7 @@ async def test_this_machine_is_refused_in_every_notation_without_a_packet(
 )
 async def test_other_addresses_that_are_not_public_are_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     async with receiver.reachable(monkeypatch, allow="127.0.0.1"):
-        with pytest.raises(Refused, match=r"DUETIME_EGRESS_ALLOW|DUETIME_EGRESS_DENY or Duetime itself"):
+        with pytest.raises(Refused, match="DUETIME_EGRESS_ALLOW"):
             await call(f"http://{address}/latest/meta-data/")
 
 
@@ -188,6 +190,7 @@ async def test_names_that_are_never_found_hold_up_no_others(
     def resolve(host: Any, *rest: Any, **more: Any) -> Any:
         if host == b"slow.example":
             end.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return real(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -204,7 +207,7 @@ async def test_names_that_are_never_found_hold_up_no_others(
 
 async def test_a_name_that_is_not_found_in_time_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60) and [])
     monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
     async with receiver.reachable(monkeypatch):
         with pytest.raises(handlers.Retry, match=r"did not answer: ConnectTimeout: no connection within 0\.1 s$"):
@@ -255,3 +258,14 @@ async def test_a_task_that_is_refused_fails_at_once_and_names_the_setting(
         f"DUETIME_EGRESS_ALLOW=127.0.0.1:{received.port} in the worker's environment allows it"
     )
     assert received.connections == 0
+
+
+@pytest.mark.parametrize("variable", ["DUETIME_EGRESS_ALLOW", "DUETIME_EGRESS_DENY", "DUETIME_EGRESS_PROXY"])
+async def test_a_worker_does_not_start_with_a_setting_that_it_cannot_read(variable: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
+    worker = await processes.launch(
+        sys.executable, "-m", "duetime_worker", environment={**environment, variable: "127.0.0.1/nonsense"}
+    )
+    assert await worker.ended() == 1
+    (line,) = worker.log
+    assert line.startswith(f"{variable}: ")

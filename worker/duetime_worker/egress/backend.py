@@ -53,7 +53,7 @@ class Backend(httpcore.AsyncNetworkBackend):
             self._policy.check(host, port, addresses)
         except Refused as refused:
             # The task's error must not tell callers the addresses of a name.
-            _log.warning("connection refused", problem=str(refused), addresses=",".join(map(str, addresses)))
+            _log.warning("destination refused", problem=str(refused), addresses=",".join(map(str, addresses)))
             raise
 
     async def _connect(

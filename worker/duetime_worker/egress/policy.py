@@ -52,23 +52,27 @@ class Policy:
 
     def _check(self, to: Destination) -> None:
         if to.address and addresses.is_never_called(to.address):
-            raise _refused(to, "no host can be called at it")
-        if self._denies(to):
-            raise _refused(to, "DUETIME_EGRESS_DENY or Duetime itself denies it")
+            raise _refused(to, "no host can be called at it, whatever DUETIME_EGRESS_ALLOW says")
+        if self._hits(self.deny, to):
+            problem = "it is denied by DUETIME_EGRESS_DENY, to which duetime up adds its own address"
+            raise _refused(to, f"{problem}; {_exactly(to)}")
         kind = addresses.why_not_public(to.address) if to.address else None
-        if (kind is None and _is_usual(to.port)) or self._allows(to):
-            return
-        problem = f"port {to.port} is none of 80, 443 and those from 1024 on"
-        if kind is not None:
-            problem = f"it is {kind}" if to.name is None else "it has an address that is not public"
-        allowing = f"DUETIME_EGRESS_ALLOW={_shown(to)} in the worker's environment allows it"
-        raise _refused(to, f"{problem}; {allowing}")
+        problem = _port_problem(to) if kind is None else _address_problem(to, kind)
+        if self._hits(_GUARDED, to):
+            raise _refused(to, f"{problem}; {_exactly(to)}")
+        if (kind is not None or not _is_usual(to.port)) and not self._allows(to):
+            raise _refused(to, f"{problem}; DUETIME_EGRESS_ALLOW={_shown(to)} in the worker's environment allows it")
 
-    def _denies(self, to: Destination) -> bool:
-        hits = [rule for rule in (*_GUARDED, *self.deny) if rule.port in (None, to.port) and rule.covers_host(to)]
+    def _hits(self, rules: Iterable[Rule], to: Destination) -> bool:
+        """Tells whether one of the rules is about this destination, and no exact entry is an exception to it."""
         exceptions = [rule for rule in self.allow if rule.is_exact and rule.port == to.port and rule.covers_host(to)]
         # A name's owner says which addresses it has: that a name is allowed does not allow an address that is denied.
-        return any(all((hit.network is None) != (rule.network is None) for rule in exceptions) for hit in hits)
+        return any(
+            rule.port in (None, to.port)
+            and rule.covers_host(to)
+            and all((each.network is None) != (rule.network is None) for each in exceptions)
+            for rule in rules
+        )
 
     def _allows(self, to: Destination) -> bool:
         return any(
@@ -91,6 +95,20 @@ def _is_usual(port: int) -> bool:
 def _shown(to: Destination) -> str:
     # Not the address of a name: callers would learn what names of the house lead to.
     return addresses.show(to.name or str(to.address), to.port)
+
+
+def _address_problem(to: Destination, kind: str) -> str:
+    return f"it is {kind}" if to.name is None else "it has an address that is not public"
+
+
+def _port_problem(to: Destination) -> str:
+    return f"port {to.port} is none of 80, 443 and those from 1024 on"
+
+
+def _exactly(to: Destination) -> str:
+    if to.name is None:
+        return f"only DUETIME_EGRESS_ALLOW={_shown(to)}, with the port, in the worker's environment allows it"
+    return "only an entry in DUETIME_EGRESS_ALLOW that is exactly the name or address denied, with the port, allows it"
 
 
 def _refused(to: Destination, problem: str) -> Refused:

@@ -56,7 +56,8 @@ class Rule:
             raise _wrong(
                 text,
                 "it must be a network (10.0.0.0/8), an address (10.1.2.3, ::1), a host name (hooks.internal) or a "
-                "pattern (*.hooks.internal), and may end in a port (10.1.2.3:9000, [::1]:9000)",
+                "pattern (*.hooks.internal), and may end in a port (10.1.2.3:9000, [::1]:9000); "
+                "not a URL",
             )
         return cls(None, name, port)
 
