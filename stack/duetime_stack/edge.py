@@ -122,8 +122,13 @@ def _reachable(address: str) -> str:
 
 
 def _answers(address: str, port: int) -> bool:
+    # An answer, with what is behind it, and Envoy's own opinion, which may be a moment older than the server.
+    return all(_is_ok(address, port, path) for path in ("/api/tasks?page_size=1", "/healthz"))
+
+
+def _is_ok(address: str, port: int, path: str) -> bool:
     connection = http.client.HTTPConnection(address, port, timeout=5)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/api/tasks?page_size=1")
+        connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     return False

@@ -12,9 +12,8 @@ import httpx
 import pytest
 
 from duetime_stack import access
-from tests import processes, receiver
+from tests import processes, receiver, relay
 from tests.acceptance import edges, requests
-from tests.chaos import proxy
 
 CHROMIUM = shutil.which("chromium")
 
@@ -105,8 +104,7 @@ async def allowing(
     server = await start.server()
     async with receiver.receiving() as served:
         allowed = access.parse(["127.0.0.1"], "", served.url)
-        port = int(server.address.rpartition(":")[2])
-        async with edges.running(directory / "edge", port, allowed=allowed) as client:
+        async with edges.running(directory / "edge", server.address, allowed=allowed) as client:
             yield client, served
 
 
@@ -124,7 +122,7 @@ async def test_an_event_source_goes_on_after_a_broken_connection_without_a_gap_o
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     async with allowing(start, tmp_path) as (client, served):
-        between = proxy.Proxy(("127.0.0.1", client.base_url.port or 0))
+        between = relay.Relay(client.base_url.port or 0)
         await between.start()
         edge = f"http://127.0.0.1:{between.port}"
         async with opened(served, edge, queue, WATCH, tmp_path) as page:
