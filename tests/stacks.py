@@ -65,10 +65,15 @@ async def launch(
     )
 
 
-async def start(data_dir: pathlib.Path, *flags: str, port: int | None = None) -> Stack:
+async def start(
+    data_dir: pathlib.Path,
+    *flags: str,
+    port: int | None = None,
+    variables: Mapping[str, str] = types.MappingProxyType({}),
+) -> Stack:
     """Starts a stack with its data in `data_dir` and returns it once it is ready."""
     flags = ("--data-dir", str(data_dir), "--port", str(port or processes.free_port()), *flags)
-    process = await launch("--handlers", "tests.handlers", *flags, directory=data_dir)
+    process = await launch("--handlers", "tests.handlers", *flags, directory=data_dir, variables=variables)
     line = await process.wait_for_log("duetime is ready", seconds=READY_SECONDS)
     match = re.fullmatch(r"duetime is ready  (http://\S+)  (postgresql://\S+)  ((?:redis|unix)://\S+)", line)
     assert match is not None, line

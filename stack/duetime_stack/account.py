@@ -78,7 +78,6 @@ def _hand_over(data_dir: pathlib.Path, user: pwd.struct_passwd) -> None:
                     os.chown(name, user.pw_uid, user.pw_gid, dir_fd=here, follow_symlinks=False)
             # Last, so that after a kill -9 the next start begins again.
             os.fchown(directory, user.pw_uid, user.pw_gid)
-            os.fchmod(directory, stat.S_IRWXU)
     finally:
         os.close(directory)
 

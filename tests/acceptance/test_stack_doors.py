@@ -66,7 +66,7 @@ async def test_servers_and_workers_change_no_table_as_themselves(stack: stacks.S
 
 @pytest.mark.parametrize(
     ("user", "refusal"),
-    [(roles.SUPERUSER, "no pg_hba.conf entry"), (roles.OWNER, "no password supplied")],
+    [(roles.SUPERUSER, r"no pg_hba\.conf entry"), (roles.OWNER, "no password supplied")],
 )
 def test_the_superuser_takes_no_connection_and_others_need_their_password(
     stack: stacks.Stack, user: str, refusal: str

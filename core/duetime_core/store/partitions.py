@@ -20,8 +20,9 @@ for hours: better to give up, and to try again later."""
 
 _BEGIN = sa.text("""
 SELECT set_config('lock_timeout', :milliseconds, true),
-    -- Tables change as their owner's alone. Servers and workers may have another role, which is a member of that one.
-    set_config('role', (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('task_logs')), true),
+    -- Only the owner of a table may change it. Servers and workers may have another role, which has to be a member.
+    (SELECT set_config('role', pg_get_userbyid(relowner), true) FROM pg_class
+        WHERE oid = to_regclass('task_logs') AND NOT pg_has_role(relowner, 'USAGE')),
     -- Only one at a time works on the partitions.
     pg_advisory_xact_lock(hashtext('task_logs partitions'))
 """)

@@ -14,13 +14,16 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', schema, role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO %s', schema, role);
     EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %s TO %s', schema, role);
+    -- The log's partitions of months to come.
+    EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %s',
+        schema, role);
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM %s', role);
 END $$
 """)
 
 
 async def grant(connection: sqlalchemy_asyncio.AsyncConnection, role: str) -> None:
-    """Lets the role read and write the rows of all tables that there are.
+    """Lets the role read and write the rows of all tables, and of those that the migrating role makes later.
 
     To make and drop partitions of the log it has to be a member of the owner besides, as `partitions.changing` is.
     """

