@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import email.message
 import email.policy
+import pathlib
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
@@ -50,3 +51,12 @@ async def serving(inbox: Inbox, *, tls: ssl.SSLContext | None = None, **options:
     )
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def serving_at(path: pathlib.Path, inbox: Inbox) -> AsyncIterator[None]:
+    """Has a server on that unix socket."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_unix_server(lambda: aiosmtpd.smtp.SMTP(inbox, loop=loop), path)
+    async with server:
+        yield

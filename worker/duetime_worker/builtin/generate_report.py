@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import email.message
 import re
 from typing import Any
 
@@ -10,10 +9,12 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import builtin, database, recurrence, statistics
 from duetime_core import settings as core_settings
+from duetime_core.builtin import addresses
 from duetime_core.builtin import report as reports
 from duetime_core.store import statistics as store
 from duetime_worker import handlers, settings
-from duetime_worker.builtin import send_email
+from duetime_worker.builtin import mail as mails
+from duetime_worker.builtin import parts, send_email
 from duetime_worker.report import period as periods
 
 
@@ -38,7 +39,16 @@ async def generate_report(run: handlers.Task, report: builtin.Report) -> dict[st
         mail = builtin.Email.model_construct(
             email=report.email, subject=f"{report.title}: {period}", body=made["text"], html=made["mail"]
         )
-        result["mail"] = await send_email.deliver(run, mail, lambda message: _attach(message, stem, made))
+        sender = addresses.parse_sender(settings.Smtp().sender)
+        message = await asyncio.to_thread(
+            mails.make_message,
+            run,
+            mail,
+            sender,
+            attached=[parts.Part(f"{stem}.csv", "text/csv", made["csv"])],
+            shown=[parts.Part(name, "image/png", png) for name, png in made["charts"].items()],
+        )
+        result["mail"] = await send_email.deliver(run, mail, message)
     return result
 
 
@@ -100,14 +110,6 @@ def _put(directory: str, files: dict[str, bytes]) -> dict[str, str]:
     except (OSError, ValueError, ImportError) as error:
         # Whatever is wrong with the place may be mended while the task waits.
         raise handlers.Retry(f"the report cannot be written to {directory}: {error}") from error
-
-
-def _attach(message: email.message.EmailMessage, stem: str, made: dict[str, Any]) -> None:
-    page = message.get_body(("html",))
-    assert isinstance(page, email.message.EmailMessage)
-    for name, png in made["charts"].items():
-        page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")
-    message.add_attachment(made["csv"], "text", "csv", filename=f"{stem}.csv")
 
 
 def _slug(title: str) -> str:

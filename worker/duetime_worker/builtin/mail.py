@@ -3,30 +3,41 @@
 import email.message
 import email.policy
 import email.utils
-from email import headerregistry
+import urllib.parse
+from collections.abc import Iterator, Sequence
 
 from duetime_core import builtin
+from duetime_core.builtin import mail_headers
+from duetime_core.builtin.addresses import Address
 from duetime_worker import handlers
+from duetime_worker.builtin import header_lines
+from duetime_worker.builtin.parts import Part
 
 
 def needs_smtputf8(mail: builtin.Email) -> bool:
     """Tells whether only a server that takes addresses beyond ASCII (RFC 6531) can send it."""
-    return not all(address.addr_spec.isascii() for address in mail.email)
+    return not all(address.spec.isascii() for address in [*mail.recipients, *(mail.reply_to or ())])
 
 
-def make_message(run: handlers.Task, mail: builtin.Email, sender: headerregistry.Address) -> email.message.EmailMessage:
-    """Returns the message of this run. All but its headers is ASCII, and so are these unless an address is not.
+def make_message(
+    run: handlers.Task,
+    mail: builtin.Email,
+    sender: Address,
+    *,
+    attached: Sequence[Part] = (),
+    shown: Sequence[Part] = (),
+) -> email.message.EmailMessage:
+    """Returns the message of this run, with files attached to it and with others that its HTML shows.
 
-    A retry has the same Message-ID, by which the receiver's side can drop what it already has. Its Date is when
-    the run was due: a mail that waited out an outage is not an old one.
+    All but its headers is ASCII, and so are these unless an address is not. A retry has the same Message-ID, by which
+    the receiver's side can drop what it already has. Its Date is when the run was due: a mail that waited out an
+    outage is not an old one.
     """
     policy = email.policy.SMTPUTF8 if needs_smtputf8(mail) else email.policy.SMTP
-    message = email.message.EmailMessage(policy.clone(cte_type="7bit"))
-    message["From"] = sender
-    message["To"] = mail.email
-    message["Subject"] = mail.subject
-    message["Date"] = email.utils.format_datetime(max(run.execution_time, run.created_at))
-    message["Message-ID"] = f"<duetime-{run.task_id}-{run.created_at:%Y%m%d%H%M%S%f}@{sender.domain}>"
+    # The lines that are written here stay as they are.
+    message = email.message.EmailMessage(policy.clone(cte_type="7bit", refold_source="none"))
+    for name, value in _headers(run, mail, sender):
+        message.set_raw(name, value)
     if mail.html is None:
         message.set_content(mail.body)
     elif not mail.body:
@@ -34,4 +45,38 @@ def make_message(run: handlers.Task, mail: builtin.Email, sender: headerregistry
     else:
         message.set_content(mail.body)
         message.add_alternative(mail.html, subtype="html")
+    page = message.get_body(("html",)) if shown else None
+    for part in shown:
+        assert isinstance(page, email.message.EmailMessage)
+        page.add_related(part.content, *part.media_type.split("/"), cid=f"<{part.filename}>")
+        _name([*page.iter_parts()][-1], "inline", part.filename)
+    for part in attached:
+        message.add_attachment(part.content, *part.media_type.split("/"))
+        _name([*message.iter_parts()][-1], "attachment", part.filename)
     return message
+
+
+def _headers(run: handlers.Task, mail: builtin.Email, sender: Address) -> Iterator[tuple[str, str]]:
+    yield "From", header_lines.addresses("From", [sender])
+    yield "To", header_lines.addresses("To", mail.email)
+    if mail.cc:
+        yield "Cc", header_lines.addresses("Cc", mail.cc)
+    if mail.reply_to:
+        yield "Reply-To", header_lines.addresses("Reply-To", mail.reply_to)
+    yield "Subject", header_lines.text("Subject", mail.subject)
+    yield "Date", email.utils.format_datetime(max(run.execution_time, run.created_at))
+    yield "Message-ID", f"<duetime-{run.task_id}-{run.created_at:%Y%m%d%H%M%S%f}@{sender.domain}>"
+    for name, value in mail.headers.items():
+        write = header_lines.text if mail_headers.takes_any_text(name) else header_lines.tokens
+        yield name, write(name, value)
+
+
+def _name(part: email.message.MIMEPart, disposition: str, filename: str) -> None:
+    """Gives a part its filename: in quotes, or as RFC 2231 has it. It is short enough for one line."""
+    if filename.isascii():
+        quoted = filename.replace("\\", "\\\\").replace('"', '\\"')
+        named = f'filename="{quoted}"'
+    else:
+        named = f"filename*=utf-8''{urllib.parse.quote(filename, safe='')}"
+    del part["Content-Disposition"]
+    part.set_raw("Content-Disposition", f"{disposition};\r\n {named}")

@@ -1,10 +1,11 @@
 """Send Email: hands a mail to the SMTP server that the settings name."""
 
+import asyncio
 import contextlib
 import email.message
 import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import aiosmtplib
@@ -14,12 +15,16 @@ from duetime_core import builtin
 from duetime_core.builtin import addresses
 from duetime_worker import handlers, settings
 from duetime_worker.builtin import mail as mails
+from duetime_worker.builtin import parts
 
 CONNECT_SECONDS = 10
 _COMMAND_SECONDS = 600
 """What a slow server may take (RFC 5321, 4.5.3.2), if the task's timeout lets it."""
 _QUIT_SECONDS = 2
 _TOO_BIG = 552
+_TAKEN = frozenset({250, 251})
+PATIENT_ATTEMPTS = 5
+"""From this attempt on, by default an hour and a quarter after the first, the mail goes to those who can have it."""
 
 _log = structlog.get_logger()
 
@@ -31,17 +36,14 @@ async def send_email(run: handlers.Task, mail: builtin.Email) -> dict[str, Any]:
     All else is retried: what is wrong with the server, the connection or the worker's own settings (its
     credentials, its sender) may be mended while the task waits.
     """
-    return await deliver(run, mail)
+    sender = addresses.parse_sender(settings.Smtp().sender)
+    attached = await parts.fetch(mail.attachments)
+    message = await asyncio.to_thread(mails.make_message, run, mail, sender, attached=attached)
+    return await deliver(run, mail, message)
 
 
-def _nothing(_message: email.message.EmailMessage) -> None:
-    """Attaches nothing."""
-
-
-async def deliver(
-    run: handlers.Task, mail: builtin.Email, attach: Callable[[email.message.EmailMessage], None] = _nothing
-) -> dict[str, Any]:
-    """Sends the mail of a run, with what `attach` adds to it; raises Retry or Fail as `send_email` does."""
+async def deliver(run: handlers.Task, mail: builtin.Email, message: email.message.EmailMessage) -> dict[str, Any]:
+    """Hands over the message of a mail; raises Retry or Fail as `send_email` does."""
     smtp = settings.Smtp()
     client = aiosmtplib.SMTP(
         hostname=None if smtp.socket_path else smtp.host,
@@ -56,7 +58,7 @@ async def deliver(
     )
     try:
         await client.connect(timeout=CONNECT_SECONDS)
-        result = await _hand_over(client, run, mail, smtp, attach)
+        result = await _hand_over(client, run, mail, smtp, message)
         with contextlib.suppress(aiosmtplib.SMTPException):  # the server has the mail, whatever it says now
             await client.quit(timeout=_QUIT_SECONDS)
     except aiosmtplib.SMTPResponseException as error:
@@ -79,20 +81,19 @@ async def _hand_over(
     run: handlers.Task,
     mail: builtin.Email,
     smtp: settings.Smtp,
-    attach: Callable[[email.message.EmailMessage], None],
+    message: email.message.EmailMessage,
 ) -> dict[str, Any]:
     sender = addresses.parse_sender(smtp.sender)
-    message = mails.make_message(run, mail, sender)
-    attach(message)
     needs_smtputf8 = mails.needs_smtputf8(mail)
     if client.is_ehlo_or_helo_needed:
         await client.ehlo()
     if needs_smtputf8 and not client.supports_extension("SMTPUTF8"):
         raise handlers.Fail(f"the mail server {smtp.host} takes no addresses beyond ASCII (SMTPUTF8)")
     try:
-        await client.mail(sender.addr_spec, options=["SMTPUTF8"] if needs_smtputf8 else [], encoding="utf-8")
-        refused = await _name_recipients(client, mail, is_last_attempt=run.attempt > run.max_retries)
-        await client.data(message.as_bytes())
+        await client.mail(sender.spec, options=["SMTPUTF8"] if needs_smtputf8 else [], encoding="utf-8")
+        is_patient = run.attempt < PATIENT_ATTEMPTS and run.attempt <= run.max_retries
+        refused = await _name_recipients(client, mail.recipients, is_patient=is_patient)
+        await client.data(await asyncio.to_thread(message.as_bytes))
     except (aiosmtplib.SMTPDataError, aiosmtplib.SMTPSenderRefused) as error:
         # A sender that is refused is the settings' fault, but for this code.
         if _is_permanent(error) and (isinstance(error, aiosmtplib.SMTPDataError) or error.code == _TOO_BIG):
@@ -106,22 +107,23 @@ async def _hand_over(
 
 
 async def _name_recipients(
-    client: aiosmtplib.SMTP, mail: builtin.Email, *, is_last_attempt: bool
+    client: aiosmtplib.SMTP, recipients: Sequence[addresses.Address], *, is_patient: bool
 ) -> list[aiosmtplib.SMTPRecipientRefused]:
     """Returns those whom the mail does not reach, if it reaches anybody.
 
-    While one is only put off, nobody gets the mail yet: a retry would send it to the others once more.
+    While one is only put off, as servers that greylist do for an hour at most, nobody gets the mail yet: a retry would
+    send it to the others once more. They must not wait for days.
     """
     refused = []
-    for address in mail.email:
-        try:
-            await client.rcpt(address.addr_spec, encoding="utf-8")
-        except aiosmtplib.SMTPRecipientRefused as error:
-            refused.append(error)
+    for address in recipients:
+        # Not by client.rcpt, which has Python's parser of headers look at the address once more.
+        answer = await client.execute_command(b"RCPT", f"TO:<{address.spec}>".encode())
+        if answer.code not in _TAKEN:
+            refused.append(aiosmtplib.SMTPRecipientRefused(answer.code, answer.message, address.spec))
     put_off = [error for error in refused if not _is_permanent(error)]
-    if put_off and (len(refused) == len(mail.email) or not is_last_attempt):
+    if put_off and (len(refused) == len(recipients) or is_patient):
         raise handlers.Retry(f"the mail server put off {_list(put_off)}")
-    if len(refused) == len(mail.email):
+    if len(refused) == len(recipients):
         raise handlers.Fail(f"the mail server refused every recipient: {_list(refused)}")
     return refused
 
