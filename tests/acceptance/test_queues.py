@@ -130,7 +130,7 @@ async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx
     limited = await commands.run(stack, f"{limit} --max-running 5 --max-per-second-per-key 0.5 --json")
     assert json.loads(limited.stdout)["max_running"] == 5
     paused = (await commands.run(stack, f"queue pause {queue}")).stdout.splitlines()
-    assert paused[0].split() == ["queue", "due", "since", "running", "starts/s", "workers", "held", "back"]
+    assert paused[0].split() == ["queue", "due", "since", "running", "starts/s", "workers", "limits"]
     assert paused[1].endswith("paused, 5 at once, 0.5/s per key")
     assert "paused" not in (await commands.run(stack, f"queue resume {queue}")).stdout
     freed = await commands.run(stack, f"{limit} --max-running none --max-per-second-per-key none")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import duration_pb2, message, message_factory, struct_pb2, timestamp_pb2
 
-from duetime_client.cli import app
+from duetime_client.cli import app, streams
 from tests import answers
 from tests.unit import test_client_calls
 
@@ -96,25 +98,28 @@ class Terminal(io.StringIO):
         return True
 
 
-Run = Callable[[list[str], str], Awaitable[tuple[int, str]]]
+Run = Callable[..., Awaitable[tuple[int, str]]]
 
 
 @pytest.fixture
-def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Run:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs the command line in this process, and returns its exit code and all that it wrote to its terminal."""
-    for name, value in {"TERM": "xterm", "COLUMNS": "4000", "LINES": "50"}.items():
+    for name, value in {"TERM": "xterm", "COLUMNS": "4000", "LINES": "50", "TZ": "Asia/Tokyo"}.items():
         monkeypatch.setenv(name, value)
+    time.tzset()
 
-    async def run(arguments: list[str], address: str) -> tuple[int, str]:
+    async def run(arguments: list[str], address: str, terminal: Terminal | None = None) -> tuple[int, str]:
         monkeypatch.setenv("DUETIME_ADDRESS", address)
-        terminal = Terminal()
+        terminal = terminal or Terminal()
         with monkeypatch.context() as patched:
             for stream in ("stdout", "stderr"):
                 patched.setattr(sys, stream, terminal)
             code = await asyncio.to_thread(app.build(), arguments, standalone_mode=False)
         return code or 0, terminal.getvalue()
 
-    return run
+    yield run
+    monkeypatch.undo()
+    time.tzset()
 
 
 def answer_to(command: str, which: int) -> message.Message:
@@ -151,6 +156,31 @@ async def test_json_is_json_and_plain_text(on_a_terminal: Run, command: str) -> 
     for line in written.splitlines():
         assert line.isprintable()
         json.loads(line)
+
+
+class Full(Terminal):
+    """A terminal, or a pipe, that cannot be written."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def write(self, text: str) -> int:
+        raise streams.OutputError(OSError(errno.ENOSPC, "No space left on device"))
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=["plain", "json"])
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_output_that_cannot_be_written_ends_every_command(
+    on_a_terminal: Run, command: str, is_terminal: bool, option: list[str]
+) -> None:
+    async with answers.served(answer_to(command, 0)) as server:
+        with pytest.raises(streams.OutputError):
+            await on_a_terminal([*arguments(command), *option], server.address, Full(is_terminal))
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["plain", "json"])
