@@ -25,6 +25,8 @@ ODD = {
     "no object": "'[]'",
 }
 
+NO_ZONE = "jsonb_set(spec, '{time_zone}', '\"Mars/Olympus\"')"
+
 
 async def spoil(engine: sqlalchemy_asyncio.AsyncEngine, made: schedule.Schedule, spec: str) -> None:
     async with engine.connect() as connection:
@@ -70,7 +72,7 @@ async def test_one_that_cannot_be_read_says_so_and_can_be_deleted(engine: sqlalc
 
 async def test_one_whose_zone_is_no_more_can_be_read_but_not_placed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await factories.create_schedule(engine)
-    await spoil(engine, made, "jsonb_set(spec, '{time_zone}', '\"Mars/Olympus\"')")
+    await spoil(engine, made, NO_ZONE)
     assert (await schedules.get(engine, made.schedule_id)).spec.time_zone == "Mars/Olympus"
     (listed,), _ = await schedules.list_schedules(engine, after=0, limit=9)
     assert listed.schedule_id == made.schedule_id
@@ -89,7 +91,7 @@ async def test_one_whose_zone_is_no_more_can_be_read_but_not_placed(engine: sqla
 async def test_a_recomputation_passes_over_them_and_ends(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = [await factories.create_schedule(engine, name=str(number)) for number in range(4)]
     await spoil(engine, made[0], ODD["a policy"])
-    await spoil(engine, made[2], "jsonb_set(spec, '{time_zone}', '\"Mars/Olympus\"')")
+    await spoil(engine, made[2], NO_ZONE)
     await outdate(engine)
     assert await schedule_runs.recompute(engine, seconds=5, actor="api") == ([], False)
     async with engine.connect() as connection:
@@ -146,3 +148,12 @@ async def test_schedules_of_before_keep_the_repeated_time_that_they_had(
     assert kept.spec.repeated_time is recurrence.RepeatedTime.FIRST
     renamed = await schedules.update(engine, made.schedule_id, {"name": "new"}, version=None, actor="api")
     assert renamed.schedule.spec.repeated_time is recurrence.RepeatedTime.FIRST
+
+
+async def test_those_that_cannot_be_rolled_on_keep_no_place_from_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = [await factories.create_schedule(engine, name=str(number)) for number in range(9)]
+    for number, broken in enumerate(made[:7]):
+        await spoil(engine, broken, ODD["a policy"] if number % 2 else NO_ZONE)
+    await shift(engine, HOUR)
+    claimed = await factories.claim_carefully(engine, places=2)
+    assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [each.schedule_id for each in made[7:]]

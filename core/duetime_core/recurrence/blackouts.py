@@ -121,7 +121,7 @@ class _Spans:
         return True
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)  # a hundred blackouts take 200 KB
 def calendar(blackouts: tuple[Blackout, ...]) -> Calendar:
     """Returns the calendar of those blackouts."""
     return Calendar(blackouts)

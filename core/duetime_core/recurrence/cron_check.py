@@ -3,6 +3,8 @@
 from duetime_core.recurrence import advice, dialects, expression, field
 
 MOST_CHARACTERS = 256
+_WITH_SECONDS = len(field.FIELDS)
+_SECONDS_FIRST = "of six fields the first one is the second"
 _MOST_SAID = 300
 """What an error has room for, of characters: fields behind that are not looked at."""
 
@@ -40,6 +42,8 @@ def _field_by_field(texts: list[str]) -> str:
             field.read(each, text)
         except field.FieldError as error:
             said = advice.for_term(each, error.term)
+            if not said and each is field.WEEKDAY and len(texts) == _WITH_SECONDS:
+                said = _SECONDS_FIRST
             found.append(
                 f"the {each.name} is wrong: {each.allowed}, not {advice.shown(error.term)}{said and f'; {said}'}"
             )
@@ -50,8 +54,8 @@ def _too_wide_steps(texts: list[str]) -> list[str]:
     found = []
     for each, text in _named(texts):
         if (wide := field.too_wide_step(each, text)) is not None:
-            hint = "; of six fields the first one is the second" if each is field.WEEKDAY and len(texts) == 6 else ""
-            found.append(advice.for_step(each, *wide) + hint)
+            said = advice.for_step(each, *wide)
+            found.append(f"{said}; {_SECONDS_FIRST}" if each is field.WEEKDAY and len(texts) == _WITH_SECONDS else said)
     return found
 
 

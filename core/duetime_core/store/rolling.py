@@ -30,7 +30,7 @@ _IS_DUE = f"""
     WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT.replace("(", "(tasks.")} <= now()
 """
 # What somebody holds, a caller who changes the schedule or another worker, is left to the next look.
-_LOCK_DUE = sa.text(f"""
+_FIND_DUE = f"""
 SELECT {schedule_rows.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.execution_time, tasks.status = 'cancelled',
     {_IS_UNFINISHED}, coalesce((
         SELECT before.updated_at > tasks.execution_time FROM tasks AS before
@@ -38,10 +38,16 @@ SELECT {schedule_rows.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.executi
         ORDER BY before.nominal_time DESC LIMIT 1
     ), false), now()
 {_IS_DUE} AND NOT ({_WAITS})
+"""
+_IN_ORDER = f"""
 ORDER BY {schema.DUE_AT.replace("(", "(tasks.")}, tasks.task_id
 LIMIT :limit
 FOR UPDATE OF tasks, schedules SKIP LOCKED
-""")
+"""
+_LOCK_DUE = sa.text(_FIND_DUE + _IN_ORDER)
+_LOCK_OTHERS = sa.text(f"{_FIND_DUE} AND schedules.schedule_id <> ALL(CAST(:passed_over AS bigint[])) {_IN_ORDER}")
+_MOST_PASSED_OVER = 1_000
+"""Schedules that cannot be rolled on, behind which a claim looks for others."""
 _ANY_WAITS = sa.text(f"SELECT EXISTS (SELECT {_IS_DUE} AND {_WAITS})")
 _RELEASE = sa.text("UPDATE tasks SET is_next = false WHERE task_id = ANY(CAST(:task_ids AS bigint[]))")
 _SKIP = sa.text(f"""
@@ -66,12 +72,22 @@ async def roll(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, li
     parameters = {"queue": queue, "limit": limit}
     due = (await connection.execute(_LOCK_DUE, parameters)).all()
     waits = bool((await connection.execute(_ANY_WAITS, {"queue": queue})).scalar_one()) if len(due) < limit else True
-    if due:
-        await _roll_all(connection, due, actor)
+    passed_over: list[int] = []
+    while due:
+        failed = await _roll_all(connection, due, actor)
+        passed_over += failed
+        if not failed or len(due) < limit or len(passed_over) > _MOST_PASSED_OVER:
+            break
+        # They would keep the places of those behind them.
+        limit = len(failed)
+        others = {"queue": queue, "limit": limit, "passed_over": passed_over}
+        due = (await connection.execute(_LOCK_OTHERS, others)).all()
     return waits
 
 
-async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> None:
+async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> list[int]:
+    """Rolls them on, and returns the schedules that could not be."""
+    failed: list[int] = []
     released: list[int] = []
     skipped: list[dict[str, Any]] = []
     entries: list[schedule_rows.Entry] = []
@@ -86,6 +102,7 @@ async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, ac
         except Exception:
             # Such as a zone or a policy that only a newer release knows: the others have to go on, and the worker too.
             _log.exception("a schedule cannot be rolled on; it is left to others", schedule_id=row[0])
+            failed.append(row[0])
             continue
         if decided.reason is None or is_cancelled:
             released.append(task_id)
@@ -102,6 +119,7 @@ async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, ac
     await connection.execute(_ROLL_ON, {"rolled": json.dumps(rolled), "zone_version": recurrence.version()})
     await schedule_rows.log(connection, entries, actor=actor)
     await _insert(connection, following, actor)
+    return failed
 
 
 async def _insert(

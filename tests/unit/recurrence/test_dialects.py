@@ -1,8 +1,11 @@
 """What people bring along from other programs is read as it was meant, or refused with what to write instead."""
 
 import datetime
+import time
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from duetime_core import recurrence
 
@@ -106,6 +109,7 @@ INSTEAD: dict[str, tuple[str, ...]] = {
     # What has no name.
     "* * * *": ("has 4 fields, not 5",),
     "* * * * * * * *": ("has 8 fields, not 5",),
+    "0 9 * * 1 30": ("the day-of-week is wrong", "of six fields the first one is the second"),
     "1 2 3 4 5d": ("the day-of-week is wrong",),
     # Dates that never come.
     "0 0 30 2 *": ("never comes true: there is no such date",),
@@ -129,6 +133,38 @@ def test_what_is_proposed_is_right(given: str) -> None:
     _, said, proposed = problem.description.partition("write '")
     if said and (cron := proposed.partition("'")[0]).count(" ") >= 4:
         assert recurrence.problems(recurrence.Spec(cron=cron), NOW) == []
+
+
+WORDS = (
+    "* ? L LW 15W L-3 mon FRI-MON jan */5 0/7 1-5 5-1 0 5 59 60 99 2027 H ~ , - / # fri#2 5L .. *-*-* 10:00 @every "
+    "@daily rate( cron( ) TZ=UTC 1h 30m minutes every PT5M ' \" FREQ= root \u2013 \uff0a \u0663 \0"
+)
+TOKENS = strategies.sampled_from([*WORDS.split(" "), "\t", "9" * 50])
+
+
+@hypothesis.settings(max_examples=1_500, deadline=None, database=None, derandomize=True)
+@hypothesis.given(
+    strategies.one_of(
+        strategies.lists(TOKENS, max_size=9).map(" ".join),
+        strategies.lists(TOKENS, max_size=20).map("".join),
+        strategies.text(max_size=300),
+        strategies.text("0123456789*/-,?#LW msh", max_size=300),
+    )
+)
+def test_whatever_is_given_is_read_or_refused_by_name(given: str) -> None:
+    problems = recurrence.problems(recurrence.Spec(cron=given), NOW)
+    assert {problem.field for problem in problems} <= {"cron"}
+    assert all(problem.description and len(problem.description) < 700 for problem in problems)
+    if not problems:
+        assert next(recurrence.occurrences(recurrence.Spec(cron=given), NOW)).nominal > NOW
+
+
+@pytest.mark.parametrize("unit", ["0,", "1-", "*/", "1h", "1m ", "5 ", "(", "a..", "mon,", "L-", "H(1", "\u2013", "' "])
+def test_a_long_text_costs_no_more_than_its_length(unit: str) -> None:
+    began = time.process_time()
+    for given in (unit * 256, f"{unit * 100}!", f"! {unit * 50} * * * *", f"{unit * 60} * * * *"):
+        recurrence.problems(recurrence.Spec(cron=given[:256]), NOW)
+    assert time.process_time() - began < 0.2
 
 
 def test_a_stored_rule_that_is_refused_today_goes_on() -> None:

@@ -61,6 +61,7 @@ def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
             "next task": schedule.next_task_id or "",
             "from": moments.in_local_zone(schedule.start_time),
             "until": moments.in_local_zone(schedule.end_time),
+            "clock changes": f"missing times: {schedule.missing_time}, repeated times: {schedule.repeated_time}",
             "jitter": durations.shown(schedule.jitter),
             "blackouts": "; ".join(_blackout(each) for each in schedule.blackouts),
             "overlap": schedule.overlap,
