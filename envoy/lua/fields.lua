@@ -1,6 +1,7 @@
 -- Holds a JSON body, and the parameters of an address, to the contract. Envoy's transcoder drops what it does not know
 -- without a word, and names no field when an object stands where a text belongs.
 local contract = require("contract")
+local integers = require("integers")
 local json = require("json")
 local names = require("names")
 local times = require("times")
@@ -14,6 +15,8 @@ local SHOWN = 100
 
 local TIME = "must be a time as RFC 3339 has it, with a zone, such as 2026-11-27T09:00:00Z"
 local SPAN = "must be a number of seconds with an s, such as \"30s\" or \"0.5s\""
+local INEXACT = "must be an integer up to ±9007199254740991, which a JSON number holds exactly, a text, or a number with a "
+  .. "point or an exponent"
 local WORDS = {
   text = "must be a text in quotes",
   whole = "must be a whole number",
@@ -55,7 +58,9 @@ Reader.__index = Reader
 
 local function new_reader(text)
   -- `names` and `indexes` have the place of the message that is read, as far as `depth`.
-  return setmetatable({text = text, violations = {}, edits = {}, depth = 0, names = {}, indexes = {}}, Reader)
+  local reader = {text = text, violations = {}, edits = {}, depth = 0, names = {}, indexes = {}}
+  reader.digits = integers.next(text, 1) -- where the next long number is
+  return setmetatable(reader, Reader)
 end
 
 local function segment(name, index)
@@ -96,6 +101,9 @@ function Reader:one(i, c, field, index)
   local wrong
   if kind == "free" and c == 123 then
     wrong = depth > DEEPEST and "must be nested at most " .. ALLOWED .. " levels deep; it has " .. depth
+    if not wrong then
+      self:free(i, after, self:place(field[1], index))
+    end
   elseif c == 110 and text:sub(i, after - 1) == "null" then
     return after
   elseif message or kind == "free" then
@@ -116,6 +124,18 @@ function Reader:one(i, c, field, index)
     self:refuse(self:place(field[1], index), wrong)
   end
   return after
+end
+
+-- Refuses the integers that no double holds in the free value from i to `after`.
+function Reader:free(i, after, place)
+  if self.digits < i then
+    self.digits = integers.next(self.text, i)
+  end
+  if self.digits < after then
+    integers.find(self.text, i, function(path, shown)
+      self:refuse(json.shorten(place .. path, SHOWN), INEXACT .. given(shown))
+    end)
+  end
 end
 
 -- Reads the list at i, whose values are a repeated field's.

@@ -9,7 +9,7 @@ import pytest
 
 import duetime_client
 from tests import clients, stacks
-from tests.acceptance import requests
+from tests.acceptance import refusals, requests
 
 # As JSON has them; what a handler is given.
 NUMBERS = {
@@ -75,6 +75,25 @@ async def test_doubles_of_a_template_and_an_update_are_kept(rest: httpx.AsyncCli
     task_id = (await rest.post("/api/tasks", json=requests.as_json())).json()["task_id"]
     await rest.patch(f"/api/tasks/{task_id}", json={"task_data": {"numbers": VALUES}})
     assert (await rest.get(f"/api/tasks/{task_id}")).json()["task_data"]["numbers"] == VALUES
+
+
+@pytest.mark.parametrize("number", ["9007199254740992", "-9007199254740993", "1" + "0" * 30, "12345678901234567890"])
+async def test_an_integer_that_no_double_holds_is_refused_over_rest(rest: httpx.AsyncClient, number: str) -> None:
+    data = f'{{"order": {{"note": "9007199254740993", "ids": [1, {number}, {number}.0, 1e22]}}}}'
+    task = f'{{"name": "noop", "execution_time": "2040-01-01T00:00:00Z", "task_data": {data}}}'
+    template = f'{{"name": "large", "interval": "3600s", "task": {{"name": "noop", "task_data": {data}}}}}'
+    path = ".order.ids[1]"
+    for method, url, body, field in (
+        ("POST", "/api/tasks", task, f"task_data{path}"),
+        ("POST", "/api/tasks:batchCreate", f'{{"requests": [{task}]}}', f"requests[0].task_data{path}"),
+        ("PATCH", "/api/tasks/1", f'{{"task_data": {data}}}', f"task_data{path}"),
+        ("POST", "/api/schedules", template, f"task.task_data{path}"),
+    ):
+        refused = await rest.request(method, url, content=body, headers={"content-type": "application/json"})
+        refusal = refusals.over_rest(refused)
+        assert list(refusal.fields) == [field], refused.text
+        assert refusal.fields[field].endswith(f"not {number}")
+        assert "9007199254740991" in refusal.fields[field]
 
 
 @pytest.mark.parametrize("number", ["1e400", "NaN", "Infinity", "-Infinity"])
