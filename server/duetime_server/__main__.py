@@ -1,6 +1,7 @@
 """`python -m duetime_server`: a server, until SIGTERM or SIGINT."""
 
 import asyncio
+import contextlib
 import sys
 
 import grpc.aio
@@ -17,7 +18,7 @@ from duetime.v1 import (
     task_service_pb2,
     task_service_pb2_grpc,
 )
-from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
+from duetime_core import background, crash, database, doorbell, errors, logging, outage, redis, signals
 from duetime_server import (
     admission,
     catalogue,
@@ -33,6 +34,7 @@ from duetime_server import (
 )
 
 GRACE_SECONDS = 10.0
+_FIRST_LOOK_SECONDS = 1.0
 
 _SERVICES = [
     service.full_name
@@ -86,6 +88,9 @@ async def serve(chosen: settings.Settings) -> None:
     terminated = asyncio.Event()
     signals.on_stop(terminated.set)
 
+    with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+            await known.refresh()  # so that the first tasks get the retries that their handlers bring
     services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url), known.run())
     try:
         await server.start()

@@ -1,5 +1,6 @@
 """What Send Email writes into a mail, as a real SMTP server has it."""
 
+import asyncio
 import base64
 import email
 import email.header
@@ -164,6 +165,32 @@ async def test_files_that_are_too_large_together_fail(monkeypatch: pytest.Monkey
         with pytest.raises(handlers.Fail, match=r"^attachments\[1\]: the file at .* is larger than"):
             await send(attachments=[file, file])
     assert len(inbox.envelopes) == 1
+
+
+async def test_few_mails_with_fetched_files_are_in_memory_at_once(
+    monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox
+) -> None:
+    asked, may_answer = 0, asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        await may_answer.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+        writer.close()
+
+    async with receiver.reachable(monkeypatch), await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        sending = [asyncio.create_task(send(attachments=[{"filename": "a", "url": url}])) for _ in range(9)]
+        async with asyncio.timeout(20):
+            while asked < 5:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+        await send()  # one without waits for none of them
+        assert (asked, len(inbox.envelopes)) == (5, 1)
+        may_answer.set()
+        await asyncio.gather(*sending)
+    assert (asked, len(inbox.envelopes)) == (9, 10)
 
 
 async def test_a_mail_goes_to_those_who_can_have_it_before_days_have_passed(inbox: smtp.Inbox) -> None:

@@ -1,11 +1,16 @@
 """The files of a mail, as they are when it is sent."""
 
+import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 
 from duetime_core.builtin import attachment as attachments
 from duetime_worker import handlers
 from duetime_worker.egress import fetching
+
+_places = asyncio.Semaphore(5)
+"""Of mails with fetched files: in memory each takes several times the size of its files."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -15,6 +20,12 @@ class Part:
     filename: str
     media_type: str
     content: bytes
+
+
+def place(given: Iterable[attachments.Attachment]) -> contextlib.AbstractAsyncContextManager[None]:
+    """Returns the place that a mail with these files needs in this worker while it is made and sent."""
+    # Files in task_data are small.
+    return _places if any(each.url is not None for each in given) else contextlib.nullcontext()
 
 
 async def fetch(given: Iterable[attachments.Attachment]) -> list[Part]:

@@ -37,9 +37,10 @@ async def send_email(run: handlers.Task, mail: builtin.Email) -> dict[str, Any]:
     credentials, its sender) may be mended while the task waits.
     """
     sender = addresses.parse_sender(settings.Smtp().sender)
-    attached = await parts.fetch(mail.attachments)
-    message = await asyncio.to_thread(mails.make_message, run, mail, sender, attached=attached)
-    return await deliver(run, mail, message)
+    async with parts.place(mail.attachments):
+        attached = await parts.fetch(mail.attachments)
+        message = await asyncio.to_thread(mails.make_message, run, mail, sender, attached=attached)
+        return await deliver(run, mail, message)
 
 
 async def deliver(run: handlers.Task, mail: builtin.Email, message: email.message.EmailMessage) -> dict[str, Any]:
