@@ -22,7 +22,7 @@ async def running(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Lends an HTTP client of an Envoy in front of the servers that listen there.
 
-    `adjust` may change the settings of its HTTP connections, to have a test wait for seconds instead of minutes.
+    `adjust` may change its configuration, to have a test wait for seconds instead of minutes.
     """
     places = layout.Layout(directory)
     places.make()
@@ -31,8 +31,7 @@ async def running(
     if adjust is not None:
         configuration = places.run / "envoy.yaml"
         bootstrap = yaml.safe_load(configuration.read_text())
-        (manager,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
-        adjust(manager["typed_config"])
+        adjust(bootstrap)
         configuration.write_text(yaml.safe_dump(bootstrap))
     *command, _ = program.command
     process = await processes.launch(*command, "info", environment=dict(os.environ))  # its log says that it listens
