@@ -232,6 +232,15 @@ async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
     assert await run(f"backfill {schedule_id} {interval}") == "7 tasks created\n"
     previewed = await run("preview --cron '0 9 * * mon' --zone Asia/Tokyo --count 2")
     assert previewed.count(" 09:00:00+09:00") == 2
+    # The clock of Melbourne goes from 03:00 back to 02:00 on 4 April 2027.
+    twice = "--zone Australia/Melbourne --start 2027-04-03T15:00:00Z --count 4"
+    assert (await run(f"preview --cron '*/30 * * * *' {twice}")).count("+10:00 again") == 2
+    assert "again" not in await run(f"preview --cron '*/30 * * * *' --repeated-time first {twice}")
+    closed = "--blackout 2027-12-24 --blackout 'sat, sun' --blackout 'mon-fri 9:00-24:00 move'"
+    shut = await run(f"update {schedule_id} --cron '0 3,12 * * *' {closed}")
+    assert "2027-12-24..2027-12-24 skip; sat,sun 00:00:00-00:00:00 skip" in shut
+    assert "mon,tue,wed,thu,fri 09:00:00-00:00:00 move" in shut
+    assert "repeated times: auto" in shut
     assert "triggered" in await run(f"logs {schedule_id}")
     assert (await run("recompute")).startswith("0 schedules and 0 tasks moved to 20")
     assert await run(f"delete {schedule_id}") == "Schedule deleted successfully\n"

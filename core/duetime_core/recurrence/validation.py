@@ -93,7 +93,8 @@ def _outcome(spec: Spec, now: datetime.datetime) -> Iterator[Problem]:
             first.append(found)  # noqa: PERF402 - what was found before the search was given up counts
     except steps.TooManyStepsError as error:
         if not first:
-            yield Problem("blackouts" if spec.blackouts else "cron", f"leave nothing that is found: {error}")
+            field, verb = ("blackouts", "leave") if spec.blackouts else ("cron", "leaves")
+            yield Problem(field, f"{verb} nothing that is found: {error}")
             return
     if not first:
         yield _never(spec, now)

@@ -69,6 +69,27 @@ def test_a_time_that_comes_twice_counts_the_first_the_last_or_both_times(repeate
             assert recurrence.instants(local, zones.zone(name), repeated=repeated) == expected, (name, change)
 
 
+def test_times_that_a_gap_leaves_out_are_told_one_by_one_and_then_together() -> None:
+    # In New York the clock goes from 02:00 to 03:00 on 14 March 2027: 3,600 seconds of that hour are left out.
+    gap = datetime.datetime(2027, 3, 14, 7, tzinfo=datetime.UTC)
+    spec = recurrence.Spec(cron="* * 2 * * *", time_zone="America/New_York", missing_time=MissingTime.SKIP)
+    told = list(itertools.islice(recurrence.events(spec, gap - SECOND), 102))
+    assert [type(each) for each in told] == [recurrence.Skip] * 101 + [recurrence.Occurrence]
+    together = told[100]
+    assert isinstance(together, recurrence.Skip)
+    assert (together.nominal, together.until) == (gap + 100 * SECOND, gap + 3_599 * SECOND)
+    assert told[101].nominal == gap + datetime.timedelta(hours=23)
+
+
+def test_a_rule_that_every_change_of_the_clock_leaves_out_is_refused() -> None:
+    # Each last Sunday of March, when Lisbon has no 01:30.
+    spec = recurrence.Spec(cron="30 1 * 3 7L", time_zone="Europe/Lisbon", missing_time=MissingTime.SKIP)
+    (problem,) = recurrence.problems(spec, BEGIN)
+    assert problem.field == "cron"
+    shifted = recurrence.Spec(cron=spec.cron, time_zone=spec.time_zone)
+    assert recurrence.problems(shifted, BEGIN) == []
+
+
 WILDCARDS = {
     "*/15 * * * *": True,
     "30 * * * *": True,
