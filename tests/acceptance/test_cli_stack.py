@@ -36,11 +36,12 @@ class Result:
         return [json.loads(line) for line in self.stdout.splitlines()]
 
 
-async def spawn(stack: Any, *arguments: str) -> asyncio.subprocess.Process:
+async def spawn(stack: Any, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         DUETIME,
         *arguments,
-        env={**os.environ, "DUETIME_ADDRESS": stack.address},
+        env={**os.environ, "DUETIME_ADDRESS": stack.address, **environment},
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -51,9 +52,9 @@ Run = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def run(stack: Any) -> Run:
-    async def run(*arguments: str) -> Result:
-        process = await spawn(stack, *arguments)
-        stdout, stderr = await process.communicate()
+    async def run(*arguments: str, given: bytes = b"", **environment: str) -> Result:
+        process = await spawn(stack, *arguments, **environment)
+        stdout, stderr = await process.communicate(given)
         assert process.returncode is not None
         return Result(process.returncode, stdout.decode(), stderr.decode())
 
@@ -152,3 +153,32 @@ async def test_state_that_does_not_allow_it_exits_with_4(run: Run, name: str) ->
         (*create, "--max-retries", "0"),
     ):
         assert (await run(*arguments)).exit_code == 4
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59.999999Z", "9999-12-31t24:00:00+14:00"])
+async def test_task_at_the_end_of_the_calendar_is_shown_in_every_zone(
+    run: Run, name: str, zone: str, time: str
+) -> None:
+    task_id = str((await run("create", name, "--at", time, "--json")).json["task_id"])
+    shown = await asyncio.gather(
+        *(run(*command, TZ=zone) for command in (("get", task_id), ("list", "--name", name), ("logs", task_id)))
+    )
+    assert [(result.exit_code, result.stderr) for result in shown] == [(0, "")] * 3
+    assert "9999-12-3" in shown[1].stdout
+    as_json = (await run("list", "--name", name, "--json", TZ=zone)).json
+    assert as_json["execution_time"].startswith("9999-12-31T")
+
+
+async def test_data_comes_from_standard_input_and_numbers_as_they_are_written(run: Run, name: str) -> None:
+    data = {"mole": 6.02214076e23, "huge": 1e22, "beyond": 2.0**53, "least": 5e-324, "half": 0.5, "two": 2}
+    given = b"\xef\xbb\xbf" + json.dumps(data).encode()
+    created = await run("create", name, "--in", "P1D", "--data", "-", "--json", given=given)
+    assert (await run("get", str(created.json["task_id"]), "--json")).json["task_data"] == data
+
+
+async def test_addresses_are_taken_as_up_prints_them(run: Run, stack: Any) -> None:
+    for address in (f"http://{stack.address}", f"http://{stack.address}/", f"grpc://{stack.address}"):
+        assert (await run("workers", "--server", address)).exit_code == 0
+    dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "grpc_proxy": "http://127.0.0.1:9"}
+    assert (await run("workers", **dead)).exit_code == 0

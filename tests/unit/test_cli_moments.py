@@ -29,6 +29,8 @@ def test_time_with_a_zone_is_that_moment(text: str) -> None:
 
 def test_24_00_is_the_end_of_the_day() -> None:
     assert moments.parse_time("2026-12-31T24:00Z") == datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
+    last = datetime.datetime(9999, 12, 31, 10, tzinfo=datetime.UTC)
+    assert moments.parse_time("9999-12-31T24:00+14:00") == last
     assert moments.parse_local_or_time("2026-12-31 24:00:00") == datetime.datetime(2027, 1, 1)  # noqa: DTZ001
 
 

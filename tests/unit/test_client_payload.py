@@ -21,6 +21,7 @@ def nested(levels: int) -> dict[str, Any]:
         {},
         {"text": "Grüße ✓", "empty": "", "true": True, "false": False, "nothing": None},
         {"whole": 3, "negative": -7, "half": 0.5, "largest": 2**53 - 1, "smallest": -(2**53) + 1},
+        {"huge": 1e22, "mole": 6.02214076e23, "largest": 1.7976931348623157e308, "least": -(2.0**53)},
         {"huge": 1e300, "list": [1, [2, {"three": [3]}], []], "object": {"a": {"b": {}}}},
         nested(20),
     ],

@@ -16,6 +16,7 @@ _TIME = re.compile(
     r" *(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?)?",
     re.ASCII,
 )
+_DAY = datetime.timedelta(days=1)
 _DATE = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
 
 
@@ -43,8 +44,11 @@ def parse_local_or_time(text: str) -> datetime.datetime:
     try:
         zone = _zone(*match.groups()[7:])
         microsecond = int((match[7] or "").ljust(6, "0")[:6])
-        moment = datetime.datetime(year, month, day, 0 if ends_day else hour, minute, second, microsecond, zone)
-        return moment + datetime.timedelta(days=ends_day)
+        if not ends_day:
+            return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone)
+        begin = datetime.datetime(year, month, day)  # noqa: DTZ001  # in one step with its zone, at the calendar's end
+        offset = zone.utcoffset(None) if zone else None
+        return (begin + (_DAY - (offset or datetime.timedelta(0)))).replace(tzinfo=zone and datetime.UTC)
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(f"{quoting.quoted(text)} is not a time: {error}") from None
 

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import math
 import pathlib
 import sys
 from typing import Any
@@ -37,7 +38,7 @@ def parse(text: str) -> dict[str, Any]:
     if not text.strip():
         raise typer.BadParameter(f"{source or 'the text'} is empty; an object without members is {{}}")
     try:
-        value = json.loads(text.removeprefix("\ufeff"))
+        value = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError) as error:
         problem = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise typer.BadParameter(f"{source or quoting.quoted(text)} is not JSON: {problem}") from None
@@ -45,6 +46,16 @@ def parse(text: str) -> dict[str, Any]:
         given = source or quoting.quoted(text)
         raise typer.BadParameter(f'{given} is not a JSON object such as {{"email": "a@example.com"}}')
     return value
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"there is no number {text}")
+
+
+def _number(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{quoting.quoted(text)} is larger than a number can be, which is a double")
+    return number
 
 
 def _content(source: str, path: str | None = None) -> bytes:
