@@ -22,7 +22,7 @@ _ZERO = datetime.timedelta(0)
 def task_id(value: int) -> int:
     """Returns `value`; raises InvalidArgument if no task can have it."""
     if not 1 <= value <= schema.MAX_TASK_ID:
-        raise violations.refuse("task_id", f"must be from 1 to {schema.MAX_TASK_ID}")
+        raise violations.refuse("task_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
     return value
 
 
@@ -47,7 +47,8 @@ def wanted_name(value: str, wrong: violations.Violations) -> str | None:
 def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> str:
     """Checks a queue's name."""
     if not _QUEUE.fullmatch(value):
-        wrong.add(field, f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'")
+        right = f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'"
+        wrong.add(field, f"{right}, not {quoting.shortened(value)!r}" if value else right)
     return value
 
 
@@ -77,7 +78,8 @@ def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violati
             raise OverflowError
         return _EPOCH + datetime.timedelta(seconds=value.seconds, microseconds=-(-value.nanos // 1000))
     except OverflowError:
-        wrong.add(field, "must be a time between the years 1 and 9999")
+        given = f"{value.seconds} s and {value.nanos} ns after 1970"
+        wrong.add(field, f"must be a time between the years 1 and 9999, not {given}")
         return _EPOCH
 
 
@@ -90,12 +92,17 @@ def period(
     shortest: datetime.timedelta = _ZERO,
 ) -> datetime.timedelta:
     """Reads a duration between two bounds, rounded up to the microsecond."""
+    seconds, nanos = value.seconds, value.nanos
+    if abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
+        wrong.add(field, f"must have nanos below a second, of the sign of its seconds, not {seconds} s and {nanos} ns")
+        return shortest
     try:
-        read = datetime.timedelta(seconds=value.seconds, microseconds=-(-value.nanos // 1000))
+        read = datetime.timedelta(seconds=seconds, microseconds=-(-nanos // 1000))
     except OverflowError:
-        read = datetime.timedelta.max
-    if not shortest <= read <= longest:
-        wrong.add(field, f"must be from {_seconds(shortest)} to {_seconds(longest)}")
+        read = None
+    if read is None or not shortest <= read <= longest:
+        given = f"{seconds} s" if read is None else _exactly(read)
+        wrong.add(field, f"must be from {_seconds(shortest)} to {_seconds(longest)}, not {given}")
         return shortest
     return read
 
@@ -107,6 +114,10 @@ def json_object(value: struct_pb2.Struct, field: str, wrong: violations.Violatio
     except payload.PayloadError as error:
         wrong.add(f"{field}{error.path}", error.problem)
         return {}
+
+
+def _exactly(value: datetime.timedelta) -> str:
+    return f"{value.total_seconds():f}".rstrip("0").rstrip(".") + " s"
 
 
 def _seconds(value: datetime.timedelta) -> str:

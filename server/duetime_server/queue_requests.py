@@ -42,7 +42,7 @@ def _count(request: Request, field: str, wrong: violations.Violations) -> int | 
         return None
     value: int = getattr(request, field)
     if not 1 <= value <= MAX_RUNNING:
-        wrong.add(field, f"must be from 1 to {MAX_RUNNING}; {_INSTEAD}")
+        wrong.add(field, f"must be from 1 to {MAX_RUNNING}, not {value}; {_INSTEAD}")
     return value
 
 
@@ -51,7 +51,8 @@ def _rate(request: Request, field: str, wrong: violations.Violations) -> float |
         return None
     value: float = getattr(request, field)
     if not math.isfinite(value) or not MIN_PER_SECOND <= value <= MAX_PER_SECOND:
-        wrong.add(field, f"must be from {MIN_PER_SECOND} to {MAX_PER_SECOND:g} tasks a second; {_INSTEAD}")
+        bounds = f"from {MIN_PER_SECOND} to {MAX_PER_SECOND:g} tasks a second"
+        wrong.add(field, f"must be {bounds}, not {value:g}; {_INSTEAD}")
     return value
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from duetime.v1 import schedule_pb2, task_pb2, task_service_pb2
-from duetime_core import task
+from duetime_core import quoting, task
 from duetime_core.store import reads
 from duetime_server import fields, local_times, masks, violations
 
@@ -13,6 +13,7 @@ MAX_BATCH = 1000
 MAX_TIMEOUT = datetime.timedelta(days=7)
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 50
+MAX_STATUSES = 1000
 
 _EITHER = "must not be given together with local_time"
 _FIRST = ("name", "execution_time")
@@ -108,7 +109,7 @@ def _max_retries(request: Request, wrong: violations.Violations) -> int:
     if not request.HasField("max_retries"):
         return task.DEFAULT_MAX_RETRIES
     if request.max_retries > task.MAX_RETRIES:
-        wrong.add("max_retries", f"must be from 0 to {task.MAX_RETRIES}")
+        wrong.add("max_retries", f"must be from 0 to {task.MAX_RETRIES}, not {request.max_retries}")
     return request.max_retries
 
 
@@ -121,7 +122,7 @@ def _timeout(request: Request, wrong: violations.Violations) -> datetime.timedel
 
 def _priority(request: Request, wrong: violations.Violations) -> int:
     if request.priority > task.MAX_PRIORITY:
-        wrong.add("priority", f"must be from 0 to {task.MAX_PRIORITY}, which runs first")
+        wrong.add("priority", f"must be from 0 to {task.MAX_PRIORITY}, which runs first, not {request.priority}")
     return request.priority
 
 
@@ -153,11 +154,11 @@ def retry_policy(
     if given.HasField("multiplier"):
         multiplier = given.multiplier
         if not 1 <= multiplier <= task.MAX_MULTIPLIER:
-            wrong.add("retry_policy.multiplier", f"must be from 1 to {task.MAX_MULTIPLIER}")
+            wrong.add("retry_policy.multiplier", f"must be from 1 to {task.MAX_MULTIPLIER}, not {multiplier:g}")
     if given.HasField("jitter"):
         jitter = given.jitter
         if not 0 <= jitter <= 1:
-            wrong.add("retry_policy.jitter", "must be from 0 to 1")
+            wrong.add("retry_policy.jitter", f"must be from 0 to 1, not {jitter:g}")
     return task.RetryPolicy(initial_backoff, max_backoff, multiplier, jitter)
 
 
@@ -176,10 +177,15 @@ _CHANGEABLE: dict[str, Callable[[Request, violations.Violations], Any]] = {
 
 def statuses(given: Sequence[task_pb2.Task.Status.ValueType], wrong: violations.Violations) -> tuple[task.Status, ...]:
     """Reads a filter's statuses."""
+    if len(given) > MAX_STATUSES:
+        wrong.add("status", f"must be at most {MAX_STATUSES} values; there are {len(given)}")
+        return ()
     known = {task_pb2.Task.Status.Value(status): status for status in task.Status}
     wanted = dict.fromkeys(given)  # one may be given a thousand times
     if not wanted.keys() <= known.keys():
-        wrong.add("status", f"must be of {', '.join(task.Status)}")
+        unknown = next(number for number in wanted if number not in known)
+        name = task_pb2.Task.Status.Name(unknown) if unknown in task_pb2.Task.Status.values() else unknown
+        wrong.add("status", f"must be of {', '.join(task.Status)}, not {name}")
     return tuple(known[number] for number in wanted if number in known)
 
 
@@ -210,15 +216,15 @@ def task_filter(
 
 def order(given: str) -> reads.Order:
     """Reads an order_by."""
-    wanted = " ".join(given.split()).removesuffix(" asc") or ORDERS[0]
+    wanted = " ".join(quoting.shortened(given).split()).removesuffix(" asc") or ORDERS[0]
     for known in ORDERS:
         if wanted == known:
             return known
-    raise violations.refuse("order_by", f"must be one of: {', '.join(ORDERS)}")
+    raise violations.refuse("order_by", f"must be one of: {', '.join(ORDERS)}; not {quoting.shortened(given)!r}")
 
 
 def page_size(given: int) -> int:
     """Reads a page_size; 0 means the default."""
     if given > MAX_PAGE_SIZE:
-        raise violations.refuse("page_size", f"must be at most {MAX_PAGE_SIZE}")
+        raise violations.refuse("page_size", f"must be at most {MAX_PAGE_SIZE}, not {given}")
     return given or DEFAULT_PAGE_SIZE

@@ -26,7 +26,7 @@ _Enum = type[enum.StrEnum]
 def schedule_id(value: int) -> int:
     """Returns `value`; raises InvalidArgument if no schedule can have it."""
     if not 1 <= value <= schema.MAX_TASK_ID:
-        raise violations.refuse("schedule_id", f"must be from 1 to {schema.MAX_TASK_ID}")
+        raise violations.refuse("schedule_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
     return value
 
 
@@ -73,7 +73,7 @@ def preview(
     wrong = violations.Violations()
     spec = _spec(request, wrong, now)
     if request.count > MAX_PREVIEW:
-        wrong.add("count", f"must be from 1 to {MAX_PREVIEW}")
+        wrong.add("count", f"must be from 1 to {MAX_PREVIEW}, not {request.count}")
     wrong.check()
     return spec, request.count or DEFAULT_PREVIEW
 

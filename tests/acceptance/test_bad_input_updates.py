@@ -101,4 +101,4 @@ async def test_no_task_has_the_id_0(stub: Any, rpc: str) -> None:
     more = {"name": "a"} if rpc == "Update" else {}
     request = getattr(task_service_pb2, f"{rpc}TaskRequest")(**more)
     refusal = await refusals.over_grpc(getattr(stub, f"{rpc}Task")(request))
-    assert (refusal.code, refusal.fields) == (INVALID, {"task_id": "must be from 1 to 4294967295"})
+    assert (refusal.code, refusal.fields) == (INVALID, {"task_id": "must be from 1 to 4294967295, not 0"})

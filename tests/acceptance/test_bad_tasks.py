@@ -161,7 +161,8 @@ async def test_json_that_does_not_fit_is_refused_by_envoy_naming_the_field(
 )
 async def test_a_time_that_protobuf_does_not_know_is_refused(stub: Any, changes: dict[str, Any]) -> None:
     refusal = await refusals.over_grpc(stub.CreateTask(requests.as_message(**changes)))
-    assert refusal.fields == {"execution_time": "must be a time between the years 1 and 9999"}
+    (described,) = refusal.fields.values()
+    assert described.startswith("must be a time between the years 1 and 9999, not ")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])

@@ -165,7 +165,7 @@ async def test_a_status_that_is_not_known_is_refused_over_grpc(stub: Any) -> Non
     request = task_service_pb2.ListTasksRequest()
     request.status.append(99)  # type: ignore[arg-type]
     refusal = await refusals.over_grpc(stub.ListTasks(request))
-    assert refusal.fields == {"status": "must be of pending, running, completed, failed, cancelled"}
+    assert refusal.fields == {"status": "must be of pending, running, completed, failed, cancelled, not 99"}
 
 
 async def test_a_page_token_of_another_listing_is_refused(rest: httpx.AsyncClient, stub: Any, queue: str) -> None:
