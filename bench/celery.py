@@ -13,10 +13,15 @@ _STOP_SECONDS = 30
 _QUEUE = "celery"
 
 
+def _broker(redis_url: str) -> str:
+    """Returns a unix socket's address as Celery writes it."""
+    return redis_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+
+
 @contextlib.asynccontextmanager
 async def working(scene: stage.Scene, programs: reference.Reference) -> AsyncIterator[None]:
     """Has a worker work, whose tasks note how late they start in the scene's directory."""
-    worker = await programs.start("worker", scene.redis_url, scene.directory)
+    worker = await programs.start("worker", _broker(scene.redis_url), scene.directory)
     try:
         yield
     finally:
@@ -30,7 +35,7 @@ async def working(scene: stage.Scene, programs: reference.Reference) -> AsyncIte
 
 async def schedule(scene: stage.Scene, programs: reference.Reference, *, tasks: int, rate: float, first: float) -> None:
     """Schedules tasks evenly from that moment on, and returns once the worker has all of them in its memory."""
-    await programs.run("schedule", scene.redis_url, tasks, rate, first)
+    await programs.run("schedule", _broker(scene.redis_url), tasks, rate, first)
     async with redis.asyncio.Redis.from_url(scene.redis_url) as client:
         while True:
             if not await client.llen(_QUEUE):

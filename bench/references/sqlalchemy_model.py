@@ -40,7 +40,7 @@ Sessions = sqlalchemy_asyncio.async_sessionmaker[sqlalchemy_asyncio.AsyncSession
 
 async def connect(database_url: str) -> Sessions:
     """Makes the table in an empty database, and returns what makes sessions."""
-    url = sa.make_url(database_url).set(drivername="postgresql+asyncpg", query={})
+    url = sa.make_url(database_url).set(drivername="postgresql+asyncpg")
     engine = sqlalchemy_asyncio.create_async_engine(
         url, pool_size=POOL_SIZE, max_overflow=0, connect_args={"ssl": False}
     )
