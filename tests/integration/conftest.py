@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 import duetime_client
-from tests import processes
+from tests import processes, receiver
 
 
 @pytest_asyncio.fixture
@@ -14,3 +15,17 @@ async def client(start: processes.Starter) -> AsyncIterator[duetime_client.Async
     server = await start.server()
     async with duetime_client.AsyncClient(server.address) as client:
         yield client
+
+
+@pytest_asyncio.fixture
+async def received() -> AsyncIterator[receiver.Receiver]:
+    """A receiver that listens."""
+    async with receiver.receiving() as listening:
+        yield listening
+
+
+@pytest_asyncio.fixture
+async def reachable(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Lets this test call receivers, with an HTTP client of its own."""
+    async with receiver.reachable(monkeypatch):
+        yield

@@ -6,27 +6,18 @@ import pathlib
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 import duetime_client
-from duetime_core import builtin
 from duetime_worker import handlers
-from duetime_worker.builtin import call_webhook
 from duetime_worker.egress import client, fetching
 from duetime_worker.egress.policy import Refused
-from tests import certificates, clients, processes, receiver, runs
+from tests import certificates, clients, processes, receiver, webhooks
 
 Names = Callable[[dict[str, list[list[str]]]], list[str]]
-
-
-@pytest_asyncio.fixture
-async def received() -> AsyncIterator[receiver.Receiver]:
-    async with receiver.receiving() as listening:
-        yield listening
 
 
 @pytest.fixture
@@ -51,10 +42,6 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     return give
 
 
-async def call(url: str, **more: Any) -> dict[str, Any]:
-    return await call_webhook.call_webhook(runs.of(), builtin.Webhook.model_validate({"url": url, **more}))
-
-
 LOOPBACK = [
     "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.1", "0X7F.0x0.0.1", "0177.0.0.1", "017700000001",
     "127。0。0。1", "127．0．0．1", "１２７.0.0.1", "①②⑦.0.0.1", "127.0.0.1.", "0.0.0.0", "0", "[::1]", "[::]",
@@ -71,7 +58,7 @@ async def test_this_machine_is_refused_in_every_notation_without_a_packet(
 ) -> None:
     async with receiver.reachable(monkeypatch, allow=""):
         with pytest.raises(Refused, match="DUETIME_EGRESS_ALLOW"):
-            await call(f"http://{host}:{received.port}/")
+            await webhooks.call(f"http://{host}:{received.port}/")
         with pytest.raises((Refused, handlers.Fail, handlers.Retry)):
             await fetching.fetch(f"http://{host}:{received.port}/", max_bytes=10)
     assert received.connections == 0
@@ -84,7 +71,7 @@ async def test_this_machine_is_refused_in_every_notation_without_a_packet(
 async def test_other_addresses_that_are_not_public_are_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     async with receiver.reachable(monkeypatch, allow="127.0.0.1"):
         with pytest.raises(Refused, match="DUETIME_EGRESS_ALLOW"):
-            await call(f"http://{address}/latest/meta-data/")
+            await webhooks.call(f"http://{address}/latest/meta-data/")
 
 
 async def test_one_bad_address_of_a_name_refuses_the_others_too(
@@ -93,9 +80,9 @@ async def test_one_bad_address_of_a_name_refuses_the_others_too(
     names({"mixed.example": [["127.0.0.1", "10.0.0.1"]], "good.example": [["127.0.0.1"]]})
     async with receiver.reachable(monkeypatch):
         with pytest.raises(Refused, match=r"mixed\.example:.* has an address that is not public"):
-            await call(f"http://mixed.example:{received.port}/")
+            await webhooks.call(f"http://mixed.example:{received.port}/")
         assert received.connections == 0
-        await call(f"http://good.example:{received.port}/")
+        await webhooks.call(f"http://good.example:{received.port}/")
     assert received.connections == 1
 
 
@@ -105,15 +92,15 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_called(
     lookups = names({"rebinding.example": [["127.0.0.1"], ["127.0.0.9"]]})
     async with await asyncio.start_server(receiver.Receiver().serve, "127.0.0.9", received.port) as other:
         async with receiver.reachable(monkeypatch):
-            await call(f"http://rebinding.example:{received.port}/", headers={"Connection-Id": "1"})
+            await webhooks.call(f"http://rebinding.example:{received.port}/", headers={"Connection-Id": "1"})
             assert (lookups, received.connections) == (["rebinding.example"], 1)
             assert received.calls[0].headers["host"] == f"rebinding.example:{received.port}"
             # A kept connection leads to what was checked; a new one is checked again.
-            await call(f"http://rebinding.example:{received.port}/")
+            await webhooks.call(f"http://rebinding.example:{received.port}/")
             assert (len(lookups), received.connections) == (1, 1)
             await receiver.close_client()
             with pytest.raises(Refused):
-                await call(f"http://rebinding.example:{received.port}/")
+                await webhooks.call(f"http://rebinding.example:{received.port}/")
         assert other.is_serving()
     assert len(received.calls) == 2
 
@@ -123,10 +110,10 @@ async def test_a_kept_connection_serves_no_other_name_for_its_address(
 ) -> None:
     names({"a.example": [["127.0.0.1"]], "b.example": [["127.0.0.1"]]})
     async with receiver.reachable(monkeypatch, allow="a.example"):
-        await call(f"http://a.example:{received.port}/")
+        await webhooks.call(f"http://a.example:{received.port}/")
         for host in ("b.example", "127.0.0.1"):
             with pytest.raises(Refused):
-                await call(f"http://{host}:{received.port}/")
+                await webhooks.call(f"http://{host}:{received.port}/")
     assert received.connections == 1
 
 
@@ -135,7 +122,7 @@ async def test_an_address_that_does_not_answer_leaves_time_for_the_others(
 ) -> None:
     names({"two.example": [["127.0.0.8", "127.0.0.1"]]})
     async with receiver.reachable(monkeypatch, allow="127.0.0.0/8"):
-        await call(f"http://two.example:{received.port}/")
+        await webhooks.call(f"http://two.example:{received.port}/")
     assert received.connections == 1
 
 
@@ -145,9 +132,9 @@ async def test_tls_is_about_the_name_and_not_the_address(
     names({"hooks.example": [["127.0.0.1"]], "other.example": [["127.0.0.1"]]})
     tls = certificates.trusted(monkeypatch, tmp_path, "hooks.example")
     async with receiver.receiving(tls=tls) as received, receiver.reachable(monkeypatch):
-        assert (await call(f"https://hooks.example:{received.port}/"))["status_code"] == 200
+        assert (await webhooks.call(f"https://hooks.example:{received.port}/"))["status_code"] == 200
         with pytest.raises(handlers.Retry, match="CERTIFICATE_VERIFY_FAILED"):
-            await call(f"https://other.example:{received.port}/")
+            await webhooks.call(f"https://other.example:{received.port}/")
 
 
 async def test_proxies_and_passwords_of_the_environment_are_not_used(
@@ -158,7 +145,7 @@ async def test_proxies_and_passwords_of_the_environment_are_not_used(
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{processes.free_port()}")
     async with receiver.reachable(monkeypatch):
-        await call(received.url)
+        await webhooks.call(received.url)
     assert "authorization" not in received.calls[0].headers
 
 
@@ -167,13 +154,13 @@ async def test_a_proxy_of_the_setting_resolves_the_names(
 ) -> None:
     lookups = names({"hooks.example": [["127.0.0.1"]]})
     async with receiver.reachable(monkeypatch, proxy=f"http://ada:secret@127.0.0.1:{received.port}"):
-        assert (await call("http://hooks.example/a"))["status_code"] == 200
+        assert (await webhooks.call("http://hooks.example/a"))["status_code"] == 200
         for url in ("http://127.0.0.1/", "http://2130706433/", "http://localhost/", "http://hooks.example:22/"):
             with pytest.raises(Refused):
-                await call(url)
+                await webhooks.call(url)
         received.status = 403
         with pytest.raises(handlers.Retry, match=r"^https://hooks\.example did not answer: ProxyError: 403"):
-            await call("https://hooks.example/a")
+            await webhooks.call("https://hooks.example/a")
     assert lookups == []
     assert [(each.method, each.path) for each in received.calls] == [
         ("POST", "http://hooks.example/a"),
@@ -195,8 +182,8 @@ async def test_names_that_are_never_found_hold_up_no_others(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     async with receiver.reachable(monkeypatch, allow="127.0.0.1,slow.example"):
-        slow = [asyncio.create_task(call("http://slow.example/")) for _ in range(100)]
-        await call(received.url)
+        slow = [asyncio.create_task(webhooks.call("http://slow.example/")) for _ in range(100)]
+        await webhooks.call(received.url)
         assert await asyncio.get_running_loop().run_in_executor(None, lambda: True)
         for each in slow:
             each.cancel()
@@ -211,7 +198,7 @@ async def test_a_name_that_is_not_found_in_time_is_no_answer(monkeypatch: pytest
     monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
     async with receiver.reachable(monkeypatch):
         with pytest.raises(handlers.Retry, match=r"did not answer: ConnectTimeout: no connection within 0\.1 s$"):
-            await call("http://slow.example/")
+            await webhooks.call("http://slow.example/")
     end.set()
 
 
@@ -238,7 +225,10 @@ async def test_a_file_that_is_not_there_is_an_error(
             await fetching.fetch(f"{received.url}/secret", max_bytes=1000)
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http://", "//x"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http://", "//x", "http://xn--/", "http://☃.example/"],
+)
 async def test_what_is_no_url_is_not_fetched(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     async with receiver.reachable(monkeypatch):
         with pytest.raises(handlers.Fail):
@@ -258,6 +248,12 @@ async def test_a_task_that_is_refused_fails_at_once_and_names_the_setting(
         f"DUETIME_EGRESS_ALLOW=127.0.0.1:{received.port} in the worker's environment allows it"
     )
     assert received.connections == 0
+
+
+async def test_an_international_name_that_cannot_be_called_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiver.reachable(monkeypatch):
+        with pytest.raises(handlers.Fail, match=r"^url: .*not allowed"):
+            await webhooks.call("http://☃.example/")
 
 
 @pytest.mark.parametrize("variable", ["DUETIME_EGRESS_ALLOW", "DUETIME_EGRESS_DENY", "DUETIME_EGRESS_PROXY"])

@@ -34,7 +34,7 @@ async def call_webhook(run: handlers.Task, webhook: builtin.Webhook) -> dict[str
     headers.update({"Duetime-Task-Id": str(run.task_id), "Duetime-Attempt": str(run.attempt)})
     try:
         request = client.build_request(webhook.method, str(webhook.url), headers=headers, content=content)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, ValueError) as error:  # the latter for international names that are none
         raise handlers.Fail(f"url: {error}") from None
     target = answers.origin(request.url)
     try:

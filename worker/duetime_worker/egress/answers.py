@@ -12,6 +12,7 @@ from duetime_worker import handlers
 
 MAX_RETRY_AFTER = datetime.timedelta(days=1)
 _ORIGIN = re.compile(r"[a-z]+://[a-z0-9.:\[\]_-]{1,260}", re.ASCII | re.IGNORECASE)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset({408, 425, 429, *range(500, 600)})
 
 
@@ -31,7 +32,7 @@ def failure(target: str, response: httpx.Response) -> handlers.Retry | handlers.
     """Returns the error of an answer that is no success: 408, 425, 429 and 5xx are retried when Retry-After says."""
     status = response.status_code
     problem = f"{target} answered {status} {_phrase(status)}".rstrip()
-    if response.has_redirect_location:
+    if status in _REDIRECTS:
         problem += f", a redirect{_leading_to(response)}: redirects are not followed"
     if status in _RETRIED:
         return handlers.Retry(problem, after=_retry_after(response.headers.get("Retry-After", "")))
@@ -44,10 +45,9 @@ def _phrase(status: int) -> str:
 
 
 def _leading_to(response: httpx.Response) -> str:
-    try:
-        found = origin(response.url.join(response.headers["Location"]))
-    except httpx.InvalidURL:
+    if "Location" not in response.headers:
         return ""
+    found = origin(response.url.join(response.headers["Location"]))
     return f" to {found}" if _ORIGIN.fullmatch(found) else ""
 
 

@@ -47,7 +47,21 @@ def _make(chosen: settings.Egress) -> httpx.AsyncClient:
         # No proxies, and no passwords from ~/.netrc, because of what surrounds the worker.
         trust_env=False,
         follow_redirects=False,
+        event_hooks={"response": [_drop_unreadable_location]},
     )
+
+
+async def _drop_unreadable_location(response: httpx.Response) -> None:
+    """Lets httpx, which prepares every redirect whether it is followed or not, not fail at one that cannot be."""
+    if "Location" not in response.headers:
+        return
+    try:
+        location = httpx.URL(response.headers["Location"])
+        is_readable = not location.scheme or (location.scheme in ("http", "https") and bool(location.host))
+    except (httpx.InvalidURL, ValueError):
+        is_readable = False
+    if not is_readable:
+        del response.headers["Location"]
 
 
 class _Direct(httpx.AsyncHTTPTransport):

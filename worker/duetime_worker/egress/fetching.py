@@ -28,7 +28,7 @@ async def fetch(url: str, *, max_bytes: int) -> File:
     """
     try:
         request = client.of_this_loop().build_request("GET", url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, ValueError) as error:  # the latter for international names that are none
         raise handlers.Fail(f"the URL is wrong: {error}") from None
     target = answers.origin(request.url)
     try:
