@@ -1,6 +1,7 @@
 """The catalogue: which handlers there are, and what they bring. Creates read it without asking the database."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -11,6 +12,8 @@ from duetime_core.store import handlers
 REFRESH_SECONDS = 2.0
 GENERAL = task.Retries()
 """Of handlers that bring none."""
+_MOST_LOOKED_UP = 100
+"""Unknown names between two refreshes: a caller may make up as many as it likes."""
 
 
 class Catalogue:
@@ -23,6 +26,8 @@ class Catalogue:
         self._engine = engine
         self._database_outage = database_outage
         self._own: Mapping[str, task.Retries] = {}
+        self._looked_up: set[str] = set()
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Refreshes it, each two seconds."""
@@ -38,6 +43,19 @@ class Catalogue:
     async def refresh(self) -> None:
         """Reads what workers have announced. Raises StoreUnavailable."""
         self._own = await handlers.read(self._engine)
+        self._looked_up.clear()
+
+    async def look_up(self, name: str) -> None:
+        """Asks the database for a name that is not known, once between two refreshes: its worker may be new."""
+        if name in self._own or name in builtin.SPECS or name in self._looked_up:
+            return
+        async with self._looking:
+            if name in self._looked_up or len(self._looked_up) >= _MOST_LOOKED_UP:
+                return
+            before = self._looked_up.copy()
+            with contextlib.suppress(errors.StoreUnavailable):  # creating the task will say so
+                await self.refresh()
+            self._looked_up = before | {name}
 
     def spec(self, name: str) -> builtin.Spec | None:
         """Returns the built-in handler of that name, unless a worker has another one."""

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import datetime
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2, task_service_pb2
@@ -34,8 +34,13 @@ class Given:
     """Where in the request it stands, such as `requests[3].`."""
 
 
-async def check(catalogue: Catalogue, tasks: Iterable[Given]) -> None:
-    """Raises InvalidArgument for what built-in handlers would refuse, and for names that are almost theirs."""
+async def check(catalogue: Catalogue, tasks: Collection[Given]) -> None:
+    """Raises InvalidArgument for what built-in handlers would refuse, and for names that are almost theirs.
+
+    From here on the catalogue knows what the tasks' handlers bring.
+    """
+    for name in {each.name for each in tasks}:
+        await catalogue.look_up(name)
     doubtful = [each for each in tasks if catalogue.spec(each.name) or catalogue.meant(each.name)]
     if not doubtful:
         return
@@ -93,10 +98,10 @@ async def new_tasks(
     news = await aside.read(requests.new_tasks, request)
     await check(
         catalogue,
-        (
+        [
             Given(new.name, new.task_data, new.timeout, path=f"requests[{position}].")
             for position, new in enumerate(news)
-        ),
+        ],
     )
     return [_with_retries(catalogue, new, each) for new, each in zip(news, request.requests, strict=True)]
 

@@ -11,8 +11,9 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, TaskTemplate, errors
-from duetime_core import task, worker
+from duetime_core import outage, task, worker
 from duetime_core.store import handlers, workers
+from duetime_server import catalogue
 from tests import processes
 
 LATER = datetime.timedelta(days=1)
@@ -201,6 +202,42 @@ async def test_tasks_get_the_retries_that_a_users_handler_brings_and_show_them(
     created = await until(announced)
     assert created.retry_policy.initial_backoff == 2 * MINUTE
     assert created.retry_policy.multiplier == 3
+
+
+async def test_a_task_that_is_created_as_soon_as_its_first_worker_works_gets_its_handlers_retries(
+    client: duetime_client.AsyncClient, start: processes.Starter
+) -> None:
+    await client.create("noop", LATER)
+    await start.worker(handlers="tests.unit.handler_modules.patient")
+    await client.create("noop", LATER)
+    (task_id,) = await client.create_many([NewTask("Patient", LATER)])
+    assert (await client.get(task_id)).max_retries == 12
+    schedule = await client.create_schedule("daily", TaskTemplate("Patient"), interval=LATER)
+    assert schedule.task.max_retries == 12
+
+
+async def test_names_that_nobody_announced_are_looked_up_once_between_two_readings(
+    engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = catalogue.Catalogue(engine, outage.Outage("the database", "it waits"))
+    readings = 0
+    read = handlers.read
+
+    async def counted(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, task.Retries]:
+        nonlocal readings
+        readings += 1
+        return await read(engine)
+
+    monkeypatch.setattr(handlers, "read", counted)
+    await asyncio.gather(*(known.look_up(name) for name in ["a", "a", "b", "a", "Send Email"]))
+    assert readings == 2
+    for number in range(500):
+        await known.look_up(str(number))
+    assert readings == 100
+    await handlers.announce(engine, {"a": task.Retries(7)}, is_first=True)
+    await known.refresh()
+    await known.look_up("a")
+    assert (readings, known.retries("a").max_retries) == (101, 7)
 
 
 async def test_a_repeated_request_is_the_same_one_although_its_handlers_retries_have_changed(

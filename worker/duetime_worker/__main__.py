@@ -1,6 +1,7 @@
 """`python -m duetime_worker`: a worker, until SIGTERM or SIGINT. A second signal cuts the grace period short."""
 
 import asyncio
+import contextlib
 import datetime
 import os
 import secrets
@@ -10,7 +11,7 @@ import sys
 import structlog
 import uvloop
 
-from duetime_core import background, crash, database, doorbell, logging, outage, redis, signals
+from duetime_core import background, crash, database, doorbell, errors, logging, outage, redis, signals
 from duetime_worker import (
     context,
     execution,
@@ -24,6 +25,8 @@ from duetime_worker import (
     sweep,
     wakeups,
 )
+
+_ANNOUNCE_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
@@ -55,6 +58,9 @@ async def serve(chosen: settings.Settings) -> None:
         (hurry if terminated.is_set() else terminated).set()
 
     signals.on_stop(on_signal)
+    with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(_ANNOUNCE_SECONDS):
+            await present.announce()  # so that tasks which are created now get the retries that their handlers bring
     services = background.start(
         here.bell.run(),
         report.run(),

@@ -41,7 +41,7 @@ class Presence:
         """Gives signs of life, for ever."""
         while True:
             try:
-                await self._announce()
+                await self.announce()
                 await workers.seen(self._here.engine, self._sign())
             except errors.StoreUnavailable as error:
                 self._here.database_outage.begin(error)
@@ -49,17 +49,18 @@ class Presence:
                 self._here.database_outage.end()
             await asyncio.sleep(INTERVAL_SECONDS)
 
+    async def announce(self) -> None:
+        """Announces the handlers of this worker's user, when it has not done so lately. Raises StoreUnavailable."""
+        now, last = time.monotonic(), self._announced_at
+        if last is None or now - last > _ANNOUNCE_SECONDS:
+            await announcements.announce(self._here.engine, self._own, is_first=last is None)
+            self._announced_at = now
+
     async def leave(self) -> None:
         """Says that this worker stops in order. A database that is gone does not hold it up."""
         with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await workers.gone(self._here.engine, self._here.worker_id)
-
-    async def _announce(self) -> None:
-        now, last = time.monotonic(), self._announced_at
-        if last is None or now - last > _ANNOUNCE_SECONDS:
-            await announcements.announce(self._here.engine, self._own, is_first=last is None)
-            self._announced_at = now
 
     def _sign(self) -> worker.Sign:
         now = time.monotonic()
