@@ -112,3 +112,14 @@ async def test_dumb_terminal_gets_a_line_a_change() -> None:
         assert await watching.ended() == 6
     assert "\x1b" not in watching.written.decode()
     assert len(watching.written.splitlines()) == 1
+
+
+async def test_reader_that_leaves_ends_a_watch_before_another_change() -> None:
+    async with answers.Mute(CHANGE) as server:
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", 'set -o pipefail; "$@" | head -1', "bash", DUETIME, "watch", "1",
+            env={**os.environ, "DUETIME_ADDRESS": server.address},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        stdout, stderr = await process.communicate()
+    assert (process.returncode, stdout.count(b"\n"), stderr) == (141, 1, b"")

@@ -5,6 +5,8 @@ import io
 import os
 import select
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from duetime_client.cli import quoting
@@ -64,6 +66,22 @@ def prepare() -> None:
     )
     sys.stdout = io.TextIOWrapper(stdout, **_text_options(sys.stdout))
     sys.stderr = _Safe(stderr, **_text_options(sys.stderr))
+
+
+def call_when_unread(act: Callable[[], object]) -> None:
+    """Calls `act`, in a thread, once the pipe or terminal that is standard output is left by whatever read it."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # it is in memory
+        return
+
+    def wait() -> None:
+        poll = select.poll()
+        poll.register(descriptor, 0)  # no event but that; a file has none
+        poll.poll()
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def discard_output() -> None:

@@ -12,7 +12,7 @@ import rich.live
 import typer
 
 import duetime_client
-from duetime_client.cli import arguments, printing, reading, screen, session
+from duetime_client.cli import arguments, printing, reading, screen, session, streams
 
 UNSUCCESSFUL = 6
 # The header, and the line on which the shell's prompt will be.
@@ -54,7 +54,8 @@ def watch(
 
 @contextlib.contextmanager
 def _until_interrupted(watch: duetime_client.Watch) -> Iterator[None]:
-    """Ends the watch at Ctrl-C or SIGTERM, and then exits with the status that belongs to the signal.
+    """Ends the watch at Ctrl-C, at SIGTERM or when nothing reads its output any more, which may be long before the next
+    change finds out; then exits with the status that belongs to it.
 
     An exception that is raised where the signal comes may be lost: gRPC's callbacks, like every finalizer, ignore
     exceptions. And a process that ends at once leaves a terminal without its cursor.
@@ -68,6 +69,12 @@ def _until_interrupted(watch: duetime_client.Watch) -> Iterator[None]:
         # In a thread, because this one may be holding the stream's lock.
         threading.Thread(target=watch.close, daemon=True).start()
 
+    def leave() -> None:
+        nonlocal received
+        received = received or signal.SIGPIPE
+        watch.close()
+
+    streams.call_when_unread(leave)
     # What is ignored, such as Ctrl-C by a job in the background, stays so.
     numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
