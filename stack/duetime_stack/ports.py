@@ -21,6 +21,19 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address).is_loopback
 
 
+def _is_reserved(address: str, port: int) -> bool:
+    """Returns whether this user may not listen on such a port, as on those below 1024."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, port))
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
 def is_free(address: str, port: int) -> bool:
     """Returns whether nothing listens on this port of this address, which must be one of this machine's."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -37,6 +50,11 @@ def is_free(address: str, port: int) -> bool:
 
 def require_free(address: str, port: int) -> None:
     """Raises StackError unless this address can be listened on at this port."""
+    if _is_reserved(address, port):
+        raise errors.StackError(
+            f"port {port} needs rights that Envoy does not have here; choose one from 1024 on with --port or "
+            "DUETIME_PORT, or allow it to all users with sysctl net.ipv4.ip_unprivileged_port_start"
+        )
     if not is_free(address, port):
         raise errors.StackError(
             f"port {port} of {address} is taken; choose another with --port or DUETIME_PORT"

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from duetime_stack import errors, layout
 
 MAX_PATH = 107
 """The longest path of a unix socket, in bytes (`sun_path` in unix(7), without its final NUL)."""
+# gRPC reads a URI, Valkey splits at spaces, PostgreSQL at commas.
+_PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
 # supervisord binds its path with its process id added, and then renames it.
 _LONGEST_NAME = f"supervisor.sock.{2**22}"
 
@@ -43,9 +46,9 @@ class Sockets:
 
 @contextlib.contextmanager
 def lend(places: layout.Layout) -> Iterator[Sockets]:
-    """Lends the sockets' directory: the run directory, or a short one of its own if paths there are too long.
+    """Lends the sockets' directory: the run directory, or a short one of its own if paths there do not fit.
 
-    Only for the process that has the run directory to itself. Raises StackError if all paths are too long.
+    Only for the process that has the run directory to itself. Raises StackError if no path fits.
     """
     if fits(places.run / _LONGEST_NAME):
         _clear(places.run)
@@ -58,8 +61,8 @@ def lend(places: layout.Layout) -> Iterator[Sockets]:
                 yield Sockets(pathlib.Path(short))
                 return
     raise errors.StackError(
-        f"{places.run} and {tempfile.gettempdir()} are too long for unix sockets; choose another "
-        "with --data-dir or DUETIME_DATA_DIR, or TMPDIR"
+        f"{places.run} and {tempfile.gettempdir()} cannot have unix sockets: a path is at most 107 bytes, of plain "
+        "letters; choose another place with --data-dir or DUETIME_DATA_DIR, or with TMPDIR"
     )
 
 
@@ -70,8 +73,8 @@ def _clear(directory: pathlib.Path) -> None:
 
 
 def fits(path: pathlib.Path) -> bool:
-    """Returns whether a unix socket can have this path."""
-    return len(bytes(path)) <= MAX_PATH
+    """Returns whether a unix socket can have this path, and all programs read it as it is."""
+    return len(bytes(path)) <= MAX_PATH and _PLAIN.fullmatch(str(path)) is not None
 
 
 def accepts(path: pathlib.Path) -> bool:

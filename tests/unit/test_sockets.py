@@ -17,10 +17,11 @@ def test_they_are_in_the_run_directory_and_what_was_left_there_goes(tmp_path: pa
         assert not list(places.run.iterdir())
 
 
-def test_where_a_path_is_too_long_they_are_in_a_short_directory_of_their_own(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["d" * 100, "My Projects", "a,b", "100%", "josé", "quote'd", "a#b?c"])
+def test_where_a_path_does_not_fit_they_are_in_a_short_directory_of_their_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    places = layout.Layout(tmp_path / ("d" * 100))
+    places = layout.Layout(tmp_path / name)
     for temporary in (tmp_path, tmp_path / ("t" * 100)):  # where TMPDIR is too long as well
         temporary.mkdir(exist_ok=True)
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -32,5 +33,5 @@ def test_where_a_path_is_too_long_they_are_in_a_short_directory_of_their_own(
 
 def test_where_all_paths_are_too_long_that_is_said(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "MAX_PATH", 10)
-    with pytest.raises(errors.StackError, match="too long for unix sockets"), sockets.lend(layout.Layout(tmp_path)):
+    with pytest.raises(errors.StackError, match="cannot have unix sockets"), sockets.lend(layout.Layout(tmp_path)):
         pass

@@ -1,0 +1,21 @@
+"""Ports that Envoy is to listen on."""
+
+import socket
+
+import pytest
+
+from duetime_stack import errors, ports
+
+
+def test_a_port_that_only_root_may_listen_on_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(errors.StackError, match=r"port 80 needs rights .* choose one from 1024 on"):
+        ports.require_free("127.0.0.1", 80)
+
+
+def test_a_taken_port_is_called_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(errors.StackError, match="is taken"):
+        ports.require_free("127.0.0.1", listener.getsockname()[1])
