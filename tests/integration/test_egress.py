@@ -203,14 +203,22 @@ async def test_a_name_that_is_not_found_in_time_is_no_answer(monkeypatch: pytest
 
 
 async def test_a_file_is_fetched_up_to_its_limit(monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver) -> None:
-    received.body, received.headers = b"x" * 1000, {"Content-Type": "text/csv"}
+    received.body = b"x" * 1000
     async with receiver.reachable(monkeypatch):
-        assert await fetching.fetch(received.url, max_bytes=1000) == fetching.File(b"x" * 1000, "text/csv")
+        assert await fetching.fetch(received.url, max_bytes=1000) == b"x" * 1000
         with pytest.raises(handlers.Fail, match=f"^the file at {received.url} is larger than 999 bytes$"):
             await fetching.fetch(received.url, max_bytes=999)
         received.raw = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000
         with pytest.raises(handlers.Fail, match="larger than 999 bytes"):
             await fetching.fetch(received.url, max_bytes=999)
+
+
+async def test_a_file_is_not_unpacked(monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver) -> None:
+    received.headers = {"Content-Encoding": "gzip"}
+    async with receiver.reachable(monkeypatch):
+        with pytest.raises(handlers.Fail, match="sent the file packed, although it was asked not to"):
+            await fetching.fetch(received.url, max_bytes=1000)
+    assert received.calls[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize(

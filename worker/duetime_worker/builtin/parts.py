@@ -37,7 +37,7 @@ async def fetch(given: Iterable[attachments.Attachment]) -> list[Part]:
         if content is None:
             assert each.url is not None
             try:
-                content = (await fetching.fetch(each.url, max_bytes=room)).content
+                content = await fetching.fetch(each.url, max_bytes=room)
             except handlers.Fail as error:
                 raise handlers.Fail(f"attachments[{position}]: {error}") from error
             except handlers.Retry as error:

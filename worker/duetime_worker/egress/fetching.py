@@ -1,7 +1,6 @@
 """Getting a file that a caller names by URL."""
 
 import asyncio
-import dataclasses
 
 import httpx
 
@@ -12,16 +11,7 @@ MAX_SECONDS = 120
 """For a whole file."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class File:
-    """What was fetched."""
-
-    content: bytes
-    content_type: str
-    """As the server gives it, perhaps with parameters; empty if it does not."""
-
-
-async def fetch(url: str, *, max_bytes: int) -> File:
+async def fetch(url: str, *, max_bytes: int) -> bytes:
     """Returns what a GET of the URL answers with 200.
 
     Raises Fail for what is refused, redirected, missing (4xx) or above `max_bytes`, and Retry for what may change.
@@ -46,12 +36,16 @@ async def fetch(url: str, *, max_bytes: int) -> File:
         raise answers.no_answer(target, error) from error
 
 
-async def _read(response: httpx.Response, target: str, max_bytes: int) -> File:
+async def _read(response: httpx.Response, target: str, max_bytes: int) -> bytes:
     if response.status_code != httpx.codes.OK:
         raise answers.failure(target, response)
+    packing = response.headers.get("Content-Encoding", "identity")
+    if packing.lower() != "identity":
+        # A small file may unpack into one that fills the memory.
+        raise handlers.Fail(f"{target} sent the file packed, although it was asked not to")
     content = bytearray()
     async for part in response.aiter_raw():
         content += part
         if len(content) > max_bytes:
             raise handlers.Fail(f"the file at {target} is larger than {max_bytes} bytes")
-    return File(bytes(content), response.headers.get("Content-Type", ""))
+    return bytes(content)

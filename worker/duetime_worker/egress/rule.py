@@ -106,6 +106,8 @@ def is_localhost(name: str | None) -> bool:
 
 
 def _is_of_this_machine(address: Address) -> bool:
+    if address.is_loopback:
+        return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
