@@ -37,6 +37,7 @@ _PAYLOADS = {
 _MOST_READS = 3
 _MOST_BULK = 2
 _MOST_LARGE = 4
+_MOST_PREVIEWS = 2
 _LINE = 1_000
 _PATIENCE_SECONDS = 5.0
 _BULK_PATIENCE_SECONDS = 3.0
@@ -54,7 +55,13 @@ class Admission:
         self._large = gate.Gate("large requests", most=_MOST_LARGE, room=_WAITING_BYTES, patience=_PATIENCE_SECONDS)
         reads = gate.Gate("lists and explanations", most=_MOST_READS, room=_LINE, patience=_PATIENCE_SECONDS)
         bulk = gate.Gate("changes of many tasks", most=_MOST_BULK, room=_LINE, patience=_BULK_PATIENCE_SECONDS)
-        self._gates = {**dict.fromkeys(_READS, reads), **dict.fromkeys(_BULK, bulk)}
+        previews = gate.Gate("previews", most=_MOST_PREVIEWS, room=_LINE, patience=_PATIENCE_SECONDS)
+        self._gates = {
+            **dict.fromkeys(_READS, reads),
+            **dict.fromkeys(_BULK, bulk),
+            # Each may compute for as long as a rule may take, in the one thread for that.
+            "PreviewSchedule": previews,
+        }
 
     def answering(self, handler: Any, method: str) -> Answer:
         """Returns what answers an rpc's requests. Answers are written here: until they are, they take memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations  # grpc's RpcMethodHandler is generic for typ
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn
 
 import google.protobuf.message
@@ -121,6 +121,7 @@ async def _write(context: Context, response: Any) -> None:
 
 async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+    headers: list[tuple[str, str]] = []
     details: list[google.protobuf.message.Message] = [
         error_details_pb2.ErrorInfo(
             reason=error.reason,
@@ -130,6 +131,7 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     ]
     if isinstance(error, errors.ServerBusy):
         details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_seconds)))
+        headers.append(("retry-after", str(error.retry_seconds)))  # as HTTP says it
     if isinstance(error, errors.InvalidArgument):
         details.append(
             error_details_pb2.BadRequest(
@@ -144,7 +146,7 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
         message = error.message  # of violations, which are shortened
     else:
         message = quoting.sentence(error.message)
-    await _abort_with(context, code, message, details)
+    await _abort_with(context, code, message, details, headers)
 
 
 async def _abort_unexpected(context: Context) -> NoReturn:
@@ -154,11 +156,15 @@ async def _abort_unexpected(context: Context) -> NoReturn:
 
 
 async def _abort_with(
-    context: Context, code: grpc.StatusCode, message: str, details: list[google.protobuf.message.Message]
+    context: Context,
+    code: grpc.StatusCode,
+    message: str,
+    details: list[google.protobuf.message.Message],
+    headers: Iterable[tuple[str, str]] = (),
 ) -> NoReturn:
     packed = []
     for detail in details:
         packed.append(any_pb2.Any())
         packed[-1].Pack(detail)
     status = status_pb2.Status(code=code.value[0], message=message, details=packed)
-    await context.abort(code, message, trailing_metadata=((_DETAILS, status.SerializeToString()),))
+    await context.abort(code, message, trailing_metadata=((_DETAILS, status.SerializeToString()), *headers))

@@ -44,7 +44,7 @@ def over_rest(response: httpx.Response) -> Refusal:
     info = body["details"][0]
     assert info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo"
     assert info["domain"] == "duetime"
-    violations = body["details"][1]["field_violations"] if len(body["details"]) > 1 else []
+    violations = [each for detail in body["details"] for each in detail.get("field_violations", ())]
     fields = {violation["field"]: violation["description"] for violation in violations}
     return Refusal(_CODES[body["code"]], info["reason"], body["message"], info["metadata"], fields)
 

@@ -1,6 +1,7 @@
 """Many callers who read a lot at once: others are answered, memory is bounded, and who waits too long is refused."""
 
 import asyncio
+import pathlib
 from typing import Any
 
 import grpc
@@ -23,7 +24,7 @@ from duetime_core import database
 from duetime_core.store import creation
 from duetime_server import admission
 from tests import factories, processes
-from tests.acceptance import requests
+from tests.acceptance import edges, refusals, requests
 
 MB = 1e6
 ANY_SIZE = [("grpc.max_receive_message_length", -1)]
@@ -92,7 +93,7 @@ def check_busy(details: bytes) -> None:
 
 
 async def test_a_caller_who_waits_in_line_for_too_long_is_refused_and_told_when_to_try_again(
-    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     server = await start.server()
     async with grpc.aio.insecure_channel(server.address) as channel:
@@ -118,6 +119,11 @@ async def test_a_caller_who_waits_in_line_for_too_long_is_refused_and_told_when_
             ]
             created = await tasks.CreateTask(requests.as_message())
             await tasks.GetTask(task_service_pb2.GetTaskRequest(task_id=created.task_id))
+            async with edges.running(tmp_path / "edge", server.address) as rest:
+                over_rest = await rest.get("/api/tasks")
+            refusal = refusals.over_rest(over_rest)
+            assert (over_rest.status_code, over_rest.headers["retry-after"]) == (429, "1")
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
             for code, details in await asyncio.gather(*map(outcome, refused)):
                 assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
                 check_busy(details)
