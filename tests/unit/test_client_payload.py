@@ -73,3 +73,10 @@ def test_payload_that_is_too_deep_is_refused_even_if_it_contains_itself() -> Non
     for value in (nested(21), endless):
         with pytest.raises(duetime_client.InvalidArgument, match="more than 20 levels"):
             payload.to_struct(value, "task_data")
+
+
+@pytest.mark.parametrize("value", [{"k" * 100_000: 2**53}, {"a": {10**4_000: 1}}])
+def test_refusal_is_short_however_long_the_keys_are(value: dict[str, Any]) -> None:
+    with pytest.raises(duetime_client.InvalidArgument) as caught:
+        payload.to_struct(value, "task_data")
+    assert len(str(caught.value)) < 400

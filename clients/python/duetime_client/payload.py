@@ -5,6 +5,7 @@ was given is refused here, by name, before anything is sent.
 """
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ MAX_DEPTH = 20
 """The contract's limit, checked here because protobuf's parsers fail on deeper messages without saying
 why."""
 MAX_EXACT_INTEGER = 2**53 - 1
+_MAX_SHOWN = 200
 
 
 def to_struct(value: object, field: str) -> struct_pb2.Struct:
@@ -75,7 +77,7 @@ def _checked(value: object, path: str, depth: int) -> Any:
 def _checked_members(value: Mapping[Any, object], path: str, depth: int) -> Iterator[tuple[str, Any]]:
     for key, member in value.items():
         if not isinstance(key, str):
-            raise _invalid(path, f"has the key {key!r}; keys must be strings")
+            raise _invalid(path, f"has the key {reprlib.repr(key)}; keys must be strings")
         yield _checked_text(key, path), _checked(member, f"{path}.{key}", depth + 1)
 
 
@@ -90,4 +92,5 @@ def _checked_text(text: str, path: str) -> str:
 
 
 def _invalid(path: str, description: str) -> errors.InvalidArgument:
-    return errors.InvalidArgument(errors.Violation(path, description))
+    shown = path if len(path) <= _MAX_SHOWN else f"{path[:_MAX_SHOWN]}…"  # it consists of the caller's keys
+    return errors.InvalidArgument(errors.Violation(shown, description))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import duetime_client
-from duetime_client.cli import durations, moments
+from duetime_client.cli import durations, moments, quoting
 
 _DATES = re.compile(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", re.ASCII)
 _HOURS = re.compile(r"(\d{1,2}(?::[\d:.]+)?)-(\d{1,2}(?::[\d:.]+)?)", re.ASCII)
@@ -37,7 +37,7 @@ def parse_blackout(text: str) -> duetime_client.Blackout:
             days=days.split(",") if days else (), from_time=begin, until_time=end, behavior=behavior
         )
     raise typer.BadParameter(
-        f"{text!r} is not a blackout such as '22:00-06:00', 'sat,sun', 'mon-fri 9:00-17:00', '2027-12-24' or "
+        f"{quoting.quoted(text)} is not a blackout such as '22:00-06:00', 'sat,sun', 'mon-fri 9:00-17:00', '2027-12-24' or "
         "'2027-12-24..2027-12-26 move'"
     )
 
