@@ -1,6 +1,7 @@
 """What keeps task_data from fitting a model, in plain words."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Mapping
 from typing import TypeVar
@@ -66,9 +67,10 @@ def validate(model: type[Model], task_data: object) -> Model:
     """Returns the model with that task_data; raises Misfit."""
     if model.model_config.get("extra") == "forbid" and isinstance(task_data, dict):
         # First, because there may be many thousands, for each of which pydantic would make an error.
-        unknown = task_data.keys() - _names(model)
+        known = set(_names(model))
+        unknown = list(itertools.islice((name for name in task_data if name not in known), MOST + 1))
         if len(unknown) > MOST:
-            raise Misfit([(name, _unknown((name,), model)) for name in sorted(unknown)[:MOST]])
+            raise Misfit([(name, _unknown((name,), model)) for name in unknown[:MOST]])
     try:
         return model.model_validate(task_data)
     except pydantic.ValidationError as error:
@@ -119,7 +121,7 @@ def _unknown(location: tuple[int | str, ...], model: type[pydantic.BaseModel]) -
     if len(location) > 1:
         return "is not known here"
     known = _names(model)
-    near = difflib.get_close_matches(str(location[0]), known, n=1)
+    near = difflib.get_close_matches(quoting.shortened(str(location[0])), known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     return f"is not known; known are {', '.join(known)}{meant}"
 

@@ -75,6 +75,7 @@ def test_no_misfit_of_a_built_in_handler_speaks_of_the_library_that_found_it(nam
     ("name", "wrong"),
     [
         ("Send Email", {str(number): 1 for number in range(25_000)}),
+        ("Send Email", {"e" * 250_000: 1}),
         ("Send Email", {"email": ["x"] * 60_000}),
         ("Send Email", {"email": "x" * 250_000}),
         ("Send Email", {"email": f"a@{'b.' * 120_000}c"}),
@@ -91,4 +92,4 @@ def test_a_large_misfit_is_found_without_looking_at_all_of_it(name: str, wrong: 
     with pytest.raises(misfits.Misfit) as refused:
         misfits.validate(builtin.SPECS[name].model, wrong)
     assert len(refused.value.problems) <= misfits.MOST
-    assert time.process_time() - began < 0.05
+    assert time.process_time() - began < 0.1
