@@ -80,6 +80,7 @@ def last_between(
     # Half of what is left at a time: however many lie between, and however unevenly.
     while after < until:
         middle = after + (until - after) / 2
+        steps.begin_row()
         found = _first(_events(spec, middle, seed, steps, most_singly=0), until)
         if found is None:
             until = middle
@@ -108,7 +109,7 @@ def _events(
         after = just_before(spec.start_time)
     last = _LATEST if spec.end_time is None else min(spec.end_time, _LATEST)
     singly = 0
-    nominals = _Nominals(spec, zone, after)
+    nominals = _Nominals(spec, zone, after, steps)
     gap = _Gap(spec, steps, most_singly)
     for nominal, is_left_out in nominals:
         if nominal > last:
@@ -122,7 +123,7 @@ def _events(
         if hold is None or (due is not None and due <= last):
             assert due is not None
             singly = 0
-            steps.found()
+            steps.begin_row()
             yield Occurrence(nominal, due_times.with_jitter(nominal, due), is_moved=due != nominal)
             continue
         steps.take()
@@ -142,9 +143,10 @@ def _events(
 class _Nominals:
     """The nominal times of a rule after a moment, each with whether the clock leaves it out."""
 
-    def __init__(self, spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime) -> None:
+    def __init__(self, spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime, steps: Steps) -> None:
         self._spec = spec
         self._zone = zone
+        self._steps = steps
         self._found = self._after(after)
         self._following: tuple[datetime.datetime, bool] | None = None
 
@@ -167,7 +169,7 @@ class _Nominals:
         if after >= _LATEST:
             return iter(())
         if self._spec.cron is not None:
-            return cron.matches(self._spec, self._zone, after)
+            return cron.matches(self._spec, self._zone, after, self._steps)
         return ((moment, False) for moment in _intervals(self._spec, after))
 
 

@@ -2,8 +2,8 @@
 
 MOST_IN_A_ROW = 1_000
 """Times looked at in vain, and blackouts passed, from one occurrence to the next: some years of a daily rule."""
-MOST = 10_000
-"""The same of one search for many occurrences. These take about a tenth of a second."""
+MOST = 5_000
+"""The same of one search for many occurrences. These take a few tenths of a second at most."""
 
 
 class TooManyStepsError(ValueError):
@@ -31,6 +31,6 @@ class Steps:
         if self._left < 0:
             raise TooManyStepsError(MOST)
 
-    def found(self) -> None:
-        """Notes that there was an occurrence."""
+    def begin_row(self) -> None:
+        """Counts those in a row anew, such as after an occurrence."""
         self._in_a_row = 0

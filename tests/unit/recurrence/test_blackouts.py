@@ -212,6 +212,18 @@ def test_a_costly_rule_is_answered_at_once(name: str) -> None:
     assert time.process_time() - began < 0.5
 
 
+def test_seconds_of_the_day_on_which_the_clock_is_set_back_cost_no_more_than_others() -> None:
+    # Moved from one blackout to the next, nearly a hundred times, and skipped in the last.
+    moves = tuple(Blackout(EACH_DAY, tenth(n), tenth(n + 1), behavior=BlackoutBehavior.MOVE) for n in range(44, 143))
+    last = Blackout(EACH_DAY, at(23, 50), at(0))
+    spec = Spec(cron="* * * * 11 0#1", time_zone="America/New_York", blackouts=(*moves, last))
+    began = time.process_time()
+    assert recurrence.problems(spec, NOW) == []
+    first = next(recurrence.occurrences(spec, datetime.datetime(2027, 11, 7, 12, 20, tzinfo=datetime.UTC)))
+    assert first.nominal == datetime.datetime(2028, 11, 5, 4, tzinfo=datetime.UTC)
+    assert time.process_time() - began < 0.5
+
+
 def test_a_search_ends_after_the_same_steps_on_every_machine() -> None:
     spec = Spec(cron="0 3 * * *", blackouts=(each_day(2, 5),))
     with pytest.raises(recurrence.TooManyStepsError, match="after 1,000 steps"):
