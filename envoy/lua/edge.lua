@@ -49,7 +49,7 @@ local function check_body(handle, headers, route)
   end
 end
 
-function envoy_on_request(handle)
+local function check(handle)
   local headers = handle:headers()
   if is_grpc(headers) then
     return
@@ -75,6 +75,15 @@ function envoy_on_request(handle)
     headers:replace(":path", normal_query(address, route.request))
   end
   check_body(handle, headers, route)
+end
+
+-- Envoy would let a request pass whose check failed by itself.
+function envoy_on_request(handle)
+  local done, failure = pcall(check, handle)
+  if not done then
+    handle:logErr("a check of the edge failed: " .. tostring(failure))
+    refusals.failure(handle)
+  end
 end
 
 function envoy_on_response(handle)

@@ -14,7 +14,12 @@ function events.number(handle)
       held = text:sub(#whole + 1)
       text = whole
     end
-    chunk:setBytes((text:gsub('data: {"cursor":"([%w_-]+)"', 'id: %1\n%0')))
+    local first, last, cursor = text:find('^data: {"cursor":"([%w_-]+)"')
+    if first and text:find("\n\n", last, true) == #text - 1 then
+      chunk:setBytes("id: " .. cursor .. "\n" .. text) -- one event, as most are
+    else
+      chunk:setBytes((text:gsub('data: {"cursor":"([%w_-]+)"', 'id: %1\n%0')))
+    end
   end
 end
 

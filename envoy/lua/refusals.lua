@@ -6,7 +6,7 @@ local names = require("names")
 local refusals = {}
 
 local SHOWN = 100
-local INVALID_ARGUMENT, UNIMPLEMENTED = 3, 12
+local INVALID_ARGUMENT, UNIMPLEMENTED, INTERNAL = 3, 12, 13
 local INFO = '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":%s,"domain":"duetime","metadata":{}}'
 local BAD_REQUEST = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[%s]}'
 local VIOLATION = '{"field":%s,"description":%s,"reason":%s}'
@@ -43,6 +43,11 @@ function refusals.media_type(handle, header, value, wanted)
   local given = value and header .. " is '" .. json.shorten(value, SHOWN) .. "'" or "there is no " .. header
   local message = given .. "; " .. wanted
   respond(handle, 415, as_json(INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE", message))
+end
+
+-- Refuses a request that could not be checked.
+function refusals.failure(handle)
+  respond(handle, 500, as_json(INTERNAL, "EDGE_ERROR", "The edge failed; its log says why."))
 end
 
 -- Refuses a body, with what is wrong with it.

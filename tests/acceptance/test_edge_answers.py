@@ -10,7 +10,7 @@ import pytest
 
 from duetime.v1 import task_service_pb2
 from tests import processes
-from tests.acceptance import edges, refusals
+from tests.acceptance import edges, refusals, requests
 
 TELLING = {"server", "via", "x-powered-by", "x-envoy-upstream-service-time", "x-envoy-upstream-healthchecked-cluster"}
 
@@ -34,6 +34,25 @@ async def test_it_is_unhealthy_while_no_server_is(start: processes.Starter, tmp_
         refusal = refusals.over_rest(response)
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_UNAVAILABLE")
         assert refusal.message == "no server is healthy"
+
+
+def broken_check(bootstrap: dict[str, Any]) -> None:
+    (manager,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+    filters = {each["name"]: each["typed_config"] for each in manager["typed_config"]["http_filters"]}
+    filters["envoy.filters.http.lua"]["default_source_code"]["inline_string"] += (
+        'require("fields").of_body = function() error("as the test wants") end'
+    )
+
+
+async def test_a_request_that_cannot_be_checked_does_not_pass(
+    start: processes.Starter, tmp_path: pathlib.Path, queue: str
+) -> None:
+    server = await start.server()
+    async with edges.running(tmp_path, server.address, adjust=broken_check) as client:
+        response = await client.post("/api/tasks", json=requests.as_json(queue=queue))
+        assert response.status_code == 500
+        assert refusals.over_rest(response).reason == "EDGE_ERROR"
+        assert (await client.get("/api/tasks", params={"queue": queue})).json()["tasks"] == []
 
 
 async def test_its_root_says_where_the_api_is(rest: httpx.AsyncClient) -> None:
