@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import grpc
+import grpc.aio
 import httpx
 import pytest
 
@@ -115,3 +116,28 @@ async def test_a_cursor_with_a_snapshot_that_no_server_takes_is_refused(stub: An
         watched.cursor = forged(cursor, [database_id, f"{upto}:{upto + count}:{in_progress}"])
         refusal = await refusals.over_grpc(stub.WatchTasks(watched).read())
         assert (refusal.code, refusal.fields) == (INVALID, {"cursor": UNKNOWN})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["9999-12-31T23:59:59.999999-23:59", 1],
+        ["0001-01-01T00:00:00+23:59", 1],
+        ["2030-01-01T00:00:00+00:00:00.000001", 1],
+        ["2030-01-01T00:00:00Z", 10**30],
+        ["2030-01-01T00:00:00Z", -(10**4000)],
+    ],
+    ids=lambda value: f"{value[0]} {str(value[1])[:9]}",
+)
+async def test_a_forged_token_at_the_ends_of_its_types_is_a_page_or_refused(
+    stub: Any, queue: str, value: list[Any]
+) -> None:
+    for _ in range(2):
+        await create(stub, queue)
+    for order in ("execution_time", "task_id desc"):
+        listing = task_service_pb2.ListTasksRequest(queue=queue, page_size=1, order_by=order)
+        listing.page_token = forged((await stub.ListTasks(listing)).next_page_token, value)
+        try:
+            await stub.ListTasks(listing)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is INVALID, error  # noqa: PT017 - either is right
