@@ -37,8 +37,8 @@ def parse_blackout(text: str) -> duetime_client.Blackout:
             days=days.split(",") if days else (), from_time=begin, until_time=end, behavior=behavior
         )
     raise typer.BadParameter(
-        f"{quoting.quoted(text)} is not a blackout such as '22:00-06:00', 'sat,sun', 'mon-fri 9:00-17:00', '2027-12-24' or "
-        "'2027-12-24..2027-12-26 move'"
+        f"{quoting.quoted(text)} is not a blackout such as '22:00-06:00', 'sat,sun', 'mon-fri 9:00-17:00', "
+        "'2027-12-24' or '2027-12-24..2027-12-26 move'"
     )
 
 
