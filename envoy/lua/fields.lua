@@ -9,8 +9,9 @@ local times = require("times")
 local fields = {}
 
 local MOST = 10 -- violations that one answer names
--- Of a free value the server allows 20 levels. Deeper than this, the request would not even be valid protobuf.
-local ALLOWED, DEEPEST = 20, 30
+local ALLOWED = contract.payload
+-- Of a free value. Deeper than this, the request would not even be valid protobuf.
+local DEEPEST = 30
 local SHOWN = 100
 
 local TIME = "must be a time as RFC 3339 has it, with a zone, such as 2026-11-27T09:00:00Z"
@@ -96,12 +97,16 @@ function Reader:one(i, c, field, index)
     self.depth = self.depth - 1
     return i
   end
-  local after, depth = json.after_value(text, i)
+  local after, depth, size = json.after_value(text, i)
   local nested = c == 123 or c == 91
   local wrong
   if kind == "free" and c == 123 then
-    wrong = depth > DEEPEST and "must be nested at most " .. ALLOWED .. " levels deep; it has " .. depth
-    if not wrong then
+    if depth > DEEPEST then
+      wrong = "must be nested at most " .. ALLOWED.depth .. " levels deep; it has " .. depth
+    elseif size > ALLOWED.bytes then
+      -- The server would say the same, once Envoy had spent a tenth of a second on turning it into protobuf.
+      wrong = "must be at most " .. ALLOWED.bytes / 1024 .. " KiB as JSON"
+    else
       self:free(i, after, self:place(field[1], index))
     end
   elseif c == 110 and text:sub(i, after - 1) == "null" then

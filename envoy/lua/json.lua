@@ -6,6 +6,7 @@ local byte, find, sub = string.byte, string.find, string.sub
 local json = {MALFORMED = {}}
 
 local QUOTE, APOSTROPHE, BACKSLASH = byte('"'), byte("'"), byte("\\")
+local SMALL_U, COLON, COMMA = byte("u"), byte(":"), byte(",")
 local OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST = byte("{"), byte("}"), byte("["), byte("]")
 
 function json.is_quote(c)
@@ -22,22 +23,26 @@ function json.skip(text, i)
   return i, c
 end
 
--- Returns the position after the string that begins at i.
+-- Returns the position after the string that begins at i, and at least how many bytes shorter it could be written.
 function json.after_string(text, i)
-  local quote = byte(text, i)
+  local quote, spare = byte(text, i), 0
   i = i + 1
   while true do
     local c = byte(text, i)
     if c == quote then
-      return i + 1
+      return i + 1, spare
     elseif c == nil then
       error(json.MALFORMED, 0)
+    elseif c == BACKSLASH then
+      spare = spare + (byte(text, i + 1) == SMALL_U and 5 or 1)
+      i = i + 1
     end
-    i = i + (c == BACKSLASH and 2 or 1)
+    i = i + 1
   end
 end
 
--- Returns the position after the value that begins at i, whatever it is, and how many levels it is deep.
+-- Returns the position after the value that begins at i, whatever it is, how many levels it is deep, and, of an object
+-- or a list, at least how many bytes it has when it is written as short as it can be.
 function json.after_value(text, i)
   local c = byte(text, i)
   if c ~= OPEN_OBJECT and c ~= OPEN_LIST then
@@ -50,31 +55,37 @@ function json.after_value(text, i)
     end
     return last + 1, 0
   end
-  local depth, deepest = 0, 0
+  local depth, deepest, size = 0, 0, 0
   repeat
     c = byte(text, i)
     if c == QUOTE or c == APOSTROPHE then
-      i = json.after_string(text, i)
+      local after, spare = json.after_string(text, i)
+      size = size + (after - i - spare)
+      i = after
     elseif c == nil then
       error(json.MALFORMED, 0)
     else
       if c == OPEN_OBJECT or c == OPEN_LIST then
         depth = depth + 1
         deepest = depth > deepest and depth or deepest
+        size = size + 1
       elseif c == CLOSE_OBJECT or c == CLOSE_LIST then
         depth = depth - 1
+        size = size + 1
+      elseif c == COLON or c == COMMA then
+        size = size + (c == COLON and 1 or 2) -- a comma, and of the value before it at least one byte
       end
       i = i + 1
     end
   until depth == 0
-  return i, deepest
+  return i, deepest, size
 end
 
 -- Returns the position of the value after the colon that is due at i, and the value's first byte.
 function json.after_colon(text, i)
   local c
   i, c = json.skip(text, i)
-  if c ~= 58 then
+  if c ~= COLON then
     error(json.MALFORMED, 0)
   end
   return json.skip(text, i + 1)
@@ -85,7 +96,7 @@ end
 function json.after_comma(text, i, closing)
   local c
   i, c = json.skip(text, i)
-  if c == 44 then
+  if c == COMMA then
     return json.skip(text, i + 1)
   elseif c ~= closing then
     error(json.MALFORMED, 0)
