@@ -37,11 +37,7 @@ def for_term(wrong: field.Field, term: str) -> str:
         return f"the weekday nearest to a day is not supported: write {shown(term[:-1])}, or LW for the last weekday"
     if wrong is field.WEEKDAY and term == "L":
         return "write sat for each Saturday, or 6L for the last one"
-    if (
-        wrong is field.WEEKDAY
-        and (found := re.fullmatch(r"([A-Z]{3})[A-Z]*(?:L|#L)", term))
-        and found[1] in wrong.names
-    ):
+    if wrong is field.WEEKDAY and (found := _LAST_NAMED.fullmatch(term)) and found[1] in wrong.names:
         return f"write {shown(f'{wrong.names.index(found[1])}L')}"
     if wrong is field.WEEKDAY and "#" in term:
         return "# is followed by 1 to 5, such as fri#2"
@@ -71,13 +67,8 @@ def _readable(wrong: field.Field, term: str) -> str:
         if found[1] in wrong.names:
             lowest, highest = wrong.names[0], wrong.names[-1]
         candidates.append(f"{found[1]}-{highest},{lowest}-{found[2]}")
-    for candidate in candidates:
-        try:
-            field.read(wrong, candidate)
-        except field.FieldError:
-            continue
-        return f"write {shown(candidate)}"
-    return ""
+    read = (candidate for candidate in candidates if field.wrong_term(wrong, candidate) is None)
+    return next((f"write {shown(candidate)}" for candidate in read), "")
 
 
 def shown(text: str) -> str:

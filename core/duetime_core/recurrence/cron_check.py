@@ -38,15 +38,12 @@ def _field_by_field(texts: list[str]) -> str:
     for each, text in _named(texts):
         if sum(map(len, found)) > _MOST_SAID:
             return f"cannot be read: {'; '.join(found)}; and perhaps more"
-        try:
-            field.read(each, text)
-        except field.FieldError as error:
-            said = advice.for_term(each, error.term)
-            if not said and each is field.WEEKDAY and len(texts) == _WITH_SECONDS:
-                said = _SECONDS_FIRST
-            found.append(
-                f"the {each.name} is wrong: {each.allowed}, not {advice.shown(error.term)}{said and f'; {said}'}"
-            )
+        if (term := field.wrong_term(each, text)) is None:
+            continue
+        said = advice.for_term(each, term)
+        if not said and each is field.WEEKDAY and len(texts) == _WITH_SECONDS:
+            said = _SECONDS_FIRST
+        found.append(f"the {each.name} is wrong: {each.allowed}, not {advice.shown(term)}{said and f'; {said}'}")
     return "cannot be read: " + "; ".join(found)
 
 

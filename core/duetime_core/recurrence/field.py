@@ -1,40 +1,36 @@
-"""One field of a cron expression: its text, and the values that it stands for."""
+"""One field of a cron expression: its text, and what cronsim reads in it."""
 
 import dataclasses
+import datetime
 import re
+
+import cronsim
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_TERM = re.compile(
-    r"(?:\*|(?P<first>[A-Z]+|[0-9]+)(?P<range>-(?P<last>[A-Z]+|[0-9]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII
-)
-_NTH = re.compile(r"([A-Z]+|[0-9]+)#([1-5])", re.ASCII)
-_LAST = re.compile(r"([0-9])L", re.ASCII)
+_RANGE = re.compile(r"([A-Z]+|[0-9]+)-([A-Z]+|[0-9]+)(?:/0*([1-9][0-9]*))?", re.ASCII)
+# cronsim takes L/2 for L, 05L for 5L and fri#02 for fri#2.
+_REFUSED = re.compile(r"\Z|LW?/|0[0-9]+L|.*#0", re.ASCII)
 _WEEK = 7
-
-LAST_DAY = "L"
-LAST_WEEKDAY = "LW"
-LAST = 0
-"""Instead of the number of a weekday within its month."""
+_UNUSED = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
-    """What may stand in a field. Its first name stands for `first_named`."""
+    """What may stand in a field. Its first name stands for the lowest value."""
 
     name: str
     lowest: int
     highest: int
     allowed: str
     names: tuple[str, ...] = ()
-    first_named: int = 0
 
 
 SECOND = Field("second", 0, 59, "it is 0 to 59")
 MINUTE = Field("minute", 0, 59, "it is 0 to 59")
 HOUR = Field("hour", 0, 23, "it is 0 to 23")
 DAY = Field("day-of-month", 1, 31, "it is 1 to 31, L for the last day or LW for the last weekday")
-MONTH = Field("month", 1, 12, "it is 1 to 12 or jan to dec", _MONTHS, 1)
+MONTH = Field("month", 1, 12, "it is 1 to 12 or jan to dec", _MONTHS)
 WEEKDAY = Field(
     "day-of-week",
     0,
@@ -45,45 +41,20 @@ WEEKDAY = Field(
 FIELDS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Values:
-    """What a field stands for: numbers in their order, and days that depend on their month.
-
-    Those are LAST_DAY or LAST_WEEKDAY of the day of month; of the day of week a weekday with its number in the month,
-    from 1 to 5 or LAST.
-    """
-
-    numbers: tuple[int, ...]
-    days: frozenset[str] = frozenset()
-    weekdays: frozenset[tuple[int, int]] = frozenset()
+def read(texts: list[str]) -> cronsim.CronSim:
+    """Returns the values of six fields, whose texts are in capital letters; raises ValueError."""
+    plain = [
+        ",".join(_plain(field, term) for term in text.split(",")) for field, text in zip(FIELDS, texts, strict=True)
+    ]
+    try:
+        return cronsim.CronSim(" ".join(plain), _UNUSED)
+    except cronsim.CronSimError as error:
+        raise ValueError(str(error)) from None
 
 
-class FieldError(ValueError):
-    """A field that cannot be read: which one, and which part of it is wrong."""
-
-    def __init__(self, field: Field, term: str) -> None:
-        super().__init__(term)
-        self.field = field
-        self.term = term
-
-
-def read(field: Field, text: str) -> Values:
-    """Returns the values of a field's text, which is in capital letters; raises FieldError."""
-    numbers: set[int] = set()
-    days: set[str] = set()
-    weekdays: set[tuple[int, int]] = set()
-    for term in text.split(","):
-        if field is DAY and term in (LAST_DAY, LAST_WEEKDAY):
-            days.add(term)
-        elif field is WEEKDAY and (nth := _NTH.fullmatch(term)):
-            weekdays.add((_number(field, nth[1], term) % _WEEK, int(nth[2])))
-        elif field is WEEKDAY and (last := _LAST.fullmatch(term)):
-            weekdays.add((_number(field, last[1], term) % _WEEK, LAST))
-        else:
-            numbers |= set(_numbers(field, term))
-    if field is WEEKDAY:
-        numbers = {number % _WEEK for number in numbers}
-    return Values(tuple(sorted(numbers)), frozenset(days), frozenset(weekdays))
+def wrong_term(field: Field, text: str) -> str | None:
+    """Returns the first part of a field, whose text is in capital letters, that cannot be read; None if all can."""
+    return next((term for term in text.split(",") if not _is_read(field, term)), None)
 
 
 def too_wide_step(field: Field, text: str) -> tuple[str, int] | None:
@@ -95,29 +66,26 @@ def too_wide_step(field: Field, text: str) -> tuple[str, int] | None:
     return None
 
 
-def _numbers(field: Field, term: str) -> list[int]:
-    found = _TERM.fullmatch(term)
+def _is_read(field: Field, term: str) -> bool:
+    try:
+        return bool(read([term if each is field else "*" for each in FIELDS]))
+    except ValueError:
+        return False
+
+
+def _plain(field: Field, term: str) -> str:
+    """Returns a part of a field as cronsim reads it; raises ValueError."""
+    if _REFUSED.match(term):
+        raise ValueError(term)
+    found = _RANGE.fullmatch(term)
     if found is None:
-        raise FieldError(field, term)
-    first, last, step = field.lowest, field.highest, int(found["step"] or 1)
-    if found["first"]:
-        first = _number(field, found["first"], term)
-        if found["range"]:
-            last = _number(field, found["last"], term)
-        elif not found["step"]:
-            last = first
-    if not step:
-        raise FieldError(field, term)
-    if first > last and field is WEEKDAY:
-        return [*range(first, last + _WEEK + 1)][::step]
-    if first > last:
-        raise FieldError(field, term)
-    return list(range(first, last + 1, step))
+        return term
+    first, last = (_number(field, bound) for bound in found.group(1, 2))
+    if field is WEEKDAY and last < first <= field.highest:
+        return ",".join(str(number % _WEEK) for number in range(first, last + _WEEK + 1, int(found[3] or 1)))
+    # cronsim takes a step from a range of one value on to the end of the field.
+    return found[1] if first == last else term
 
 
-def _number(field: Field, text: str, term: str) -> int:
-    if text in field.names:
-        return field.names.index(text) + field.first_named
-    if not text.isdigit() or not field.lowest <= int(text) <= field.highest:
-        raise FieldError(field, term)
-    return int(text)
+def _number(field: Field, text: str) -> int:
+    return field.names.index(text) + field.lowest if text in field.names else int(text)

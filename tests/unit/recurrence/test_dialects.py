@@ -73,6 +73,12 @@ INSTEAD: dict[str, tuple[str, ...]] = {
     "0 9 * * MONDAY-FRIDAY": ("write 'mon-fri'",),
     "0 9 * * tues,thurs": ("write 'tue'",),
     "0 9 * * fri#6": ("# is followed by 1 to 5",),
+    "0 9 * * fri#02": ("not 'fri#02'; # is followed by 1 to 5",),
+    "0 9 * * 05L": ("the day-of-week is wrong", "not '05L'"),
+    "0 9 * * 9-1": ("the day-of-week is wrong", "not '9-1'"),
+    "0 9 * * fri-mon/0": ("not 'fri-mon/0'; a step is 1 or more",),
+    "0 0 15,L/2 * *": ("the day-of-month is wrong", "not 'L/2'"),
+    "0 0 LW/2 * *": ("the day-of-month is wrong", "not 'LW/2'"),
     # Jenkins, OpenBSD, Go, crontabs.
     "H/15 * * * *": ("the minute is wrong", "Jenkins", "write such as '*/15', and use jitter"),
     "H(0-29)/10 * * * *": ("write such as '0-29/10'",),

@@ -1,4 +1,4 @@
-"""Cron expressions match what cronsim, which was written apart from this, makes of them."""
+"""The search finds the times that cronsim finds by its own, which was written apart from this."""
 
 import datetime
 import itertools
@@ -40,6 +40,11 @@ def test_the_next_times_are_those_of_cronsim(text: str, since: datetime.datetime
         ("0 9 * * FRI-MON", "0 9 * * 0,1,5,6"),
         ("0 9 * * 6-2", "0 9 * * 0,1,2,6"),
         ("0 9 * * fri-mon/2", "0 9 * * 5,0"),
+        ("0 9 * * 7-2/2", "0 9 * * 0,2"),
+        ("0 9 5-5/2 * *", "0 9 5 * *"),
+        ("0 9 5-05/2 * *", "0 9 5 * *"),
+        ("0 9 * jan-1/2 *", "0 9 * 1 *"),
+        ("0 9 * * sun-0/2", "0 9 * * 0"),
         ("0 0 12 ? * MON-FRI", "0 12 * * 1-5"),
         ("0 0 12 * * ?", "0 12 * * *"),
         ("0 12 ? * *", "0 12 * * *"),
