@@ -28,6 +28,10 @@ class Catalogue:
         self._own: Mapping[str, task.Retries] = {}
         self._looked_up: set[str] = set()
         self._looking = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        self._begun = 0
+        self._ended = 0
+        self._failure: errors.StoreUnavailable | None = None
 
     async def run(self) -> None:
         """Refreshes it, each two seconds."""
@@ -41,9 +45,27 @@ class Catalogue:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        """Reads what workers have announced. Raises StoreUnavailable."""
-        self._own = await handlers.read(self._engine)
-        self._looked_up.clear()
+        """Reads what workers have announced by now. Raises StoreUnavailable.
+
+        Calls that arrive during a read share the next one: each refused request asks for one, and there may be
+        thousands at once. Reads never overlap, so an older answer cannot replace a newer one.
+        """
+        begun_before = self._begun
+        async with self._reading:
+            if self._ended > begun_before:
+                if self._failure is not None:
+                    raise errors.StoreUnavailable(self._failure.message) from self._failure
+                return
+            self._begun += 1
+            try:
+                self._own = await handlers.read(self._engine)
+            except errors.StoreUnavailable as error:
+                self._failure = error
+                self._ended = self._begun
+                raise
+            self._failure = None
+            self._ended = self._begun
+            self._looked_up.clear()
 
     async def look_up(self, name: str) -> None:
         """Asks the database for a name that is not known, once between two refreshes: its worker may be new."""

@@ -24,7 +24,11 @@ async def resolve(host: str, port: int) -> list[Address]:
     if not _places.acquire(blocking=False):
         raise OSError(f"{_MAX_LOOKUPS} other names are being looked up")
     found: concurrent.futures.Future[list[Address]] = concurrent.futures.Future()
-    threading.Thread(target=_look, args=(host, port, found), name="lookup", daemon=True).start()
+    try:
+        threading.Thread(target=_look, args=(host, port, found), name="lookup", daemon=True).start()
+    except RuntimeError as error:  # the machine allows no more threads
+        _places.release()
+        raise OSError("no thread could be started to look up its name") from error
     return await asyncio.wrap_future(found)
 
 
