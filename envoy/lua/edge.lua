@@ -11,9 +11,10 @@ local function is_json(content_type)
   return parameters ~= nil and (parameters == "" or parameters:gsub('[ \t"]', "") == ";charset=utf-8")
 end
 
+-- Returns whether the transcoder takes it for gRPC, and leaves it alone. It reads application/grpc-web as JSON.
 local function is_grpc(headers)
   local content_type = headers:get("content-type")
-  return content_type ~= nil and content_type:sub(1, 16) == "application/grpc"
+  return content_type ~= nil and (content_type == "application/grpc" or content_type:sub(1, 17) == "application/grpc+")
 end
 
 -- Writes the times of an address in upper case.
@@ -51,10 +52,12 @@ end
 
 local function check(handle)
   local headers = handle:headers()
-  if is_grpc(headers) then
+  local method, address = headers:get(":method"), headers:get(":path")
+  if not address then
+    return refusals.tunnel(handle) -- CONNECT
+  elseif is_grpc(headers) then
     return
   end
-  local method, address = headers:get(":method"), headers:get(":path")
   local path = address:match("^[^?#]*")
   local methods = routes.methods(path)
   if not methods then

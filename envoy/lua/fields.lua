@@ -12,6 +12,7 @@ local MOST = 10 -- violations that one answer names
 local ALLOWED = contract.payload
 -- Of a free value. Deeper than this, the request would not even be valid protobuf.
 local DEEPEST = 30
+local LONGEST = 2000 -- items; no list of a request may have more than 1,000
 local SHOWN = 100
 
 local TIME = "must be a time as RFC 3339 has it, with a zone, such as 2026-11-27T09:00:00Z"
@@ -151,6 +152,10 @@ function Reader:list(i, field)
   while c ~= 93 do
     i = self:one(i, c, field, index)
     index = index + 1
+    if index > LONGEST then -- as with a free value that is too large
+      self:refuse(self:place(field[1]), "has more than " .. LONGEST .. " items, and no list of a request may")
+      error(ENOUGH, 0)
+    end
     i, c = json.after_comma(self.text, i, 93)
   end
   return i + 1

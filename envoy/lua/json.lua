@@ -55,12 +55,12 @@ function json.after_value(text, i)
     end
     return last + 1, 0
   end
-  local depth, deepest, size = 0, 0, 0
+  local depth, deepest, size, in_word = 0, 0, 0, false
   repeat
     c = byte(text, i)
     if c == QUOTE or c == APOSTROPHE then
       local after, spare = json.after_string(text, i)
-      size = size + (after - i - spare)
+      size, in_word = size + (after - i - spare), false
       i = after
     elseif c == nil then
       error(json.MALFORMED, 0)
@@ -68,12 +68,16 @@ function json.after_value(text, i)
       if c == OPEN_OBJECT or c == OPEN_LIST then
         depth = depth + 1
         deepest = depth > deepest and depth or deepest
-        size = size + 1
+        size, in_word = size + 1, false
       elseif c == CLOSE_OBJECT or c == CLOSE_LIST then
         depth = depth - 1
-        size = size + 1
+        size, in_word = size + 1, false
       elseif c == COLON or c == COMMA then
-        size = size + (c == COLON and 1 or 2) -- a comma, and of the value before it at least one byte
+        size, in_word = size + 1, false
+      elseif c <= 32 then
+        in_word = false
+      elseif not in_word then -- of a number, or of a bare name or value, one byte
+        size, in_word = size + 1, true
       end
       i = i + 1
     end

@@ -2,6 +2,7 @@
 local contract = require("contract")
 local json = require("json")
 local names = require("names")
+local printable = require("printable")
 
 local refusals = {}
 
@@ -11,16 +12,20 @@ local INFO = '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":%s,"d
 local BAD_REQUEST = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[%s]}'
 local VIOLATION = '{"field":%s,"description":%s,"reason":%s}'
 
+local function quoted(text)
+  return json.quote(printable.escaped(text))
+end
+
 local function as_json(code, reason, message, violations)
   local details = {INFO:format(json.quote(reason))}
   local listed = {}
   for _, each in ipairs(violations or {}) do
-    table.insert(listed, VIOLATION:format(json.quote(each.field), json.quote(each.description), json.quote(reason)))
+    table.insert(listed, VIOLATION:format(quoted(each.field), quoted(each.description), json.quote(reason)))
   end
   if listed[1] then
     table.insert(details, BAD_REQUEST:format(table.concat(listed, ",")))
   end
-  return ('{"code":%d,"message":%s,"details":[%s]}'):format(code, json.quote(message), table.concat(details, ","))
+  return ('{"code":%d,"message":%s,"details":[%s]}'):format(code, quoted(message), table.concat(details, ","))
 end
 
 -- Answers a request with an error. A mapper of envoy.yaml lets pass what is marked as being in shape.
@@ -36,6 +41,11 @@ end
 function refusals.method(handle, method, path, allow)
   local message = method .. " is not allowed on " .. json.shorten(path, SHOWN) .. ", which takes " .. allow
   respond(handle, 405, as_json(UNIMPLEMENTED, "METHOD_NOT_ALLOWED", message), {allow = allow})
+end
+
+-- Refuses a tunnel. A mapper of envoy.yaml says so, as it does of other protocols.
+function refusals.tunnel(handle)
+  handle:respond({[":status"] = "403"}, "")
 end
 
 -- Refuses a body that is sent as something else than plain JSON.

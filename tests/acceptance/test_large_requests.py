@@ -1,7 +1,9 @@
 """Requests as large as they may be, and wrong: each is refused by its field; other callers are answered meanwhile."""
 
+import ast
 import asyncio
 import json
+import pathlib
 from typing import Any
 
 import grpc
@@ -9,7 +11,9 @@ import httpx
 import pytest
 
 from duetime.v1 import task_service_pb2
-from tests.acceptance import refusals, requests
+from duetime_core import payload
+from tests import processes
+from tests.acceptance import edges, refusals, requests
 
 LARGE = "must be at most 256 KiB as JSON"
 MIB = 1024 * 1024
@@ -77,3 +81,22 @@ async def test_what_is_small_enough_as_json_passes_however_it_is_written(
     body = json.dumps(requests.as_json(queue=queue, task_data={"a": "FILL"})).replace("FILL", text)
     response = await rest.post("/api/tasks", content=body.encode(), headers={"content-type": "application/json"})
     assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("each", ['"abc"', '"abc" ', "1.5", "1.50", "{}", "[ ]", "{'a': 1}", "-1.25e-7"])
+async def test_as_much_as_may_be_passes_whatever_it_is(rest: httpx.AsyncClient, queue: str, each: str) -> None:
+    shortest = len(json.dumps(ast.literal_eval(each), separators=(",", ":"))) + 1
+    data = ",".join([each] * ((payload.MAX_BYTES - 100) // shortest))
+    body = json.dumps(requests.as_json(queue=queue, task_data=DATA)).replace('"FILL"', data)
+    response = await rest.post("/api/tasks", content=body.encode(), headers={"content-type": "application/json"})
+    assert response.status_code == 200, response.text
+
+
+async def test_a_batch_that_is_far_too_long_is_refused_before_envoy_reads_it(tmp_path: pathlib.Path) -> None:
+    # To read it takes a thread of Envoy's 0.1 s, and its other callers wait. Here is no server that could refuse it.
+    async with edges.running(tmp_path, f"127.0.0.1:{processes.free_port()}") as client:
+        content = filled({"requests": ["FILL"]}, "{}")
+        headers = {"content-type": "application/json"}
+        response = await client.post("/api/tasks:batchCreate", content=content, headers=headers)
+        assert response.status_code == 400, response.text
+        assert "requests" in refusals.over_rest(response).fields

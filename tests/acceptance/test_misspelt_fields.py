@@ -1,12 +1,14 @@
 """Envoy drops fields that it does not know. They are refused, with the field that was probably meant."""
 
 import json
+import urllib.parse
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 
+from duetime_core import quoting
 from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -159,6 +161,38 @@ async def test_a_value_of_another_shape_is_named(
     response = await rest.post("/api/tasks", json=requests.as_json(**body))
     assert response.status_code == 400
     assert refusals.over_rest(response).fields == fields
+
+
+STEERING = "\x00\x07\x1b]0;title\x7f\x85\u061c\u200e\u2028\u202e\u2066\ufeff\ufff9\U000e0041"
+SHOWN = r"\x00\x07\x1b]0;title\x7f\x85\u061c\u200e\u2028\u202e\u2066\ufeff\ufff9\U000e0041"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/api/tasks", {STEERING: 1}, SHOWN),
+        ("POST", "/api/tasks", {"retry_policy": {STEERING: 1}}, f"retry_policy.{SHOWN}"),
+        ("POST", "/api/tasks", {"max_retries": STEERING}, None),
+        ("POST", "/api/tasks", {"execution_time": STEERING}, "execution_time"),
+        ("POST", "/api/tasks", {"task_data": {STEERING: 2**53}}, f"task_data.{SHOWN}"),
+        ("POST", "/api/tasks:cancel", {"filter": {"status": [STEERING]}}, None),
+        ("GET", f"/api/tasks?status={urllib.parse.quote(STEERING)}", None, None),
+        ("GET", f"/api/tasks/{urllib.parse.quote(STEERING)}", None, None),
+    ],
+    ids=ascii,
+)
+async def test_no_refusal_of_the_edge_steers_a_terminal(
+    rest: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None, field: str | None
+) -> None:
+    content = body and json.dumps(body, ensure_ascii=False).encode()
+    response = await rest.request(method, path, content=content, headers={"content-type": "application/json"})
+    refusal = refusals.over_rest(response)
+    assert response.status_code == 400
+    assert quoting.escaped(refusal.message) == refusal.message
+    if field is not None:
+        assert field in refusal.fields
+    else:
+        assert SHOWN in refusal.message
 
 
 @pytest.mark.parametrize("levels", [21, 30, 40, 200, 5000, 100_000])

@@ -1,5 +1,6 @@
 """What Envoy itself takes and refuses, before a server hears of it."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ import grpc
 import httpx
 import pytest
 
+from tests import stacks
 from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -38,6 +40,9 @@ async def test_a_body_that_is_called_json_is_read(rest: httpx.AsyncClient, conte
         "application/json, text/plain",
         "application/jsonp",
         "application/json; charset=utf-16",
+        "application/grpc-web",
+        "application/grpcx",
+        "application/grpc;x",
         "",
         None,
     ],
@@ -152,6 +157,35 @@ async def test_a_route_or_a_method_that_is_not_there_is_named(rest: httpx.AsyncC
     refusal = refusals.over_rest(response)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "ROUTE_NOT_FOUND")
     assert refusal.message == f"{method} {path} is not a route of this API"
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status", "reason"),
+    [
+        ("CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n", 403, "UPGRADE_NOT_ALLOWED"),
+        (
+            "CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\nContent-Type: application/json\r\n",
+            403,
+            "UPGRADE_NOT_ALLOWED",
+        ),
+        (
+            "POST /api/tasks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n",
+            501,
+            "MALFORMED_REQUEST",
+        ),
+    ],
+)
+async def test_what_is_not_served_of_http_is_said_and_is_no_failure_of_ours(
+    stack: stacks.Stack, request_text: str, status: int, reason: str
+) -> None:
+    reader, writer = await asyncio.open_connection(*stack.address.rsplit(":", 1))
+    writer.write(f"{request_text}Connection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), head
+    answer = json.loads(body)
+    assert answer["details"][0]["reason"] == reason
+    assert answer["code"] != grpc.StatusCode.UNAVAILABLE.value[0], "nothing is gained by trying again"
 
 
 async def in_pieces(size: int) -> AsyncIterator[bytes]:
