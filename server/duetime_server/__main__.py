@@ -44,6 +44,10 @@ _SERVICES = [
 _OPTIONS = [
     ("grpc.max_receive_message_length", admission.MAX_TRANSCODED_BYTES),
     ("grpc.max_send_message_length", -1),  # a page of 1,000 tasks may be as large as they are
+    # All that the edge lets pass, 60 KiB and what HTTP/2 counts for each header. From 8 KiB on gRPC would refuse some
+    # requests by chance, as if there were too many: those with long cursors, or with other programs' cookies.
+    ("grpc.max_metadata_size", 128 * 1024),
+    ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it unevenly
     # Watches are many, long and silent.
     ("grpc.server.max_pending_requests", 20_000),

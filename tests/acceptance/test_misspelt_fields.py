@@ -184,7 +184,7 @@ SHOWN = r"\x00\x07\x1b]0;title\x7f\x85\u061c\u200e\u2028\u202e\u2066\ufeff\ufff9
 async def test_no_refusal_of_the_edge_steers_a_terminal(
     rest: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None, field: str | None
 ) -> None:
-    content = body and json.dumps(body, ensure_ascii=False).encode()
+    content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
     response = await rest.request(method, path, content=content, headers={"content-type": "application/json"})
     refusal = refusals.over_rest(response)
     assert response.status_code == 400
