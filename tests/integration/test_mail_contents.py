@@ -5,6 +5,7 @@ import base64
 import email
 import email.header
 import email.message
+import email.policy
 import email.utils
 import pathlib
 import random
@@ -114,7 +115,10 @@ async def test_headers_arrive_as_they_were_given(inbox: smtp.Inbox) -> None:
         assert str(email.header.make_header(email.header.decode_header(unfolded))) == value
 
 
-@pytest.mark.parametrize("filename", ["a.pdf", 'a "b"; c.pdf', "Übersicht № 7.pdf", "é" * 127, "x" * 255, "a'b%20.pdf"])
+@pytest.mark.parametrize(
+    "filename",
+    ["a.pdf", 'a "b"; c.pdf', "Übersicht № 7.pdf", "é" * 127, "x" * 255, "a'b%20.pdf", "=?utf-8?q?=0d=0aa?=.pdf"],
+)
 async def test_attachments_arrive_with_their_names_and_bytes(inbox: smtp.Inbox, filename: str) -> None:
     content = bytes(range(256)) * 20
     given = {"filename": filename, "content_type": "application/pdf", "content": base64.b64encode(content).decode()}
@@ -127,6 +131,9 @@ async def test_attachments_arrive_with_their_names_and_bytes(inbox: smtp.Inbox, 
         found = part.get_filename()
         assert found is not None
         assert email.utils.collapse_rfc2231_value(found) == filename
+    # This reader, as many others, also decodes encoded words within quotes.
+    lenient = email.message_from_bytes(inbox.envelopes[0].content, policy=email.policy.default)
+    assert {part.get_filename() for part in lenient.walk() if part.is_attachment()} == {filename}
     assert inbox.envelopes[0].content.isascii()
     assert max(map(len, inbox.envelopes[0].content.split(b"\r\n"))) <= 998
 

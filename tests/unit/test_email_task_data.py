@@ -54,6 +54,8 @@ def attached(**changes: Any) -> dict[str, Any]:
         (attached(filename="../a.pdf"), "attachments[0].filename", "without a path"),
         (attached(filename="a\\b.pdf"), "attachments[0].filename", "without a path"),
         (attached(filename=" "), "attachments[0].filename", "must be a file's name"),
+        (attached(filename="\u202egpj.exe"), "attachments[0].filename", "direction"),
+        (attached(filename="a\u2066.exe"), "attachments[0].filename", "direction"),
         (attached(filename="é" * 128), "attachments[0].filename", "at most 255 bytes"),
         (attached(content_type="text"), "attachments[0].content_type", "a media type such as application/pdf"),
         (attached(content_type='text/x; a="b"'), "attachments[0].content_type", "a media type"),

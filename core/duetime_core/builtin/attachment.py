@@ -15,12 +15,16 @@ MAX_ATTACHMENTS = 20
 MAX_BYTES = 15 * 1024 * 1024
 """All of them together. In base64 they are 20 MiB, and many servers take mails of 25 MB."""
 _MAX_NAME_BYTES = 255
+_REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""What makes `gpj.exe` read as `exe.jpg`: Unicode's embeddings, overrides and isolates."""
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE | re.ASCII)
 
 
 def _check_filename(name: str) -> str:
     if not name.strip() or quoting.CONTROL.search(name) or re.search(r"[/\\]", name):
         raise ValueError("must be a file's name, on one line and without a path")
+    if _REVERSING.search(name):
+        raise ValueError("must not contain characters that change the direction of what follows them")
     if len(name.encode(errors="surrogatepass")) > _MAX_NAME_BYTES:
         raise ValueError(f"must be at most {_MAX_NAME_BYTES} bytes long")
     return name

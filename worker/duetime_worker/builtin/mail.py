@@ -73,7 +73,7 @@ def _headers(run: handlers.Task, mail: builtin.Email, sender: Address) -> Iterat
 
 def _name(part: email.message.MIMEPart, disposition: str, filename: str) -> None:
     """Gives a part its filename: in quotes, or as RFC 2231 has it. It is short enough for one line."""
-    if filename.isascii():
+    if filename.isascii() and "=?" not in filename:  # many readers decode encoded words there, against RFC 2047
         quoted = filename.replace("\\", "\\\\").replace('"', '\\"')
         named = f'filename="{quoted}"'
     else:
