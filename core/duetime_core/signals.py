@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def on_stop(stop: Callable[[], None]) -> None:
-    """Has the running loop call `stop` for SIGTERM and SIGINT, unless whoever started this process had them ignored.
+    """Has the running loop call `stop` for SIGTERM and SIGINT, unless this process inherited them as ignored.
 
     A shell starts background jobs with SIGINT ignored, so that Ctrl-C ends only what is in the foreground.
     """

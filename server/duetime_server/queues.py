@@ -90,5 +90,5 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         return violations.refuse(
             "name",
             f"{name!r} is no queue that a task is in or a live worker serves; there are: {named or 'none'}. "
-            "UpdateQueue with allow_missing holds one back in advance",
+            "UpdateQueue with allow_missing pauses or limits one in advance",
         )

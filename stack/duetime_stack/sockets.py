@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ MAX_PATH = 107
 """The longest path of a unix socket, in bytes (`sun_path` in unix(7), without its final NUL)."""
 # gRPC reads a URI, Valkey splits at spaces, PostgreSQL at commas.
 _PLAIN = re.compile(r"[A-Za-z0-9/._+-]+")
+_PREFIX = "duetime-"
 # supervisord binds its path with its process id added, and then renames it.
 _LONGEST_NAME = f"supervisor.sock.{2**22}"
 
@@ -50,20 +53,40 @@ def lend(places: layout.Layout) -> Iterator[Sockets]:
 
     Only for the process that has the run directory to itself. Raises StackError if no path fits.
     """
+    note = places.run / "sockets"
+    _remove_noted(note)
     if fits(places.run / _LONGEST_NAME):
         _clear(places.run)
         yield Sockets(places.run)
         return
     # Both are made for this user alone (0700).
     for parent in (None, "/tmp"):  # noqa: S108 - see above
-        with tempfile.TemporaryDirectory(prefix="duetime-", dir=parent) as short:
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as short:
             if fits(pathlib.Path(short, _LONGEST_NAME)):
+                _note(note, short)
                 yield Sockets(pathlib.Path(short))
                 return
     raise errors.StackError(
         f"{places.run} and {tempfile.gettempdir()} cannot have unix sockets: a path is at most 107 bytes, of plain "
         "letters; choose another place with --data-dir or DUETIME_DATA_DIR, or with TMPDIR"
     )
+
+
+def _remove_noted(note: pathlib.Path) -> None:
+    """Removes the short directory of the last start, which a kill -9 leaves behind."""
+    with contextlib.suppress(OSError, ValueError):
+        directory = pathlib.Path(note.read_text())
+        note.unlink()
+        # By now the name may be another user's. In a copy of the data directory it is of a stack that may run.
+        is_ours = directory.name.startswith(_PREFIX) and directory.lstat().st_uid == os.geteuid()
+        if is_ours and not accepts(Sockets(directory).supervisor):
+            shutil.rmtree(directory)
+
+
+def _note(note: pathlib.Path, directory: str) -> None:
+    draft = note.with_suffix(".new")
+    draft.write_text(directory)
+    draft.rename(note)
 
 
 def _clear(directory: pathlib.Path) -> None:

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Queue(_message.Message):
-    """A queue: how it stands, and what is held back in it. It exists by itself as soon as something names it."""
+    """A queue: its state and its limits. It exists as soon as something names it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -40,7 +40,7 @@ class Queue(_message.Message):
     name: _builtins.str
     """1 to 100 characters of a-z, 0-9, `.`, `_` and `-`."""
     paused: _builtins.bool
-    """While it is, none of its tasks start; those that run go on."""
+    """While it is, none of its tasks start; running tasks continue."""
     max_running: _builtins.int
     """The most tasks that run at once, over all workers. From 1; unset: no limit."""
     max_per_second: _builtins.float

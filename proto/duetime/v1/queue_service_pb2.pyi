@@ -111,7 +111,7 @@ class UpdateQueueRequest(_message.Message):
     max_running_per_key: _builtins.int
     max_per_second_per_key: _builtins.float
     allow_missing: _builtins.bool
-    """Whether a queue that nothing names yet may be held back in advance."""
+    """Whether a queue that nothing names yet may be paused or limited in advance."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change. Unset: the fields that are present."""

@@ -84,7 +84,8 @@ class QueueServiceServicer:
     """
 
     def ListQueues(self, request, context):
-        """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+        """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
+        call.
 
         Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
         """
@@ -105,7 +106,7 @@ class QueueServiceServicer:
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
         is not present is taken away.
 
-        What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+        Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
         queue that ListQueues would not list, unless allow_missing is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

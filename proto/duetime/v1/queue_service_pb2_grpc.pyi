@@ -39,7 +39,8 @@ class QueueServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueueServiceAsyncStub: ...
     ListQueues: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesRequest, _queue_service_pb2.ListQueuesResponse]
-    """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+    """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
+    call.
 
     Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
     """
@@ -52,7 +53,7 @@ class QueueServiceStub:
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
     is not present is taken away.
 
-    What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+    Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
     queue that ListQueues would not list, unless allow_missing is set.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]
@@ -88,7 +89,8 @@ class QueueServiceAsyncStub(QueueServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListQueues: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesRequest, _queue_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
-    """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+    """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
+    call.
 
     Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
     """
@@ -101,7 +103,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
     is not present is taken away.
 
-    What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+    Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
     queue that ListQueues would not list, unless allow_missing is set.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
@@ -140,7 +142,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListQueuesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListQueuesResponse, _abc.Awaitable[_queue_service_pb2.ListQueuesResponse]]:
-        """Lists the queues that have tasks to run, are served by a live worker, or are held back, by name, a page a call.
+        """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
+        call.
 
         Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
         """
@@ -165,7 +168,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
         is not present is taken away.
 
-        What runs already goes on. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
+        Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
         queue that ListQueues would not list, unless allow_missing is set.
         """
 

@@ -677,7 +677,7 @@ class RecomputeSchedulesResponse(_message.Message):
     tasks: _builtins.int
     """How many tasks with a local_time were moved."""
     has_more: _builtins.bool
-    """Whether there was no time for all: the same request goes on."""
+    """Whether there was no time for all: send the same request again to continue."""
     time_zone_version: _builtins.str
     """The version of the time zone database, such as `2026b`."""
     def __init__(

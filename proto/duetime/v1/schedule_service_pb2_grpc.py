@@ -141,7 +141,7 @@ class ScheduleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSchedule(self, request, context):
-        """Deletes a schedule and its pending occurrence. What runs goes on; its log and the tasks that ran stay.
+        """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
 
         Fails with NOT_FOUND.
         """

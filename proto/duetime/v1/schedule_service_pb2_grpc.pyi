@@ -57,7 +57,7 @@ class ScheduleServiceStub:
     INVALID_ARGUMENT.
     """
     DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]
-    """Deletes a schedule and its pending occurrence. What runs goes on; its log and the tasks that ran stay.
+    """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
 
     Fails with NOT_FOUND.
     """
@@ -126,7 +126,7 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     INVALID_ARGUMENT.
     """
     DeleteSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
-    """Deletes a schedule and its pending occurrence. What runs goes on; its log and the tasks that ran stay.
+    """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
 
     Fails with NOT_FOUND.
     """
@@ -222,7 +222,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.DeleteScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.DeleteScheduleResponse, _abc.Awaitable[_schedule_service_pb2.DeleteScheduleResponse]]:
-        """Deletes a schedule and its pending occurrence. What runs goes on; its log and the tasks that ran stay.
+        """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
 
         Fails with NOT_FOUND.
         """

@@ -953,7 +953,7 @@ class ChangedTasks(_message.Message):
     count: _builtins.int
     """How many were changed."""
     has_more: _builtins.bool
-    """Whether more match, for which there was no time: the same request goes on."""
+    """Whether more match, for which there was no time: send the same request again to continue."""
     def __init__(
         self,
         *,

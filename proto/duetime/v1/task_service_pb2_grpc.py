@@ -272,8 +272,8 @@ class TaskServiceServicer:
         """Cancels the pending and running tasks that match.
 
         Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-        5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
-        change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+        5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
+        allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -124,8 +124,8 @@ class TaskServiceStub:
     """Cancels the pending and running tasks that match.
 
     Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-    5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
-    change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+    5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
+    allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
     """
     RetryTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]
     """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
@@ -238,8 +238,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Cancels the pending and running tasks that match.
 
     Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-    5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
-    change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+    5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
+    allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
     """
     RetryTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
     """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
@@ -433,8 +433,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Cancels the pending and running tasks that match.
 
         Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-        5 s; if more match, `has_more` says so, and the same request goes on. Tasks that are not in a status that allows the
-        change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+        5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
+        allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
         """
 
     @_abc_1.abstractmethod

@@ -82,7 +82,7 @@ Blackouts = Annotated[
     ),
 ]
 Overlap = Annotated[
-    str | None, typer.Option(help="While an earlier run goes on: allow, skip or queue.", show_default=False)
+    str | None, typer.Option(help="While an earlier run has not ended: allow, skip or queue.", show_default=False)
 ]
 CatchUp = Annotated[str | None, typer.Option(help="What was missed: last, all or none.", show_default=False)]
 Window = Annotated[datetime.timedelta | None, _span("How late is too late to catch up.")]
