@@ -23,7 +23,7 @@ def config(connection: sa.Connection) -> alembic.config.Config:
     return configuration
 
 
-class Settings(settings.Settings):
+class Settings(settings.DatabaseSettings):
     """What the migrations need to know besides."""
 
     application_role: str | None = None

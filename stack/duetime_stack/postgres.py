@@ -1,14 +1,15 @@
 """PostgreSQL: its process, and its addresses."""
 
+import contextlib
 import pathlib
 import urllib.parse
 
-import psycopg
-
-from duetime_core import urls
 from duetime_stack import environments, pgdata, program, roles
 
 _PORT = "5432"  # a part of the socket's name
+# In postmaster.pid, as pg_ctl reads it (LOCK_FILE_LINE_PM_STATUS in PostgreSQL's utils/pidfile.h).
+_STATUS_LINE = 8
+_READY = "ready"
 
 
 def url(data: pathlib.Path, socket_directory: pathlib.Path, role: str = roles.APPLICATION) -> str:
@@ -21,12 +22,6 @@ def public_url(data: pathlib.Path, socket_directory: pathlib.Path, role: str = r
     """Returns the address of the embedded PostgreSQL for people: it names the file that has the password."""
     query = _query(host=socket_directory, passfile=roles.passfile(data))
     return f"postgresql://{role}@/{roles.DATABASE}?{query}"
-
-
-def connect_once(database_url: str) -> None:
-    """Returns if a PostgreSQL answers there. Raises psycopg.Error."""
-    # Its own timeout, if it has one, is for those who connect all the time.
-    psycopg.connect(**{**urls.postgres_arguments(database_url), "connect_timeout": 5}).close()
 
 
 def make_program(data: pathlib.Path, socket_directory: pathlib.Path) -> program.Program:
@@ -50,7 +45,7 @@ def make_program(data: pathlib.Path, socket_directory: pathlib.Path) -> program.
         "postgres",
         [str(pgdata.program_path("postgres")), "-D", str(data)]
         + [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")],
-        lambda: _accepts(data, socket_directory),
+        lambda: accepts(data),
         inherits=environments.is_basic,
         directory=data,
         # "Fast shutdown": roll back, write a checkpoint, end.
@@ -60,12 +55,12 @@ def make_program(data: pathlib.Path, socket_directory: pathlib.Path) -> program.
     )
 
 
-def _accepts(data: pathlib.Path, socket_directory: pathlib.Path) -> bool:
-    try:
-        connect_once(url(data, socket_directory))
-    except psycopg.Error:
-        return False
-    return True
+def accepts(data: pathlib.Path) -> bool:
+    """Returns whether it takes connections: it writes so. What another one left there was removed before."""
+    with contextlib.suppress(FileNotFoundError):
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        return len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == _READY
+    return False
 
 
 def _query(**values: pathlib.Path) -> str:

