@@ -121,7 +121,7 @@ async def test_the_client_controls_queues(stack: stacks.Stack, rest: httpx.Async
         with pytest.raises(duetime_client.InvalidArgument, match="must be from 1 to"):
             await client.update_queue(queue, max_running=0)
         with pytest.raises(duetime_client.QueueNotFound):
-            await client.get_queue("nobody")
+            await client.get_queue(f"{queue}-of-nobody")
 
 
 async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
@@ -139,7 +139,7 @@ async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx
     wrong = await commands.run(stack, f"{limit} --max-running 2.5")
     assert (wrong.returncode, "is not a whole number" in wrong.stderr) == (2, True)
     assert "nor 'none'" in (await commands.run(stack, f"{limit} --max-per-second fast")).stderr
-    assert (await commands.run(stack, "queue get nobody")).returncode == 3
+    assert (await commands.run(stack, f"queue get {queue}-of-nobody")).returncode == 3
 
 
 def token(scope: tuple[str, ...], value: Any) -> str:
@@ -209,7 +209,7 @@ async def test_the_client_and_the_command_line_show_what_was_changed(
         await client.update_queue(queue, max_running=5, paused=False)
         lines = [line async for line in client.queue_logs(queue)]
         with pytest.raises(duetime_client.QueueNotFound):
-            await anext(client.queue_logs("nobody"))
+            await anext(client.queue_logs(f"{queue}-of-nobody"))
     paused, limited = lines
     assert (paused.queue, paused.change, paused.actor) == (queue, "paused", "api")
     assert paused.changes == (duetime_client.FieldChange("paused", False, True),)
@@ -223,7 +223,7 @@ async def test_the_client_and_the_command_line_show_what_was_changed(
     assert shown[2].split("api")[1].split("  ") == ["", "paused=yes, max_running=none", "paused=no, max_running=5"]
     in_json = (await commands.run(stack, f"queue logs {queue} --json")).stdout.splitlines()
     assert json.loads(in_json[1])["changes"][1] == {"field": "max_running", "after": 5}
-    assert (await commands.run(stack, "queue logs nobody")).returncode == 3
+    assert (await commands.run(stack, f"queue logs {queue}-of-nobody")).returncode == 3
 
 
 async def test_the_client_and_the_command_line_read_all_pages(
