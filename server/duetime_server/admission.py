@@ -20,7 +20,7 @@ _TRANSCODED = "x-envoy-original-path"
 LISTS = frozenset(
     {"ListTasks", "ListTaskLogs", "ListSchedules", "ListScheduleLogs", "ListQueues", "ListQueueLogs", "ListWorkers"}
 )
-"""What reads many rows at once: up to 4 MB of them."""
+"""What reads many rows at once: up to 1 MB of them."""
 _READS = LISTS | {"ExplainTask"}
 _BULK = frozenset({"CancelTasks", "RetryTasks", "DeleteTasks", "MoveTasks", "BackfillSchedule", "RecomputeSchedules"})
 """What changes many rows, and may take its 5 seconds."""

@@ -34,7 +34,7 @@ class TaskPage:
     is_last: bool
 
 
-MAX_PAGE_BYTES = 4_000_000
+MAX_PAGE_BYTES = 1_000_000
 """A page ends with the task whose JSON takes it there. A thousand tasks with all that they may hold would be 500 MB,
 and as objects ten times that."""
 

@@ -249,7 +249,7 @@ class ListTasksRequest(_message.Message):
     order_by: _builtins.str
     """`execution_time` (the default), `execution_time desc`, `task_id` or `task_id desc`; `asc` may be said too."""
     page_size: _builtins.int
-    """1 to 1,000; default 50. A page may be shorter: it ends at about 4 MB of task_data and results. Only an empty
+    """1 to 1,000; default 50. A page may be shorter: it ends at about 1 MB of task_data and results. Only an empty
     next_page_token says that there are no more.
     """
     page_token: _builtins.str
