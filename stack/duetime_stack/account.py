@@ -15,7 +15,7 @@ NAME = "duetime"
 
 
 def leave_root(data_dir: pathlib.Path, *, needs_directory: bool) -> None:
-    """Goes on as that user, in this same process, if it is root's; gives him the data directory before.
+    """Continues as that user, in this same process, if it is root's; gives him the data directory before.
 
     With `needs_directory` he has to read the directory where it was started. Raises StackError if that is impossible,
     before anything is changed that is not Duetime's.

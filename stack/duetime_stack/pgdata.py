@@ -73,7 +73,7 @@ def _execute(data: pathlib.Path, scratch: pathlib.Path, database: str, statement
     options = ("-c", "log_min_error_statement=panic")
     command = [str(program_path("postgres")), "--single", "-D", str(data), *options, database]
     said = _run(scratch, command, text="".join(f"{statement}\n" for statement in statements))
-    # It goes on after an error, and ends as if there had been none.
+    # It continues after an error, and exits as if there had been none.
     if "ERROR:  " in said:
         raise subprocess.CalledProcessError(1, command, said)
 

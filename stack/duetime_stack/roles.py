@@ -37,7 +37,7 @@ END $$
 
 
 def passfile(data: pathlib.Path) -> pathlib.Path:
-    """Returns libpq's password file. It is a part of the data: whoever copies that directory has both."""
+    """Returns libpq's password file. It is a part of the data: a copy of that directory has both."""
     return data / "duetime.passfile"
 
 

@@ -41,7 +41,7 @@ _FIELDS = {"to": "email", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "sub
 
 
 def takes_any_text(name: str) -> bool:
-    """Tells whether the value may hold what is beyond ASCII: it is for people, or for whoever made the name up."""
+    """Tells whether the value may hold what is beyond ASCII: it is for people, or its meaning is private."""
     return name.lower() in _UNSTRUCTURED or _OWN.fullmatch(name) is not None
 
 

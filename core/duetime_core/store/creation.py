@@ -33,7 +33,7 @@ class Created:
 # They are drawn before the insert, because RETURNING cannot say which input a row came from. One row lists them with
 # the places of their input: joining the input to what was created would compare each of its tasks with all of those.
 # One JSON parameter costs less to build and to send than an array for each column. Request ids are inserted in one
-# order, because each waits for whoever inserts the same one: two batches in two orders would wait for each other.
+# order, because each waits for the transaction that inserts the same one: two batches in two orders would deadlock.
 _CREATE = sa.text(f"""
 WITH given AS MATERIALIZED (
     SELECT given.*, (
@@ -160,7 +160,7 @@ async def _answer(
 ) -> None:
     """Fills `answers`, by position. Where it raises, they are what became of some of them before.
 
-    With `all_or_none` it ends at the first refusals, and whoever called it takes everything back.
+    With `all_or_none` it ends at the first refusals, and its caller rolls everything back.
     """
     missing = list(range(len(encoded)))
     while missing:

@@ -94,7 +94,7 @@ served AS MATERIALIZED ({_SERVED.format("AND queue = :queue")})
 
 async def list_queues(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, limit: int) -> list[queue.Queue]:
     """Returns up to `limit` queues that come after that name and have tasks to run, are served by a live worker, or
-    are held back; by name.
+    are paused or limited; by name.
     """
     with database.unavailable():
         async with engine.connect() as connection:

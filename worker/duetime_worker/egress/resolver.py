@@ -38,7 +38,7 @@ def _look(host: str, port: int, found: concurrent.futures.Future[list[Address]])
             # As bytes, or Python's codec of names would refuse long labels with an error of its own.
             answers = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
             found.set_result([ipaddress.ip_address(address[0]) for *_, address in answers])
-    except Exception as error:  # whoever waits gets it
+    except Exception as error:  # the caller that waits gets it
         found.set_exception(error)
     finally:
         _places.release()

@@ -12,7 +12,7 @@ import typer
 from duetime_client.cli import quoting
 
 _STANDARD_INPUT = "standard input"
-# Four times what a request may hold, for the sake of white space. Something that never ends is not read for ever.
+# Four times what a request may hold, for the sake of white space. Input that never ends is not read indefinitely.
 _MAX_BYTES = 4 * 1024 * 1024
 # PowerShell writes files with these; the longer marks first.
 _MARKS = [
