@@ -101,6 +101,17 @@ async def test_later_without_a_time_leaves_it_to_the_policy() -> None:
     assert (await run(raising(handlers.Retry())[0], retry_policy=policy)).backoff == HOUR
 
 
+async def test_only_an_error_that_no_handler_meant_is_logged_with_its_traceback() -> None:
+    logged = {}
+    for error in (handlers.Retry("it is busy"), RuntimeError("a bug")):
+        with structlog.testing.capture_logs() as lines:
+            await run(raising(error)[0], max_retries=1)
+        (logged[type(error)],) = lines
+    assert logged[handlers.Retry]["problem"] == "it is busy"
+    assert "exc_info" not in logged[handlers.Retry]
+    assert "a bug" in str(logged[RuntimeError]["exc_info"])
+
+
 @pytest.mark.parametrize("function", raising(handlers.Fail("never")))
 async def test_never_fails_whatever_retries_are_left(function: Callable[..., Any]) -> None:
     outcome = await run(function)

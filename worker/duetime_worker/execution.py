@@ -44,8 +44,10 @@ class Executor:
         except BaseException as error:
             if not _is_failure(error):
                 raise
-            _log.warning("run failed", task_id=claimed.task_id, name=claimed.name, exc_info=error)
             error_message = _describe(error)
+            # A handler that asks for a retry says why; where it was written tells nothing more.
+            cause = {"problem": error_message} if isinstance(error, handlers.Retry) else {"exc_info": error}
+            _log.warning("run failed", task_id=claimed.task_id, name=claimed.name, **cause)
             if claimed.retry_count < claimed.max_retries:
                 change = task.Change.RETRY_SCHEDULED
                 after = error.after if isinstance(error, handlers.Retry) else None
