@@ -63,8 +63,8 @@ async def test_head_answers_as_get_does_without_the_body(rest: httpx.AsyncClient
 
 async def test_head_of_a_large_answer_has_no_body(rest: httpx.AsyncClient, queue: str) -> None:
     data = {"text": "x" * 200_000}
-    for _ in range(8):
+    for _ in range(4):
         await rest.post("/api/tasks", json=requests.as_json(queue=queue, task_data=data))
     response = await rest.head("/api/tasks", params={"queue": queue})
     assert (response.status_code, response.content) == (200, b"")
-    assert int(response.headers["content-length"]) > 8 * 200_000
+    assert int(response.headers["content-length"]) > 4 * 200_000
