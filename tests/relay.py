@@ -1,13 +1,14 @@
-"""A way to a TCP port that a test can break and bring back."""
+"""A way to a TCP port or a unix socket that a test can break and bring back."""
 
 import asyncio
 import contextlib
+import pathlib
 
 
 class Relay:
-    """Hands on what comes to a port of its own to another port of this machine."""
+    """Passes on what comes to a port of its own to another port of this machine, or to a unix socket."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | pathlib.Path) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -34,14 +35,22 @@ class Relay:
         self._connections.add(connection)
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-                try:
-                    await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-                finally:
-                    far_writer.transport.abort()
+                await self._hand_on(reader, writer)
         finally:
             self._connections.discard(connection)
             writer.transport.abort()
+
+    async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await self._open()
+        try:
+            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        finally:
+            far_writer.transport.abort()
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, int):
+            return await asyncio.open_connection("127.0.0.1", self._target)
+        return await asyncio.open_unix_connection(self._target)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -17,7 +17,7 @@ from tests.acceptance import refusals, requests
 async def watching(
     rest: httpx.AsyncClient, path: str, last: str | None = None, **parameters: Any
 ) -> AsyncIterator[AsyncIterator[httpx_sse.ServerSentEvent]]:
-    """Lends the events of a watch that goes on after the event with the id `last`."""
+    """Lends the events of a watch that continues after the event with the id `last`."""
     headers = {} if last is None else {"last-event-id": last}
     async with httpx_sse.aconnect_sse(rest, "GET", path, params=parameters, headers=headers) as source:
         assert source.response.status_code == 200

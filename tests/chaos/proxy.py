@@ -6,6 +6,8 @@ import enum
 import pathlib
 from collections.abc import Callable
 
+from tests import relay
+
 
 class Fate(enum.Enum):
     """What happens to a piece of what a client sends."""
@@ -25,50 +27,21 @@ def _pass(_: bytes) -> Fate:
     return Fate.PASS
 
 
-class Proxy:
+class Proxy(relay.Relay):
     """Listens on a port of its own and hands on to `target` what comes, for as long as the network holds."""
 
     def __init__(self, target: pathlib.Path) -> None:
-        self._target = target
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self.port = 0
+        super().__init__(target)
         self.judge: Judge = _pass
         self.cuts = 0
         """How often a judge broke a connection."""
-
-    async def start(self) -> None:
-        """Listens: on the same port as before, if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        """Breaks every connection and refuses new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        connections = list(self._connections)
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
 
     def spare(self) -> None:
         """Lets everything pass again."""
         self.judge = _pass
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.current_task()
-        assert connection is not None
-        self._connections.add(connection)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._hand_on(reader, writer)
-        finally:
-            self._connections.discard(connection)
-            writer.transport.abort()
-
     async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(self._target)
+        far_reader, far_writer = await self._open()
         answers = asyncio.create_task(_copy(far_reader, writer))
         try:
             while (piece := await reader.read(65536)) and not answers.done():

@@ -158,7 +158,7 @@ class _Nominals:
         return following or next(self._found)
 
     def pass_over(self, until: datetime.datetime) -> None:
-        """Goes on with the first one that is not before `until`."""
+        """Continues with the first one that is not before `until`."""
         self._following = next(self._found, None)
         if self._following is not None and self._following[0] < until:
             self._found = self._after(until - _MICROSECOND)

@@ -74,7 +74,7 @@ async def _lock(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> qu
         present = (await connection.execute(_LOCK, {"queue": name})).one_or_none()
         if present is not None:
             return queue.Control(*present)
-        # Whoever had it locked let it go, and its row with it.
+        # The transaction that had it locked released it, and its row is gone.
 
 
 async def _log(
