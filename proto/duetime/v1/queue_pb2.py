@@ -22,23 +22,68 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x64uetime/v1/queue.proto\x12\nduetime.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x02\n\x05Queue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x18\n\x0bmax_running\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1b\n\x0emax_per_second\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12 \n\x13max_running_per_key\x18\x05 \x01(\rH\x02\x88\x01\x01\x12#\n\x16max_per_second_per_key\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\r\n\x05\x64\x65pth\x18\x07 \x01(\r\x12.\n\noldest_due\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07running\x18\t \x01(\r\x12\x0c\n\x04rate\x18\n \x01(\x01\x12\x0f\n\x07workers\x18\x0b \x01(\rB\x0e\n\x0c_max_runningB\x11\n\x0f_max_per_secondB\x16\n\x14_max_running_per_keyB\x19\n\x17_max_per_second_per_key\"\x87\x02\n\x08QueueLog\x12\r\n\x05queue\x18\x01 \x01(\t\x12\x0e\n\x06\x63hange\x18\x02 \x01(\t\x12\x31\n\x07\x63hanges\x18\x03 \x03(\x0b\x32 .duetime.v1.QueueLog.FieldChange\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1ak\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12&\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12%\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\"\xcf\x01\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06queues\x18\x02 \x03(\t\x12\x10\n\x08handlers\x18\x03 \x03(\t\x12\x0e\n\x06places\x18\x04 \x01(\r\x12\x0f\n\x07running\x18\x05 \x01(\r\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61live\x18\x08 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x64uetime/v1/queue.proto\x12\nduetime.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x03\n\x05Queue\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x18\n\x0bmax_running\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1b\n\x0emax_per_second\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12 \n\x13max_running_per_key\x18\x05 \x01(\rH\x02\x88\x01\x01\x12#\n\x16max_per_second_per_key\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x13\n\x05\x64\x65pth\x18\x07 \x01(\rB\x04\xe2\x41\x01\x03\x12\x34\n\noldest_due\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07running\x18\t \x01(\rB\x04\xe2\x41\x01\x03\x12\x12\n\x04rate\x18\n \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07workers\x18\x0b \x01(\rB\x04\xe2\x41\x01\x03\x42\x0e\n\x0c_max_runningB\x11\n\x0f_max_per_secondB\x16\n\x14_max_running_per_keyB\x19\n\x17_max_per_second_per_key\"\xb7\x02\n\x08QueueLog\x12\x13\n\x05queue\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63hange\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x37\n\x07\x63hanges\x18\x03 \x03(\x0b\x32 .duetime.v1.QueueLog.FieldChangeB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x63tor\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a}\n\x0b\x46ieldChange\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12,\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x16.google.protobuf.ValueB\x04\xe2\x41\x01\x03\x12+\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x16.google.protobuf.ValueB\x04\xe2\x41\x01\x03\"\x80\x02\n\x06Worker\x12\x18\n\tworker_id\x18\x01 \x01(\tB\x05\xe2\x41\x02\x03\x08\x12\x14\n\x06queues\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08handlers\x18\x03 \x03(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06places\x18\x04 \x01(\rB\x04\xe2\x41\x01\x03\x12\x15\n\x07running\x18\x05 \x01(\rB\x04\xe2\x41\x01\x03\x12\x34\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x36\n\x0clast_seen_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61live\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'duetime.v1.queue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUEUE']._serialized_start=102
-  _globals['_QUEUE']._serialized_end=462
-  _globals['_QUEUELOG']._serialized_start=465
-  _globals['_QUEUELOG']._serialized_end=728
-  _globals['_QUEUELOG_FIELDCHANGE']._serialized_start=621
-  _globals['_QUEUELOG_FIELDCHANGE']._serialized_end=728
-  _globals['_WORKER']._serialized_start=731
-  _globals['_WORKER']._serialized_end=938
+  _globals['_QUEUE'].fields_by_name['name']._loaded_options = None
+  _globals['_QUEUE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
+  _globals['_QUEUE'].fields_by_name['depth']._loaded_options = None
+  _globals['_QUEUE'].fields_by_name['depth']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUE'].fields_by_name['oldest_due']._loaded_options = None
+  _globals['_QUEUE'].fields_by_name['oldest_due']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUE'].fields_by_name['running']._loaded_options = None
+  _globals['_QUEUE'].fields_by_name['running']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUE'].fields_by_name['rate']._loaded_options = None
+  _globals['_QUEUE'].fields_by_name['rate']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUE'].fields_by_name['workers']._loaded_options = None
+  _globals['_QUEUE'].fields_by_name['workers']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG_FIELDCHANGE'].fields_by_name['field']._loaded_options = None
+  _globals['_QUEUELOG_FIELDCHANGE'].fields_by_name['field']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG_FIELDCHANGE'].fields_by_name['before']._loaded_options = None
+  _globals['_QUEUELOG_FIELDCHANGE'].fields_by_name['before']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG_FIELDCHANGE'].fields_by_name['after']._loaded_options = None
+  _globals['_QUEUELOG_FIELDCHANGE'].fields_by_name['after']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG'].fields_by_name['queue']._loaded_options = None
+  _globals['_QUEUELOG'].fields_by_name['queue']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG'].fields_by_name['change']._loaded_options = None
+  _globals['_QUEUELOG'].fields_by_name['change']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG'].fields_by_name['changes']._loaded_options = None
+  _globals['_QUEUELOG'].fields_by_name['changes']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG'].fields_by_name['actor']._loaded_options = None
+  _globals['_QUEUELOG'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUELOG'].fields_by_name['timestamp']._loaded_options = None
+  _globals['_QUEUELOG'].fields_by_name['timestamp']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['worker_id']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['worker_id']._serialized_options = b'\342A\002\003\010'
+  _globals['_WORKER'].fields_by_name['queues']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['queues']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['handlers']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['handlers']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['places']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['places']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['running']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['running']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['started_at']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['started_at']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['last_seen_at']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['last_seen_at']._serialized_options = b'\342A\001\003'
+  _globals['_WORKER'].fields_by_name['alive']._loaded_options = None
+  _globals['_WORKER'].fields_by_name['alive']._serialized_options = b'\342A\001\003'
+  _globals['_QUEUE']._serialized_start=135
+  _globals['_QUEUE']._serialized_end=531
+  _globals['_QUEUELOG']._serialized_start=534
+  _globals['_QUEUELOG']._serialized_end=845
+  _globals['_QUEUELOG_FIELDCHANGE']._serialized_start=720
+  _globals['_QUEUELOG_FIELDCHANGE']._serialized_end=845
+  _globals['_WORKER']._serialized_start=848
+  _globals['_WORKER']._serialized_end=1104
 # @@protoc_insertion_point(module_scope)

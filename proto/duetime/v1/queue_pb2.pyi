@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Queue(_message.Message):
-    """A queue: its state and its limits. It exists as soon as something names it."""
+    """A queue: its limits, and counts of its tasks and workers. A queue exists as soon as a task, a worker or a limit names
+    it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,30 +40,32 @@ class Queue(_message.Message):
     RATE_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """1 to 100 characters of a-z, 0-9, `.`, `_` and `-`."""
+    """Identifier. 1 to 100 characters of a-z, 0-9, `.`, `_` and `-`."""
     paused: _builtins.bool
-    """While it is, none of its tasks start; running tasks continue."""
+    """Whether the queue is paused: none of its tasks start; running tasks continue."""
     max_running: _builtins.int
-    """The most tasks that run at once, over all workers. From 1; unset: no limit."""
+    """The most tasks that run at once, over all workers. 1 to 1,000,000; unset: no limit."""
     max_per_second: _builtins.float
-    """The most tasks that start in a second, over all workers. From 0.001 to 100,000; unset: no limit. In a burst after
-    a rest at most a tenth of a second's worth, and one more.
+    """The rate limit: the most tasks that start per second, over all workers. 0.001 to 100,000; unset: no limit. After an
+    idle time a burst of up to a tenth of a second's worth of tasks, plus one, may start at once.
     """
     max_running_per_key: _builtins.int
-    """The most tasks of the same concurrency_key that run at once. Tasks without a key are not counted."""
+    """The most tasks with the same concurrency_key that run at once. Tasks without a key are not counted. 1 to 1,000,000;
+    unset: no limit.
+    """
     max_per_second_per_key: _builtins.float
-    """The most tasks of the same concurrency_key that start in a second."""
+    """The most tasks with the same concurrency_key that start per second. 0.001 to 100,000; unset: no limit."""
     depth: _builtins.int
-    """Output only. How many tasks are due and wait."""
+    """Output only. The number of waiting tasks that are due."""
     running: _builtins.int
-    """Output only. How many tasks run."""
+    """Output only. The number of running tasks."""
     rate: _builtins.float
-    """Output only. How many tasks start in a second, as the live workers counted it last."""
+    """Output only. The number of tasks started per second, as reported in the last heartbeats of the live workers."""
     workers: _builtins.int
-    """Output only. How many live workers serve it."""
+    """Output only. The number of live workers that serve the queue."""
     @_builtins.property
     def oldest_due(self) -> _timestamp_pb2.Timestamp:
-        """Output only. Since when the first of them is due; unset if none waits."""
+        """Output only. The execution_time of the waiting task that has been due longest; unset if no waiting task is due."""
 
     def __init__(
         self,
@@ -117,14 +121,14 @@ class QueueLog(_message.Message):
         BEFORE_FIELD_NUMBER: _builtins.int
         AFTER_FIELD_NUMBER: _builtins.int
         field: _builtins.str
-        """Its name: `paused`, or that of a limit."""
+        """Output only. The name of the field: `paused`, or that of a limit."""
         @_builtins.property
         def before(self) -> _struct_pb2.Value:
-            """Its value until then: a boolean or a number, unset for no limit."""
+            """Output only. The value before the change: a boolean or a number; unset for no limit."""
 
         @_builtins.property
         def after(self) -> _struct_pb2.Value:
-            """Its value since."""
+            """Output only. The value after the change."""
 
         def __init__(
             self,
@@ -145,18 +149,18 @@ class QueueLog(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Which queue."""
+    """Output only. The name of the queue."""
     change: _builtins.str
-    """What happened: `paused`, `resumed`, or `updated` if limits changed. The set is open."""
+    """Output only. What happened: `paused`, `resumed`, or `updated` if limits changed. More values may be added."""
     actor: _builtins.str
-    """Who did it: `api` for a caller."""
+    """Output only. Who changed it: `api` for a caller."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueLog.FieldChange]:
-        """Each field that changed."""
+        """Output only. Each field that changed."""
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the database's clock."""
+        """Output only. When it changed, by the database's clock."""
 
     def __init__(
         self,
@@ -177,7 +181,7 @@ Global___QueueLog: _TypeAlias = QueueLog  # noqa: Y015
 
 @_typing.final
 class Worker(_message.Message):
-    """A worker, as it last made itself known: each 5 s while it lives."""
+    """A worker, as of its last heartbeat. A worker sends a heartbeat every 5 s."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -190,28 +194,28 @@ class Worker(_message.Message):
     LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
     ALIVE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
-    """Host, process id and a random part; the worker_id of the tasks that it runs."""
+    """Output only. Identifier. Host name, process id and a random part; also the worker_id of the tasks that it runs."""
     places: _builtins.int
-    """How many tasks it can run at once."""
+    """Output only. The most tasks that it runs at once."""
     running: _builtins.int
-    """How many it ran then."""
+    """Output only. The number of tasks that were running at its last heartbeat."""
     alive: _builtins.bool
-    """Whether that is recent enough: within 15 s."""
+    """Output only. Whether its last heartbeat is at most 15 s old."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The queues that it serves, in their turn."""
+        """Output only. The queues that it serves, in the order in which it claims from them."""
 
     @_builtins.property
     def handlers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the handlers that it has."""
+        """Output only. The names of its handlers."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When it started."""
+        """Output only. When it started."""
 
     @_builtins.property
     def last_seen_at(self) -> _timestamp_pb2.Timestamp:
-        """Its last sign of life."""
+        """Output only. When it sent its last heartbeat."""
 
     def __init__(
         self,

@@ -24,16 +24,27 @@ _sym_db = _symbol_database.Default()
 
 from duetime.v1 import queue_pb2 as duetime_dot_v1_dot_queue__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64uetime/v1/queue_service.proto\x12\nduetime.v1\x1a\x16\x64uetime/v1/queue.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\":\n\x11ListQueuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListQueuesResponse\x12!\n\x06queues\x18\x01 \x03(\x0b\x32\x11.duetime.v1.Queue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xde\x02\n\x12UpdateQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06paused\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0bmax_running\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0emax_per_second\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12 \n\x13max_running_per_key\x18\x05 \x01(\rH\x03\x88\x01\x01\x12#\n\x16max_per_second_per_key\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rallow_missing\x18\x08 \x01(\x08\x42\t\n\x07_pausedB\x0e\n\x0c_max_runningB\x11\n\x0f_max_per_secondB\x16\n\x14_max_running_per_keyB\x19\n\x17_max_per_second_per_key\"!\n\x11PauseQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12ResumeQueueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"K\n\x14ListQueueLogsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x15ListQueueLogsResponse\x12\"\n\x04logs\x18\x01 \x03(\x0b\x32\x14.duetime.v1.QueueLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x12ListWorkersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x13ListWorkersResponse\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.duetime.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xec\x05\n\x0cQueueService\x12`\n\nListQueues\x12\x1d.duetime.v1.ListQueuesRequest\x1a\x1e.duetime.v1.ListQueuesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/api/queues\x12V\n\x08GetQueue\x12\x1b.duetime.v1.GetQueueRequest\x1a\x11.duetime.v1.Queue\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/queues/{name}\x12x\n\x0bUpdateQueue\x12\x1e.duetime.v1.UpdateQueueRequest\x1a\x11.duetime.v1.Queue\"6\x82\xd3\xe4\x93\x02\x30\x32\x12/api/queues/{name}:\x01*Z\x17\x1a\x12/api/queues/{name}:\x01*\x12\x63\n\nPauseQueue\x12\x1d.duetime.v1.PauseQueueRequest\x1a\x11.duetime.v1.Queue\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/queues/{name}:pause:\x01*\x12\x66\n\x0bResumeQueue\x12\x1e.duetime.v1.ResumeQueueRequest\x1a\x11.duetime.v1.Queue\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/queues/{name}:resume:\x01*\x12u\n\rListQueueLogs\x12 .duetime.v1.ListQueueLogsRequest\x1a!.duetime.v1.ListQueueLogsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/queues/{name}/logs\x12\x64\n\x0bListWorkers\x12\x1e.duetime.v1.ListWorkersRequest\x1a\x1f.duetime.v1.ListWorkersResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/workersb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64uetime/v1/queue_service.proto\x12\nduetime.v1\x1a\x16\x64uetime/v1/queue.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\":\n\x11ListQueuesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"P\n\x12ListQueuesResponse\x12!\n\x06queues\x18\x01 \x03(\x0b\x32\x11.duetime.v1.Queue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x0fGetQueueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xe4\x02\n\x12UpdateQueueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x06paused\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0bmax_running\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1b\n\x0emax_per_second\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12 \n\x13max_running_per_key\x18\x05 \x01(\rH\x03\x88\x01\x01\x12#\n\x16max_per_second_per_key\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rallow_missing\x18\x08 \x01(\x08\x42\t\n\x07_pausedB\x0e\n\x0c_max_runningB\x11\n\x0f_max_per_secondB\x16\n\x14_max_running_per_keyB\x19\n\x17_max_per_second_per_key\"\'\n\x11PauseQueueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"(\n\x12ResumeQueueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x14ListQueueLogsRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x15ListQueueLogsResponse\x12\"\n\x04logs\x18\x01 \x03(\x0b\x32\x14.duetime.v1.QueueLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x12ListWorkersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x13ListWorkersResponse\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.duetime.v1.Worker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xec\x05\n\x0cQueueService\x12`\n\nListQueues\x12\x1d.duetime.v1.ListQueuesRequest\x1a\x1e.duetime.v1.ListQueuesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/api/queues\x12V\n\x08GetQueue\x12\x1b.duetime.v1.GetQueueRequest\x1a\x11.duetime.v1.Queue\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/queues/{name}\x12x\n\x0bUpdateQueue\x12\x1e.duetime.v1.UpdateQueueRequest\x1a\x11.duetime.v1.Queue\"6\x82\xd3\xe4\x93\x02\x30\x32\x12/api/queues/{name}:\x01*Z\x17\x1a\x12/api/queues/{name}:\x01*\x12\x63\n\nPauseQueue\x12\x1d.duetime.v1.PauseQueueRequest\x1a\x11.duetime.v1.Queue\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/queues/{name}:pause:\x01*\x12\x66\n\x0bResumeQueue\x12\x1e.duetime.v1.ResumeQueueRequest\x1a\x11.duetime.v1.Queue\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/queues/{name}:resume:\x01*\x12u\n\rListQueueLogs\x12 .duetime.v1.ListQueueLogsRequest\x1a!.duetime.v1.ListQueueLogsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/queues/{name}/logs\x12\x64\n\x0bListWorkers\x12\x1e.duetime.v1.ListWorkersRequest\x1a\x1f.duetime.v1.ListWorkersResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/workersb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'duetime.v1.queue_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETQUEUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETQUEUEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEQUEUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UPDATEQUEUEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_PAUSEQUEUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PAUSEQUEUEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_RESUMEQUEUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RESUMEQUEUEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_LISTQUEUELOGSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_LISTQUEUELOGSREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_QUEUESERVICE'].methods_by_name['ListQueues']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['ListQueues']._serialized_options = b'\202\323\344\223\002\r\022\013/api/queues'
   _globals['_QUEUESERVICE'].methods_by_name['GetQueue']._loaded_options = None
@@ -48,26 +59,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESERVICE'].methods_by_name['ListQueueLogs']._serialized_options = b'\202\323\344\223\002\031\022\027/api/queues/{name}/logs'
   _globals['_QUEUESERVICE'].methods_by_name['ListWorkers']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['ListWorkers']._serialized_options = b'\202\323\344\223\002\016\022\014/api/workers'
-  _globals['_LISTQUEUESREQUEST']._serialized_start=134
-  _globals['_LISTQUEUESREQUEST']._serialized_end=192
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=194
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=274
-  _globals['_GETQUEUEREQUEST']._serialized_start=276
-  _globals['_GETQUEUEREQUEST']._serialized_end=307
-  _globals['_UPDATEQUEUEREQUEST']._serialized_start=310
-  _globals['_UPDATEQUEUEREQUEST']._serialized_end=660
-  _globals['_PAUSEQUEUEREQUEST']._serialized_start=662
-  _globals['_PAUSEQUEUEREQUEST']._serialized_end=695
-  _globals['_RESUMEQUEUEREQUEST']._serialized_start=697
-  _globals['_RESUMEQUEUEREQUEST']._serialized_end=731
-  _globals['_LISTQUEUELOGSREQUEST']._serialized_start=733
-  _globals['_LISTQUEUELOGSREQUEST']._serialized_end=808
-  _globals['_LISTQUEUELOGSRESPONSE']._serialized_start=810
-  _globals['_LISTQUEUELOGSRESPONSE']._serialized_end=894
-  _globals['_LISTWORKERSREQUEST']._serialized_start=896
-  _globals['_LISTWORKERSREQUEST']._serialized_end=955
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=957
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1040
-  _globals['_QUEUESERVICE']._serialized_start=1043
-  _globals['_QUEUESERVICE']._serialized_end=1791
+  _globals['_LISTQUEUESREQUEST']._serialized_start=167
+  _globals['_LISTQUEUESREQUEST']._serialized_end=225
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=227
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=307
+  _globals['_GETQUEUEREQUEST']._serialized_start=309
+  _globals['_GETQUEUEREQUEST']._serialized_end=346
+  _globals['_UPDATEQUEUEREQUEST']._serialized_start=349
+  _globals['_UPDATEQUEUEREQUEST']._serialized_end=705
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=707
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=746
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=748
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=788
+  _globals['_LISTQUEUELOGSREQUEST']._serialized_start=790
+  _globals['_LISTQUEUELOGSREQUEST']._serialized_end=871
+  _globals['_LISTQUEUELOGSRESPONSE']._serialized_start=873
+  _globals['_LISTQUEUELOGSRESPONSE']._serialized_end=957
+  _globals['_LISTWORKERSREQUEST']._serialized_start=959
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1018
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1020
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1103
+  _globals['_QUEUESERVICE']._serialized_start=1106
+  _globals['_QUEUESERVICE']._serialized_end=1854
 # @@protoc_insertion_point(module_scope)

@@ -27,9 +27,9 @@ class ListQueuesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """1 to 1,000; default 50."""
+    """How many to return at most. 1 to 1,000; default 50."""
     page_token: _builtins.str
-    """The next_page_token of the page before."""
+    """The next_page_token of the previous page."""
     def __init__(
         self,
         *,
@@ -51,10 +51,10 @@ class ListQueuesResponse(_message.Message):
     QUEUES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.Queue]:
-        """A page of them, by name."""
+        """One page of queues, ordered by name."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class GetQueueRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required."""
+    """Required. The name of the queue."""
     def __init__(
         self,
         *,
@@ -103,18 +103,18 @@ class UpdateQueueRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required."""
+    """Required. The name of the queue."""
     paused: _builtins.bool
-    """As in Queue, like all that follow."""
+    """As in Queue, like the four fields after it."""
     max_running: _builtins.int
     max_per_second: _builtins.float
     max_running_per_key: _builtins.int
     max_per_second_per_key: _builtins.float
     allow_missing: _builtins.bool
-    """Whether a queue that nothing names yet may be paused or limited in advance."""
+    """Whether the call may pause or limit a queue that is not known yet. Default false."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change. Unset: the fields that are present."""
+        """The fields to change. Default: the fields that are present."""
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class PauseQueueRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required."""
+    """Required. The name of the queue."""
     def __init__(
         self,
         *,
@@ -181,7 +181,7 @@ class ResumeQueueRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required."""
+    """Required. The name of the queue."""
     def __init__(
         self,
         *,
@@ -203,11 +203,11 @@ class ListQueueLogsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required."""
+    """Required. The name of the queue."""
     page_size: _builtins.int
-    """1 to 1,000; default 50."""
+    """How many to return at most. 1 to 1,000; default 50."""
     page_token: _builtins.str
-    """The next_page_token of the page before, of the same queue."""
+    """The next_page_token of the previous page, of the same queue."""
     def __init__(
         self,
         *,
@@ -230,10 +230,10 @@ class ListQueueLogsResponse(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.QueueLog]:
-        """A page of the history, oldest first."""
+        """One page of the queue's changes, oldest first."""
 
     def __init__(
         self,
@@ -256,9 +256,9 @@ class ListWorkersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """1 to 1,000; default 50."""
+    """How many to return at most. 1 to 1,000; default 50."""
     page_token: _builtins.str
-    """The next_page_token of the page before."""
+    """The next_page_token of the previous page."""
     def __init__(
         self,
         *,
@@ -280,10 +280,10 @@ class ListWorkersResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.Worker]:
-        """A page of them, by their id."""
+        """One page of workers, ordered by worker_id."""
 
     def __init__(
         self,

@@ -27,9 +27,10 @@ if _version_not_supported:
 
 
 class QueueServiceStub:
-    """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
+    """Pauses queues, limits how many of their tasks run, and lists the workers that serve them.
 
-    Limits are kept in the transaction that claims tasks, so no number of workers exceeds them. Errors are those of
+    Limits are enforced in the transaction that claims tasks, so that no number of workers exceeds them. A queue is known
+    if it has pending or running tasks, is served by a live worker, or is paused or limited. Errors are those of
     TaskService.
     """
 
@@ -77,17 +78,17 @@ class QueueServiceStub:
 
 
 class QueueServiceServicer:
-    """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
+    """Pauses queues, limits how many of their tasks run, and lists the workers that serve them.
 
-    Limits are kept in the transaction that claims tasks, so no number of workers exceeds them. Errors are those of
+    Limits are enforced in the transaction that claims tasks, so that no number of workers exceeds them. A queue is known
+    if it has pending or running tasks, is served by a live worker, or is paused or limited. Errors are those of
     TaskService.
     """
 
     def ListQueues(self, request, context):
-        """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
-        call.
+        """Lists the known queues, ordered by name, one page per call.
 
-        Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+        Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,25 +97,26 @@ class QueueServiceServicer:
     def GetQueue(self, request, context):
         """Returns a queue.
 
-        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if ListQueues would not list it.
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, or with INVALID_ARGUMENT for a name that no queue
+        can have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateQueue(self, request, context):
-        """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
-        is not present is taken away.
+        """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
+        that is not present is removed. Running tasks continue.
 
-        Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
-        queue that ListQueues would not list, unless allow_missing is set.
+        Fails with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead; and for a queue that is not known,
+        unless allow_missing is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseQueue(self, request, context):
-        """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+        """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
         Fails as UpdateQueue does.
         """
@@ -123,7 +125,7 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeQueue(self, request, context):
-        """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
+        """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
         Fails as UpdateQueue does.
         """
@@ -132,18 +134,19 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQueueLogs(self, request, context):
-        """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
-        line, and lines are kept as long as the log of tasks.
+        """Lists the changes of a queue by callers, oldest first, one page per call. A call that changes nothing is not
+        logged. Rows are kept as long as the logs of tasks.
 
-        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
-        INVALID_ARGUMENT as ListQueues does.
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there are no rows and the queue is not known, or with INVALID_ARGUMENT as
+        ListQueues does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkers(self, request, context):
-        """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+        """Lists the workers that sent a heartbeat within the last hour, except those that stopped cleanly, ordered by id, one
+        page per call.
 
         Fails with INVALID_ARGUMENT as ListQueues does.
         """
@@ -198,9 +201,10 @@ def add_QueueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueueService:
-    """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
+    """Pauses queues, limits how many of their tasks run, and lists the workers that serve them.
 
-    Limits are kept in the transaction that claims tasks, so no number of workers exceeds them. Errors are those of
+    Limits are enforced in the transaction that claims tasks, so that no number of workers exceeds them. A queue is known
+    if it has pending or running tasks, is served by a live worker, or is paused or limited. Errors are those of
     TaskService.
     """
 

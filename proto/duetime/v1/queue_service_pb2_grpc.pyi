@@ -28,9 +28,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueueServiceStub:
-    """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
+    """Pauses queues, limits how many of their tasks run, and lists the workers that serve them.
 
-    Limits are kept in the transaction that claims tasks, so no number of workers exceeds them. Errors are those of
+    Limits are enforced in the transaction that claims tasks, so that no number of workers exceeds them. A queue is known
+    if it has pending or running tasks, is served by a live worker, or is paused or limited. Errors are those of
     TaskService.
     """
 
@@ -39,100 +40,104 @@ class QueueServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueueServiceAsyncStub: ...
     ListQueues: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesRequest, _queue_service_pb2.ListQueuesResponse]
-    """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
-    call.
+    """Lists the known queues, ordered by name, one page per call.
 
-    Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+    Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
     """
     GetQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueRequest, _queue_pb2.Queue]
     """Returns a queue.
 
-    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if ListQueues would not list it.
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, or with INVALID_ARGUMENT for a name that no queue
+    can have.
     """
     UpdateQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.UpdateQueueRequest, _queue_pb2.Queue]
-    """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
-    is not present is taken away.
+    """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
+    that is not present is removed. Running tasks continue.
 
-    Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
-    queue that ListQueues would not list, unless allow_missing is set.
+    Fails with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead; and for a queue that is not known,
+    unless allow_missing is set.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]
-    """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+    """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
     Fails as UpdateQueue does.
     """
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_pb2.Queue]
-    """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
+    """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
     Fails as UpdateQueue does.
     """
     ListQueueLogs: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueLogsRequest, _queue_service_pb2.ListQueueLogsResponse]
-    """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
-    line, and lines are kept as long as the log of tasks.
+    """Lists the changes of a queue by callers, oldest first, one page per call. A call that changes nothing is not
+    logged. Rows are kept as long as the logs of tasks.
 
-    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
-    INVALID_ARGUMENT as ListQueues does.
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there are no rows and the queue is not known, or with INVALID_ARGUMENT as
+    ListQueues does.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]
-    """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+    """Lists the workers that sent a heartbeat within the last hour, except those that stopped cleanly, ordered by id, one
+    page per call.
 
     Fails with INVALID_ARGUMENT as ListQueues does.
     """
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
-    """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
+    """Pauses queues, limits how many of their tasks run, and lists the workers that serve them.
 
-    Limits are kept in the transaction that claims tasks, so no number of workers exceeds them. Errors are those of
+    Limits are enforced in the transaction that claims tasks, so that no number of workers exceeds them. A queue is known
+    if it has pending or running tasks, is served by a live worker, or is paused or limited. Errors are those of
     TaskService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListQueues: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesRequest, _queue_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
-    """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
-    call.
+    """Lists the known queues, ordered by name, one page per call.
 
-    Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+    Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
     """
     GetQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Returns a queue.
 
-    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if ListQueues would not list it.
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, or with INVALID_ARGUMENT for a name that no queue
+    can have.
     """
     UpdateQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.UpdateQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
-    """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
-    is not present is taken away.
+    """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
+    that is not present is removed. Running tasks continue.
 
-    Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
-    queue that ListQueues would not list, unless allow_missing is set.
+    Fails with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead; and for a queue that is not known,
+    unless allow_missing is set.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
-    """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+    """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
     Fails as UpdateQueue does.
     """
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
-    """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
+    """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
     Fails as UpdateQueue does.
     """
     ListQueueLogs: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueLogsRequest, _queue_service_pb2.ListQueueLogsResponse]  # type: ignore[assignment]
-    """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
-    line, and lines are kept as long as the log of tasks.
+    """Lists the changes of a queue by callers, oldest first, one page per call. A call that changes nothing is not
+    logged. Rows are kept as long as the logs of tasks.
 
-    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
-    INVALID_ARGUMENT as ListQueues does.
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there are no rows and the queue is not known, or with INVALID_ARGUMENT as
+    ListQueues does.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
-    """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+    """Lists the workers that sent a heartbeat within the last hour, except those that stopped cleanly, ordered by id, one
+    page per call.
 
     Fails with INVALID_ARGUMENT as ListQueues does.
     """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Controls queues: pauses them and limits how much of them runs, and tells who serves them.
+    """Pauses queues, limits how many of their tasks run, and lists the workers that serve them.
 
-    Limits are kept in the transaction that claims tasks, so no number of workers exceeds them. Errors are those of
+    Limits are enforced in the transaction that claims tasks, so that no number of workers exceeds them. A queue is known
+    if it has pending or running tasks, is served by a live worker, or is paused or limited. Errors are those of
     TaskService.
     """
 
@@ -142,10 +147,9 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListQueuesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListQueuesResponse, _abc.Awaitable[_queue_service_pb2.ListQueuesResponse]]:
-        """Lists the queues that have tasks to run, are served by a live worker, or are paused or limited: by name, a page a
-        call.
+        """Lists the known queues, ordered by name, one page per call.
 
-        Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+        Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
         """
 
     @_abc_1.abstractmethod
@@ -156,7 +160,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Returns a queue.
 
-        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if ListQueues would not list it.
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, or with INVALID_ARGUMENT for a name that no queue
+        can have.
         """
 
     @_abc_1.abstractmethod
@@ -165,11 +170,11 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.UpdateQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
-        """Changes a queue: the fields that are present, or those that update_mask names. A limit that the mask names and that
-        is not present is taken away.
+        """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
+        that is not present is removed. Running tasks continue.
 
-        Running tasks continue. Fails with INVALID_ARGUMENT, for limits of zero too: to stop a queue, pause it; and for a
-        queue that ListQueues would not list, unless allow_missing is set.
+        Fails with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead; and for a queue that is not known,
+        unless allow_missing is set.
         """
 
     @_abc_1.abstractmethod
@@ -178,7 +183,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.PauseQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
-        """Pauses a queue: nothing of it starts until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+        """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
         Fails as UpdateQueue does.
         """
@@ -189,7 +194,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ResumeQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
-        """Resumes a queue. Resuming one that is not paused changes nothing and succeeds.
+        """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
         Fails as UpdateQueue does.
         """
@@ -200,11 +205,11 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListQueueLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListQueueLogsResponse, _abc.Awaitable[_queue_service_pb2.ListQueueLogsResponse]]:
-        """Lists what was changed about a queue and by whom, oldest first, a page a call. A call that changes nothing has no
-        line, and lines are kept as long as the log of tasks.
+        """Lists the changes of a queue by callers, oldest first, one page per call. A call that changes nothing is not
+        logged. Rows are kept as long as the logs of tasks.
 
-        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there is no line and ListQueues would not list the queue either, or with
-        INVALID_ARGUMENT as ListQueues does.
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if there are no rows and the queue is not known, or with INVALID_ARGUMENT as
+        ListQueues does.
         """
 
     @_abc_1.abstractmethod
@@ -213,7 +218,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListWorkersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListWorkersResponse, _abc.Awaitable[_queue_service_pb2.ListWorkersResponse]]:
-        """Lists the workers that sent a heartbeat in the last hour, except those that stopped in order, a page a call.
+        """Lists the workers that sent a heartbeat within the last hour, except those that stopped cleanly, ordered by id, one
+        page per call.
 
         Fails with INVALID_ARGUMENT as ListQueues does.
         """

@@ -23,24 +23,61 @@ _sym_db = _symbol_database.Default()
 
 
 from duetime.v1 import task_pb2 as duetime_dot_v1_dot_task__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x64uetime/v1/schedule.proto\x12\nduetime.v1\x1a\x15\x64uetime/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x06\n\x08Schedule\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmissing_time\x18\x07 \x01(\t\x12\x15\n\rrepeated_time\x18\x08 \x01(\t\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\x0f\n\x07overlap\x18\x0b \x01(\t\x12\x10\n\x08\x63\x61tch_up\x18\x0c \x01(\t\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04name\x18\x0e \x01(\t\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x13\n\x0bschedule_id\x18\x10 \x01(\r\x12\x0e\n\x06paused\x18\x11 \x01(\x08\x12-\n\tnext_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cnext_task_id\x18\x13 \x01(\r\x12-\n\tlast_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x15 \x01(\r\x12.\n\ncreated_at\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x18 \x01(\t\"x\n\x08\x42lackout\x12\x0c\n\x04\x64\x61ys\x18\x01 \x03(\t\x12\x11\n\tfrom_time\x18\x02 \x01(\t\x12\x12\n\nuntil_time\x18\x03 \x01(\t\x12\x12\n\nfirst_date\x18\x04 \x01(\t\x12\x11\n\tlast_date\x18\x05 \x01(\t\x12\x10\n\x08\x62\x65havior\x18\x06 \x01(\t\"\x87\x02\n\x0cTaskTemplate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\ttask_data\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x18\n\x0bmax_retries\x18\x04 \x01(\rH\x00\x88\x01\x01\x12-\n\x0cretry_policy\x18\x05 \x01(\x0b\x32\x17.duetime.v1.RetryPolicy\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x17\n\x0f\x63oncurrency_key\x18\x08 \x01(\tB\x0e\n\x0c_max_retries\"\xee\x01\n\x0bScheduleLog\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\x12\x0e\n\x06\x63hange\x18\x02 \x01(\t\x12\x30\n\x0cnominal_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07task_id\x18\x06 \x01(\r\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12-\n\ttimestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x64uetime/v1/schedule.proto\x12\nduetime.v1\x1a\x15\x64uetime/v1/task.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x06\n\x08Schedule\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmissing_time\x18\x07 \x01(\t\x12\x15\n\rrepeated_time\x18\x08 \x01(\t\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\x0f\n\x07overlap\x18\x0b \x01(\t\x12\x10\n\x08\x63\x61tch_up\x18\x0c \x01(\t\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04name\x18\x0e \x01(\t\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x1a\n\x0bschedule_id\x18\x10 \x01(\rB\x05\xe2\x41\x02\x03\x08\x12\x14\n\x06paused\x18\x11 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\tnext_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cnext_task_id\x18\x13 \x01(\rB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x15 \x01(\rB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\x18 \x01(\tB\x04\xe2\x41\x01\x05\"x\n\x08\x42lackout\x12\x0c\n\x04\x64\x61ys\x18\x01 \x03(\t\x12\x11\n\tfrom_time\x18\x02 \x01(\t\x12\x12\n\nuntil_time\x18\x03 \x01(\t\x12\x12\n\nfirst_date\x18\x04 \x01(\t\x12\x11\n\tlast_date\x18\x05 \x01(\t\x12\x10\n\x08\x62\x65havior\x18\x06 \x01(\t\"\x8d\x02\n\x0cTaskTemplate\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12*\n\ttask_data\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x18\n\x0bmax_retries\x18\x04 \x01(\rH\x00\x88\x01\x01\x12-\n\x0cretry_policy\x18\x05 \x01(\x0b\x32\x17.duetime.v1.RetryPolicy\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x17\n\x0f\x63oncurrency_key\x18\x08 \x01(\tB\x0e\n\x0c_max_retries\"\x9e\x02\n\x0bScheduleLog\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63hange\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x0cnominal_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12/\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07task_id\x18\x06 \x01(\rB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x63tor\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'duetime.v1.schedule_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCHEDULE']._serialized_start=160
-  _globals['_SCHEDULE']._serialized_end=942
-  _globals['_BLACKOUT']._serialized_start=944
-  _globals['_BLACKOUT']._serialized_end=1064
-  _globals['_TASKTEMPLATE']._serialized_start=1067
-  _globals['_TASKTEMPLATE']._serialized_end=1330
-  _globals['_SCHEDULELOG']._serialized_start=1333
-  _globals['_SCHEDULELOG']._serialized_end=1571
+  _globals['_SCHEDULE'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['schedule_id']._serialized_options = b'\342A\002\003\010'
+  _globals['_SCHEDULE'].fields_by_name['paused']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['paused']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['next_time']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['next_time']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['next_task_id']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['next_task_id']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['last_time']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['last_time']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['version']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['version']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['created_at']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['request_id']._serialized_options = b'\342A\001\005'
+  _globals['_TASKTEMPLATE'].fields_by_name['name']._loaded_options = None
+  _globals['_TASKTEMPLATE'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULELOG'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['change']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['change']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['nominal_time']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['nominal_time']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['until']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['until']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['reason']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['task_id']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['task_id']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['actor']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULELOG'].fields_by_name['timestamp']._loaded_options = None
+  _globals['_SCHEDULELOG'].fields_by_name['timestamp']._serialized_options = b'\342A\001\003'
+  _globals['_SCHEDULE']._serialized_start=193
+  _globals['_SCHEDULE']._serialized_end=1030
+  _globals['_BLACKOUT']._serialized_start=1032
+  _globals['_BLACKOUT']._serialized_end=1152
+  _globals['_TASKTEMPLATE']._serialized_start=1155
+  _globals['_TASKTEMPLATE']._serialized_end=1424
+  _globals['_SCHEDULELOG']._serialized_start=1427
+  _globals['_SCHEDULELOG']._serialized_end=1713
 # @@protoc_insertion_point(module_scope)

@@ -24,10 +24,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Schedule(_message.Message):
-    """Work that recurs: when, and which task is made each time.
+    """A schedule creates a task at each time of a rule.
 
-    Its next occurrence is an ordinary pending task. When that is due, the one after it is made in the transaction that
-    gives it to the workers. Fields 1 to 10 say when, and are the same wherever they are asked for.
+    Its next occurrence is a pending task. When that is due, the one after it is created in the transaction that claims
+    it. Fields 1 to 10 are the rule, and have the same numbers in every message that has a rule.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -57,89 +57,91 @@ class Schedule(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
-    """A cron expression of five fields (minute, hour, day of month, month, day of week) or of six, the first of which is
-    the second; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. In the time of time_zone. At most 256
-    characters. Either this or interval.
+    """A cron expression in the local time of time_zone: five fields (minute, hour, day of month, month, day of week), or
+    six with the second first; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. At most 256 characters. A rule
+    has either cron or interval.
     """
     time_zone: _builtins.str
-    """IANA's name of the zone, such as `Europe/Lisbon`; default `UTC`. At most 64 characters."""
+    """An IANA time zone, such as `Europe/Lisbon`. At most 64 characters; default `UTC`."""
     missing_time: _builtins.str
-    """What becomes of a local time that a change of the clock leaves out: `shift` (default), by as much as is left out:
-    02:30 becomes 03:30; or `skip`.
+    """What happens at a local time that a DST transition skips: `shift` (default) by the length of the gap, such as from
+    02:30 to 03:30, or `skip`.
     """
     repeated_time: _builtins.str
-    """Which one counts of a local time that a change of the clock brings twice: `auto` (default), `first`, `last` or
-    `both`. `auto` is `both` for a cron expression whose minute or hour begins with `*`, and `first` for any other.
+    """Which one counts of a local time that a DST transition repeats: `first`, `last`, `both` or `auto` (default), which
+    is `both` for a cron expression whose minute or hour begins with `*`, and else `first`.
     """
     overlap: _builtins.str
-    """What happens when an occurrence is due and one before it has not ended: `allow` (default), `skip`, or `queue`, which
-    has one wait for it and skips those that come while one waits.
+    """What happens when an occurrence is due while an earlier one has not finished: `allow` (default) starts it, `skip`
+    skips it, and `queue` lets it wait, and skips those due while one waits.
     """
     catch_up: _builtins.str
-    """What happens to times that passed while nothing could run: `last` (default) runs the last of them, `all` each, `none`
-    none that is more than a minute late.
+    """What happens to occurrences missed while no worker could run them: `last` (default) runs the last one, `all` runs
+    each, and `none` runs none that is more than a minute late.
     """
     name: _builtins.str
-    """For people. 1 to 255 characters."""
+    """A name for people; need not be unique. 1 to 255 characters."""
     schedule_id: _builtins.int
-    """Output only. Given at creation, from 1 up to 4,294,967,295, never given twice."""
+    """Output only. Identifier. Assigned at creation, 1 to 4,294,967,295, never reused."""
     paused: _builtins.bool
-    """Output only. Whether it is paused: then it has no pending occurrence."""
+    """Output only. Whether the schedule is paused: it then has no pending occurrence. Changed by PauseSchedule and
+    ResumeSchedule.
+    """
     next_task_id: _builtins.int
-    """Output only. The task that is its next occurrence; 0 if there is none."""
+    """Output only. The pending task of the next occurrence; 0 if there is none."""
     version: _builtins.int
-    """Output only. Rises by one with every UpdateSchedule, PauseSchedule and ResumeSchedule: the etag of UpdateSchedule."""
+    """Output only. Rises by one with every UpdateSchedule, PauseSchedule and ResumeSchedule. The etag of UpdateSchedule."""
     request_id: _builtins.str
-    """The request_id of its creation, if the caller gave one."""
+    """Immutable. The request_id of the create; empty if the caller sent none."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration:
-        """The time from one occurrence to the next, from 1 s to 10 years. Elapsed time: no change of the clock matters."""
+        """The elapsed time from one occurrence to the next, which no DST transition changes. 1 s to 10 years."""
 
     @_builtins.property
     def anchor(self) -> _timestamp_pb2.Timestamp:
-        """A moment that the intervals count from; default 1970-01-01T00:00:00Z. With interval only."""
+        """The time from which intervals are counted. With interval only; default 1970-01-01T00:00:00Z."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The first moment at which it may be due; unset, or in the past: from now on."""
+        """No occurrence is due before this time; default: now. A time in the past means now."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """The last moment at which it may be due, also when a blackout moves it or with jitter; unset: no end."""
+        """No occurrence is due after this time, also if a blackout or the jitter moves it; default: no end."""
 
     @_builtins.property
     def jitter(self) -> _duration_pb2.Duration:
-        """Each occurrence is due up to so much later, by an amount that is the same however often it is computed: not after
-        end_time, and not in a blackout. Shorter than the time between occurrences.
+        """Delays each occurrence by up to this much. The delay of an occurrence never changes, and moves it neither after
+        end_time nor into a blackout. Shorter than the time between occurrences; default 0 s.
         """
 
     @_builtins.property
     def blackouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Blackout]:
-        """When nothing may be due. At most 100."""
+        """Periods in which no occurrence is due. At most 100."""
 
     @_builtins.property
     def catch_up_window(self) -> _duration_pb2.Duration:
-        """How late an occurrence may be and still be caught up with; unset: however late."""
+        """How late an occurrence may be and still be caught up, from 1 s to 10 years; default: no limit."""
 
     @_builtins.property
     def task(self) -> Global___TaskTemplate:
-        """The task that is made each time."""
+        """The task that is created at each occurrence."""
 
     @_builtins.property
     def next_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. The nominal time of its next occurrence; unset if it is paused, or there is none any more."""
+        """Output only. The nominal time of the next occurrence; unset if the schedule is paused or has ended."""
 
     @_builtins.property
     def last_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. The last nominal time that was dealt with: the next one comes after it."""
+        """Output only. The last nominal time that was run or skipped: the next occurrence comes after it."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it was created."""
+        """Output only. When the schedule was created."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it was last changed by a caller."""
+        """Output only. When a caller last changed the schedule."""
 
     def __init__(
         self,
@@ -179,7 +181,7 @@ Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
 
 @_typing.final
 class Blackout(_message.Message):
-    """A time in which nothing may be due, each week or on some dates, by the schedule's local time."""
+    """A period in which no occurrence is due: each week, or on dates, in the schedule's local time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -190,19 +192,19 @@ class Blackout(_message.Message):
     LAST_DATE_FIELD_NUMBER: _builtins.int
     BEHAVIOR_FIELD_NUMBER: _builtins.int
     from_time: _builtins.str
-    """When it begins on each of these days, such as `22:00`."""
+    """When it begins on each of the days, such as `22:00`."""
     until_time: _builtins.str
-    """When it ends: on the same day, at `24:00` at the latest, or, if that is not later than from_time, on the next one."""
+    """When it ends: on the same day, `24:00` at the latest; if not later than from_time, on the next day."""
     first_date: _builtins.str
-    """Instead of a time each week: the first date of it, such as `2027-12-24`."""
+    """Instead of days and times: the first date, such as `2027-12-24`."""
     last_date: _builtins.str
-    """The last date of it, such as `9999-12-31` for no end; default first_date."""
+    """The last date, such as `9999-12-31` for no end; default: first_date."""
     behavior: _builtins.str
-    """What becomes of an occurrence in it: `skip` (default), or `move` to its end."""
+    """What happens to an occurrence in the blackout: `skip` (default), or `move` to its end."""
     @_builtins.property
     def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`monday` to `sunday`, or their first three letters, or ranges such as `mon-fri`; empty: every day. Whole days, or
-        hours of them with from_time and until_time.
+        """The days of the week on which it begins: `monday` to `sunday`, their first three letters, or ranges such as
+        `mon-fri`. Whole days, or part of them with from_time and until_time. Default: every day.
         """
 
     def __init__(
@@ -225,7 +227,7 @@ Global___Blackout: _TypeAlias = Blackout  # noqa: Y015
 
 @_typing.final
 class TaskTemplate(_message.Message):
-    """The task that a schedule makes each time; the fields are those of CreateTaskRequest."""
+    """The task that a schedule creates at each occurrence. The fields are those of CreateTaskRequest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -238,26 +240,26 @@ class TaskTemplate(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. Names the handler."""
+    """Required. The name of the handler that runs the task. 1 to 255 characters."""
     queue: _builtins.str
-    """Default `default`."""
+    """The queue whose workers run the task. Default `default`."""
     max_retries: _builtins.int
-    """0 to 1,000; default: what the task's handler brings, or else 3."""
+    """The most retries. 0 to 1,000; default: the handler's own, or else 3."""
     priority: _builtins.int
-    """0 to 9; default 0."""
+    """Due tasks of a queue start in the order of their priority, highest first. 0 to 9; default 0."""
     concurrency_key: _builtins.str
-    """What the queue's limits per key count it under."""
+    """The key that the queue's limits per key count the task under. At most 255 characters; default: not counted."""
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
-        """What the handler is given."""
+        """The handler's arguments. Default {}."""
 
     @_builtins.property
     def retry_policy(self) -> _task_pb2.RetryPolicy:
-        """Each field that is not set has its default."""
+        """How long the task waits before a retry. Each field that is not set has its default."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """How long one run may take."""
+        """How long one run may take, 0.001 s to 7 days; default: the handler's own timeout."""
 
     def __init__(
         self,
@@ -283,7 +285,7 @@ Global___TaskTemplate: _TypeAlias = TaskTemplate  # noqa: Y015
 
 @_typing.final
 class ScheduleLog(_message.Message):
-    """One line of a schedule's history."""
+    """One row of a schedule's log. Never changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,28 +298,28 @@ class ScheduleLog(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Which schedule."""
+    """Output only. The schedule."""
     change: _builtins.str
-    """What happened: `created`, `updated`, `paused`, `resumed`, `deleted`, `triggered`, `backfilled`, `recomputed`, and
-    `skipped` for occurrences that do not run. The set is open.
+    """Output only. What happened: `created`, `updated`, `paused`, `resumed`, `deleted`, `triggered`, `backfilled`,
+    `recomputed`, or `skipped` for occurrences that do not run. More values may be added.
     """
     reason: _builtins.str
-    """Why an occurrence was skipped; of `updated`, the fields that changed, such as `cron, task.queue`; else empty."""
+    """Output only. For `skipped`, why; for `updated`, the changed fields, such as `cron, task.queue`; else empty."""
     task_id: _builtins.int
-    """The task that it is about; 0 if there is none."""
+    """Output only. The task that the row is about; 0 if it is about none."""
     actor: _builtins.str
-    """Who did it: `api` for a caller, or the id of the worker."""
+    """Output only. Who changed the schedule: `api` for a caller, or the worker_id."""
     @_builtins.property
     def nominal_time(self) -> _timestamp_pb2.Timestamp:
-        """The nominal time that it is about, the first of them if it is about several; unset if about none."""
+        """Output only. The nominal time that the row is about, or the first of several; else unset."""
 
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """The last nominal time that it is about, if it is about several."""
+        """Output only. The last nominal time, if the row is about several; else unset."""
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the database's clock."""
+        """Output only. When it happened, by the database's clock."""
 
     def __init__(
         self,

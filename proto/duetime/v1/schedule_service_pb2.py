@@ -24,18 +24,43 @@ _sym_db = _symbol_database.Default()
 
 from duetime.v1 import schedule_pb2 as duetime_dot_v1_dot_schedule__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!duetime/v1/schedule_service.proto\x12\nduetime.v1\x1a\x19\x64uetime/v1/schedule.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x04\n\x15\x43reateScheduleRequest\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmissing_time\x18\x07 \x01(\t\x12\x15\n\rrepeated_time\x18\x08 \x01(\t\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\x0f\n\x07overlap\x18\x0b \x01(\t\x12\x10\n\x08\x63\x61tch_up\x18\x0c \x01(\t\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04name\x18\x0e \x01(\t\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x12\n\nrequest_id\x18\x10 \x01(\t\x12\x0e\n\x06paused\x18\x11 \x01(\x08\")\n\x12GetScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\"=\n\x14ListSchedulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x15ListSchedulesResponse\x12\'\n\tschedules\x18\x01 \x03(\x0b\x32\x14.duetime.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe4\x05\n\x15UpdateScheduleRequest\x12\x11\n\x04\x63ron\x18\x01 \x01(\tH\x00\x88\x01\x01\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\ttime_zone\x18\x04 \x01(\tH\x01\x88\x01\x01\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cmissing_time\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x1a\n\rrepeated_time\x18\x08 \x01(\tH\x03\x88\x01\x01\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\x14\n\x07overlap\x18\x0b \x01(\tH\x04\x88\x01\x01\x12\x15\n\x08\x63\x61tch_up\x18\x0c \x01(\tH\x05\x88\x01\x01\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\x04name\x18\x0e \x01(\tH\x06\x88\x01\x01\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x13\n\x0bschedule_id\x18\x10 \x01(\r\x12\x14\n\x07version\x18\x11 \x01(\rH\x07\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x07\n\x05_cronB\x0c\n\n_time_zoneB\x0f\n\r_missing_timeB\x10\n\x0e_repeated_timeB\n\n\x08_overlapB\x0b\n\t_catch_upB\x07\n\x05_nameB\n\n\x08_version\",\n\x15\x44\x65leteScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\")\n\x16\x44\x65leteScheduleResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"+\n\x14PauseScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\",\n\x15ResumeScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\"A\n\x16TriggerScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"*\n\x17TriggerScheduleResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\r\"\x8c\x01\n\x17\x42\x61\x63kfillScheduleRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x18\x42\x61\x63kfillScheduleResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\r\"\x80\x03\n\x16PreviewScheduleRequest\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmissing_time\x18\x07 \x01(\t\x12\x15\n\rrepeated_time\x18\x08 \x01(\t\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\r\n\x05\x63ount\x18\x0b \x01(\r\"\x9a\x02\n\x17PreviewScheduleResponse\x12)\n\x05times\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x07\x64\x65tails\x18\x02 \x03(\x0b\x32\x31.duetime.v1.PreviewScheduleResponse.PreviewedTime\x1a\x8f\x01\n\rPreviewedTime\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlocal_time\x18\x02 \x01(\t\x12.\n\nmoved_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08repeated\x18\x04 \x01(\x08\"U\n\x17ListScheduleLogsRequest\x12\x13\n\x0bschedule_id\x18\x01 \x01(\r\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x18ListScheduleLogsResponse\x12%\n\x04logs\x18\x01 \x03(\x0b\x32\x17.duetime.v1.ScheduleLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\x19RecomputeSchedulesRequest\"k\n\x1aRecomputeSchedulesResponse\x12\x11\n\tschedules\x18\x01 \x01(\r\x12\r\n\x05tasks\x18\x02 \x01(\r\x12\x10\n\x08has_more\x18\x03 \x01(\x08\x12\x19\n\x11time_zone_version\x18\x04 \x01(\t2\x8f\x0c\n\x0fScheduleService\x12\x64\n\x0e\x43reateSchedule\x12!.duetime.v1.CreateScheduleRequest\x1a\x14.duetime.v1.Schedule\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/schedules:\x01*\x12i\n\x0bGetSchedule\x12\x1e.duetime.v1.GetScheduleRequest\x1a\x14.duetime.v1.Schedule\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/schedules/{schedule_id}\x12l\n\rListSchedules\x12 .duetime.v1.ListSchedulesRequest\x1a!.duetime.v1.ListSchedulesResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/schedules\x12\x95\x01\n\x0eUpdateSchedule\x12!.duetime.v1.UpdateScheduleRequest\x1a\x14.duetime.v1.Schedule\"J\x82\xd3\xe4\x93\x02\x44\x1a\x1c/api/schedules/{schedule_id}:\x01*Z!2\x1c/api/schedules/{schedule_id}:\x01*\x12}\n\x0e\x44\x65leteSchedule\x12!.duetime.v1.DeleteScheduleRequest\x1a\".duetime.v1.DeleteScheduleResponse\"$\x82\xd3\xe4\x93\x02\x1e*\x1c/api/schedules/{schedule_id}\x12v\n\rPauseSchedule\x12 .duetime.v1.PauseScheduleRequest\x1a\x14.duetime.v1.Schedule\"-\x82\xd3\xe4\x93\x02\'\"\"/api/schedules/{schedule_id}:pause:\x01*\x12y\n\x0eResumeSchedule\x12!.duetime.v1.ResumeScheduleRequest\x1a\x14.duetime.v1.Schedule\".\x82\xd3\xe4\x93\x02(\"#/api/schedules/{schedule_id}:resume:\x01*\x12\x8b\x01\n\x0fTriggerSchedule\x12\".duetime.v1.TriggerScheduleRequest\x1a#.duetime.v1.TriggerScheduleResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/schedules/{schedule_id}:trigger:\x01*\x12\x8f\x01\n\x10\x42\x61\x63kfillSchedule\x12#.duetime.v1.BackfillScheduleRequest\x1a$.duetime.v1.BackfillScheduleResponse\"0\x82\xd3\xe4\x93\x02*\"%/api/schedules/{schedule_id}:backfill:\x01*\x12}\n\x0fPreviewSchedule\x12\".duetime.v1.PreviewScheduleRequest\x1a#.duetime.v1.PreviewScheduleResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/api/schedules:preview:\x01*\x12\x88\x01\n\x10ListScheduleLogs\x12#.duetime.v1.ListScheduleLogsRequest\x1a$.duetime.v1.ListScheduleLogsResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/schedules/{schedule_id}/logs\x12\x88\x01\n\x12RecomputeSchedules\x12%.duetime.v1.RecomputeSchedulesRequest\x1a&.duetime.v1.RecomputeSchedulesResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/schedules:recompute:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!duetime/v1/schedule_service.proto\x12\nduetime.v1\x1a\x19\x64uetime/v1/schedule.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x04\n\x15\x43reateScheduleRequest\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmissing_time\x18\x07 \x01(\t\x12\x15\n\rrepeated_time\x18\x08 \x01(\t\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\x0f\n\x07overlap\x18\x0b \x01(\t\x12\x10\n\x08\x63\x61tch_up\x18\x0c \x01(\t\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\x04name\x18\x0e \x01(\tB\x04\xe2\x41\x01\x02\x12,\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplateB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x10 \x01(\t\x12\x0e\n\x06paused\x18\x11 \x01(\x08\"/\n\x12GetScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\"=\n\x14ListSchedulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x15ListSchedulesResponse\x12\'\n\tschedules\x18\x01 \x03(\x0b\x32\x14.duetime.v1.Schedule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xea\x05\n\x15UpdateScheduleRequest\x12\x11\n\x04\x63ron\x18\x01 \x01(\tH\x00\x88\x01\x01\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\ttime_zone\x18\x04 \x01(\tH\x01\x88\x01\x01\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0cmissing_time\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x1a\n\rrepeated_time\x18\x08 \x01(\tH\x03\x88\x01\x01\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\x14\n\x07overlap\x18\x0b \x01(\tH\x04\x88\x01\x01\x12\x15\n\x08\x63\x61tch_up\x18\x0c \x01(\tH\x05\x88\x01\x01\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\x04name\x18\x0e \x01(\tH\x06\x88\x01\x01\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x19\n\x0bschedule_id\x18\x10 \x01(\rB\x04\xe2\x41\x01\x02\x12\x14\n\x07version\x18\x11 \x01(\rH\x07\x88\x01\x01\x12/\n\x0bupdate_mask\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x07\n\x05_cronB\x0c\n\n_time_zoneB\x0f\n\r_missing_timeB\x10\n\x0e_repeated_timeB\n\n\x08_overlapB\x0b\n\t_catch_upB\x07\n\x05_nameB\n\n\x08_version\"2\n\x15\x44\x65leteScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\")\n\x16\x44\x65leteScheduleResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"1\n\x14PauseScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\"2\n\x15ResumeScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\"G\n\x16TriggerScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"*\n\x17TriggerScheduleResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\r\"\x9e\x01\n\x17\x42\x61\x63kfillScheduleRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\",\n\x18\x42\x61\x63kfillScheduleResponse\x12\x10\n\x08task_ids\x18\x01 \x03(\r\"\x80\x03\n\x16PreviewScheduleRequest\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmissing_time\x18\x07 \x01(\t\x12\x15\n\rrepeated_time\x18\x08 \x01(\t\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12\r\n\x05\x63ount\x18\x0b \x01(\r\"\x9a\x02\n\x17PreviewScheduleResponse\x12)\n\x05times\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x07\x64\x65tails\x18\x02 \x03(\x0b\x32\x31.duetime.v1.PreviewScheduleResponse.PreviewedTime\x1a\x8f\x01\n\rPreviewedTime\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlocal_time\x18\x02 \x01(\t\x12.\n\nmoved_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08repeated\x18\x04 \x01(\x08\"[\n\x17ListScheduleLogsRequest\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x18ListScheduleLogsResponse\x12%\n\x04logs\x18\x01 \x03(\x0b\x32\x17.duetime.v1.ScheduleLog\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\x19RecomputeSchedulesRequest\"k\n\x1aRecomputeSchedulesResponse\x12\x11\n\tschedules\x18\x01 \x01(\r\x12\r\n\x05tasks\x18\x02 \x01(\r\x12\x10\n\x08has_more\x18\x03 \x01(\x08\x12\x19\n\x11time_zone_version\x18\x04 \x01(\t2\x8f\x0c\n\x0fScheduleService\x12\x64\n\x0e\x43reateSchedule\x12!.duetime.v1.CreateScheduleRequest\x1a\x14.duetime.v1.Schedule\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/schedules:\x01*\x12i\n\x0bGetSchedule\x12\x1e.duetime.v1.GetScheduleRequest\x1a\x14.duetime.v1.Schedule\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/schedules/{schedule_id}\x12l\n\rListSchedules\x12 .duetime.v1.ListSchedulesRequest\x1a!.duetime.v1.ListSchedulesResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/schedules\x12\x95\x01\n\x0eUpdateSchedule\x12!.duetime.v1.UpdateScheduleRequest\x1a\x14.duetime.v1.Schedule\"J\x82\xd3\xe4\x93\x02\x44\x1a\x1c/api/schedules/{schedule_id}:\x01*Z!2\x1c/api/schedules/{schedule_id}:\x01*\x12}\n\x0e\x44\x65leteSchedule\x12!.duetime.v1.DeleteScheduleRequest\x1a\".duetime.v1.DeleteScheduleResponse\"$\x82\xd3\xe4\x93\x02\x1e*\x1c/api/schedules/{schedule_id}\x12v\n\rPauseSchedule\x12 .duetime.v1.PauseScheduleRequest\x1a\x14.duetime.v1.Schedule\"-\x82\xd3\xe4\x93\x02\'\"\"/api/schedules/{schedule_id}:pause:\x01*\x12y\n\x0eResumeSchedule\x12!.duetime.v1.ResumeScheduleRequest\x1a\x14.duetime.v1.Schedule\".\x82\xd3\xe4\x93\x02(\"#/api/schedules/{schedule_id}:resume:\x01*\x12\x8b\x01\n\x0fTriggerSchedule\x12\".duetime.v1.TriggerScheduleRequest\x1a#.duetime.v1.TriggerScheduleResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/schedules/{schedule_id}:trigger:\x01*\x12\x8f\x01\n\x10\x42\x61\x63kfillSchedule\x12#.duetime.v1.BackfillScheduleRequest\x1a$.duetime.v1.BackfillScheduleResponse\"0\x82\xd3\xe4\x93\x02*\"%/api/schedules/{schedule_id}:backfill:\x01*\x12}\n\x0fPreviewSchedule\x12\".duetime.v1.PreviewScheduleRequest\x1a#.duetime.v1.PreviewScheduleResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/api/schedules:preview:\x01*\x12\x88\x01\n\x10ListScheduleLogs\x12#.duetime.v1.ListScheduleLogsRequest\x1a$.duetime.v1.ListScheduleLogsResponse\")\x82\xd3\xe4\x93\x02#\x12!/api/schedules/{schedule_id}/logs\x12\x88\x01\n\x12RecomputeSchedules\x12%.duetime.v1.RecomputeSchedulesRequest\x1a&.duetime.v1.RecomputeSchedulesResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/api/schedules:recompute:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'duetime.v1.schedule_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREATESCHEDULEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CREATESCHEDULEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_CREATESCHEDULEREQUEST'].fields_by_name['task']._loaded_options = None
+  _globals['_CREATESCHEDULEREQUEST'].fields_by_name['task']._serialized_options = b'\342A\001\002'
+  _globals['_GETSCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_GETSCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATESCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_UPDATESCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETESCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_DELETESCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_PAUSESCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_PAUSESCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESUMESCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_RESUMESCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_TRIGGERSCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_TRIGGERSCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_BACKFILLSCHEDULEREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_BACKFILLSCHEDULEREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
+  _globals['_BACKFILLSCHEDULEREQUEST'].fields_by_name['start_time']._loaded_options = None
+  _globals['_BACKFILLSCHEDULEREQUEST'].fields_by_name['start_time']._serialized_options = b'\342A\001\002'
+  _globals['_BACKFILLSCHEDULEREQUEST'].fields_by_name['end_time']._loaded_options = None
+  _globals['_BACKFILLSCHEDULEREQUEST'].fields_by_name['end_time']._serialized_options = b'\342A\001\002'
+  _globals['_LISTSCHEDULELOGSREQUEST'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_LISTSCHEDULELOGSREQUEST'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\002'
   _globals['_SCHEDULESERVICE'].methods_by_name['CreateSchedule']._loaded_options = None
   _globals['_SCHEDULESERVICE'].methods_by_name['CreateSchedule']._serialized_options = b'\202\323\344\223\002\023\"\016/api/schedules:\001*'
   _globals['_SCHEDULESERVICE'].methods_by_name['GetSchedule']._loaded_options = None
@@ -60,46 +85,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULESERVICE'].methods_by_name['ListScheduleLogs']._serialized_options = b'\202\323\344\223\002#\022!/api/schedules/{schedule_id}/logs'
   _globals['_SCHEDULESERVICE'].methods_by_name['RecomputeSchedules']._loaded_options = None
   _globals['_SCHEDULESERVICE'].methods_by_name['RecomputeSchedules']._serialized_options = b'\202\323\344\223\002\035\"\030/api/schedules:recompute:\001*'
-  _globals['_CREATESCHEDULEREQUEST']._serialized_start=206
-  _globals['_CREATESCHEDULEREQUEST']._serialized_end=751
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=753
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=794
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=796
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=857
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=859
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=948
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=951
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=1691
-  _globals['_DELETESCHEDULEREQUEST']._serialized_start=1693
-  _globals['_DELETESCHEDULEREQUEST']._serialized_end=1737
-  _globals['_DELETESCHEDULERESPONSE']._serialized_start=1739
-  _globals['_DELETESCHEDULERESPONSE']._serialized_end=1780
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=1782
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=1825
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=1827
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=1871
-  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_start=1873
-  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_end=1938
-  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_start=1940
-  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_end=1982
-  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_start=1985
-  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_end=2125
-  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_start=2127
-  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_end=2171
-  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_start=2174
-  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_end=2558
-  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_start=2561
-  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_end=2843
-  _globals['_PREVIEWSCHEDULERESPONSE_PREVIEWEDTIME']._serialized_start=2700
-  _globals['_PREVIEWSCHEDULERESPONSE_PREVIEWEDTIME']._serialized_end=2843
-  _globals['_LISTSCHEDULELOGSREQUEST']._serialized_start=2845
-  _globals['_LISTSCHEDULELOGSREQUEST']._serialized_end=2930
-  _globals['_LISTSCHEDULELOGSRESPONSE']._serialized_start=2932
-  _globals['_LISTSCHEDULELOGSRESPONSE']._serialized_end=3022
-  _globals['_RECOMPUTESCHEDULESREQUEST']._serialized_start=3024
-  _globals['_RECOMPUTESCHEDULESREQUEST']._serialized_end=3051
-  _globals['_RECOMPUTESCHEDULESRESPONSE']._serialized_start=3053
-  _globals['_RECOMPUTESCHEDULESRESPONSE']._serialized_end=3160
-  _globals['_SCHEDULESERVICE']._serialized_start=3163
-  _globals['_SCHEDULESERVICE']._serialized_end=4714
+  _globals['_CREATESCHEDULEREQUEST']._serialized_start=239
+  _globals['_CREATESCHEDULEREQUEST']._serialized_end=796
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=798
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=845
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=847
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=908
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=910
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=999
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=1002
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=1748
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=1750
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=1800
+  _globals['_DELETESCHEDULERESPONSE']._serialized_start=1802
+  _globals['_DELETESCHEDULERESPONSE']._serialized_end=1843
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=1845
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=1894
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=1896
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=1946
+  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_start=1948
+  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_end=2019
+  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_start=2021
+  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_end=2063
+  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_start=2066
+  _globals['_BACKFILLSCHEDULEREQUEST']._serialized_end=2224
+  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_start=2226
+  _globals['_BACKFILLSCHEDULERESPONSE']._serialized_end=2270
+  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_start=2273
+  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_end=2657
+  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_start=2660
+  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_end=2942
+  _globals['_PREVIEWSCHEDULERESPONSE_PREVIEWEDTIME']._serialized_start=2799
+  _globals['_PREVIEWSCHEDULERESPONSE_PREVIEWEDTIME']._serialized_end=2942
+  _globals['_LISTSCHEDULELOGSREQUEST']._serialized_start=2944
+  _globals['_LISTSCHEDULELOGSREQUEST']._serialized_end=3035
+  _globals['_LISTSCHEDULELOGSRESPONSE']._serialized_start=3037
+  _globals['_LISTSCHEDULELOGSRESPONSE']._serialized_end=3127
+  _globals['_RECOMPUTESCHEDULESREQUEST']._serialized_start=3129
+  _globals['_RECOMPUTESCHEDULESREQUEST']._serialized_end=3156
+  _globals['_RECOMPUTESCHEDULESRESPONSE']._serialized_start=3158
+  _globals['_RECOMPUTESCHEDULESRESPONSE']._serialized_end=3265
+  _globals['_SCHEDULESERVICE']._serialized_start=3268
+  _globals['_SCHEDULESERVICE']._serialized_end=4819
 # @@protoc_insertion_point(module_scope)

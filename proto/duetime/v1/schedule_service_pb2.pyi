@@ -44,20 +44,20 @@ class CreateScheduleRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
-    """As in Schedule, like all that follow."""
+    """As in Schedule, like the other fields without a comment."""
     time_zone: _builtins.str
     missing_time: _builtins.str
     repeated_time: _builtins.str
     overlap: _builtins.str
     catch_up: _builtins.str
     name: _builtins.str
-    """Required."""
+    """Required. A name for people; need not be unique. 1 to 255 characters."""
     request_id: _builtins.str
-    """At most 128 characters, chosen by the caller. The same request_id with the same request answers the same schedule,
-    so a caller who lost the answer can always ask again.
+    """Makes the request idempotent. At most 128 characters, chosen by the caller. The same request with the same
+    request_id returns the same schedule, so a caller that lost the response can retry.
     """
     paused: _builtins.bool
-    """Whether it is made paused."""
+    """Whether the schedule is created paused. Default false."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -74,7 +74,7 @@ class CreateScheduleRequest(_message.Message):
     def catch_up_window(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def task(self) -> _schedule_pb2.TaskTemplate:
-        """Required."""
+        """Required. The task that is created at each occurrence."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class GetScheduleRequest(_message.Message):
 
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -132,9 +132,11 @@ class ListSchedulesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """1 to 1,000; default 50."""
+    """How many to return at most. 1 to 1,000; default 50. A page may be shorter, because it ends at about 1 MB of
+    templates: only an empty next_page_token marks the last page.
+    """
     page_token: _builtins.str
-    """The next_page_token of the page before."""
+    """The next_page_token of the previous page."""
     def __init__(
         self,
         *,
@@ -156,10 +158,10 @@ class ListSchedulesResponse(_message.Message):
     SCHEDULES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def schedules(self) -> _containers.RepeatedCompositeFieldContainer[_schedule_pb2.Schedule]:
-        """A page of them."""
+        """One page of schedules, ordered by schedule_id."""
 
     def __init__(
         self,
@@ -198,7 +200,9 @@ class UpdateScheduleRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
-    """As in Schedule, like all that follow. Giving one of cron and interval takes the other one away."""
+    """As in Schedule, like the other fields without a comment. Setting cron removes interval and anchor, and setting
+    interval removes cron.
+    """
     time_zone: _builtins.str
     missing_time: _builtins.str
     repeated_time: _builtins.str
@@ -206,9 +210,9 @@ class UpdateScheduleRequest(_message.Message):
     catch_up: _builtins.str
     name: _builtins.str
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     version: _builtins.int
-    """If set, the version that the schedule must have."""
+    """If set, the update fails unless the schedule has this version (optimistic concurrency)."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -221,17 +225,17 @@ class UpdateScheduleRequest(_message.Message):
     def jitter(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def blackouts(self) -> _containers.RepeatedCompositeFieldContainer[_schedule_pb2.Blackout]:
-        """Present if there is one; update_mask can take them all away."""
+        """Replaces all blackouts if there is at least one; to remove all, name the field in update_mask."""
 
     @_builtins.property
     def catch_up_window(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def task(self) -> _schedule_pb2.TaskTemplate:
-        """Replaces the whole template."""
+        """Replaces the whole template: each field that is not set gets its default."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change. A field that it names and that is not present gets its default. Unset: the fields that are
+        """The fields to change. A field that it names and that is not present gets its default. Default: the fields that are
         present.
         """
 
@@ -302,7 +306,7 @@ class DeleteScheduleRequest(_message.Message):
 
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -322,7 +326,7 @@ class DeleteScheduleResponse(_message.Message):
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """`Schedule deleted successfully`."""
+    """Always `Schedule deleted successfully`."""
     def __init__(
         self,
         *,
@@ -342,7 +346,7 @@ class PauseScheduleRequest(_message.Message):
 
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -362,7 +366,7 @@ class ResumeScheduleRequest(_message.Message):
 
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -383,9 +387,9 @@ class TriggerScheduleRequest(_message.Message):
     SCHEDULE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     request_id: _builtins.str
-    """At most 128 characters, chosen by the caller: as in CreateTaskRequest."""
+    """Makes the request idempotent, as in CreateTaskRequest. At most 128 characters, chosen by the caller."""
     def __init__(
         self,
         *,
@@ -406,7 +410,7 @@ class TriggerScheduleResponse(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """The task that runs now."""
+    """The task, which is due now."""
     def __init__(
         self,
         *,
@@ -428,14 +432,14 @@ class BackfillScheduleRequest(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """Required. The first nominal time that is made up for."""
+        """Required. The first nominal time of the interval."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """Required. The last one; in the past."""
+        """Required. The last nominal time of the interval; in the past."""
 
     def __init__(
         self,
@@ -459,7 +463,7 @@ class BackfillScheduleResponse(_message.Message):
     TASK_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The tasks that were made, in the order of their nominal times."""
+        """The tasks created, ordered by nominal time."""
 
     def __init__(
         self,
@@ -490,12 +494,12 @@ class PreviewScheduleRequest(_message.Message):
     BLACKOUTS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
-    """As in Schedule, like all that follow."""
+    """As in Schedule, like the other fields without a comment."""
     time_zone: _builtins.str
     missing_time: _builtins.str
     repeated_time: _builtins.str
     count: _builtins.int
-    """How many times. 1 to 1,000; default 10."""
+    """How many occurrences to return at most. 1 to 1,000; default 10."""
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -537,7 +541,7 @@ class PreviewScheduleResponse(_message.Message):
 
     @_typing.final
     class PreviewedTime(_message.Message):
-        """An occurrence as it would be."""
+        """An occurrence of the rule."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -546,16 +550,16 @@ class PreviewScheduleResponse(_message.Message):
         MOVED_FROM_FIELD_NUMBER: _builtins.int
         REPEATED_FIELD_NUMBER: _builtins.int
         local_time: _builtins.str
-        """The same moment in the schedule's zone, such as `2027-03-28T03:30:00+02:00`."""
+        """The same time in the rule's time zone, such as `2027-03-28T03:30:00+02:00`."""
         repeated: _builtins.bool
-        """Whether the clock, set back, shows this local time for the second time."""
+        """Whether this is the second time that the local clock shows local_time, after a DST transition."""
         @_builtins.property
         def time(self) -> _timestamp_pb2.Timestamp:
-            """When it is due: after blackouts moved it, before the jitter, which differs from schedule to schedule."""
+            """When it is due, after blackouts moved it and before the jitter, which differs from schedule to schedule."""
 
         @_builtins.property
         def moved_from(self) -> _timestamp_pb2.Timestamp:
-            """The time by the rule, if a blackout moved it; else unset."""
+            """The nominal time, if a blackout moved the occurrence; else unset."""
 
         def __init__(
             self,
@@ -575,11 +579,11 @@ class PreviewScheduleResponse(_message.Message):
     DETAILS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def times(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
-        """The next times, in order: fewer than `count` if the schedule ends."""
+        """When the next occurrences are due, in order; fewer than `count` if the rule ends."""
 
     @_builtins.property
     def details(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewScheduleResponse.PreviewedTime]:
-        """The same, with what there is to say of each."""
+        """The same occurrences, with details."""
 
     def __init__(
         self,
@@ -603,11 +607,11 @@ class ListScheduleLogsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     schedule_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     page_size: _builtins.int
-    """1 to 1,000; default 50."""
+    """How many to return at most. 1 to 1,000; default 50."""
     page_token: _builtins.str
-    """The next_page_token of the page before, of the same schedule."""
+    """The next_page_token of the previous page, of the same schedule."""
     def __init__(
         self,
         *,
@@ -630,10 +634,10 @@ class ListScheduleLogsResponse(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_schedule_pb2.ScheduleLog]:
-        """A page of the history, oldest first."""
+        """One page of the schedule's log, oldest first."""
 
     def __init__(
         self,
@@ -673,11 +677,11 @@ class RecomputeSchedulesResponse(_message.Message):
     HAS_MORE_FIELD_NUMBER: _builtins.int
     TIME_ZONE_VERSION_FIELD_NUMBER: _builtins.int
     schedules: _builtins.int
-    """How many schedules had their next occurrence moved."""
+    """The number of schedules whose next occurrence moved."""
     tasks: _builtins.int
-    """How many tasks with a local_time were moved."""
+    """The number of tasks with a local_time that moved."""
     has_more: _builtins.bool
-    """Whether there was no time for all: send the same request again to continue."""
+    """Whether some were not recomputed in time: send the same request again to continue."""
     time_zone_version: _builtins.str
     """The version of the time zone database, such as `2026b`."""
     def __init__(

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ScheduleServiceStub:
-    """Makes tasks again and again, by a rule. Errors are those of TaskService.
+    """Schedules, which create tasks at the times of a rule. Errors are those of TaskService.
     """
 
     def __init__(self, channel):
@@ -99,14 +99,15 @@ class ScheduleServiceStub:
 
 
 class ScheduleServiceServicer:
-    """Makes tasks again and again, by a rule. Errors are those of TaskService.
+    """Schedules, which create tasks at the times of a rule. Errors are those of TaskService.
     """
 
     def CreateSchedule(self, request, context):
-        """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
+        """Creates a schedule, and the pending task of its first occurrence. Both are committed when the call returns.
 
-        Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
-        another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
+        Fails with INVALID_ARGUMENT, also for a rule without occurrences, or with ALREADY_EXISTS if request_id was used for
+        a different request (REQUEST_ID_REUSED) or for a schedule that has since been deleted
+        (REQUEST_ID_OF_DELETED_SCHEDULE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,79 +116,83 @@ class ScheduleServiceServicer:
     def GetSchedule(self, request, context):
         """Returns a schedule.
 
-        Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is none, or it was deleted.
+        Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is no such schedule or it was deleted, or with
+        FAILED_PRECONDITION (SCHEDULE_UNREADABLE) if a newer release wrote it and this one cannot read it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSchedules(self, request, context):
-        """Lists schedules by their id, a page a call.
+        """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
 
-        Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+        Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSchedule(self, request, context):
-        """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves.
+        """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves
+        along.
 
-        Fails with NOT_FOUND, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's, or with
-        INVALID_ARGUMENT.
+        Fails as GetSchedule does, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's version,
+        or with INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSchedule(self, request, context):
-        """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
+        """Deletes a schedule and its pending occurrence. Running tasks continue; finished tasks and the log stay.
 
-        Fails with NOT_FOUND.
+        Fails with NOT_FOUND as GetSchedule does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseSchedule(self, request, context):
-        """Pauses a schedule: its pending occurrence is taken away. Pausing a paused one changes nothing and succeeds.
+        """Pauses a schedule: its pending occurrence is removed. Pausing a paused schedule changes nothing and succeeds.
 
-        Fails with NOT_FOUND.
+        Fails as GetSchedule does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSchedule(self, request, context):
-        """Resumes a schedule from now on: what passed while it was paused is not caught up with; BackfillSchedule does that.
+        """Resumes a schedule from now on. Times that passed while it was paused are not caught up: use BackfillSchedule.
+        Resuming a schedule that is not paused changes nothing and succeeds.
 
-        Fails with NOT_FOUND.
+        Fails as GetSchedule does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TriggerSchedule(self, request, context):
-        """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
+        """Creates the schedule's task, due now, in addition to its occurrences: also while the schedule is paused, and
+        regardless of its overlap policy.
 
-        Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
+        Fails as GetSchedule does, or with ALREADY_EXISTS as CreateTask does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BackfillSchedule(self, request, context):
-        """Makes a task, due now, for each nominal time in a past interval that has none.
+        """Creates a task, due now, for each nominal time in a past interval that has no task yet. Idempotent.
 
-        Asking again makes nothing twice. Fails with NOT_FOUND, or with INVALID_ARGUMENT if the interval is not past or has
-        more than 1,000 occurrences.
+        Fails as GetSchedule does, or with INVALID_ARGUMENT if the interval is not in the past or has more than 1,000
+        occurrences.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PreviewSchedule(self, request, context):
-        """Tells when a rule comes true next, without saving anything.
+        """Returns the next occurrences of a rule without creating anything.
 
         Fails with INVALID_ARGUMENT.
         """
@@ -196,18 +201,19 @@ class ScheduleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListScheduleLogs(self, request, context):
-        """Lists a schedule's history, oldest first, also that of a deleted one: what callers did, and each occurrence that was
-        skipped, and why.
+        """Lists the log of a schedule, oldest first, one page per call: the changes by callers, and the occurrences that were
+        skipped, with the reason. The log of a deleted schedule is kept until retention drops it.
 
-        Fails with NOT_FOUND if there never was such a schedule, or with INVALID_ARGUMENT as ListSchedules does.
+        Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there never was such a schedule, or with INVALID_ARGUMENT as
+        ListSchedules does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecomputeSchedules(self, request, context):
-        """Computes the next occurrence of each schedule, and the time of each pending task that has a local_time, by the time
-        zone database that the server has now. Call it once when that has changed. Asking again changes nothing.
+        """Recomputes the next occurrence of each schedule, and the execution_time of each pending task with a local_time,
+        from the server's current time zone database. Call it once after that database changed. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -285,7 +291,7 @@ def add_ScheduleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ScheduleService:
-    """Makes tasks again and again, by a rule. Errors are those of TaskService.
+    """Schedules, which create tasks at the times of a rule. Errors are those of TaskService.
     """
 
     @staticmethod

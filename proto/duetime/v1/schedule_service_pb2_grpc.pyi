@@ -28,147 +28,159 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ScheduleServiceStub:
-    """Makes tasks again and again, by a rule. Errors are those of TaskService."""
+    """Schedules, which create tasks at the times of a rule. Errors are those of TaskService."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ScheduleServiceAsyncStub: ...
     CreateSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.CreateScheduleRequest, _schedule_pb2.Schedule]
-    """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
+    """Creates a schedule, and the pending task of its first occurrence. Both are committed when the call returns.
 
-    Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
-    another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
+    Fails with INVALID_ARGUMENT, also for a rule without occurrences, or with ALREADY_EXISTS if request_id was used for
+    a different request (REQUEST_ID_REUSED) or for a schedule that has since been deleted
+    (REQUEST_ID_OF_DELETED_SCHEDULE).
     """
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_pb2.Schedule]
     """Returns a schedule.
 
-    Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is none, or it was deleted.
+    Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is no such schedule or it was deleted, or with
+    FAILED_PRECONDITION (SCHEDULE_UNREADABLE) if a newer release wrote it and this one cannot read it.
     """
     ListSchedules: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListSchedulesRequest, _schedule_service_pb2.ListSchedulesResponse]
-    """Lists schedules by their id, a page a call.
+    """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
 
-    Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+    Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
     """
     UpdateSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.UpdateScheduleRequest, _schedule_pb2.Schedule]
-    """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves.
+    """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves
+    along.
 
-    Fails with NOT_FOUND, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's, or with
-    INVALID_ARGUMENT.
+    Fails as GetSchedule does, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's version,
+    or with INVALID_ARGUMENT.
     """
     DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]
-    """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
+    """Deletes a schedule and its pending occurrence. Running tasks continue; finished tasks and the log stay.
 
-    Fails with NOT_FOUND.
+    Fails with NOT_FOUND as GetSchedule does.
     """
     PauseSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.PauseScheduleRequest, _schedule_pb2.Schedule]
-    """Pauses a schedule: its pending occurrence is taken away. Pausing a paused one changes nothing and succeeds.
+    """Pauses a schedule: its pending occurrence is removed. Pausing a paused schedule changes nothing and succeeds.
 
-    Fails with NOT_FOUND.
+    Fails as GetSchedule does.
     """
     ResumeSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_pb2.Schedule]
-    """Resumes a schedule from now on: what passed while it was paused is not caught up with; BackfillSchedule does that.
+    """Resumes a schedule from now on. Times that passed while it was paused are not caught up: use BackfillSchedule.
+    Resuming a schedule that is not paused changes nothing and succeeds.
 
-    Fails with NOT_FOUND.
+    Fails as GetSchedule does.
     """
     TriggerSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]
-    """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
+    """Creates the schedule's task, due now, in addition to its occurrences: also while the schedule is paused, and
+    regardless of its overlap policy.
 
-    Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
+    Fails as GetSchedule does, or with ALREADY_EXISTS as CreateTask does.
     """
     BackfillSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.BackfillScheduleRequest, _schedule_service_pb2.BackfillScheduleResponse]
-    """Makes a task, due now, for each nominal time in a past interval that has none.
+    """Creates a task, due now, for each nominal time in a past interval that has no task yet. Idempotent.
 
-    Asking again makes nothing twice. Fails with NOT_FOUND, or with INVALID_ARGUMENT if the interval is not past or has
-    more than 1,000 occurrences.
+    Fails as GetSchedule does, or with INVALID_ARGUMENT if the interval is not in the past or has more than 1,000
+    occurrences.
     """
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.PreviewScheduleRequest, _schedule_service_pb2.PreviewScheduleResponse]
-    """Tells when a rule comes true next, without saving anything.
+    """Returns the next occurrences of a rule without creating anything.
 
     Fails with INVALID_ARGUMENT.
     """
     ListScheduleLogs: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleLogsRequest, _schedule_service_pb2.ListScheduleLogsResponse]
-    """Lists a schedule's history, oldest first, also that of a deleted one: what callers did, and each occurrence that was
-    skipped, and why.
+    """Lists the log of a schedule, oldest first, one page per call: the changes by callers, and the occurrences that were
+    skipped, with the reason. The log of a deleted schedule is kept until retention drops it.
 
-    Fails with NOT_FOUND if there never was such a schedule, or with INVALID_ARGUMENT as ListSchedules does.
+    Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there never was such a schedule, or with INVALID_ARGUMENT as
+    ListSchedules does.
     """
     RecomputeSchedules: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.RecomputeSchedulesRequest, _schedule_service_pb2.RecomputeSchedulesResponse]
-    """Computes the next occurrence of each schedule, and the time of each pending task that has a local_time, by the time
-    zone database that the server has now. Call it once when that has changed. Asking again changes nothing.
+    """Recomputes the next occurrence of each schedule, and the execution_time of each pending task with a local_time,
+    from the server's current time zone database. Call it once after that database changed. Idempotent.
     """
 
 @_typing.type_check_only
 class ScheduleServiceAsyncStub(ScheduleServiceStub):
-    """Makes tasks again and again, by a rule. Errors are those of TaskService."""
+    """Schedules, which create tasks at the times of a rule. Errors are those of TaskService."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.CreateScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
-    """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
+    """Creates a schedule, and the pending task of its first occurrence. Both are committed when the call returns.
 
-    Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
-    another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
+    Fails with INVALID_ARGUMENT, also for a rule without occurrences, or with ALREADY_EXISTS if request_id was used for
+    a different request (REQUEST_ID_REUSED) or for a schedule that has since been deleted
+    (REQUEST_ID_OF_DELETED_SCHEDULE).
     """
     GetSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.GetScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
     """Returns a schedule.
 
-    Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is none, or it was deleted.
+    Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is no such schedule or it was deleted, or with
+    FAILED_PRECONDITION (SCHEDULE_UNREADABLE) if a newer release wrote it and this one cannot read it.
     """
     ListSchedules: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListSchedulesRequest, _schedule_service_pb2.ListSchedulesResponse]  # type: ignore[assignment]
-    """Lists schedules by their id, a page a call.
+    """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
 
-    Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+    Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
     """
     UpdateSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.UpdateScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
-    """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves.
+    """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves
+    along.
 
-    Fails with NOT_FOUND, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's, or with
-    INVALID_ARGUMENT.
+    Fails as GetSchedule does, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's version,
+    or with INVALID_ARGUMENT.
     """
     DeleteSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
-    """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
+    """Deletes a schedule and its pending occurrence. Running tasks continue; finished tasks and the log stay.
 
-    Fails with NOT_FOUND.
+    Fails with NOT_FOUND as GetSchedule does.
     """
     PauseSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.PauseScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
-    """Pauses a schedule: its pending occurrence is taken away. Pausing a paused one changes nothing and succeeds.
+    """Pauses a schedule: its pending occurrence is removed. Pausing a paused schedule changes nothing and succeeds.
 
-    Fails with NOT_FOUND.
+    Fails as GetSchedule does.
     """
     ResumeSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_pb2.Schedule]  # type: ignore[assignment]
-    """Resumes a schedule from now on: what passed while it was paused is not caught up with; BackfillSchedule does that.
+    """Resumes a schedule from now on. Times that passed while it was paused are not caught up: use BackfillSchedule.
+    Resuming a schedule that is not paused changes nothing and succeeds.
 
-    Fails with NOT_FOUND.
+    Fails as GetSchedule does.
     """
     TriggerSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]  # type: ignore[assignment]
-    """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
+    """Creates the schedule's task, due now, in addition to its occurrences: also while the schedule is paused, and
+    regardless of its overlap policy.
 
-    Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
+    Fails as GetSchedule does, or with ALREADY_EXISTS as CreateTask does.
     """
     BackfillSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.BackfillScheduleRequest, _schedule_service_pb2.BackfillScheduleResponse]  # type: ignore[assignment]
-    """Makes a task, due now, for each nominal time in a past interval that has none.
+    """Creates a task, due now, for each nominal time in a past interval that has no task yet. Idempotent.
 
-    Asking again makes nothing twice. Fails with NOT_FOUND, or with INVALID_ARGUMENT if the interval is not past or has
-    more than 1,000 occurrences.
+    Fails as GetSchedule does, or with INVALID_ARGUMENT if the interval is not in the past or has more than 1,000
+    occurrences.
     """
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.PreviewScheduleRequest, _schedule_service_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
-    """Tells when a rule comes true next, without saving anything.
+    """Returns the next occurrences of a rule without creating anything.
 
     Fails with INVALID_ARGUMENT.
     """
     ListScheduleLogs: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListScheduleLogsRequest, _schedule_service_pb2.ListScheduleLogsResponse]  # type: ignore[assignment]
-    """Lists a schedule's history, oldest first, also that of a deleted one: what callers did, and each occurrence that was
-    skipped, and why.
+    """Lists the log of a schedule, oldest first, one page per call: the changes by callers, and the occurrences that were
+    skipped, with the reason. The log of a deleted schedule is kept until retention drops it.
 
-    Fails with NOT_FOUND if there never was such a schedule, or with INVALID_ARGUMENT as ListSchedules does.
+    Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there never was such a schedule, or with INVALID_ARGUMENT as
+    ListSchedules does.
     """
     RecomputeSchedules: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.RecomputeSchedulesRequest, _schedule_service_pb2.RecomputeSchedulesResponse]  # type: ignore[assignment]
-    """Computes the next occurrence of each schedule, and the time of each pending task that has a local_time, by the time
-    zone database that the server has now. Call it once when that has changed. Asking again changes nothing.
+    """Recomputes the next occurrence of each schedule, and the execution_time of each pending task with a local_time,
+    from the server's current time zone database. Call it once after that database changed. Idempotent.
     """
 
 class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes tasks again and again, by a rule. Errors are those of TaskService."""
+    """Schedules, which create tasks at the times of a rule. Errors are those of TaskService."""
 
     @_abc_1.abstractmethod
     def CreateSchedule(
@@ -176,10 +188,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.CreateScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
-        """Creates a schedule, and its first occurrence as a pending task. Both are on disk when this answers.
+        """Creates a schedule, and the pending task of its first occurrence. Both are committed when the call returns.
 
-        Fails with INVALID_ARGUMENT, also for a rule that never comes true, or with ALREADY_EXISTS if request_id was used for
-        another request (REQUEST_ID_REUSED) or for a schedule that was deleted since (REQUEST_ID_OF_DELETED_SCHEDULE).
+        Fails with INVALID_ARGUMENT, also for a rule without occurrences, or with ALREADY_EXISTS if request_id was used for
+        a different request (REQUEST_ID_REUSED) or for a schedule that has since been deleted
+        (REQUEST_ID_OF_DELETED_SCHEDULE).
         """
 
     @_abc_1.abstractmethod
@@ -190,7 +203,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
         """Returns a schedule.
 
-        Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is none, or it was deleted.
+        Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there is no such schedule or it was deleted, or with
+        FAILED_PRECONDITION (SCHEDULE_UNREADABLE) if a newer release wrote it and this one cannot read it.
         """
 
     @_abc_1.abstractmethod
@@ -199,9 +213,9 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ListSchedulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ListSchedulesResponse, _abc.Awaitable[_schedule_service_pb2.ListSchedulesResponse]]:
-        """Lists schedules by their id, a page a call.
+        """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
 
-        Fails with INVALID_ARGUMENT for a page_size above 1,000 or a page_token that another listing gave.
+        Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
         """
 
     @_abc_1.abstractmethod
@@ -210,10 +224,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.UpdateScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
-        """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves.
+        """Changes a schedule: the fields that are present, or those that update_mask names. Its pending occurrence moves
+        along.
 
-        Fails with NOT_FOUND, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's, or with
-        INVALID_ARGUMENT.
+        Fails as GetSchedule does, with ABORTED (VERSION_MISMATCH) if `version` is set and is not the schedule's version,
+        or with INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod
@@ -222,9 +237,9 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.DeleteScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.DeleteScheduleResponse, _abc.Awaitable[_schedule_service_pb2.DeleteScheduleResponse]]:
-        """Deletes a schedule and its pending occurrence. Running tasks continue; its log and the tasks that ran stay.
+        """Deletes a schedule and its pending occurrence. Running tasks continue; finished tasks and the log stay.
 
-        Fails with NOT_FOUND.
+        Fails with NOT_FOUND as GetSchedule does.
         """
 
     @_abc_1.abstractmethod
@@ -233,9 +248,9 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.PauseScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
-        """Pauses a schedule: its pending occurrence is taken away. Pausing a paused one changes nothing and succeeds.
+        """Pauses a schedule: its pending occurrence is removed. Pausing a paused schedule changes nothing and succeeds.
 
-        Fails with NOT_FOUND.
+        Fails as GetSchedule does.
         """
 
     @_abc_1.abstractmethod
@@ -244,9 +259,10 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ResumeScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_pb2.Schedule, _abc.Awaitable[_schedule_pb2.Schedule]]:
-        """Resumes a schedule from now on: what passed while it was paused is not caught up with; BackfillSchedule does that.
+        """Resumes a schedule from now on. Times that passed while it was paused are not caught up: use BackfillSchedule.
+        Resuming a schedule that is not paused changes nothing and succeeds.
 
-        Fails with NOT_FOUND.
+        Fails as GetSchedule does.
         """
 
     @_abc_1.abstractmethod
@@ -255,9 +271,10 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.TriggerScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.TriggerScheduleResponse, _abc.Awaitable[_schedule_service_pb2.TriggerScheduleResponse]]:
-        """Runs a schedule's task now, besides its occurrences, whatever its overlap says; a paused one's too.
+        """Creates the schedule's task, due now, in addition to its occurrences: also while the schedule is paused, and
+        regardless of its overlap policy.
 
-        Fails with NOT_FOUND, or with ALREADY_EXISTS as CreateTask does.
+        Fails as GetSchedule does, or with ALREADY_EXISTS as CreateTask does.
         """
 
     @_abc_1.abstractmethod
@@ -266,10 +283,10 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.BackfillScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.BackfillScheduleResponse, _abc.Awaitable[_schedule_service_pb2.BackfillScheduleResponse]]:
-        """Makes a task, due now, for each nominal time in a past interval that has none.
+        """Creates a task, due now, for each nominal time in a past interval that has no task yet. Idempotent.
 
-        Asking again makes nothing twice. Fails with NOT_FOUND, or with INVALID_ARGUMENT if the interval is not past or has
-        more than 1,000 occurrences.
+        Fails as GetSchedule does, or with INVALID_ARGUMENT if the interval is not in the past or has more than 1,000
+        occurrences.
         """
 
     @_abc_1.abstractmethod
@@ -278,7 +295,7 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.PreviewScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.PreviewScheduleResponse, _abc.Awaitable[_schedule_service_pb2.PreviewScheduleResponse]]:
-        """Tells when a rule comes true next, without saving anything.
+        """Returns the next occurrences of a rule without creating anything.
 
         Fails with INVALID_ARGUMENT.
         """
@@ -289,10 +306,11 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ListScheduleLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ListScheduleLogsResponse, _abc.Awaitable[_schedule_service_pb2.ListScheduleLogsResponse]]:
-        """Lists a schedule's history, oldest first, also that of a deleted one: what callers did, and each occurrence that was
-        skipped, and why.
+        """Lists the log of a schedule, oldest first, one page per call: the changes by callers, and the occurrences that were
+        skipped, with the reason. The log of a deleted schedule is kept until retention drops it.
 
-        Fails with NOT_FOUND if there never was such a schedule, or with INVALID_ARGUMENT as ListSchedules does.
+        Fails with NOT_FOUND (SCHEDULE_NOT_FOUND) if there never was such a schedule, or with INVALID_ARGUMENT as
+        ListSchedules does.
         """
 
     @_abc_1.abstractmethod
@@ -301,8 +319,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.RecomputeSchedulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.RecomputeSchedulesResponse, _abc.Awaitable[_schedule_service_pb2.RecomputeSchedulesResponse]]:
-        """Computes the next occurrence of each schedule, and the time of each pending task that has a local_time, by the time
-        zone database that the server has now. Call it once when that has changed. Asking again changes nothing.
+        """Recomputes the next occurrence of each schedule, and the execution_time of each pending task with a local_time,
+        from the server's current time zone database. Call it once after that database changed. Idempotent.
         """
 
 def add_ScheduleServiceServicer_to_server(servicer: ScheduleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

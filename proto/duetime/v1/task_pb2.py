@@ -22,24 +22,73 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x64uetime/v1/task.proto\x12\nduetime.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x06\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12\'\n\x06status\x18\x04 \x01(\x0e\x32\x17.duetime.v1.Task.Status\x12\x32\n\x0e\x65xecution_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\ttask_data\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06result\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x15\n\rerror_message\x18\x08 \x01(\t\x12\x13\n\x0bretry_count\x18\t \x01(\r\x12\x13\n\x0bmax_retries\x18\n \x01(\r\x12-\n\x0cretry_policy\x18\x0b \x01(\x0b\x32\x17.duetime.v1.RetryPolicy\x12*\n\x07timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07version\x18\r \x01(\r\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xecuted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nrequest_id\x18\x11 \x01(\t\x12\x11\n\tworker_id\x18\x12 \x01(\t\x12\x34\n\x10lease_expires_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08priority\x18\x14 \x01(\r\x12\x17\n\x0f\x63oncurrency_key\x18\x15 \x01(\t\x12\x13\n\x0bschedule_id\x18\x16 \x01(\r\x12\x30\n\x0cnominal_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlocal_time\x18\x18 \x01(\t\x12\x11\n\ttime_zone\x18\x19 \x01(\t\"]\n\x06Status\x12\x0f\n\x0bunspecified\x10\x00\x12\x0b\n\x07pending\x10\x01\x12\x0b\n\x07running\x10\x02\x12\r\n\tcompleted\x10\x03\x12\n\n\x06\x66\x61iled\x10\x04\x12\r\n\tcancelled\x10\x05\"\xb9\x01\n\x0bRetryPolicy\x12\x32\n\x0finitial_backoff\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\nmultiplier\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06jitter\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\r\n\x0b_multiplierB\t\n\x07_jitter\"\xaf\x02\n\x07TaskLog\x12\x0f\n\x07task_id\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.duetime.v1.Task.Status\x12\x0e\n\x06\x63hange\x18\x04 \x01(\t\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x65xecution_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bretry_count\x18\x07 \x01(\r\x12\x15\n\rerror_message\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12+\n\x08\x64uration\x18\n \x01(\x0b\x32\x19.google.protobuf.Durationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x64uetime/v1/task.proto\x12\nduetime.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x07\n\x04Task\x12\x16\n\x07task_id\x18\x01 \x01(\rB\x05\xe2\x41\x02\x03\x08\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05queue\x18\x03 \x01(\t\x12-\n\x06status\x18\x04 \x01(\x0e\x32\x17.duetime.v1.Task.StatusB\x04\xe2\x41\x01\x03\x12\x32\n\x0e\x65xecution_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\ttask_data\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\x06result\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bretry_count\x18\t \x01(\rB\x04\xe2\x41\x01\x03\x12\x13\n\x0bmax_retries\x18\n \x01(\r\x12-\n\x0cretry_policy\x18\x0b \x01(\x0b\x32\x17.duetime.v1.RetryPolicy\x12*\n\x07timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x07version\x18\r \x01(\rB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xecuted_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\x11 \x01(\tB\x04\xe2\x41\x01\x05\x12\x17\n\tworker_id\x18\x12 \x01(\tB\x04\xe2\x41\x01\x03\x12:\n\x10lease_expires_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x10\n\x08priority\x18\x14 \x01(\r\x12\x17\n\x0f\x63oncurrency_key\x18\x15 \x01(\t\x12\x19\n\x0bschedule_id\x18\x16 \x01(\rB\x04\xe2\x41\x01\x03\x12\x36\n\x0cnominal_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\nlocal_time\x18\x18 \x01(\t\x12\x11\n\ttime_zone\x18\x19 \x01(\t\"]\n\x06Status\x12\x0f\n\x0bunspecified\x10\x00\x12\x0b\n\x07pending\x10\x01\x12\x0b\n\x07running\x10\x02\x12\r\n\tcompleted\x10\x03\x12\n\n\x06\x66\x61iled\x10\x04\x12\r\n\tcancelled\x10\x05\"\xb9\x01\n\x0bRetryPolicy\x12\x32\n\x0finitial_backoff\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bmax_backoff\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\nmultiplier\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06jitter\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\r\n\x0b_multiplierB\t\n\x07_jitter\"\xeb\x02\n\x07TaskLog\x12\x15\n\x07task_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x02 \x01(\rB\x04\xe2\x41\x01\x03\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x17.duetime.v1.Task.StatusB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63hange\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x38\n\x0e\x65xecution_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x19\n\x0bretry_count\x18\x07 \x01(\rB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x63tor\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x08\x64uration\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'duetime.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASK']._serialized_start=133
-  _globals['_TASK']._serialized_end=1022
-  _globals['_TASK_STATUS']._serialized_start=929
-  _globals['_TASK_STATUS']._serialized_end=1022
-  _globals['_RETRYPOLICY']._serialized_start=1025
-  _globals['_RETRYPOLICY']._serialized_end=1210
-  _globals['_TASKLOG']._serialized_start=1213
-  _globals['_TASKLOG']._serialized_end=1516
+  _globals['_TASK'].fields_by_name['task_id']._loaded_options = None
+  _globals['_TASK'].fields_by_name['task_id']._serialized_options = b'\342A\002\003\010'
+  _globals['_TASK'].fields_by_name['status']._loaded_options = None
+  _globals['_TASK'].fields_by_name['status']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['result']._loaded_options = None
+  _globals['_TASK'].fields_by_name['result']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['error_message']._loaded_options = None
+  _globals['_TASK'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['retry_count']._loaded_options = None
+  _globals['_TASK'].fields_by_name['retry_count']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['version']._loaded_options = None
+  _globals['_TASK'].fields_by_name['version']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['created_at']._loaded_options = None
+  _globals['_TASK'].fields_by_name['created_at']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_TASK'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['executed_at']._loaded_options = None
+  _globals['_TASK'].fields_by_name['executed_at']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['request_id']._loaded_options = None
+  _globals['_TASK'].fields_by_name['request_id']._serialized_options = b'\342A\001\005'
+  _globals['_TASK'].fields_by_name['worker_id']._loaded_options = None
+  _globals['_TASK'].fields_by_name['worker_id']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['lease_expires_at']._loaded_options = None
+  _globals['_TASK'].fields_by_name['lease_expires_at']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['schedule_id']._loaded_options = None
+  _globals['_TASK'].fields_by_name['schedule_id']._serialized_options = b'\342A\001\003'
+  _globals['_TASK'].fields_by_name['nominal_time']._loaded_options = None
+  _globals['_TASK'].fields_by_name['nominal_time']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['task_id']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['task_id']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['version']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['version']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['status']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['status']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['change']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['change']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['timestamp']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['timestamp']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['execution_time']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['execution_time']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['retry_count']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['retry_count']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['error_message']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['actor']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['actor']._serialized_options = b'\342A\001\003'
+  _globals['_TASKLOG'].fields_by_name['duration']._loaded_options = None
+  _globals['_TASKLOG'].fields_by_name['duration']._serialized_options = b'\342A\001\003'
+  _globals['_TASK']._serialized_start=166
+  _globals['_TASK']._serialized_end=1140
+  _globals['_TASK_STATUS']._serialized_start=1047
+  _globals['_TASK_STATUS']._serialized_end=1140
+  _globals['_RETRYPOLICY']._serialized_start=1143
+  _globals['_RETRYPOLICY']._serialized_end=1328
+  _globals['_TASKLOG']._serialized_start=1331
+  _globals['_TASKLOG']._serialized_end=1694
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Task(_message.Message):
-    """One piece of work that runs at a moment: the moment, what its handler needs, and how it stands."""
+    """A task: a handler, its arguments, and when to run it. Delivery is at-least-once: handlers must be idempotent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,22 +35,22 @@ class Task(_message.Message):
         unspecified: Task._Status.ValueType  # 0
         """Never the status of a task."""
         pending: Task._Status.ValueType  # 1
-        """It waits for its execution_time, the first or after a failed run."""
+        """The task waits for its execution_time: its first, or that of a retry."""
         running: Task._Status.ValueType  # 2
-        """A worker holds its lease and runs its handler."""
+        """A worker holds the task's lease and runs its handler."""
         completed: Task._Status.ValueType  # 3
-        """Its handler returned. Terminal."""
+        """The handler returned. Terminal."""
         failed: Task._Status.ValueType  # 4
-        """Its retries are spent, or its handler said that retrying is pointless. Terminal until RetryTask."""
+        """The retries are used up, or the handler raised an error that is not retried. Terminal until RetryTask."""
         cancelled: Task._Status.ValueType  # 5
-        """CancelTask or DeleteTask stopped it. Terminal until RetryTask."""
+        """CancelTask or DeleteTask stopped the task. Terminal until RetryTask."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
-        """Where a task is in its life. `docs/states.md` draws the legal moves.
+        """The status of a task. `docs/states.md` draws the legal moves.
 
-        The contract's one deviation from the style guide: the names are lower-case and without a
-        prefix, so that a status has one name in the database, on the wire, in REST and on the command
-        line, instead of two spellings and a mapping.
+        The names of enum values are this contract's one deviation from the style guide: they are lower-case and without a
+        prefix, so that a value has one name in the database, on the wire, in REST and on the command line, instead of two
+        spellings and a mapping.
         buf:lint:ignore ENUM_VALUE_PREFIX
         buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
         buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
@@ -59,15 +59,15 @@ class Task(_message.Message):
     unspecified: Task.Status.ValueType  # 0
     """Never the status of a task."""
     pending: Task.Status.ValueType  # 1
-    """It waits for its execution_time, the first or after a failed run."""
+    """The task waits for its execution_time: its first, or that of a retry."""
     running: Task.Status.ValueType  # 2
-    """A worker holds its lease and runs its handler."""
+    """A worker holds the task's lease and runs its handler."""
     completed: Task.Status.ValueType  # 3
-    """Its handler returned. Terminal."""
+    """The handler returned. Terminal."""
     failed: Task.Status.ValueType  # 4
-    """Its retries are spent, or its handler said that retrying is pointless. Terminal until RetryTask."""
+    """The retries are used up, or the handler raised an error that is not retried. Terminal until RetryTask."""
     cancelled: Task.Status.ValueType  # 5
-    """CancelTask or DeleteTask stopped it. Terminal until RetryTask."""
+    """CancelTask or DeleteTask stopped the task. Terminal until RetryTask."""
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -95,81 +95,83 @@ class Task(_message.Message):
     LOCAL_TIME_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Output only. Given at creation, from 1 up to 4,294,967,295, never given twice."""
+    """Output only. Identifier. Assigned at creation, 1 to 4,294,967,295, never reused."""
     name: _builtins.str
-    """Names the handler that runs it. 1 to 255 characters."""
+    """The name of the handler that runs the task. 1 to 255 characters."""
     queue: _builtins.str
-    """The queue whose workers run it. 1 to 100 characters of a-z, 0-9, `.`, `_` and `-`."""
+    """The queue whose workers run the task. 1 to 100 characters of a-z, 0-9, `.`, `_` and `-`."""
     status: Global___Task.Status.ValueType
-    """Output only. Changes with every move of the task's life."""
+    """Output only. Changes with every move through docs/states.md."""
     error_message: _builtins.str
-    """Output only. Why its last run failed; empty before that and after a run that completed."""
+    """Output only. The error of the last run; empty before the first failure and after a run that completed."""
     retry_count: _builtins.int
-    """Output only. The retries spent. Rises with every failed run and every lost lease; RetryTask sets
-    it to 0.
+    """Output only. The number of retries used. Rises with every failed run and every lost lease; RetryTask resets it to
+    0.
     """
     max_retries: _builtins.int
-    """The retries it may spend: it runs at most 1 + max_retries times. 0 to 1,000."""
+    """The most retries: the task runs at most 1 + max_retries times. 0 to 1,000."""
     version: _builtins.int
-    """Output only. Rises by one with every change that the log lists: the etag of UpdateTask and the
-    fencing token of its worker.
-    """
+    """Output only. Rises by one with every logged change. The etag of UpdateTask, and the fencing token of the worker."""
     request_id: _builtins.str
-    """The request_id of its creation, if the caller gave one."""
+    """Immutable. The request_id of the create; empty if the caller sent none."""
     worker_id: _builtins.str
-    """Output only. The worker that runs it; empty unless it is running."""
+    """Output only. The worker that runs the task; empty unless the task is running."""
     priority: _builtins.int
-    """Of what is due in its queue, what has the higher priority runs first. 0 to 9; default 0."""
+    """Due tasks of a queue start in the order of their priority, highest first. 0 to 9; default 0."""
     concurrency_key: _builtins.str
-    """What its queue's limits per key count it under, such as a customer; empty: not at all."""
+    """The key, such as a customer, that the queue's limits per key count the task under; empty: not counted. At most 255
+    characters.
+    """
     schedule_id: _builtins.int
-    """Output only. The schedule that made it; 0 if none did."""
+    """Output only. The schedule that created the task; 0 if none did."""
     local_time: _builtins.str
-    """What a clock in time_zone shows when it is due, such as `2027-03-28T09:00:00`, if the caller gave that instead of an
-    execution_time; else empty.
+    """The local time in time_zone at which the task is due, such as `2027-03-28T09:00:00`, if the caller gave one instead
+    of an execution_time; else empty.
     """
     time_zone: _builtins.str
-    """The IANA time zone of local_time, such as `Europe/Lisbon`."""
+    """The IANA time zone of local_time, such as `Europe/Lisbon`; else empty."""
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:
-        """When it is due, to the microsecond. Moves when it is updated or waits to be retried."""
+        """When the task is due, to the microsecond. The server changes it when a failed run is retried."""
 
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
-        """What its handler is given."""
+        """The handler's arguments."""
 
     @_builtins.property
     def result(self) -> _struct_pb2.Struct:
-        """Output only. What its handler returned; set when it completes, unset if that was nothing."""
+        """Output only. What the handler returned. Set when the task completes; unset if the handler returned nothing."""
 
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
-        """How long it waits before a retry."""
+        """How long the task waits before a retry."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """How long one run may take. Unset: as long as its handler says."""
+        """How long one run may take, 0.001 s to 7 days; unset: the handler's own timeout."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it was created."""
+        """Output only. When the task was created."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When it last changed."""
+        """Output only. When the task last changed."""
 
     @_builtins.property
     def executed_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When its latest run began; unset before the first."""
+        """Output only. When the latest run started; unset before the first run."""
 
     @_builtins.property
     def lease_expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When its worker counts as dead unless it extends the lease; unset unless it is running."""
+        """Output only. When the lease expires unless the worker extends it; unset unless the task is running. Once it has
+        expired, another worker may reclaim the task.
+        """
 
     @_builtins.property
     def nominal_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. The time by the schedule's rule that it stands for, before any move by a blackout or by jitter; unset
-        without a schedule. No two tasks of a schedule have the same one.
+        """Output only. The time by the schedule's rule that the task runs for, before blackouts and jitter move it; unset
+        without a schedule. Unique among the tasks of a schedule.
         """
 
     def __init__(
@@ -211,9 +213,9 @@ Global___Task: _TypeAlias = Task  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):
-    """The wait before retry n is initial_backoff × multiplier^(n − 1), at most max_backoff, shortened by a
-    random part of at most `jitter` of itself, so that tasks which failed together do not return together.
-    A field that is not set has the default of the task's handler, or else the one that is named here.
+    """The wait between a failed run and its retry: exponential backoff. Retry n waits initial_backoff × multiplier^(n − 1),
+    at most max_backoff, shortened by a random part of at most `jitter` of itself, so that tasks that failed together are
+    not retried together. A field that is not set has the handler's default, or else the default given here.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -223,7 +225,7 @@ class RetryPolicy(_message.Message):
     MULTIPLIER_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
     multiplier: _builtins.float
-    """How much longer each wait is than the one before it. 1 to 100; default 2."""
+    """The factor by which each wait is longer than the one before. 1 to 100; default 2."""
     jitter: _builtins.float
     """The share of the wait that is random. 0 to 1; default 0.1."""
     @_builtins.property
@@ -259,8 +261,8 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class TaskLog(_message.Message):
-    """One row of a task's history. Rows are written with the change they describe, in the same
-    transaction, and are never changed. (task_id, version) names a row.
+    """One row of a task's log. A row is written in the transaction of the change that it describes, and never changes. A
+    row is identified by task_id and version.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -276,35 +278,34 @@ class TaskLog(_message.Message):
     ACTOR_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """The task that changed."""
+    """Output only. The task that changed."""
     version: _builtins.int
-    """The task's version after the change: 1 for its creation, then one more a row, without a gap."""
+    """Output only. The task's version after the change: 1 for its creation, then one more per row, without gaps."""
     status: Global___Task.Status.ValueType
-    """The task's status after the change."""
+    """Output only. The task's status after the change."""
     change: _builtins.str
-    """What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`,
-    `lease_lost`, `handed_back`, `cancelled`, `deleted`, `retried`. A string, because the set is open:
-    new kinds of change come with new features, and readers should pass over those they do not know.
-    `stands` is no change and in no log: WatchTask begins with it, to tell how a task stands whose last change is
-    older than the log goes back.
+    """Output only. What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`,
+    `lease_lost`, `handed_back` (by a worker that stopped), `cancelled`, `deleted`, `retried`. More values may be
+    added: ignore those that you do not know. `stands` is sent by WatchTask only and is not in the log: the task's
+    current state, where the change that led to it is older than the log.
     """
     retry_count: _builtins.int
-    """The retries spent after the change."""
+    """Output only. The number of retries used after the change."""
     error_message: _builtins.str
-    """Why, where the change is a failure; else empty."""
+    """Output only. The error, where the change is a failure; else empty."""
     actor: _builtins.str
-    """Who did it: `api` for a caller, or the id of the worker; empty if that is not known, of `stands`."""
+    """Output only. Who changed the task: `api` for a caller, or the worker_id; empty for `stands`."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the database's clock."""
+        """Output only. When it happened, by the database's clock."""
 
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:
-        """The execution_time in force after the change."""
+        """Output only. The task's execution_time after the change."""
 
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
-        """How long the run took that this change ended; unset on other changes."""
+        """Output only. How long the run took that the change ended; unset for other changes."""
 
     def __init__(
         self,

@@ -40,45 +40,47 @@ class CreateTaskRequest(_message.Message):
     LOCAL_TIME_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. Names the handler. 1 to 255 characters."""
+    """Required. The name of the handler that runs the task. 1 to 255 characters."""
     queue: _builtins.str
-    """Default `default`."""
+    """The queue whose workers run the task. 1 to 100 characters of a-z, 0-9, `.`, `_` and `-`; default `default`."""
     max_retries: _builtins.int
-    """0 to 1,000; default: what the task's handler brings, or else 3."""
+    """The most retries. 0 to 1,000; default: the handler's own, or else 3."""
     request_id: _builtins.str
-    """At most 128 characters, chosen by the caller. The same request_id with the same request answers the same
-    task for as long as that is kept, so a caller who lost the answer can always ask again.
+    """Makes the request idempotent. At most 128 characters, chosen by the caller. The same request with the same
+    request_id returns the same task for as long as the task is kept, so a caller that lost the response can retry.
     """
     priority: _builtins.int
-    """Of what is due in the queue, what has the higher priority runs first. 0 to 9; default 0."""
+    """Due tasks of a queue start in the order of their priority, highest first. 0 to 9; default 0."""
     concurrency_key: _builtins.str
-    """What the queue's limits per key count it under, such as a customer. At most 255 characters."""
+    """The key, such as a customer, that the queue's limits per key count the task under. At most 255 characters; default:
+    not counted.
+    """
     local_time: _builtins.str
-    """Instead of execution_time: what a clock in time_zone shows when it is due, such as `2027-03-28T09:00:00`. If the law
-    moves that moment, the task moves along. A time that a change of the clock leaves out is shifted by as much; one
-    that comes twice is meant to be the first.
+    """Instead of execution_time: the local time in time_zone at which the task is due, such as `2027-03-28T09:00:00`. If
+    the zone's rules change, the task moves along (RecomputeSchedules). A local time that a DST transition skips is
+    shifted forward by the length of the gap; of one that a transition repeats, the first counts.
     """
     time_zone: _builtins.str
-    """The IANA time zone of local_time, such as `Europe/Lisbon`. Required with it."""
+    """The IANA time zone of local_time, such as `Europe/Lisbon`. Must be set if local_time is."""
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:
-        """When it is due; a moment in the past means now. Over REST: RFC 3339 with a zone. Required, unless local_time is
-        given.
+        """When the task is due; a time in the past means now. Must be set unless local_time is. Over REST: RFC 3339 with a
+        zone.
         """
 
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
-        """What the handler is given: an object of at most 256 KiB as JSON and 20 levels. Its numbers are doubles, finite
-        ones; whole ones up to ±(2^53 − 1) are given to handlers as integers. Default {}.
+        """The handler's arguments: an object of at most 256 KiB as JSON, nested at most 20 levels deep. Numbers are finite
+        doubles; handlers receive whole numbers up to ±(2^53 − 1) as integers. Default {}.
         """
 
     @_builtins.property
     def retry_policy(self) -> _task_pb2.RetryPolicy:
-        """Each field that is not set has its default."""
+        """How long the task waits before a retry. Each field that is not set has its default."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """How long one run may take, above 0 s and up to 7 days. Default: as long as the handler says."""
+        """How long one run may take, 0.001 s to 7 days; default: the handler's own timeout."""
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class CreateTaskResponse(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """The new task, or the one that the request_id made before."""
+    """The new task, or the one that an earlier call with the same request_id created."""
     def __init__(
         self,
         *,
@@ -133,7 +135,7 @@ class BatchCreateTasksRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateTaskRequest]:
-        """1 to 1,000 tasks."""
+        """Required. The tasks to create, 1 to 1,000."""
 
     def __init__(
         self,
@@ -155,7 +157,7 @@ class BatchCreateTasksResponse(_message.Message):
     TASK_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """In the order of the requests."""
+        """The tasks, in the order of the requests."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class GetTaskRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -196,7 +198,7 @@ class GetTaskStatusRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -216,7 +218,7 @@ class GetTaskStatusResponse(_message.Message):
 
     STATUS_FIELD_NUMBER: _builtins.int
     status: _task_pb2.Task.Status.ValueType
-    """How it stands."""
+    """The task's status."""
     def __init__(
         self,
         *,
@@ -243,28 +245,30 @@ class ListTasksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Only tasks of this queue."""
+    """Only tasks in this queue."""
     name: _builtins.str
-    """Only tasks of this name."""
+    """Only tasks with this name."""
     order_by: _builtins.str
-    """`execution_time` (the default), `execution_time desc`, `task_id` or `task_id desc`; `asc` may be said too."""
+    """`execution_time` (default), `execution_time desc`, `task_id` or `task_id desc`; `asc` may be added to the first and
+    the third.
+    """
     page_size: _builtins.int
-    """1 to 1,000; default 50. A page may be shorter: it ends at about 1 MB of task_data and results. Only an empty
-    next_page_token says that there are no more.
+    """How many to return at most. 1 to 1,000; default 50. A page may be shorter, because it ends at about 1 MB of
+    task_data and results: only an empty next_page_token marks the last page.
     """
     page_token: _builtins.str
-    """The next_page_token of the page before, with the same filter and order."""
+    """The next_page_token of the previous page, of the same filters and order."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
-        """Only tasks in one of these; empty: in any."""
+        """Only tasks in one of these statuses; default: in any."""
 
     @_builtins.property
     def due_from(self) -> _timestamp_pb2.Timestamp:
-        """Only tasks due at or after this moment."""
+        """Only tasks due at or after this time."""
 
     @_builtins.property
     def due_before(self) -> _timestamp_pb2.Timestamp:
-        """Only tasks due before this moment."""
+        """Only tasks due before this time."""
 
     def __init__(
         self,
@@ -293,10 +297,10 @@ class ListTasksResponse(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
-        """A page of them."""
+        """One page of tasks."""
 
     def __init__(
         self,
@@ -331,17 +335,17 @@ class UpdateTaskRequest(_message.Message):
     LOCAL_TIME_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     name: _builtins.str
-    """As in CreateTaskRequest, like all that follow."""
+    """As in CreateTaskRequest, like the other fields of the task below."""
     queue: _builtins.str
     max_retries: _builtins.int
     version: _builtins.int
-    """If set, the version that the task must have."""
+    """If set, the update fails unless the task has this version (optimistic concurrency)."""
     priority: _builtins.int
     concurrency_key: _builtins.str
     local_time: _builtins.str
-    """Instead of execution_time, both together."""
+    """Instead of execution_time; only together with time_zone."""
     time_zone: _builtins.str
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp: ...
@@ -349,14 +353,14 @@ class UpdateTaskRequest(_message.Message):
     def task_data(self) -> _struct_pb2.Struct: ...
     @_builtins.property
     def retry_policy(self) -> _task_pb2.RetryPolicy:
-        """Replaces the whole policy: each of its fields that is not set has its default."""
+        """Replaces the whole policy: each field that is not set gets its default."""
 
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change. A field that it names and that is not present gets its default; name and
-        execution_time have none. Unset: the fields that are present.
+        """The fields to change. A field that it names and that is not present gets its default; name and execution_time have
+        none. Default: the fields that are present.
         """
 
     def __init__(
@@ -422,7 +426,7 @@ class UpdateTaskResponse(_message.Message):
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """`Task updated successfully`."""
+    """Always `Task updated successfully`."""
     def __init__(
         self,
         *,
@@ -442,7 +446,7 @@ class DeleteTaskRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -462,7 +466,7 @@ class DeleteTaskResponse(_message.Message):
 
     MESSAGE_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """`Task deleted successfully`."""
+    """Always `Task deleted successfully`."""
     def __init__(
         self,
         *,
@@ -482,7 +486,7 @@ class CancelTaskRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -502,7 +506,7 @@ class RetryTaskRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -524,11 +528,11 @@ class ListTaskLogsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     page_size: _builtins.int
-    """1 to 1,000; default 50."""
+    """How many to return at most. 1 to 1,000; default 50."""
     page_token: _builtins.str
-    """The next_page_token of the page before, of the same task."""
+    """The next_page_token of the previous page, of the same task."""
     def __init__(
         self,
         *,
@@ -551,10 +555,10 @@ class ListTaskLogsResponse(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Asks for the next page; empty on the last."""
+    """The page_token of the next page; empty on the last page."""
     @_builtins.property
     def logs(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskLog]:
-        """A page of the history, oldest first."""
+        """One page of the task's log, oldest first."""
 
     def __init__(
         self,
@@ -577,9 +581,9 @@ class WatchTaskRequest(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     cursor: _builtins.str
-    """The cursor of the last event that was received; empty: begin with how the task stands."""
+    """The cursor of the last event received; default: start with the task's current state."""
     def __init__(
         self,
         *,
@@ -603,14 +607,14 @@ class WatchTasksRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Only tasks of this queue."""
+    """Only tasks in this queue."""
     name: _builtins.str
-    """Only tasks of this name."""
+    """Only tasks with this name."""
     cursor: _builtins.str
-    """The cursor of the last event that was received; empty: begin now."""
+    """The cursor of the last event received; default: start now."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
-        """Only changes into one of these; empty: into any."""
+        """Only changes into one of these statuses; default: into any."""
 
     def __init__(
         self,
@@ -630,14 +634,14 @@ Global___WatchTasksRequest: _TypeAlias = WatchTasksRequest  # noqa: Y015
 
 @_typing.final
 class TaskEvent(_message.Message):
-    """One thing that a watch has to say."""
+    """One event of a watch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Alive(_message.Message):
-        """Nothing has changed; the watch is alive. Said when a watch begins with nothing to tell, and whenever it
-        was silent for 15 s.
+        """No task changed, and the watch is still open. Sent when a watch starts without a change to report, and after every
+        15 s of silence.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -653,14 +657,14 @@ class TaskEvent(_message.Message):
 
     @_typing.final
     class End(_message.Message):
-        """The watch is over. Said last, because a gRPC status at the end of a stream is lost over HTTP/1.1."""
+        """The watch has ended. An event of its own, because a gRPC status at the end of a stream is lost over HTTP/1.1."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         REASON_FIELD_NUMBER: _builtins.int
         reason: _builtins.str
-        """`TASK_TERMINAL`: the task is completed, failed, cancelled or deleted; there will be no more.
-        `SERVER_STOPPING`, `WATCHER_TOO_SLOW`: go on with the cursor, in another watch.
+        """`TASK_TERMINAL`: the task is completed, failed, cancelled or deleted; no more changes follow.
+        `SERVER_STOPPING`, `WATCHER_TOO_SLOW`: continue with the cursor in another watch.
         """
         def __init__(
             self,
@@ -678,18 +682,18 @@ class TaskEvent(_message.Message):
     ALIVE_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Hand it back to go on right after this event. Opaque; for the same task or filter only."""
+    """Continues the watch right after this event. Opaque; valid for the same task or filters only."""
     @_builtins.property
     def change(self) -> _task_pb2.TaskLog:
-        """A task changed: its log row."""
+        """A task changed: the row of its log."""
 
     @_builtins.property
     def alive(self) -> Global___TaskEvent.Alive:
-        """Nothing changed."""
+        """No task changed."""
 
     @_builtins.property
     def end(self) -> Global___TaskEvent.End:
-        """The watch is over."""
+        """The watch has ended. The last event."""
 
     def __init__(
         self,
@@ -715,7 +719,7 @@ class ExplainTaskRequest(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
-    """Required."""
+    """Required. 1 to 4,294,967,295."""
     def __init__(
         self,
         *,
@@ -735,19 +739,19 @@ class ExplainTaskResponse(_message.Message):
 
     @_typing.final
     class Reason(_message.Message):
-        """One thing that keeps a task from running, or says that it does."""
+        """A reason why the task is not running, or that it is."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         CODE_FIELD_NUMBER: _builtins.int
         MESSAGE_FIELD_NUMBER: _builtins.int
         code: _builtins.str
-        """What it is: `NOT_DUE`, `WAITING_FOR_RETRY`, `QUEUE_PAUSED`, `QUEUE_LIMIT`, `QUEUE_RATE`, `KEY_LIMIT`, `KEY_RATE`,
-        `OVERLAP`, `NO_WORKER_FOR_QUEUE`, `NO_WORKER_WITH_HANDLER`, `WORKERS_BUSY`, `ABOUT_TO_START`, `RUNNING`,
-        `LEASE_EXPIRED`, `FINISHED`. The set is open.
+        """The kind of reason: `NOT_DUE`, `WAITING_FOR_RETRY`, `QUEUE_PAUSED`, `QUEUE_LIMIT`, `QUEUE_RATE`, `KEY_LIMIT`,
+        `KEY_RATE`, `OVERLAP`, `NO_WORKER_FOR_QUEUE`, `NO_WORKER_WITH_HANDLER`, `WORKERS_BUSY`, `ABOUT_TO_START`,
+        `RUNNING`, `LEASE_EXPIRED`, `FINISHED`. More values may be added.
         """
         message: _builtins.str
-        """A sentence for people, with what it is about: the time, the limit, the worker."""
+        """A sentence for people, with the details: the time, the limit, the worker."""
         def __init__(
             self,
             *,
@@ -766,10 +770,10 @@ class ExplainTaskResponse(_message.Message):
     task_id: _builtins.int
     """The task."""
     status: _task_pb2.Task.Status.ValueType
-    """How it stands."""
+    """The task's status."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainTaskResponse.Reason]:
-        """All that is known to keep it, the first what it waits for first; never empty."""
+        """All known reasons, in the order in which the task waits for them; never empty."""
 
     def __init__(
         self,
@@ -788,7 +792,7 @@ Global___ExplainTaskResponse: _TypeAlias = ExplainTaskResponse  # noqa: Y015
 
 @_typing.final
 class TaskFilter(_message.Message):
-    """Which tasks, by what ListTasks filters by; what is empty does not matter."""
+    """The filters of ListTasks. A task must match all that are set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -798,20 +802,20 @@ class TaskFilter(_message.Message):
     DUE_FROM_FIELD_NUMBER: _builtins.int
     DUE_BEFORE_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Only tasks of this queue."""
+    """Only tasks in this queue."""
     name: _builtins.str
-    """Only tasks of this name."""
+    """Only tasks with this name."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
-        """Only tasks in one of these; empty: in any."""
+        """Only tasks in one of these statuses; default: in any."""
 
     @_builtins.property
     def due_from(self) -> _timestamp_pb2.Timestamp:
-        """Only tasks due at or after this moment."""
+        """Only tasks due at or after this time."""
 
     @_builtins.property
     def due_before(self) -> _timestamp_pb2.Timestamp:
-        """Only tasks due before this moment."""
+        """Only tasks due before this time."""
 
     def __init__(
         self,
@@ -837,10 +841,10 @@ class CancelTasksRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
-    """Says that an empty filter is meant: all tasks."""
+    """Confirms that an empty filter is intended: all tasks."""
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
-        """Which ones."""
+        """The tasks to change."""
 
     def __init__(
         self,
@@ -863,10 +867,10 @@ class RetryTasksRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
-    """Says that an empty filter is meant: all tasks."""
+    """Confirms that an empty filter is intended: all tasks."""
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
-        """Which ones."""
+        """The tasks to change."""
 
     def __init__(
         self,
@@ -889,10 +893,10 @@ class DeleteTasksRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
-    """Says that an empty filter is meant: all tasks."""
+    """Confirms that an empty filter is intended: all tasks."""
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
-        """Which ones."""
+        """The tasks to change."""
 
     def __init__(
         self,
@@ -917,16 +921,16 @@ class MoveTasksRequest(_message.Message):
     EXECUTION_TIME_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
-    """Says that an empty filter is meant: all tasks."""
+    """Confirms that an empty filter is intended: all tasks."""
     queue: _builtins.str
-    """The queue that they go to."""
+    """The new queue. Default: unchanged."""
     @_builtins.property
     def filter(self) -> Global___TaskFilter:
-        """Which ones."""
+        """The tasks to change."""
 
     @_builtins.property
     def execution_time(self) -> _timestamp_pb2.Timestamp:
-        """When they are due from now on; a moment in the past means now."""
+        """The new execution_time; a time in the past means now. Default: unchanged."""
 
     def __init__(
         self,
@@ -951,9 +955,9 @@ class ChangedTasks(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many were changed."""
+    """The number of tasks changed."""
     has_more: _builtins.bool
-    """Whether more match, for which there was no time: send the same request again to continue."""
+    """Whether more tasks match that were not changed in time: send the same request again to continue."""
     def __init__(
         self,
         *,

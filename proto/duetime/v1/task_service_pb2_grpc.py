@@ -27,11 +27,12 @@ if _version_not_supported:
 
 
 class TaskServiceStub:
-    """Runs tasks at the time they are due, and tells how they went.
+    """Creates tasks, runs each when it is due, and reports their status and log. Delivery is at-least-once: handlers must
+    be idempotent.
 
-    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
-    also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
+    Every error has a google.rpc.ErrorInfo with the domain `duetime` and a reason. INVALID_ARGUMENT also has a
+    google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means that the database could not
+    be reached or aborted the statement: the message says why, and whether the change may have been committed.
     """
 
     def __init__(self, channel):
@@ -128,28 +129,29 @@ class TaskServiceStub:
 
 
 class TaskServiceServicer:
-    """Runs tasks at the time they are due, and tells how they went.
+    """Creates tasks, runs each when it is due, and reports their status and log. Delivery is at-least-once: handlers must
+    be idempotent.
 
-    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
-    also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
+    Every error has a google.rpc.ErrorInfo with the domain `duetime` and a reason. INVALID_ARGUMENT also has a
+    google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means that the database could not
+    be reached or aborted the statement: the message says why, and whether the change may have been committed.
     """
 
     def CreateTask(self, request, context):
-        """Creates a task. It is on disk when this answers.
+        """Creates a task. It is committed when the call returns.
 
-        Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
-        (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
-        (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
+        Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for a different request
+        (REQUEST_ID_REUSED) or for a task that has since been deleted (REQUEST_ID_OF_DELETED_TASK) or cancelled
+        (REQUEST_ID_OF_CANCELLED_TASK); the ErrorInfo's metadata has the task_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateTasks(self, request, context):
-        """Creates up to 1,000 tasks in one transaction: all, or none.
+        """Creates up to 1,000 tasks in one transaction: all of them or none.
 
-        Fails as CreateTask does; a wrong field is named `requests[3].name`.
+        Fails as CreateTask does; a wrong field is named like `requests[3].name`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,15 +160,15 @@ class TaskServiceServicer:
     def GetTask(self, request, context):
         """Returns a task.
 
-        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
-        finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
+        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is no such task or it was deleted: by a caller, or because it
+        finished longer ago than the deployment keeps tasks (by default 30 days).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTaskStatus(self, request, context):
-        """Returns a task's status alone.
+        """Returns only the status of a task.
 
         Fails as GetTask does.
         """
@@ -175,10 +177,9 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists tasks, a page a call.
+        """Lists the tasks that match the filters, one page per call.
 
-        Fails with INVALID_ARGUMENT for an unknown order, a page_size above 1,000, or a page_token that
-        another listing gave.
+        Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,80 +188,83 @@ class TaskServiceServicer:
     def UpdateTask(self, request, context):
         """Changes a pending task: the fields that are present, or those that update_mask names.
 
-        Fails with FAILED_PRECONDITION (TASK_NOT_PENDING, naming the status) if it is no longer pending, with
-        ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's, with NOT_FOUND, or with
-        INVALID_ARGUMENT.
+        Fails with FAILED_PRECONDITION (TASK_NOT_PENDING) if the task is not pending; the ErrorInfo's metadata has its
+        status. Fails with ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's version, with NOT_FOUND as
+        GetTask does, or with INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """Deletes a task: a pending one will not run, and none can be read any more, except its log.
+        """Deletes a task. A deleted task does not run and cannot be read; its log stays.
 
-        Fails with FAILED_PRECONDITION (TASK_RUNNING) while it runs: cancel it first. Fails with NOT_FOUND if
-        there is none, or it was deleted before.
+        Fails with FAILED_PRECONDITION (TASK_RUNNING) while the task is running: cancel it first. Fails with NOT_FOUND as
+        GetTask does, also if the task was deleted before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a pending or running task at once. A handler that runs is cancelled within a third of a lease,
-        and whatever it still reports is dropped. Cancelling a cancelled task changes nothing and succeeds.
+        """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
+        result is discarded. Cancelling a cancelled task changes nothing and succeeds.
 
-        Fails with FAILED_PRECONDITION (TASK_FINISHED) if it has completed or failed, or with NOT_FOUND.
+        Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
+        does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryTask(self, request, context):
-        """Makes a failed or cancelled task pending again, due now, with all its retries.
+        """Makes a failed or cancelled task pending again, due now, with a retry_count of 0.
 
-        Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND.
+        Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND as GetTask does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTaskLogs(self, request, context):
-        """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
+        """Lists the log of a task, oldest first, one page per call. The log of a deleted task is kept until retention drops
+        it.
 
-        Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
+        Fails with NOT_FOUND (TASK_NOT_FOUND) if there never was such a task or none of its log is kept, or with
+        INVALID_ARGUMENT as ListTasks does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTask(self, request, context):
-        """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
-        change as it is committed, without a gap or a repeat. Ends once the task is terminal.
+        """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
+        it is committed, without gaps or duplicates. Ends when the task is terminal.
 
-        Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
-        are no longer kept.
+        Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
+        changes after it are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchTasks(self, request, context):
-        """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
-        those since the cursor or, without one, those from now on. Does not end by itself.
+        """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
+        change since the cursor or, without one, from now on. Does not end by itself.
 
-        The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
-        higher version than the listed one are all there is to know, however many tasks there are.
+        The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+        event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
-        are of, are no longer kept.
+        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
+        no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainTask(self, request, context):
-        """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
-        or has its handler, waiting for a retry, or run by a worker right now.
+        """Explains why a task is not running: it is not due yet, its queue is paused or at its limit, no live worker serves
+        its queue or has its handler, it waits for a retry, or it is running or finished.
 
         Fails as GetTask does.
         """
@@ -271,16 +275,18 @@ class TaskServiceServicer:
     def CancelTasks(self, request, context):
         """Cancels the pending and running tasks that match.
 
-        Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-        5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
-        allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+        Like all bulk changes it commits in batches and logs the change of each task. It returns after at most about 5 s;
+        if more tasks match, has_more is set: send the same request again to continue. Tasks in a status that does not
+        allow the change are skipped.
+
+        Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryTasks(self, request, context):
-        """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+        """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
 
         Works and fails as CancelTasks does.
         """
@@ -289,7 +295,7 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTasks(self, request, context):
-        """Deletes the tasks that match and do not run; their logs stay.
+        """Deletes the tasks that match and are not running; their logs stay.
 
         Works and fails as CancelTasks does.
         """
@@ -298,9 +304,9 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MoveTasks(self, request, context):
-        """Moves the pending tasks that match to another time or queue.
+        """Moves the pending tasks that match to another execution_time, another queue or both.
 
-        Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
+        Works and fails as CancelTasks does; also fails with INVALID_ARGUMENT if neither is given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -403,11 +409,12 @@ def add_TaskServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaskService:
-    """Runs tasks at the time they are due, and tells how they went.
+    """Creates tasks, runs each when it is due, and reports their status and log. Delivery is at-least-once: handlers must
+    be idempotent.
 
-    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
-    also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
+    Every error has a google.rpc.ErrorInfo with the domain `duetime` and a reason. INVALID_ARGUMENT also has a
+    google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means that the database could not
+    be reached or aborted the statement: the message says why, and whether the change may have been committed.
     """
 
     @staticmethod

@@ -28,11 +28,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TaskServiceStub:
-    """Runs tasks at the time they are due, and tells how they went.
+    """Creates tasks, runs each when it is due, and reports their status and log. Delivery is at-least-once: handlers must
+    be idempotent.
 
-    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
-    also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
+    Every error has a google.rpc.ErrorInfo with the domain `duetime` and a reason. INVALID_ARGUMENT also has a
+    google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means that the database could not
+    be reached or aborted the statement: the message says why, and whether the change may have been committed.
     """
 
     @_typing.overload
@@ -40,229 +41,239 @@ class TaskServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TaskServiceAsyncStub: ...
     CreateTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.CreateTaskResponse]
-    """Creates a task. It is on disk when this answers.
+    """Creates a task. It is committed when the call returns.
 
-    Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
-    (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
-    (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
+    Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for a different request
+    (REQUEST_ID_REUSED) or for a task that has since been deleted (REQUEST_ID_OF_DELETED_TASK) or cancelled
+    (REQUEST_ID_OF_CANCELLED_TASK); the ErrorInfo's metadata has the task_id.
     """
     BatchCreateTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.BatchCreateTasksRequest, _task_service_pb2.BatchCreateTasksResponse]
-    """Creates up to 1,000 tasks in one transaction: all, or none.
+    """Creates up to 1,000 tasks in one transaction: all of them or none.
 
-    Fails as CreateTask does; a wrong field is named `requests[3].name`.
+    Fails as CreateTask does; a wrong field is named like `requests[3].name`.
     """
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_pb2.Task]
     """Returns a task.
 
-    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
-    finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
+    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is no such task or it was deleted: by a caller, or because it
+    finished longer ago than the deployment keeps tasks (by default 30 days).
     """
     GetTaskStatus: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskStatusRequest, _task_service_pb2.GetTaskStatusResponse]
-    """Returns a task's status alone.
+    """Returns only the status of a task.
 
     Fails as GetTask does.
     """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]
-    """Lists tasks, a page a call.
+    """Lists the tasks that match the filters, one page per call.
 
-    Fails with INVALID_ARGUMENT for an unknown order, a page_size above 1,000, or a page_token that
-    another listing gave.
+    Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
     """
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.UpdateTaskRequest, _task_service_pb2.UpdateTaskResponse]
     """Changes a pending task: the fields that are present, or those that update_mask names.
 
-    Fails with FAILED_PRECONDITION (TASK_NOT_PENDING, naming the status) if it is no longer pending, with
-    ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's, with NOT_FOUND, or with
-    INVALID_ARGUMENT.
+    Fails with FAILED_PRECONDITION (TASK_NOT_PENDING) if the task is not pending; the ErrorInfo's metadata has its
+    status. Fails with ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's version, with NOT_FOUND as
+    GetTask does, or with INVALID_ARGUMENT.
     """
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTaskRequest, _task_service_pb2.DeleteTaskResponse]
-    """Deletes a task: a pending one will not run, and none can be read any more, except its log.
+    """Deletes a task. A deleted task does not run and cannot be read; its log stays.
 
-    Fails with FAILED_PRECONDITION (TASK_RUNNING) while it runs: cancel it first. Fails with NOT_FOUND if
-    there is none, or it was deleted before.
+    Fails with FAILED_PRECONDITION (TASK_RUNNING) while the task is running: cancel it first. Fails with NOT_FOUND as
+    GetTask does, also if the task was deleted before.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_pb2.Task]
-    """Cancels a pending or running task at once. A handler that runs is cancelled within a third of a lease,
-    and whatever it still reports is dropped. Cancelling a cancelled task changes nothing and succeeds.
+    """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
+    result is discarded. Cancelling a cancelled task changes nothing and succeeds.
 
-    Fails with FAILED_PRECONDITION (TASK_FINISHED) if it has completed or failed, or with NOT_FOUND.
+    Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
+    does.
     """
     RetryTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTaskRequest, _task_pb2.Task]
-    """Makes a failed or cancelled task pending again, due now, with all its retries.
+    """Makes a failed or cancelled task pending again, due now, with a retry_count of 0.
 
-    Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND.
+    Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND as GetTask does.
     """
     ListTaskLogs: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTaskLogsRequest, _task_service_pb2.ListTaskLogsResponse]
-    """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
+    """Lists the log of a task, oldest first, one page per call. The log of a deleted task is kept until retention drops
+    it.
 
-    Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
+    Fails with NOT_FOUND (TASK_NOT_FOUND) if there never was such a task or none of its log is kept, or with
+    INVALID_ARGUMENT as ListTasks does.
     """
     WatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.TaskEvent]
-    """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
-    change as it is committed, without a gap or a repeat. Ends once the task is terminal.
+    """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
+    it is committed, without gaps or duplicates. Ends when the task is terminal.
 
-    Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
-    are no longer kept.
+    Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
+    changes after it are no longer kept.
     """
     WatchTasks: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.TaskEvent]
-    """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
-    those since the cursor or, without one, those from now on. Does not end by itself.
+    """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
+    change since the cursor or, without one, from now on. Does not end by itself.
 
-    The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
-    higher version than the listed one are all there is to know, however many tasks there are.
+    The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+    event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
-    are of, are no longer kept.
+    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
+    no longer kept.
     """
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]
-    """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
-    or has its handler, waiting for a retry, or run by a worker right now.
+    """Explains why a task is not running: it is not due yet, its queue is paused or at its limit, no live worker serves
+    its queue or has its handler, it waits for a retry, or it is running or finished.
 
     Fails as GetTask does.
     """
     CancelTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.ChangedTasks]
     """Cancels the pending and running tasks that match.
 
-    Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-    5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
-    allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+    Like all bulk changes it commits in batches and logs the change of each task. It returns after at most about 5 s;
+    if more tasks match, has_more is set: send the same request again to continue. Tasks in a status that does not
+    allow the change are skipped.
+
+    Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
     """
     RetryTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]
-    """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+    """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
 
     Works and fails as CancelTasks does.
     """
     DeleteTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTasksRequest, _task_service_pb2.ChangedTasks]
-    """Deletes the tasks that match and do not run; their logs stay.
+    """Deletes the tasks that match and are not running; their logs stay.
 
     Works and fails as CancelTasks does.
     """
     MoveTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.MoveTasksRequest, _task_service_pb2.ChangedTasks]
-    """Moves the pending tasks that match to another time or queue.
+    """Moves the pending tasks that match to another execution_time, another queue or both.
 
-    Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
+    Works and fails as CancelTasks does; also fails with INVALID_ARGUMENT if neither is given.
     """
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
-    """Runs tasks at the time they are due, and tells how they went.
+    """Creates tasks, runs each when it is due, and reports their status and log. Delivery is at-least-once: handlers must
+    be idempotent.
 
-    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
-    also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
+    Every error has a google.rpc.ErrorInfo with the domain `duetime` and a reason. INVALID_ARGUMENT also has a
+    google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means that the database could not
+    be reached or aborted the statement: the message says why, and whether the change may have been committed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CreateTaskRequest, _task_service_pb2.CreateTaskResponse]  # type: ignore[assignment]
-    """Creates a task. It is on disk when this answers.
+    """Creates a task. It is committed when the call returns.
 
-    Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
-    (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
-    (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
+    Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for a different request
+    (REQUEST_ID_REUSED) or for a task that has since been deleted (REQUEST_ID_OF_DELETED_TASK) or cancelled
+    (REQUEST_ID_OF_CANCELLED_TASK); the ErrorInfo's metadata has the task_id.
     """
     BatchCreateTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.BatchCreateTasksRequest, _task_service_pb2.BatchCreateTasksResponse]  # type: ignore[assignment]
-    """Creates up to 1,000 tasks in one transaction: all, or none.
+    """Creates up to 1,000 tasks in one transaction: all of them or none.
 
-    Fails as CreateTask does; a wrong field is named `requests[3].name`.
+    Fails as CreateTask does; a wrong field is named like `requests[3].name`.
     """
     GetTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
     """Returns a task.
 
-    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
-    finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
+    Fails with NOT_FOUND (TASK_NOT_FOUND) if there is no such task or it was deleted: by a caller, or because it
+    finished longer ago than the deployment keeps tasks (by default 30 days).
     """
     GetTaskStatus: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskStatusRequest, _task_service_pb2.GetTaskStatusResponse]  # type: ignore[assignment]
-    """Returns a task's status alone.
+    """Returns only the status of a task.
 
     Fails as GetTask does.
     """
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists tasks, a page a call.
+    """Lists the tasks that match the filters, one page per call.
 
-    Fails with INVALID_ARGUMENT for an unknown order, a page_size above 1,000, or a page_token that
-    another listing gave.
+    Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
     """
     UpdateTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.UpdateTaskRequest, _task_service_pb2.UpdateTaskResponse]  # type: ignore[assignment]
     """Changes a pending task: the fields that are present, or those that update_mask names.
 
-    Fails with FAILED_PRECONDITION (TASK_NOT_PENDING, naming the status) if it is no longer pending, with
-    ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's, with NOT_FOUND, or with
-    INVALID_ARGUMENT.
+    Fails with FAILED_PRECONDITION (TASK_NOT_PENDING) if the task is not pending; the ErrorInfo's metadata has its
+    status. Fails with ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's version, with NOT_FOUND as
+    GetTask does, or with INVALID_ARGUMENT.
     """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTaskRequest, _task_service_pb2.DeleteTaskResponse]  # type: ignore[assignment]
-    """Deletes a task: a pending one will not run, and none can be read any more, except its log.
+    """Deletes a task. A deleted task does not run and cannot be read; its log stays.
 
-    Fails with FAILED_PRECONDITION (TASK_RUNNING) while it runs: cancel it first. Fails with NOT_FOUND if
-    there is none, or it was deleted before.
+    Fails with FAILED_PRECONDITION (TASK_RUNNING) while the task is running: cancel it first. Fails with NOT_FOUND as
+    GetTask does, also if the task was deleted before.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
-    """Cancels a pending or running task at once. A handler that runs is cancelled within a third of a lease,
-    and whatever it still reports is dropped. Cancelling a cancelled task changes nothing and succeeds.
+    """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
+    result is discarded. Cancelling a cancelled task changes nothing and succeeds.
 
-    Fails with FAILED_PRECONDITION (TASK_FINISHED) if it has completed or failed, or with NOT_FOUND.
+    Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
+    does.
     """
     RetryTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
-    """Makes a failed or cancelled task pending again, due now, with all its retries.
+    """Makes a failed or cancelled task pending again, due now, with a retry_count of 0.
 
-    Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND.
+    Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND as GetTask does.
     """
     ListTaskLogs: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTaskLogsRequest, _task_service_pb2.ListTaskLogsResponse]  # type: ignore[assignment]
-    """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
+    """Lists the log of a task, oldest first, one page per call. The log of a deleted task is kept until retention drops
+    it.
 
-    Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
+    Fails with NOT_FOUND (TASK_NOT_FOUND) if there never was such a task or none of its log is kept, or with
+    INVALID_ARGUMENT as ListTasks does.
     """
     WatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.TaskEvent]  # type: ignore[assignment]
-    """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
-    change as it is committed, without a gap or a repeat. Ends once the task is terminal.
+    """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
+    it is committed, without gaps or duplicates. Ends when the task is terminal.
 
-    Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
-    are no longer kept.
+    Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
+    changes after it are no longer kept.
     """
     WatchTasks: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTasksRequest, _task_service_pb2.TaskEvent]  # type: ignore[assignment]
-    """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
-    those since the cursor or, without one, those from now on. Does not end by itself.
+    """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
+    change since the cursor or, without one, from now on. Does not end by itself.
 
-    The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
-    higher version than the listed one are all there is to know, however many tasks there are.
+    The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+    event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
-    are of, are no longer kept.
+    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
+    no longer kept.
     """
     ExplainTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]  # type: ignore[assignment]
-    """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
-    or has its handler, waiting for a retry, or run by a worker right now.
+    """Explains why a task is not running: it is not due yet, its queue is paused or at its limit, no live worker serves
+    its queue or has its handler, it waits for a retry, or it is running or finished.
 
     Fails as GetTask does.
     """
     CancelTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
     """Cancels the pending and running tasks that match.
 
-    Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-    5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
-    allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+    Like all bulk changes it commits in batches and logs the change of each task. It returns after at most about 5 s;
+    if more tasks match, has_more is set: send the same request again to continue. Tasks in a status that does not
+    allow the change are skipped.
+
+    Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
     """
     RetryTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
-    """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+    """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
 
     Works and fails as CancelTasks does.
     """
     DeleteTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
-    """Deletes the tasks that match and do not run; their logs stay.
+    """Deletes the tasks that match and are not running; their logs stay.
 
     Works and fails as CancelTasks does.
     """
     MoveTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.MoveTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
-    """Moves the pending tasks that match to another time or queue.
+    """Moves the pending tasks that match to another execution_time, another queue or both.
 
-    Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
+    Works and fails as CancelTasks does; also fails with INVALID_ARGUMENT if neither is given.
     """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Runs tasks at the time they are due, and tells how they went.
+    """Creates tasks, runs each when it is due, and reports their status and log. Delivery is at-least-once: handlers must
+    be idempotent.
 
-    Every error of the service carries a google.rpc.ErrorInfo (domain `duetime`) whose reason names it. INVALID_ARGUMENT
-    also carries a google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means
-    that the database could not be reached, or gave up: its message says why, and whether anything can have changed.
+    Every error has a google.rpc.ErrorInfo with the domain `duetime` and a reason. INVALID_ARGUMENT also has a
+    google.rpc.BadRequest that names each wrong field. UNAVAILABLE (STORE_UNAVAILABLE) means that the database could not
+    be reached or aborted the statement: the message says why, and whether the change may have been committed.
     """
 
     @_abc_1.abstractmethod
@@ -271,11 +282,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.CreateTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.CreateTaskResponse, _abc.Awaitable[_task_service_pb2.CreateTaskResponse]]:
-        """Creates a task. It is on disk when this answers.
+        """Creates a task. It is committed when the call returns.
 
-        Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for another request
-        (REQUEST_ID_REUSED), or for a task that was deleted (REQUEST_ID_OF_DELETED_TASK) or is cancelled
-        (REQUEST_ID_OF_CANCELLED_TASK) since; the ErrorInfo's metadata has its task_id.
+        Fails with INVALID_ARGUMENT, or with ALREADY_EXISTS if request_id was used for a different request
+        (REQUEST_ID_REUSED) or for a task that has since been deleted (REQUEST_ID_OF_DELETED_TASK) or cancelled
+        (REQUEST_ID_OF_CANCELLED_TASK); the ErrorInfo's metadata has the task_id.
         """
 
     @_abc_1.abstractmethod
@@ -284,9 +295,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.BatchCreateTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.BatchCreateTasksResponse, _abc.Awaitable[_task_service_pb2.BatchCreateTasksResponse]]:
-        """Creates up to 1,000 tasks in one transaction: all, or none.
+        """Creates up to 1,000 tasks in one transaction: all of them or none.
 
-        Fails as CreateTask does; a wrong field is named `requests[3].name`.
+        Fails as CreateTask does; a wrong field is named like `requests[3].name`.
         """
 
     @_abc_1.abstractmethod
@@ -297,8 +308,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
         """Returns a task.
 
-        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is none, or it was deleted: by DeleteTask, or because it has been
-        finished for longer than the deployment keeps tasks (30 days unless it is set otherwise).
+        Fails with NOT_FOUND (TASK_NOT_FOUND) if there is no such task or it was deleted: by a caller, or because it
+        finished longer ago than the deployment keeps tasks (by default 30 days).
         """
 
     @_abc_1.abstractmethod
@@ -307,7 +318,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.GetTaskStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.GetTaskStatusResponse, _abc.Awaitable[_task_service_pb2.GetTaskStatusResponse]]:
-        """Returns a task's status alone.
+        """Returns only the status of a task.
 
         Fails as GetTask does.
         """
@@ -318,10 +329,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListTasksResponse, _abc.Awaitable[_task_service_pb2.ListTasksResponse]]:
-        """Lists tasks, a page a call.
+        """Lists the tasks that match the filters, one page per call.
 
-        Fails with INVALID_ARGUMENT for an unknown order, a page_size above 1,000, or a page_token that
-        another listing gave.
+        Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
         """
 
     @_abc_1.abstractmethod
@@ -332,9 +342,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_service_pb2.UpdateTaskResponse, _abc.Awaitable[_task_service_pb2.UpdateTaskResponse]]:
         """Changes a pending task: the fields that are present, or those that update_mask names.
 
-        Fails with FAILED_PRECONDITION (TASK_NOT_PENDING, naming the status) if it is no longer pending, with
-        ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's, with NOT_FOUND, or with
-        INVALID_ARGUMENT.
+        Fails with FAILED_PRECONDITION (TASK_NOT_PENDING) if the task is not pending; the ErrorInfo's metadata has its
+        status. Fails with ABORTED (VERSION_MISMATCH) if `version` is set and is not the task's version, with NOT_FOUND as
+        GetTask does, or with INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod
@@ -343,10 +353,10 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.DeleteTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.DeleteTaskResponse, _abc.Awaitable[_task_service_pb2.DeleteTaskResponse]]:
-        """Deletes a task: a pending one will not run, and none can be read any more, except its log.
+        """Deletes a task. A deleted task does not run and cannot be read; its log stays.
 
-        Fails with FAILED_PRECONDITION (TASK_RUNNING) while it runs: cancel it first. Fails with NOT_FOUND if
-        there is none, or it was deleted before.
+        Fails with FAILED_PRECONDITION (TASK_RUNNING) while the task is running: cancel it first. Fails with NOT_FOUND as
+        GetTask does, also if the task was deleted before.
         """
 
     @_abc_1.abstractmethod
@@ -355,10 +365,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.CancelTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
-        """Cancels a pending or running task at once. A handler that runs is cancelled within a third of a lease,
-        and whatever it still reports is dropped. Cancelling a cancelled task changes nothing and succeeds.
+        """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
+        result is discarded. Cancelling a cancelled task changes nothing and succeeds.
 
-        Fails with FAILED_PRECONDITION (TASK_FINISHED) if it has completed or failed, or with NOT_FOUND.
+        Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
+        does.
         """
 
     @_abc_1.abstractmethod
@@ -367,9 +378,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.RetryTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
-        """Makes a failed or cancelled task pending again, due now, with all its retries.
+        """Makes a failed or cancelled task pending again, due now, with a retry_count of 0.
 
-        Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND.
+        Fails with FAILED_PRECONDITION (TASK_NOT_RETRYABLE) in any other status, or with NOT_FOUND as GetTask does.
         """
 
     @_abc_1.abstractmethod
@@ -378,9 +389,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.ListTaskLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListTaskLogsResponse, _abc.Awaitable[_task_service_pb2.ListTaskLogsResponse]]:
-        """Lists a task's history, oldest first, also that of a deleted task, as far back as the log goes.
+        """Lists the log of a task, oldest first, one page per call. The log of a deleted task is kept until retention drops
+        it.
 
-        Fails with NOT_FOUND if there never was such a task or nothing of it is kept, or with INVALID_ARGUMENT as ListTasks does.
+        Fails with NOT_FOUND (TASK_NOT_FOUND) if there never was such a task or none of its log is kept, or with
+        INVALID_ARGUMENT as ListTasks does.
         """
 
     @_abc_1.abstractmethod
@@ -389,11 +402,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.WatchTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.TaskEvent], _abc.AsyncIterator[_task_service_pb2.TaskEvent]]:
-        """Streams a task's changes: first how it stands (or, with a cursor, every change since), then each
-        change as it is committed, without a gap or a repeat. Ends once the task is terminal.
+        """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
+        it is committed, without gaps or duplicates. Ends when the task is terminal.
 
-        Fails with NOT_FOUND, or with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it
-        are no longer kept.
+        Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
+        changes after it are no longer kept.
         """
 
     @_abc_1.abstractmethod
@@ -402,14 +415,14 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.WatchTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.TaskEvent], _abc.AsyncIterator[_task_service_pb2.TaskEvent]]:
-        """Streams the changes of all tasks that match a filter, as they are committed, without a gap or a repeat:
-        those since the cursor or, without one, those from now on. Does not end by itself.
+        """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
+        change since the cursor or, without one, from now on. Does not end by itself.
 
-        The first event is `alive`. Without a cursor, tasks that are listed after it and the changes that come with a
-        higher version than the listed one are all there is to know, however many tasks there are.
+        The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+        event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or tasks that they
-        are of, are no longer kept.
+        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
+        no longer kept.
         """
 
     @_abc_1.abstractmethod
@@ -418,8 +431,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.ExplainTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ExplainTaskResponse, _abc.Awaitable[_task_service_pb2.ExplainTaskResponse]]:
-        """Says why a task does not run: not due yet, its queue paused or at its limit, no live worker that serves its queue
-        or has its handler, waiting for a retry, or run by a worker right now.
+        """Explains why a task is not running: it is not due yet, its queue is paused or at its limit, no live worker serves
+        its queue or has its handler, it waits for a retry, or it is running or finished.
 
         Fails as GetTask does.
         """
@@ -432,9 +445,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
         """Cancels the pending and running tasks that match.
 
-        Like all that change many tasks it works in batches, each a transaction, and logs each task's change. It ends within
-        5 s; if more match, `has_more` is set: send the same request again to continue. Tasks that are not in a status that
-        allows the change are passed over. Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
+        Like all bulk changes it commits in batches and logs the change of each task. It returns after at most about 5 s;
+        if more tasks match, has_more is set: send the same request again to continue. Tasks in a status that does not
+        allow the change are skipped.
+
+        Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
         """
 
     @_abc_1.abstractmethod
@@ -443,7 +458,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.RetryTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
-        """Makes the failed and cancelled tasks that match pending again, due now, with all their retries.
+        """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
 
         Works and fails as CancelTasks does.
         """
@@ -454,7 +469,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.DeleteTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
-        """Deletes the tasks that match and do not run; their logs stay.
+        """Deletes the tasks that match and are not running; their logs stay.
 
         Works and fails as CancelTasks does.
         """
@@ -465,9 +480,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.MoveTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
-        """Moves the pending tasks that match to another time or queue.
+        """Moves the pending tasks that match to another execution_time, another queue or both.
 
-        Works and fails as CancelTasks does, also with INVALID_ARGUMENT if neither is given.
+        Works and fails as CancelTasks does; also fails with INVALID_ARGUMENT if neither is given.
         """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
