@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 import psycopg
 
 from bench import load, load_create, reference, report, stage, wrk
-from tests import processes
+from tests.support import processes
 
 IN_FLIGHT = 50
 BATCH = 1_000

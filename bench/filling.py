@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 import psycopg
 
 from bench import stage
-from duetime_core import database
-from duetime_core.store import partitions
+from duetime_core.postgres import database
+from duetime_core.store.log import partitions
 
 _CHUNK = 100_000
 _BYTES_PER_PAIR = 2_500

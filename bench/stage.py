@@ -15,8 +15,8 @@ import psycopg.rows
 import duetime_client
 from duetime_stack import edge, layout, sockets, valkey
 from duetime_stack import waiting as readiness
-from tests import processes
 from tests.chaos import cluster
+from tests.support import processes
 
 HANDLERS = "bench.handlers"
 

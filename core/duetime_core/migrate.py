@@ -9,8 +9,10 @@ import alembic.config
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import database, errors, settings
-from duetime_core.store import partitions, restoration, roles
+from duetime_core.model import errors
+from duetime_core.postgres import database, roles
+from duetime_core.process import settings
+from duetime_core.store.log import partitions, restoration
 
 _LOCK = 0x6475657469  # "dueti": any number that is always the same
 
@@ -18,7 +20,7 @@ _LOCK = 0x6475657469  # "dueti": any number that is always the same
 def config(connection: sa.Connection) -> alembic.config.Config:
     """Returns Alembic's configuration to run on `connection`."""
     configuration = alembic.config.Config()
-    configuration.set_main_option("script_location", str(pathlib.Path(__file__).parent / "migrations"))
+    configuration.set_main_option("script_location", str(pathlib.Path(__file__).parent / "postgres" / "migrations"))
     configuration.attributes["connection"] = connection
     return configuration
 

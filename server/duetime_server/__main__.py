@@ -18,20 +18,17 @@ from duetime.v1 import (
     task_service_pb2,
     task_service_pb2_grpc,
 )
-from duetime_core import background, crash, database, doorbell, errors, logging, outage, redis, signals
-from duetime_server import (
-    admission,
-    catalogue,
-    creator,
-    failures,
-    hub,
-    lane,
-    listening,
-    queues,
-    schedules,
-    settings,
-    tasks,
-)
+from duetime_core.model import errors
+from duetime_core.postgres import database
+from duetime_core.process import background, crash, logging, outage, signals
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
+from duetime_server import listening, settings
+from duetime_server.rpc import admission, offload
+from duetime_server.rpc import errors as rpc_errors
+from duetime_server.services import queues, schedules, tasks
+from duetime_server.tasks import creator, handler_catalog
+from duetime_server.watch import hub
 
 GRACE_SECONDS = 10.0
 _FIRST_LOOK_SECONDS = 1.0
@@ -63,17 +60,17 @@ _log = structlog.get_logger()
 async def serve(chosen: settings.Settings) -> None:
     """Serves until a signal comes, and stops in order."""
     engine = database.connect(chosen.database_url)
-    client = redis.connect(chosen.redis_url)
+    client = redis_client.connect(chosen.redis_url)
     bell = doorbell.Doorbell(client)
     create = creator.Creator(engine, bell)
     database_outage = outage.Outage(
         "the database", "calls are answered UNAVAILABLE, and watches wait until it is back", quiet_seconds=5
     )
     feeder = hub.Hub(engine, database_outage)
-    known = catalogue.Catalogue(engine, database_outage)
-    aside = lane.Lane()
+    known = handler_catalog.Catalogue(engine, database_outage)
+    aside = offload.Lane()
     checks = health.aio.HealthServicer()
-    server = grpc.aio.server(interceptors=[failures.Failures(database_outage)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[rpc_errors.Failures(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(engine, bell, create, feeder, known, aside), server
     )

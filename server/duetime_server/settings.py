@@ -4,7 +4,7 @@ from typing import Annotated
 
 import pydantic
 
-from duetime_core import settings
+from duetime_core.process import settings
 from duetime_server import listening
 
 

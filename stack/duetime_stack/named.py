@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psycopg
 import redis
 
-from duetime_core import urls
+from duetime_core.process import urls
 from duetime_stack import errors
 
 _CHECKS: dict[str, Callable[[str], str]] = {"database_url": urls.check_postgres, "redis_url": urls.check_redis}

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 
-from tests import stacks
+from tests.support import stacks
 
 DUETIME = pathlib.Path(sys.executable).with_name("duetime")
 

@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 
 from duetime.v1 import task_service_pb2_grpc
-from tests import stacks
+from tests.support import stacks
 
 
 @pytest_asyncio.fixture(scope="session")
 async def stack(short_directory: pathlib.Path) -> AsyncIterator[stacks.Stack]:
-    """Everything behind a real Envoy, with the handlers of `tests.handlers`."""
+    """Everything behind a real Envoy, with the handlers of `tests.support.handlers`."""
     stack = await stacks.start(short_directory / "stack")
     yield stack
     assert await stack.stop() == 0

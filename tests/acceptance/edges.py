@@ -10,7 +10,7 @@ import httpx
 import yaml
 
 from duetime_stack import access, edge, layout
-from tests import processes
+from tests.support import processes
 
 
 @contextlib.asynccontextmanager

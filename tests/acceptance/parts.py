@@ -2,7 +2,7 @@
 
 import psutil
 
-from tests import stacks
+from tests.support import stacks
 
 
 def everything(stack: stacks.Stack) -> list[psutil.Process]:

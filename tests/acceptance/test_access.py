@@ -11,8 +11,8 @@ import pytest
 
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_stack import access
-from tests import processes, stacks
 from tests.acceptance import edges, refusals, requests
+from tests.support import processes, stacks
 
 EVIL = "https://evil.example"
 DENIED = grpc.StatusCode.PERMISSION_DENIED

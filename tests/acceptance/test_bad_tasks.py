@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import duration_pb2, json_format, struct_pb2, timestamp_pb2
 
 from duetime.v1 import task_pb2, task_service_pb2
-from duetime_core import payload
+from duetime_core.model import payload
 from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from duetime_stack import access
-from tests import processes, receiver, relay
 from tests.acceptance import edges, requests
+from tests.support import processes, receiver, relay
 
 CHROMIUM = shutil.which("chromium")
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 import duetime_client
-from tests import stacks
 from tests.acceptance import commands, refusals, requests
+from tests.support import stacks
 
 
 async def fill(rest: httpx.AsyncClient, queue: str, count: int = 3) -> list[int]:

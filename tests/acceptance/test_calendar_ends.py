@@ -12,8 +12,8 @@ import pytest_asyncio
 from google.protobuf import descriptor, json_format, message_factory, timestamp_pb2
 
 from duetime.v1 import queue_service_pb2, schedule_service_pb2, task_service_pb2
-from tests import stacks
 from tests.acceptance import refusals, requests
+from tests.support import stacks
 
 FILES = (task_service_pb2, schedule_service_pb2, queue_service_pb2)
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800

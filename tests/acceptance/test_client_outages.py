@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 import duetime_client
-from tests import processes
+from tests.support import processes
 
 LATER = datetime.timedelta(days=1)
 

@@ -12,8 +12,8 @@ import httpx_sse
 import pytest
 
 import duetime_client
-from tests import processes
 from tests.acceptance import edges, requests
+from tests.support import processes
 
 SECONDS = 1
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from duetime.v1 import task_service_pb2
-from tests import processes
 from tests.acceptance import edges, refusals, requests
+from tests.support import processes
 
 TELLING = {"server", "via", "x-powered-by", "x-envoy-upstream-service-time", "x-envoy-upstream-healthchecked-cluster"}
 

@@ -6,8 +6,8 @@ import json
 import httpx
 
 import duetime_client
-from tests import clients, stacks
 from tests.acceptance import commands, refusals, requests
+from tests.support import clients, stacks
 
 
 async def codes(rest: httpx.AsyncClient, task_id: int) -> list[str]:

@@ -11,8 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from duetime.v1 import task_pb2, task_service_pb2
-from tests import stacks
 from tests.acceptance import refusals, requests
+from tests.support import stacks
 
 SERVICE = "duetime.v1.TaskService"
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from duetime.v1 import task_service_pb2
-from duetime_core import payload
-from tests import processes
+from duetime_core.model import payload
 from tests.acceptance import edges, refusals, requests
+from tests.support import processes
 
 LARGE = "must be at most 256 KiB as JSON"
 MIB = 1024 * 1024

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
-from duetime_core import task
-from duetime_core.store import local_times, reads
-from tests import factories, stacks
+from duetime_core.model import task
+from duetime_core.store.tasks import read as task_read
+from duetime_core.store.tasks import relocate
 from tests.acceptance import commands, refusals, requests
+from tests.support import factories, stacks
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -85,9 +86,9 @@ async def test_a_change_of_the_law_moves_them(engine: sqlalchemy_asyncio.AsyncEn
         # As another time zone database gave it.
         await connection.execute(sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour'"))
         await connection.execute(sa.text(f"UPDATE tasks SET retry_count = 1 WHERE task_id = {waiting}"))
-    found, has_more = await local_times.recompute(engine, seconds=5, actor="api")
+    found, has_more = await relocate.recompute(engine, seconds=5, actor="api")
     assert ([each.task_id for each in found], has_more) == ([moved], False)
-    assert (await reads.get(engine, moved)).execution_time == right
+    assert (await task_read.get(engine, moved)).execution_time == right
     assert await factories.history(engine, moved) == ["created", task.Change.UPDATED]
-    assert (await reads.get(engine, plain)).execution_time == right + datetime.timedelta(hours=1)
-    assert await local_times.recompute(engine, seconds=5, actor="api") == ([], False)
+    assert (await task_read.get(engine, plain)).execution_time == right + datetime.timedelta(hours=1)
+    assert await relocate.recompute(engine, seconds=5, actor="api") == ([], False)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 import duetime_client
 from duetime_client import NewTask, Status
-from duetime_core import database
-from tests import clients, stacks
+from duetime_core.postgres import database
+from tests.support import clients, stacks
 
 TOTAL = 5000
 

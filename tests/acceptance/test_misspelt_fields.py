@@ -8,7 +8,7 @@ import grpc
 import httpx
 import pytest
 
-from duetime_core import quoting
+from duetime_core.model import quoting
 from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

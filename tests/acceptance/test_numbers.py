@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 import duetime_client
-from tests import clients, stacks
 from tests.acceptance import refusals, requests
+from tests.support import clients, stacks
 
 # As JSON has them; what a handler is given.
 NUMBERS = {

@@ -13,8 +13,8 @@ import pytest
 
 import duetime_client
 from duetime.v1 import queue_service_pb2, queue_service_pb2_grpc
-from tests import stacks
 from tests.acceptance import commands, refusals, requests
+from tests.support import stacks
 
 DAY = datetime.timedelta(days=1)
 

@@ -11,8 +11,8 @@ import pytest
 from google.protobuf import field_mask_pb2
 
 from duetime.v1 import task_service_pb2
-from tests import stacks
 from tests.acceptance import refusals, requests
+from tests.support import stacks
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION

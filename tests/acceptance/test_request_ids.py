@@ -10,8 +10,8 @@ import pytest
 
 import duetime_client
 from duetime.v1 import task_service_pb2
-from tests import stacks
 from tests.acceptance import commands, refusals, requests
+from tests.support import stacks
 
 TAKEN_AWAY = pytest.mark.parametrize(
     ("method", "verb", "reason"),

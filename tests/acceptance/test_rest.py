@@ -8,8 +8,8 @@ import httpx
 import httpx_sse
 import pytest
 
-from tests import stacks
 from tests.acceptance import requests
+from tests.support import stacks
 
 
 async def create(rest: httpx.AsyncClient, **changes: Any) -> int:

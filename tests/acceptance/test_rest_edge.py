@@ -9,8 +9,8 @@ import grpc
 import httpx
 import pytest
 
-from tests import stacks
 from tests.acceptance import refusals, requests
+from tests.support import stacks
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 

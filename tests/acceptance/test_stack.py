@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from tests import processes, stacks
 from tests.acceptance import parts, requests
 from tests.chaos import proxy
+from tests.support import processes, stacks
 
 
 @pytest.fixture

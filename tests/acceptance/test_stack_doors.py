@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from duetime_stack import account, environments, roles
-from tests import stacks
 from tests.acceptance import parts
+from tests.support import stacks
 
 
 def names(process: psutil.Process) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests import processes, stacks
+from tests.support import processes, stacks
 
 _NONE: Mapping[str, str] = types.MappingProxyType({})
 

@@ -12,10 +12,11 @@ import httpx
 import psycopg
 import pytest
 
-from duetime_core import database, migrate
+from duetime_core import migrate
+from duetime_core.postgres import database
 from duetime_stack import account, pgdata, program, reach, roles
-from tests import factories, processes, stacks, users
 from tests.acceptance import parts
+from tests.support import factories, processes, stacks, users
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -8,8 +8,8 @@ import grpc.aio
 import pytest
 
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from tests import stacks
 from tests.acceptance import requests
+from tests.support import stacks
 
 UNREAD, CHANGES, BATCH = 100, 3000, 500
 # A connection of its own, whose window does not grow.

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 import duetime_client
-from tests import clients, receiver, stacks
+from tests.support import clients, receiver, stacks
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"])

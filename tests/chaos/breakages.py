@@ -14,10 +14,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import errors, schema, task
-from duetime_core.store import claims, creation, edits, finishes, reads, rolling
-from duetime_server import creator, watch
-from duetime_worker import leases, runner, vigil
+from duetime_core.model import errors, task
+from duetime_core.postgres import schema
+from duetime_core.store.claiming import fast, rescue
+from duetime_core.store.schedules import advance as schedule_advance
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_core.store.tasks import read as task_read
+from duetime_server.tasks import creator
+from duetime_server.watch import subscription
+from duetime_worker import lease_guard, leases, runner
 
 
 def _rewrite(module: Any, name: str, old: str, new: str) -> None:
@@ -31,10 +38,10 @@ def answer_before_commit() -> None:
 
     async def create(
         engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
-    ) -> list[creation.Created | errors.RequestIdTaken]:
+    ) -> list[task_create.Created | errors.RequestIdTaken]:
         connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
-        encoded = [creation._encode(new) for new in tasks]
-        answers = await creation._create(connection, encoded, actor)
+        encoded = [task_create._encode(new) for new in tasks]
+        answers = await task_create._create(connection, encoded, actor)
 
         async def commit() -> None:
             await asyncio.sleep(0.5)
@@ -45,18 +52,18 @@ def answer_before_commit() -> None:
         return answers
 
     committing: list[asyncio.Task[None]] = []
-    creation.create = create
+    task_create.create = create
 
 
 def claim_early() -> None:
     """Takes tasks half a second before they are due."""
-    _rewrite(claims, "_CLAIM", f"{schema.DUE_AT} <= now()", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
+    _rewrite(fast, "_CLAIM", f"{schema.DUE_AT} <= now()", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
 
 
 def claim_without_guard() -> None:
     """Takes tasks that run already; for a moment it lets them, or workers would do nothing else."""
     _rewrite(
-        claims,
+        fast,
         "_CLAIM",
         f"{schema.ORDINARY} AND {schema.DUE_AT} <=",
         "(status = 'pending' OR status = 'running' AND executed_at < now() - interval '50 ms') AND NOT is_next "
@@ -66,87 +73,87 @@ def claim_without_guard() -> None:
 
 def finish_without_fence() -> None:
     """Records the outcome of whoever comes, although the task is somebody else's by now."""
-    _rewrite(finishes, "_FINISH", "AND tasks.version = claimed_version", "")
-    _rewrite(finishes, "_FINISH", "AND worker_id = :worker_id", "")
+    _rewrite(task_outcomes, "_FINISH", "AND tasks.version = claimed_version", "")
+    _rewrite(task_outcomes, "_FINISH", "AND worker_id = :worker_id", "")
 
 
 def forget_what_comes_next() -> None:
     """Rolls a schedule on, now and then without making the occurrence after the one that is due."""
-    insert = rolling._insert
+    insert = schedule_advance._insert
 
     async def forgetful(connection: Any, following: Any, actor: str) -> None:
         await insert(connection, [each for each in following if random.random() < 0.9], actor)
 
-    rolling._insert = forgetful
+    schedule_advance._insert = forgetful
 
 
 def forget_cancels() -> None:
     """Answers that a task is cancelled, and does nothing."""
 
     async def cancel(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> Any:
-        found = await reads.get(engine, task_id)
+        found = await task_read.get(engine, task_id)
         return dataclasses.replace(found, status=task.Status.CANCELLED), found.updated_at
 
-    edits.cancel = cancel
+    task_edit.cancel = cancel
 
 
 def forget_half_of_an_update() -> None:
     """Answers an update, and writes its time and not its data."""
-    update = edits.update
+    update = task_edit.update
 
     async def half(engine: Any, task_id: int, changes: Any, **options: Any) -> Any:
         return await update(engine, task_id, {k: v for k, v in changes.items() if k != "task_data"}, **options)
 
-    edits.update = half
+    task_edit.update = half
 
 
 def forget_request_ids() -> None:
     """Creates what is asked, however often; and loses some answers, so that callers ask again."""
-    encode = creation._encode
+    encode = task_create._encode
     create = creator.Creator.create
 
     def without(new: task.NewTask) -> dict[str, Any]:
         return encode(dataclasses.replace(new, request_id=None))
 
-    async def unanswered(self: creator.Creator, new: task.NewTask, *, size: int = 0) -> creation.Created:
+    async def unanswered(self: creator.Creator, new: task.NewTask, *, size: int = 0) -> task_create.Created:
         created = await create(self, new, size=size)
         if random.random() < 0.1:
             raise errors.StoreUnavailable
         return created
 
-    creation._encode = without
+    task_create._encode = without
     creator.Creator.create = unanswered  # type: ignore[method-assign]
 
 
 def drop_changes() -> None:
     """Hands some changes to no watch."""
-    offer = watch.Watch.offer
+    offer = subscription.Watch.offer
 
-    def sometimes(self: watch.Watch, entry: Any) -> None:
+    def sometimes(self: subscription.Watch, entry: Any) -> None:
         if random.random() < 0.95:
             offer(self, entry)
 
-    watch.Watch.offer = sometimes  # type: ignore[method-assign]
+    subscription.Watch.offer = sometimes  # type: ignore[method-assign]
 
 
 def sweep_the_living() -> None:
     """Takes tasks away from workers whose leases hold."""
-    _rewrite(claims, "_RETURN_LOST", "lease_expires_at < now()", "lease_expires_at < now() + interval '1 hour'")
+    _rewrite(rescue, "_RECLAIM", "lease_expires_at < now()", "lease_expires_at < now() + interval '1 hour'")
 
 
 def sweep_nothing() -> None:
     """Never takes back a task whose worker was lost."""
 
-    async def return_lost(*_: Any, **__: Any) -> list[int]:
+    async def reclaim(*_: Any, **__: Any) -> list[int]:
         return []
 
-    claims.return_lost = return_lost
+    rescue.reclaim = reclaim
 
 
 def trust_no_outage() -> None:
     """Takes tasks back as soon as the database is back, before a keeper that takes its time has extended them."""
     leases._RETRY_SECONDS = 30
-    vigil.Vigil.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
+    lease_guard.Vigil.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
 
 
 def look_only_when_rung_for() -> None:

@@ -9,10 +9,11 @@ import sys
 import psutil
 import psycopg
 
-from duetime_core import database, migrate
+from duetime_core import migrate
+from duetime_core.postgres import database
 from duetime_stack import pgdata, postgres, program, roles
-from tests import processes, users
 from tests.chaos import clock
+from tests.support import processes, users
 
 _TEMPLATE = "template_duetime"
 

@@ -14,9 +14,9 @@ import redis.asyncio
 
 import duetime_client
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from duetime_core import wakeup
-from tests import clients
+from duetime_core.redis import wakeup
 from tests.chaos import clock, proxy, rules_of_runs, world
+from tests.support import clients
 
 Fault = Callable[[world.World, random.Random], Awaitable[None]]
 

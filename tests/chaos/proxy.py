@@ -6,7 +6,7 @@ import enum
 import pathlib
 from collections.abc import Callable
 
-from tests import relay
+from tests.support import relay
 
 
 class Fate(enum.Enum):

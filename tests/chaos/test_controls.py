@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import duetime_client
-from tests import clients
 from tests.chaos import checker, rules_of_runs, scenario, world
 from tests.chaos.conftest import Play, Tell
+from tests.support import clients
 
 pytestmark = pytest.mark.timeout(120)
 

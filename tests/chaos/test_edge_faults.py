@@ -9,9 +9,9 @@ import pytest
 
 import duetime_client
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from tests import clients
 from tests.chaos import lateness, scenario
 from tests.chaos.conftest import Play, Tell
+from tests.support import clients
 
 pytestmark = pytest.mark.timeout(300)
 

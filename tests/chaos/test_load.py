@@ -8,9 +8,9 @@ from collections.abc import Awaitable
 import pytest
 
 import duetime_client
-from tests import clients
 from tests.chaos import clock, lateness
 from tests.chaos.conftest import Play, Tell
+from tests.support import clients
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -12,11 +12,12 @@ import pytest
 import pytest_asyncio
 
 import duetime_client
-from duetime_core import database, migrate
+from duetime_core import migrate
+from duetime_core.postgres import database
 from duetime_stack import roles
-from tests import clients, processes
 from tests.chaos import clock, cluster, history, lateness, proxy, scenario
 from tests.chaos.conftest import Play, Tell
+from tests.support import clients, processes
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 import duetime_client
-from duetime_core import background
-from tests import clients
+from duetime_core.process import background
 from tests.chaos import clock, evidence, lateness, rules_of_runs, scenario, world
 from tests.chaos.conftest import Play, Tell
+from tests.support import clients
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -16,7 +16,7 @@ AGAIN_SECONDS = world.LEASE_SECONDS + world.SWEEP_SECONDS
 SLACK_SECONDS = 1.0
 """What a busy machine of two cores may add."""
 WATCHFUL_SECONDS = world.LEASE_SECONDS / 3 + world.SWEEP_SECONDS
-"""By then a worker that started takes back what others lost; see `duetime_worker.vigil`."""
+"""By then a worker that started takes back what others lost; see `duetime_worker.lease_guard`."""
 
 
 def after_kills(found: evidence.Evidence) -> tuple[list[float], list[float]]:

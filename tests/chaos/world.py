@@ -17,8 +17,8 @@ import psycopg
 import psycopg.rows
 
 from duetime_stack import edge, layout, sockets, valkey, waiting
-from tests import processes
 from tests.chaos import clock, cluster, proxy
+from tests.support import processes
 
 QUEUES = ("default", "second")
 LEASE_SECONDS = 4

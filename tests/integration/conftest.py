@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 import duetime_client
-from tests import processes, receiver
+from tests.support import processes, receiver
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import answers
+from tests.support import answers
 
 
 @pytest.fixture(params=[answers.call_async, answers.call_sync], ids=["async", "sync"])

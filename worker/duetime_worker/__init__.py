@@ -8,7 +8,7 @@ A handler is a function or coroutine in a module of yours, which `DUETIME_HANDLE
     async def send_email(task: Task) -> dict | None: ...
 """
 
-from duetime_core.task import RetryPolicy
+from duetime_core.model.task import RetryPolicy
 from duetime_worker.handlers import Fail, Retry, Task, handler
 
 __all__ = ["Fail", "Retry", "RetryPolicy", "Task", "handler"]

@@ -11,15 +11,19 @@ import sys
 import structlog
 import uvloop
 
-from duetime_core import background, crash, database, doorbell, errors, logging, outage, redis, signals
+from duetime_core.model import errors
+from duetime_core.postgres import database
+from duetime_core.process import background, crash, logging, outage, signals
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
 from duetime_worker import (
     context,
     execution,
-    housekeeping,
+    heartbeat,
     leases,
-    presence,
+    maintenance,
+    outcomes,
     registry,
-    reporter,
     runner,
     settings,
     sweep,
@@ -36,7 +40,7 @@ async def serve(chosen: settings.Settings) -> None:
     handlers = registry.load(chosen.handlers)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
-    client = redis.connect(chosen.redis_url)
+    client = redis_client.connect(chosen.redis_url)
     here = context.Context(
         worker_id,
         database.connect(chosen.database_url),
@@ -45,13 +49,13 @@ async def serve(chosen: settings.Settings) -> None:
         outage.Outage("the database", "nothing is claimed until it is back"),
     )
     executor = execution.Executor(handlers, places=chosen.places)
-    report = reporter.Reporter(here)
+    report = outcomes.Reporter(here)
     runs = runner.Runner(here, executor, report, queues=chosen.queues, places=chosen.places)
     keeper = leases.LeaseKeeper(here, runs, report)
-    housekeeper = housekeeping.Housekeeper(
+    housekeeper = maintenance.Housekeeper(
         here, task_retention=chosen.task_retention, log_retention=chosen.log_retention
     )
-    present = presence.Presence(here, runs, queues=chosen.queues, handlers=handlers, places=chosen.places)
+    present = heartbeat.Presence(here, runs, queues=chosen.queues, handlers=handlers, places=chosen.places)
     terminated, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -95,7 +99,7 @@ async def serve(chosen: settings.Settings) -> None:
     sys.exit(int(failed))
 
 
-async def _record_the_rest(report: reporter.Reporter, lease: datetime.timedelta) -> None:
+async def _record_the_rest(report: outcomes.Reporter, lease: datetime.timedelta) -> None:
     try:
         async with asyncio.timeout(lease.total_seconds()):
             await report.drain()

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Collection
 
-from duetime_core import task
-from duetime_core.store import claims, controlled_claims
+from duetime_core.model import task
+from duetime_core.store.claiming import fast, locked
 from duetime_worker import context
 
 
@@ -19,12 +19,12 @@ class Claimer:
         self.waits_for_runs: set[str] = set()
         """The queues in which something is due that the end of a run lets start: look there when one is recorded."""
 
-    async def claim(self, queue: str, places: int) -> claims.Claim:
+    async def claim(self, queue: str, places: int) -> fast.Claim:
         """Takes up to `places` due tasks of the queue, and at most what its limits allow."""
         if queue in self._careful:
             return await self._claim_carefully(queue, places)
         by_priority = queue in self._by_priority
-        claim = await claims.claim(
+        claim = await fast.claim(
             self._here.engine,
             queue=queue,
             worker_id=self._here.worker_id,
@@ -39,14 +39,14 @@ class Claimer:
             return dataclasses.replace(rest, tasks=[*claim.tasks, *rest.tasks])
         return claim
 
-    async def _claim_carefully(self, queue: str, places: int) -> claims.Claim:
-        claim = await controlled_claims.claim(
+    async def _claim_carefully(self, queue: str, places: int) -> fast.Claim:
+        claim = await locked.claim(
             self._here.engine, queue=queue, worker_id=self._here.worker_id, places=places, lease=self._here.lease
         )
         self._learn(queue, claim)
         return claim
 
-    def _learn(self, queue: str, claim: claims.Claim) -> None:
+    def _learn(self, queue: str, claim: fast.Claim) -> None:
         for is_member, members in (
             (claim.is_controlled, self._controlled),
             (claim.is_controlled or claim.has_occurrences, self._careful),
@@ -60,7 +60,7 @@ class Claimer:
 
     async def claim_suspects(self, queues: Collection[str], level: int, places: int) -> list[task.Task]:
         """Takes up to `places` suspects of one of `claims.LEVELS`, and of each queue at most what its limits allow."""
-        taken = await claims.claim_suspects(
+        taken = await fast.claim_suspects(
             self._here.engine,
             queues=queues,
             level=level,
@@ -70,7 +70,7 @@ class Claimer:
         )
         for queue in self._controlled:
             if len(taken) < places:
-                taken += await controlled_claims.claim_suspects(
+                taken += await locked.claim_suspects(
                     self._here.engine,
                     queue=queue,
                     level=level,

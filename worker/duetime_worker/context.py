@@ -5,7 +5,8 @@ import datetime
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import doorbell, outage
+from duetime_core.process import outage
+from duetime_core.redis import doorbell
 
 
 @dataclasses.dataclass(frozen=True)

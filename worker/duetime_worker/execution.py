@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from duetime_core import payload, task
-from duetime_core.store import finishes
+from duetime_core.model import payload, task
+from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import handlers, registry
 
 MAX_ERROR_CHARACTERS = 2000
@@ -29,7 +29,7 @@ class Executor:
         self.lingering: set[asyncio.Future[Any]] = set()
         """Plain functions that go on although their runs are over, since nothing can end a thread."""
 
-    async def run(self, claimed: task.Task) -> finishes.Outcome:
+    async def run(self, claimed: task.Task) -> task_outcomes.Outcome:
         """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler did.
 
         Cancelling this cancels the handler, and raises CancelledError.
@@ -54,7 +54,7 @@ class Executor:
                 backoff = claimed.retry_policy.backoff(claimed.retry_count + 1) if after is None else after
             else:
                 change = task.Change.FAILED
-        return finishes.Outcome(
+        return task_outcomes.Outcome(
             claimed.task_id,
             claimed.version,
             change,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from duetime_core import builtin, misfits, task
+from duetime_core.model import builtin, task, validation
 
 DEFAULT_TIMEOUT = datetime.timedelta(hours=1)
 """For a task and a handler that say nothing: a run that hangs must not keep its place indefinitely."""
@@ -109,8 +109,8 @@ class Handler:
         found: dict[str, Task | pydantic.BaseModel] = {}
         for name, model in self.parameters.items():
             try:
-                found[name] = run if model is None else misfits.validate(model, run.task_data)
-            except misfits.Misfit as misfit:
+                found[name] = run if model is None else validation.validate(model, run.task_data)
+            except validation.Misfit as misfit:
                 assert model is not None
                 raise Fail(f"task_data does not fit {model.__name__}: {misfit}") from None
         return found

@@ -2,9 +2,11 @@
 
 import asyncio
 
-from duetime_core import doorbell, errors, hints, redis
-from duetime_core.store import finishes
-from duetime_worker import context, reporter, runner
+from duetime_core.model import errors
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell, hints
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_worker import context, outcomes, runner
 
 _RETRY_SECONDS = 0.25
 
@@ -17,7 +19,7 @@ class LeaseKeeper:
     the network swallows what is sent, takes up to 10 s to fail; a lease shorter than that may be lost by it.
     """
 
-    def __init__(self, here: context.Context, runs: runner.Runner, report: reporter.Reporter) -> None:
+    def __init__(self, here: context.Context, runs: runner.Runner, report: outcomes.Reporter) -> None:
         self._here = here
         self._runs = runs
         self._report = report
@@ -30,7 +32,7 @@ class LeaseKeeper:
 
     async def listen(self, redis_url: str) -> None:
         """Asks after a task as soon as a hint says that it was cancelled, for ever."""
-        async for cancelled in hints.listen(redis.connect(redis_url), doorbell.CANCELLATIONS):
+        async for cancelled in hints.listen(redis_client.connect(redis_url), doorbell.CANCELLATIONS):
             versions = self._runs.versions
             await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
 
@@ -38,7 +40,7 @@ class LeaseKeeper:
         if not versions:
             return True
         try:
-            held = await finishes.extend(
+            held = await task_outcomes.extend(
                 self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
             )
         except errors.StoreUnavailable as error:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterator
 
 import structlog
 
-from duetime_core import errors
-from duetime_core.store import claims
+from duetime_core.model import errors
+from duetime_core.postgres import clock
+from duetime_core.store.claiming import rescue
 from duetime_worker import context
 
 _log = structlog.get_logger()
@@ -46,8 +47,8 @@ class LostClaims:
         try:
             with self.unless_answered():
                 # This statement may be held up as well. What is claimed after it was sent is none of its business.
-                now = await claims.now(self._here.engine)
-                released = await claims.release_unknown(
+                now = await clock.now(self._here.engine)
+                released = await rescue.release(
                     self._here.engine, worker_id=self._here.worker_id, held=held(), claimed_before=now
                 )
         except errors.StoreUnavailable as error:

@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Collection, Iterable, Mapping
 
-from duetime_core import names
+from duetime_core.model import names
 from duetime_worker import handlers
 
 _MOST_NAMED = 20

@@ -10,9 +10,12 @@ from typing import Any
 
 import structlog
 
-from duetime_core import crash, errors, task, wakeup
-from duetime_core.store import claims, finishes
-from duetime_worker import claimer, context, execution, lost_claims, reporter, suspects
+from duetime_core.model import errors, task
+from duetime_core.process import crash
+from duetime_core.redis import wakeup
+from duetime_core.store.claiming import fast
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_worker import claimer, context, execution, lost_claims, outcomes, quarantine
 
 _log = structlog.get_logger()
 
@@ -55,7 +58,7 @@ class Runner:
         self,
         here: context.Context,
         executor: execution.Executor,
-        report: reporter.Reporter,
+        report: outcomes.Reporter,
         *,
         queues: Collection[str],
         places: int,
@@ -66,7 +69,7 @@ class Runner:
         self._queues = queues
         self._places = places
         self._runs: dict[int, Run] = {}
-        self._suspects = suspects.Suspects(places, here.lease)  # from their claim until their outcome is recorded
+        self._suspects = quarantine.Suspects(places, here.lease)  # from their claim until their outcome is recorded
         report.on_recorded = self._recorded
         self._claimer = claimer.Claimer(here)
         self._lost_claims = lost_claims.LostClaims(here)
@@ -171,7 +174,7 @@ class Runner:
 
     async def _claim_suspects(self) -> None:
         self._backlog.pop(_SUSPECTS, None)
-        for level in claims.LEVELS:
+        for level in fast.LEVELS:
             if (places := min(self._suspects.room(level), self.free_places)) > 0:
                 self._start_all(await self._claimer.claim_suspects(self._queues, level, places))
 
@@ -271,6 +274,6 @@ async def _until(*events: Coroutine[Any, Any, Any], limit: datetime.timedelta) -
     await asyncio.wait(waits, timeout=_CANCELLATION.total_seconds())
 
 
-def _handed_back(run: Run) -> finishes.Outcome:
+def _handed_back(run: Run) -> task_outcomes.Outcome:
     duration = datetime.timedelta(seconds=time.monotonic() - run.started)
-    return finishes.Outcome(run.claimed.task_id, run.claimed.version, task.Change.HANDED_BACK, duration)
+    return task_outcomes.Outcome(run.claimed.task_id, run.claimed.version, task.Change.HANDED_BACK, duration)

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import pydantic
 import pydantic_settings
 
-from duetime_core import settings, task
-from duetime_core.builtin import addresses
+from duetime_core.model import task
+from duetime_core.model.builtin import addresses
+from duetime_core.process import settings
 from duetime_worker.egress import rule
 
 

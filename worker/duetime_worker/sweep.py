@@ -5,9 +5,10 @@ import random
 
 import structlog
 
-from duetime_core import errors
-from duetime_core.store import claims
-from duetime_worker import context, runner, vigil
+from duetime_core.model import errors
+from duetime_core.postgres import clock
+from duetime_core.store.claiming import rescue
+from duetime_worker import context, lease_guard, runner
 
 INTERVAL_SECONDS = 1.0
 
@@ -20,7 +21,7 @@ class Sweeper:
     def __init__(self, here: context.Context, runs: runner.Runner) -> None:
         self._here = here
         self._runs = runs
-        self._vigil = vigil.Vigil(here.lease)
+        self._vigil = lease_guard.Vigil(here.lease)
 
     async def run(self) -> None:
         """Sweeps, for ever."""
@@ -36,12 +37,12 @@ class Sweeper:
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.8, 1.0))
 
     async def _sweep(self) -> None:
-        if self._vigil.is_long_enough(await claims.now(self._here.engine)):
+        if self._vigil.is_long_enough(await clock.now(self._here.engine)):
             await self._return_lost()
         self._runs.look_everywhere()
 
     async def _return_lost(self) -> None:
-        lost = await claims.return_lost(self._here.engine, worker_id=self._here.worker_id)
+        lost = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id)
         if lost:
             _log.warning("took back tasks whose workers were lost", task_ids=lost)
             self._here.bell.changed(lost)

@@ -8,7 +8,8 @@ import arq.connections
 import arq.worker
 import redis.exceptions
 
-from duetime_core import outage, wakeup
+from duetime_core.process import outage
+from duetime_core.redis import wakeup
 from duetime_worker import runner
 
 POLL_SECONDS = 0.01

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from duetime_core import builtin
+from duetime_core.model import builtin
 from duetime_worker import handlers
 from duetime_worker.egress import answers
 from duetime_worker.egress import client as egress

@@ -7,15 +7,16 @@ from typing import Any
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core import builtin, database, recurrence, statistics
-from duetime_core import settings as core_settings
-from duetime_core.builtin import addresses
-from duetime_core.builtin import report as reports
-from duetime_core.store import statistics as store
+from duetime_core.model import builtin, recurrence, statistics
+from duetime_core.model.builtin import addresses
+from duetime_core.model.builtin import report as reports
+from duetime_core.postgres import database
+from duetime_core.process import settings as core_settings
+from duetime_core.store.log import statistics as store
 from duetime_worker import handlers, settings
 from duetime_worker.builtin import mail as mails
 from duetime_worker.builtin import parts, send_email
-from duetime_worker.report import period as periods
+from duetime_worker.builtin.report import period as periods
 
 
 @handlers.built_in(builtin.GENERATE_REPORT)
@@ -90,7 +91,7 @@ async def _read(run: handlers.Task, report: builtin.Report) -> tuple[periods.Per
 
 def _make(title: str, period: periods.Period, found: statistics.Statistics) -> dict[str, Any]:
     # Imported here, and in a thread: drawing takes time and memory that only reports need.
-    from duetime_worker.report import charts, page, tables
+    from duetime_worker.builtin.report import charts, page, tables
 
     drawn = charts.draw(period, found)
     return {
@@ -103,10 +104,10 @@ def _make(title: str, period: periods.Period, found: statistics.Statistics) -> d
 
 
 def _put(directory: str, files: dict[str, bytes]) -> dict[str, str]:
-    from duetime_worker.report import shelf
+    from duetime_worker.builtin.report import storage
 
     try:
-        return shelf.put(directory, files)
+        return storage.put(directory, files)
     except (OSError, ValueError, ImportError) as error:
         # Whatever is wrong with the place may be mended while the task waits.
         raise handlers.Retry(f"the report cannot be written to {directory}: {error}") from error

@@ -8,7 +8,7 @@ import base64
 import re
 from collections.abc import Iterable
 
-from duetime_core.builtin.addresses import Address
+from duetime_core.model.builtin.addresses import Address
 
 _NEWLINE = "\r\n "
 _MOST = 76

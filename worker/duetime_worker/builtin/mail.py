@@ -6,9 +6,9 @@ import email.utils
 import urllib.parse
 from collections.abc import Iterator, Sequence
 
-from duetime_core import builtin
-from duetime_core.builtin import mail_headers
-from duetime_core.builtin.addresses import Address
+from duetime_core.model import builtin
+from duetime_core.model.builtin import mail_headers
+from duetime_core.model.builtin.addresses import Address
 from duetime_worker import handlers
 from duetime_worker.builtin import header_lines
 from duetime_worker.builtin.parts import Part

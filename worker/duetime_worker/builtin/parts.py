@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable
 
-from duetime_core.builtin import attachment as attachments
+from duetime_core.model.builtin import attachment as attachments
 from duetime_worker import handlers
 from duetime_worker.egress import fetching
 

@@ -11,8 +11,8 @@ from typing import Any
 import aiosmtplib
 import structlog
 
-from duetime_core import builtin
-from duetime_core.builtin import addresses
+from duetime_core.model import builtin
+from duetime_core.model.builtin import addresses
 from duetime_worker import handlers, settings
 from duetime_worker.builtin import mail as mails
 from duetime_worker.builtin import parts

@@ -1,0 +1,161 @@
+"""Rolling a schedule on: what becomes of its next occurrence once that is due, and which one comes next.
+
+Pure: `store.rolling` applies it, in the transaction that claims.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import itertools
+from collections.abc import Iterator
+
+from duetime_core.model import recurrence, schedule
+
+ON_TIME = datetime.timedelta(minutes=1)
+"""How late an occurrence may be and is still on time: later, it was missed."""
+_MOST_SINGLY = 100
+"""How many occurrences that are skipped together are logged one by one."""
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+_CANCELLED = "its task was cancelled by a caller"
+_OVERLAP = "an earlier run had not ended, and overlap is skip"
+_WAITED = "another one waited for an earlier run already, and overlap is queue"
+_CATCH_UP = {
+    schedule.CatchUp.LAST: "it was missed, a later one was due as well, and catch_up is last",
+    schedule.CatchUp.NONE: "it was more than a minute late, and catch_up is none",
+}
+_WINDOW = "it was later than catch_up_window"
+_GIVEN_UP = "no later occurrence was found in the steps that a search may take: change the rule or its blackouts"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Due:
+    """The next occurrence of a schedule, now that it is due."""
+
+    nominal: datetime.datetime
+    due: datetime.datetime
+    is_cancelled: bool = False
+    """Whether a caller cancelled its task."""
+    is_overlapped: bool = False
+    """Whether an earlier run has not ended."""
+    has_waited: bool = False
+    """Whether it is late because an earlier run had not ended."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Roll:
+    """What becomes of a due occurrence: it runs, unless `reason` says why not; and what comes next."""
+
+    reason: str | None
+    skips: list[recurrence.Skip]
+    """All that are skipped, this one too; `until` is the last of several."""
+    next: recurrence.Occurrence | None
+    last_nominal: datetime.datetime
+    """The last one that is dealt with."""
+
+
+def roll(rolled: schedule.Schedule, this: Due, now: datetime.datetime) -> Roll:
+    """Decides about an occurrence that is due."""
+    steps = recurrence.Steps()
+    try:
+        reason, since = _decide(rolled, this, now, steps)
+    except recurrence.TooManyStepsError:
+        # It runs, and `first` says that nothing comes after it.
+        reason, since = None, None
+    runs = reason is None or reason is _WAITED
+    skips = [] if runs else [recurrence.Skip(this.nominal, this.nominal, str(reason))]
+    last_nominal = this.nominal
+    if reason is not None and since is not None:
+        passed = _passed(rolled, this.nominal, since, reason)
+        skips = _together([*skips, *passed])
+        last_nominal = max(last_nominal, since - _MICROSECOND) if passed else last_nominal
+    more, following = first(rolled.spec, last_nominal, rolled.seed)
+    return Roll(None if runs else reason, [*skips, *more], following, last_nominal)
+
+
+def first(
+    spec: recurrence.Spec, after: datetime.datetime, seed: str
+) -> tuple[list[recurrence.Skip], recurrence.Occurrence | None]:
+    """Returns the first occurrence after that moment, and what is skipped before it.
+
+    A search that is given up has found none, and says so as if it were skipped.
+    """
+    skips: list[recurrence.Skip] = []
+    try:
+        for event in recurrence.events(spec, after, seed=seed):
+            if isinstance(event, recurrence.Occurrence):
+                return skips, event
+            skips.append(event)
+    except recurrence.TooManyStepsError:
+        last = skips[-1].until if skips else after
+        return [*_together(skips), recurrence.Skip(last, last, _GIVEN_UP)], None
+    return skips, None
+
+
+def _decide(
+    rolled: schedule.Schedule, this: Due, now: datetime.datetime, steps: recurrence.Steps
+) -> tuple[str | None, datetime.datetime | None]:
+    """Returns why it, or what comes after it, is skipped, and from which moment on nothing is any more."""
+    if this.is_cancelled:
+        return _CANCELLED, None
+    if this.is_overlapped and rolled.overlap is schedule.Overlap.SKIP:
+        return _OVERLAP, now
+    if this.has_waited and rolled.overlap is schedule.Overlap.QUEUE:
+        return _WAITED, now
+    if now - this.due <= ON_TIME:
+        return None, None
+    on_time = now - ON_TIME
+    window = rolled.catch_up_window
+    match rolled.catch_up:
+        case schedule.CatchUp.NONE:
+            return _CATCH_UP[rolled.catch_up], on_time
+        case schedule.CatchUp.LAST:
+            since = max(this.nominal, on_time - _MICROSECOND)
+            later = next(recurrence.occurrences(rolled.spec, since, seed=rolled.seed, steps=steps), None)
+            if later is None or later.due > now:
+                later = recurrence.last_between(rolled.spec, this.nominal, on_time, seed=rolled.seed, steps=steps)
+            if later is not None:
+                return _CATCH_UP[rolled.catch_up], later.nominal
+    if window is not None and now - this.due > window:
+        return _WINDOW, max(this.nominal, now - window)
+    return None, None
+
+
+def _passed(
+    rolled: schedule.Schedule, after: datetime.datetime, until: datetime.datetime, reason: str
+) -> list[recurrence.Skip]:
+    """Returns the occurrences between two moments, both exclusive, as skipped for that reason, and all other skips.
+
+    Where they are more than are logged one by one, the last one is there, but not all before it.
+    """
+    passed = list(itertools.islice(_skipped(rolled, after, until, reason), _MOST_SINGLY + 1))
+    if len(passed) > _MOST_SINGLY:
+        after = passed[-1].nominal
+        with contextlib.suppress(recurrence.TooManyStepsError):
+            last = recurrence.last_between(rolled.spec, after, until - _MICROSECOND, seed=rolled.seed)
+            if last is not None:
+                after = last.nominal
+                passed.append(recurrence.Skip(after, after, reason))
+        passed += _skipped(rolled, after, until, reason)
+    return passed
+
+
+def _skipped(
+    rolled: schedule.Schedule, after: datetime.datetime, until: datetime.datetime, reason: str
+) -> Iterator[recurrence.Skip]:
+    with contextlib.suppress(recurrence.TooManyStepsError):
+        for event in recurrence.events(rolled.spec, after, seed=rolled.seed):
+            if event.nominal >= until:
+                return
+            if isinstance(event, recurrence.Occurrence):
+                yield recurrence.Skip(event.nominal, event.nominal, reason)
+            else:
+                yield dataclasses.replace(event, until=min(event.until, until - _MICROSECOND))
+
+
+def _together(skips: list[recurrence.Skip]) -> list[recurrence.Skip]:
+    """Returns many skips as one, from the first to the last, with each reason that one of them has."""
+    if len(skips) <= _MOST_SINGLY:
+        return skips
+    reasons = dict.fromkeys(skip.reason for skip in skips)
+    return [recurrence.Skip(skips[0].nominal, skips[-1].until, ", or ".join(reasons))]

@@ -1,0 +1,58 @@
+"""The reports that Generate Report makes, as task_data describes them."""
+
+import datetime
+from typing import Annotated, Literal
+
+import pydantic
+
+from duetime_core.model import recurrence
+from duetime_core.model.builtin import mail
+
+MAX_PERIOD = datetime.timedelta(days=3660)
+"""A chart has a bar for each day: those of centuries would take a worker's time and memory."""
+
+
+def _known_zone(name: str) -> str:
+    recurrence.zone(name)
+    return name
+
+
+class Between(pydantic.BaseModel, extra="forbid"):
+    """From one moment on, and before another."""
+
+    start_time: pydantic.AwareDatetime
+    end_time: pydantic.AwareDatetime
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Between":
+        if self.end_time <= self.start_time:
+            raise ValueError("end_time must be after start_time")
+        if self.end_time - self.start_time > MAX_PERIOD:
+            raise ValueError("end_time must be at most ten years after start_time")
+        return self
+
+
+class Filter(pydantic.BaseModel, extra="forbid"):
+    """Which tasks; what is None does not matter."""
+
+    queue: str | None = None
+    name: str | None = None
+
+
+class Report(pydantic.BaseModel, extra="forbid"):
+    """The task_data of Generate Report."""
+
+    period: Annotated[
+        Annotated[Literal["last_day", "last_week"], pydantic.Tag("(named)")]
+        | Annotated[Between, pydantic.Tag("(between)")],
+        pydantic.Discriminator(lambda given: "(between)" if isinstance(given, dict | Between) else "(named)"),
+    ] = "last_day"
+    """The calendar day, or the week from Monday on, that was over when the task was due."""
+    time_zone: Annotated[str, pydantic.AfterValidator(_known_zone)] = "UTC"
+    """IANA's name of the zone whose days these are, and whose times the report shows."""
+    filter: Filter = Filter()
+    title: Annotated[str, pydantic.Field(min_length=1, max_length=200), pydantic.AfterValidator(mail.one_line)] = (
+        "Duetime report"
+    )
+    email: mail.Recipients | None = None
+    """Whom it is sent to: one address or several."""

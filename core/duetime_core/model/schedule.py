@@ -1,0 +1,116 @@
+"""The schedule: a rule, the task that is made each time, and what happens when runs overlap or times were missed."""
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+from duetime_core.model import recurrence, task
+
+
+class Overlap(enum.StrEnum):
+    """What happens when an occurrence is due and one before it has not ended."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE = "queue"
+    """One waits; what comes while one waits is skipped."""
+
+
+class CatchUp(enum.StrEnum):
+    """What happens to times that passed while nothing could run."""
+
+    LAST = "last"
+    """The last of them runs."""
+    ALL = "all"
+    NONE = "none"
+    """None runs that is more than a minute late."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Template:
+    """The task that is made each time. The fields are those of `task.NewTask`."""
+
+    name: str
+    task_data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    queue: str = task.DEFAULT_QUEUE
+    max_retries: int = task.DEFAULT_MAX_RETRIES
+    retry_policy: task.RetryPolicy = dataclasses.field(default_factory=task.RetryPolicy)
+    timeout: datetime.timedelta | None = None
+    priority: int = 0
+    concurrency_key: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewSchedule:
+    """What a caller asks for; checked already."""
+
+    name: str
+    spec: recurrence.Spec
+    template: Template
+    overlap: Overlap = Overlap.ALLOW
+    catch_up: CatchUp = CatchUp.LAST
+    catch_up_window: datetime.timedelta | None = None
+    """How late an occurrence may be and still be caught up with; None: however late."""
+    is_paused: bool = False
+    request_id: str | None = None
+    asked: task.Retries | None = None
+    """As in `task.NewTask`, for the template."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Schedule:
+    """A row of `schedules`. All times are aware, in UTC, by the database's clock."""
+
+    schedule_id: int
+    name: str
+    spec: recurrence.Spec
+    template: Template
+    overlap: Overlap
+    catch_up: CatchUp
+    catch_up_window: datetime.timedelta | None
+    is_paused: bool
+    last_nominal_time: datetime.datetime  # the last that was dealt with, by a task or by skipping it
+    zone_version: str  # of the time zone database that gave the next occurrence
+    version: int  # by one with every change by a caller
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    request_id: str | None
+    next_time: datetime.datetime | None = None  # the nominal time of its next occurrence
+    next_task_id: int | None = None  # and the task that it is
+
+    @property
+    def seed(self) -> str:
+        """What its jitter depends on."""
+        return str(self.schedule_id)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScheduleLog:
+    """A row of `schedule_logs`; `until` is the last nominal time where it is about several.
+
+    `reason` says why an occurrence was skipped, or which fields an update changed.
+    """
+
+    log_id: int
+    schedule_id: int
+    change: str
+    nominal_time: datetime.datetime | None
+    until: datetime.datetime | None
+    reason: str | None
+    task_id: int | None
+    actor: str
+    timestamp: datetime.datetime
+
+
+def differences(before: Schedule, after: Schedule) -> list[str]:
+    """Returns the fields that differ, by the names that they have in the API."""
+    changed = _differing(before.spec, after.spec)
+    changed += _differing(before, after, within=("name", "overlap", "catch_up", "catch_up_window"))
+    return changed + [f"task.{name}" for name in _differing(before.template, after.template)]
+
+
+def _differing(before: Any, after: Any, *, within: Sequence[str] = ()) -> list[str]:
+    names = within or [field.name for field in dataclasses.fields(before)]
+    return [name for name in names if getattr(before, name) != getattr(after, name)]

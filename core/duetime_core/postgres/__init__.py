@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, error mapping, the schema and its migrations."""

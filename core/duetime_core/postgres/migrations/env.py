@@ -1,0 +1,26 @@
+"""Alembic's environment: it runs on the connection that `duetime_core.migrate` hands over."""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy.dialects.postgresql import base as postgresql
+
+from duetime_core.postgres import schema
+
+
+def _is_ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
+    # The partitions of task_logs come and go with time; see `store.partitions`.
+    return kind != "table" or not (name or "").startswith("task_logs_")
+
+
+# Reflection has to know the type, or it warns and compares nothing.
+postgresql.ischema_names["xid8"] = schema.XID8
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=schema.metadata,
+    include_object=_is_ours,
+    compare_server_default=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,283 @@
+"""The tables, as Alembic compares them with the migrations. What the columns mean stands in `task`."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from duetime_core.model import task
+
+MAX_TASK_ID = 2**32 - 1
+"""task_id is uint32 in the API, because 64-bit integers are strings in protobuf's JSON."""
+
+
+class XID8(sa.types.UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Returns the type's name in DDL."""
+        return "XID8"
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+DUE_AT = "greatest(execution_time)"
+"""The execution_time, as claims order by it, in a form that only their own indexes have. PostgreSQL would take another
+index that has pending tasks in that order once statistics make it look cheaper, and walk past all that finished."""
+
+NOT_RUNNING = "status <> 'running'"
+ENDED = "status NOT IN ('pending', 'running')"
+WAITS = "status = 'pending' AND lost_leases < 2"
+ORDINARY = f"{WAITS} AND NOT is_next AND priority = 0"
+URGENT = f"{WAITS} AND NOT is_next AND priority > 0"
+_STATUSES = ", ".join(f"'{status}'" for status in task.Status)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("task_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, sa.CheckConstraint(f"status IN ({_STATUSES})", name="status"), nullable=False),
+    sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("task_data", postgresql.JSONB, nullable=False),
+    sa.Column("result", postgresql.JSONB),
+    sa.Column("error_message", sa.Text),
+    sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("max_retries", sa.Integer, nullable=False, server_default=str(task.DEFAULT_MAX_RETRIES)),
+    sa.Column("retry_initial_backoff", sa.Interval, nullable=False),
+    sa.Column("retry_max_backoff", sa.Interval, nullable=False),
+    sa.Column("retry_multiplier", sa.Double, nullable=False),
+    sa.Column("retry_jitter", sa.Double, nullable=False),
+    sa.Column("timeout", sa.Interval),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("executed_at", sa.DateTime(timezone=True)),
+    sa.Column("request_id", sa.Text),
+    sa.Column("request_digest", sa.Uuid),  # tells the same request from another one under its request_id
+    sa.Column("worker_id", sa.Text),
+    sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"),
+    sa.Column(
+        "priority",
+        sa.SmallInteger,
+        sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        nullable=False,
+        server_default="0",
+    ),
+    sa.Column("concurrency_key", sa.Text),
+    sa.Column("schedule_id", sa.BigInteger),
+    sa.Column("nominal_time", sa.DateTime(timezone=True)),
+    sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("local_time", sa.DateTime),
+    sa.Column("time_zone", sa.Text),
+    # Claims: the due tasks of one queue, in order; those of a higher priority; and those that may be what ends their
+    # workers.
+    sa.Index(
+        "tasks_due_idx",
+        "queue",
+        sa.text(DUE_AT),
+        "task_id",
+        postgresql_where=sa.text(ORDINARY),
+    ),
+    sa.Index(
+        "tasks_urgent_idx",
+        "queue",
+        "priority",
+        sa.text(DUE_AT),
+        "task_id",
+        postgresql_where=sa.text(URGENT),
+    ),
+    sa.Index(
+        "tasks_suspects_idx",
+        "queue",
+        sa.text(DUE_AT),
+        "task_id",
+        postgresql_where=sa.text("status = 'pending' AND lost_leases > 1"),
+    ),
+    # Schedules: their next occurrences in the order in which they are due; what has not ended of one schedule; and that
+    # no nominal time has two tasks.
+    sa.Index("tasks_next_idx", "queue", sa.text(DUE_AT), "task_id", postgresql_where=sa.text("is_next")),
+    sa.Index(
+        "tasks_unfinished_idx",
+        "schedule_id",
+        postgresql_where=sa.text("schedule_id IS NOT NULL AND status IN ('pending', 'running')"),
+    ),
+    sa.Index(
+        "tasks_nominal_time_key",
+        "schedule_id",
+        "nominal_time",
+        unique=True,
+        postgresql_where=sa.text("schedule_id IS NOT NULL AND deleted_at IS NULL"),
+    ),
+    # The tasks that move when the time zone database changes.
+    sa.Index(
+        "tasks_local_time_idx",
+        "task_id",
+        postgresql_where=sa.text("time_zone IS NOT NULL AND status = 'pending'"),
+    ),
+    # Sweeps: the leases that ran out.
+    sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
+    sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
+    # Lists, by each filter in the order of execution; see `store.reads`. Every move writes to each index that has the
+    # task then, so none has what is found otherwise: what runs by its lease, what waits in a queue as claims find it.
+    sa.Index("tasks_status_idx", "status", "execution_time", "task_id", postgresql_where=sa.text(NOT_RUNNING)),
+    sa.Index("tasks_name_idx", "name", "execution_time", "task_id", postgresql_where=sa.text(NOT_RUNNING)),
+    sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id", postgresql_where=sa.text(ENDED)),
+    # Retention, of the tasks that finish before they are due.
+    sa.Index("tasks_cancelled_idx", "updated_at", "task_id", postgresql_where=sa.text("status = 'cancelled'")),
+)
+
+task_logs = sa.Table(
+    "task_logs",
+    metadata,
+    # Rises with the versions of a task, and orders the feed within a window; see `store.feed`.
+    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("error_message", sa.Text),
+    sa.Column("timestamp", sa.DateTime(timezone=True), primary_key=True, server_default=sa.func.now()),
+    sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("retry_count", sa.Integer, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("duration", sa.Interval),
+    # The transaction that wrote the row: what a watch has seen is the rows that its snapshot sees.
+    sa.Column("xid", XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
+    sa.Index("task_logs_xid_idx", "xid"),
+    sa.Index("task_logs_log_id_idx", "log_id"),
+    # By time, so that retention drops a partition instead of deleting rows. No foreign key: the history
+    # outlives its task.
+    postgresql_partition_by="RANGE (timestamp)",
+)
+
+feed_floor = sa.Table(
+    "feed_floor",
+    metadata,
+    # The last transaction of which something is forgotten: who has not seen it cannot follow the feed from there.
+    sa.Column("xid", XID8, nullable=False),
+    sa.Column(
+        "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
+    ),
+)
+
+queues = sa.Table(
+    "queues",
+    metadata,
+    # Of queues that are under control alone: a queue without a row is neither paused nor limited.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("max_running", sa.Integer),
+    sa.Column("max_per_second", sa.Double),
+    sa.Column("max_running_per_key", sa.Integer),
+    sa.Column("max_per_second_per_key", sa.Double),
+    # The token bucket of max_per_second: how many tasks might start at that moment.
+    sa.Column("allowance", sa.Double, nullable=False, server_default="0"),
+    sa.Column("allowance_at", sa.DateTime(timezone=True), nullable=False, server_default="epoch"),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+)
+
+queue_keys = sa.Table(
+    "queue_keys",
+    metadata,
+    # The token buckets of max_per_second_per_key; one that is full again has no row.
+    sa.Column("queue", sa.Text, primary_key=True),
+    sa.Column("concurrency_key", sa.Text, primary_key=True),
+    sa.Column("allowance", sa.Double, nullable=False),
+    sa.Column("allowance_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("queue_keys_allowance_at_idx", "allowance_at"),
+)
+
+queue_logs = sa.Table(
+    "queue_logs",
+    metadata,
+    # The row of the queue is locked while a line is written: those of one queue are in the order of their commits.
+    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("changes", postgresql.JSONB, nullable=False),  # a list of [field, before, after]
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("queue_logs_queue_idx", "queue", "log_id"),
+    sa.Index("queue_logs_timestamp_idx", "timestamp"),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    # Who serves what, by their own word. Nothing depends on it but what is told to people.
+    sa.Column("worker_id", sa.Text, primary_key=True),
+    sa.Column("queues", postgresql.ARRAY(sa.Text), nullable=False),
+    sa.Column("handlers", postgresql.ARRAY(sa.Text), nullable=False),
+    sa.Column("places", sa.Integer, nullable=False),
+    sa.Column("running", sa.Integer, nullable=False),
+    sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last sign of life
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+    # False for a version of the worker that did not yet announce its user's handlers.
+    sa.Column("announces", sa.Boolean, nullable=False, server_default="false"),
+)
+
+handlers = sa.Table(
+    "handlers",
+    metadata,
+    # Those that users wrote, as their workers announce them; the retries are NULL where a handler brings none.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("max_retries", sa.Integer),
+    sa.Column("initial_backoff", sa.Interval),
+    sa.Column("max_backoff", sa.Interval),
+    sa.Column("multiplier", sa.Double),
+    sa.Column("jitter", sa.Double),
+    sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("schedule_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("spec", postgresql.JSONB, nullable=False),
+    sa.Column("template", postgresql.JSONB, nullable=False),
+    sa.Column("overlap", sa.Text, nullable=False),
+    sa.Column("catch_up", sa.Text, nullable=False),
+    sa.Column("catch_up_window", sa.Interval),
+    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
+    # The last one that was dealt with, by a task or by skipping it: the next occurrence comes after it.
+    sa.Column("last_nominal_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("zone_version", sa.Text, nullable=False),  # of the time zone database that gave the next occurrence
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.Column("request_id", sa.Text),
+    sa.Column("request_digest", sa.Uuid),
+    sa.Index("schedules_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
+)
+
+schedule_logs = sa.Table(
+    "schedule_logs",
+    metadata,
+    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("schedule_id", sa.BigInteger, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("nominal_time", sa.DateTime(timezone=True)),  # of the occurrence that it is about, or the first of them
+    sa.Column("until", sa.DateTime(timezone=True)),  # the last of them, where it is about several
+    sa.Column("reason", sa.Text),
+    sa.Column("task_id", sa.BigInteger),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "log_id"),
+    sa.Index("schedule_logs_timestamp_idx", "timestamp"),
+)

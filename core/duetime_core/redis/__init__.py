@@ -1,0 +1,1 @@
+"""Redis: wakeups for workers, and hints of what changed."""

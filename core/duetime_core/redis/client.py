@@ -1,0 +1,48 @@
+"""The one constructor of connections to Redis."""
+
+import urllib.parse
+from typing import Any
+
+import arq.connections
+import redis.asyncio
+import redis.asyncio.retry
+import redis.backoff
+import redis.exceptions
+
+from duetime_core.redis import wakeup
+
+TIMEOUT_SECONDS = 1.0
+"""How long Redis may take to answer; it only says when to look, and the sweep looks each second anyway."""
+
+
+class _SaysThatItIsClosed:
+    """A connection that fails as others do when the other side closed it just before something is sent.
+
+    uvloop raises RuntimeError then, which redis-py hands on, and which nobody expects of a Redis that is gone.
+    """
+
+    async def send_packed_command(self, *arguments: Any, **keywords: Any) -> None:
+        """Sends a command. Raises redis.exceptions.ConnectionError."""
+        try:
+            await super().send_packed_command(*arguments, **keywords)  # type: ignore[misc]
+        except RuntimeError as error:
+            raise redis.exceptions.ConnectionError(str(error)) from error
+
+
+def connect(redis_url: str) -> arq.connections.ArqRedis:
+    """Returns a client for `redis://…`, `rediss://…` or `unix://…`, good for arq too.
+
+    It connects when it is used, and fails within TIMEOUT_SECONDS.
+    """
+    # A unix socket has no machine behind it that could go away in silence, and redis-py no such option for it.
+    keepalive = {} if urllib.parse.urlsplit(redis_url).scheme == "unix" else {"socket_keepalive": True}
+    pool = redis.asyncio.ConnectionPool.from_url(
+        redis_url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        **keepalive,
+        # A connection that the other side closed while it was idle is replaced at once; what fails then, fails.
+        retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
+    )
+    pool.connection_class = type("Connection", (_SaysThatItIsClosed, pool.connection_class), {})
+    return arq.connections.ArqRedis(pool, job_serializer=wakeup.serialize, job_deserializer=wakeup.deserialize)

@@ -1,0 +1,131 @@
+"""Ringing: telling workers when to look for tasks, and servers and workers which tasks changed.
+
+Ringing is best effort. It never waits, never fails and holds nothing up: what Redis does not carry, the
+sweep finds within a second.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import functools
+import json
+from collections.abc import Iterable
+
+import arq.connections
+import redis.exceptions
+
+from duetime_core.process import outage
+from duetime_core.redis import wakeup
+
+CHANGES = "duetime:changes"
+"""The channel that carries the ids of tasks that changed, as a JSON list, once per commit."""
+CANCELLATIONS = "duetime:cancellations"
+"""The channel that carries the ids of tasks that were cancelled, in the same form."""
+
+DRAIN_SECONDS = 2.0
+"""How long a process that stops waits for its last rings, which the sweep makes up for."""
+
+_LONGEST_COMMIT = datetime.timedelta(seconds=1)
+"""A commit that takes longer may miss its wakeup; the sweep finds its tasks, as late as they are anyway."""
+_MOST_QUEUES = 1000
+"""Queue names are the callers' to choose; forgetting what is armed costs a ring too many."""
+_ROUND = 50
+"""How many wakeups travel together: 3 ms of work, for which other rings wait."""
+
+
+class Doorbell:
+    """Gathers rings while the ones before them are on their way; `run` sends them."""
+
+    def __init__(self, client: arq.connections.ArqRedis) -> None:
+        self._client = client
+        self._armed: dict[str, int] = {}  # by queue: the earliest slot that this process armed last
+        self._wakeups: dict[datetime.datetime, dict[tuple[str, int], None]] = {}  # by commit: (queue, slot)
+        self._hints: dict[str, set[int]] = {}
+        self._rung = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._silent.set()
+        self._outage = outage.Outage("redis", "tasks still run and watches go on, up to a second late")
+
+    def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
+        """Arms a wakeup for a task of `queue`; both times by the database's clock.
+
+        One that is armed for an earlier slot is enough, because its claim learns what is due next and arms that, if
+        it comes for sure after the commit: `now` is when the statement began.
+        """
+        if due_at - now > wakeup.HORIZON:
+            return
+        slot = max(wakeup.slot_of(due_at), wakeup.slot_of(now) + 1)  # the present slot's may be running already
+        if wakeup.slot_of(now + _LONGEST_COMMIT) < self._armed.get(queue, 0) <= slot:
+            return
+        if len(self._armed) >= _MOST_QUEUES:
+            self._armed.clear()
+        self._armed[queue] = slot
+        self._wakeups.setdefault(now, {})[queue, slot] = None
+        self._ring()
+
+    def changed(self, task_ids: Iterable[int]) -> None:
+        """Says that these tasks changed."""
+        self._hint(CHANGES, task_ids)
+
+    def cancelled(self, task_ids: Iterable[int]) -> None:
+        """Says that these tasks were cancelled, to the workers that may run them."""
+        self._hint(CANCELLATIONS, task_ids)
+
+    def _hint(self, channel: str, task_ids: Iterable[int]) -> None:
+        if gathered := set(task_ids):
+            self._hints.setdefault(channel, set()).update(gathered)
+            self._ring()
+
+    async def drain(self) -> None:
+        """Waits until what was rung is sent or dropped, or DRAIN_SECONDS are over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._silent.wait()
+
+    async def run(self) -> None:
+        """Sends what is rung, for ever. While Redis is gone, rings are dropped."""
+        try:
+            while True:
+                await self._rung.wait()
+                self._rung.clear()
+                try:
+                    await self._send()
+                except (redis.exceptions.RedisError, OSError) as error:
+                    self._armed.clear()
+                    self._wakeups.clear()
+                    self._outage.begin(error)
+                else:
+                    self._outage.end()
+                if not self._rung.is_set():
+                    self._silent.set()
+        finally:
+            self._silent.set()  # nothing is sent any more
+
+    async def _send(self) -> None:
+        hints, self._hints = self._hints, {}
+        for channel, task_ids in hints.items():
+            await self._client.publish(channel, json.dumps(list(task_ids)))
+        if wakeups := self._next_round():
+            await self._client.transaction(functools.partial(wakeup.enqueue, wakeups))
+        if self._wakeups:
+            self._ring()
+
+    def _next_round(self) -> list[wakeup.Wakeup]:
+        """Takes the wakeups that are sent next: of the commits with the fewest of them, so that none waits for one that
+        names thousands of queues.
+        """
+        taken: list[wakeup.Wakeup] = []
+        while self._wakeups and len(taken) < _ROUND:
+            now = min(self._wakeups, key=lambda commit: len(self._wakeups[commit]))
+            commit = self._wakeups[now]
+            while commit and len(taken) < _ROUND:
+                queue, slot = first = next(iter(commit))
+                del commit[first]
+                taken.append(wakeup.Wakeup(queue, slot, now))
+            if not commit:
+                del self._wakeups[now]
+        return taken
+
+    def _ring(self) -> None:
+        self._rung.set()
+        self._silent.clear()

@@ -1,0 +1,140 @@
+"""Limits per key: which of the due tasks of a locked queue may start, by how many of their concurrency_key do."""
+
+import dataclasses
+import datetime
+import json
+import math
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import queue as queues
+from duetime_core.store.claiming import queue_lock
+
+_MOST_ROUNDS = 20
+"""Each passes over the keys that the one before it found to be full. What is left then comes with the next claim."""
+
+_RUNNING = sa.text("""
+SELECT concurrency_key, count(*) FROM tasks
+WHERE status = 'running' AND queue = :queue AND concurrency_key IS NOT NULL
+GROUP BY concurrency_key
+""")
+# Those that are not full, which are the keys of which something started lately.
+_ALLOWANCES = sa.text("SELECT concurrency_key, allowance, allowance_at FROM queue_keys WHERE queue = :queue")
+_SPEND = sa.text("""
+INSERT INTO queue_keys (queue, concurrency_key, allowance, allowance_at)
+SELECT :queue, concurrency_key, allowance, :at
+FROM json_to_recordset(CAST(:spent AS json)) AS given (concurrency_key text, allowance float8)
+ON CONFLICT (queue, concurrency_key) DO UPDATE SET allowance = excluded.allowance, allowance_at = excluded.allowance_at
+""")
+_FORGET_FULL = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND allowance_at < :full_at")
+
+
+@dataclasses.dataclass(slots=True)
+class Picked:
+    """The tasks that may start, and what keeps the others: a run that has to end, or a rate until some moment."""
+
+    task_ids: list[int] = dataclasses.field(default_factory=list)
+    waits_for_runs: bool = False
+    next_start_at: datetime.datetime | None = None
+
+
+class _Keys:
+    """How many tasks of each key run, and may start."""
+
+    def __init__(self, control: queues.Control, now: datetime.datetime) -> None:
+        self._most = math.inf if control.max_running_per_key is None else control.max_running_per_key
+        self._per_second = control.max_per_second_per_key
+        self._now = now
+        self.running: dict[str, int] = {}
+        self.allowances: dict[str, queues.Allowance] = {}
+        self.spent: set[str] = set()
+
+    def add_allowance(self, key: str, tokens: float, at: datetime.datetime) -> None:
+        assert self._per_second is not None
+        self.allowances[key] = queues.Allowance(self._per_second, tokens, at)
+        self.allowances[key].advance(self._now)
+
+    def is_at_most(self, key: str) -> bool:
+        return self.running.get(key, 0) >= self._most
+
+    def next_start_at(self, key: str) -> datetime.datetime | None:
+        allowance = self.allowances.get(key)
+        return None if allowance is None or allowance.tokens >= 1 else allowance.next_at()
+
+    def is_full(self, key: str) -> bool:
+        return self.is_at_most(key) or self.next_start_at(key) is not None
+
+    def start(self, key: str) -> None:
+        self.running[key] = self.running.get(key, 0) + 1
+        if self._per_second is not None:
+            full = queues.Allowance(self._per_second, math.inf, self._now)
+            allowance = self.allowances.setdefault(key, full)
+            allowance.advance(self._now)
+            allowance.tokens -= 1
+            self.spent.add(key)
+
+
+async def pick(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    turn: queue_lock.Turn,
+    due: Callable[[str, str], str],
+    places: int,
+) -> Picked:
+    """Returns up to `places` due tasks that their keys let start, in their order; they are locked.
+
+    `due` returns the statement that locks due tasks, from the columns that it answers and what it asks of each.
+    """
+    keys = await _read(connection, turn)
+    statement = sa.text(
+        due(
+            "task_id, concurrency_key",
+            "task_id <> ALL(CAST(:picked AS bigint[])) AND "
+            "(concurrency_key IS NULL OR concurrency_key <> ALL(CAST(:full AS text[])))",
+        )
+    )
+    picked = Picked()
+    full = {key for key in (*keys.running, *keys.allowances) if keys.is_full(key)}
+    for _ in range(_MOST_ROUNDS):
+        room = places - len(picked.task_ids)
+        parameters = {"queue": turn.queue, "picked": picked.task_ids, "full": list(full), "places": room}
+        found = (await connection.execute(statement, parameters)).all()
+        found_full = set()
+        for task_id, key in found:
+            if key is not None:
+                if keys.is_full(key):
+                    found_full.add(key)
+                    continue
+                keys.start(key)
+            picked.task_ids.append(task_id)
+        full |= found_full
+        if not found_full:
+            break
+    picked.waits_for_runs = any(keys.is_at_most(key) for key in full)
+    picked.next_start_at = min(filter(None, (keys.next_start_at(key) for key in full)), default=None)
+    await _spend(connection, turn, keys)
+    return picked
+
+
+async def _read(connection: sqlalchemy_asyncio.AsyncConnection, turn: queue_lock.Turn) -> _Keys:
+    keys = _Keys(turn.control, turn.now)
+    if turn.control.max_running_per_key is not None:
+        for key, running in await connection.execute(_RUNNING, {"queue": turn.queue}):
+            keys.running[key] = running
+    if turn.control.max_per_second_per_key is not None:
+        for key, tokens, at in await connection.execute(_ALLOWANCES, {"queue": turn.queue}):
+            keys.add_allowance(key, tokens, at)
+    return keys
+
+
+async def _spend(connection: sqlalchemy_asyncio.AsyncConnection, turn: queue_lock.Turn, keys: _Keys) -> None:
+    if turn.control.max_per_second_per_key is None or not keys.spent:
+        return
+    spent = [{"concurrency_key": key, "allowance": keys.allowances[key].tokens} for key in sorted(keys.spent)]
+    await connection.execute(
+        _SPEND, {"queue": turn.queue, "at": turn.now, "spent": json.dumps(spent, ensure_ascii=False)}
+    )
+    capacity = 1 + turn.control.max_per_second_per_key / 10
+    full_at = turn.now - datetime.timedelta(seconds=capacity / turn.control.max_per_second_per_key)
+    await connection.execute(_FORGET_FULL, {"queue": turn.queue, "full_at": full_at})

@@ -1,0 +1,96 @@
+"""Rescue: reclaiming tasks whose lease expired, and releasing those of a claim whose answer was lost."""
+
+import datetime
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import database
+from duetime_core.store.tasks import columns as task_columns
+from duetime_core.store.tasks import outcomes as task_outcomes
+
+# The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
+_RECLAIM = sa.text(f"""
+WITH lost AS MATERIALIZED (
+    SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
+    WHERE status = 'running' AND lease_expires_at < now()
+    ORDER BY lease_expires_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE tasks SET
+        status = CASE WHEN retry_count < max_retries THEN 'pending' ELSE 'failed' END,
+        retry_count = retry_count + CASE WHEN retry_count < max_retries THEN 1 ELSE 0 END,
+        lost_leases = lost_leases + 1,
+        version = version + 1, updated_at = now(), worker_id = NULL, lease_expires_at = NULL,
+        error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id) || CASE
+            WHEN retry_count < max_retries THEN ''
+            WHEN lost_leases = 0 THEN ' No retries are left.'
+            ELSE format(' No retries are left. Its worker was lost %s times in a row: '
+                'the task may be what ends them.', lost_leases + 1)
+        END
+    FROM lost WHERE tasks.task_id = lost.task_id
+    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
+), {
+    task_columns.write_log(
+        "moved",
+        change="CASE status WHEN 'pending' THEN 'lease_lost' ELSE 'failed' END",
+        actor=":worker_id",
+        error="error_message",
+        duration="duration",
+    )
+}
+SELECT task_id FROM moved
+""")
+
+_RECLAIM_LIMIT = 1000
+
+# What somebody holds is left to the next look, as by a claim: neither may be held up.
+_RELEASE = sa.text(f"""
+WITH unknown AS MATERIALIZED (
+    SELECT task_id FROM tasks
+    WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
+        AND task_id <> ALL(CAST(:held AS bigint[]))
+    ORDER BY task_id
+    FOR UPDATE SKIP LOCKED
+), released AS (
+    UPDATE tasks SET status = 'pending', version = version + 1, updated_at = now(),
+        worker_id = NULL, lease_expires_at = NULL
+    WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
+    RETURNING task_id, version, status, execution_time, retry_count, queue
+), {task_columns.write_log("released", change="'handed_back'", actor=":worker_id")}
+SELECT task_id, queue, status, execution_time, now() FROM released
+""")
+
+
+async def reclaim(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
+    """Returns the ids of running tasks whose lease ran out, after making them pending again, or failed.
+
+    Whether the workers had a chance to extend those leases is for the caller to know.
+    It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            moved = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": _RECLAIM_LIMIT})
+            return [row[0] for row in moved]
+
+
+async def release(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    worker_id: str,
+    held: Collection[int],
+    claimed_before: datetime.datetime,
+) -> list[task_outcomes.Finished]:
+    """Hands back what that worker claimed before that moment and is not among `held`; it spends no retry.
+
+    `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL gets late, when its
+    caller has given it up and claimed more.
+    """
+    parameters = {"worker_id": worker_id, "held": list(held), "claimed_before": claimed_before}
+    with database.unavailable():
+        async with engine.connect() as connection:
+            released = await connection.execute(_RELEASE, parameters)
+            return [task_outcomes.Finished(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in released]

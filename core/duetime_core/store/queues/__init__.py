@@ -1,0 +1,1 @@
+"""The SQL of queues and of the workers that serve them."""

@@ -1,0 +1,81 @@
+"""What workers announce of the handlers that their users wrote. The server reads it when tasks are created.
+
+A name stays known while its workers are away: a task may be created while they restart.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import builtin, task
+from duetime_core.postgres import database
+from duetime_core.store import encoding
+from duetime_core.store.queues import workers
+
+_KEPT = "30 days"
+_KEPT_UNDER_A_BUILT_IN_NAME = "1 day"
+"""Where other workers run the built-in handler: then a user's may have been taken away again."""
+
+_ANNOUNCE = sa.text("""
+INSERT INTO handlers (name, max_retries, initial_backoff, max_backoff, multiplier, jitter, announced_at)
+SELECT given.*, now() FROM json_to_recordset(CAST(:handlers AS json)) AS given (
+    name text, max_retries int, initial_backoff interval, max_backoff interval, multiplier float8, jitter float8
+) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET announced_at = now(),
+    max_retries = CASE WHEN :is_first THEN excluded.max_retries ELSE handlers.max_retries END,
+    initial_backoff = CASE WHEN :is_first THEN excluded.initial_backoff ELSE handlers.initial_backoff END,
+    max_backoff = CASE WHEN :is_first THEN excluded.max_backoff ELSE handlers.max_backoff END,
+    multiplier = CASE WHEN :is_first THEN excluded.multiplier ELSE handlers.multiplier END,
+    jitter = CASE WHEN :is_first THEN excluded.jitter ELSE handlers.jitter END
+""")
+# Two workers that forget at once must not wait for each other.
+_FORGET = sa.text(f"""
+DELETE FROM handlers WHERE name = ANY(ARRAY(
+    SELECT name FROM handlers WHERE announced_at < now() - CASE
+        WHEN name = ANY(CAST(:built_in AS text[])) THEN interval '{_KEPT_UNDER_A_BUILT_IN_NAME}'
+        ELSE interval '{_KEPT}'
+    END FOR UPDATE SKIP LOCKED
+))
+""")
+# A worker of a version that announces nothing may have a handler of its own under any of its names.
+_READ = sa.text(f"""
+SELECT name, max_retries, initial_backoff, max_backoff, multiplier, jitter FROM handlers
+UNION ALL
+SELECT DISTINCT unnest(handlers), NULL::int, NULL::interval, NULL::interval, NULL::float8, NULL::float8
+FROM workers WHERE NOT announces AND last_seen_at > now() - interval '{workers.KEPT}'
+""")
+
+
+async def announce(
+    engine: sqlalchemy_asyncio.AsyncEngine, handlers: Mapping[str, task.Retries | None], *, is_first: bool
+) -> None:
+    """Announces the handlers of a worker's user, with the retries that they bring, and forgets those of long ago.
+
+    The worker that started last decides what retries a handler brings: `is_first` tells its first announcement.
+    """
+    encoded = json.dumps([_encode(name, retries) for name, retries in handlers.items()])
+    built_in = [name for name in builtin.SPECS if name not in handlers]
+    with database.unavailable():
+        async with engine.connect() as connection:
+            await connection.execute(_ANNOUNCE, {"handlers": encoded, "is_first": is_first})
+            await connection.execute(_FORGET, {"built_in": built_in})
+
+
+async def read(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, task.Retries]:
+    """Returns the handlers that users wrote, as far as workers announced them, and the retries that they bring."""
+    found: dict[str, task.Retries] = {}
+    with database.unavailable():
+        async with engine.connect() as connection:
+            for name, max_retries, *policy in await connection.execute(_READ):
+                if max_retries is not None:
+                    found[name] = task.Retries(max_retries, task.RetryPolicy(*policy))
+                else:
+                    found.setdefault(name, task.Retries())
+    return found
+
+
+def _encode(name: str, retries: task.Retries | None) -> dict[str, Any]:
+    return {"name": name, **(encoding.retries(retries.max_retries, retries.retry_policy) if retries else {})}

@@ -1,0 +1,112 @@
+"""Holding queues back, and the log of it."""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, queue
+from duetime_core.postgres import database
+from duetime_core.store.queues import read
+
+_LOCK = sa.text("""
+SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key
+FROM queues WHERE name = :queue FOR UPDATE
+""")
+_INSERT = sa.text("INSERT INTO queues (name) VALUES (:queue) ON CONFLICT (name) DO NOTHING")
+_UPDATE = sa.text("""
+UPDATE queues SET is_paused = :is_paused, max_running = :max_running, max_per_second = :max_per_second,
+    max_running_per_key = :max_running_per_key, max_per_second_per_key = :max_per_second_per_key, updated_at = now()
+WHERE name = :queue
+""")
+# What a rate let pass before is nothing to a new one, and a queue that nothing holds back is claimed from in one
+# statement.
+_DELETE = sa.text("DELETE FROM queues WHERE name = :queue")
+_DELETE_KEYS = sa.text("DELETE FROM queue_keys WHERE queue = :queue")
+_NOW = sa.text("SELECT now()")
+_LOG = sa.text("""
+INSERT INTO queue_logs (queue, change, changes, actor, timestamp)
+VALUES (:queue, :change, CAST(:changes AS jsonb), :actor, clock_timestamp())
+""")
+_LIST_LOGS = sa.text("""
+SELECT log_id, queue, change, changes, actor, timestamp FROM queue_logs
+WHERE queue = :queue AND log_id > :after ORDER BY log_id LIMIT :limit
+""")
+
+
+async def update(
+    engine: sqlalchemy_asyncio.AsyncEngine, name: str, changes: Mapping[str, Any], *, is_new: bool, actor: str
+) -> tuple[queue.Queue, datetime.datetime]:
+    """Changes those fields of the queue's control, checked already, and returns it with the database's time.
+
+    What differs is logged. Raises QueueNotFound as `queues.get` does, unless `is_new` lets it hold back a queue that
+    nothing names yet.
+    """
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            if not is_new and not await read.exists(connection, name):
+                raise errors.QueueNotFound.of(name)
+            present = await _lock(connection, name)
+            control = dataclasses.replace(present, **changes)
+            if control == queue.FREE:
+                await connection.execute(_DELETE, {"queue": name})
+                await connection.execute(_DELETE_KEYS, {"queue": name})
+            else:
+                await connection.execute(_UPDATE, {"queue": name, **dataclasses.asdict(control)})
+            if control != present:
+                await _log(connection, name, present, control, actor)
+            now: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
+    try:
+        found = await read.find(engine, name)
+    except errors.StoreUnavailable as error:
+        raise errors.StoreUnavailable(
+            f"Queue {name!r} was changed, but how it stands could not be read: {error.message}"
+        ) from error
+    return found or queue.Queue(name, control), now
+
+
+async def _lock(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> queue.Control:
+    while True:
+        await connection.execute(_INSERT, {"queue": name})
+        present = (await connection.execute(_LOCK, {"queue": name})).one_or_none()
+        if present is not None:
+            return queue.Control(*present)
+        # The transaction that had it locked released it, and its row is gone.
+
+
+async def _log(
+    connection: sqlalchemy_asyncio.AsyncConnection, name: str, before: queue.Control, after: queue.Control, actor: str
+) -> None:
+    old, new = dataclasses.asdict(before), dataclasses.asdict(after)
+    changed = [[field, old[field], new[field]] for field in new if old[field] != new[field]]
+    if [field for field, _, _ in changed] == ["is_paused"]:
+        change = queue.Change.PAUSED if after.is_paused else queue.Change.RESUMED
+    else:
+        change = queue.Change.UPDATED
+    parameters = {"queue": name, "change": change, "changes": json.dumps(changed), "actor": actor}
+    await connection.execute(_LOG, parameters)
+
+
+async def list_logs(
+    engine: sqlalchemy_asyncio.AsyncEngine, name: str, *, after: int, limit: int
+) -> list[queue.QueueLog]:
+    """Returns up to `limit` lines of the queue's log with a log_id above `after`, oldest first.
+
+    Raises QueueNotFound if there is none, and `queues.list_queues` would not list the queue either.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            parameters = {"queue": name, "after": after, "limit": limit}
+            logs = [_read_log(row) for row in await connection.execute(_LIST_LOGS, parameters)]
+            if not logs and not after and not await read.exists(connection, name):
+                raise errors.QueueNotFound.of(name)
+            return logs
+
+
+def _read_log(row: Sequence[Any]) -> queue.QueueLog:
+    log_id, name, change, changes, actor, timestamp = row
+    return queue.QueueLog(log_id, name, change, [queue.FieldChange(*each) for each in changes], actor, timestamp)

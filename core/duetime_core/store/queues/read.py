@@ -1,0 +1,135 @@
+"""Reading queues: a page of them, or one. One is looked for by its name alone, however many there are."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, queue, task
+from duetime_core.postgres import database, schema
+from duetime_core.store.queues import workers
+
+_WAITING = {
+    "due": schema.ORDINARY,
+    "urgent": schema.URGENT,
+    "next": "is_next",
+    "suspects": "status = 'pending' AND lost_leases > 1",
+}
+"""What waits in a queue, by the index that has it."""
+
+
+def _names_of(index: str, condition: str) -> str:
+    """Returns the CTE of a page of the queues that an index has, each found by one look into it."""
+    return f"""{index}_names AS (
+        (SELECT queue, 1 AS number FROM tasks WHERE {condition} AND queue > :after ORDER BY queue LIMIT 1)
+        UNION ALL
+        SELECT (SELECT queue FROM tasks WHERE {condition} AND queue > before.queue ORDER BY queue LIMIT 1), number + 1
+        FROM {index}_names AS before WHERE before.queue IS NOT NULL AND number < :limit
+    )"""
+
+
+_LEVELS = f"generate_series(1, {task.MAX_PRIORITY}) AS level (number)"
+_DUE = f"""(
+    SELECT count(*) AS depth, min(execution_time) AS oldest_due FROM (
+        SELECT execution_time FROM tasks
+        WHERE queue = names.queue AND {_WAITING["due"]} AND {schema.DUE_AT} <= now()
+        UNION ALL
+        SELECT execution_time FROM {_LEVELS} JOIN tasks ON tasks.priority = level.number
+        WHERE queue = names.queue AND {_WAITING["urgent"]} AND {schema.DUE_AT} <= now()
+        UNION ALL
+        SELECT execution_time FROM tasks
+        WHERE queue = names.queue AND {_WAITING["next"]} AND {schema.DUE_AT} <= now() AND status = 'pending'
+        UNION ALL
+        SELECT execution_time FROM tasks
+        WHERE queue = names.queue AND {_WAITING["suspects"]} AND {schema.DUE_AT} <= now()
+    ) AS due
+)"""
+_RUNNING = "SELECT queue, count(*) AS running FROM tasks WHERE status = 'running' {} GROUP BY queue"
+_SERVED = f"""
+    SELECT queue, count(*) AS workers, sum(coalesce(CAST(rates ->> queue AS float8), 0)) AS rate
+    FROM workers, unnest(queues) AS queue WHERE {workers.ALIVE} {{}} GROUP BY queue
+"""
+_FACTS = f"""
+SELECT names.queue, coalesce(is_paused, false), max_running, max_per_second, max_running_per_key,
+    max_per_second_per_key, due.depth, due.oldest_due, coalesce(running, 0), coalesce(rate, 0), coalesce(workers, 0)
+FROM names
+CROSS JOIN LATERAL {_DUE} AS due
+LEFT JOIN queues ON queues.name = names.queue
+LEFT JOIN running ON running.queue = names.queue
+LEFT JOIN served ON served.queue = names.queue
+ORDER BY names.queue
+"""
+_PAGE = f"""
+WITH RECURSIVE {", ".join(_names_of(index, condition) for index, condition in _WAITING.items())},
+running AS MATERIALIZED ({_RUNNING.format("AND queue > :after")}),
+served AS MATERIALIZED ({_SERVED.format("AND queue > :after")}),
+controlled AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :limit),
+names AS MATERIALIZED (
+    SELECT queue FROM (
+        SELECT queue FROM due_names UNION SELECT queue FROM urgent_names
+        UNION SELECT queue FROM next_names UNION SELECT queue FROM suspects_names
+        UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT name FROM controlled
+    ) AS known
+    WHERE queue IS NOT NULL ORDER BY queue LIMIT :limit
+)
+"""
+_LIST = sa.text(_PAGE + _FACTS)
+_NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
+
+_IS_WAITED_IN = " OR ".join(
+    f"EXISTS (SELECT FROM tasks WHERE {condition} AND queue = :queue)" for condition in _WAITING.values()
+)
+_IS_KNOWN = f"""
+    EXISTS (SELECT FROM queues WHERE name = :queue) OR {_IS_WAITED_IN}
+    OR EXISTS (SELECT FROM tasks WHERE status = 'running' AND queue = :queue)
+    OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
+"""
+_EXISTS = sa.text(f"SELECT {_IS_KNOWN}")
+_GET = sa.text(f"""
+WITH names AS MATERIALIZED (SELECT CAST(:queue AS text) AS queue WHERE {_IS_KNOWN}),
+running AS MATERIALIZED ({_RUNNING.format("AND queue = :queue")}),
+served AS MATERIALIZED ({_SERVED.format("AND queue = :queue")})
+{_FACTS}
+""")
+
+
+async def list_queues(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, limit: int) -> list[queue.Queue]:
+    """Returns up to `limit` queues that come after that name and have tasks to run, are served by a live worker, or
+    are paused or limited; by name.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            found = await connection.execute(_LIST, {"after": after, "limit": limit})
+            return [_read(row) for row in found]
+
+
+async def names(engine: sqlalchemy_asyncio.AsyncEngine, *, limit: int) -> list[str]:
+    """Returns the names of the first queues that `list_queues` would list."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return list((await connection.execute(_NAMES, {"after": "", "limit": limit})).scalars())
+
+
+async def exists(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> bool:
+    """Tells whether `list_queues` would list that queue."""
+    return bool((await connection.execute(_EXISTS, {"queue": name})).scalar_one())
+
+
+async def find(engine: sqlalchemy_asyncio.AsyncEngine, name: str) -> queue.Queue | None:
+    """Returns that queue; None if `list_queues` would not list it."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            row = (await connection.execute(_GET, {"queue": name})).one_or_none()
+            return None if row is None else _read(row)
+
+
+async def get(engine: sqlalchemy_asyncio.AsyncEngine, name: str) -> queue.Queue:
+    """Returns that queue; raises QueueNotFound if `list_queues` would not list it."""
+    found = await find(engine, name)
+    if found is None:
+        raise errors.QueueNotFound.of(name)
+    return found
+
+
+def _read(row: sa.Row[Any]) -> queue.Queue:
+    return queue.Queue(row[0], queue.Control(*row[1:6]), *row[6:])

@@ -1,0 +1,58 @@
+"""Workers that make themselves known."""
+
+import json
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import queue, worker
+from duetime_core.postgres import database
+
+KEPT = "1 hour"
+"""How long a worker is listed that gave no sign of life since."""
+
+ALIVE = f"last_seen_at > now() - interval '{queue.ALIVE_SECONDS} s'"
+"""Whether a row of `workers` is of one that lives."""
+
+_SEEN = sa.text(f"""
+WITH forgotten AS (DELETE FROM workers WHERE last_seen_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
+INSERT INTO workers (worker_id, queues, handlers, places, running, rates, announces, last_seen_at)
+VALUES (:worker_id, :queues, :handlers, :places, :running, CAST(:rates AS jsonb), true, now())
+ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
+    places = excluded.places, running = excluded.running, rates = excluded.rates, last_seen_at = now()
+""")
+_GONE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
+_LIST = sa.text(f"""
+SELECT worker_id, queues, handlers, places, running, started_at, last_seen_at, {ALIVE} FROM workers
+WHERE worker_id > :after AND last_seen_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
+""")
+
+
+async def seen(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Sign) -> None:
+    """Notes a sign of life, and forgets the workers that gave none for an hour."""
+    parameters = {
+        "worker_id": sign.worker_id,
+        "queues": list(sign.queues),
+        "handlers": list(sign.handlers),
+        "places": sign.places,
+        "running": sign.running,
+        "rates": json.dumps(dict(sign.rates)),
+    }
+    with database.unavailable():
+        async with engine.connect() as connection:
+            await connection.execute(_SEEN, parameters)
+
+
+async def gone(engine: sqlalchemy_asyncio.AsyncEngine, worker_id: str) -> None:
+    """Forgets a worker that stops in order."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            await connection.execute(_GONE, {"worker_id": worker_id})
+
+
+async def list_workers(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, limit: int) -> list[worker.Worker]:
+    """Returns up to `limit` workers with an id above `after` that sent a heartbeat in the last hour, by their ids."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            listed = await connection.execute(_LIST, {"after": after, "limit": limit})
+            return [worker.Worker(*row) for row in listed]

@@ -1,0 +1,1 @@
+"""The SQL of schedules: edit, advance, trigger, backfill, recompute."""

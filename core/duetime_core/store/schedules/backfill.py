@@ -1,0 +1,66 @@
+"""Backfilling a schedule: runs now for past nominal times that have none."""
+
+import datetime
+import itertools
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, recurrence, schedule
+from duetime_core.postgres import database
+from duetime_core.process import threads
+from duetime_core.store.schedules import columns, occurrences, row_lock
+
+MAX_BACKFILL = 1_000
+"""How many occurrences one backfill makes at most."""
+
+
+class TooManyOccurrencesError(ValueError):
+    """The interval has more occurrences than one backfill makes: MAX_BACKFILL."""
+
+
+async def backfill(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    schedule_id: int,
+    *,
+    start_time: datetime.datetime,
+    end_time: datetime.datetime,
+    actor: str,
+) -> list[occurrences.Placed]:
+    """Makes a task that is due now for each nominal time from `start_time` to `end_time` that has none.
+
+    `end_time` is past. Raises ScheduleNotFound, ScheduleUnreadable, or TooManyOccurrencesError or TooManyStepsError
+    before anything is made.
+    """
+
+    async def backfill_in(connection: sqlalchemy_asyncio.AsyncConnection) -> list[occurrences.Placed]:
+        filled = await row_lock.lock(connection, schedule_id)
+        found = await threads.apart(_between, filled, start_time, end_time)
+        encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
+        placed = await occurrences.insert(connection, encoded, actor=actor)
+        if placed:
+            entry = columns.entry(
+                schedule_id,
+                "backfilled",
+                nominal_time=placed[0].nominal_time.isoformat(),
+                until=placed[-1].nominal_time.isoformat(),
+            )
+            await columns.log(connection, [entry], actor=actor)
+        return placed
+
+    with database.unavailable():
+        return await database.to_the_end(engine, backfill_in)
+
+
+def _between(
+    filled: schedule.Schedule, start_time: datetime.datetime, end_time: datetime.datetime
+) -> list[recurrence.Occurrence]:
+    after = recurrence.just_before(start_time)
+    try:
+        occurring = recurrence.occurrences(filled.spec, after, seed=filled.seed)
+        within = itertools.takewhile(lambda each: each.nominal <= end_time, occurring)
+        found = list(itertools.islice(within, MAX_BACKFILL + 1))
+    except recurrence.UnknownZoneError as error:
+        raise errors.ScheduleUnreadable.of(filled.schedule_id, error) from error
+    if len(found) > MAX_BACKFILL:
+        raise TooManyOccurrencesError
+    return found

@@ -1,0 +1,283 @@
+"""What callers do with schedules. Each locks the schedule's row first, and then its task; workers wait for neither."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, recurrence, schedule, schedule_json
+from duetime_core.postgres import database
+from duetime_core.store.schedules import columns, occurrences
+from duetime_core.store.tasks import read as task_read
+from duetime_core.store.tasks import request_ids
+
+_NEXT = """
+    LEFT JOIN LATERAL (
+        SELECT nominal_time, task_id FROM tasks
+        WHERE tasks.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND is_next
+    ) AS upcoming ON true
+"""
+_SELECT = f"SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, now() AS now FROM schedules {_NEXT}"
+_GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL")
+_LOCK = sa.text(
+    f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL FOR UPDATE OF schedules"
+)
+_ABOVE = "(ORDER BY schedule_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+# Cut by size as lists of tasks are: first by what is stored, which PostgreSQL knows without reading it.
+_LIST = sa.text(f"""
+SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, found FROM (
+    SELECT *, sum(octet_length(CAST(template AS text))) OVER {_ABOVE} AS written_above FROM (
+        SELECT *, sum(pg_column_size(template)) OVER {_ABOVE} AS stored_above, count(*) OVER () AS found FROM (
+            SELECT * FROM schedules WHERE schedule_id > :after AND deleted_at IS NULL ORDER BY schedule_id LIMIT :limit
+        ) AS page
+    ) AS stored
+    WHERE coalesce(stored_above, 0) < {task_read.MAX_PAGE_BYTES}
+) AS schedules {_NEXT}
+WHERE coalesce(written_above, 0) < {task_read.MAX_PAGE_BYTES}
+ORDER BY schedules.schedule_id
+""")
+_INSERT = sa.text("""
+INSERT INTO schedules (name, spec, template, overlap, catch_up, catch_up_window, is_paused, last_nominal_time,
+    zone_version, request_id, request_digest)
+VALUES (:name, CAST(:spec AS jsonb), CAST(:template AS jsonb), :overlap, :catch_up, :catch_up_window, :is_paused,
+    now(), :zone_version, :request_id, :request_digest)
+ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
+RETURNING schedule_id
+""")
+_FIND_REQUEST = sa.text("SELECT schedule_id, request_digest, deleted_at FROM schedules WHERE request_id = :request_id")
+_UPDATE = sa.text("""
+UPDATE schedules SET name = :name, spec = CAST(:spec AS jsonb), template = CAST(:template AS jsonb),
+    overlap = :overlap, catch_up = :catch_up, catch_up_window = :catch_up_window, is_paused = :is_paused,
+    zone_version = :zone_version, version = version + 1, updated_at = now()
+WHERE schedule_id = :schedule_id
+""")
+_DELETE = sa.text("UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE schedule_id = :schedule_id")
+
+_log = structlog.get_logger()
+
+PAUSED = "The schedule was paused."
+DELETED = "The schedule was deleted."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changed:
+    """A schedule after a change, what its next occurrence is placed at, and whose watchers should hear of it."""
+
+    schedule: schedule.Schedule
+    placed: occurrences.Placed | None = None
+    task_ids: tuple[int, ...] = ()
+
+
+class SchedulePage(NamedTuple):
+    """Schedules by their id, and the id after which there are more; None if there are no more."""
+
+    schedules: list[schedule.Schedule]
+    following: int | None
+
+
+async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedule, *, actor: str) -> Changed:
+    """Creates a schedule with its first occurrence; the one that its request_id made before, if it is the same.
+
+    Raises RequestIdTaken.
+    """
+    encoded = _encode(new)
+    digest = None
+    if new.request_id is not None:
+        asked = _encode(_asked(new))
+        canonical = json.dumps({**asked, "catch_up_window": str(new.catch_up_window)}, sort_keys=True).encode()
+        digest = uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16])
+    parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
+
+    async def create_in(connection: sqlalchemy_asyncio.AsyncConnection) -> Changed:
+        # Looked up first, because an insert that finds the request_id taken has drawn a schedule_id already.
+        made_before = None if digest is None else await _find_request(connection, parameters)
+        if made_before is not None:
+            return made_before
+        schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
+        if schedule_id is None:  # it was taken meanwhile, by a transaction that has committed
+            made_before = await _find_request(connection, parameters)
+            assert made_before is not None  # no schedule's row is ever deleted
+            return made_before
+        created = await _read(connection, _GET, schedule_id)
+        placed = None
+        if not new.is_paused:
+            placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
+        await columns.log(connection, [columns.entry(schedule_id, "created")], actor=actor)
+        return _changed(await _read(connection, _GET, schedule_id), placed)
+
+    with database.unavailable():
+        return await database.to_the_end(engine, create_in)
+
+
+async def _find_request(
+    connection: sqlalchemy_asyncio.AsyncConnection, parameters: Mapping[str, Any]
+) -> Changed | None:
+    request_id: str = parameters["request_id"]
+    found = (await connection.execute(_FIND_REQUEST, {"request_id": request_id})).one_or_none()
+    if found is None:
+        return None
+    is_same = found.request_digest == parameters["request_digest"]
+    refusal = request_ids.schedule_refusal(request_id, found.schedule_id, is_same=is_same, deleted_at=found.deleted_at)
+    if refusal is not None:
+        raise refusal
+    return Changed(await _read(connection, _GET, found.schedule_id))
+
+
+async def get(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int) -> schedule.Schedule:
+    """Returns that schedule; raises ScheduleNotFound if there is none, or it was deleted."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return await _read(connection, _GET, schedule_id)
+
+
+async def list_schedules(engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int) -> SchedulePage:
+    """Returns up to `limit` schedules with an id above `after`, by their ids; fewer if their JSON is large.
+
+    One that cannot be read is left out, and logged.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            # One more than a page tells whether there is another.
+            rows = (await connection.execute(_LIST, {"after": after, "limit": limit + 1})).all()
+    listed = []
+    for row in rows[:limit]:
+        try:
+            listed.append(columns.read_schedule(row))
+        except errors.ScheduleUnreadable as error:
+            _log.warning("a schedule is left out of a list", schedule_id=row.schedule_id, reason=str(error))
+    is_last = not rows or len(rows[:limit]) == rows[0].found
+    return SchedulePage(listed, None if is_last else rows[:limit][-1].schedule_id)
+
+
+async def update(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    schedule_id: int,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+    actor: str,
+) -> Changed:
+    """Changes those fields of a schedule, checked already, and moves its pending occurrence.
+
+    `changes` maps fields of `schedule.NewSchedule` to new values; `version`, if given, is the one that it must have.
+    Raises ScheduleNotFound or VersionMismatch.
+    """
+    async with _locked(engine, schedule_id) as (connection, present, now):
+        if version not in (None, present.version):
+            raise errors.VersionMismatch(
+                f"Schedule {schedule_id} has version {present.version}, not {version}.", version=str(present.version)
+            )
+        updated = dataclasses.replace(present, **changes)
+        reason = ", ".join(schedule.differences(present, updated)) or None
+        return await _write(connection, updated, now, change="updated", actor=actor, reason=reason)
+
+
+async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
+    """Pauses a schedule: its pending occurrence is withdrawn. Raises ScheduleNotFound."""
+    async with _locked(engine, schedule_id) as (connection, present, now):
+        if present.is_paused:
+            return Changed(present)
+        return await _write(connection, dataclasses.replace(present, is_paused=True), now, change="paused", actor=actor)
+
+
+async def resume(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
+    """Resumes a schedule from now on. Raises ScheduleNotFound."""
+    async with _locked(engine, schedule_id) as (connection, present, now):
+        if not present.is_paused:
+            return Changed(present)
+        return await _write(
+            connection, dataclasses.replace(present, is_paused=False), now, change="resumed", actor=actor
+        )
+
+
+async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> list[int]:
+    """Deletes a schedule and its pending occurrence, whose task_id it returns, if there is one.
+
+    Raises ScheduleNotFound.
+    """
+    async with _row_locked(engine, schedule_id) as (connection, _):
+        await connection.execute(_DELETE, {"schedule_id": schedule_id})
+        await columns.log(connection, [columns.entry(schedule_id, "deleted")], actor=actor)
+        return await occurrences.withdraw(connection, schedule_id, reason=DELETED, actor=actor)
+
+
+@contextlib.asynccontextmanager
+async def _row_locked(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
+) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, sa.Row[Any]]]:
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            row = (await connection.execute(_LOCK, {"schedule_id": schedule_id})).one_or_none()
+            if row is None:
+                raise errors.ScheduleNotFound.of(schedule_id)
+            yield connection, row
+
+
+@contextlib.asynccontextmanager
+async def _locked(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
+) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, schedule.Schedule, datetime.datetime]]:
+    async with _row_locked(engine, schedule_id) as (connection, row):
+        yield connection, columns.read_schedule(row), row.now
+
+
+async def _write(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    updated: schedule.Schedule,
+    now: datetime.datetime,
+    *,
+    change: str,
+    actor: str,
+    reason: str | None = None,
+) -> Changed:
+    await connection.execute(_UPDATE, {**_encode(updated), "schedule_id": updated.schedule_id})
+    entry = columns.entry(updated.schedule_id, change, reason=reason)
+    await columns.log(connection, [entry], actor=actor)
+    if updated.is_paused:
+        withdrawn = await occurrences.withdraw(connection, updated.schedule_id, reason=PAUSED, actor=actor)
+        return Changed(await _read(connection, _GET, updated.schedule_id), task_ids=tuple(withdrawn))
+    after = max(now, updated.last_nominal_time)
+    placed = await occurrences.place_next(connection, updated, after, actor=actor)
+    return _changed(await _read(connection, _GET, updated.schedule_id), placed)
+
+
+def _changed(changed: schedule.Schedule, placed: occurrences.Placed | None) -> Changed:
+    return Changed(changed, placed, () if placed is None else (placed.task_id,))
+
+
+async def _read(
+    connection: sqlalchemy_asyncio.AsyncConnection, statement: sa.TextClause, schedule_id: int
+) -> schedule.Schedule:
+    row = (await connection.execute(statement, {"schedule_id": schedule_id})).one_or_none()
+    if row is None:
+        raise errors.ScheduleNotFound.of(schedule_id)
+    return columns.read_schedule(row)
+
+
+def _asked(new: schedule.NewSchedule) -> schedule.NewSchedule:
+    """Returns it without the retries that its handler brings."""
+    if new.asked is None:
+        return new
+    template = dataclasses.replace(new.template, max_retries=new.asked.max_retries, retry_policy=new.asked.retry_policy)
+    return dataclasses.replace(new, template=template)
+
+
+def _encode(written: schedule.NewSchedule | schedule.Schedule) -> dict[str, Any]:
+    return {
+        "name": written.name,
+        "spec": json.dumps(schedule_json.from_spec(written.spec), ensure_ascii=False),
+        "template": json.dumps(schedule_json.from_template(written.template), ensure_ascii=False),
+        "overlap": written.overlap,
+        "catch_up": written.catch_up,
+        "catch_up_window": written.catch_up_window,
+        "is_paused": written.is_paused,
+        "zone_version": recurrence.version(),
+    }

@@ -1,0 +1,191 @@
+"""The tasks that schedules make. Whoever calls these has the schedules' rows locked."""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import advance, errors, recurrence, schedule, task
+from duetime_core.store import encoding
+from duetime_core.store.schedules import columns as schedule_columns
+from duetime_core.store.tasks import columns as task_columns
+
+_MOST_TAKEN = 1_000
+"""How many nominal times in a row may have a task already."""
+
+_GIVEN = """json_to_recordset(CAST(:tasks AS json)) AS given (
+    name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int, initial_backoff interval,
+    max_backoff interval, multiplier float8, jitter float8, timeout interval, priority smallint, concurrency_key text,
+    schedule_id bigint, nominal_time timestamptz, is_next boolean, request_id text
+)"""
+
+# Not raised to now: how late an occurrence starts is measured from when it was due. What conflicts has drawn its id
+# already, so the nominal times that have a task are left out before: only one that is taken at the same moment costs an
+# id. A request_id conflicts too. What is triggered gets the time at which it has the schedule to itself: two that began
+# in the same microsecond differ.
+_INSERT = sa.text(f"""
+WITH created AS (
+    INSERT INTO tasks (
+        name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
+        retry_multiplier, retry_jitter, timeout, priority, concurrency_key, schedule_id, nominal_time, is_next,
+        request_id
+    )
+    SELECT name, queue, 'pending', coalesce(execution_time, now()), task_data, max_retries, initial_backoff,
+        max_backoff, multiplier, jitter, timeout, priority, concurrency_key, schedule_id,
+        coalesce(nominal_time, clock_timestamp()), is_next, request_id
+    FROM {_GIVEN}
+    WHERE (
+        SELECT true FROM tasks AS present
+        WHERE present.schedule_id = given.schedule_id AND present.nominal_time = given.nominal_time
+            AND present.deleted_at IS NULL
+    ) IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING task_id, version, status, execution_time, retry_count, queue, schedule_id, nominal_time
+), {task_columns.write_log("created", change="'created'")}
+SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
+""")
+_MOVE = sa.text(f"""
+WITH moved AS (
+    UPDATE tasks SET name = given.name, queue = given.queue, execution_time = given.execution_time,
+        task_data = given.task_data, max_retries = given.max_retries, retry_initial_backoff = given.initial_backoff,
+        retry_max_backoff = given.max_backoff, retry_multiplier = given.multiplier, retry_jitter = given.jitter,
+        timeout = given.timeout, priority = given.priority, concurrency_key = given.concurrency_key,
+        nominal_time = given.nominal_time, version = version + 1, updated_at = now()
+    FROM {_GIVEN}
+    WHERE tasks.schedule_id = given.schedule_id AND tasks.status = 'pending' AND tasks.is_next
+    RETURNING tasks.task_id, version, tasks.status, tasks.execution_time, retry_count, tasks.queue, tasks.schedule_id,
+        tasks.nominal_time
+), {task_columns.write_log("moved", change="'updated'")}
+SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM moved
+""")
+_WITHDRAW = sa.text(f"""
+WITH withdrawn AS (
+    UPDATE tasks SET status = 'cancelled', is_next = false, deleted_at = now(), error_message = :reason,
+        version = version + 1, updated_at = now()
+    WHERE schedule_id = :schedule_id AND status = 'pending' AND is_next
+    RETURNING task_id, version, status, execution_time, retry_count, queue
+), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
+SELECT task_id FROM withdrawn
+""")
+# A caller cancelled it: its time is dealt with, and another one is next now.
+_LET_GO = sa.text("""
+UPDATE tasks SET is_next = false WHERE schedule_id = :schedule_id AND status = 'cancelled' AND is_next
+""")
+_IS_TAKEN = sa.text("""
+SELECT EXISTS (
+    SELECT FROM tasks WHERE schedule_id = :schedule_id AND nominal_time = :nominal_time AND deleted_at IS NULL
+        AND NOT (is_next AND status = 'pending')
+)
+""")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placed:
+    """A task that stands for an occurrence."""
+
+    task_id: int
+    queue: str
+    execution_time: datetime.datetime
+    schedule_id: int
+    nominal_time: datetime.datetime
+    now: datetime.datetime
+
+
+def encode(
+    made: schedule.Schedule,
+    occurrence: recurrence.Occurrence | None,
+    *,
+    is_next: bool,
+    is_late: bool = False,
+    request_id: str | None = None,
+) -> dict[str, Any]:
+    """Returns the task of an occurrence as `insert` takes it: of this moment if there is none.
+
+    One that `is_late` is due now, not when it was.
+    """
+    template, policy = made.template, made.template.retry_policy
+    return {
+        "name": template.name,
+        "queue": template.queue,
+        "execution_time": None if occurrence is None or is_late else occurrence.due.isoformat(),
+        "task_data": template.task_data,
+        "max_retries": template.max_retries,
+        "initial_backoff": encoding.interval(policy.initial_backoff),
+        "max_backoff": encoding.interval(policy.max_backoff),
+        "multiplier": policy.multiplier,
+        "jitter": policy.jitter,
+        "timeout": None if template.timeout is None else encoding.interval(template.timeout),
+        "priority": template.priority,
+        "concurrency_key": template.concurrency_key,
+        "schedule_id": made.schedule_id,
+        "nominal_time": None if occurrence is None else occurrence.nominal.isoformat(),
+        "is_next": is_next,
+        "request_id": request_id,
+    }
+
+
+async def insert(
+    connection: sqlalchemy_asyncio.AsyncConnection, tasks: Sequence[dict[str, Any]], *, actor: str
+) -> list[Placed]:
+    """Creates those tasks and returns them by their nominal times, without those whose time or request_id has one."""
+    return await _write(connection, _INSERT, tasks, actor) if tasks else []
+
+
+async def place_next(
+    connection: sqlalchemy_asyncio.AsyncConnection, made: schedule.Schedule, after: datetime.datetime, *, actor: str
+) -> Placed | None:
+    """Makes the schedule's pending task stand for the first occurrence after that moment, or creates one.
+
+    What is skipped before it is logged. If the schedule is over, its pending task is withdrawn. Raises
+    ScheduleUnreadable, such as for a zone that is no more.
+    """
+    await connection.execute(_LET_GO, {"schedule_id": made.schedule_id})
+    skips: list[recurrence.Skip] = []
+    for _ in range(_MOST_TAKEN):
+        try:
+            more, occurrence = advance.first(made.spec, after, made.seed)
+        except ValueError as error:
+            raise errors.ScheduleUnreadable.of(made.schedule_id, error) from error
+        skips += more
+        if occurrence is None:
+            break
+        parameters = {"schedule_id": made.schedule_id, "nominal_time": occurrence.nominal}
+        if not (await connection.execute(_IS_TAKEN, parameters)).scalar_one():
+            break
+        after = occurrence.nominal
+    entries = [schedule_columns.skipped(made.schedule_id, skip) for skip in skips]
+    await schedule_columns.log(connection, entries, actor=actor)
+    if occurrence is None:
+        await withdraw(connection, made.schedule_id, reason="The schedule has no later occurrence.", actor=actor)
+        return None
+    encoded = [encode(made, occurrence, is_next=True)]
+    placed = await _write(connection, _MOVE, encoded, actor) or await insert(connection, encoded, actor=actor)
+    return placed[0]
+
+
+async def withdraw(
+    connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, *, reason: str, actor: str
+) -> list[int]:
+    """Cancels and deletes the schedule's pending occurrence, and returns the ids of its task: none, or one."""
+    await connection.execute(_LET_GO, {"schedule_id": schedule_id})
+    parameters = {"schedule_id": schedule_id, "reason": reason, "actor": actor}
+    return [row[0] for row in await connection.execute(_WITHDRAW, parameters)]
+
+
+async def _write(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    statement: sa.TextClause,
+    tasks: Sequence[dict[str, Any]],
+    actor: str,
+) -> list[Placed]:
+    written = await connection.execute(statement, {"tasks": json.dumps(tasks, ensure_ascii=False), "actor": actor})
+    return [Placed(*row) for row in written]
+
+
+assert {field.name for field in dataclasses.fields(schedule.Template)} <= {
+    field.name for field in dataclasses.fields(task.NewTask)
+}

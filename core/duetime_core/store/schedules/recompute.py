@@ -1,0 +1,100 @@
+"""Recomputing schedules: moving their next occurrences when the time zone database changes."""
+
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, recurrence
+from duetime_core.postgres import database
+from duetime_core.store.schedules import columns, occurrences
+
+_RECOMPUTED_AT_ONCE = 100
+
+_STALE = sa.text(f"""
+SELECT {columns.COLUMNS}, NULL, NULL, now() AS now,
+    (SELECT nominal_time FROM tasks WHERE tasks.schedule_id = schedules.schedule_id AND status = 'pending' AND is_next)
+FROM schedules
+WHERE schedule_id > :after AND zone_version <> :zone_version AND NOT is_paused AND deleted_at IS NULL
+ORDER BY schedule_id LIMIT :limit
+FOR UPDATE SKIP LOCKED
+""")
+_IS_CURRENT = sa.text(
+    "UPDATE schedules SET zone_version = :zone_version WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))"
+)
+_ANY_STALE = sa.text("""
+SELECT EXISTS (
+    SELECT FROM schedules WHERE schedule_id > 0 AND zone_version <> :zone_version AND NOT is_paused
+        AND deleted_at IS NULL AND schedule_id <> ALL(CAST(:unreadable AS bigint[]))
+)
+""")
+
+_log = structlog.get_logger()
+
+
+async def recompute(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
+) -> tuple[list[occurrences.Placed], bool]:
+    """Places the next occurrence of each schedule that another time zone database gave: for that long at most.
+
+    Returns those that moved, and whether there are more schedules to look at.
+    """
+    moved: list[occurrences.Placed] = []
+    unreadable: list[int] = []
+    ends, after = time.monotonic() + seconds, 0
+    while time.monotonic() < ends:
+        with database.unavailable():
+            async with database.transaction(engine) as connection:
+                parameters = {"after": after, "zone_version": recurrence.version(), "limit": _RECOMPUTED_AT_ONCE}
+                stale = (await connection.execute(_STALE, parameters)).all()
+                moved += await _recompute(connection, stale, unreadable, actor)
+        if len(stale) < _RECOMPUTED_AT_ONCE:
+            break
+        after = stale[-1].schedule_id
+    with database.unavailable():
+        async with engine.connect() as connection:
+            parameters = {"zone_version": recurrence.version(), "unreadable": unreadable}
+            has_more = await connection.scalar(_ANY_STALE, parameters)
+    return moved, bool(has_more)
+
+
+async def _recompute(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    stale: Sequence[sa.Row[tuple[object, ...]]],
+    unreadable: list[int],
+    actor: str,
+) -> list[occurrences.Placed]:
+    moved, current = [], []
+    for row in stale:
+        try:
+            async with connection.begin_nested():
+                placed = await _replace(connection, row, actor)
+        except errors.ScheduleUnreadable as error:
+            _log.warning("a schedule is not recomputed", schedule_id=row.schedule_id, reason=str(error))
+            unreadable.append(row.schedule_id)
+            continue
+        current.append(row.schedule_id)
+        moved += [placed] if placed is not None else []
+    await connection.execute(_IS_CURRENT, {"zone_version": recurrence.version(), "schedule_ids": current})
+    return moved
+
+
+async def _replace(
+    connection: sqlalchemy_asyncio.AsyncConnection, row: sa.Row[tuple[object, ...]], actor: str
+) -> occurrences.Placed | None:
+    """Returns the next occurrence of a schedule if it moved."""
+    found = columns.read_schedule(row)
+    placed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
+    if placed is None or placed.nominal_time == row[-1]:
+        return None
+    entry = columns.entry(
+        found.schedule_id,
+        "recomputed",
+        task_id=placed.task_id,
+        nominal_time=placed.nominal_time.isoformat(),
+        reason=f"time zone database {recurrence.version()}",
+    )
+    await columns.log(connection, [entry], actor=actor)
+    return placed

@@ -1,0 +1,58 @@
+"""Triggering a schedule: a run now, beside its rule."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.postgres import database
+from duetime_core.store.schedules import columns, occurrences, row_lock
+from duetime_core.store.tasks import request_ids
+
+_REQUESTED = sa.text("SELECT task_id, schedule_id, status, deleted_at FROM tasks WHERE request_id = :request_id")
+
+
+async def trigger(
+    engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, request_id: str | None, actor: str
+) -> occurrences.Placed | int:
+    """Makes a task of the schedule that is due now, and returns it; the task_id, if its request_id made it before.
+
+    Raises ScheduleNotFound or RequestIdTaken.
+    """
+
+    async def trigger_in(connection: sqlalchemy_asyncio.AsyncConnection) -> occurrences.Placed | int:
+        triggered = await row_lock.lock(connection, schedule_id)
+        while True:
+            if request_id is not None:
+                task_id = await _requested(connection, request_id, schedule_id)
+                if task_id is not None:
+                    return task_id
+            encoded = [occurrences.encode(triggered, None, is_next=False, request_id=request_id)]
+            inserted = await occurrences.insert(connection, encoded, actor=actor)
+            if inserted:
+                break
+            # A CreateTask took the request_id meanwhile, and has committed: it is found now.
+        (placed,) = inserted
+        entry = columns.entry(
+            schedule_id, "triggered", task_id=placed.task_id, nominal_time=placed.nominal_time.isoformat()
+        )
+        await columns.log(connection, [entry], actor=actor)
+        return placed
+
+    with database.unavailable():
+        return await database.to_the_end(engine, trigger_in)
+
+
+async def _requested(connection: sqlalchemy_asyncio.AsyncConnection, request_id: str, schedule_id: int) -> int | None:
+    """Returns the task that the request_id made of that schedule before. Raises RequestIdTaken."""
+    found = (await connection.execute(_REQUESTED, {"request_id": request_id})).one_or_none()
+    if found is None:
+        return None
+    refusal = request_ids.refusal(
+        request_id,
+        found.task_id,
+        is_same=found.schedule_id == schedule_id,
+        status=found.status,
+        deleted_at=found.deleted_at,
+    )
+    if refusal is not None:
+        raise refusal
+    return int(found.task_id)

@@ -1,0 +1,1 @@
+"""The SQL of tasks: create, read, edit, record outcomes, explain."""

@@ -1,0 +1,109 @@
+"""What callers do to many tasks at once: in batches, each of them one statement that logs every task."""
+
+import dataclasses
+import datetime
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import clock, database
+from duetime_core.store.tasks import columns, edit, read
+
+BATCH = 1_000
+_MOST_PASSES = 3
+"""How often tasks are looked at again that somebody held."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edited:
+    """A task that was changed, as it is now."""
+
+    task_id: int
+    queue: str
+    status: task.Status
+    execution_time: datetime.datetime
+    now: datetime.datetime
+
+
+@dataclasses.dataclass(slots=True)
+class Progress:
+    """How far a change of many tasks has come."""
+
+    count: int = 0
+    has_more: bool = False
+
+
+async def change(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    what: task.Change,
+    wanted: read.Filter,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    progress: Progress,
+    seconds: float,
+    actor: str,
+) -> AsyncIterator[list[Edited]]:
+    """Changes the tasks that match, for so long at most, and yields each batch once it is committed.
+
+    Those in a status that does not allow the change are passed over; `wanted` names none but those that do. `changes`
+    are those of `edits.update`, where `what` is an update. Tasks that somebody holds are left for a later pass, and
+    `progress.has_more` says whether any were left in the end.
+    """
+    assignments, parameters = edit.assigning(changes) if changes else (edit.MOVES[what], {})
+    # What this call changed, it does not change again, though its time may put it behind what is still to come.
+    began, ends = await clock.now(engine), time.monotonic() + seconds
+    for _ in range(_MOST_PASSES):
+        after, left = None, 0
+        while True:
+            page, filtering = read.page_statement(wanted, after=after)
+            statement = _statement(what, page, assignments)
+            given = {**filtering, **parameters, "began": began, "limit": BATCH, "actor": actor}
+            with database.unavailable():
+                async with engine.connect() as connection:
+                    found = (await connection.execute(statement, given)).all()
+            edited = [
+                Edited(row[0], row[1], task.Status(row[2]), row[3], row.now) for row in found if row[0] is not None
+            ]
+            looked_at, last_time, last_id, held = found[0][-4:]
+            progress.count, left = progress.count + len(edited), left + held
+            if edited:
+                yield edited
+            if looked_at < BATCH:
+                break
+            if time.monotonic() > ends:
+                progress.has_more = True
+                return
+            after = (last_time, last_id)
+        if not left:
+            return
+    progress.has_more = True
+
+
+def _statement(what: task.Change, page: str, assignments: str) -> sa.TextClause:
+    sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[what].sources))
+    allowed = f"deleted_at IS NULL AND status IN ({sources}) AND updated_at <= :began"
+    return sa.text(f"""
+        WITH page AS MATERIALIZED ({page}), locked AS MATERIALIZED (
+            SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM page)) AND {allowed}
+            ORDER BY task_id
+            FOR UPDATE SKIP LOCKED
+        ), edited AS (
+            UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
+            WHERE task_id = ANY(ARRAY(SELECT task_id FROM locked))
+            RETURNING task_id, queue, status, execution_time, version, retry_count
+        ), {columns.write_log("edited", change=f"'{what}'")}
+        SELECT edited.task_id, queue, status, edited.execution_time, now() AS now, looked_at, last_time, last_id, held
+        FROM (
+            SELECT (SELECT count(*) FROM page) AS looked_at,
+                (SELECT execution_time FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_time,
+                (SELECT task_id FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_id,
+                (
+                    SELECT count(*) FROM tasks
+                    WHERE task_id = ANY(ARRAY(SELECT task_id FROM page)) AND {allowed}
+                ) - (SELECT count(*) FROM locked) AS held
+        ) AS summary LEFT JOIN edited ON true
+    """)

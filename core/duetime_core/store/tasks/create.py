@@ -1,0 +1,243 @@
+"""Creating tasks: any number in one statement."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, task
+from duetime_core.postgres import database
+from duetime_core.store import encoding
+from duetime_core.store.tasks import columns, request_ids
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Created:
+    """A task that is committed. `is_new` is False where its request_id had made it before."""
+
+    task_id: int
+    queue: str
+    execution_time: datetime.datetime
+    now: datetime.datetime  # by the database's clock
+    is_new: bool
+
+
+# Ids are drawn for what is inserted and for nothing else: a request_id that has a task already is found first, by the
+# same statement, and if that refuses a batch which is created whole or not at all, the batch draws none. The exception
+# is a request_id that another transaction takes at the same moment.
+# They are drawn before the insert, because RETURNING cannot say which input a row came from. One row lists them with
+# the places of their input: joining the input to what was created would compare each of its tasks with all of those.
+# One JSON parameter costs less to build and to send than an array for each column. Request ids are inserted in one
+# order, because each waits for the transaction that inserts the same one: two batches in two orders would deadlock.
+_CREATE = sa.text(f"""
+WITH given AS MATERIALIZED (
+    SELECT given.*, (
+        -- Whether its request_id answers an earlier task, or is refused; NULL if it is new.
+        SELECT earlier.request_digest IS NOT DISTINCT FROM given.request_digest
+            AND earlier.deleted_at IS NULL AND earlier.status <> 'cancelled'
+        FROM tasks AS earlier WHERE earlier.request_id = given.request_id
+    ) AS is_repeated
+    FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
+        name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int,
+        initial_backoff interval, max_backoff interval, multiplier float8, jitter float8,
+        timeout interval, request_id text, request_digest uuid, priority smallint, concurrency_key text,
+        local_time timestamp, time_zone text
+    )) WITH ORDINALITY AS given (
+        name, queue, execution_time, task_data, max_retries, initial_backoff, max_backoff, multiplier, jitter,
+        timeout, request_id, request_digest, priority, concurrency_key, local_time, time_zone, position
+    )
+), input AS MATERIALIZED (
+    SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
+    WHERE is_repeated IS NULL
+        AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
+), created AS (
+    INSERT INTO tasks (
+        task_id, name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff,
+        retry_max_backoff, retry_multiplier, retry_jitter, timeout, request_id, request_digest,
+        priority, concurrency_key, local_time, time_zone
+    ) OVERRIDING SYSTEM VALUE
+    SELECT task_id, name, queue, 'pending', greatest(execution_time, now()), task_data, max_retries,
+        initial_backoff, max_backoff, multiplier, jitter, timeout, request_id, request_digest,
+        coalesce(priority, 0), concurrency_key, local_time, time_zone
+    FROM input
+    ORDER BY request_id COLLATE "C", position
+    ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
+    RETURNING task_id, version, status, execution_time, retry_count, queue
+), {columns.write_log("created", change="'created'")}
+SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
+    NULL AS execution_time, now()
+FROM input
+UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created
+""")
+
+_FIND_REQUESTS = sa.text("""
+SELECT request_id, request_digest, task_id, queue, execution_time, now(), status, deleted_at
+FROM tasks WHERE request_id = ANY(CAST(:request_ids AS text[]))
+""")
+
+_Answer = Created | errors.RequestIdTaken
+
+
+async def create(
+    engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
+) -> Sequence[Created | errors.DuetimeError | sqlalchemy.exc.DBAPIError]:
+    """Creates those tasks in one commit and returns, in their order, what became of each.
+
+    A task whose request_id was used before, for another request or for a task that was cancelled or deleted, is a
+    RequestIdTaken in the answer; the others are created all the same. What fails before anything is created is raised;
+    what fails once some are is the answer for those that are not.
+    """
+    encoded = [_encode(new) for new in tasks]
+    answers: dict[int, _Answer] = {}
+    try:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                await _answer(connection, encoded, actor, answers)
+    except (errors.DuetimeError, sqlalchemy.exc.DBAPIError) as error:
+        if not answers:
+            raise
+        # Each statement commits by itself: what an earlier one created stays, and must be answered and announced.
+        return [answers.get(position, error) for position in range(len(encoded))]
+    return [answers[position] for position in range(len(encoded))]
+
+
+async def create_all(
+    engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
+) -> list[Created]:
+    """Creates all those tasks or, if a request_id is refused as `create` does, none: raises RequestIdTaken.
+
+    Once it has begun it ends, also for a caller who hangs up.
+    """
+    encoded = [_encode(new) for new in tasks]
+    _require_one_request_each(encoded)
+
+    async def create_encoded(connection: sqlalchemy_asyncio.AsyncConnection) -> list[Created]:
+        created = []
+        for answer in await _create(connection, encoded, actor, all_or_none=True):
+            if isinstance(answer, errors.RequestIdTaken):
+                raise answer
+            created.append(answer)
+        return created
+
+    with database.unavailable():
+        return await database.to_the_end(engine, create_encoded)
+
+
+def _require_one_request_each(encoded: Sequence[dict[str, Any]]) -> None:
+    digests: dict[str, str] = {}
+    for new in encoded:
+        request_id = new.get("request_id")
+        if request_id is not None and digests.setdefault(request_id, new["request_digest"]) != new["request_digest"]:
+            raise errors.RequestIdReused(
+                f"The request_id {request_id!r} stands twice in the batch, for different tasks.", request_id=request_id
+            )
+
+
+async def _create(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    encoded: Sequence[dict[str, Any]],
+    actor: str,
+    *,
+    all_or_none: bool = False,
+) -> list[_Answer]:
+    answers: dict[int, _Answer] = {}
+    await _answer(connection, encoded, actor, answers, all_or_none=all_or_none)
+    return [answer for _, answer in sorted(answers.items())]
+
+
+async def _answer(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    encoded: Sequence[dict[str, Any]],
+    actor: str,
+    answers: dict[int, _Answer],
+    *,
+    all_or_none: bool = False,
+) -> None:
+    """Fills `answers`, by position. Where it raises, they are what became of some of them before.
+
+    With `all_or_none` it ends at the first refusals, and its caller rolls everything back.
+    """
+    missing = list(range(len(encoded)))
+    while missing:
+        sent = _firsts(encoded, missing)
+        tasks = json.dumps([encoded[position] for position in sent], ensure_ascii=False)
+        parameters = {"tasks": tasks, "actor": actor, "all_or_none": all_or_none}
+        positions: dict[int, int] = {}
+        for task_ids, places, task_id, queue, execution_time, now in await connection.execute(_CREATE, parameters):
+            if task_id is not None:
+                answers[positions[task_id]] = Created(task_id, queue, execution_time, now, is_new=True)
+            elif task_ids is not None:
+                positions = {drawn: sent[place - 1] for drawn, place in zip(task_ids, places, strict=True)}
+        # What was not created had its request_id taken. Whoever took it has committed by now, or the insert
+        # would still wait for it; only if retention deleted that task since is there nothing to find, and
+        # then the id is free and the insert is tried again.
+        missing = [position for position in missing if position not in answers]
+        if missing:
+            await _find(connection, encoded, missing, answers)
+            if all_or_none and any(isinstance(answer, errors.RequestIdTaken) for answer in answers.values()):
+                return
+            missing = [position for position in missing if position not in answers]
+
+
+def _firsts(encoded: Sequence[dict[str, Any]], missing: Sequence[int]) -> list[int]:
+    """Returns the positions of the tasks that come first with their request_id: the others would draw ids in vain."""
+    seen: set[str] = set()
+    firsts = []
+    for position in missing:
+        request_id = encoded[position].get("request_id")
+        if request_id is None:
+            firsts.append(position)
+        elif request_id not in seen:
+            seen.add(request_id)
+            firsts.append(position)
+    return firsts
+
+
+async def _find(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    encoded: Sequence[dict[str, Any]],
+    missing: Sequence[int],
+    answers: dict[int, _Answer],
+) -> None:
+    wanted = [request_id for position in missing if (request_id := encoded[position].get("request_id"))]
+    found = {row[0]: row for row in await connection.execute(_FIND_REQUESTS, {"request_ids": wanted})}
+    for position in missing:
+        new = encoded[position]
+        row = found.get(new.get("request_id"))
+        if row is not None:
+            request_id, digest, task_id, queue, execution_time, now, status, deleted_at = row
+            refusal = request_ids.refusal(
+                request_id, task_id, is_same=str(digest) == new["request_digest"], status=status, deleted_at=deleted_at
+            )
+            answers[position] = refusal or Created(task_id, queue, execution_time, now, is_new=False)
+
+
+def _encode(new: task.NewTask) -> dict[str, Any]:
+    encoded = {
+        "name": new.name,
+        "queue": new.queue,
+        "execution_time": new.execution_time.isoformat(),
+        "task_data": new.task_data,
+        **encoding.retries(new.max_retries, new.retry_policy),
+        "timeout": None if new.timeout is None else encoding.interval(new.timeout),
+    }
+    # What is not given is not written: the digests of requests from before these fields came stay as they are.
+    if new.priority:
+        encoded["priority"] = new.priority
+    if new.concurrency_key is not None:
+        encoded["concurrency_key"] = new.concurrency_key
+    if new.local_time is not None:
+        encoded |= {"local_time": new.local_time.isoformat(), "time_zone": new.time_zone}
+    if new.request_id is not None:
+        asked = {} if new.asked is None else encoding.retries(new.asked.max_retries, new.asked.retry_policy)
+        canonical = json.dumps({**encoded, **asked}, sort_keys=True).encode()
+        encoded["request_id"] = new.request_id
+        encoded["request_digest"] = str(uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16]))
+    return encoded

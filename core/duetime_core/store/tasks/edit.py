@@ -1,0 +1,173 @@
+"""What callers do to one task: each a guarded UPDATE with its log row, in one statement."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, payload, task
+from duetime_core.postgres import database
+from duetime_core.store.tasks import columns, read
+
+# Field of task.NewTask → its columns. The parameters are not named as those of filters.
+_ASSIGNMENTS = {
+    "name": "name = :new_name",
+    "execution_time": "execution_time = greatest(:new_execution_time, now()), local_time = NULL, time_zone = NULL",
+    # All three are given as one: when it is by the present law, and what gave that.
+    "local_time": (
+        "execution_time = greatest(:local_instant, now()), local_time = :local_time, time_zone = :time_zone"
+    ),
+    "task_data": "task_data = CAST(:new_task_data AS jsonb)",
+    "queue": "queue = :new_queue",
+    # What is spent is spent: fewer than that leave none.
+    "max_retries": "max_retries = greatest(:new_max_retries, retry_count)",
+    "retry_policy": (
+        "retry_initial_backoff = :initial_backoff, retry_max_backoff = :max_backoff, "
+        "retry_multiplier = :multiplier, retry_jitter = :jitter"
+    ),
+    "timeout": "timeout = :new_timeout",
+    "priority": "priority = :new_priority",
+    "concurrency_key": "concurrency_key = :new_concurrency_key",
+}
+
+_FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
+
+
+def _edit(change: task.Change, assignments: str, guard: str = "true") -> sa.TextClause:
+    sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[change].sources))
+    return sa.text(f"""
+        WITH edited AS (
+            UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
+            WHERE task_id = :task_id AND deleted_at IS NULL AND status IN ({sources}) AND {guard}
+            RETURNING {columns.TASK_COLUMNS}
+        ), {columns.write_log("edited", change=f"'{change}'")}
+        SELECT {columns.TASK_COLUMNS}, now() AS now FROM edited
+    """)
+
+
+MOVES = {
+    task.Change.CANCELLED: "status = 'cancelled', worker_id = NULL, lease_expires_at = NULL",
+    task.Change.RETRIED: (
+        "status = 'pending', retry_count = 0, lost_leases = 0, error_message = NULL, result = NULL, "
+        "execution_time = now()"
+    ),
+    task.Change.DELETED: "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
+}
+"""What each change does to a task, as SQL."""
+
+_CANCEL, _RETRY, _DELETE = (_edit(change, assignments) for change, assignments in MOVES.items())
+
+
+async def update(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    task_id: int,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+    actor: str,
+) -> tuple[task.Task, datetime.datetime]:
+    """Changes those fields of a pending task, and returns it with the database's time.
+
+    `changes` maps fields of `task.NewTask` to their new values, checked already, and `local_time` to the instant, the
+    naive local time and the zone; `version`, if given, is the one
+    that the task must have. Fewer max_retries than are spent already become as many. Raises TaskNotFound,
+    TaskNotPending or VersionMismatch.
+    """
+    assignments, parameters = assigning(changes)
+    statement = _edit(task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version")
+    return await _apply(
+        engine, task_id, task.Change.UPDATED, statement, {**parameters, "version": version, "actor": actor}
+    )
+
+
+def assigning(changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Returns what an update does to a task, as SQL and its parameters; `changes` are those of `update`."""
+    assignments = ", ".join(["lost_leases = 0", *(_ASSIGNMENTS[field] for field in changes)])
+    return assignments, {key: value for field, change in changes.items() for key, value in _encode(field, change)}
+
+
+async def cancel(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str
+) -> tuple[task.Task, datetime.datetime]:
+    """Cancels a pending or running task, and returns it with the database's time.
+
+    A task that is cancelled already is returned as it is, so that a caller who lost the answer can ask again.
+    Raises TaskNotFound or TaskFinished.
+    """
+    try:
+        return await _apply(engine, task_id, task.Change.CANCELLED, _CANCEL, {"actor": actor})
+    except errors.TaskFinished as error:
+        if error.metadata["status"] != task.Status.CANCELLED:
+            raise
+        cancelled = await read.get(engine, task_id)
+        return cancelled, cancelled.updated_at
+
+
+async def retry(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str
+) -> tuple[task.Task, datetime.datetime]:
+    """Makes a failed or cancelled task pending and due now, and returns it with the database's time.
+
+    Raises TaskNotFound or TaskNotRetryable.
+    """
+    return await _apply(engine, task_id, task.Change.RETRIED, _RETRY, {"actor": actor})
+
+
+async def delete(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> None:
+    """Deletes a task softly: only its log can be read from now on. Raises TaskNotFound or TaskRunning."""
+    await _apply(engine, task_id, task.Change.DELETED, _DELETE, {"actor": actor})
+
+
+_CONFLICTS: dict[task.Change, type[errors.StateConflict]] = {
+    task.Change.UPDATED: errors.TaskNotPending,
+    task.Change.CANCELLED: errors.TaskFinished,
+    task.Change.RETRIED: errors.TaskNotRetryable,
+    task.Change.DELETED: errors.TaskRunning,
+}
+
+
+async def _apply(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    task_id: int,
+    change: task.Change,
+    statement: sa.TextClause,
+    parameters: dict[str, Any],
+) -> tuple[task.Task, datetime.datetime]:
+    with database.unavailable():
+        async with engine.connect() as connection:
+            while True:
+                edited = (await connection.execute(statement, {**parameters, "task_id": task_id})).one_or_none()
+                if edited is not None:
+                    return columns.read_task(edited), edited.now
+                # What the guard refused did not happen; the reason is read afterwards. If there is none any
+                # more, because the task moved in between, the edit is tried again.
+                found = (await connection.execute(_FIND, {"task_id": task_id})).one_or_none()
+                if found is None:
+                    raise errors.TaskNotFound.of(task_id)
+                if found.status not in task.MOVES[change].sources:
+                    conflict = _CONFLICTS[change]
+                    raise conflict(f"{conflict.__doc__} Task {task_id} is {found.status}.", status=found.status)
+                if parameters.get("version") not in (None, found.version):
+                    raise errors.VersionMismatch(
+                        f"Task {task_id} has version {found.version}, not {parameters['version']}.",
+                        version=str(found.version),
+                    )
+
+
+def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
+    match field, value:
+        case "task_data", _:
+            yield "new_task_data", payload.write(value)
+        case "local_time", (instant, local_time, time_zone):
+            yield "local_instant", instant
+            yield "local_time", local_time
+            yield "time_zone", time_zone
+        case "retry_policy", task.RetryPolicy():
+            yield "initial_backoff", value.initial_backoff
+            yield "max_backoff", value.max_backoff
+            yield "multiplier", value.multiplier
+            yield "jitter", value.jitter
+        case _:
+            yield f"new_{field}", value

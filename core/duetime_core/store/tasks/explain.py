@@ -1,0 +1,74 @@
+"""Reading what explains why a task does not run: the task and its queue in one statement, and the workers."""
+
+import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, explanation, queue, worker
+from duetime_core.postgres import database
+from duetime_core.store.queues import workers
+from duetime_core.store.tasks import columns
+
+_READ = sa.text(f"""
+SELECT {", ".join(f"tasks.{column}" for column in columns.TASK_COLUMNS.split(", "))},
+    now() AS now, coalesce(queues.is_paused, false) AS is_paused, max_running, max_per_second, max_running_per_key,
+    max_per_second_per_key, queues.allowance, queues.allowance_at,
+    queue_keys.allowance AS key_allowance, queue_keys.allowance_at AS key_allowance_at,
+    (
+        SELECT count(*) FROM tasks AS others WHERE others.status = 'running' AND others.queue = tasks.queue
+    ) AS running,
+    (
+        SELECT count(*) FROM tasks AS others
+        WHERE others.status = 'running' AND others.queue = tasks.queue
+            AND others.concurrency_key = tasks.concurrency_key
+    ) AS running_of_key,
+    tasks.is_next AND overlap = 'queue' AND EXISTS (
+        SELECT FROM tasks AS earlier
+        WHERE earlier.schedule_id = tasks.schedule_id AND earlier.status IN ('pending', 'running')
+            AND NOT earlier.is_next
+    ) AS waits_for_run
+FROM tasks
+LEFT JOIN queues ON queues.name = tasks.queue
+LEFT JOIN queue_keys ON queue_keys.queue = tasks.queue AND queue_keys.concurrency_key = tasks.concurrency_key
+LEFT JOIN schedules ON schedules.schedule_id = tasks.schedule_id
+WHERE tasks.task_id = :task_id AND tasks.deleted_at IS NULL
+""")
+_LIVE = sa.text(f"""
+SELECT worker_id, queues, handlers, places, running, started_at, last_seen_at, true FROM workers
+WHERE {workers.ALIVE} ORDER BY worker_id
+""")
+
+
+async def read(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> explanation.Facts:
+    """Returns what is known about that task; raises TaskNotFound if there is none, or it was deleted."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            row = (await connection.execute(_READ, {"task_id": task_id})).one_or_none()
+            if row is None:
+                raise errors.TaskNotFound.of(task_id)
+            live = [worker.Worker(*each) for each in await connection.execute(_LIVE)]
+    control = queue.Control(
+        row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
+    )
+    return explanation.Facts(
+        columns.read_task(row),
+        row.now,
+        control,
+        row.running,
+        row.running_of_key,
+        _allowance(control.max_per_second, row.allowance, row.allowance_at, row.now),
+        _allowance(control.max_per_second_per_key, row.key_allowance, row.key_allowance_at, row.now),
+        bool(row.waits_for_run),
+        live,
+    )
+
+
+def _allowance(
+    per_second: float | None, tokens: float | None, at: datetime.datetime, now: datetime.datetime
+) -> queue.Allowance | None:
+    if per_second is None or tokens is None:
+        return None
+    allowance = queue.Allowance(per_second, tokens, at)
+    allowance.advance(now)
+    return allowance

@@ -1,0 +1,143 @@
+"""Recording how runs ended, and keeping the leases of those that go on: both for many tasks at once."""
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import database
+from duetime_core.store import encoding
+from duetime_core.store.tasks import columns
+
+
+# Not frozen, for the same reason as `task.Task`.
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """How one run ended. `version` is the one that the claim gave, and fences the outcome."""
+
+    task_id: int
+    version: int
+    change: task.Change
+    duration: datetime.timedelta
+    result: str | None = None  # JSON text
+    error_message: str | None = None
+    backoff: datetime.timedelta | None = None  # until the retry, for retry_scheduled
+
+
+@dataclasses.dataclass(slots=True)
+class Finished:
+    """An outcome that was recorded. `execution_time` is the next one where the task is pending again."""
+
+    task_id: int
+    queue: str
+    status: task.Status
+    execution_time: datetime.datetime
+    now: datetime.datetime
+
+
+_LOCKED = """CROSS JOIN LATERAL (
+        SELECT FROM tasks
+        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
+        FOR UPDATE
+    ) AS locked"""
+"""Locks those of `given` that this worker still holds, in their order: that of their ids, because finishes and lease
+extensions of one worker overlap, and would deadlock.
+
+Each task is looked up by its id. A subquery that locks is not made into a join, and it asks for no status, because
+PostgreSQL would read the index of what runs instead: empty, as far as statistics know, but full of what ran. A task
+that has still the version of its claim runs: every move raises it.
+"""
+
+# One JSON parameter costs less to build than an array for each column.
+_FINISH = sa.text(f"""
+WITH held AS MATERIALIZED (
+    SELECT given.* FROM (
+        SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
+            task_id bigint, claimed_version int, status text, change text, result text, error_message text,
+            backoff interval, duration interval
+        ) ORDER BY task_id
+    ) AS given {_LOCKED}
+), finished AS (
+    UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
+        worker_id = NULL, lease_expires_at = NULL,
+        result = CAST(held.result AS jsonb),
+        -- Handing back is no failure: what the run before it left still stands.
+        error_message = CASE held.change WHEN 'handed_back' THEN tasks.error_message ELSE held.error_message END,
+        retry_count = retry_count + CASE held.change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
+        lost_leases = CASE held.change WHEN 'handed_back' THEN lost_leases ELSE 0 END,
+        execution_time = CASE held.change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
+    FROM held WHERE tasks.task_id = held.task_id
+    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,
+        held.change, held.error_message, held.duration
+), {columns.write_log("finished", change="change", actor=":worker_id", error="error_message", duration="duration")}
+SELECT task_id, queue, status, execution_time, now() FROM finished
+""")
+
+_EXTEND = sa.text(f"""
+WITH held AS MATERIALIZED (
+    SELECT given.task_id FROM (
+        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)
+        ORDER BY task_id
+    ) AS given {_LOCKED}
+)
+UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
+WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
+RETURNING task_id
+""")
+
+
+async def finish(
+    engine: sqlalchemy_asyncio.AsyncEngine, outcomes: Sequence[Outcome], *, worker_id: str
+) -> list[Finished]:
+    """Records those outcomes in one commit and returns the recorded ones.
+
+    An outcome that is missing in the answer was fenced out: the task was cancelled, or its lease was lost
+    and it is somebody else's now. Recording the same outcome twice does nothing the second time.
+    """
+    encoded = json.dumps([_encode(outcome) for outcome in outcomes], ensure_ascii=False)
+    with database.unavailable():
+        async with engine.connect() as connection:
+            finished = await connection.execute(_FINISH, {"outcomes": encoded, "worker_id": worker_id})
+            return [Finished(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in finished]
+
+
+async def extend(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    versions: dict[int, int],
+    *,
+    worker_id: str,
+    lease: datetime.timedelta,
+) -> set[int]:
+    """Extends the leases of those running tasks (task_id → version) and returns the ids that are still held."""
+    parameters = {
+        "worker_id": worker_id,
+        "task_ids": list(versions.keys()),
+        "versions": list(versions.values()),
+        "lease": lease,
+    }
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return {row[0] for row in await connection.execute(_EXTEND, parameters)}
+
+
+def _encode(outcome: Outcome) -> dict[str, Any]:
+    encoded = {
+        "task_id": outcome.task_id,
+        "claimed_version": outcome.version,
+        "status": task.MOVES[outcome.change].target,
+        "change": outcome.change,
+        "duration": encoding.interval(outcome.duration),
+    }
+    # What is missing is NULL, as most of it is.
+    if outcome.result is not None:
+        encoded["result"] = outcome.result
+    if outcome.error_message is not None:
+        encoded["error_message"] = outcome.error_message
+    if outcome.backoff is not None:
+        encoded["backoff"] = encoding.interval(outcome.backoff)
+    return encoded

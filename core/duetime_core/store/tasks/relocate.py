@@ -1,0 +1,84 @@
+"""Tasks whose time is a local one: moved when the time zone database says that the law changed."""
+
+import dataclasses
+import datetime
+import json
+import time
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import recurrence
+from duetime_core.postgres import database
+from duetime_core.store.tasks import columns
+
+_AT_ONCE = 500
+
+_log = structlog.get_logger()
+
+# One that waits for a retry has had its time.
+_READ = sa.text("""
+SELECT task_id, execution_time, local_time, time_zone FROM tasks
+WHERE time_zone IS NOT NULL AND status = 'pending' AND task_id > :after AND retry_count = 0 AND execution_time > now()
+ORDER BY task_id LIMIT :limit
+""")
+_MOVE = sa.text(f"""
+WITH moved AS (
+    UPDATE tasks SET execution_time = greatest(given.execution_time, now()), version = version + 1, updated_at = now()
+    FROM json_to_recordset(CAST(:tasks AS json)) AS given (
+        task_id bigint, execution_time timestamptz, local_time timestamp, time_zone text
+    )
+    WHERE tasks.task_id = given.task_id AND status = 'pending' AND retry_count = 0
+        AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone
+    RETURNING tasks.task_id, version, status, tasks.execution_time, retry_count, queue
+), {columns.write_log("moved", change="'updated'")}
+SELECT task_id, queue, execution_time, now() AS now FROM moved
+""")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Moved:
+    """A task that was moved."""
+
+    task_id: int
+    queue: str
+    execution_time: datetime.datetime
+    now: datetime.datetime
+
+
+async def recompute(engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str) -> tuple[list[Moved], bool]:
+    """Moves the pending tasks to when their local time is, by the present time zone database: for so long at most.
+
+    Returns those that moved, and whether there was no time for all.
+    """
+    moved: list[Moved] = []
+    ends, after = time.monotonic() + seconds, 0
+    while True:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                found = (await connection.execute(_READ, {"after": after, "limit": _AT_ONCE})).all()
+                wrong = []
+                for row in found:
+                    try:
+                        (instant,) = recurrence.instants(row.local_time, recurrence.zone(row.time_zone))
+                    except (OverflowError, recurrence.UnknownZoneError) as error:
+                        _log.warning("a task is not recomputed", task_id=row.task_id, reason=str(error))
+                        continue
+                    if instant != row.execution_time:
+                        wrong.append(
+                            {
+                                "task_id": row.task_id,
+                                "execution_time": instant.isoformat(),
+                                "local_time": row.local_time.isoformat(),
+                                "time_zone": row.time_zone,
+                            }
+                        )
+                if wrong:
+                    answered = await connection.execute(_MOVE, {"tasks": json.dumps(wrong), "actor": actor})
+                    moved += [Moved(*row) for row in answered]
+        if len(found) < _AT_ONCE:
+            return moved, False
+        if time.monotonic() > ends:
+            return moved, True
+        after = found[-1].task_id

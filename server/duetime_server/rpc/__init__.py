@@ -1,0 +1,1 @@
+"""What all rpcs share: errors, deadlines, admission, and reading single fields."""

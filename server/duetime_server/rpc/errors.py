@@ -1,0 +1,171 @@
+"""One interceptor that reads requests and turns errors into statuses, for every rpc."""
+
+from __future__ import annotations  # grpc's RpcMethodHandler is generic for type checkers alone
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NoReturn
+
+import google.protobuf.message
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from duetime_core.model import errors, quoting
+from duetime_core.process import outage
+from duetime_server.rpc import admission, deadline
+
+DOMAIN = "duetime"
+WRITE_SECONDS = 10.0
+"""How long a caller may leave a stream unread once it is full."""
+_OURS = "/duetime.v1."
+_DETAILS = "grpc-status-details-bin"
+
+_CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.QueueNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.VersionMismatch: grpc.StatusCode.ABORTED,
+    errors.RequestIdTaken: grpc.StatusCode.ALREADY_EXISTS,
+    errors.TaskIdsExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.WatcherTooSlow: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+_log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Failures(grpc.aio.ServerInterceptor):
+    """Aborts each failed rpc with the status of its error, an ErrorInfo and, for wrong fields, a BadRequest.
+
+    It also has the requests parsed, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too
+    deeply) with INTERNAL, and they are the caller's mistake. Callers learn what is wrong with the database, and
+    `database_outage` keeps the log from telling it once a call.
+    """
+
+    def __init__(self, database_outage: outage.Outage) -> None:
+        self._database_outage = database_outage
+        self._deadline = deadline.Deadline()
+        self._admission = admission.Admission()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wraps the handler of one rpc."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:  # unknown, or reflection: nothing of ours
+            return handler
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(handler), response_serializer=handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler, handler_call_details.method))
+
+    def _unary(self, handler: Any, method: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
+        admitted, asks_database = self._admission.answering(handler, method), method.startswith(_OURS)
+
+        async def call(request: bytes, context: Context) -> bytes:
+            try:
+                answering = admitted(request, context)
+                answer = await (self._deadline.keep(answering) if asks_database else answering)
+            except errors.DuetimeError as error:
+                await self._abort(context, error)
+            except Exception:
+                await _abort_unexpected(context)
+            if asks_database:
+                self._database_outage.end()
+            return answer
+
+        return call
+
+    def _streaming(self, handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
+        async def call(request: bytes, context: Context) -> None:
+            try:
+                async with contextlib.aclosing(
+                    handler.unary_stream(admission.parse(handler, request), context)
+                ) as responses:
+                    async for response in responses:
+                        await _write(context, response)
+            except errors.DuetimeError as error:
+                await self._abort(context, error)
+            except Exception:
+                await _abort_unexpected(context)
+
+        return call
+
+    async def _abort(self, context: Context, error: errors.DuetimeError) -> NoReturn:
+        if isinstance(error, errors.StoreUnavailable):
+            self._database_outage.begin(error)
+        await _abort(context, error)
+
+
+async def _write(context: Context, response: Any) -> None:
+    # A caller who does not read would keep the stream, and what waits for it, for ever. Cancelling the rpc would
+    # not end it for the caller, because nothing can be sent behind the pending message; aborting does.
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await context.write(response)
+    except TimeoutError:
+        _log.warning("cut off a watcher that did not read", peer=context.peer())
+        raise errors.WatcherTooSlow from None
+
+
+async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
+    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+    headers: list[tuple[str, str]] = []
+    details: list[google.protobuf.message.Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.reason,
+            domain=DOMAIN,
+            metadata={key: quoting.sentence(value) for key, value in error.metadata.items()},
+        )
+    ]
+    if isinstance(error, errors.ServerBusy):
+        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_seconds)))
+        headers.append(("retry-after", str(error.retry_seconds)))  # as HTTP says it
+    if isinstance(error, errors.InvalidArgument):
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=violation.field, description=violation.description, reason=error.reason
+                    )
+                    for violation in error.violations
+                ]
+            )
+        )
+        message = error.message  # of violations, which are shortened
+    else:
+        message = quoting.sentence(error.message)
+    await _abort_with(context, code, message, details, headers)
+
+
+async def _abort_unexpected(context: Context) -> NoReturn:
+    _log.exception("unexpected error")
+    details = [error_details_pb2.ErrorInfo(reason=errors.DuetimeError.reason, domain=DOMAIN)]
+    await _abort_with(context, grpc.StatusCode.INTERNAL, "The server failed; its log says why.", details)
+
+
+async def _abort_with(
+    context: Context,
+    code: grpc.StatusCode,
+    message: str,
+    details: list[google.protobuf.message.Message],
+    headers: Iterable[tuple[str, str]] = (),
+) -> NoReturn:
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    status = status_pb2.Status(code=code.value[0], message=message, details=packed)
+    await context.abort(code, message, trailing_metadata=((_DETAILS, status.SerializeToString()), *headers))

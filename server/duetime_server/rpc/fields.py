@@ -1,0 +1,125 @@
+"""Reading single fields: protobuf's well-known types into Python's, checked."""
+
+import datetime
+import re
+from typing import Any
+
+from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+
+from duetime_core.model import payload, quoting
+from duetime_core.postgres import schema
+from duetime_server.rpc import structs, violations
+
+MAX_NAME_CHARACTERS = 255
+MAX_QUEUE_CHARACTERS = 100
+MAX_REQUEST_ID_CHARACTERS = 128
+MAX_KEY_CHARACTERS = 255
+
+_QUEUE = re.compile(rf"[a-z0-9._-]{{1,{MAX_QUEUE_CHARACTERS}}}")
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_ZERO = datetime.timedelta(0)
+
+
+def task_id(value: int) -> int:
+    """Returns `value`; raises InvalidArgument if no task can have it."""
+    if not 1 <= value <= schema.MAX_TASK_ID:
+        raise violations.refuse("task_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
+    return value
+
+
+def name(value: str, wrong: violations.Violations, *, what: str = "the name of the handler that runs the task") -> str:
+    """Checks a name; `what` says what it is."""
+    if not value.strip():
+        wrong.add("name", f"is required: {what}")
+    else:
+        _check_text(value, "name", MAX_NAME_CHARACTERS, wrong)
+    return value
+
+
+def wanted_name(value: str, wrong: violations.Violations) -> str | None:
+    """Checks the name that a filter wants, which may be one from before control characters were refused."""
+    if len(value) > MAX_NAME_CHARACTERS:
+        wrong.add("name", f"must be at most {MAX_NAME_CHARACTERS} characters; it has {len(value)}")
+    elif "\0" in value:
+        wrong.add("name", "must not contain the NUL character")
+    return value or None
+
+
+def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> str:
+    """Checks a queue's name."""
+    if not _QUEUE.fullmatch(value):
+        right = f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'"
+        wrong.add(field, f"{right}, not {quoting.shortened(value)!r}" if value else right)
+    return value
+
+
+def request_id(value: str, wrong: violations.Violations) -> str | None:
+    """Checks a request_id; an empty one is none."""
+    _check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, wrong)
+    return value or None
+
+
+def concurrency_key(value: str, wrong: violations.Violations) -> str | None:
+    """Checks a concurrency_key; an empty one is none."""
+    _check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, wrong)
+    return value or None
+
+
+def _check_text(value: str, field: str, most: int, wrong: violations.Violations) -> None:
+    if len(value) > most:
+        wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
+    elif not value.isprintable() and (found := quoting.CONTROL.search(value)):
+        wrong.add(field, f"must not contain control characters; it has U+{ord(found[0]):04X}")
+
+
+def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violations) -> datetime.datetime:
+    """Reads a timestamp, rounded up to the microsecond: rounded down it would be early."""
+    try:
+        if not 0 <= value.nanos < 1_000_000_000:
+            raise OverflowError
+        return _EPOCH + datetime.timedelta(seconds=value.seconds, microseconds=-(-value.nanos // 1000))
+    except OverflowError:
+        given = f"{value.seconds} s and {value.nanos} ns after 1970"
+        wrong.add(field, f"must be a time between the years 1 and 9999, not {given}")
+        return _EPOCH
+
+
+def period(
+    value: duration_pb2.Duration,
+    field: str,
+    wrong: violations.Violations,
+    *,
+    longest: datetime.timedelta,
+    shortest: datetime.timedelta = _ZERO,
+) -> datetime.timedelta:
+    """Reads a duration between two bounds, rounded up to the microsecond."""
+    seconds, nanos = value.seconds, value.nanos
+    if abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
+        wrong.add(field, f"must have nanos below a second, of the sign of its seconds, not {seconds} s and {nanos} ns")
+        return shortest
+    try:
+        read = datetime.timedelta(seconds=seconds, microseconds=-(-nanos // 1000))
+    except OverflowError:
+        read = None
+    if read is None or not shortest <= read <= longest:
+        given = f"{seconds} s" if read is None else _exactly(read)
+        wrong.add(field, f"must be from {_seconds(shortest)} to {_seconds(longest)}, not {given}")
+        return shortest
+    return read
+
+
+def json_object(value: struct_pb2.Struct, field: str, wrong: violations.Violations) -> dict[str, Any]:
+    """Reads a JSON object; see `structs.read`."""
+    try:
+        return structs.read(value)
+    except payload.PayloadError as error:
+        wrong.add(f"{field}{error.path}", error.problem)
+        return {}
+
+
+def _exactly(value: datetime.timedelta) -> str:
+    return f"{value.total_seconds():f}".rstrip("0").rstrip(".") + " s"
+
+
+def _seconds(value: datetime.timedelta) -> str:
+    return f"{value.total_seconds():g} s" if value < datetime.timedelta(days=1) else f"{value.days} days"

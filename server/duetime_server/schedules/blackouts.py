@@ -1,0 +1,112 @@
+"""Blackouts, from protobuf and back."""
+
+import datetime
+import re
+from collections.abc import Sequence
+
+from duetime.v1 import schedule_pb2
+from duetime_core.model import quoting, recurrence
+from duetime_core.model.recurrence.spec import DAYS
+from duetime_core.model.recurrence.validation import MOST_BLACKOUTS
+from duetime_server.rpc import violations
+
+_FEWEST_LETTERS = 3
+"""Of a day's name."""
+_MOST_DAYS = 100
+"""Named in one blackout, some of them twice."""
+_END_OF_DAY = re.compile(r"24(:?00){0,2}(\.0+)?", re.ASCII)
+
+
+def read(given: Sequence[schedule_pb2.Blackout], wrong: violations.Violations) -> tuple[recurrence.Blackout, ...]:
+    """Reads blackouts. What they lack, or have too much, `recurrence.problems` tells."""
+    if len(given) > MOST_BLACKOUTS:
+        wrong.add("blackouts", f"must be at most {MOST_BLACKOUTS}; there are {len(given)}")
+        return ()
+    found = []
+    for number, blackout in enumerate(given):
+        with wrong.within(f"blackouts[{number}]."):
+            found.append(_read(blackout, wrong))
+    return tuple(found)
+
+
+def _read(blackout: schedule_pb2.Blackout, wrong: violations.Violations) -> recurrence.Blackout:
+    first_date, last_date = _date(blackout, "first_date", wrong), _date(blackout, "last_date", wrong)
+    from_time, until_time = _time(blackout, "from_time", wrong), _time(blackout, "until_time", wrong)
+    is_of_days = bool(blackout.days) and not (blackout.from_time or blackout.until_time)
+    is_weekly = bool(blackout.days or blackout.from_time or blackout.until_time)
+    if is_of_days:
+        from_time = until_time = datetime.time()  # from midnight to midnight
+    behavior = blackout.behavior or recurrence.BlackoutBehavior.SKIP
+    if behavior not in list(recurrence.BlackoutBehavior):
+        wrong.add("behavior", f"must be skip or move, not {quoting.shortened(behavior)!r}")
+        behavior = recurrence.BlackoutBehavior.SKIP
+    return recurrence.Blackout(
+        days=_days(blackout.days, wrong) if is_weekly else frozenset(),
+        from_time=from_time,
+        until_time=until_time,
+        first_date=first_date,
+        last_date=last_date or first_date,
+        behavior=recurrence.BlackoutBehavior(behavior),
+    )
+
+
+def _days(given: Sequence[str], wrong: violations.Violations) -> frozenset[int]:
+    found: set[int] = set()
+    if len(given) > _MOST_DAYS:
+        wrong.add("days", f"must be at most {_MOST_DAYS}; there are {len(given)}")
+        return frozenset()
+    for text in given:
+        for part in text.split(",", _MOST_DAYS):
+            first, _, last = (_day(end) for end in part.partition("-"))
+            if first is None or (last is None and "-" in part):
+                wrong.add("days", f"must be of {', '.join(DAYS)}, or such as mon-fri, not {quoting.shortened(part)!r}")
+                return frozenset(range(len(DAYS)))
+            last = first if last is None else last
+            found |= {number % len(DAYS) for number in range(first, last + 1 + len(DAYS) * (last < first))}
+    return frozenset(found or range(len(DAYS)))
+
+
+def _day(text: str) -> int | None:
+    text = text.strip().lower()
+    named = (number for number, day in enumerate(DAYS) if len(text) >= _FEWEST_LETTERS and day.startswith(text))
+    return next(named, None)
+
+
+def _time(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violations) -> datetime.time | None:
+    text: str = getattr(blackout, name)
+    if not text:
+        return None
+    if _END_OF_DAY.fullmatch(text) and name == "until_time":
+        return datetime.time()
+    try:
+        read = datetime.time.fromisoformat(f"0{text}" if text[1:2] == ":" else text)
+    except ValueError:
+        read = None
+    if read is None or read.tzinfo is not None or _END_OF_DAY.fullmatch(text):
+        until = "; a day may end at 24:00" if name == "until_time" else ""
+        wrong.add(name, f"must be a time of day such as 22:00, not {quoting.shortened(text)!r}{until}")
+        return None
+    return read
+
+
+def _date(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violations) -> datetime.date | None:
+    text: str = getattr(blackout, name)
+    if not text:
+        return None
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        wrong.add(name, f"must be a date such as 2027-12-24, not {quoting.shortened(text)!r}")
+        return None
+
+
+def write(blackout: recurrence.Blackout) -> schedule_pb2.Blackout:
+    """Returns a blackout as the API shows it."""
+    return schedule_pb2.Blackout(
+        days=[DAYS[number] for number in sorted(blackout.days)],
+        from_time="" if blackout.from_time is None else blackout.from_time.isoformat("auto"),
+        until_time="" if blackout.until_time is None else blackout.until_time.isoformat("auto"),
+        first_date="" if blackout.first_date is None else blackout.first_date.isoformat(),
+        last_date="" if blackout.last_date is None else blackout.last_date.isoformat(),
+        behavior=blackout.behavior,
+    )

@@ -1,0 +1,193 @@
+"""Reading requests about schedules. All raise InvalidArgument, naming each wrong field and what would be right."""
+
+import datetime
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from duetime.v1 import schedule_pb2, schedule_service_pb2
+from duetime_core.model import quoting, recurrence, schedule
+from duetime_core.model.recurrence.validation import MAX_INTERVAL
+from duetime_core.postgres import schema
+from duetime_core.store.schedules import backfill as schedule_backfill
+from duetime_server.rpc import fields, masks, violations
+from duetime_server.schedules import blackouts
+from duetime_server.tasks import requests as task_requests
+
+DEFAULT_PREVIEW = 10
+MAX_PREVIEW = 1_000
+
+# They have fields 1 to 10 in common, which say when.
+Request = (
+    schedule_service_pb2.CreateScheduleRequest
+    | schedule_service_pb2.UpdateScheduleRequest
+    | schedule_service_pb2.PreviewScheduleRequest
+)
+_Enum = type[enum.StrEnum]
+
+
+def schedule_id(value: int) -> int:
+    """Returns `value`; raises InvalidArgument if no schedule can have it."""
+    if not 1 <= value <= schema.MAX_TASK_ID:
+        raise violations.refuse("schedule_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
+    return value
+
+
+def new_schedule(request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime) -> schedule.NewSchedule:
+    """Reads a schedule to be created."""
+    wrong = violations.Violations()
+    new = schedule.NewSchedule(
+        name=_name(request, wrong),
+        spec=_spec(request, wrong, now),
+        template=_template(request, wrong),
+        overlap=_overlap(request, wrong),
+        catch_up=_catch_up(request, wrong),
+        catch_up_window=_catch_up_window(request, wrong),
+        is_paused=request.paused,
+        request_id=fields.request_id(request.request_id, wrong),
+    )
+    wrong.check()
+    return new
+
+
+def changes(
+    request: schedule_service_pb2.UpdateScheduleRequest, present: schedule.Schedule, now: datetime.datetime
+) -> dict[str, Any]:
+    """Reads which fields of `schedule.NewSchedule` to change, and to what, for a schedule as it is at present."""
+    wrong = violations.Violations()
+    named = masks.named(request, (*_SPEC, *_OTHERS), wrong)
+    read = {_OTHERS[name][0]: _OTHERS[name][1](request, wrong) for name in named if name in _OTHERS}
+    parts = {name: _SPEC[name](request, wrong) for name in named if name in _SPEC}
+    if parts:
+        if "cron" in parts and "interval" not in parts:
+            parts |= {"interval": None, "anchor": None}
+        elif "interval" in parts and "cron" not in parts:
+            parts["cron"] = None
+        kept = {name: getattr(present.spec, name) for name in _SPEC}
+        read["spec"] = _checked(recurrence.Spec(**{**kept, **parts}), wrong, now)
+    wrong.check()
+    return read
+
+
+def preview(
+    request: schedule_service_pb2.PreviewScheduleRequest, now: datetime.datetime
+) -> tuple[recurrence.Spec, int]:
+    """Reads a rule to be tried, and how many times of it are wanted."""
+    wrong = violations.Violations()
+    spec = _spec(request, wrong, now)
+    if request.count > MAX_PREVIEW:
+        wrong.add("count", f"must be from 1 to {MAX_PREVIEW}, not {request.count}")
+    wrong.check()
+    return spec, request.count or DEFAULT_PREVIEW
+
+
+def backfilled(
+    request: schedule_service_pb2.BackfillScheduleRequest, now: datetime.datetime
+) -> tuple[datetime.datetime, datetime.datetime]:
+    """Reads the interval of a backfill."""
+    wrong = violations.Violations()
+    for name in ("start_time", "end_time"):
+        if not request.HasField(name):
+            wrong.add(name, "is required: the interval that is made up for")
+    start = fields.moment(request.start_time, "start_time", wrong)
+    end = fields.moment(request.end_time, "end_time", wrong)
+    wrong.check()
+    if end < start:
+        wrong.add("end_time", "must not be before start_time")
+    elif end > now:
+        wrong.add("end_time", "must be past: what is to come is due by the schedule")
+    wrong.check()
+    return start, end
+
+
+def too_many() -> Exception:
+    """Returns the error for a backfill of more occurrences than one makes."""
+    most = schedule_backfill.MAX_BACKFILL
+    return violations.refuse("end_time", f"ends an interval of more than {most} occurrences: split it")
+
+
+def _spec(request: Request, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
+    return _checked(recurrence.Spec(**{name: read(request, wrong) for name, read in _SPEC.items()}), wrong, now)
+
+
+def _checked(spec: recurrence.Spec, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
+    # What could not be read stands for something else: the rule is asked what it gives only if all could.
+    if not wrong.are_any:
+        for problem in recurrence.problems(spec, now):
+            wrong.add(problem.field, problem.description)
+    return spec
+
+
+def _moment(name: str) -> Callable[[Any, violations.Violations], datetime.datetime | None]:
+    def read(request: Any, wrong: violations.Violations) -> datetime.datetime | None:
+        return fields.moment(getattr(request, name), name, wrong) if request.HasField(name) else None
+
+    return read
+
+
+def _choice(name: str, choices: _Enum, default: enum.StrEnum) -> Callable[[Any, violations.Violations], Any]:
+    def read(request: Any, wrong: violations.Violations) -> enum.StrEnum:
+        given = getattr(request, name)
+        if given and given not in list(choices):
+            wrong.add(name, f"must be {' or '.join(choices)}, not {quoting.shortened(given)!r}")
+            return default
+        return choices(given) if given else default
+
+    return read
+
+
+def _interval(request: Request, wrong: violations.Violations) -> datetime.timedelta | None:
+    if not request.HasField("interval"):
+        return None
+    shortest = datetime.timedelta(seconds=1)
+    return fields.period(request.interval, "interval", wrong, shortest=shortest, longest=MAX_INTERVAL)
+
+
+def _jitter(request: Request, wrong: violations.Violations) -> datetime.timedelta:
+    return fields.period(request.jitter, "jitter", wrong, longest=MAX_INTERVAL)
+
+
+_SPEC: dict[str, Callable[[Any, violations.Violations], Any]] = {
+    "cron": lambda request, _: request.cron or None,
+    "interval": _interval,
+    "anchor": _moment("anchor"),
+    "time_zone": lambda request, _: request.time_zone or "UTC",
+    "start_time": _moment("start_time"),
+    "end_time": _moment("end_time"),
+    "missing_time": _choice("missing_time", recurrence.MissingTime, recurrence.MissingTime.SHIFT),
+    "repeated_time": _choice("repeated_time", recurrence.RepeatedTime, recurrence.RepeatedTime.AUTO),
+    "jitter": _jitter,
+    "blackouts": lambda request, wrong: blackouts.read(request.blackouts, wrong),
+}
+_overlap = _choice("overlap", schedule.Overlap, schedule.Overlap.ALLOW)
+_catch_up = _choice("catch_up", schedule.CatchUp, schedule.CatchUp.LAST)
+
+
+def _catch_up_window(request: Any, wrong: violations.Violations) -> datetime.timedelta | None:
+    if not request.HasField("catch_up_window"):
+        return None
+    shortest = datetime.timedelta(seconds=1)
+    return fields.period(request.catch_up_window, "catch_up_window", wrong, shortest=shortest, longest=MAX_INTERVAL)
+
+
+def _name(request: Any, wrong: violations.Violations) -> str:
+    return fields.name(request.name, wrong, what="the name that people know the schedule by")
+
+
+def _template(request: Any, wrong: violations.Violations) -> schedule.Template:
+    template: schedule_pb2.TaskTemplate = request.task
+    if not request.HasField("task"):
+        wrong.add("task", "is required: the task that is made each time, with a name at least")
+        return schedule.Template("")
+    with wrong.within("task."):
+        return schedule.Template(**task_requests.template(template, wrong))
+
+
+# Field → the one of schedule.NewSchedule, and how it is read.
+_OTHERS: dict[str, tuple[str, Callable[[Any, violations.Violations], Any]]] = {
+    "overlap": ("overlap", _overlap),
+    "catch_up": ("catch_up", _catch_up),
+    "catch_up_window": ("catch_up_window", _catch_up_window),
+    "name": ("name", _name),
+    "task": ("template", _template),
+}

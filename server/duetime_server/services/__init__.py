@@ -1,0 +1,1 @@
+"""The three servicers: each rpc reads its request, calls the store, and writes its response."""

@@ -1,0 +1,105 @@
+"""QueueService: each rpc reads its request, calls the store, and writes its answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import queue_pb2, queue_service_pb2, queue_service_pb2_grpc
+from duetime_core.model import errors
+from duetime_core.redis import doorbell
+from duetime_core.store.queues import limit as queue_limit
+from duetime_core.store.queues import read as queue_read
+from duetime_core.store.queues import workers
+from duetime_server.queues import messages as queue_messages
+from duetime_server.queues import requests as queue_requests
+from duetime_server.rpc import actor, tokens, violations
+from duetime_server.rpc import errors as rpc_errors
+from duetime_server.tasks import requests as task_requests
+
+_MOST_NAMED = 10
+"""How many queues an error names."""
+
+
+class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
+    """The servicer. Errors are turned into statuses by `failures`."""
+
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
+        self._engine = engine
+        self._bell = bell
+
+    async def ListQueues(
+        self, request: queue_service_pb2.ListQueuesRequest, _: rpc_errors.Context
+    ) -> queue_service_pb2.ListQueuesResponse:
+        """Reads a page of queues."""
+        size, scope = task_requests.page_size(request.page_size), ("ListQueues",)
+        after = tokens.name(request.page_token, scope)
+        found = await queue_read.list_queues(self._engine, after=after, limit=size + 1)
+        return queue_service_pb2.ListQueuesResponse(
+            queues=[queue_messages.from_queue(each) for each in found[:size]],
+            next_page_token=tokens.encode(scope, found[size - 1].name) if len(found) > size else "",
+        )
+
+    async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _: rpc_errors.Context) -> queue_pb2.Queue:
+        """Reads a queue."""
+        return queue_messages.from_queue(await queue_read.get(self._engine, queue_requests.name(request.name)))
+
+    async def UpdateQueue(
+        self, request: queue_service_pb2.UpdateQueueRequest, _: rpc_errors.Context
+    ) -> queue_pb2.Queue:
+        """Holds a queue back, or lets it go."""
+        changes = queue_requests.changes(request)
+        return await self._update(request.name, changes, is_new=request.allow_missing)
+
+    async def PauseQueue(self, request: queue_service_pb2.PauseQueueRequest, _: rpc_errors.Context) -> queue_pb2.Queue:
+        """Lets nothing of a queue start any more."""
+        return await self._update(request.name, {"is_paused": True})
+
+    async def ResumeQueue(
+        self, request: queue_service_pb2.ResumeQueueRequest, _: rpc_errors.Context
+    ) -> queue_pb2.Queue:
+        """Lets a queue's tasks start again."""
+        return await self._update(request.name, {"is_paused": False})
+
+    async def ListQueueLogs(
+        self, request: queue_service_pb2.ListQueueLogsRequest, _: rpc_errors.Context
+    ) -> queue_service_pb2.ListQueueLogsResponse:
+        """Reads a page of a queue's history."""
+        name, size = queue_requests.name(request.name), task_requests.page_size(request.page_size)
+        scope = ("ListQueueLogs", name)
+        after = tokens.number(request.page_token, scope)
+        logs = await queue_limit.list_logs(self._engine, name, after=after, limit=size + 1)
+        return queue_service_pb2.ListQueueLogsResponse(
+            logs=[queue_messages.from_log(each) for each in logs[:size]],
+            next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
+        )
+
+    async def ListWorkers(
+        self, request: queue_service_pb2.ListWorkersRequest, _: rpc_errors.Context
+    ) -> queue_service_pb2.ListWorkersResponse:
+        """Reads a page of the workers that sent a heartbeat lately."""
+        size, scope = task_requests.page_size(request.page_size), ("ListWorkers",)
+        after = tokens.name(request.page_token, scope)
+        found = await workers.list_workers(self._engine, after=after, limit=size + 1)
+        return queue_service_pb2.ListWorkersResponse(
+            workers=[queue_messages.from_worker(each) for each in found[:size]],
+            next_page_token=tokens.encode(scope, found[size - 1].worker_id) if len(found) > size else "",
+        )
+
+    async def _update(self, name: str, changes: Mapping[str, Any], *, is_new: bool = False) -> queue_pb2.Queue:
+        name = queue_requests.name(name)
+        try:
+            updated, now = await queue_limit.update(self._engine, name, changes, is_new=is_new, actor=actor.CALLER)
+        except errors.QueueNotFound:
+            raise await self._unknown(name) from None
+        self._bell.arm(name, now, now=now)  # what may start now should not wait for the next look
+        return queue_messages.from_queue(updated)
+
+    async def _unknown(self, name: str) -> errors.InvalidArgument:
+        known = await queue_read.names(self._engine, limit=_MOST_NAMED + 1)
+        named = ", ".join(known[:_MOST_NAMED]) + (", …" if len(known) > _MOST_NAMED else "")
+        return violations.refuse(
+            "name",
+            f"{name!r} is no queue that a task is in or a live worker serves; there are: {named or 'none'}. "
+            "UpdateQueue with allow_missing pauses or limits one in advance",
+        )

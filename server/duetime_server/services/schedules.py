@@ -1,0 +1,217 @@
+"""ScheduleService: each rpc reads its request, calls the store, and writes its answer."""
+
+import dataclasses
+import datetime
+import functools
+import itertools
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import schedule_pb2, schedule_service_pb2, schedule_service_pb2_grpc
+from duetime_core.model import errors, recurrence
+from duetime_core.model.recurrence.spec import ZERO
+from duetime_core.postgres import clock
+from duetime_core.process import threads
+from duetime_core.redis import doorbell
+from duetime_core.store.schedules import backfill as schedule_backfill
+from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import log as schedule_log
+from duetime_core.store.schedules import occurrences
+from duetime_core.store.schedules import recompute as schedule_recompute
+from duetime_core.store.schedules import trigger as schedule_trigger
+from duetime_core.store.tasks import relocate
+from duetime_server.rpc import actor, fields, offload, tokens, violations
+from duetime_server.rpc import errors as rpc_errors
+from duetime_server.schedules import messages as schedule_messages
+from duetime_server.schedules import requests as schedule_requests
+from duetime_server.tasks import handler_catalog, handler_validation
+from duetime_server.tasks import requests as task_requests
+
+_RECOMPUTE_SECONDS = 5.0
+
+
+class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
+    """The servicer. Errors are turned into statuses by `failures`."""
+
+    def __init__(
+        self,
+        engine: sqlalchemy_asyncio.AsyncEngine,
+        bell: doorbell.Doorbell,
+        known: handler_catalog.Catalogue,
+        aside: offload.Lane,
+    ) -> None:
+        self._engine = engine
+        self._bell = bell
+        self._catalogue = known
+        self._lane = aside
+
+    async def CreateSchedule(
+        self, request: schedule_service_pb2.CreateScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_pb2.Schedule:
+        """Creates a schedule with its first occurrence."""
+        new = await handler_validation.new_schedule(self._catalogue, request, await clock.now(self._engine))
+        return await self._answer(await schedule_edit.create(self._engine, new, actor=actor.CALLER))
+
+    async def GetSchedule(
+        self, request: schedule_service_pb2.GetScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_pb2.Schedule:
+        """Reads a schedule."""
+        find = functools.partial(schedule_edit.get, self._engine, schedule_requests.schedule_id(request.schedule_id))
+        return await self._lane.find(schedule_messages.from_schedule, find)
+
+    async def ListSchedules(
+        self, request: schedule_service_pb2.ListSchedulesRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.ListSchedulesResponse:
+        """Reads a page of schedules."""
+        size, scope = task_requests.page_size(request.page_size), ("ListSchedules",)
+        page = await schedule_edit.list_schedules(
+            self._engine, after=tokens.number(request.page_token, scope), limit=size
+        )
+        answer = schedule_service_pb2.ListSchedulesResponse()
+        if page.following is not None:
+            answer.next_page_token = tokens.encode(scope, page.following)
+        answer.schedules.extend(await self._lane.write_all(schedule_messages.from_schedule, page.schedules))
+        return answer
+
+    async def UpdateSchedule(
+        self, request: schedule_service_pb2.UpdateScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_pb2.Schedule:
+        """Changes a schedule, and moves its pending occurrence."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        while True:
+            # A rule is checked as a whole: with what the schedule has now, and the version holds it to that.
+            present = await schedule_edit.get(self._engine, schedule_id)
+            now = await clock.now(self._engine)
+            changes = await threads.apart(schedule_requests.changes, request, present, now)
+            if "template" in changes:
+                changes["template"] = await handler_validation.template(
+                    self._catalogue, changes["template"], request.task
+                )
+            version = request.version if request.HasField("version") else present.version
+            try:
+                return await self._answer(
+                    await schedule_edit.update(self._engine, schedule_id, changes, version=version, actor=actor.CALLER)
+                )
+            except errors.VersionMismatch:
+                if request.HasField("version"):
+                    raise
+
+    async def DeleteSchedule(
+        self, request: schedule_service_pb2.DeleteScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.DeleteScheduleResponse:
+        """Deletes a schedule and its pending occurrence."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        self._bell.changed(await schedule_edit.delete(self._engine, schedule_id, actor=actor.CALLER))
+        return schedule_service_pb2.DeleteScheduleResponse(message="Schedule deleted successfully")
+
+    async def PauseSchedule(
+        self, request: schedule_service_pb2.PauseScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_pb2.Schedule:
+        """Takes a schedule's pending occurrence away."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        return await self._answer(await schedule_edit.pause(self._engine, schedule_id, actor=actor.CALLER))
+
+    async def ResumeSchedule(
+        self, request: schedule_service_pb2.ResumeScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_pb2.Schedule:
+        """Lets a schedule go on from now."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        return await self._answer(await schedule_edit.resume(self._engine, schedule_id, actor=actor.CALLER))
+
+    async def TriggerSchedule(
+        self, request: schedule_service_pb2.TriggerScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.TriggerScheduleResponse:
+        """Makes a task of a schedule that is due now."""
+        schedule_id, wrong = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
+        request_id = fields.request_id(request.request_id, wrong)
+        wrong.check()
+        placed = await schedule_trigger.trigger(self._engine, schedule_id, request_id=request_id, actor=actor.CALLER)
+        if isinstance(placed, int):
+            return schedule_service_pb2.TriggerScheduleResponse(task_id=placed)
+        self._announce([placed])
+        return schedule_service_pb2.TriggerScheduleResponse(task_id=placed.task_id)
+
+    async def BackfillSchedule(
+        self, request: schedule_service_pb2.BackfillScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.BackfillScheduleResponse:
+        """Makes the tasks that a past interval lacks."""
+        schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        start, end = schedule_requests.backfilled(request, await clock.now(self._engine))
+        try:
+            placed = await schedule_backfill.backfill(
+                self._engine, schedule_id, start_time=start, end_time=end, actor=actor.CALLER
+            )
+        except schedule_backfill.TooManyOccurrencesError:
+            raise schedule_requests.too_many() from None
+        except recurrence.TooManyStepsError as error:
+            raise violations.refuse("end_time", f"ends an interval of too few occurrences: {error}; split it") from None
+        self._announce(placed)
+        return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
+
+    async def PreviewSchedule(
+        self, request: schedule_service_pb2.PreviewScheduleRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.PreviewScheduleResponse:
+        """Tells when a rule comes true next."""
+        return await threads.apart(_preview, request, datetime.datetime.now(datetime.UTC))
+
+    async def ListScheduleLogs(
+        self, request: schedule_service_pb2.ListScheduleLogsRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.ListScheduleLogsResponse:
+        """Reads a page of a schedule's history."""
+        schedule_id, size = (
+            schedule_requests.schedule_id(request.schedule_id),
+            task_requests.page_size(request.page_size),
+        )
+        scope = ("ListScheduleLogs", schedule_id)
+        logs = await schedule_log.list_logs(
+            self._engine, schedule_id, after=tokens.number(request.page_token, scope), limit=size + 1
+        )
+        return schedule_service_pb2.ListScheduleLogsResponse(
+            logs=[schedule_messages.from_log(each) for each in logs[:size]],
+            next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
+        )
+
+    async def RecomputeSchedules(
+        self, _request: schedule_service_pb2.RecomputeSchedulesRequest, _: rpc_errors.Context
+    ) -> schedule_service_pb2.RecomputeSchedulesResponse:
+        """Moves what another time zone database placed."""
+        placed, has_more = await schedule_recompute.recompute(
+            self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+        )
+        moved, has_more_tasks = await relocate.recompute(
+            self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+        )
+        self._announce(placed)
+        for each in moved:
+            self._bell.arm(each.queue, each.execution_time, now=each.now)
+        self._bell.changed(each.task_id for each in moved)
+        return schedule_service_pb2.RecomputeSchedulesResponse(
+            schedules=len(placed),
+            tasks=len(moved),
+            has_more=has_more or has_more_tasks,
+            time_zone_version=recurrence.version(),
+        )
+
+    async def _answer(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:
+        if changed.placed is not None:
+            self._bell.arm(changed.placed.queue, changed.placed.execution_time, now=changed.placed.now)
+        self._bell.changed(changed.task_ids)
+        return await self._lane.write(schedule_messages.from_schedule, changed.schedule)
+
+    def _announce(self, placed: list[occurrences.Placed]) -> None:
+        for each in placed:
+            self._bell.arm(each.queue, each.execution_time, now=each.now)
+        self._bell.changed(each.task_id for each in placed)
+
+
+def _preview(
+    request: schedule_service_pb2.PreviewScheduleRequest, now: datetime.datetime
+) -> schedule_service_pb2.PreviewScheduleResponse:
+    spec, count = schedule_requests.preview(request, now)
+    # Without jitter, which depends on the schedule that there is not.
+    plain = dataclasses.replace(spec, jitter=ZERO)
+    try:
+        found = list(itertools.islice(recurrence.occurrences(plain, now), count))
+    except recurrence.TooManyStepsError as error:
+        raise violations.refuse("count", f"must be less for a rule with so few occurrences: {error}") from None
+    return schedule_messages.previewed(spec, found)

@@ -1,0 +1,77 @@
+"""Changes of many tasks by a filter: reading them, and making them within a call's time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import task_service_pb2
+from duetime_core.model import task
+from duetime_core.redis import doorbell, wakeup
+from duetime_core.store.tasks import bulk_edit
+from duetime_core.store.tasks import read as task_read
+from duetime_server.rpc import actor, fields, violations
+from duetime_server.tasks import requests
+
+SECONDS = 5.0
+"""How long one call works, so that it is answered before anybody gives it up."""
+
+Request = (
+    task_service_pb2.CancelTasksRequest
+    | task_service_pb2.RetryTasksRequest
+    | task_service_pb2.DeleteTasksRequest
+    | task_service_pb2.MoveTasksRequest
+)
+
+
+async def change(
+    engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, what: task.Change, request: Request
+) -> task_service_pb2.ChangedTasks:
+    """Changes the tasks that a request's filter matches. Raises InvalidArgument."""
+    changes = _moves(request) if isinstance(request, task_service_pb2.MoveTasksRequest) else None
+    wanted = _filter(what, request)
+    progress = bulk_edit.Progress()
+    batches = bulk_edit.change(
+        engine, what, wanted, changes=changes, progress=progress, seconds=SECONDS, actor=actor.CALLER
+    )
+    async for edited in batches:
+        _announce(bell, what, edited)
+    return task_service_pb2.ChangedTasks(count=progress.count, has_more=progress.has_more)
+
+
+def _filter(what: task.Change, request: Request) -> task_read.Filter:
+    wanted = requests.task_filter(request.filter, prefix="filter.")
+    if wanted == task_read.Filter() and not request.all:
+        raise violations.refuse("filter", "must say which tasks; if all of them are meant, set `all`")
+    allowed = task.MOVES[what].sources
+    statuses = tuple(status for status in wanted.statuses or sorted(allowed) if status in allowed)
+    if not statuses:
+        raise violations.refuse(
+            "filter.status", f"names none that allows it; it must be of {', '.join(sorted(allowed))}"
+        )
+    return task_read.Filter(statuses, wanted.queue, wanted.name, wanted.due_from, wanted.due_before)
+
+
+def _moves(request: task_service_pb2.MoveTasksRequest) -> Mapping[str, Any]:
+    wrong = violations.Violations()
+    changes: dict[str, Any] = {}
+    if request.HasField("execution_time"):
+        changes["execution_time"] = fields.moment(request.execution_time, "execution_time", wrong)
+    if request.queue:
+        changes["queue"] = fields.queue(request.queue, wrong)
+    wrong.check()
+    if not changes:
+        raise violations.refuse("execution_time", "or queue is required: where the tasks are to be moved")
+    return changes
+
+
+def _announce(bell: doorbell.Doorbell, what: task.Change, edited: list[bulk_edit.Edited]) -> None:
+    task_ids = [each.task_id for each in edited]
+    if what is task.Change.CANCELLED:
+        bell.cancelled(task_ids)
+    slots = {
+        (each.queue, wakeup.slot_of(each.execution_time)): each for each in edited if each.status is task.Status.PENDING
+    }
+    for each in slots.values():
+        bell.arm(each.queue, each.execution_time, now=each.now)
+    bell.changed(task_ids)

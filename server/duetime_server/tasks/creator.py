@@ -1,0 +1,141 @@
+"""The creator: unary creates that share commits."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, task
+from duetime_core.process import crash
+from duetime_core.redis import doorbell
+from duetime_core.store.tasks import create as task_create
+from duetime_server.rpc import actor
+from duetime_server.tasks import in_flight
+
+MAX_BATCH = 500
+MAX_BATCH_BYTES = 1_000_000
+"""Of what callers sent: writing as much as JSON holds up the loop for some milliseconds."""
+_MOST_TURNS = 8
+"""Of the event loop, which a batch waits for newcomers: where each turn brings one, the first must not wait for all."""
+
+MAX_WAITING = 10_000
+"""Creates that wait while a commit stalls: what that costs in memory, and how late the last of them are."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+_Future = asyncio.Future[task_create.Created]
+_Batch = list[tuple[task.NewTask, _Future]]
+
+
+class _Wanted(NamedTuple):
+    new: task.NewTask
+    size: int
+
+
+class Creator:
+    """Creates tasks in batches that form by themselves: while one is under way, the next one gathers."""
+
+    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
+        self._engine = engine
+        self._bell = bell
+        self._waiting: dict[_Future, _Wanted] = {}  # in their order
+        self._waiting_bytes = 0
+        self._added = asyncio.Event()
+        self._under_way = in_flight.UnderWay()
+
+    async def create(self, new: task.NewTask, *, size: int = 0) -> task_create.Created:
+        """Creates one task, of so many bytes, and returns it once it is committed.
+
+        A caller who goes away before its batch begins gets no task. Raises RequestIdTaken or StoreUnavailable.
+        """
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
+            raise errors.StoreUnavailable("Too many creates wait for the database; nothing was changed. Try again.")
+        future: _Future = asyncio.get_running_loop().create_future()
+        self._waiting[future] = _Wanted(new, size)
+        self._waiting_bytes += size
+        self._added.set()
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)  # if the caller hung up, or its deadline came
+            self._waiting_bytes -= size
+
+    async def create_all(self, news: list[task.NewTask]) -> list[task_create.Created]:
+        """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
+        async with self._under_way.alone(_request_ids(news)):
+            created = await task_create.create_all(self._engine, news, actor=actor.CALLER)
+        self._announce(created)
+        return created
+
+    async def run(self) -> None:
+        """Creates what is asked for, for ever."""
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            while self._waiting:
+                await self._gather()
+                if batch := self._next_batch():
+                    await self._create(batch)
+
+    async def _gather(self) -> None:
+        """Returns once a turn of the loop brought nobody new: who has arrived already shares this commit."""
+        gathered = 0
+        for _ in range(_MOST_TURNS):
+            if len(self._waiting) == gathered:
+                return
+            gathered = len(self._waiting)
+            await asyncio.sleep(0)
+
+    def _next_batch(self) -> _Batch:
+        batch: _Batch = []
+        room = MAX_BATCH_BYTES
+        for future, wanted in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
+            if batch and wanted.size > room:
+                break
+            room -= wanted.size
+            del self._waiting[future]
+            if not future.done():  # its caller hung up just now
+                batch.append((wanted.new, future))
+        return batch
+
+    async def _create(self, batch: _Batch) -> None:
+        try:
+            news = [new for new, _ in batch]
+            with self._under_way.using(_request_ids(news)):
+                answers = await task_create.create(self._engine, news, actor=actor.CALLER)
+        except sqlalchemy.exc.DBAPIError as error:
+            # A task that PostgreSQL does not take, although it was checked, must not fail the others.
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._create([waiting])
+            else:
+                _answer(batch[0][1], error)
+        except errors.DuetimeError as error:
+            for _, future in batch:
+                _answer(future, error)
+        else:
+            self._announce(answers)
+            for (_, future), answer in zip(batch, answers, strict=True):
+                _answer(future, answer)
+
+    def _announce(self, answers: Iterable[task_create.Created | Exception]) -> None:
+        crash.point("server.committed")
+        created = [answer for answer in answers if isinstance(answer, task_create.Created) and answer.is_new]
+        for each in created:
+            self._bell.arm(each.queue, each.execution_time, now=each.now)
+        self._bell.changed(each.task_id for each in created)
+
+
+def _request_ids(news: Iterable[task.NewTask]) -> set[str]:
+    return {new.request_id for new in news if new.request_id is not None}
+
+
+def _answer(future: asyncio.Future[task_create.Created], answer: task_create.Created | Exception) -> None:
+    if future.done():  # the caller hung up meanwhile
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

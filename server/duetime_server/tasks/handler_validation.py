@@ -1,0 +1,145 @@
+"""Fitting tasks to their handlers, before they are kept.
+
+What a built-in handler would refuse when the task is due is refused now, unless workers have announced a handler of
+their users' under that name: a refusal is first checked against the database. Where a task gives no retries it gets
+those that its handler brings.
+"""
+
+import asyncio
+import dataclasses
+import datetime
+import time
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from duetime.v1 import schedule_pb2, schedule_service_pb2, task_service_pb2
+from duetime_core.model import builtin, schedule, task, validation
+from duetime_core.process import threads
+from duetime_server.rpc import offload, violations
+from duetime_server.schedules import requests as schedule_requests
+from duetime_server.tasks import requests as task_requests
+from duetime_server.tasks.handler_catalog import GENERAL, Catalogue
+
+_STINT_SECONDS = 0.01
+"""How long models are validated before other calls have their turn."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Given:
+    """What a handler is given; what is None is not looked at."""
+
+    name: str
+    task_data: dict[str, Any] | None
+    timeout: datetime.timedelta | None
+    is_named: bool = True
+    """Whether the caller gave the name."""
+    path: str = ""
+    """Where in the request it stands, such as `requests[3].`."""
+
+
+async def check(catalogue: Catalogue, tasks: Collection[Given]) -> None:
+    """Raises InvalidArgument for what built-in handlers would refuse, and for names that are almost theirs.
+
+    From here on the catalogue knows what the tasks' handlers bring.
+    """
+    for name in {each.name for each in tasks}:
+        await catalogue.look_up(name)
+    doubtful = [each for each in tasks if catalogue.spec(each.name) or catalogue.meant(each.name)]
+    if not doubtful:
+        return
+    wrong = await _violations(catalogue, doubtful)
+    if wrong.are_any:
+        # A worker may have announced another handler just now.
+        await catalogue.refresh()
+        (await _violations(catalogue, doubtful)).check()
+
+
+async def _violations(catalogue: Catalogue, tasks: Iterable[Given]) -> violations.Violations:
+    wrong, began = violations.Violations(), time.monotonic()
+    for given in tasks:
+        with wrong.within(given.path):
+            for field, problem in _problems(catalogue, given):
+                wrong.add(field, problem)
+        if time.monotonic() - began > _STINT_SECONDS:
+            await asyncio.sleep(0)
+            began = time.monotonic()
+    return wrong
+
+
+def _problems(catalogue: Catalogue, given: Given) -> Iterator[tuple[str, str]]:
+    meant = catalogue.meant(given.name)
+    if meant and given.is_named:
+        yield "name", f"names no handler: {given.name!r}. Did you mean {meant!r}?"
+    spec = catalogue.spec(given.name)
+    if spec is None:
+        return
+    if given.task_data is not None:
+        yield from _misfits(spec, given.task_data)
+    if given.timeout is not None and given.timeout > spec.max_timeout:
+        yield "timeout", f"must be at most {spec.max_timeout.total_seconds():g} s for {spec.name}"
+
+
+def _misfits(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    try:
+        validation.validate(spec.model, task_data)
+    except validation.Misfit as misfit:
+        for path, problem in misfit.problems:
+            yield f"task_data.{path}" if path else "task_data", problem
+
+
+async def new_task(
+    catalogue: Catalogue, aside: offload.Lane, request: task_service_pb2.CreateTaskRequest
+) -> task.NewTask:
+    """Reads a task to be created that fits its handler. Raises InvalidArgument."""
+    new = await aside.read(task_requests.new_task, request)
+    await check(catalogue, [Given(new.name, new.task_data, new.timeout)])
+    return _with_retries(catalogue, new, request)
+
+
+async def new_tasks(
+    catalogue: Catalogue, aside: offload.Lane, request: task_service_pb2.BatchCreateTasksRequest
+) -> list[task.NewTask]:
+    """Reads tasks to be created that fit their handlers. Raises InvalidArgument."""
+    news = await aside.read(task_requests.new_tasks, request)
+    await check(
+        catalogue,
+        [
+            Given(new.name, new.task_data, new.timeout, path=f"requests[{position}].")
+            for position, new in enumerate(news)
+        ],
+    )
+    return [_with_retries(catalogue, new, each) for new, each in zip(news, request.requests, strict=True)]
+
+
+def _with_retries(catalogue: Catalogue, new: task.NewTask, request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
+    default = catalogue.retries(new.name)
+    if default == GENERAL:
+        return new
+    asked, retries = task.Retries(new.max_retries, new.retry_policy), given_retries(request, default)
+    return dataclasses.replace(new, max_retries=retries.max_retries, retry_policy=retries.retry_policy, asked=asked)
+
+
+async def new_schedule(
+    catalogue: Catalogue, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
+) -> schedule.NewSchedule:
+    """Reads a schedule to be created whose tasks fit their handler. Raises InvalidArgument."""
+    new = await threads.apart(schedule_requests.new_schedule, request, now)
+    asked = task.Retries(new.template.max_retries, new.template.retry_policy)
+    return dataclasses.replace(new, template=await template(catalogue, new.template, request.task), asked=asked)
+
+
+async def template(
+    catalogue: Catalogue, read: schedule.Template, request: schedule_pb2.TaskTemplate
+) -> schedule.Template:
+    """Returns a schedule's template that fits its handler. Raises InvalidArgument."""
+    await check(catalogue, [Given(read.name, read.task_data, read.timeout, path="task.")])
+    retries = given_retries(request, catalogue.retries(read.name))
+    return dataclasses.replace(read, max_retries=retries.max_retries, retry_policy=retries.retry_policy)
+
+
+def given_retries(request: task_requests.Request, default: task.Retries) -> task.Retries:
+    """Returns the retries of a request, checked before, whose fields are those of `default` where it gives none."""
+    return task.Retries(
+        request.max_retries if request.HasField("max_retries") else default.max_retries,
+        task_requests.retry_policy(request.retry_policy, default.retry_policy, violations.Violations()),
+    )

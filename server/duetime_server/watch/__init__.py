@@ -1,0 +1,1 @@
+"""Watches: streams of changes, fed by one reader of the log."""

@@ -1,0 +1,46 @@
+"""Cursors of watches: where a browser stopped, and positions in the feed of one database."""
+
+import contextlib
+import dataclasses
+from typing import TypeVar
+
+from duetime.v1 import task_service_pb2
+from duetime_core.model import snapshot
+from duetime_core.store.log import feed
+from duetime_server.rpc import errors as rpc_errors
+from duetime_server.rpc import tokens, violations
+
+_Watch = TypeVar("_Watch", task_service_pb2.WatchTaskRequest, task_service_pb2.WatchTasksRequest)
+
+
+def resumed(request: _Watch, context: rpc_errors.Context) -> _Watch:
+    """Returns the request with the cursor that a browser has from the last event it received, if it says so.
+
+    That is later than the cursor in the address, which a browser sends again each time.
+    """
+    for name, value in context.invocation_metadata() or ():
+        if name == "last-event-id" and value:
+            request.cursor = value if isinstance(value, str) else value.decode()
+    return request
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursors:
+    """Writes and reads the cursors of the watches with one filter, `scope`."""
+
+    scope: object
+    database_id: str
+
+    def write(self, position: snapshot.Position) -> str:
+        """Returns the cursor that goes on after `position`."""
+        return tokens.encode(self.scope, [self.database_id, str(position)])
+
+    def read(self, cursor: str) -> snapshot.Position:
+        """Returns the position that `write` put in; raises InvalidArgument for anything else."""
+        match tokens.decode("cursor", cursor, self.scope):
+            case [str(database_id), str(position)]:
+                if database_id != self.database_id:
+                    raise violations.refuse("cursor", feed.ELSEWHERE)
+                with contextlib.suppress(ValueError):
+                    return snapshot.Position.parse(position)
+        raise violations.refuse("cursor", tokens.UNKNOWN)

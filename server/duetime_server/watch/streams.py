@@ -1,0 +1,162 @@
+"""The two watches, as streams of events."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import task_service_pb2
+from duetime_core.model import snapshot, task
+from duetime_core.store.log import feed, retention
+from duetime_core.store.tasks import read as task_read
+from duetime_server.rpc import fields, tokens, violations
+from duetime_server.tasks import messages as task_messages
+from duetime_server.tasks import requests as task_requests
+from duetime_server.watch import cursors, hub, subscription
+
+_STANDS = "stands"
+"""The `change` of what is no change: how a task stands whose last change is no longer in the log."""
+
+Events = AsyncGenerator[task_service_pb2.TaskEvent, None]
+
+
+async def watch_task(
+    engine: sqlalchemy_asyncio.AsyncEngine, feeder: hub.Hub, request: task_service_pb2.WatchTaskRequest
+) -> Events:
+    """Streams the changes of one task, and ends once it is terminal. Raises TaskNotFound or InvalidArgument."""
+    task_id = fields.task_id(request.task_id)
+    watching = subscription.Watch(task_id=task_id)
+    async with feeder.subscribed(watching):
+        last = standing = None
+        if request.cursor:
+            watching.version, last = await _last_told(engine, task_id, request.cursor)
+        else:
+            standing = _as_it_stands(await task_read.get(engine, task_id))
+            watching.version = standing.version - 1
+        async for log in _changes(feeder, watching, standing):
+            if log is not None:
+                last = log
+                watching.version = log.version
+                yield task_messages.change_event(log, _cursor(watching))
+            if last is not None and last.status in task.TERMINAL:
+                yield task_messages.end_event(subscription.TASK_TERMINAL, _cursor(watching))
+                return
+            if log is None:
+                yield task_messages.alive_event(_cursor(watching))
+        yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, _cursor(watching))
+
+
+async def _last_told(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, cursor: str
+) -> tuple[int, task.TaskLog | None]:
+    """Returns the version that the cursor means and its row: None if that is forgotten, but nothing after it."""
+    version = tokens.decode("cursor", cursor, ("WatchTask", task_id))
+    if not isinstance(version, int) or not 1 <= version < 2**31:
+        raise violations.refuse("cursor", tokens.UNKNOWN)
+    for log in await task_read.list_logs(engine, task_id, after_version=version - 1, limit=1):
+        if log.version == version:
+            return version, log
+        if log.version == version + 1:
+            return version, None
+        raise violations.refuse("cursor", retention.TOO_OLD)
+    standing = _as_it_stands(await task_read.get(engine, task_id))
+    if standing.version == version:
+        return version, standing
+    raise violations.refuse("cursor", retention.TOO_OLD if standing.version > version else tokens.UNKNOWN)
+
+
+def _as_it_stands(found: task.Task) -> task.TaskLog:
+    """Returns what takes the place of the task's last log row where retention has deleted that."""
+    return task.TaskLog(
+        found.task_id,
+        found.version,
+        found.status,
+        _STANDS,
+        found.error_message,
+        found.updated_at,
+        found.execution_time,
+        found.retry_count,
+        actor="",
+        duration=None,
+    )
+
+
+async def _changes(
+    feeder: hub.Hub, watching: subscription.Watch, standing: task.TaskLog | None
+) -> AsyncIterator[task.TaskLog | None]:
+    """Yields the rows after `watching.version`, those that are there and those that come; None says that it waits.
+
+    Where none is there, it begins with `standing`.
+    """
+    assert watching.task_id is not None
+    page_size = 0
+    while logs := await feeder.catch_up_with_task(watching.task_id, after_version=watching.version):
+        page_size = len(logs)
+        for log in logs:
+            yield log
+        if page_size < hub.CATCH_UP_PAGE:
+            break
+    if page_size == 0:
+        yield standing
+    async for entry in watching.changes():
+        yield None if entry is None else entry.log
+
+
+def _cursor(watching: subscription.Watch) -> str:
+    return tokens.encode(("WatchTask", watching.task_id), watching.version)
+
+
+async def watch_tasks(
+    engine: sqlalchemy_asyncio.AsyncEngine, feeder: hub.Hub, request: task_service_pb2.WatchTasksRequest
+) -> Events:
+    """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
+    wanted = task_requests.task_filter(request)
+    cursor_of = cursors.Cursors(("WatchTasks", wanted), await feed.database_id(engine))
+    position = now = await feed.now(engine)
+    if request.cursor:
+        position = cursor_of.read(request.cursor)
+        # Before the first event: over HTTP/1.1 an error after it would look like an end.
+        feed.require_past(position, now.seen)
+        await retention.require_kept(engine, position)
+    yield task_messages.alive_event(cursor_of.write(position))
+    while True:
+        # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
+        # it too slow, and once when it is fed, for what came in between.
+        async for page in _pages(feeder, position):
+            position = page.position
+            for event in _events(page, wanted, cursor_of):
+                yield event
+        watching = subscription.Watch(wanted=wanted)
+        async with feeder.subscribed(watching):
+            async for page in _pages(feeder, position):
+                position = page.position
+                for event in _events(page, wanted, cursor_of):
+                    yield event
+            watching.seen = position.seen
+            async for entry in watching.changes():
+                if entry is None:
+                    position = watching.idle_position()
+                    yield task_messages.alive_event(cursor_of.write(position))
+                else:
+                    position = watching.position_after(entry)
+                    yield task_messages.change_event(entry.log, cursor_of.write(position))
+        if watching.end_reason != subscription.WATCHER_TOO_SLOW:
+            break
+        # Many changes came at once. Who reads them goes on as with a cursor; `failures` cuts off who does not read.
+        await retention.require_kept(engine, position)
+    yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, cursor_of.write(position))
+
+
+async def _pages(feeder: hub.Hub, position: snapshot.Position) -> AsyncIterator[feed.Page]:
+    is_last = False
+    while not is_last:
+        page = await feeder.catch_up(position)
+        position, is_last = page.position, page.is_last
+        yield page
+
+
+def _events(
+    page: feed.Page, wanted: task_read.Filter, cursor_of: cursors.Cursors
+) -> Iterator[task_service_pb2.TaskEvent]:
+    for entry in page.entries:
+        if subscription.matches(wanted, entry):
+            yield task_messages.change_event(entry.log, cursor_of.write(entry.position))

@@ -1,0 +1,91 @@
+"""One watch: what it wants, what waits for its caller, and how it ends."""
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import AsyncIterator
+
+from duetime_core.model import snapshot
+from duetime_core.store.log import feed
+from duetime_core.store.tasks import read as task_read
+
+TASK_TERMINAL = "TASK_TERMINAL"
+SERVER_STOPPING = "SERVER_STOPPING"
+WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
+
+ALIVE_SECONDS = 15.0
+"""How long a watch is silent at most."""
+MAX_WAITING = 1000
+"""Changes that a caller may be behind: what a watch can cost in memory."""
+
+
+class Watch:
+    """A caller's view of the feed: of one task, or of all tasks that match a filter."""
+
+    def __init__(self, *, task_id: int | None = None, wanted: task_read.Filter | None = None) -> None:
+        self.task_id = task_id
+        self._wanted = wanted or task_read.Filter()
+        self.version = 0
+        """Of a watch of one task: the last version that was told. The feed's are passed over up to it."""
+        self.seen = snapshot.NOTHING
+        """Of a watch of all: what was read and told besides the feed. The feed's is passed over."""
+        self._fed = snapshot.NOTHING  # how far the feed has come
+        self._waiting: collections.deque[feed.Entry] = collections.deque()
+        self._woken = asyncio.Event()
+        self.end_reason: str | None = None
+
+    def offer(self, entry: feed.Entry) -> None:
+        """Takes a change from the feed, if this watch wants it and still follows."""
+        if self.end_reason is not None or not matches(self._wanted, entry):
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.end(WATCHER_TOO_SLOW)
+            return
+        self._waiting.append(entry)
+        self._woken.set()
+
+    def end(self, reason: str) -> None:
+        """Ends the watch once what waits is told."""
+        if self.end_reason is None:
+            self.end_reason = reason
+            self._woken.set()
+
+    def advance(self, position: snapshot.Position) -> None:
+        """Notes how far the feed is read."""
+        self._fed = position.seen
+
+    async def changes(self) -> AsyncIterator[feed.Entry | None]:
+        """Yields the changes as they come, and None after each silence of ALIVE_SECONDS; stops at the end."""
+        while True:
+            while self._waiting:
+                entry = self._waiting.popleft()
+                if entry.log.version > self.version and not self.seen.sees(entry.xid):
+                    yield entry
+            if self.end_reason is not None:
+                return
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), ALIVE_SECONDS)
+                continue
+            if not self._waiting and self.end_reason is None:  # it may come just as the silence ends
+                yield None
+
+    def position_after(self, entry: feed.Entry) -> snapshot.Position:
+        """Returns where to go on after `entry`, with all that was told before it."""
+        position = entry.position
+        if position.seen.covers(self.seen):
+            return position
+        return snapshot.Position(self.seen, position.upto, position.log_id)
+
+    def idle_position(self) -> snapshot.Position:
+        """Returns where to go on while nothing waits."""
+        return snapshot.Position(self._fed if self._fed.covers(self.seen) else self.seen)
+
+
+def matches(wanted: task_read.Filter, entry: feed.Entry) -> bool:
+    """Tells whether a change passes a watch's filter."""
+    return (
+        (not wanted.statuses or entry.log.status in wanted.statuses)
+        and wanted.queue in (None, entry.queue)
+        and wanted.name in (None, entry.name)
+    )

@@ -1,0 +1,179 @@
+"""A dump that is taken while everything goes on, restored into another cluster, as docs/backup.md tells."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import itertools
+import pathlib
+import random
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import task_service_pb2
+from duetime_core import migrate
+from duetime_core.model import errors, task
+from duetime_core.postgres import database
+from duetime_core.process import background, outage
+from duetime_core.store.log import feed, restoration
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_server.watch import hub, streams, subscription
+from duetime_stack import pgdata
+from tests.support import factories, postgres, processes
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+LEASE = datetime.timedelta(seconds=1)
+CHANGES = (task.Change.COMPLETED, task.Change.FAILED, task.Change.RETRY_SCHEDULED, task.Change.HANDED_BACK)
+
+
+async def run(program: str, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        pgdata.program_path(program), *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+
+
+async def work(engine: Engine, name: str) -> None:
+    """Creates, claims, finishes and cancels, until it is cancelled; some of what it claims it forgets."""
+    backoff = datetime.timedelta(milliseconds=10)
+    while True:
+        ids = [await factories.create(engine, max_retries=10) for _ in range(5)]
+        claimed = await factories.claim(engine, worker_id=name, places=6, lease=LEASE)
+        outcomes = [
+            factories.outcome(each, change, **({"backoff": backoff} if change is task.Change.RETRY_SCHEDULED else {}))
+            for each, change in zip(claimed[1:], itertools.cycle(CHANGES), strict=False)
+        ]
+        await task_outcomes.finish(engine, outcomes, worker_id=name)
+        with contextlib.suppress(errors.TaskFinished):
+            await task_edit.cancel(engine, random.choice(ids), actor="api")
+
+
+async def spend_transactions(engine: Engine, *, count: int) -> None:
+    """Has the cluster give as many transaction ids."""
+    spend = f"DO $$ BEGIN FOR i IN 1..{count} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(spend))
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A database that was restored, and what a watch of all tasks of the other one was given."""
+
+    url: str
+    engine: Engine
+    cursor: str
+
+
+def watch_all(engine: Engine, cursor: str = "") -> streams.Events:
+    feeder = hub.Hub(engine, outage.Outage("the database", "watches wait"))
+    return streams.watch_tasks(engine, feeder, task_service_pb2.WatchTasksRequest(cursor=cursor))
+
+
+@pytest.fixture(scope="module")
+def other_cluster(short_directory: pathlib.Path) -> Iterator[str]:
+    """A PostgreSQL that has given few transaction ids yet: the URL of its database `postgres`."""
+    server = postgres.Postgres(short_directory / "restored")
+    yield server.url
+    server.kill()
+
+
+@pytest_asyncio.fixture
+async def restored(
+    engine: Engine, database_url: str, other_cluster: str, tmp_path: pathlib.Path
+) -> AsyncIterator[Restored]:
+    """A dump of this test's database, taken while six workers work, restored into the other cluster and migrated."""
+    empty = database.connect(other_cluster)
+    ahead = (await feed.now(engine)).seen.xmax - (await feed.now(empty)).seen.xmax
+    await empty.dispose()
+    await spend_transactions(engine, count=max(0, 10_000 - ahead))
+    working = background.start(*(work(engine, f"worker-{number}") for number in range(6)))
+    while await count(engine, "SELECT count(*) FROM tasks WHERE status = 'completed'") < 100:
+        pass
+    await run("pg_dump", "-Fc", "-f", str(tmp_path / "duetime.dump"), database_url)
+    assert not any(service.done() for service in working)
+    await background.end(working)
+    cursor = (await anext(watch_all(engine))).cursor
+
+    name = f"restored_{uuid.uuid4().hex}"
+    await run("createdb", f"--maintenance-db={other_cluster}", name)
+    url = sa.make_url(other_cluster).set(database=name).render_as_string(hide_password=False)
+    await run("pg_restore", "--exit-on-error", "--no-owner", "-d", url, str(tmp_path / "duetime.dump"))
+    other = database.connect(url)
+    await migrate.upgrade(other)
+    yield Restored(url, other, cursor)
+    await other.dispose()
+
+
+async def count(engine: Engine, query: str) -> int:
+    async with engine.connect() as connection:
+        found: int = (await connection.execute(sa.text(query))).scalar_one()
+        return found
+
+
+async def test_a_dump_of_a_busy_database_is_consistent_and_a_worker_completes_it(
+    restored: Restored, redis_url: str, tmp_path: pathlib.Path
+) -> None:
+    engine = restored.engine
+    gaps = """
+        SELECT count(*) FROM (
+            SELECT task_id, array_agg(version ORDER BY version) AS versions FROM task_logs GROUP BY task_id
+        ) AS logged FULL JOIN tasks USING (task_id)
+        WHERE versions IS DISTINCT FROM ARRAY(SELECT generate_series(1, version))
+    """
+    differences = (
+        "SELECT count(*) FROM tasks JOIN task_logs USING (task_id, version) WHERE tasks.status <> task_logs.status"
+    )
+    assert await count(engine, gaps) == 0
+    assert await count(engine, differences) == 0
+    for status in task.Status:
+        assert await count(engine, f"SELECT count(*) FROM tasks WHERE status = '{status}'"), f"none is {status}"
+
+    feeder = hub.Hub(engine, outage.Outage("the database", "watches wait"))
+    services = background.start(feeder.run())
+    starter = processes.Starter(tmp_path, database_url=restored.url, redis_url=redis_url)
+    active = "SELECT count(*) FROM tasks WHERE status IN ('pending', 'running')"
+    async with feeder.subscribed(watching_all := subscription.Watch()), asyncio.timeout(60):
+        changes = watching_all.changes()
+        await starter.worker(lease="PT1S")
+        while await count(engine, active):
+            await anext(changes)
+    await starter.kill_all()
+    await background.end(services)
+    assert await count(engine, gaps) == 0
+    assert await count(engine, differences) == 0
+
+
+async def test_nothing_that_was_restored_is_announced_again(restored: Restored) -> None:
+    engine = restored.engine
+    assert await count(engine, "SELECT count(*) FROM task_logs WHERE xid = '3'"), "nothing was of the future"
+    position = await feed.now(engine)
+    await spend_transactions(engine, count=30_000)
+    task_id = await factories.create(engine)
+    page = await feed.read(engine, position, limit=10)
+    assert [entry.log.task_id for entry in page.entries] == [task_id]
+    assert page.is_last
+
+
+async def test_a_cursor_of_the_database_that_was_dumped_is_refused_for_good(restored: Restored) -> None:
+    for spent in (0, 30_000):
+        await spend_transactions(restored.engine, count=spent)
+        with pytest.raises(errors.InvalidArgument, match="must come from a watch of this database"):
+            await anext(watch_all(restored.engine, restored.cursor))
+
+
+async def test_settling_leaves_the_log_of_a_living_database_as_it_is(engine: Engine) -> None:
+    position = await feed.now(engine)
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("SELECT pg_current_xact_id()"))  # older than what it sees next
+        task_id = await factories.create(engine)
+        await restoration.settle(connection)
+    page = await feed.read(engine, position, limit=10)
+    assert [entry.log.task_id for entry in page.entries] == [task_id]

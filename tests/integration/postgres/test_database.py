@@ -1,0 +1,211 @@
+"""Connections: what is said when the database is gone, busy or back."""
+
+import asyncio
+import pathlib
+import traceback
+import uuid
+
+import pytest
+import sqlalchemy as sa
+import sqlalchemy.exc
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import migrate
+from duetime_core.model import errors
+from duetime_core.postgres import connection, database
+from duetime_core.store.tasks import read as task_read
+from tests.support import factories, processes, proxies
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def end_connections(admin: Engine, engine: Engine) -> None:
+    """Has the server end all connections of `engine`, and waits until they are."""
+    statement = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = :name"
+    async with admin.connect() as connection:
+        await connection.execute(sa.text(statement), {"name": engine.url.database})
+
+
+async def wait_until_asleep(admin: Engine, engine: Engine) -> None:
+    """Waits until a statement of `engine` is in pg_sleep."""
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND wait_event = 'PgSleep'"
+    async with asyncio.timeout(10), admin.connect() as connection:
+        while not (await connection.execute(sa.text(statement), {"name": engine.url.database})).scalar_one():
+            pass
+
+
+async def sleep(engine: Engine) -> None:
+    with database.unavailable():
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(60)"))
+
+
+async def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
+    engine = database.connect(f"postgresql://nobody@127.0.0.1:{processes.free_port()}/nothing")
+    with pytest.raises(errors.StoreUnavailable):
+        await task_read.get(engine, 1)
+    with pytest.raises(errors.StoreUnavailable):
+        await migrate.upgrade(engine)
+    await engine.dispose()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(admin: Engine) -> None:
+    engine = database.connect(admin.url.set(database="nowhere").render_as_string(hide_password=False))
+    with pytest.raises(errors.StoreUnavailable):
+        await task_read.get(engine, 1)
+    await engine.dispose()
+
+
+async def test_a_connection_that_is_lost_in_a_statement_is_unavailable_and_the_next_one_works(
+    admin: Engine, engine: Engine
+) -> None:
+    task_id = await factories.create(engine)
+    sleeping = asyncio.create_task(sleep(engine))
+    await wait_until_asleep(admin, engine)
+    await end_connections(admin, engine)
+    with pytest.raises(errors.StoreUnavailable):
+        await sleeping
+    assert (await task_read.get(engine, task_id)).task_id == task_id
+
+
+async def test_nobody_sees_that_connections_were_closed_while_they_were_idle(admin: Engine, engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    await asyncio.gather(*(task_read.get(engine, task_id) for _ in range(10)))
+    await end_connections(admin, engine)
+    answers = await asyncio.gather(*(task_read.get(engine, task_id) for _ in range(10)))
+    assert {answer.task_id for answer in answers} == {task_id}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT CAST(:secret AS text), no_such_function()",
+        # What PostgreSQL says of these has the row, the value, and the JSON.
+        "INSERT INTO queues (name, is_paused) VALUES (:secret, NULL)",
+        "SELECT CAST('{\"a\": \"' || CAST(:secret AS text) || '\", ' AS jsonb)",
+    ],
+)
+async def test_an_unexpected_error_tells_neither_parameters_nor_rows(engine: Engine, statement: str) -> None:
+    secret = f"Secret{uuid.uuid4()}"
+    async with engine.connect() as connection:
+        with pytest.raises(sqlalchemy.exc.DBAPIError) as raised:
+            await connection.execute(sa.text(statement), {"secret": secret})
+    told = "".join(traceback.format_exception(raised.value))
+    assert secret not in told
+    assert "DETAIL" not in told
+    assert type(raised.value.orig).__name__ in str(raised.value)
+
+
+async def test_who_gets_no_connection_in_time_is_told_that_all_are_busy(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = database.connect(database_url, pool_size=1)
+    monkeypatch.setattr(small.sync_engine.pool, "_timeout", 0.01)
+    task_id = await factories.create(engine)
+    async with small.connect():
+        with pytest.raises(errors.StoreUnavailable, match="All connections to the database are busy"):
+            await task_read.get(small, task_id)
+    assert (await task_read.get(small, task_id)).task_id == task_id
+    await small.dispose()
+
+
+async def test_a_caller_who_hangs_up_in_a_statement_leaves_the_pool_whole(admin: Engine, database_url: str) -> None:
+    small = database.connect(database_url, pool_size=1)
+    sleeping = asyncio.create_task(sleep(small))
+    await wait_until_asleep(admin, small)
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    assert await factories.create(small) == 1
+    await small.dispose()
+
+
+async def test_a_transaction_is_committed_whole_or_not_at_all(engine: Engine) -> None:
+    async def insert_and_fail() -> None:
+        async with database.transaction(engine) as connection:
+            await connection.execute(sa.text("INSERT INTO alembic_version (version_num) VALUES ('x')"))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await insert_and_fail()
+    async with engine.connect() as connection:
+        counted = await connection.execute(sa.text("SELECT count(*) FROM alembic_version"))
+        assert counted.scalar_one() == 1
+
+
+async def test_times_are_in_utc_whatever_the_database_says(admin: Engine, engine: Engine, database_url: str) -> None:
+    async with admin.connect() as connection:
+        name = engine.url.database
+        await connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'"))
+    fresh = database.connect(database_url)
+    created = await task_read.get(fresh, await factories.create(fresh))
+    assert created.created_at.utcoffset() is not None
+    assert not created.created_at.utcoffset()
+    await fresh.dispose()
+
+
+async def test_a_database_that_closes_each_connection_as_soon_as_it_is_made_is_unavailable(
+    engine: Engine, database_url: str, short_directory: pathlib.Path
+) -> None:
+    task_id = await factories.create(engine)
+    async with proxies.Proxy(database_url, short_directory) as proxy:
+        through = database.connect(proxy.url)
+        assert (await task_read.get(through, task_id)).task_id == task_id
+        proxy.closes_new = True
+        await proxy.close_all()
+        for _ in range(3):
+            with pytest.raises(errors.StoreUnavailable):
+                await task_read.get(through, task_id)
+        proxy.closes_new = False
+        assert (await task_read.get(through, task_id)).task_id == task_id
+        await through.dispose()
+
+
+async def test_a_statement_that_takes_too_long_is_given_up_by_the_database(engine: Engine) -> None:
+    async with engine.connect() as connected:
+        await connected.execute(sa.text("SET statement_timeout = 1"))
+        with pytest.raises(errors.StoreUnavailable, match="took too long; nothing was changed"), database.unavailable():
+            await connected.execute(sa.text("SELECT pg_sleep(60)"))
+
+
+async def test_a_statement_that_goes_unanswered_is_given_up_and_its_connection_too(
+    admin: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = database.connect(database_url, pool_size=1)
+    task_id = await factories.create(small)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
+    with pytest.raises(errors.StoreUnavailable, match=r"did not answer in time. .* is not known"):
+        await sleep(small)
+    monkeypatch.undo()
+    assert (await task_read.get(small, task_id)).task_id == task_id
+    await end_connections(admin, small)
+    await small.dispose()
+
+
+async def test_a_transaction_that_goes_unanswered_is_given_up_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def sleep_in_transaction() -> None:
+        with database.unavailable():
+            async with database.transaction(engine) as connection:
+                await connection.execute(sa.text("SELECT pg_sleep(60)"))
+
+    task_id = await factories.create(engine)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
+    with pytest.raises(errors.StoreUnavailable, match="did not answer in time"):
+        await sleep_in_transaction()
+    monkeypatch.undo()
+    assert (await task_read.get(engine, task_id)).task_id == task_id
+
+
+async def test_a_patient_caller_waits_and_the_next_one_does_not(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
+    small = database.connect(database_url, pool_size=1)
+    async with small.connect() as connected:
+        await database.be_patient(connected)
+        await connected.execute(sa.text("SELECT pg_sleep(0.4)"))
+    with pytest.raises(errors.StoreUnavailable, match="did not answer in time"):
+        await sleep(small)
+    await small.dispose()

@@ -1,0 +1,99 @@
+"""What happens to tasks when the database is gone for a while."""
+
+import asyncio
+import contextlib
+import pathlib
+import signal
+from collections.abc import AsyncIterator
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+import duetime_client
+from duetime_client import NewTask, Status
+from tests.support import clients, processes
+
+LEASE_SECONDS = 3
+
+
+@contextlib.asynccontextmanager
+async def outage(
+    admin: sqlalchemy_asyncio.AsyncEngine, database_url: str
+) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """Cuts everybody off from the test's database for as long as the block lasts: a connection beside it."""
+    name = sa.make_url(database_url).database
+    async with admin.connect() as connection:
+        await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        await connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+        )
+        yield connection
+        await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+
+
+async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_worker_that_lives(
+    client: duetime_client.AsyncClient,
+    start: processes.Starter,
+    admin: sqlalchemy_asyncio.AsyncEngine,
+    database_url: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    workers = [await start.worker(lease=f"PT{LEASE_SECONDS}S", places=20) for _ in range(2)]
+    task_ids = await client.create_many(
+        NewTask("sleep", clients.NOW, {"seconds": 10}, max_retries=0) for _ in range(40)
+    )
+    for task_id in task_ids:
+        await clients.reached(client, task_id, "started")
+    async with outage(admin, database_url) as connection:
+        await asyncio.gather(*(worker.wait_for_log("the database is gone") for worker in workers))
+        await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS + 1})"))
+        # One comes back later than the other, and than a worker which starts now, which both sweep meanwhile.
+        workers[0].process.send_signal(signal.SIGSTOP)
+        await start.worker(lease=f"PT{LEASE_SECONDS}S")
+    await workers[1].wait_for_log("the database is back")
+    async with admin.connect() as connection:
+        await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS / 2})"))
+    workers[0].process.send_signal(signal.SIGCONT)
+    assert len(clients.told(tmp_path, *task_ids)) == len(task_ids)  # all began, and none has ended
+    for task_id in task_ids:
+        done = await clients.finished(client, task_id)
+        assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
+        assert await clients.changes(client, task_id) == ["created", "started", "completed"]
+
+
+async def test_a_task_whose_worker_is_killed_in_an_outage_runs_again_after_it(
+    client: duetime_client.AsyncClient,
+    start: processes.Starter,
+    admin: sqlalchemy_asyncio.AsyncEngine,
+    database_url: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    doomed = await start.worker(lease=f"PT{LEASE_SECONDS}S")
+    task_id = await client.create("sleep", clients.NOW, {"seconds": 5})
+    await clients.reached(client, task_id, "started")
+    survivor = await start.worker(lease=f"PT{LEASE_SECONDS}S")
+    async with outage(admin, database_url):
+        await survivor.wait_for_log("the database is gone")
+        await doomed.kill()
+    done = await clients.finished(client, task_id)
+    assert (done.status, done.retry_count) == (Status.COMPLETED, 1)
+    assert [each.pid for each in clients.told(tmp_path, task_id)] == [doomed.pid, survivor.pid, survivor.pid]
+
+
+async def test_a_worker_stops_although_its_database_is_gone(
+    client: duetime_client.AsyncClient,
+    start: processes.Starter,
+    admin: sqlalchemy_asyncio.AsyncEngine,
+    database_url: str,
+) -> None:
+    worker = await start.worker(grace_period="PT0.1S", lease="PT1S")
+    task_id = await client.create("sleep", clients.NOW, {"seconds": 3600})
+    await clients.reached(client, task_id, "started")
+    async with outage(admin, database_url):
+        await worker.wait_for_log("the database is gone")
+        worker.terminate()
+        assert await worker.ended(seconds=15) == 0
+        assert any("could not record outcomes" in line for line in worker.log)
+    await start.worker()
+    log = await clients.reached(client, task_id, "lease_lost")
+    assert log.status is Status.PENDING

@@ -1,0 +1,257 @@
+"""Ringing over a real Valkey: coalesced, only for the next minute, and never in anybody's way."""
+
+import asyncio
+import datetime
+import json
+from collections.abc import AsyncIterator
+
+import arq.connections
+import pytest
+import pytest_asyncio
+
+from duetime_core.process import background
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell, hints, wakeup
+from tests.support import processes
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def ms(milliseconds: float) -> datetime.timedelta:
+    return datetime.timedelta(milliseconds=milliseconds)
+
+
+@pytest_asyncio.fixture
+async def client(redis_url: str) -> AsyncIterator[arq.connections.ArqRedis]:
+    client = redis_client.connect(redis_url)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest_asyncio.fixture
+async def bell(client: arq.connections.ArqRedis) -> AsyncIterator[doorbell.Doorbell]:
+    bell = doorbell.Doorbell(client)
+    services = background.start(bell.run())
+    yield bell
+    await background.end(services)
+
+
+async def armed(client: arq.connections.ArqRedis, queue: str = "default") -> dict[str, float]:
+    waiting = await client.zrange(wakeup.arq_queue(queue), 0, -1, withscores=True)
+    return {job_id.decode(): score for job_id, score in waiting}
+
+
+async def test_a_wakeup_waits_for_the_slot_of_its_task(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    due = NOW + ms(12_345)
+    bell.arm("default", due, now=NOW)
+    await bell.drain()
+    ((job_id, score),) = (await armed(client)).items()
+    assert job_id == wakeup.job_id("default", wakeup.slot_of(due))
+    assert 0 <= score - due.timestamp() * 1000 <= 10
+
+
+async def test_one_that_is_armed_earlier_is_enough_and_an_earlier_one_is_armed_too(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    for due in (5000, 5000.5, 7000, 3000, 4000):
+        bell.arm("default", NOW + ms(due), now=NOW)
+    bell.arm("other", NOW + ms(9000), now=NOW)
+    await bell.drain()
+    expected = {wakeup.job_id("default", wakeup.slot_of(NOW + ms(due))) for due in (5000, 3000)}
+    assert (await armed(client)).keys() == expected
+    assert len(await armed(client, "other")) == 1
+
+
+async def test_once_the_armed_slot_has_passed_the_next_one_is_armed(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    bell.arm("default", NOW + ms(100), now=NOW)
+    bell.arm("default", NOW + ms(500), now=NOW + ms(200))
+    await bell.drain()
+    assert len(await armed(client)) == 2
+
+
+async def test_what_is_due_already_is_rung_in_the_next_slot(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    bell.arm("default", NOW - datetime.timedelta(hours=1), now=NOW)
+    await bell.drain()
+    assert list(await armed(client)) == [wakeup.job_id("default", wakeup.slot_of(NOW) + 1)]
+
+
+async def test_only_the_next_minute_is_armed(bell: doorbell.Doorbell, client: arq.connections.ArqRedis) -> None:
+    bell.arm("default", NOW + wakeup.HORIZON + ms(1), now=NOW)
+    await bell.drain()
+    assert await armed(client) == {}
+
+
+async def test_ten_thousand_tasks_cost_redis_one_wakeup(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    for number in range(10_000):
+        bell.arm("default", NOW + ms(2000 + number), now=NOW)
+    await bell.drain()
+    assert len(await armed(client)) == 1
+
+
+async def test_a_wakeup_that_may_come_before_the_commit_is_not_counted_on(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    bell.arm("default", NOW + ms(20), now=NOW)
+    bell.arm("default", NOW + ms(40), now=NOW)  # its statement began at once, and may have taken longer than 20 ms
+    await bell.drain()
+    assert len(await armed(client)) == 2
+
+
+async def test_wakeups_that_nobody_takes_do_not_pile_up(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    for second in range(100):
+        now = NOW + datetime.timedelta(seconds=second)
+        bell.arm("default", now, now=now)
+        await bell.drain()
+    assert len(await armed(client)) <= 6
+    job = wakeup.job_id("default", wakeup.slot_of(NOW + datetime.timedelta(seconds=99)) + 1)
+    assert 0 < await client.pttl(f"arq:job:{job}") <= 2 * wakeup.HORIZON / ms(1) + 200_000
+
+
+async def test_the_name_of_a_queue_that_nobody_serves_leaves_nothing_in_redis(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    for number in range(3_000):
+        bell.arm(f"queue-{number}", NOW + wakeup.HORIZON, now=NOW)
+    await bell.drain()
+    keys = await client.keys()
+    assert len(keys) == 6_000  # a queue and a wakeup for each
+    async with client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.pttl(key)
+        expiries = await pipeline.execute()
+    assert min(expiries) > 0
+    # Not before the wakeup is due and taken.
+    assert wakeup.HORIZON / ms(1) < max(expiries) <= wakeup.KEPT / ms(1)
+
+
+async def test_a_queue_does_not_wait_for_the_rings_of_thousands_of_others(
+    client: arq.connections.ArqRedis,
+) -> None:
+    bell = doorbell.Doorbell(client)
+    for number in range(20_000):
+        bell.arm(f"queue-{number}", NOW + ms(10), now=NOW + ms(number // 1000))
+    bell.arm("other", NOW + ms(10), now=NOW + ms(20))
+    await bell._send()
+    assert len(await armed(client, "other")) == 1
+    assert await client.dbsize() <= 200
+    while bell._wakeups:
+        await bell._send()
+    assert len(await armed(client, "queue-0")) == len(await armed(client, "queue-19999")) == 1
+
+
+async def test_a_wakeup_that_runs_is_not_armed_again(bell: doorbell.Doorbell, client: arq.connections.ArqRedis) -> None:
+    due = NOW + ms(500)
+    job = wakeup.job_id("default", wakeup.slot_of(due))
+    for _ in range(2):
+        bell.arm("default", due, now=NOW)
+        await bell.drain()
+        bell._armed.clear()  # as if another process armed it
+    assert list(await armed(client)) == [job]
+    # So does arq's own.
+    assert await client.enqueue_job(wakeup.FUNCTION, "default", _job_id=job) is None
+
+
+async def test_hints_that_come_together_are_one_message(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        await subscription.subscribe(doorbell.CHANGES)
+        await subscription.get_message(timeout=5)
+        for task_id in (7_000_001, 7_000_002, 7_000_001):
+            bell.changed([task_id])
+        async with asyncio.timeout(10):
+            while True:  # other tests ring too
+                message = await subscription.get_message(timeout=5)
+                if message is not None and 7_000_001 in (heard := json.loads(message["data"])):
+                    break
+    assert sorted(heard) == [7_000_001, 7_000_002]
+
+
+async def test_hints_are_heard_over_a_lost_connection(
+    bell: doorbell.Doorbell, redis_url: str, client: arq.connections.ArqRedis
+) -> None:
+    listener = redis_client.connect(redis_url)
+    heard: asyncio.Queue[frozenset[int]] = asyncio.Queue()
+
+    async def listen() -> None:
+        async for task_ids in hints.listen(listener, doorbell.CANCELLATIONS):
+            heard.put_nowait(task_ids)
+
+    async def ring_until_heard(task_id: int) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                bell.cancelled([task_id])
+                try:
+                    while task_id not in await asyncio.wait_for(heard.get(), 0.1):
+                        pass
+                except TimeoutError:
+                    continue
+                return
+
+    services = background.start(listen())
+    await ring_until_heard(7_000_003)
+    await client.client_kill_filter(_type="pubsub")
+    await ring_until_heard(7_000_004)
+    await background.end(services)
+    await listener.aclose(close_connection_pool=True)
+
+
+async def test_ringing_never_waits_for_a_redis_that_is_gone() -> None:
+    client = redis_client.connect(f"redis://127.0.0.1:{processes.free_port()}/0")
+    bell = doorbell.Doorbell(client)
+    services = background.start(bell.run())
+    for number in range(1000):
+        bell.arm("default", NOW + ms(number), now=NOW)
+        bell.changed([number])
+    async with asyncio.timeout(5):
+        await bell.drain()  # dropped
+    await background.end(services)
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_nobody_waits_for_a_bell_that_is_broken(
+    client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bell = doorbell.Doorbell(client)
+    monkeypatch.setattr(client, "publish", None)
+    running = asyncio.create_task(bell.run())
+    bell.changed([1])
+    draining = asyncio.create_task(bell.drain())
+    with pytest.raises(TypeError):
+        await running
+    async with asyncio.timeout(doorbell.DRAIN_SECONDS / 2):
+        await draining
+
+
+async def test_nobody_waits_long_for_what_nobody_sends(
+    client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "DRAIN_SECONDS", 0.05)
+    bell = doorbell.Doorbell(client)
+    bell.changed([1])
+    async with asyncio.timeout(5):
+        await bell.drain()
+
+
+async def test_what_is_no_hint_is_passed_over(redis_url: str, client: arq.connections.ArqRedis) -> None:
+    listener = redis_client.connect(redis_url)
+    channel = "test:hints"
+    heard = hints.listen(listener, channel)
+    first = asyncio.ensure_future(anext(heard))
+    async with asyncio.timeout(20):
+        while not first.done():  # until it is subscribed
+            for data in ("nonsense", "5", "[null]", "[[1]]", "{}", "[7]"):
+                await client.publish(channel, data)
+    assert await first == {7}
+    await heard.aclose()  # type: ignore[attr-defined]
+    await listener.aclose(close_connection_pool=True)

@@ -1,0 +1,87 @@
+"""A million finished tasks and their logs are in nobody's way: each statement reads about as much as without them."""
+
+import datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import database
+from duetime_core.store.claiming import fast, rescue
+from duetime_core.store.log import retention
+from duetime_core.store.tasks import read as task_read
+from tests import conftest
+from tests.support import plans
+
+FINISHED = 1_000_000
+KEEP = datetime.timedelta(days=30)
+
+_TASKS = """
+INSERT INTO tasks (name, queue, status, execution_time, updated_at, task_data, retry_initial_backoff,
+    retry_max_backoff, retry_multiplier, retry_jitter, version)
+SELECT 'name ' || n % 20, 'queue-' || n % 10, {status}, {time}, {time}, '{{}}', '1 second', '1 hour', 2, 0.1, 3
+FROM generate_series(1, {count}) AS n
+"""
+_LOGS = """
+INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_time, retry_count, actor)
+SELECT task_id, version, status, 'any', updated_at, execution_time, 0, 'worker' FROM tasks WHERE task_id > :after
+"""
+_FINISHED = "(ARRAY['completed', 'failed', 'cancelled'])[1 + n % 3]"
+FEW = [  # what is due, what waits, and what retention deletes
+    _TASKS.format(status="'pending'", time="now() - n * interval '1 second'", count=3000),
+    _TASKS.format(status="'pending'", time="now() + n * interval '1 minute'", count=3000),
+    _TASKS.format(status=_FINISHED, time="now() - interval '31 days' - n * interval '1 minute'", count=6000),
+]
+MANY = _TASKS.format(status=_FINISHED, time="now() - n * interval '2 seconds'", count=FINISHED)
+
+_BATCH = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
+
+STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
+    "a claim": (fast._CLAIM, {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "places": 100}),
+    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": 1000}),
+    "a history": (task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50}),
+    "a batch of completed tasks": (retention._DELETE_TASKS[0], _BATCH),
+    "a batch of failed tasks": (retention._DELETE_TASKS[1], _BATCH),
+    "a batch of cancelled tasks": (retention._DELETE_TASKS[2], _BATCH),
+}
+_FILTERS = {
+    **{f"{status} tasks": task_read.Filter(statuses=(status,)) for status in task.Status},
+    "all tasks": task_read.Filter(),
+    "a queue": task_read.Filter(queue="queue-7"),
+    "a name": task_read.Filter(name="name 7"),
+}
+for _name, _wanted in _FILTERS.items():
+    for _order in ("execution_time", "execution_time desc"):
+        _statement, _parameters = task_read.list_statement(_wanted, order=_order, after=None)
+        STATEMENTS[f"a list of {_name} by {_order}"] = (_statement, {**_parameters, "limit": 51})
+
+
+async def measure(connection: sqlalchemy_asyncio.AsyncConnection) -> dict[str, int]:
+    """Returns how many blocks each statement touches."""
+    await connection.execute(sa.text("VACUUM ANALYZE"))
+    return {
+        name: plans.buffers(await plans.explain(connection, "force_generic_plan", statement, parameters))
+        for name, (statement, parameters) in STATEMENTS.items()
+    }
+
+
+@pytest.mark.timeout(240)  # for 20 s of work, where others share the machine
+async def test_a_million_finished_tasks_are_not_read(admin: sqlalchemy_asyncio.AsyncEngine) -> None:
+    async with conftest.new_database(admin) as url:
+        engine = database.connect(url, pool_size=1)
+        async with engine.connect() as connection:
+            await database.be_patient(connection)
+            await connection.execute(sa.text("SET statement_timeout = 0"))
+            for statement in FEW:
+                await connection.execute(sa.text(statement))
+            await connection.execute(sa.text(_LOGS), {"after": 0})
+            without = await measure(connection)
+            last = (await connection.execute(sa.text("SELECT max(task_id) FROM tasks"))).scalar_one()
+            await connection.execute(sa.text(MANY))
+            await connection.execute(sa.text(_LOGS), {"after": last})
+            among = await measure(connection)
+        await engine.dispose()
+    blocks = {name: (without[name], among[name]) for name in STATEMENTS}
+    assert {name: both for name, both in blocks.items() if both[1] > max(2 * both[0], 500)} == {}

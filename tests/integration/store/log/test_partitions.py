@@ -1,0 +1,80 @@
+"""Partitions of the log while somebody reads it for long, as a backup does."""
+
+import asyncio
+import datetime
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors
+from duetime_core.postgres import schema
+from duetime_core.store.log import partitions
+from tests.support import factories, logs
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def test_a_partition_that_a_reader_is_in_the_way_of_is_made_once_the_reader_is_gone(engine: Engine) -> None:
+    there = await logs.months(engine)
+    await logs.drop_last(engine)
+    async with logs.reading(engine):
+        with pytest.raises(errors.LogBusy):
+            await partitions.create_ahead(engine)
+    assert await logs.months(engine) == there[:-1]
+    await partitions.create_ahead(engine)
+    assert await logs.months(engine) == there
+
+
+async def test_making_a_partition_behind_a_reader_holds_up_no_change(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PATIENCE", datetime.timedelta(minutes=1))
+    there = await logs.months(engine)
+    await logs.drop_last(engine)
+    async with logs.reading(engine):
+        making = asyncio.create_task(partitions.create_ahead(engine))
+        await logs.waits_for_a_lock(engine)
+        async with asyncio.timeout(20):
+            task_id = await factories.create(engine)
+            assert [claimed.task_id for claimed in await factories.claim(engine)] == [task_id]
+        assert not making.done()
+    await making
+    assert await logs.months(engine) == there
+
+
+async def test_who_finds_another_at_it_leaves_it_to_him(engine: Engine) -> None:
+    async with partitions.changing(engine):
+        with pytest.raises(errors.LogBusy):
+            await partitions.create_ahead(engine)
+    await partitions.create_ahead(engine)
+
+
+async def test_a_partition_that_was_made_takes_the_rows_of_its_month_alone(engine: Engine) -> None:
+    await logs.drop_last(engine)
+    await partitions.create_ahead(engine)
+    insert = sa.text("""
+        INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_time, retry_count, actor)
+        SELECT month, 1, 'pending', 'created', date_trunc('month', now()) + make_interval(months => month),
+            now(), 0, 'api'
+        FROM generate_series(0, :ahead) AS month
+        RETURNING CAST(CAST(tableoid AS regclass) AS text), log_id, CAST(xid AS text)
+    """)
+    async with engine.connect() as connection:
+        rows = (await connection.execute(insert, {"ahead": partitions.MONTHS_AHEAD + 1})).all()
+    assert [row[0] for row in rows] == [*await logs.months(engine), "task_logs_default"]
+    assert len({row[1] for row in rows}) == len(rows)
+    assert len({row[2] for row in rows}) == 1
+
+
+async def test_a_partition_has_the_keys_of_the_log(engine: Engine) -> None:
+    await logs.drop_last(engine)
+    await partitions.create_ahead(engine)
+    attached = sa.text("""
+        SELECT CAST(CAST(inhparent AS regclass) AS text) FROM pg_inherits JOIN pg_index ON indexrelid = inhrelid
+        WHERE indrelid = CAST(:name AS regclass) ORDER BY 1
+    """)
+    last = (await logs.months(engine))[-1]
+    async with engine.connect() as connection:
+        parents = list((await connection.execute(attached, {"name": last})).scalars())
+    assert parents == sorted(["task_logs_pkey", *(str(index.name) for index in schema.task_logs.indexes)])

@@ -1,0 +1,250 @@
+"""Retention: what is old and finished goes, and nothing else; nobody waits for it."""
+
+import asyncio
+import datetime
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, task
+from duetime_core.model.snapshot import Position
+from duetime_core.postgres import database
+from duetime_core.store.log import feed, partitions, retention
+from duetime_core.store.queues import limit as queue_limit
+from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import log as schedule_log
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import read as task_read
+from tests.support import factories, logs
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+DAY = datetime.timedelta(days=1)
+KEEP = 30 * DAY
+
+
+async def age(engine: Engine, by: datetime.timedelta) -> None:
+    """Makes everything older by that."""
+    async with engine.connect() as connection:
+        for table, column in (
+            ("tasks", "created_at"),
+            ("tasks", "updated_at"),
+            ("tasks", "execution_time"),
+            ("task_logs", "timestamp"),
+        ):
+            await connection.execute(sa.text(f"UPDATE {table} SET {column} = {column} - :by"), {"by": by})
+
+
+async def delete_tasks(engine: Engine, keep: datetime.timedelta = KEEP) -> int:
+    return sum([deleted async for deleted in retention.delete_tasks(engine, keep)])
+
+
+async def remaining(engine: Engine) -> set[int]:
+    async with engine.connect() as connection:
+        return set((await connection.execute(sa.text("SELECT task_id FROM tasks"))).scalars())
+
+
+async def test_what_is_finished_and_old_is_deleted_and_its_history_stays(engine: Engine) -> None:
+    finished = [await factories.brought_to(engine, status) for status in sorted(task.TERMINAL)]
+    await age(engine, KEEP + DAY)
+    assert await delete_tasks(engine) == len(finished)
+    assert await remaining(engine) == set()
+    for task_id in finished:
+        with pytest.raises(errors.TaskNotFound):
+            await task_read.get(engine, task_id)
+        assert (await factories.history(engine, task_id))[:2] == ["created", "started"]
+
+
+async def test_what_is_pending_or_running_stays_however_old_it_is(engine: Engine) -> None:
+    active = {await factories.brought_to(engine, status) for status in (task.Status.PENDING, task.Status.RUNNING)}
+    await age(engine, 1000 * DAY)
+    assert await delete_tasks(engine) == 0
+    assert await remaining(engine) == active
+
+
+async def test_what_changed_lately_stays_however_long_ago_it_was_due(engine: Engine) -> None:
+    kept = set()
+    for status in sorted(task.TERMINAL):
+        long_ago = datetime.datetime.now(datetime.UTC) - 1000 * DAY
+        kept.add(await factories.brought_to(engine, status, execution_time=long_ago))
+    await age(engine, KEEP - DAY)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET execution_time = '1999-01-01'"))
+    assert await delete_tasks(engine) == 0
+    assert await remaining(engine) == kept
+
+
+async def test_what_was_cancelled_before_it_was_due_goes_too(engine: Engine) -> None:
+    later = datetime.datetime.now(datetime.UTC) + 1000 * DAY
+    cancelled, deleted = [await factories.create(engine, execution_time=later) for _ in range(2)]
+    await task_edit.cancel(engine, cancelled, actor="api")
+    await task_edit.delete(engine, deleted, actor="api")
+    await age(engine, KEEP + DAY)
+    assert await delete_tasks(engine) == 2
+
+
+async def test_a_task_that_is_retried_meanwhile_stays(engine: Engine) -> None:
+    failed = await factories.brought_to(engine, task.Status.FAILED)
+    await age(engine, KEEP + DAY)
+    await task_edit.retry(engine, failed, actor="api")
+    assert await delete_tasks(engine) == 0
+
+
+async def test_batches_go_on_behind_what_they_leave(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 3)
+    old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(20)]
+    await age(engine, KEEP + DAY)
+    kept = set(old[2:9])
+    async with engine.connect() as connection:
+        touch = sa.text("UPDATE tasks SET updated_at = now() WHERE task_id = ANY(:kept)")
+        await connection.execute(touch, {"kept": list(kept)})
+    batches = [deleted async for deleted in retention.delete_tasks(engine, KEEP)]
+    assert sum(batches) == 13
+    assert max(batches) == 3
+    assert await remaining(engine) == kept
+
+
+async def test_who_stops_in_the_middle_has_another_do_the_rest(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 3)
+    for _ in range(8):
+        await factories.brought_to(engine, task.Status.FAILED)
+    await age(engine, KEEP + DAY)
+    async for deleted in retention.delete_tasks(engine, KEEP):
+        if deleted:
+            break
+    assert len(await remaining(engine)) == 5
+    assert await delete_tasks(engine) == 5
+
+
+async def test_a_batch_waits_for_no_lock_and_is_not_waited_for(engine: Engine) -> None:
+    old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(3)]
+    await age(engine, KEEP + DAY)
+    async with database.transaction(engine) as connection:
+        locked = sa.text("SELECT FROM tasks WHERE task_id = :task_id FOR UPDATE")
+        await connection.execute(locked, {"task_id": old[0]})
+        assert await delete_tasks(engine) == 2
+    assert await remaining(engine) == {old[0]}
+    async with database.transaction(engine) as connection:
+        parameters = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
+        assert (await connection.execute(retention._DELETE_TASKS[0], parameters)).one().deleted == 1
+        async with asyncio.timeout(20):
+            task_id = await factories.create(engine)
+            assert [claimed.task_id for claimed in await factories.claim(engine)] == [task_id]
+            # Another worker leaves the rest to this one.
+            assert await delete_tasks(engine) == 0
+    assert await remaining(engine) == {task_id}
+
+
+async def test_a_request_is_remembered_as_long_as_its_task(engine: Engine) -> None:
+    new = factories.new_task(request_id="once")
+    (first,) = await task_create.create(engine, [new], actor="api")
+    assert isinstance(first, task_create.Created)
+    await task_edit.cancel(engine, first.task_id, actor="api")
+    await age(engine, KEEP + DAY)
+    await delete_tasks(engine)
+    (second,) = await task_create.create(engine, [new], actor="api")
+    assert isinstance(second, task_create.Created)
+    assert second.is_new
+    assert second.task_id > first.task_id
+
+
+async def test_a_month_of_the_log_goes_once_all_of_it_is_old(engine: Engine) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    there = await logs.months(engine)
+    old = [await logs.add_month(engine, month) for month in (datetime.date(1999, 12, 1), datetime.date(2024, 2, 1))]
+    keep = now - datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)
+    assert await retention.drop_month(engine, keep + DAY) == old[0]
+    assert await retention.drop_month(engine, keep + DAY) is None
+    assert await retention.drop_month(engine, keep) == old[1]
+    assert await retention.drop_month(engine, datetime.timedelta(hours=1)) is None
+    assert await logs.months(engine) == there
+
+
+async def test_a_month_that_a_reader_is_in_the_way_of_goes_once_the_reader_is_gone(engine: Engine) -> None:
+    old = await logs.add_month(engine, datetime.date(1999, 12, 1))
+    async with logs.reading(engine):
+        with pytest.raises(errors.LogBusy):
+            await retention.drop_month(engine, KEEP)
+    assert await retention.drop_month(engine, KEEP) == old
+
+
+async def test_dropping_a_month_behind_a_reader_holds_up_no_change(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PATIENCE", datetime.timedelta(seconds=20))
+    await logs.add_month(engine, datetime.date(1999, 12, 1))
+    async with logs.reading(engine):
+        dropping = asyncio.create_task(retention.drop_month(engine, KEEP))
+        await logs.waits_for_a_lock(engine)
+        async with asyncio.timeout(10):
+            task_id = await factories.create(engine)
+            assert [claimed.task_id for claimed in await factories.claim(engine)] == [task_id]
+        assert not dropping.done()
+    assert await dropping is not None
+
+
+async def test_old_rows_of_the_default_partition_go_a_few_blocks_at_a_time(engine: Engine) -> None:
+    insert = sa.text("""
+        INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_time, retry_count, actor)
+        SELECT n, 1, 'pending', 'created', CASE n % 2 WHEN 0 THEN date '1999-01-01' ELSE date '2999-01-01' END,
+            now(), 0, 'api'
+        FROM generate_series(1, 10000) AS n
+    """)
+    async with engine.connect() as connection:
+        await connection.execute(insert)
+        batches = [deleted async for deleted in retention.delete_strays(engine, KEEP)]
+        left = await connection.execute(sa.text("SELECT count(*), min(timestamp) > now() FROM task_logs_default"))
+        assert tuple(left.one()) == (5000, True)
+    assert sum(batches) == 5000
+    assert max(batches) < 2500
+
+
+async def forgotten(engine: Engine, position: Position) -> bool:
+    try:
+        await retention.require_kept(engine, position)
+    except errors.InvalidArgument:
+        return True
+    return False
+
+
+async def test_who_has_not_seen_what_is_deleted_cannot_go_on_and_others_can(engine: Engine) -> None:
+    before = await feed.now(engine)
+    await factories.brought_to(engine, task.Status.COMPLETED)
+    after = await feed.now(engine)
+    await age(engine, KEEP + DAY)
+    assert not await forgotten(engine, before)
+    await delete_tasks(engine)
+    assert await forgotten(engine, before)
+    assert not await forgotten(engine, after)
+    # Rows of the default partition.
+    await factories.create(engine)
+    later = await feed.now(engine)
+    await age(engine, 1000 * DAY)
+    assert sum([deleted async for deleted in retention.delete_strays(engine, KEEP)])
+    assert await forgotten(engine, after)
+    assert not await forgotten(engine, later)
+
+
+async def test_who_has_not_seen_a_month_that_is_dropped_cannot_go_on(engine: Engine) -> None:
+    before = await feed.now(engine)
+    await logs.add_month(engine, datetime.date(1999, 12, 1))
+    after = await feed.now(engine)
+    assert not await forgotten(engine, before)
+    await retention.drop_month(engine, KEEP)
+    assert await forgotten(engine, before)
+    assert not await forgotten(engine, after)
+
+
+async def test_old_lines_of_the_logs_of_schedules_and_queues_go(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
+    async with engine.connect() as connection:
+        for table in ("schedule_logs", "queue_logs"):
+            await connection.execute(sa.text(f"UPDATE {table} SET timestamp = now() - interval '31 days'"))
+    await schedule_edit.pause(engine, made.schedule_id, actor="api")
+    await queue_limit.update(engine, "mail", {"is_paused": False}, is_new=True, actor="api")
+    assert sum([deleted async for deleted in retention.delete_other_logs(engine, KEEP)]) == 2
+    kept = await schedule_log.list_logs(engine, made.schedule_id, after=0, limit=10)
+    assert [line.change for line in kept] == ["paused"]
+    assert [line.change for line in await queue_limit.list_logs(engine, "mail", after=0, limit=10)] == ["resumed"]

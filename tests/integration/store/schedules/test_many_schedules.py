@@ -1,0 +1,37 @@
+"""Many schedules that are due in the same second."""
+
+import asyncio
+import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.store.schedules import edit as schedule_edit
+from tests.support import factories, processes
+
+SCHEDULES = 1_000
+MOMENT = datetime.timedelta(seconds=15)
+LATE = datetime.timedelta(seconds=1)
+SLACK = datetime.timedelta(seconds=1)
+"""What a busy machine of two cores may add."""
+
+
+async def test_a_thousand_schedules_of_the_same_second_start_within_a_second(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter
+) -> None:
+    due = (datetime.datetime.now(datetime.UTC) + MOMENT).replace(microsecond=0)
+    new = factories.new_schedule(spec={"cron": f"{due:%S %M %H} * * *"})
+    for _ in range(SCHEDULES // 10):
+        await asyncio.gather(*(schedule_edit.create(engine, new, actor="api") for _ in range(10)))
+    await asyncio.gather(*(start.worker(places=500) for _ in range(2)))
+    assert datetime.datetime.now(datetime.UTC) < due, "the machine is too busy to be ready in time"
+    done = sa.text("SELECT count(*) FROM tasks WHERE status = 'completed'")
+    late = sa.text("SELECT max(timestamp - execution_time) FROM task_logs WHERE change = 'started'")
+    async with asyncio.timeout(20), engine.connect() as connection:
+        while await connection.scalar(done) < SCHEDULES:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.1)
+        latest = await connection.scalar(late)
+        upcoming = await connection.scalar(sa.text("SELECT count(*) FROM tasks WHERE is_next"))
+    print(f"the last one started {latest.total_seconds():.3f} s late")  # noqa: T201 - a figure that is measured
+    assert latest < LATE + SLACK
+    assert upcoming == SCHEDULES

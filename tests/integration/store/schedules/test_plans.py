@@ -1,0 +1,84 @@
+"""100,000 schedules that are not due cost nothing; those that are due are found through their index."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.store.claiming import fast
+from duetime_core.store.schedules import advance as schedule_advance
+from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import occurrences
+from tests.integration.store.tasks import test_plans
+from tests.support import factories, plans
+
+SCHEDULES = 100_000
+DUE = 20
+
+_FILL = f"""
+INSERT INTO schedules (name, spec, template, overlap, catch_up, last_nominal_time, zone_version)
+SELECT 'schedule ' || n,
+    '{{"cron": "0 9 * * *", "time_zone": "UTC", "missing_time": "shift", "repeated_time": "first"}}',
+    '{{"name": "noop", "task_data": {{}}, "queue": "default", "max_retries": 3, "initial_backoff": 1,
+        "max_backoff": 1, "multiplier": 2, "jitter": 0}}', 'allow', 'last', now(), '2026a'
+FROM generate_series(1, {SCHEDULES}) AS n;
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter, schedule_id, nominal_time, is_next)
+SELECT 'noop', 'default', 'pending', now() + (schedule_id - {DUE}) * interval '1 second', '{{}}', '1 s', '1 s', 2, 0,
+    schedule_id, now() + (schedule_id - {DUE}) * interval '1 second', true
+FROM schedules;
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter, schedule_id, nominal_time)
+SELECT 'noop', 'default', 'completed', now() - interval '1 day', '{{}}', '1 s', '1 s', 2, 0, schedule_id,
+    now() - interval '1 day'
+FROM schedules;
+"""
+CLAIM = {"queue": "default", "worker_id": "worker", "places": 100, "lease": factories.LEASE}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database with many schedules, of which a few are due."""
+    async with test_plans.filled(admin, _FILL) as connection:
+        yield connection
+
+
+@test_plans.MODES
+async def test_a_claim_looks_at_none_of_those_that_are_not_due(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    plan = await plans.explain(full, mode, fast._CLAIM, CLAIM)
+    assert plans.buffers(plan) < 100
+
+
+@test_plans.MODES
+async def test_rolling_on_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    used = await test_plans.scans(full, mode, schedule_advance._LOCK_DUE, {"queue": "default", "limit": 10})
+    assert used["tasks"] == "tasks_next_idx"
+    assert "Seq Scan" not in used.values()
+    plan = await plans.explain(full, mode, schedule_advance._LOCK_DUE, {"queue": "default", "limit": 10})
+    assert plans.buffers(plan) < 400
+    waits = await test_plans.scans(full, mode, schedule_advance._ANY_WAITS, {"queue": "default"})
+    assert "tasks_next_idx" in waits.values()
+    assert "Seq Scan" not in waits.values()
+
+
+@test_plans.MODES
+async def test_making_occurrences_looks_for_each_time_in_its_index(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    given = {"name": "noop", "queue": "default", "task_data": {}, "max_retries": 3, "initial_backoff": "1 s"}
+    given |= {"max_backoff": "1 s", "multiplier": 2, "jitter": 0, "priority": 0, "is_next": False}
+    news = [{**given, "schedule_id": number, "nominal_time": "2020-01-01T00:00:00Z"} for number in range(1, 1001)]
+    parameters = {"tasks": json.dumps(news), "actor": "api"}
+    assert await test_plans.scans(full, mode, occurrences._INSERT, parameters) == {"present": "tasks_nominal_time_key"}
+
+
+@pytest.mark.parametrize("page", [0, SCHEDULES - 100])
+async def test_a_page_of_schedules_costs_the_same_wherever_it_lies(
+    full: sqlalchemy_asyncio.AsyncConnection, page: int
+) -> None:
+    plan = await plans.explain(full, "force_generic_plan", schedule_edit._LIST, {"after": page, "limit": 50})
+    assert plans.buffers(plan) < 800

@@ -1,0 +1,237 @@
+"""Schedules as workers roll them on: each nominal time one task, whoever claims and whenever it dies."""
+
+import asyncio
+import datetime
+import itertools
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import schedule, task
+from duetime_core.postgres import database
+from duetime_core.store.claiming import fast
+from duetime_core.store.queues import limit as queue_limit
+from duetime_core.store.schedules import advance as schedule_advance
+from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import log as schedule_log
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
+from tests.support import factories
+
+HOUR = datetime.timedelta(hours=1)
+DAY = datetime.timedelta(days=1)
+
+
+async def shift(engine: sqlalchemy_asyncio.AsyncEngine, span: datetime.timedelta) -> None:
+    """Lets so much time pass for all schedules: what stands in the database is moved into the past."""
+    assignments = (
+        ("tasks", "execution_time = execution_time - :span"),
+        # By way of the far future: no two nominal times may be the same meanwhile.
+        ("tasks", "nominal_time = nominal_time + interval '1000 days'"),
+        ("tasks", "nominal_time = nominal_time - interval '1000 days' - :span"),
+        ("schedules", "last_nominal_time = last_nominal_time - :span"),
+    )
+    async with database.transaction(engine) as connection:
+        for table, assignment in assignments:
+            await connection.execute(sa.text(f"UPDATE {table} SET {assignment}"), {"span": span})
+
+
+async def nominals(engine: sqlalchemy_asyncio.AsyncEngine, made: schedule.Schedule) -> dict[str, list[Any]]:
+    """Returns the nominal times of a schedule's tasks, by their status; the next one's as `next`."""
+    statement = sa.text(
+        "SELECT CASE WHEN is_next THEN 'next' ELSE status END, array_agg(nominal_time ORDER BY nominal_time) "
+        "FROM tasks WHERE schedule_id = :id AND deleted_at IS NULL GROUP BY 1"
+    )
+    async with engine.connect() as connection:
+        return dict(row for row in await connection.execute(statement, {"id": made.schedule_id}))
+
+
+async def skips(engine: sqlalchemy_asyncio.AsyncEngine, made: schedule.Schedule) -> list[schedule.ScheduleLog]:
+    logs = await schedule_log.list_logs(engine, made.schedule_id, after=0, limit=1000)
+    return [each for each in logs if each.change == "skipped"]
+
+
+async def due(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> schedule.Schedule:
+    """Creates a schedule of each hour, whose next occurrence is due since a second."""
+    made = await factories.create_schedule(engine, **changes)
+    assert made.next_time is not None
+    second = datetime.timedelta(seconds=1)
+    await shift(engine, made.next_time - datetime.datetime.now(datetime.UTC) + second)
+    return await schedule_edit.get(engine, made.schedule_id)
+
+
+async def test_a_due_occurrence_runs_and_the_one_after_it_waits(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = await due(engine, template={"task_data": {"a": 1}, "priority": 3, "max_retries": 5})
+    ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", places=9, lease=factories.LEASE)
+    assert (ordinary.tasks, ordinary.has_occurrences) == ([], True)
+    claim = await factories.claim_carefully(engine)
+    (claimed,) = claim.tasks
+    assert (claimed.schedule_id, claimed.nominal_time) == (made.schedule_id, made.next_time)
+    assert (claimed.name, claimed.task_data, claimed.priority, claimed.max_retries) == ("noop", {"a": 1}, 3, 5)
+    assert claim.has_occurrences is False
+    after = await schedule_edit.get(engine, made.schedule_id)
+    assert after.next_time is not None
+    assert made.next_time is not None
+    assert after.next_time - made.next_time < HOUR
+    assert after.last_nominal_time == made.next_time
+    assert claim.next_due_at == after.next_time
+
+
+async def test_workers_that_claim_at_once_make_each_occurrence_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = [await factories.create_schedule(engine, name=f"schedule {number}") for number in range(20)]
+    await shift(engine, HOUR)
+    claimed = await asyncio.gather(
+        *(factories.claim_carefully(engine, worker_id=f"worker-{number}", places=7) for number in range(8))
+    )
+    claimed += [await factories.claim_carefully(engine)]
+    tasks = [each for claim in claimed for each in claim.tasks]
+    assert sorted(each.schedule_id or 0 for each in tasks) == [each.schedule_id for each in made]
+    for each in made:
+        assert len((await nominals(engine, each))["next"]) == 1
+
+
+async def test_a_worker_that_dies_before_it_commits_leaves_all_as_it_was(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    made = await due(engine)
+    connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
+    await schedule_advance.roll(connection, task.DEFAULT_QUEUE, limit=9, actor="doomed")
+    # Others pass over what it holds.
+    assert (await factories.claim_carefully(engine)).tasks == []
+    await connection.invalidate()
+    await connection.close()
+    async with asyncio.timeout(5):
+        # PostgreSQL takes a moment to notice that it is gone, and tells nobody when it has.
+        while not (taken := (await factories.claim_carefully(engine)).tasks):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert len(taken) == 1
+    found = await nominals(engine, made)
+    assert {status: len(times) for status, times in found.items()} == {"running": 1, "next": 1}
+
+
+async def test_a_limited_queue_makes_no_more_than_it_may_start(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running": 2}, is_new=True, actor="api")
+    for number in range(5):
+        await factories.create_schedule(engine, name=f"schedule {number}")
+    await shift(engine, HOUR)
+    claim = await factories.claim_carefully(engine)
+    assert (len(claim.tasks), claim.waits_for_runs) == (2, True)
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": True}, is_new=False, actor="api")
+    assert (await factories.claim_carefully(engine)).tasks == []
+
+
+async def test_after_downtime_the_last_one_runs_and_the_others_are_logged(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"})
+    await shift(engine, 5 * HOUR)
+    claimed = [each for _ in range(2) for each in (await factories.claim_carefully(engine)).tasks]
+    assert len(claimed) == 1
+    found = await nominals(engine, made)
+    assert {status: len(times) for status, times in found.items()} == {"cancelled": 1, "running": 1, "next": 1}
+    told = await skips(engine, made)
+    assert len(told) in (3, 4)
+    assert {each.reason for each in told} == {"it was missed, a later one was due as well, and catch_up is last"}
+    (cancelled,) = found["cancelled"]
+    assert told[0].nominal_time == cancelled
+    times = sorted([*(each.nominal_time for each in told), *found["running"], *found["next"]])
+    assert {later - earlier for earlier, later in itertools.pairwise(times)} == {HOUR}
+
+
+async def test_after_downtime_all_run_if_that_is_wanted(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"}, catch_up=schedule.CatchUp.ALL)
+    await shift(engine, 5 * HOUR)
+    claimed = [each for _ in range(8) for each in (await factories.claim_carefully(engine)).tasks]
+    assert len(claimed) in (4, 5)
+    assert await skips(engine, made) == []
+
+
+async def test_an_occurrence_is_skipped_while_an_earlier_run_goes_on(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = await due(engine, overlap=schedule.Overlap.SKIP)
+    (running,) = (await factories.claim_carefully(engine)).tasks
+    await shift(engine, HOUR)
+    assert (await factories.claim_carefully(engine)).tasks == []
+    (told,) = await skips(engine, made)
+    assert told.reason == "an earlier run had not ended, and overlap is skip"
+    await task_outcomes.finish(engine, [factories.outcome(running)], worker_id="worker")
+    await shift(engine, HOUR)
+    assert len((await factories.claim_carefully(engine)).tasks) == 1
+
+
+async def test_one_occurrence_waits_for_an_earlier_run(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = await due(engine, overlap=schedule.Overlap.QUEUE)
+    (running,) = (await factories.claim_carefully(engine)).tasks
+    await shift(engine, HOUR)
+    waiting = await schedule_edit.get(engine, made.schedule_id)
+    claim = await factories.claim_carefully(engine)
+    assert (claim.tasks, claim.waits_for_runs, claim.has_occurrences) == ([], True, True)
+    await task_outcomes.finish(engine, [factories.outcome(running)], worker_id="worker")
+    (claimed,) = (await factories.claim_carefully(engine)).tasks
+    assert claimed.task_id == waiting.next_task_id
+
+
+async def test_a_cancelled_occurrence_does_not_end_its_schedule(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = await factories.create_schedule(engine)
+    assert made.next_task_id is not None
+    await task_edit.cancel(engine, made.next_task_id, actor="api")
+    await shift(engine, HOUR)
+    assert (await factories.claim_carefully(engine)).tasks == []
+    (told,) = await skips(engine, made)
+    assert told.reason == "its task was cancelled by a caller"
+    await shift(engine, HOUR)
+    assert len((await factories.claim_carefully(engine)).tasks) == 1
+
+
+async def test_a_deleted_occurrence_does_not_end_its_schedule(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    made = await factories.create_schedule(engine)
+    assert made.next_task_id is not None
+    await task_edit.delete(engine, made.next_task_id, actor="api")
+    await shift(engine, 2 * HOUR)
+    taken = [each for _ in range(3) for each in (await factories.claim_carefully(engine)).tasks]
+    assert len(taken) == 1
+
+
+async def test_a_schedule_that_is_over_has_no_next_occurrence(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    end = datetime.datetime.now(datetime.UTC) + HOUR
+    made = await factories.create_schedule(engine, spec={"end_time": end})
+    assert made.next_time is not None
+    await shift(engine, HOUR)
+    async with engine.connect() as connection:  # the end is moved along
+        await connection.execute(
+            sa.text("UPDATE schedules SET spec = jsonb_set(spec, '{end_time}', to_jsonb(CAST(:end AS text)))"),
+            {"end": (end - HOUR).isoformat()},
+        )
+    assert len((await factories.claim_carefully(engine)).tasks) == 1
+    assert (await schedule_edit.get(engine, made.schedule_id)).next_time is None
+
+
+@pytest.mark.parametrize("overlap", schedule.Overlap)
+async def test_a_retried_run_is_an_ordinary_task(
+    engine: sqlalchemy_asyncio.AsyncEngine, overlap: schedule.Overlap
+) -> None:
+    made = await due(engine, overlap=overlap)
+    (running,) = (await factories.claim_carefully(engine)).tasks
+    retried = factories.outcome(running, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
+    await task_outcomes.finish(engine, [retried], worker_id="worker")
+    assert [each.task_id for each in await factories.claim(engine)] == [running.task_id]
+    assert {status: len(times) for status, times in (await nominals(engine, made)).items()} == {"running": 1, "next": 1}
+
+
+async def test_a_schedule_that_cannot_be_read_keeps_no_other_from_running(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    broken, sound = await factories.create_schedule(engine), await factories.create_schedule(engine)
+    await shift(engine, HOUR)
+    async with engine.connect() as connection:
+        await connection.execute(
+            sa.text(
+                "UPDATE schedules SET spec = jsonb_set(spec, '{time_zone}', '\"Mars/Olympus\"') WHERE schedule_id = :id"
+            ),
+            {"id": broken.schedule_id},
+        )
+    claim = await factories.claim_carefully(engine)
+    assert [each.schedule_id for each in claim.tasks] == [sound.schedule_id]
+    # It is as it was: whoever can read it goes on from there.
+    assert len((await nominals(engine, broken))["next"]) == 1

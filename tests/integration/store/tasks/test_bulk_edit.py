@@ -1,0 +1,123 @@
+"""Many tasks changed at once: each batch as a whole, every task logged, nothing held up and nothing twice."""
+
+import asyncio
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import database
+from duetime_core.store.tasks import bulk_edit
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import read as task_read
+from tests.support import factories
+
+Status = task.Status
+Change = task.Change
+HOUR = datetime.timedelta(hours=1)
+PENDING = task_read.Filter(statuses=(Status.PENDING, Status.RUNNING))
+
+
+async def change(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    what: Change,
+    wanted: task_read.Filter,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    seconds: float = 5,
+) -> bulk_edit.Progress:
+    progress = bulk_edit.Progress()
+    batches = bulk_edit.change(engine, what, wanted, changes=changes, progress=progress, seconds=seconds, actor="api")
+    told = [each.task_id async for batch in batches for each in batch]
+    assert len(told) == len(set(told)) == progress.count
+    return progress
+
+
+async def many(engine: sqlalchemy_asyncio.AsyncEngine, count: int, **changes: Any) -> list[int]:
+    news = [factories.new_task(**changes) for _ in range(count)]
+    return [each.task_id for each in await task_create.create_all(engine, news, actor="api")]
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "after", "word"),
+    [
+        (Change.CANCELLED, Status.PENDING, Status.CANCELLED, "cancelled"),
+        (Change.CANCELLED, Status.RUNNING, Status.CANCELLED, "cancelled"),
+        (Change.RETRIED, Status.FAILED, Status.PENDING, "retried"),
+        (Change.RETRIED, Status.CANCELLED, Status.PENDING, "retried"),
+    ],
+)
+async def test_a_change_of_many_is_that_of_one(
+    engine: sqlalchemy_asyncio.AsyncEngine, what: Change, before: Status, after: Status, word: str
+) -> None:
+    task_id = await factories.brought_to(engine, before, name="this")
+    await factories.brought_to(engine, before, name="other")
+    progress = await change(engine, what, task_read.Filter(statuses=(before,), name="this"))
+    assert (progress.count, progress.has_more) == (1, False)
+    assert (await task_read.get(engine, task_id)).status is after
+    assert (await factories.history(engine, task_id))[-1] == word
+
+
+async def test_deleting_many_leaves_their_logs(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    done = await factories.brought_to(engine, Status.COMPLETED)
+    waiting = await factories.brought_to(engine, Status.PENDING)
+    running = await factories.brought_to(engine, Status.RUNNING)
+    allowed = tuple(sorted(task.MOVES[Change.DELETED].sources))
+    assert (await change(engine, Change.DELETED, task_read.Filter(statuses=allowed))).count == 2
+    assert [(await factories.history(engine, each))[-1] for each in (done, waiting)] == ["deleted", "deleted"]
+    assert (await task_read.get(engine, running)).status is Status.RUNNING
+    assert (await change(engine, Change.DELETED, task_read.Filter(statuses=allowed))).count == 0
+
+
+async def test_moving_many_to_another_time_and_queue(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    task_ids = await many(engine, 5, queue="here")
+    due = datetime.datetime.now(datetime.UTC) + HOUR
+    wanted = task_read.Filter(statuses=(Status.PENDING,), queue="here")
+    assert (await change(engine, Change.UPDATED, wanted, {"queue": "there", "execution_time": due})).count == 5
+    for task_id in task_ids:
+        moved = await task_read.get(engine, task_id)
+        assert (moved.queue, moved.execution_time) == ("there", due)
+        assert await factories.history(engine, task_id) == ["created", "updated"]
+
+
+async def test_tasks_that_are_moved_behind_what_is_still_to_come_are_moved_once(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    await many(engine, 2500)
+    due = datetime.datetime.now(datetime.UTC) + HOUR
+    wanted = task_read.Filter(statuses=(Status.PENDING,))
+    assert (await change(engine, Change.UPDATED, wanted, {"execution_time": due})).count == 2500
+    async with engine.connect() as connection:
+        assert await connection.scalar(sa.text("SELECT max(version) FROM tasks")) == 2
+
+
+async def test_where_the_time_is_over_the_same_call_goes_on(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await many(engine, 2500)
+    first = await change(engine, Change.CANCELLED, PENDING, seconds=0)
+    assert (first.count, first.has_more) == (1000, True)
+    rest = await change(engine, Change.CANCELLED, PENDING)
+    assert (rest.count, rest.has_more) == (1500, False)
+
+
+async def test_two_that_do_the_same_at_once_share_the_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await many(engine, 3000)
+    shares = await asyncio.gather(*(change(engine, Change.CANCELLED, PENDING) for _ in range(3)))
+    assert sum(share.count for share in shares) == 3000
+    async with engine.connect() as connection:
+        logged = await connection.scalar(sa.text("SELECT count(*) FROM task_logs WHERE change = 'cancelled'"))
+    assert logged == 3000
+
+
+async def test_a_task_that_somebody_holds_is_left_and_told(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    held, free = await many(engine, 2)
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
+        async with asyncio.timeout(5):
+            progress = await change(engine, Change.CANCELLED, PENDING)
+    assert (progress.count, progress.has_more) == (1, True)
+    assert (await task_read.get(engine, free)).status is Status.CANCELLED
+    assert (await change(engine, Change.CANCELLED, PENDING)).count == 1

@@ -1,0 +1,137 @@
+"""Outcomes: recorded once, in batches, and only by who still holds the task."""
+
+import asyncio
+import datetime
+import random
+
+import pytest
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.store.claiming import rescue
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_core.store.tasks import read as task_read
+from tests.support import factories
+
+Change = task.Change
+
+
+async def claimed(engine: sqlalchemy_asyncio.AsyncEngine, count: int = 1, **changes: object) -> list[task.Task]:
+    for _ in range(count):
+        await factories.create(engine, **changes)
+    return await factories.claim(engine)
+
+
+async def test_a_batch_records_each_outcome_as_it_is(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    done, failed, again, back = await claimed(engine, 4)
+    outcomes = [
+        factories.outcome(done, result='{"a": 1}'),
+        factories.outcome(failed, Change.FAILED, error_message="no"),
+        factories.outcome(again, Change.RETRY_SCHEDULED, error_message="not yet"),
+        factories.outcome(back, Change.HANDED_BACK),
+    ]
+    finished = {each.task_id: each for each in await task_outcomes.finish(engine, outcomes, worker_id="worker")}
+    assert len(finished) == 4
+    rows = [await task_read.get(engine, each.task_id) for each in (done, failed, again, back)]
+    assert [row.status for row in rows] == ["completed", "failed", "pending", "pending"]
+    assert [row.result for row in rows] == [{"a": 1}, None, None, None]
+    assert [row.error_message for row in rows] == [None, "no", "not yet", None]
+    assert [row.retry_count for row in rows] == [0, 0, 1, 0]
+    assert {(row.version, row.worker_id, row.lease_expires_at) for row in rows} == {(3, None, None)}
+    assert finished[again.task_id].execution_time == finished[again.task_id].now + factories.SECOND
+    assert rows[3].execution_time == back.execution_time
+
+
+async def test_recording_an_outcome_twice_does_nothing_the_second_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    (run,) = await claimed(engine)
+    outcome = factories.outcome(run)
+    assert len(await task_outcomes.finish(engine, [outcome], worker_id="worker")) == 1
+    assert await task_outcomes.finish(engine, [outcome], worker_id="worker") == []
+    assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]
+
+
+@pytest.mark.parametrize("fence", ["another worker", "another version", "cancelled", "lost"])
+async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
+    engine: sqlalchemy_asyncio.AsyncEngine, fence: str
+) -> None:
+    await factories.create(engine)
+    lease = datetime.timedelta(0) if fence == "lost" else factories.LEASE
+    (run,) = await factories.claim(engine, lease=lease)
+    outcome, worker_id = factories.outcome(run), "worker"
+    match fence:
+        case "another worker":
+            worker_id = "other"
+        case "another version":
+            outcome = task_outcomes.Outcome(run.task_id, run.version + 1, Change.COMPLETED, factories.SECOND)
+        case "cancelled":
+            await task_edit.cancel(engine, run.task_id, actor="api")
+        case "lost":
+            await rescue.reclaim(engine, worker_id="sweeper")
+    before = await task_read.get(engine, run.task_id)
+    assert await task_outcomes.finish(engine, [outcome], worker_id=worker_id) == []
+    assert await task_outcomes.extend(engine, {run.task_id: outcome.version}, worker_id=worker_id, lease=lease) == set()
+    assert await task_read.get(engine, run.task_id) == before
+
+
+@pytest.mark.parametrize("stale_first", [True, False])
+async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_counts(
+    engine: sqlalchemy_asyncio.AsyncEngine, stale_first: bool
+) -> None:
+    # A worker that stood still lost its lease, and claimed the task again before it reported the first run.
+    await factories.create(engine)
+    (stale,) = await factories.claim(engine, lease=datetime.timedelta(0))
+    await rescue.reclaim(engine, worker_id="sweeper")
+    (present,) = await factories.claim(engine)
+    outcomes = [factories.outcome(stale, Change.FAILED), factories.outcome(present)]
+    finished = await task_outcomes.finish(engine, outcomes if stale_first else outcomes[::-1], worker_id="worker")
+    assert [each.status for each in finished] == [task.Status.COMPLETED]
+    assert (await factories.history(engine, present.task_id))[-2:] == ["started", "completed"]
+
+
+async def test_one_dropped_outcome_does_not_hold_up_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    runs = await claimed(engine, 3)
+    await task_edit.cancel(engine, runs[1].task_id, actor="api")
+    finished = await task_outcomes.finish(engine, [factories.outcome(run) for run in runs], worker_id="worker")
+    assert {each.task_id for each in finished} == {runs[0].task_id, runs[2].task_id}
+
+
+async def test_an_extension_moves_the_lease_and_nothing_else(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    (run,) = await claimed(engine)
+    held = await task_outcomes.extend(engine, {run.task_id: run.version}, worker_id="worker", lease=2 * factories.LEASE)
+    assert held == {run.task_id}
+    found = await task_read.get(engine, run.task_id)
+    assert found.lease_expires_at is not None
+    assert run.lease_expires_at is not None
+    assert found.lease_expires_at > run.lease_expires_at
+    assert found.version == run.version
+    assert await factories.history(engine, run.task_id) == ["created", "started"]
+
+
+async def test_handing_back_keeps_what_an_earlier_run_left(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    (first,) = await claimed(engine)
+    retry = factories.outcome(first, Change.RETRY_SCHEDULED, error_message="first", backoff=datetime.timedelta(0))
+    await task_outcomes.finish(engine, [retry], worker_id="worker")
+    (second,) = await factories.claim(engine)
+    await task_outcomes.finish(engine, [factories.outcome(second, Change.HANDED_BACK)], worker_id="worker")
+    found = await task_read.get(engine, first.task_id)
+    assert (found.error_message, found.retry_count) == ("first", 1)
+
+
+async def test_finishes_and_extensions_that_overlap_do_not_block_each_other(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    runs = await claimed(engine, 100)
+    versions = {run.task_id: run.version for run in runs}
+
+    async def shuffled(action: str) -> None:
+        order = random.sample(runs, len(runs))
+        if action == "extend":
+            some = {run.task_id: versions[run.task_id] for run in order}
+            await task_outcomes.extend(engine, some, worker_id="worker", lease=factories.LEASE)
+        else:
+            await task_outcomes.finish(engine, [factories.outcome(run) for run in order], worker_id="worker")
+
+    await asyncio.gather(*(shuffled("extend") for _ in range(8)), shuffled("finish"), shuffled("finish"))
+    for run in runs:
+        assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]

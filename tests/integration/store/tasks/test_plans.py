@@ -1,0 +1,293 @@
+"""At 200,000 rows each statement of the hot paths reads through its index, under custom and generic plans."""
+
+import contextlib
+import datetime
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import database
+from duetime_core.store.claiming import fast, rescue
+from duetime_core.store.log import feed
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_core.store.tasks import read as task_read
+from tests import conftest
+from tests.support import factories, plans
+
+ROWS = 200_000
+LEASE = datetime.timedelta(seconds=30)
+NOW = datetime.datetime.now(datetime.UTC)
+
+_FILL = f"""
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version, lost_leases)
+SELECT 'name ' || n % 200, 'queue-' || n % 50,
+    CASE WHEN n % 1000 = 0 THEN 'running' ELSE (ARRAY['pending', 'completed', 'failed', 'cancelled'])[1 + n % 4] END,
+    now() + (n - {ROWS // 2}) * interval '1 second', '{{}}', '1 second', '1 hour', 2, 0.1,
+    CASE WHEN n % 1000 = 0 THEN 'worker' END,
+    CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END, 2,
+    CASE WHEN n % 500 = 4 THEN 1 + n % 3 ELSE 0 END
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
+SELECT task_id, number, 'pending', 'created', execution_time, 0, 'api'
+FROM tasks, generate_series(1, 2) AS number;
+"""
+
+
+def _fill_one_queue(count: int) -> str:
+    return f"""
+        INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+            retry_multiplier, retry_jitter)
+        SELECT 'name', 'default', 'pending', now() - interval '1 minute', '{{}}', '1 second', '1 hour', 2, 0.1
+        FROM generate_series(1, {count});
+    """
+
+
+@contextlib.asynccontextmanager
+async def filled(
+    admin: sqlalchemy_asyncio.AsyncEngine, statements: str
+) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """Makes a database with what the statements put there, and analyzed."""
+    async with conftest.new_database(admin) as url:
+        engine = database.connect(url, pool_size=1)
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SET statement_timeout = 0"))
+            await database.be_patient(connection)
+            for statement in statements.split(";")[:-1]:
+                await connection.execute(sa.text(statement))
+            await connection.execute(sa.text("VACUUM ANALYZE"))
+            yield connection
+        await engine.dispose()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database with many tasks of all kinds, and the snapshot before the last twenty changes."""
+    async with filled(admin, _FILL) as connection:
+        snapshot = (await connection.execute(sa.text("SELECT CAST(pg_current_snapshot() AS text)"))).scalar_one()
+        connection.info["snapshot"] = snapshot
+        for task_id in range(1, 21):
+            row = f"({task_id}, 3, 'pending', 'updated', now(), 0, 'api')"
+            columns = "task_id, version, status, change, execution_time, retry_count, actor"
+            await connection.execute(sa.text(f"INSERT INTO task_logs ({columns}) VALUES {row}"))
+        yield connection
+
+
+@pytest_asyncio.fixture(scope="module", params=[20, 50_000], ids=["few", "many"])
+async def one_queue(
+    admin: sqlalchemy_asyncio.AsyncEngine, request: pytest.FixtureRequest
+) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database of which all indexes in the order of execution look alike: one queue, all pending.
+
+    Where there are few, reading all of them looks best; and the plan is kept when they are many.
+    """
+    async with filled(admin, _fill_one_queue(request.param)) as connection:
+        yield connection
+
+
+async def scans(
+    connection: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause, parameters: dict[str, Any]
+) -> dict[str, str]:
+    """Runs the statement, takes it back, and returns how its plan read each table: the index, or the kind of scan."""
+    plan = await plans.explain(connection, mode, statement, parameters)
+    found: dict[str, str] = {}
+
+    def visit(node: dict[str, Any]) -> None:
+        relation = node.get("Relation Name", "")
+        # A partition without rows is read at a glance.
+        if relation and not (relation.startswith("task_logs") and node["Actual Rows"] == 0):
+            found[node["Alias"]] = node.get("Index Name", node["Node Type"])
+        if "Index Name" in node and not relation:  # below a bitmap scan
+            found[node["Index Name"]] = node["Index Name"]
+        for child in node.get("Plans", ()):
+            visit(child)
+
+    visit(plan)
+    return {alias: index for alias, index in found.items() if index not in ("ModifyTable", "Bitmap Heap Scan")}
+
+
+def _outcomes(task_ids: Sequence[int]) -> str:
+    outcomes = (task_outcomes.Outcome(task_id, 2, task.Change.COMPLETED, LEASE) for task_id in task_ids)
+    return json.dumps([task_outcomes._encode(outcome) for outcome in outcomes])
+
+
+CLAIM_INDEXES = {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_pkey", "queues_pkey"}
+MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+
+
+@MODES
+async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    parameters = {"queue": "queue-4", "worker_id": "worker", "places": 100, "lease": LEASE}
+    used = await scans(full, mode, fast._CLAIM, parameters)
+    assert set(used.values()) <= CLAIM_INDEXES
+    assert "tasks_due_idx" in used.values()
+
+
+@MODES
+async def test_a_claim_reads_its_own_index_where_another_one_would_look_as_good(
+    one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    parameters = {"queue": "default", "worker_id": "worker", "places": 100, "lease": LEASE}
+    used = await scans(one_queue, mode, fast._CLAIM, parameters)
+    assert set(used.values()) == CLAIM_INDEXES
+
+
+@MODES
+async def test_a_finish_and_an_extension_read_their_tasks_where_nothing_ran_before(
+    one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    task_ids = list(range(1, 501))
+    ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [1] * len(task_ids)}
+    for statement, parameters in (
+        (task_outcomes._EXTEND, {**ids, "lease": LEASE}),
+        (task_outcomes._FINISH, {"worker_id": "worker", "outcomes": _outcomes(task_ids)}),
+    ):
+        used = await scans(one_queue, mode, statement, parameters)
+        assert set(used.values()) == {"tasks_pkey"}
+
+
+@MODES
+async def test_a_batch_of_creates_compares_no_task_with_all_others(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    news = [factories.new_task(request_id=str(number) if number % 2 else None) for number in range(1000)]
+    tasks = json.dumps([task_create._encode(new) for new in news])
+    parameters = {"tasks": tasks, "actor": "api", "all_or_none": True}
+    plan = await plans.explain(full, mode, task_create._CREATE, parameters)
+    assert plan["Actual Rows"] == 1001
+    assert '"Nested Loop"' not in json.dumps(plan)
+    assert await scans(full, mode, task_create._CREATE, parameters) == {"earlier": "tasks_request_id_key"}
+
+
+@MODES
+@pytest.mark.parametrize("level", fast.LEVELS)
+async def test_a_claim_of_suspects_reads_nothing_else(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, level: int
+) -> None:
+    parameters = {"queues": ["queue-4", "queue-8"], "worker_id": "worker", "places": 25, "lease": LEASE}
+    used = await scans(full, mode, fast._CLAIM_SUSPECTS[level], parameters)
+    assert set(used.values()) <= {"tasks_suspects_idx", "tasks_pkey", "queues_pkey"}
+    assert "tasks_suspects_idx" in used.values()
+
+
+@MODES
+async def test_a_sweep_reads_the_leases_that_ran_out(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    used = await scans(full, mode, rescue._RECLAIM, {"worker_id": "sweeper", "limit": 1000})
+    assert set(used.values()) <= {"tasks_lease_idx", "tasks_pkey"}
+    assert "tasks_lease_idx" in used.values()
+
+
+@MODES
+async def test_a_release_reads_what_runs(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    parameters = {"worker_id": "worker", "held": list(range(1000, ROWS // 2, 1000)), "claimed_before": NOW}
+    used = await scans(full, mode, rescue._RELEASE, parameters)
+    assert set(used.values()) <= {"tasks_lease_idx", "tasks_status_idx", "tasks_pkey"}
+    assert used
+
+
+@MODES
+@pytest.mark.parametrize("step", [1000, 100_000], ids=["many", "few"])
+async def test_a_finish_and_an_extension_read_their_tasks(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, step: int
+) -> None:
+    task_ids = list(range(step, ROWS + 1, step))
+    count = len(task_ids)
+    ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [2] * count}
+    used = await scans(full, mode, task_outcomes._EXTEND, {**ids, "lease": LEASE})
+    assert set(used.values()) == {"tasks_pkey"}
+    used = await scans(full, mode, task_outcomes._FINISH, {"worker_id": "worker", "outcomes": _outcomes(task_ids)})
+    assert set(used.values()) == {"tasks_pkey"}
+
+
+@MODES
+@pytest.mark.parametrize("task_ids", [None, [1, 2, 3]], ids=["all", "some"])
+async def test_a_watch_reads_what_is_new(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, task_ids: list[int] | None
+) -> None:
+    parameters = {"seen": full.info["snapshot"], "upto": None, "log_id": 0, "task_ids": task_ids, "limit": 1000}
+    used = await scans(full, mode, feed._READ_FIRST, parameters)
+    assert all("xid" in index or index == "tasks_pkey" for index in used.values()), used
+
+
+@MODES
+async def test_a_watch_that_is_behind_goes_on_where_its_page_ended(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    parameters = {"seen": "3:3:", "upto": full.info["snapshot"], "log_id": ROWS, "task_ids": None, "limit": 1000}
+    used = await scans(full, mode, feed._READ_ON, parameters)
+    assert all("log_id" in index or index == "tasks_pkey" for index in used.values()), used
+
+
+@MODES
+async def test_a_history_is_read_by_its_task(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    used = await scans(full, mode, task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50})
+    assert used
+    assert all(index.endswith("_pkey") for index in used.values()), used
+
+
+FILTERS = {
+    "all": (task_read.Filter(), {"tasks_status_idx", "tasks_lease_idx"}),
+    "status": (task_read.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx"}),
+    "rare status": (task_read.Filter(statuses=(task.Status.RUNNING,)), {"tasks_lease_idx"}),
+    "statuses": (
+        task_read.Filter(statuses=(task.Status.FAILED, task.Status.RUNNING)),
+        {"tasks_lease_idx", "tasks_status_idx"},
+    ),
+    "queue": (
+        task_read.Filter(queue="queue-7"),
+        {
+            "tasks_due_idx",
+            "tasks_urgent_idx",
+            "tasks_next_idx",
+            "tasks_suspects_idx",
+            "tasks_queue_idx",
+            "tasks_lease_idx",
+        },
+    ),
+    "name": (task_read.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
+    "queue, and what waits": (
+        task_read.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
+        {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_suspects_idx"},
+    ),
+    "queue, and how it ended": (
+        task_read.Filter(queue="queue-7", statuses=(task.Status.FAILED, task.Status.COMPLETED)),
+        {"tasks_queue_idx"},
+    ),
+    "due": (
+        task_read.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)),
+        {"tasks_status_idx", "tasks_lease_idx"},
+    ),
+}
+
+
+@MODES
+@pytest.mark.parametrize("after", [None, (NOW, ROWS // 2)], ids=["first page", "a later page"])
+@pytest.mark.parametrize("order", ["execution_time", "execution_time desc"])
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_list_reads_through_the_index_of_its_filter(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, order: task_read.Order, after: Any
+) -> None:
+    wanted, indexes = FILTERS[name]
+    statement, parameters = task_read.list_statement(wanted, order=order, after=after)
+    used = await scans(full, mode, statement, {**parameters, "limit": 51})
+    assert used
+    assert set(used.values()) <= indexes
+
+
+@MODES
+@pytest.mark.parametrize("order", ["task_id", "task_id desc"])
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_list_by_id_never_reads_the_whole_table(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, order: task_read.Order
+) -> None:
+    statement, parameters = task_read.list_statement(FILTERS[name][0], order=order, after=None)
+    used = await scans(full, mode, statement, {**parameters, "limit": 51})
+    assert used
+    assert "Seq Scan" not in used.values()

@@ -1,0 +1,216 @@
+"""Lists and histories: what matches, in order, page by page, each task once."""
+
+import datetime
+import itertools
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors, task
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import read as task_read
+from tests.support import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+FIRST = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
+HOUR = datetime.timedelta(hours=1)
+ORDERS: tuple[task_read.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
+
+
+_CHANGES = {1: "status = 'running', worker_id = 'worker', lease_expires_at = now()", 2: "lost_leases = 2"}
+
+
+@pytest_asyncio.fixture
+async def tasks(engine: Engine) -> list[task.Task]:
+    """Tasks of two names in three queues, many of which share a time; a quarter each is cancelled, runs, is suspect."""
+    made = []
+    for number in range(24):
+        task_id = await factories.create(
+            engine,
+            name=f"name {number % 2}",
+            queue=f"queue-{number % 3}",
+            execution_time=FIRST + (7 * number % 3) * HOUR,
+        )
+        if number % 4 == 0:
+            await task_edit.cancel(engine, task_id, actor="api")
+        elif changes := _CHANGES.get(number % 4):
+            async with engine.connect() as connection:
+                await connection.execute(sa.text(f"UPDATE tasks SET {changes} WHERE task_id = {task_id}"))
+        made.append(await task_read.get(engine, task_id))
+    return made
+
+
+def in_order(tasks: list[task.Task], order: task_read.Order) -> list[task.Task]:
+    def by_id(each: task.Task) -> tuple[object, ...]:
+        return (each.task_id,)
+
+    def by_time(each: task.Task) -> tuple[object, ...]:
+        return (each.execution_time, each.task_id)
+
+    return sorted(tasks, key=by_id if order.startswith("task_id") else by_time, reverse=order.endswith("desc"))
+
+
+async def list_all(engine: Engine, wanted: task_read.Filter, order: task_read.Order, limit: int) -> list[task.Task]:
+    listed: list[task.Task] = []
+    after = None
+    while True:
+        page = await task_read.list_tasks(engine, wanted, order=order, after=after, limit=limit)
+        assert len(page.tasks) <= limit
+        listed += page.tasks
+        if page.is_last:
+            return listed
+        after = (page.tasks[-1].execution_time, page.tasks[-1].task_id)
+
+
+@pytest.mark.parametrize("limit", [1, 5, 24, 1000])
+@pytest.mark.parametrize("order", ORDERS)
+async def test_pages_of_any_size_hold_each_task_once_in_order(
+    engine: Engine, tasks: list[task.Task], order: task_read.Order, limit: int
+) -> None:
+    assert await list_all(engine, task_read.Filter(), order, limit) == in_order(tasks, order)
+
+
+FILTERS: list[tuple[task_read.Filter, Callable[[task.Task], bool]]] = [
+    (task_read.Filter(statuses=(task.Status.CANCELLED,)), lambda each: each.status is task.Status.CANCELLED),
+    (
+        task_read.Filter(statuses=(task.Status.PENDING, task.Status.CANCELLED)),
+        lambda each: each.status is not task.Status.RUNNING,
+    ),
+    (
+        task_read.Filter(statuses=(task.Status.RUNNING, task.Status.FAILED)),
+        lambda each: each.status is task.Status.RUNNING,
+    ),
+    (task_read.Filter(statuses=(task.Status.FAILED,)), lambda _: False),
+    (
+        task_read.Filter(statuses=(task.Status.PENDING,), queue="queue-1"),
+        lambda each: (each.status, each.queue) == (task.Status.PENDING, "queue-1"),
+    ),
+    (task_read.Filter(queue="queue-1"), lambda each: each.queue == "queue-1"),
+    (task_read.Filter(queue="queue-1' OR true --"), lambda _: False),
+    (task_read.Filter(name="name 1"), lambda each: each.name == "name 1"),
+    (
+        task_read.Filter(queue="queue-1", due_from=FIRST + HOUR),
+        lambda each: each.queue == "queue-1" and each.execution_time >= FIRST + HOUR,
+    ),
+    (task_read.Filter(due_from=FIRST + HOUR), lambda each: each.execution_time >= FIRST + HOUR),
+    (task_read.Filter(due_before=FIRST + HOUR), lambda each: each.execution_time < FIRST + HOUR),
+    (
+        task_read.Filter((task.Status.PENDING,), "queue-1", "name 1", FIRST + HOUR, FIRST + 2 * HOUR),
+        lambda each: (
+            (each.status, each.queue, each.name, each.execution_time)
+            == (task.Status.PENDING, "queue-1", "name 1", FIRST + HOUR)
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("wanted", "matches"), FILTERS)
+async def test_a_filter_leaves_what_matches_all_of_it(
+    engine: Engine,
+    tasks: list[task.Task],
+    order: task_read.Order,
+    wanted: task_read.Filter,
+    matches: Callable[[task.Task], bool],
+) -> None:
+    assert await list_all(engine, wanted, order, 2) == in_order([each for each in tasks if matches(each)], order)
+
+
+async def test_a_task_that_moves_while_pages_are_read_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
+    wanted = in_order(tasks, "task_id")
+    page = await task_read.list_tasks(engine, task_read.Filter(), order="task_id", after=None, limit=4)
+    await task_edit.delete(engine, page.tasks[-1].task_id, actor="api")
+    await factories.create(engine)
+    after = (page.tasks[-1].execution_time, page.tasks[-1].task_id)
+    rest = await task_read.list_tasks(engine, task_read.Filter(), order="task_id", after=after, limit=100)
+    assert rest.tasks[:-1] == wanted[4:]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_pages_of_large_tasks_are_short_and_hold_each_task_once(engine: Engine, order: task_read.Order) -> None:
+    # Much as text and little as it is stored; much as both; little.
+    packed, full = {"numbers": [0] * 80_000}, {"text": random.Random(1).randbytes(120_000).hex()}
+    news = [factories.new_task(task_data=[packed, {}, full, {}][number % 4]) for number in range(120)]
+    await task_create.create(engine, news, actor="api")
+    listed: list[task.Task] = []
+    after, is_last = None, False
+    while not is_last:
+        page = await task_read.list_tasks(engine, task_read.Filter(), order=order, after=after, limit=100)
+        sizes = [len(json.dumps(each.task_data)) for each in page.tasks]
+        assert sum(sizes[:-1]) < task_read.MAX_PAGE_BYTES
+        listed += page.tasks
+        after, is_last = (page.tasks[-1].execution_time, page.tasks[-1].task_id), page.is_last
+        assert is_last or sum(sizes) > task_read.MAX_PAGE_BYTES * 0.9
+    assert [each.task_id for each in listed] == [each.task_id for each in in_order(listed, order)]
+    assert len({each.task_id for each in listed}) == len(listed) == 120
+
+
+async def test_a_task_larger_than_a_page_has_a_page_of_its_own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_read, "MAX_PAGE_BYTES", 1)
+    task_read._list.cache_clear()
+    task_ids = [await factories.create(engine) for _ in range(3)]
+    page = await task_read.list_tasks(engine, task_read.Filter(), order="task_id", after=None, limit=10)
+    assert ([each.task_id for each in page.tasks], page.is_last) == (task_ids[:1], False)
+    assert [each.task_id for each in await list_all(engine, task_read.Filter(), "task_id", 10)] == task_ids
+    task_read._list.cache_clear()
+
+
+async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    await task_edit.delete(engine, task_id, actor="api")
+    for read in (task_read.get, task_read.get_status):
+        with pytest.raises(errors.TaskNotFound) as refused:
+            await read(engine, task_id)
+        assert refused.value.metadata == {"task_id": str(task_id)}
+    assert await list_all(engine, task_read.Filter(), "task_id", 10) == []
+    assert await factories.history(engine, task_id) == ["created", "deleted"]
+
+
+async def test_the_status_alone_is_the_status_of_the_task(engine: Engine) -> None:
+    for status in task.Status:
+        task_id = await factories.brought_to(engine, status)
+        assert await task_read.get_status(engine, task_id) is status
+
+
+async def test_a_history_is_read_page_by_page(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    for number in range(5):
+        await task_edit.update(engine, task_id, {"name": f"name {number}"}, version=None, actor="api")
+    pages = [
+        [log.version for log in await task_read.list_logs(engine, task_id, after_version=after, limit=2)]
+        for after in (0, 2, 4, 6)
+    ]
+    assert pages == [[1, 2], [3, 4], [5, 6], []]
+
+
+async def test_a_history_tells_who_did_what_and_when(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    await factories.claim(engine, worker_id="somebody")
+    await task_edit.cancel(engine, task_id, actor="a caller")
+    logs = await task_read.list_logs(engine, task_id, after_version=0, limit=10)
+    assert [(log.status, log.change, log.actor) for log in logs] == [
+        (task.Status.PENDING, "created", "api"),
+        (task.Status.RUNNING, "started", "somebody"),
+        (task.Status.CANCELLED, "cancelled", "a caller"),
+    ]
+    assert all(earlier.timestamp <= later.timestamp for earlier, later in itertools.pairwise(logs))
+    assert (await task_read.get(engine, task_id)).updated_at == logs[-1].timestamp
+
+
+async def test_a_history_goes_on_over_the_partitions_of_the_log(engine: Engine) -> None:
+    task_id = await factories.create(engine)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE task_logs SET timestamp = timestamp - interval '40 years'"))
+    await task_edit.cancel(engine, task_id, actor="api")
+    assert await factories.history(engine, task_id) == ["created", "cancelled"]
+
+
+async def test_there_is_no_history_of_a_task_that_never_was(engine: Engine) -> None:
+    with pytest.raises(errors.TaskNotFound):
+        await task_read.list_logs(engine, 12345, after_version=0, limit=10)

@@ -1,0 +1,54 @@
+"""Processes that end at the worst moments: nothing is lost, and what runs twice is what has to."""
+
+import asyncio
+import pathlib
+import signal
+
+import pytest
+
+import duetime_client
+from duetime_client import Status
+from tests.support import clients, processes
+
+LEASE = "PT1S"
+RUNS_AGAIN = ["created", "started", "lease_lost", "started", "completed"]
+IS_RECORDED = ["created", "started", "completed"]
+
+
+@pytest.mark.parametrize(
+    ("point", "runs", "changes"),
+    [("worker.claimed", 1, RUNS_AGAIN), ("worker.ran", 2, RUNS_AGAIN), ("worker.finished", 1, IS_RECORDED)],
+)
+async def test_a_task_whose_worker_crashes_completes(
+    start: processes.Starter, tmp_path: pathlib.Path, point: str, runs: int, changes: list[str]
+) -> None:
+    server = await start.server()
+    async with duetime_client.AsyncClient(server.address) as client:
+        task_id = await client.create("echo", clients.NOW, {"a": 1})
+        doomed = await start.worker(lease=LEASE, crash_point=point)
+        assert await doomed.ended() == -signal.SIGKILL
+        await start.worker(lease=LEASE)
+        done = await clients.finished(client, task_id)
+        assert (done.status, done.result) == (Status.COMPLETED, {"a": 1})
+        assert await clients.changes(client, task_id) == changes
+        assert len(clients.told(tmp_path, task_id)) == runs
+
+
+async def test_a_task_that_is_committed_runs_once_although_its_server_crashes(
+    start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    doomed = await start.server(crash_point="server.committed")
+    await start.worker()
+    async with duetime_client.AsyncClient(doomed.address) as client:
+        creating = asyncio.create_task(client.create("echo", clients.NOW))  # asks again until it has an answer
+        assert await doomed.ended() == -signal.SIGKILL
+        await start.server(address=doomed.address)
+        task_id = await creating
+        assert (await clients.finished(client, task_id)).status is Status.COMPLETED
+        assert len(clients.told(tmp_path, task_id)) == 1
+        assert [each.task_id async for each in client.list()] == [task_id]
+
+
+async def test_a_point_that_does_not_exist_keeps_a_process_from_starting(start: processes.Starter) -> None:
+    with pytest.raises(AssertionError, match=r"DUETIME_CRASH_POINT: must be one of server\.committed, "):
+        await start.worker(crash_point="nowhere")

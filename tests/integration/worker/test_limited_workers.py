@@ -1,0 +1,139 @@
+"""Limits as several workers keep them: told by the handlers' own file, in the order in which they wrote into it."""
+
+import asyncio
+import collections
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.store.queues import limit as queue_limit
+from duetime_core.store.tasks import create as task_create
+from tests.support import clients, factories, processes
+
+WORKERS = 3
+
+
+async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | None], **control: Any) -> list[int]:
+    """Creates a task that is due for each of those keys, in a queue under control."""
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, control, is_new=True, actor="api")
+    news = [factories.new_task(name="moment", concurrency_key=key) for key in keys]
+    return [each.task_id for each in await task_create.create_all(engine, news, actor="api")]
+
+
+async def all_ended(engine: sqlalchemy_asyncio.AsyncEngine, count: int, *, seconds: float = 60) -> None:
+    statement = sa.text("SELECT count(*) FROM tasks WHERE status = 'completed'")
+    async with asyncio.timeout(seconds), engine.connect() as connection:
+        while await connection.scalar(statement) < count:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.05)
+
+
+def most_at_once(told: Sequence[clients.Told]) -> int:
+    running, most = 0, 0
+    for each in told:
+        running += 1 if each.what.startswith("began") else -1
+        most = max(most, running)
+    return most
+
+
+@pytest.mark.parametrize(("places", "limit"), [(1, 2), (2, 5), (100, 5)])
+async def test_three_workers_together_never_run_more_than_the_limit(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path, places: int, limit: int
+) -> None:
+    count = 600
+    task_ids = await given(engine, [None] * count, max_running=limit)
+    await asyncio.gather(*(start.worker(places=places) for _ in range(WORKERS)))
+    await all_ended(engine, count)
+    told = clients.told(tmp_path, *task_ids)
+    assert len(told) == 2 * count
+    most = most_at_once(told)
+    assert most <= limit
+    # One worker alone can use the whole limit; several have to be awake at once, which a busy machine may not let.
+    assert most == limit or places < limit
+
+
+async def test_a_worker_that_dies_takes_no_place_along(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    doomed, _ = await asyncio.gather(*(start.worker(lease="PT1S") for _ in range(2)))
+    task_ids = await given(engine, [None] * 400, max_running=4)
+    await all_ended(engine, 50)
+    await doomed.kill()
+    await all_ended(engine, 400)
+    began = collections.Counter(each.task_id for each in clients.told(tmp_path, *task_ids) if "began" in each.what)
+    assert began.keys() == set(task_ids)
+    assert began.total() <= 400 + 4
+
+
+async def test_one_at_a_time_per_customer_over_all_workers(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    keys = [f"customer-{number % 7}" for number in range(210)]
+    task_ids = await given(engine, keys, max_running_per_key=1)
+    await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
+    await all_ended(engine, len(keys))
+    told = clients.told(tmp_path, *task_ids)
+    for customer in set(keys):
+        its_own = {task_id for task_id, key in zip(task_ids, keys, strict=True) if key == customer}
+        assert most_at_once([each for each in told if each.task_id in its_own]) == 1
+    assert most_at_once(told) > 1
+
+
+async def test_three_workers_together_keep_the_rate(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    count, rate = 300, 100
+    task_ids = await given(engine, [None] * count, max_per_second=rate)
+    await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
+    await all_ended(engine, count)
+    told = clients.told(tmp_path, *task_ids)
+    began = sorted(float(each.what.partition("@")[2]) for each in told if each.what.startswith("began"))
+    # What a rest had saved starts at once; from then on it is the rate.
+    burst = 1 + rate // 10
+    seconds = began[-1] - began[burst - 1]
+    # Slower is a busy machine's; how close it comes on a quiet one `bench limits` measures.
+    assert 0.7 * rate <= (count - burst) / seconds <= 1.05 * rate
+
+
+async def test_a_queue_that_is_resumed_runs_at_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    task_ids = await given(engine, [None] * 3, is_paused=True)
+    await start.worker()
+    await asyncio.sleep(1.5)  # looks each second
+    assert clients.told(tmp_path, *task_ids) == []
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False, actor="api")
+    await all_ended(engine, 3, seconds=5)
+
+
+async def test_a_worker_serves_its_queues_in_turn(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    queues_of: dict[int, str] = {}
+    for queue in ("first", "second", "third"):
+        news = [factories.new_task(name="moment", queue=queue) for _ in range(20)]
+        created = await task_create.create_all(engine, news, actor="api")
+        queues_of |= {each.task_id: queue for each in created}
+    await start.worker(queues="first,second,third", places=2)
+    await all_ended(engine, len(queues_of))
+    told = [queues_of[each.task_id] for each in clients.told(tmp_path, *queues_of) if each.what.startswith("began")]
+    # None waits until another one is empty.
+    for queue in set(told):
+        assert 5 <= told[:30].count(queue) <= 15
+
+
+async def test_a_worker_begins_with_what_has_the_highest_priority(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    priorities = [0, 3, 9, 0, 5, 9, 1]
+    news = [factories.new_task(name="moment", priority=priority) for priority in priorities]
+    created = await task_create.create_all(engine, news, actor="api")
+    priority_of = {each.task_id: priority for each, priority in zip(created, priorities, strict=True)}
+    await start.worker(places=1)
+    await all_ended(engine, len(created))
+    told = clients.told(tmp_path, *priority_of)
+    assert [priority_of[each.task_id] for each in told if each.what.startswith("began")] == sorted(priorities)[::-1]

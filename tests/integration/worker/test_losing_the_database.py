@@ -1,0 +1,150 @@
+"""What callers are told, and when, while PostgreSQL is frozen or killed under a server."""
+
+import asyncio
+import datetime
+import pathlib
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from google.protobuf import timestamp_pb2
+
+from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from duetime_core import migrate
+from duetime_core.postgres import database, error_mapping
+from tests.support import postgres, processes
+
+Stub = Any  # grpc's stubs are typed for synchronous channels, or need quotes everywhere
+
+
+@pytest.fixture
+def own_postgres(short_directory: pathlib.Path) -> Iterator[postgres.Postgres]:
+    """A PostgreSQL of this test's own."""
+    own = postgres.Postgres(short_directory / uuid.uuid4().hex[:8])
+    yield own
+    own.kill()
+
+
+@pytest_asyncio.fixture
+async def server(own_postgres: postgres.Postgres, start: processes.Starter) -> processes.Process:
+    """A server on it."""
+    engine = database.connect(own_postgres.url, pool_size=1)
+    await migrate.upgrade(engine)
+    await engine.dispose()
+    return await start.server(database_url=own_postgres.url)
+
+
+@pytest_asyncio.fixture
+async def stub(server: processes.Process) -> AsyncIterator[Stub]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield task_service_pb2_grpc.TaskServiceStub(channel)
+
+
+def _request() -> task_service_pb2.CreateTaskRequest:
+    due = timestamp_pb2.Timestamp()
+    due.FromDatetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1))
+    return task_service_pb2.CreateTaskRequest(name="noop", execution_time=due)
+
+
+def _calls(stub: Stub, task_id: int) -> list[Any]:
+    """Calls every rpc but the watches, and some of them again and again."""
+    pb = task_service_pb2
+    return [
+        *(stub.CreateTask(_request()) for _ in range(20)),
+        stub.BatchCreateTasks(pb.BatchCreateTasksRequest(requests=[_request()])),
+        *(stub.GetTaskStatus(pb.GetTaskStatusRequest(task_id=task_id)) for _ in range(20)),
+        stub.GetTask(pb.GetTaskRequest(task_id=task_id)),
+        stub.ListTasks(pb.ListTasksRequest()),
+        stub.ListTaskLogs(pb.ListTaskLogsRequest(task_id=task_id)),
+        stub.UpdateTask(pb.UpdateTaskRequest(task_id=task_id, name="other")),
+        stub.CancelTask(pb.CancelTaskRequest(task_id=task_id)),
+        stub.RetryTask(pb.RetryTaskRequest(task_id=task_id)),
+        stub.DeleteTask(pb.DeleteTaskRequest(task_id=task_id)),
+    ]
+
+
+def _watches(stub: Stub, task_id: int) -> list[Any]:
+    return [
+        stub.WatchTask(task_service_pb2.WatchTaskRequest(task_id=task_id)).read(),
+        stub.WatchTasks(task_service_pb2.WatchTasksRequest()).read(),
+    ]
+
+
+async def _refusals(calls: list[Any], *, seconds: float) -> set[str]:
+    """Returns what all of those calls are told, which are refused with UNAVAILABLE in time."""
+    async with asyncio.timeout(seconds):
+        answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(answer, grpc.aio.AioRpcError) for answer in answers)
+    assert {answer.code() for answer in answers} == {grpc.StatusCode.UNAVAILABLE}
+    return {answer.details() for answer in answers}
+
+
+async def _open_connections(own: postgres.Postgres, stub: Stub, task_id: int) -> None:
+    """Has all connections of the server opened, by as many calls that wait for a lock."""
+    engine = database.connect(own.url, pool_size=2)
+    async with database.transaction(engine) as locking, engine.connect() as looking:
+        await locking.execute(sa.text("LOCK TABLE tasks"))
+        calls = [stub.GetTask(task_service_pb2.GetTaskRequest(task_id=task_id)) for _ in range(10)]
+        waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        async with asyncio.timeout(5):
+            while (await looking.execute(waiting)).scalar_one() < len(calls):
+                pass
+    await asyncio.gather(*calls)
+    await engine.dispose()
+
+
+async def test_each_call_that_a_frozen_database_has_is_told_before_its_caller_gives_up(
+    own_postgres: postgres.Postgres, server: processes.Process, stub: Stub
+) -> None:
+    pb = task_service_pb2
+    task_id = (await stub.CreateTask(_request())).task_id
+    await _open_connections(own_postgres, stub, task_id)
+    with own_postgres.frozen():
+        calls = [
+            stub.CreateTask(_request()),
+            stub.GetTask(pb.GetTaskRequest(task_id=task_id)),
+            stub.UpdateTask(pb.UpdateTaskRequest(task_id=task_id, name="other")),
+            stub.BatchCreateTasks(pb.BatchCreateTasksRequest(requests=[_request()])),
+        ]
+        assert await _refusals(calls, seconds=9.9) == {error_mapping.LATE}
+    await _open_connections(own_postgres, stub, task_id)
+    assert (await stub.CreateTask(_request())).task_id
+    assert not any("Traceback" in line or "psycopg" in line for line in server.log)
+
+
+async def test_a_database_that_is_frozen_lets_no_call_hang(
+    own_postgres: postgres.Postgres, server: processes.Process, stub: Stub
+) -> None:
+    task_id = (await stub.CreateTask(_request())).task_id
+    await _open_connections(own_postgres, stub, task_id)
+    with own_postgres.frozen():
+        watching = asyncio.create_task(_refusals(_watches(stub, task_id), seconds=16))
+        assert error_mapping.LATE in await _refusals(_calls(stub, task_id), seconds=9.9)
+        await watching
+        # New connections are not answered either.
+        watching = asyncio.create_task(_refusals(_watches(stub, task_id), seconds=12))
+        told = await _refusals(_calls(stub, task_id), seconds=9.9)
+        await watching
+        assert any("The database cannot be reached; nothing was changed." in each for each in told)
+    assert (await stub.CreateTask(_request())).task_id  # the other one may be deleted: that was not known
+    assert len([line for line in server.log if "the database is gone" in line]) == 1
+    assert not any("Traceback" in line for line in server.log)
+
+
+async def test_a_database_that_is_killed_is_told_at_once(
+    own_postgres: postgres.Postgres, server: processes.Process, stub: Stub
+) -> None:
+    task_id = (await stub.CreateTask(_request())).task_id
+    await _open_connections(own_postgres, stub, task_id)
+    own_postgres.kill()
+    told = await _refusals([*_calls(stub, task_id), *_watches(stub, task_id)], seconds=5)
+    assert "The database cannot be reached; nothing was changed. Try again." in told
+    assert len([line for line in server.log if "the database is gone" in line]) == 1
+    assert not any("Traceback" in line for line in server.log)
+    server.terminate()
+    assert await server.ended(seconds=5) == 0

@@ -1,0 +1,191 @@
+"""Claims whose answer is lost on the way: what they brought is handed back, and nothing else."""
+
+import asyncio
+import datetime
+import pathlib
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import clock, database
+from duetime_core.process import background
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
+from duetime_core.store.claiming import rescue
+from duetime_core.store.tasks import read as task_read
+from duetime_worker import sweep
+from tests.support import factories, proxies, workers
+
+pytestmark = pytest.mark.timeout(60)
+
+LEASE = datetime.timedelta(seconds=15)
+CLAIM = b"AND NOT is_next AND priority = 0"
+LOST_ONCE = ["created", "started", "handed_back", "started"]
+
+
+@pytest_asyncio.fixture
+async def proxy(database_url: str, short_directory: pathlib.Path) -> AsyncIterator[proxies.Proxy]:
+    """The worker's way to PostgreSQL."""
+    directory = short_directory / uuid.uuid4().hex[:8]
+    directory.mkdir()
+    async with proxies.Proxy(database_url, directory) as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture
+async def worker(proxy: proxies.Proxy, redis_url: str) -> AsyncIterator[workers.Worker]:
+    """A worker behind the proxy that claims when it is told to look; the test starts what else it needs."""
+    engine, client = database.connect(proxy.url), redis_client.connect(redis_url)
+    bell = doorbell.Doorbell(client)
+    worker = workers.Worker(engine, bell, lease=LEASE)
+    worker.services = background.start(bell.run(), worker.runs.run())
+    yield worker
+    await background.end(worker.services)
+    await client.aclose(close_connection_pool=True)
+    await engine.dispose()
+
+
+async def begun(worker: workers.Worker, count: int = 1) -> None:
+    for _ in range(count):
+        await worker.began.acquire()
+
+
+async def test_a_task_whose_claim_was_lost_runs_well_within_its_lease(
+    engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
+) -> None:
+    task_id = await factories.create(engine, name="wait", max_retries=0)
+    proxy.loses_answer_to = CLAIM
+    worker.services += background.start(worker.report.run(), sweep.Sweeper(worker.here, worker.runs).run())
+    async with asyncio.timeout(LEASE.total_seconds() / 2):
+        await begun(worker)
+        worker.may_end.set()
+        await worker.runs.stop(LEASE, hurry=asyncio.Event())
+        await worker.report.drain()
+    assert await factories.history(engine, task_id) == [*LOST_ONCE, "completed"]
+    found = await task_read.get(engine, task_id)
+    assert (found.status, found.retry_count, found.lost_leases) == (task.Status.COMPLETED, 0, 0)
+
+
+async def test_nothing_that_runs_or_waits_to_be_recorded_is_handed_back(
+    engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
+) -> None:
+    ended = [await factories.create(engine, name="nobody's", max_retries=0) for _ in range(3)]
+    running = [await factories.create(engine, name="wait") for _ in range(3)]
+    worker.runs.look_everywhere()
+    await begun(worker, len(running))
+    assert worker.report.versions.keys() == set(ended)
+    for lost in range(1, 4):
+        await factories.create(engine, name="wait")
+        proxy.loses_answer_to = CLAIM
+        worker.runs.look_everywhere()
+        await proxy.answer_lost.wait()
+        proxy.answer_lost.clear()
+        worker.runs.look_everywhere()
+        await begun(worker)
+        assert len(worker.runs.versions) == len(running) + lost
+    for task_id in (*ended, *running):
+        assert await factories.history(engine, task_id) == ["created", "started"]
+    worker.services += background.start(worker.report.run())
+    worker.may_end.set()
+    await worker.runs.stop(LEASE, hurry=asyncio.Event())
+    await worker.report.drain()
+    for task_id in ended:
+        assert await factories.history(engine, task_id) == ["created", "started", "failed"]
+    for task_id in running:
+        assert await factories.history(engine, task_id) == ["created", "started", "completed"]
+
+
+async def test_a_claim_that_is_committed_after_the_first_look_is_handed_back_too(
+    engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
+) -> None:
+    proxy.loses_answer_to = CLAIM
+    worker.runs.look_everywhere()
+    await proxy.answer_lost.wait()
+    first = await factories.create(engine, name="wait")
+    worker.runs.look_everywhere()
+    await begun(worker)
+    late = await factories.create(engine, name="wait")
+    # As PostgreSQL would, when it gets to the claim at last.
+    assert [each.task_id for each in await factories.claim(engine, worker_id=worker.here.worker_id)] == [late]
+    worker.runs.look_everywhere()
+    await begun(worker)
+    assert worker.runs.versions.keys() == {first, late}
+    assert await factories.history(engine, first) == ["created", "started"]
+    assert await factories.history(engine, late) == LOST_ONCE
+
+
+async def test_a_worker_that_stops_hands_back_what_its_last_claim_brought_although_its_answer_was_lost(
+    engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
+) -> None:
+    task_id = await factories.create(engine, max_retries=0)
+    proxy.loses_answer_to = CLAIM
+    worker.runs.look_everywhere()
+    await proxy.answer_lost.wait()
+    await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
+    assert await factories.history(engine, task_id) == ["created", "started", "handed_back"]
+    assert [each.task_id for each in await factories.claim(engine)] == [task_id]
+
+
+async def test_a_worker_that_knows_of_no_lost_claim_hands_nothing_back(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
+) -> None:
+    unknown = await factories.create(engine)
+    await factories.claim(engine, worker_id=worker.here.worker_id)
+    await factories.create(engine, name="wait")
+    worker.runs.look_everywhere()
+    await begun(worker)
+    await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
+    assert await factories.history(engine, unknown) == ["created", "started"]
+
+
+async def _release(engine: sqlalchemy_asyncio.AsyncEngine, *held: int) -> list[int]:
+    now = await clock.now(engine)
+    released = await rescue.release(engine, worker_id="worker", held=held, claimed_before=now)
+    return [each.task_id for each in released]
+
+
+async def test_a_release_leaves_what_is_held_and_what_is_not_this_worker_s(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    held, unknown = [await factories.create(engine) for _ in range(2)]
+    await factories.claim(engine)
+    await factories.create(engine)
+    await factories.claim(engine, worker_id="another")
+    assert await _release(engine, held) == [unknown]
+    assert await _release(engine, held) == []
+
+
+async def test_a_release_that_arrives_late_leaves_what_was_claimed_meanwhile(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    task_id = await factories.create(engine)
+    sent = await clock.now(engine)
+    await factories.claim(engine)
+    assert await rescue.release(engine, worker_id="worker", held=[], claimed_before=sent) == []
+    assert await _release(engine) == [task_id]
+
+
+async def test_a_release_is_not_held_up_by_a_task_that_somebody_holds(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    held, free = [await factories.create(engine) for _ in range(2)]
+    await factories.claim(engine)
+    async with database.transaction(engine) as connection, asyncio.timeout(5):
+        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
+        assert await _release(engine) == [free]
+    assert await _release(engine) == [held]
+
+
+async def test_a_release_forgets_no_lost_lease(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    task_id = await factories.create(engine)
+    await factories.claim(engine, lease=datetime.timedelta(0))
+    await rescue.reclaim(engine, worker_id="sweeper")
+    lost = await task_read.get(engine, task_id)
+    await factories.claim(engine)
+    assert await _release(engine) == [task_id]
+    found = await task_read.get(engine, task_id)
+    assert (found.status, found.worker_id, found.lease_expires_at) == (task.Status.PENDING, None, None)
+    assert (found.retry_count, found.lost_leases, found.error_message) == (1, 1, lost.error_message)

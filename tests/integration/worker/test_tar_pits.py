@@ -1,0 +1,72 @@
+"""Receivers that keep the worker waiting: calls end, and free their places."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import AsyncIterator
+
+import pytest
+import structlog
+import structlog.testing
+
+from duetime_core.model import task
+from duetime_worker import execution, handlers
+from duetime_worker.builtin import call_webhook
+from duetime_worker.egress import client
+from tests.support import receiver, runs
+
+WEEK = datetime.timedelta(days=7)
+
+
+@contextlib.asynccontextmanager
+async def tar_pit(head: bytes, drop: bytes) -> AsyncIterator[str]:
+    """The URL of a server that answers `head`, and then `drop` again and again."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(head)
+            while not reader.at_eof():  # until the worker hangs up
+                writer.write(drop)
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.01 if drop else None):
+                        await reader.read(65536)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def outcomes(monkeypatch: pytest.MonkeyPatch, url: str, *, longest: float) -> set[tuple[task.Change, str | None]]:
+    """Returns how 100 calls end that have a week, under a longest time that a test can wait for."""
+    registered = handlers.registered(call_webhook.call_webhook)
+    assert registered is not None
+    assert registered.max_timeout is not None
+    assert registered.max_timeout <= datetime.timedelta(minutes=10)
+    shorter = dataclasses.replace(registered, max_timeout=datetime.timedelta(seconds=longest))
+    runner = execution.Executor({"Call Webhook": shorter}, places=100)
+    claimed = runs.claimed(name="Call Webhook", task_data={"url": url}, timeout=WEEK)
+    # Logs would be printed in colours, a traceback each.
+    async with receiver.reachable(monkeypatch):
+        with structlog.testing.capture_logs():
+            ended = await asyncio.gather(*(runner.run(claimed) for _ in range(100)))
+    return {(each.change, each.error_message) for each in ended}
+
+
+async def test_a_receiver_that_is_silent_is_left_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert client.READ_SECONDS <= 60
+    monkeypatch.setattr(client, "READ_SECONDS", 0.5)
+    async with tar_pit(b"", b"") as url:
+        ended = await outcomes(monkeypatch, url, longest=60)
+    assert ended == {(task.Change.RETRY_SCHEDULED, f"{url} did not answer: ReadTimeout")}
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n"])
+async def test_a_receiver_that_drips_is_left_when_the_longest_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    async with tar_pit(head, b"X" if not head else b"X: y\r\n") as url:
+        ended = await outcomes(monkeypatch, url, longest=0.5)
+    message = 'TimeoutError: timed out after 0.5 s, the longest that "Call Webhook" may run'
+    assert ended == {(task.Change.RETRY_SCHEDULED, message)}

@@ -1,0 +1,1 @@
+"""What tests share: factories, processes, servers to call, and how to reach them."""

@@ -1,0 +1,111 @@
+"""What tests are made of, right unless they say otherwise."""
+
+import datetime
+from typing import Any
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import recurrence, schedule, task
+from duetime_core.store.claiming import fast, locked
+from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_core.store.tasks import read as task_read
+
+LEASE = datetime.timedelta(seconds=30)
+SECOND = datetime.timedelta(seconds=1)
+
+
+def new_task(**changes: Any) -> task.NewTask:
+    """A task that is due now."""
+    return task.NewTask(**{"name": "noop", "execution_time": datetime.datetime.now(datetime.UTC), **changes})
+
+
+def outcome(claimed: task.Task, change: task.Change = task.Change.COMPLETED, **changes: Any) -> task_outcomes.Outcome:
+    """How a claimed task's run ended."""
+    if change is task.Change.RETRY_SCHEDULED:
+        changes = {"backoff": SECOND, **changes}
+    return task_outcomes.Outcome(claimed.task_id, claimed.version, change, SECOND, **changes)
+
+
+async def create(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> int:
+    """Creates a task and returns its id."""
+    (created,) = await task_create.create(engine, [new_task(**changes)], actor="api")
+    assert isinstance(created, task_create.Created)
+    return created.task_id
+
+
+async def claim(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    worker_id: str = "worker",
+    places: int = 100,
+    queue: str = task.DEFAULT_QUEUE,
+    lease: datetime.timedelta = LEASE,
+) -> list[task.Task]:
+    """Claims what is due."""
+    claimed = await fast.claim(engine, queue=queue, worker_id=worker_id, places=places, lease=lease)
+    return claimed.tasks
+
+
+async def claim_suspects(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 2, lease: datetime.timedelta = LEASE, places: int = 100
+) -> list[task.Task]:
+    """Claims what lost that many leases."""
+    return await fast.claim_suspects(
+        engine, queues=[task.DEFAULT_QUEUE], level=level, worker_id="worker", places=places, lease=lease
+    )
+
+
+async def brought_to(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status, **changes: Any) -> int:
+    """Creates a task, brings it to that status and returns its id. It is alone in a queue of its own."""
+    queue = f"to-{status}-{id(changes)}"
+    task_id = await create(engine, queue=queue, **changes)
+    if status is not task.Status.PENDING:
+        (claimed,) = await claim(engine, queue=queue)
+        assert claimed.task_id == task_id
+        if status is not task.Status.RUNNING:
+            if status is task.Status.CANCELLED:
+                await task_edit.cancel(engine, task_id, actor="api")
+            else:
+                await task_outcomes.finish(engine, [outcome(claimed, task.Change(status))], worker_id="worker")
+    return task_id
+
+
+async def history(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[str]:
+    """Returns a task's changes; holds its versions to be without a gap."""
+    logs = await task_read.list_logs(engine, task_id, after_version=0, limit=1000)
+    assert [log.version for log in logs] == list(range(1, len(logs) + 1))
+    return [log.change for log in logs]
+
+
+def new_schedule(
+    *, template: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **changes: Any
+) -> schedule.NewSchedule:
+    """A schedule that is due each hour."""
+    given = {"interval": datetime.timedelta(hours=1), **(spec or {})}
+    if "cron" in given:
+        del given["interval"]
+    made = {
+        "name": "hourly",
+        "spec": recurrence.Spec(**given),
+        "template": schedule.Template(**{"name": "noop", **(template or {})}),
+    }
+    return schedule.NewSchedule(**{**made, **changes})
+
+
+async def create_schedule(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> schedule.Schedule:
+    """Creates a schedule."""
+    return (await schedule_edit.create(engine, new_schedule(**changes), actor="api")).schedule
+
+
+async def claim_carefully(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    queue: str = task.DEFAULT_QUEUE,
+    worker_id: str = "worker",
+    places: int = 100,
+) -> fast.Claim:
+    """Claims in a transaction: from a queue that is held back, and the occurrences of schedules."""
+    return await locked.claim(engine, queue=queue, worker_id=worker_id, places=places, lease=LEASE)

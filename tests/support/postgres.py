@@ -1,0 +1,78 @@
+"""A PostgreSQL of the tests' own: the stack's, with a superuser that anyone who reaches its socket may be."""
+
+import contextlib
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+
+from duetime_stack import pgdata, postgres, program, roles, waiting
+from tests.support import users
+
+_START_SECONDS = 60
+
+
+class Postgres:
+    """A running PostgreSQL server, in a directory that only its user, who is not root, may enter.
+
+    `url` is of its database `postgres`, for the superuser.
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        users.make_directory(directory)
+        self._data = directory / "data"
+        self._log = directory / "log"
+        self.url = f"postgresql://{roles.SUPERUSER}@/postgres?host={directory}"
+        self._make()
+        settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}")
+        # What `become` begins has the process id that the server then has.
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command("postgres", *settings), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+            )
+        self._postmaster = psutil.Process(self._process.pid)
+        self._frozen: list[psutil.Process] = []
+        waiting.until(self._is_ready, "PostgreSQL", limit_seconds=_START_SECONDS)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stops all its processes for as long as the block lasts: its connections stay open and say nothing."""
+        for process in (self._postmaster, *self._postmaster.children()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
+                self._frozen.append(process)
+        try:
+            yield
+        finally:
+            while self._frozen:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self._frozen.pop().resume()
+
+    def kill(self) -> None:
+        """Ends all its processes as a crash of its machine would, but for the connections: they are closed."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes = [self._postmaster, *self._postmaster.children()]
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=10)
+        self._process.wait()
+
+    def _make(self) -> None:
+        options = ("-U", roles.SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-sync")
+        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        subprocess.run(
+            self._command("initdb", *options, *locale),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+
+    def _command(self, name: str, *arguments: str) -> list[str]:
+        command = (str(pgdata.program_path(name)), "-D", str(self._data), *arguments)
+        return [*users.become(), *program.tied(command, "KILL")]
+
+    def _is_ready(self) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
+        return postgres.accepts(self._data)

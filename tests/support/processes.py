@@ -1,0 +1,154 @@
+"""Servers and workers as real processes, and waiting for what they log."""
+
+import asyncio
+import dataclasses
+import itertools
+import os
+import pathlib
+import signal
+import socket
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+START_SECONDS = 20
+
+
+def free_port() -> int:
+    """Returns a port of 127.0.0.1 on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclasses.dataclass
+class Process:
+    """A process of ours. What it logged so far is in `log`."""
+
+    process: asyncio.subprocess.Process
+    log: list[str]
+    reading: asyncio.Task[None]
+    logged: asyncio.Condition
+    address: str = ""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    async def wait_for_log(self, text: str, *, seconds: float = START_SECONDS) -> str:
+        """Returns the first line with that text, once it is logged."""
+
+        def found() -> list[str]:
+            return [line for line in self.log if text in line]
+
+        try:
+            async with asyncio.timeout(seconds), self.logged:
+                await self.logged.wait_for(lambda: found() or self.reading.done())
+        except TimeoutError:
+            pass
+        if not found():
+            raise AssertionError(f"it did not log {text!r}:\n" + "\n".join(self.log))
+        return found()[0]
+
+    async def kill(self) -> None:
+        """Ends it as a crash would: SIGKILL."""
+        self.process.kill()
+        await self.ended()
+
+    def terminate(self) -> None:
+        """Asks it to stop: SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    async def ended(self, *, seconds: float = 60) -> int:
+        """Returns its exit status, once it has ended."""
+        async with asyncio.timeout(seconds):
+            status = await self.process.wait()
+            await self.reading
+            return status
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A server and a worker on one database. The worker's handlers write into `directory`."""
+
+    server: Process
+    worker: Process
+    directory: pathlib.Path
+
+
+class Starter:
+    """Starts processes with the settings of one test; other settings are given as `queues="a,b"`."""
+
+    def __init__(
+        self, directory: pathlib.Path, *, database_url: str, redis_url: str, wrapper: Sequence[str] = ()
+    ) -> None:
+        self._wrapper = wrapper  # a module, with its arguments, that runs the process's module
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")},
+            "DUETIME_DATABASE_URL": database_url,
+            "DUETIME_REDIS_URL": redis_url,
+            "DUETIME_HANDLERS": "tests.support.handlers",
+            "DUETIME_EGRESS_ALLOW": "127.0.0.1",  # where the receivers of tests listen
+            "TEST_DIRECTORY": str(directory),
+        }
+        self._processes: list[Process] = []
+        self._numbers = itertools.count()
+
+    async def server(self, *, address: str = "", **settings: object) -> Process:
+        """Starts a server, on a free port if no address is given, and returns it once it serves."""
+        address = address or f"127.0.0.1:{free_port()}"
+        server = await self._start("duetime_server", {"listen": address, **settings}, ready="event=serving")
+        server.address = address
+        return server
+
+    async def worker(self, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object) -> Process:
+        """Starts a worker, with environment variables besides its settings, and returns it once it works."""
+        return await self._start("duetime_worker", settings, ready="event=working", variables=variables)
+
+    async def _start(
+        self,
+        module: str,
+        settings: dict[str, object],
+        *,
+        ready: str,
+        variables: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> Process:
+        chosen = {f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}
+        command = (sys.executable, "-m", *self._wrapper, module)
+        started = await launch(*command, environment={**self._environment, **chosen, **variables})
+        self._processes.append(started)
+        await started.wait_for_log(ready)
+        return started
+
+    async def kill_all(self) -> None:
+        """Kills what still runs."""
+        for process in self._processes:
+            if process.process.returncode is None:
+                await process.kill()
+
+
+async def launch(*command: str, environment: Mapping[str, str], **options: Any) -> Process:
+    """Starts a process whose output is read as its log; the options are those of `subprocess.Popen`."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        **options,
+    )
+    log: list[str] = []
+    logged = asyncio.Condition()
+    return Process(process, log, asyncio.create_task(_read(process, log, logged)), logged)
+
+
+async def _read(process: asyncio.subprocess.Process, log: list[str], logged: asyncio.Condition) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        async with logged:
+            log.append(line.decode(errors="replace").rstrip())
+            logged.notify_all()
+    async with logged:
+        logged.notify_all()

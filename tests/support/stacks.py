@@ -1,0 +1,86 @@
+"""Whole stacks: `duetime up` as a process, and what it says."""
+
+import asyncio
+import dataclasses
+import os
+import pathlib
+import re
+import signal
+import sys
+import types
+from collections.abc import Mapping, Sequence
+
+from tests.support import processes
+
+READY_SECONDS = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """A running `duetime up`."""
+
+    process: processes.Process
+    url: str
+    """Where REST is: `http://127.0.0.1:…`."""
+    database_url: str
+    redis_url: str
+    data_dir: pathlib.Path
+
+    @property
+    def address(self) -> str:
+        """Where gRPC is: the same `host:port`."""
+        return self.url.removeprefix("http://")
+
+    @property
+    def mailbox(self) -> pathlib.Path:
+        """The directory where mails arrive."""
+        return self.data_dir / "mailbox" / "new"
+
+    async def stop(self) -> int:
+        """Stops it as Ctrl-C does and returns its exit status."""
+        self.process.process.send_signal(signal.SIGINT)
+        return await self.process.ended()
+
+
+async def launch(
+    *flags: str,
+    directory: pathlib.Path,
+    cwd: pathlib.Path | None = None,
+    wrapper: Sequence[str] = (),
+    variables: Mapping[str, str] = types.MappingProxyType({}),
+) -> processes.Process:
+    """Starts `duetime up` with these flags, in a process group of its own, so that the group can be killed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
+    return await processes.launch(
+        *(*wrapper, str(pathlib.Path(sys.executable).with_name("duetime")), "up", *flags),
+        # The second is where the receivers of tests listen.
+        environment={
+            **environment,
+            "TEST_DIRECTORY": str(directory),
+            "DUETIME_EGRESS_ALLOW": "127.0.0.1",
+            **variables,
+        },
+        start_new_session=True,
+        cwd=cwd,
+    )
+
+
+async def start(
+    data_dir: pathlib.Path,
+    *flags: str,
+    port: int | None = None,
+    variables: Mapping[str, str] = types.MappingProxyType({}),
+) -> Stack:
+    """Starts a stack with its data in `data_dir` and returns it once it is ready."""
+    flags = ("--data-dir", str(data_dir), "--port", str(port or processes.free_port()), *flags)
+    process = await launch("--handlers", "tests.support.handlers", *flags, directory=data_dir, variables=variables)
+    line = await process.wait_for_log("duetime is ready", seconds=READY_SECONDS)
+    match = re.fullmatch(r"duetime is ready  (http://\S+)  (postgresql://\S+)  ((?:redis|unix)://\S+)", line)
+    assert match is not None, line
+    return Stack(process, match[1], match[2], match[3], data_dir)
+
+
+async def kill_group(process: processes.Process) -> None:
+    """Kills the whole process group: `duetime up` and what it did not put elsewhere."""
+    os.killpg(process.pid, signal.SIGKILL)
+    await asyncio.wait_for(process.process.wait(), 10)

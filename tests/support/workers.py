@@ -1,0 +1,43 @@
+"""A worker within the test's process."""
+
+import asyncio
+import datetime
+from typing import Any
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.process import outage
+from duetime_core.redis import doorbell
+from duetime_worker import context, execution, handlers, outcomes, runner
+
+
+class Worker:
+    """A runner and its reporter, whose one handler says when it began and ended, and ends when it is told."""
+
+    def __init__(
+        self,
+        engine: sqlalchemy_asyncio.AsyncEngine,
+        bell: doorbell.Doorbell,
+        *,
+        lease: datetime.timedelta,
+        places: int = 10,
+    ) -> None:
+        self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
+        self.report = outcomes.Reporter(here)
+        handler = handlers.Handler("wait", self._wait, None, None, {})
+        executor = execution.Executor({"wait": handler}, places=places)
+        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], places=places)
+        self.began = asyncio.Semaphore(0)
+        self.cancelled = asyncio.Semaphore(0)
+        self.may_end = asyncio.Event()
+        self.services: list[asyncio.Task[None]] = []
+
+    async def _wait(self) -> dict[str, Any]:
+        self.began.release()
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.release()
+            raise
+        return {}

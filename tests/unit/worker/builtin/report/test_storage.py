@@ -1,0 +1,20 @@
+"""Where reports are put."""
+
+import pathlib
+import tempfile
+
+import pytest
+
+from duetime_worker.builtin.report import storage
+
+
+def test_who_reads_a_report_while_it_is_written_over_reads_one_of_the_two(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On another file system, from where a file cannot be renamed.
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    placed = storage.put(str(tmp_path), {"report.html": b"old"})
+    with pathlib.Path(placed["report.html"]).open("rb") as opened:
+        storage.put(str(tmp_path), {"report.html": b"new"})
+        assert opened.read() == b"old"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new"]
