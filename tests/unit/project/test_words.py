@@ -1,0 +1,85 @@
+"""Texts use the words of docs/glossary.md, and none of those that it replaced.
+
+To hold more files to the table, add them to `TEXTS`.
+"""
+
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+import typer.main
+
+from duetime_client.cli import app
+from duetime_stack import up
+from tests.support import pages
+
+FORBIDDEN = {
+    r"DUETIME_PLACES|\d places|\b(all|free|its|their) places": "concurrency, slots",
+    r"\bsuspect|suspicion": "poison task, quarantine",
+    r"\bbears? (to|that|it)\b": "tolerate, be idempotent",
+    r"\bh(o|e)ld(s|ing)? back\b": "limited, delayed",
+    r"signs? of life|itself known|themselves known": "heartbeat",
+    r"\bwhat (waits|is due)\b": "waiting tasks, due tasks",
+    r"changes? of (the|a) clock": "DST transition",
+    r"\bvigil": "lease guard",
+    r"hous(e|ing)keep|keeps? house": "maintenance",
+    r"\bhand(s|ed)?[- ](it |them |the task |the rest )?back|handed_back": "release",
+    r"\btak(es|e|en) back": "reclaim",
+    r"\broll(s|ed|ing) (it )?on\b": "advance",
+    r"\bfor ever\b|\bforever\b": "indefinitely",
+    r"\bmend(s|ed)?\b": "fix",
+    r"\bwhoever\b|\bsomebody\b": "the actor's name",
+    r"\bis (gone|back)[;,.:]": "is unavailable, recovered",
+    r"\b(goes|gone) on\b": "continues",
+    r"\bgives? up\b": "fails, ends",
+    r"\basks? again\b": "retry",
+    r"\b(tells?|told)\b": "reports, returns, logs, names",
+}
+"""What is not written, as a regular expression → what is."""
+
+_NOT_YET = {"docs/states.md", "docs/performance.md", "proto/duetime/v1/task.proto", "proto/duetime/v1/queue.proto"}
+TEXTS = [
+    path
+    for path in [*pages.pages(), *sorted(pages.ROOT.glob("proto/duetime/v1/*.proto"))]
+    if str(path.relative_to(pages.ROOT)) not in _NOT_YET
+]
+
+FIELD_TERMS = ["idempotent", "heartbeat", "rate limit", "at-least-once", "DST", "daylight-saving", "quarantine"]
+
+
+def found(text: str) -> list[str]:
+    """Returns each forbidden word, with what to write instead and its line."""
+    return [
+        f"{match[0]!r}: write {instead}, in: {line.strip()[:160]}"
+        for line in text.splitlines()
+        for pattern, instead in FORBIDDEN.items()
+        if (match := re.search(pattern, line, re.IGNORECASE))
+    ]
+
+
+def helps(command: Any) -> Iterator[str]:
+    """Yields the help of a command, and of each below it."""
+    yield command.get_help(command.make_context("duetime", [], resilient_parsing=True))
+    for each in getattr(command, "commands", {}).values():
+        yield from helps(each)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(pages.ROOT)))
+def test_a_text_uses_the_words_of_the_glossary(path: pathlib.Path) -> None:
+    assert found(path.read_text()) == []
+
+
+def test_the_command_line_uses_the_words_of_the_glossary() -> None:
+    stack = typer.Typer(rich_markup_mode=None, add_completion=False)
+    stack.command()(up.command)
+    texts = [*helps(typer.main.get_command(app.build())), *helps(typer.main.get_command(stack))]
+    assert len(texts) > 20
+    assert [line for text in texts for line in found(text)] == []
+
+
+def test_the_pages_use_the_terms_of_the_field() -> None:
+    words = " ".join(page.read_text() for page in pages.pages()).lower()
+    assert [term for term in FIELD_TERMS if term.lower() not in words] == []
