@@ -73,7 +73,7 @@ async def test_what_is_wrong_with_one_call_does_not_end_the_others(
     rest: httpx.AsyncClient, stub: Any, queue: str
 ) -> None:
     watching = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue=queue))
-    assert (await watching.read()).WhichOneof("event") == "alive"
+    assert (await watching.read()).WhichOneof("event") == "heartbeat"
     # Envoy has a connection for each of its threads: one of these shares the watch's.
     for _ in range(8):
         async with httpx.AsyncClient(base_url=rest.base_url) as other:

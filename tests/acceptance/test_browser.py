@@ -126,7 +126,7 @@ async def test_an_event_source_goes_on_after_a_broken_connection_without_a_gap_o
         await between.start()
         edge = f"http://127.0.0.1:{between.port}"
         async with opened(served, edge, queue, WATCH, tmp_path) as page:
-            await page.until(lambda told: any("alive" in each for each in told))
+            await page.until(lambda told: any("heartbeat" in each for each in told))
             task_ids = await create(client, queue, 3)
             await page.until(lambda told: len(changes(told)) == 3)
             await between.cut()

@@ -100,7 +100,7 @@ async def test_watches_go_on_after_their_connection_takes_no_more_requests(
         httpx_sse.aconnect_sse(client, "GET", "/api/tasks:watch", params={"queue": queue}) as source,
     ):
         events, watched = source.aiter_sse(), caller.watch_all(queue=queue)
-        assert "alive" in (await anext(events)).data
+        assert "heartbeat" in (await anext(events)).data
         clock = asyncio.get_running_loop().time
         until = clock() + 6 * SECONDS
         task_ids, by_rest, by_grpc, closed = [], [], [], 0

@@ -50,7 +50,7 @@ async def test_each_event_has_its_cursor_as_its_id_and_a_watch_goes_on_after_it(
 async def test_a_watch_of_all_goes_on_after_each_of_its_events(rest: httpx.AsyncClient, queue: str) -> None:
     async with watching(rest, "/api/tasks:watch", queue=queue) as events:
         told = [await anext(events)]
-        assert "alive" in told[0].data
+        assert "heartbeat" in told[0].data
         for _ in range(3):
             await create(rest, queue=queue, name="ü" * 80)
         told += [await anext(events) for _ in range(3)]

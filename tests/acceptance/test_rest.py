@@ -146,14 +146,14 @@ async def test_a_watch_of_all_begins_with_a_cursor(rest: httpx.AsyncClient, queu
     async with httpx_sse.aconnect_sse(rest, "GET", "/api/tasks:watch", params={"queue": queue}) as source:
         stream = source.aiter_sse()
         first = json.loads((await anext(stream)).data)
-        assert first["alive"] == {}
+        assert first["heartbeat"] == {}
         task_id = await create(rest, queue=queue)
         second = json.loads((await anext(stream)).data)
         assert (second["change"]["task_id"], second["change"]["status"]) == (task_id, "pending")
     url = "/api/tasks:watch"
     async with httpx_sse.aconnect_sse(rest, "GET", url, params={"queue": queue, "cursor": first["cursor"]}) as source:
         stream = source.aiter_sse()
-        assert "alive" in json.loads((await anext(stream)).data)
+        assert "heartbeat" in json.loads((await anext(stream)).data)
         assert json.loads((await anext(stream)).data)["change"] == second["change"]
 
 

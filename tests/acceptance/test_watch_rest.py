@@ -94,7 +94,7 @@ async def test_a_watch_of_all_tells_what_its_filter_wants(
 ) -> None:
     async with watching(rest, "/api/tasks:watch", queue=queue, **wanted) as events:
         begin = await anext(events)
-        assert begin["alive"] == {}
+        assert begin["heartbeat"] == {}
         task_id = await create(rest, queue=queue, name="watched")
         await create(rest, queue=f"{queue}-2", name="watched")
         await rest.patch(f"/api/tasks/{task_id}", json={"max_retries": 5})
@@ -108,7 +108,7 @@ async def test_a_watch_of_all_tells_what_its_filter_wants(
     # From each cursor, another watch goes on with exactly the rest.
     for number, event in enumerate([begin, *live]):
         async with watching(rest, "/api/tasks:watch", queue=queue, cursor=event["cursor"], **wanted) as events:
-            assert "alive" in await anext(events)
+            assert "heartbeat" in await anext(events)
             again = [await anext(events) for _ in live[number:]]
         assert [each["change"] for each in again] == [each["change"] for each in live[number:]]
 

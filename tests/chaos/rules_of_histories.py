@@ -13,12 +13,12 @@ _LEGAL: dict[str, set[tuple[str, str]]] = {
     "failed": {("running", "failed")},
     "retry_scheduled": {("running", "pending")},
     "lease_lost": {("running", "pending")},
-    "handed_back": {("running", "pending")},
+    "released": {("running", "pending")},
     "cancelled": {("pending", "cancelled"), ("running", "cancelled")},
     "deleted": {("pending", "cancelled"), *((status, status) for status in TERMINAL)},
     "retried": {("failed", "pending"), ("cancelled", "pending")},
 }
-_BY_THE_WORKER = {"completed", "retry_scheduled", "handed_back"}
+_BY_THE_WORKER = {"completed", "retry_scheduled", "released"}
 
 
 def histories_are_sound(evidence: Evidence) -> Iterator[str]:

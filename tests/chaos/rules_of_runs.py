@@ -42,7 +42,7 @@ def every_run_is_explained(evidence: Evidence) -> Iterator[str]:
         for before, log in itertools.pairwise(logs):
             if is_loss(before, log) and not _may_have_lost(evidence, before, log):
                 yield f"task {task_id} lost the lease of {before.actor}, to whom nothing had happened"
-            if log.change == "handed_back" and not _may_have_handed_back(evidence, log):
+            if log.change == "released" and not _may_have_released(evidence, log):
                 yield f"task {task_id} was handed back by {log.actor}, which nobody had stopped"
 
 
@@ -100,7 +100,7 @@ def _may_have_lost(evidence: Evidence, started: Log, lost: Log) -> bool:
     )
 
 
-def _may_have_handed_back(evidence: Evidence, log: Log) -> bool:
+def _may_have_released(evidence: Evidence, log: Log) -> bool:
     """Tells whether the worker was told to stop, or a claim's answer may have been lost with a connection."""
     at = evidence.offset.of(log.timestamp)
     lease = evidence.lease_seconds + 2 * evidence.sweep_seconds

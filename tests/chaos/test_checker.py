@@ -162,9 +162,9 @@ def lost_for_no_reason(evidence: Evidence) -> None:
     ]
 
 
-def handed_back_for_no_reason(evidence: Evidence) -> None:
+def released_for_no_reason(evidence: Evidence) -> None:
     lost_for_no_reason(evidence)
-    evidence.logs[1][3] = log(4, "handed_back", "pending", 3, actor=WORKER)
+    evidence.logs[1][3] = log(4, "released", "pending", 3, actor=WORKER)
 
 
 def failed_with_retries_left(evidence: Evidence) -> None:
@@ -213,7 +213,7 @@ def test_a_sound_history_breaks_no_rule() -> None:
         *((6, each) for each in (created_twice, answered_twice, created_in_part)),
         *((7, each) for each in (seen_with_a_gap, seen_twice, not_seen_to_its_end, not_seen_at_all)),
         *((8, each) for each in (run_twice_for_one_claim, run_unclaimed, retried_too_often)),
-        *((8, each) for each in (lost_for_no_reason, lost_in_an_outage, handed_back_for_no_reason)),
+        *((8, each) for each in (lost_for_no_reason, lost_in_an_outage, released_for_no_reason)),
         *((8, each) for each in (failed_with_retries_left, failed_by_another_for_no_reason, counted_wrong)),
         (9, left_with_its_lease),
     ],

@@ -35,7 +35,7 @@ def after_kills(found: evidence.Evidence) -> tuple[list[float], list[float]]:
                 taken_back.append(found.offset.of(lost.timestamp) - kill)
                 if in_a_row == 1 and again is not None and again.change == "started":
                     ran_again.append(found.offset.of(again.timestamp) - kill)
-            elif lost.change not in ("started", "handed_back"):
+            elif lost.change not in ("started", "released"):
                 in_a_row = 0
     return sorted(taken_back), sorted(ran_again)
 
@@ -93,9 +93,9 @@ async def test_sigterm_and_a_handler_that_does_not_end(play: Play, tell: Tell) -
         await clients.reached(client, task_id, "started")
         async with asyncio.timeout(grace + 3):
             await scene.world.terminate_worker(0)
-        handed_back = await client.get(task_id)
-        assert (handed_back.status, handed_back.retry_count) == (duetime_client.Status.PENDING, 0)
-        assert await clients.changes(client, task_id) == ["created", "started", "handed_back"]
+        released = await client.get(task_id)
+        assert (released.status, released.retry_count) == (duetime_client.Status.PENDING, 0)
+        assert await clients.changes(client, task_id) == ["created", "started", "released"]
         await client.cancel(task_id)
         scene.require_sound(await scene.settled(), least_runs=1)
 

@@ -43,7 +43,7 @@ class Run:
     running: asyncio.Task[None] | None = None  # set at once, by who makes the run
     started: float = dataclasses.field(default_factory=time.monotonic)
     is_lost: bool = False  # once the task is no longer this worker's: its outcome is dropped
-    is_handed_back: bool = False  # once the worker stops and the grace period is over
+    is_released: bool = False  # once the worker stops and the grace period is over
 
     def cancel(self) -> None:
         """Cancels the handler."""
@@ -211,8 +211,8 @@ class Runner:
         finally:
             if is_present := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]
-            if run.is_handed_back and (outcome is None or outcome.change is not task.Change.COMPLETED):
-                outcome = _handed_back(run)
+            if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
+                outcome = _released(run)
             if outcome is not None and not run.is_lost:
                 self._report.add(outcome)
             elif is_present:
@@ -250,12 +250,12 @@ class Runner:
         await _until(self._all_ended(), hurry.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:
-            run.is_handed_back = True
+            run.is_released = True
             run.cancel()
         await _until(self._all_ended(), limit=_CANCELLATION)
         for run in self._runs.values():  # handlers that take no notice of being cancelled
             run.is_lost = True
-            self._report.add(_handed_back(run))
+            self._report.add(_released(run))
         if unfinished:
             _log.warning("handing back tasks that had not ended", count=len(unfinished))
 
@@ -274,6 +274,6 @@ async def _until(*events: Coroutine[Any, Any, Any], limit: datetime.timedelta) -
     await asyncio.wait(waits, timeout=_CANCELLATION.total_seconds())
 
 
-def _handed_back(run: Run) -> task_outcomes.Outcome:
+def _released(run: Run) -> task_outcomes.Outcome:
     duration = datetime.timedelta(seconds=time.monotonic() - run.started)
-    return task_outcomes.Outcome(run.claimed.task_id, run.claimed.version, task.Change.HANDED_BACK, duration)
+    return task_outcomes.Outcome(run.claimed.task_id, run.claimed.version, task.Change.RELEASED, duration)

@@ -60,11 +60,11 @@ class Worker:
     """Host, process id and a random part; the worker_id of the tasks that it runs."""
     queues: tuple[str, ...]
     handlers: tuple[str, ...]
-    places: int
+    concurrency: int
     """How many tasks it can run at once."""
     running: int
     """How many it ran then."""
     started_at: datetime.datetime
-    last_seen_at: datetime.datetime
+    last_heartbeat_at: datetime.datetime
     alive: bool
     """Whether its last sign of life is recent enough: within 15 s."""

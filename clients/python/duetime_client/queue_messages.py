@@ -57,10 +57,10 @@ def to_worker(message: queue_pb2.Worker) -> queue.Worker:
         worker_id=message.worker_id,
         queues=tuple(message.queues),
         handlers=tuple(message.handlers),
-        places=message.places,
+        concurrency=message.concurrency,
         running=message.running,
         started_at=moment.from_timestamp(message.started_at),
-        last_seen_at=moment.from_timestamp(message.last_seen_at),
+        last_heartbeat_at=moment.from_timestamp(message.last_heartbeat_at),
         alive=message.alive,
     )
 

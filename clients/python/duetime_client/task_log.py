@@ -17,7 +17,7 @@ class TaskLog:
     """The task's status after the change."""
     change: str
     """What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`, `lease_lost`,
-    `handed_back`, `cancelled`, `deleted`, `retried`, or what a newer server adds. `stands` is no change: how a watched
+    `released`, `cancelled`, `deleted`, `retried`, or what a newer server adds. `current` is no change: how a watched
     task stands whose last change is older than the log."""
     timestamp: datetime.datetime
     """When it happened, aware, in UTC, by the database's clock."""
@@ -26,7 +26,7 @@ class TaskLog:
     error_message: str
     """Why, where the change is a failure; else empty."""
     actor: str
-    """Who did it: `api`, or the id of the worker; empty if that is not known, of `stands`."""
+    """Who did it: `api`, or the id of the worker; empty if that is not known, of `current`."""
     duration: datetime.timedelta | None
     """How long the run took that this change ended; None on other changes."""
 

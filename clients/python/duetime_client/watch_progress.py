@@ -48,7 +48,7 @@ class WatchProgress:
             case "change":
                 self._next_delay_seconds = FIRST_DELAY_SECONDS
                 return task_log.TaskEvent(self.cursor, response.to_task_log(message.change))
-            case "alive":
+            case "heartbeat":
                 self._next_delay_seconds = FIRST_DELAY_SECONDS
             case "end" if message.end.reason == "TASK_TERMINAL":
                 self.over = True

@@ -100,8 +100,8 @@ def _workers(facts: Facts) -> Iterator[Reason]:
             f"No live worker of its queue {name!r} has a handler {handler!r}: a run there fails, and spends a retry. "
             f"They have {', '.join(map(repr, known))}.{meant}",
         )
-    if facts.task.execution_time <= facts.now and all(each.running >= each.places for each in serving):
-        places = sum(each.places for each in serving)
+    if facts.task.execution_time <= facts.now and all(each.running >= each.concurrency for each in serving):
+        places = sum(each.concurrency for each in serving)
         yield Reason("WORKERS_BUSY", f"All {places} places of {_named(serving)} are taken.")
 
 

@@ -49,7 +49,7 @@ class Change(enum.StrEnum):
     """The run failed; the next one waits for its backoff."""
     LEASE_LOST = "lease_lost"
     """The worker stopped extending the lease; this spends a retry, or a task that kills workers would for ever."""
-    HANDED_BACK = "handed_back"
+    RELEASED = "released"
     """The worker stopped before the run ended, or never heard that its claim was made; this spends no retry."""
     CANCELLED = "cancelled"
     DELETED = "deleted"
@@ -71,7 +71,7 @@ MOVES: dict[Change, Move] = {
     Change.FAILED: Move(frozenset({Status.RUNNING}), Status.FAILED),
     Change.RETRY_SCHEDULED: Move(frozenset({Status.RUNNING}), Status.PENDING),
     Change.LEASE_LOST: Move(frozenset({Status.RUNNING}), Status.PENDING),
-    Change.HANDED_BACK: Move(frozenset({Status.RUNNING}), Status.PENDING),
+    Change.RELEASED: Move(frozenset({Status.RUNNING}), Status.PENDING),
     Change.CANCELLED: Move(frozenset({Status.PENDING, Status.RUNNING}), Status.CANCELLED),
     # A pending task that is deleted is cancelled by it.
     Change.DELETED: Move(frozenset({Status.PENDING, *TERMINAL}), None),

@@ -12,10 +12,10 @@ class Worker:
     worker_id: str
     queues: Sequence[str]
     handlers: Sequence[str]
-    places: int
+    concurrency: int
     running: int
     started_at: datetime.datetime
-    last_seen_at: datetime.datetime
+    last_heartbeat_at: datetime.datetime
     is_alive: bool  # whether its last sign of life is recent
 
 
@@ -26,7 +26,7 @@ class Sign:
     worker_id: str
     queues: Sequence[str]
     handlers: Sequence[str]
-    places: int
+    concurrency: int
     running: int
     rates: Mapping[str, float]
     """Queue → runs begun a second, since the sign before."""

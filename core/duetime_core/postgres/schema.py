@@ -221,11 +221,11 @@ workers = sa.Table(
     sa.Column("worker_id", sa.Text, primary_key=True),
     sa.Column("queues", postgresql.ARRAY(sa.Text), nullable=False),
     sa.Column("handlers", postgresql.ARRAY(sa.Text), nullable=False),
-    sa.Column("places", sa.Integer, nullable=False),
+    sa.Column("concurrency", sa.Integer, nullable=False),
     sa.Column("running", sa.Integer, nullable=False),
     sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last sign of life
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("last_heartbeat_at", sa.DateTime(timezone=True), nullable=False),
     # False for a version of the worker that did not yet announce its user's handlers.
     sa.Column("announces", sa.Boolean, nullable=False, server_default="false"),
 )

@@ -188,14 +188,14 @@ class Worker(_message.Message):
     WORKER_ID_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
     HANDLERS_FIELD_NUMBER: _builtins.int
-    PLACES_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
-    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    LAST_HEARTBEAT_AT_FIELD_NUMBER: _builtins.int
     ALIVE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """Output only. Identifier. Host name, process id and a random part; also the worker_id of the tasks that it runs."""
-    places: _builtins.int
+    concurrency: _builtins.int
     """Output only. The most tasks that it runs at once."""
     running: _builtins.int
     """Output only. The number of tasks that were running at its last heartbeat."""
@@ -214,7 +214,7 @@ class Worker(_message.Message):
         """Output only. When it started."""
 
     @_builtins.property
-    def last_seen_at(self) -> _timestamp_pb2.Timestamp:
+    def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it sent its last heartbeat."""
 
     def __init__(
@@ -223,15 +223,15 @@ class Worker(_message.Message):
         worker_id: _builtins.str = ...,
         queues: _abc.Iterable[_builtins.str] | None = ...,
         handlers: _abc.Iterable[_builtins.str] | None = ...,
-        places: _builtins.int = ...,
+        concurrency: _builtins.int = ...,
         running: _builtins.int = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
-        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+        last_heartbeat_at: _timestamp_pb2.Timestamp | None = ...,
         alive: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen_at", b"last_seen_at", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_heartbeat_at", b"last_heartbeat_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "handlers", b"handlers", "last_seen_at", b"last_seen_at", "places", b"places", "queues", b"queues", "running", b"running", "started_at", b"started_at", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "concurrency", b"concurrency", "handlers", b"handlers", "last_heartbeat_at", b"last_heartbeat_at", "queues", b"queues", "running", b"running", "started_at", b"started_at", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

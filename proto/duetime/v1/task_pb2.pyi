@@ -285,8 +285,8 @@ class TaskLog(_message.Message):
     """Output only. The task's status after the change."""
     change: _builtins.str
     """Output only. What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`,
-    `lease_lost`, `handed_back` (by a worker that stopped), `cancelled`, `deleted`, `retried`. More values may be
-    added: ignore those that you do not know. `stands` is sent by WatchTask only and is not in the log: the task's
+    `lease_lost`, `released` (by a worker that stopped), `cancelled`, `deleted`, `retried`. More values may be
+    added: ignore those that you do not know. `current` is sent by WatchTask only and is not in the log: the task's
     current state, where the change that led to it is older than the log.
     """
     retry_count: _builtins.int
@@ -294,7 +294,7 @@ class TaskLog(_message.Message):
     error_message: _builtins.str
     """Output only. The error, where the change is a failure; else empty."""
     actor: _builtins.str
-    """Output only. Who changed the task: `api` for a caller, or the worker_id; empty for `stands`."""
+    """Output only. Who changed the task: `api` for a caller, or the worker_id; empty for `current`."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it happened, by the database's clock."""

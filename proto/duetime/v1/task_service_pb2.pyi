@@ -639,7 +639,7 @@ class TaskEvent(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
-    class Alive(_message.Message):
+    class Heartbeat(_message.Message):
         """No task changed, and the watch is still open. Sent when a watch starts without a change to report, and after every
         15 s of silence.
         """
@@ -679,7 +679,7 @@ class TaskEvent(_message.Message):
 
     CURSOR_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
-    ALIVE_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Continues the watch right after this event. Opaque; valid for the same task or filters only."""
@@ -688,7 +688,7 @@ class TaskEvent(_message.Message):
         """A task changed: the row of its log."""
 
     @_builtins.property
-    def alive(self) -> Global___TaskEvent.Alive:
+    def heartbeat(self) -> Global___TaskEvent.Heartbeat:
         """No task changed."""
 
     @_builtins.property
@@ -700,14 +700,14 @@ class TaskEvent(_message.Message):
         *,
         cursor: _builtins.str = ...,
         change: _task_pb2.TaskLog | None = ...,
-        alive: Global___TaskEvent.Alive | None = ...,
+        heartbeat: Global___TaskEvent.Heartbeat | None = ...,
         end: Global___TaskEvent.End | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "change", b"change", "end", b"end", "event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "end", b"end", "event", b"event", "heartbeat", b"heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "change", b"change", "cursor", b"cursor", "end", b"end", "event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "cursor", b"cursor", "end", b"end", "event", b"event", "heartbeat", b"heartbeat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["change", "alive", "end"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["change", "heartbeat", "end"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

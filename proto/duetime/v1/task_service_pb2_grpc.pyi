@@ -111,7 +111,7 @@ class TaskServiceStub:
     """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
     change since the cursor or, without one, from now on. Does not end by itself.
 
-    The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+    The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
     event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
     Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
@@ -230,7 +230,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
     change since the cursor or, without one, from now on. Does not end by itself.
 
-    The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+    The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
     event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
     Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
@@ -418,7 +418,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the changes of all tasks that match the filters as they are committed, without gaps or duplicates: every
         change since the cursor or, without one, from now on. Does not end by itself.
 
-        The first event is `alive`. To follow the state of all tasks: start a watch without a cursor, wait for its first
+        The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
         event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
         Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are

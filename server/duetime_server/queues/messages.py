@@ -58,9 +58,9 @@ def from_worker(row: worker.Worker) -> queue_pb2.Worker:
         worker_id=row.worker_id,
         queues=row.queues,
         handlers=row.handlers,
-        places=row.places,
+        concurrency=row.concurrency,
         running=row.running,
         started_at=task_messages.timestamp(row.started_at),
-        last_seen_at=task_messages.timestamp(row.last_seen_at),
+        last_heartbeat_at=task_messages.timestamp(row.last_heartbeat_at),
         alive=row.is_alive,
     )

@@ -71,9 +71,9 @@ def change_event(row: task.TaskLog, cursor: str) -> task_service_pb2.TaskEvent:
     return task_service_pb2.TaskEvent(cursor=cursor, change=from_log(row))
 
 
-def alive_event(cursor: str) -> task_service_pb2.TaskEvent:
+def heartbeat_event(cursor: str) -> task_service_pb2.TaskEvent:
     """Returns the event that tells that nothing changed."""
-    return task_service_pb2.TaskEvent(cursor=cursor, alive=task_service_pb2.TaskEvent.Alive())
+    return task_service_pb2.TaskEvent(cursor=cursor, heartbeat=task_service_pb2.TaskEvent.Heartbeat())
 
 
 def end_event(reason: str, cursor: str) -> task_service_pb2.TaskEvent:

@@ -13,7 +13,7 @@ from duetime_server.tasks import messages as task_messages
 from duetime_server.tasks import requests as task_requests
 from duetime_server.watch import cursors, hub, subscription
 
-_STANDS = "stands"
+_CURRENT = "current"
 """The `change` of what is no change: how a task stands whose last change is no longer in the log."""
 
 Events = AsyncGenerator[task_service_pb2.TaskEvent, None]
@@ -41,7 +41,7 @@ async def watch_task(
                 yield task_messages.end_event(subscription.TASK_TERMINAL, _cursor(watching))
                 return
             if log is None:
-                yield task_messages.alive_event(_cursor(watching))
+                yield task_messages.heartbeat_event(_cursor(watching))
         yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, _cursor(watching))
 
 
@@ -70,7 +70,7 @@ def _as_it_stands(found: task.Task) -> task.TaskLog:
         found.task_id,
         found.version,
         found.status,
-        _STANDS,
+        _CURRENT,
         found.error_message,
         found.updated_at,
         found.execution_time,
@@ -117,7 +117,7 @@ async def watch_tasks(
         # Before the first event: over HTTP/1.1 an error after it would look like an end.
         feed.require_past(position, now.seen)
         await retention.require_kept(engine, position)
-    yield task_messages.alive_event(cursor_of.write(position))
+    yield task_messages.heartbeat_event(cursor_of.write(position))
     while True:
         # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
         # it too slow, and once when it is fed, for what came in between.
@@ -135,7 +135,7 @@ async def watch_tasks(
             async for entry in watching.changes():
                 if entry is None:
                     position = watching.idle_position()
-                    yield task_messages.alive_event(cursor_of.write(position))
+                    yield task_messages.heartbeat_event(cursor_of.write(position))
                 else:
                     position = watching.position_after(entry)
                     yield task_messages.change_event(entry.log, cursor_of.write(position))

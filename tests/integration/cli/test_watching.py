@@ -25,7 +25,7 @@ CHANGE = task_service_pb2.TaskEvent(
         task_id=1, version=1, status=task_pb2.Task.running, change=HOSTILE, error_message=HOSTILE, actor=HOSTILE
     ),
 )
-ALIVE = task_service_pb2.TaskEvent(cursor="c0", alive=task_service_pb2.TaskEvent.Alive())
+HEARTBEAT = task_service_pb2.TaskEvent(cursor="c0", heartbeat=task_service_pb2.TaskEvent.Heartbeat())
 END = task_service_pb2.TaskEvent(end=task_service_pb2.TaskEvent.End(reason="TASK_TERMINAL"))
 HIDDEN, SHOWN = b"\x1b[?25l", b"\x1b[?25h"
 # What rich itself writes: bold, the cursor's movements, and whether it is seen.
@@ -62,7 +62,7 @@ class Watching:
 
 @pytest_asyncio.fixture
 async def mute() -> AsyncIterator[answers.Mute]:
-    async with answers.Mute(ALIVE) as server:
+    async with answers.Mute(HEARTBEAT) as server:
         yield server
 
 

@@ -30,7 +30,7 @@ from tests.support import factories, postgres, processes
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 LEASE = datetime.timedelta(seconds=1)
-CHANGES = (task.Change.COMPLETED, task.Change.FAILED, task.Change.RETRY_SCHEDULED, task.Change.HANDED_BACK)
+CHANGES = (task.Change.COMPLETED, task.Change.FAILED, task.Change.RETRY_SCHEDULED, task.Change.RELEASED)
 
 
 async def run(program: str, *arguments: str) -> None:

@@ -76,6 +76,26 @@ async def test_tasks_of_the_first_schema_stay_as_they_are(empty: sqlalchemy_asyn
     assert (claimed.name, claimed.lost_leases) == ("noop", 0)
 
 
+async def test_the_log_has_the_final_names_of_changes(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
+    changes = ["created", "handed_back", "lease_lost"]
+    async with database.transaction(empty) as connection:
+        await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), "0009"))
+        for version, change in enumerate(changes, 1):
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor, xid) "
+                    "VALUES (1, :version, 'pending', :change, now(), 0, 'worker', '7')"
+                ),
+                {"version": version, "change": change},
+            )
+    await migrate.upgrade(empty)
+    assert await factories.history(empty, 1) == ["created", "released", "lease_lost"]
+    async with empty.connect() as connection:
+        assert (
+            await connection.execute(sa.text("SELECT DISTINCT CAST(xid AS text) FROM task_logs"))
+        ).scalars().all() == ["7"]
+
+
 async def test_the_log_has_partitions_ahead_and_making_them_again_changes_nothing(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:

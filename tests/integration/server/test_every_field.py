@@ -125,7 +125,7 @@ def check(case: fields.Case, code: grpc.StatusCode, status: status_pb2.Status, s
 
 async def test_a_long_text_in_any_field_is_refused_shortly_and_nobody_else_notices(edge: Edge) -> None:
     watching = edge.stub("WatchTasks")(task_service_pb2.WatchTasksRequest(queue="watched"))
-    assert (await watching.read()).WhichOneof("event") == "alive"
+    assert (await watching.read()).WhichOneof("event") == "heartbeat"
     refused = set()
     for letter in ("A", "\U0001f600", "\x1b"):
         long = letter * (LONG // len(letter.encode()))

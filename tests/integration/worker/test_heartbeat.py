@@ -22,7 +22,9 @@ async def listed(engine: sqlalchemy_asyncio.AsyncEngine) -> list[worker.Worker]:
 
 async def age(engine: sqlalchemy_asyncio.AsyncEngine, span: str) -> None:
     async with engine.connect() as connection:
-        await connection.execute(sa.text(f"UPDATE workers SET last_seen_at = last_seen_at - interval '{span}'"))
+        await connection.execute(
+            sa.text(f"UPDATE workers SET last_heartbeat_at = last_heartbeat_at - interval '{span}'")
+        )
 
 
 async def test_a_worker_tells_what_it_serves_and_goes_without_a_trace(
@@ -33,7 +35,7 @@ async def test_a_worker_tells_what_it_serves_and_goes_without_a_trace(
         while not (known := await listed(engine)):  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.05)
     (found,) = known
-    assert (found.queues, found.places, found.running, found.is_alive) == (["a", "b"], 7, 0, True)
+    assert (found.queues, found.concurrency, found.running, found.is_alive) == (["a", "b"], 7, 0, True)
     assert {"noop", "Send Email"} <= set(found.handlers)
     assert str(running.pid) in found.worker_id
     running.terminate()
@@ -49,7 +51,7 @@ async def test_a_worker_that_gave_no_sign_for_a_while_counts_as_dead(engine: sql
     await workers.seen(engine, sign("worker-1"))
     (found,) = await listed(engine)
     assert found.is_alive
-    assert found.last_seen_at - found.started_at < datetime.timedelta(minutes=1)
+    assert found.last_heartbeat_at - found.started_at < datetime.timedelta(minutes=1)
 
 
 async def test_a_worker_that_is_long_dead_is_forgotten(engine: sqlalchemy_asyncio.AsyncEngine) -> None:

@@ -74,7 +74,7 @@ async def test_a_worker_that_is_stopped_finishes_what_runs_and_loses_nothing(
 
 
 @pytest.mark.parametrize("name", ["sleep", "block", "stubborn"])
-async def test_what_has_not_ended_after_the_grace_period_is_handed_back_without_spending_a_retry(
+async def test_what_has_not_ended_after_the_grace_period_is_released_without_spending_a_retry(
     client: duetime_client.AsyncClient, start: processes.Starter, name: str
 ) -> None:
     stopped = await start.worker(grace_period="PT0.2S")
@@ -82,9 +82,9 @@ async def test_what_has_not_ended_after_the_grace_period_is_handed_back_without_
     await clients.reached(client, task_id, "started")
     stopped.terminate()
     assert await stopped.ended(seconds=10) == 0
-    handed_back = await client.get(task_id)
-    assert (handed_back.status, handed_back.retry_count) == (Status.PENDING, 0)
-    assert await clients.changes(client, task_id) == ["created", "started", "handed_back"]
+    released = await client.get(task_id)
+    assert (released.status, released.retry_count) == (Status.PENDING, 0)
+    assert await clients.changes(client, task_id) == ["created", "started", "released"]
 
 
 async def test_a_second_signal_cuts_the_grace_period_short_and_loses_nothing(
@@ -97,7 +97,7 @@ async def test_a_second_signal_cuts_the_grace_period_short_and_loses_nothing(
     await stopped.wait_for_log("event=stopping")
     stopped.terminate()
     assert await stopped.ended(seconds=10) == 0
-    assert await clients.changes(client, task_id) == ["created", "started", "handed_back"]
+    assert await clients.changes(client, task_id) == ["created", "started", "released"]
 
 
 async def test_a_task_that_a_stopped_worker_hands_back_goes_on_elsewhere_at_once(

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(60)
 
 LEASE = datetime.timedelta(seconds=15)
 CLAIM = b"AND NOT is_next AND priority = 0"
-LOST_ONCE = ["created", "started", "handed_back", "started"]
+LOST_ONCE = ["created", "started", "released", "started"]
 
 
 @pytest_asyncio.fixture
@@ -71,7 +71,7 @@ async def test_a_task_whose_claim_was_lost_runs_well_within_its_lease(
     assert (found.status, found.retry_count, found.lost_leases) == (task.Status.COMPLETED, 0, 0)
 
 
-async def test_nothing_that_runs_or_waits_to_be_recorded_is_handed_back(
+async def test_nothing_that_runs_or_waits_to_be_recorded_is_released(
     engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
 ) -> None:
     ended = [await factories.create(engine, name="nobody's", max_retries=0) for _ in range(3)]
@@ -100,7 +100,7 @@ async def test_nothing_that_runs_or_waits_to_be_recorded_is_handed_back(
         assert await factories.history(engine, task_id) == ["created", "started", "completed"]
 
 
-async def test_a_claim_that_is_committed_after_the_first_look_is_handed_back_too(
+async def test_a_claim_that_is_committed_after_the_first_look_is_released_too(
     engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
 ) -> None:
     proxy.loses_answer_to = CLAIM
@@ -127,7 +127,7 @@ async def test_a_worker_that_stops_hands_back_what_its_last_claim_brought_althou
     worker.runs.look_everywhere()
     await proxy.answer_lost.wait()
     await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
-    assert await factories.history(engine, task_id) == ["created", "started", "handed_back"]
+    assert await factories.history(engine, task_id) == ["created", "started", "released"]
     assert [each.task_id for each in await factories.claim(engine)] == [task_id]
 
 

@@ -28,8 +28,8 @@ def change(number: int, status: str = "pending") -> task_service_pb2.TaskEvent:
     return task_service_pb2.TaskEvent(cursor=f"c{number}", change=log)
 
 
-def alive(cursor: str = "") -> task_service_pb2.TaskEvent:
-    return task_service_pb2.TaskEvent(cursor=cursor, alive=task_service_pb2.TaskEvent.Alive())
+def heartbeat(cursor: str = "") -> task_service_pb2.TaskEvent:
+    return task_service_pb2.TaskEvent(cursor=cursor, heartbeat=task_service_pb2.TaskEvent.Heartbeat())
 
 
 def end(reason: str, cursor: str = "") -> task_service_pb2.TaskEvent:
@@ -131,7 +131,7 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_watch_ends_when_the_task_is_terminal(watch: Watcher) -> None:
-    async with served([alive(), change(1), change(2, "completed"), end("TASK_TERMINAL")]) as server:
+    async with served([heartbeat(), change(1), change(2, "completed"), end("TASK_TERMINAL")]) as server:
         assert await watch(server.address) == ([1, 2], "c2")
         assert server.cursors == [""]
 
@@ -151,8 +151,8 @@ async def test_watch_ends_when_the_task_is_terminal(watch: Watcher) -> None:
 )
 async def test_watch_goes_on_right_after_its_last_event(watch: Watcher, interruption: list[Step]) -> None:
     async with served(
-        [alive(), change(1), change(2), *interruption],
-        [alive(), change(3, "failed"), end("TASK_TERMINAL")],
+        [heartbeat(), change(1), change(2), *interruption],
+        [heartbeat(), change(3, "failed"), end("TASK_TERMINAL")],
     ) as server:
         assert (await watch(server.address))[0] == [1, 2, 3]
         assert server.cursors == ["", "c2"]
@@ -172,10 +172,10 @@ async def test_watch_goes_on_after_several_failures_in_a_row(watch: Watcher) -> 
         assert set(server.cursors[1:]) == {"c1"}
 
 
-async def test_watch_remembers_the_cursor_of_alive_messages_and_does_not_show_them(watch: Watcher) -> None:
+async def test_watch_remembers_the_cursor_of_heartbeats_and_does_not_show_them(watch: Watcher) -> None:
     async with served(
-        [alive("a0"), change(1), alive("a1"), end("SERVER_STOPPING")],
-        [alive("a2"), change(2, "completed"), alive("a3"), end("TASK_TERMINAL")],
+        [heartbeat("a0"), change(1), heartbeat("a1"), end("SERVER_STOPPING")],
+        [heartbeat("a2"), change(2, "completed"), heartbeat("a3"), end("TASK_TERMINAL")],
     ) as server:
         assert await watch(server.address) == ([1, 2], "a3")
         assert server.cursors == ["", "a1"]
@@ -196,7 +196,7 @@ async def test_watch_counts_a_silent_stream_as_lost(watch: Watcher, monkeypatch:
 
 async def test_watch_of_all_has_begun_when_its_block_is_entered() -> None:
     async with (
-        served([grpc.StatusCode.INTERNAL], [alive("now"), HANG]) as server,
+        served([grpc.StatusCode.INTERNAL], [heartbeat("now"), HANG]) as server,
         duetime_client.AsyncClient(server.address) as client,
     ):
         with pytest.raises(duetime_client.DuetimeError, match="as told"):

@@ -18,10 +18,10 @@ def live(**changes: Any) -> worker.Worker:
         "worker_id": "host-1",
         "queues": ["default"],
         "handlers": ["noop", "Send Email"],
-        "places": 100,
+        "concurrency": 100,
         "running": 0,
         "started_at": NOW,
-        "last_seen_at": NOW,
+        "last_heartbeat_at": NOW,
         "is_alive": True,
     }
     return worker.Worker(**{**given, **changes})

@@ -88,10 +88,10 @@ def details(lines: dict[str, object]) -> rich.table.Table:
 
 def worker_table(workers: Iterable[duetime_client.Worker]) -> rich.table.Table:
     """Returns a row a worker."""
-    table = new_table("worker", "alive", "running", "last seen", "queue", "handlers")
+    table = new_table("worker", "alive", "running", "last heartbeat", "queue", "handlers")
     for worker in workers:
-        running = f"{worker.running}/{worker.places}"
-        seen = moments.in_local_zone(worker.last_seen_at)
+        running = f"{worker.running}/{worker.concurrency}"
+        seen = moments.in_local_zone(worker.last_heartbeat_at)
         is_alive = "yes" if worker.alive else "no"
         add_row(table, worker.worker_id, is_alive, running, seen, ", ".join(worker.queues), ", ".join(worker.handlers))
     return table

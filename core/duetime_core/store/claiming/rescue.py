@@ -60,7 +60,7 @@ WITH unknown AS MATERIALIZED (
         worker_id = NULL, lease_expires_at = NULL
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
     RETURNING task_id, version, status, execution_time, retry_count, queue
-), {task_columns.write_log("released", change="'handed_back'", actor=":worker_id")}
+), {task_columns.write_log("released", change="'released'", actor=":worker_id")}
 SELECT task_id, queue, status, execution_time, now() FROM released
 """)
 

@@ -45,7 +45,7 @@ _READ = sa.text(f"""
 SELECT name, max_retries, initial_backoff, max_backoff, multiplier, jitter FROM handlers
 UNION ALL
 SELECT DISTINCT unnest(handlers), NULL::int, NULL::interval, NULL::interval, NULL::float8, NULL::float8
-FROM workers WHERE NOT announces AND last_seen_at > now() - interval '{workers.KEPT}'
+FROM workers WHERE NOT announces AND last_heartbeat_at > now() - interval '{workers.KEPT}'
 """)
 
 

@@ -11,20 +11,20 @@ from duetime_core.postgres import database
 KEPT = "1 hour"
 """How long a worker is listed that gave no sign of life since."""
 
-ALIVE = f"last_seen_at > now() - interval '{queue.ALIVE_SECONDS} s'"
+ALIVE = f"last_heartbeat_at > now() - interval '{queue.ALIVE_SECONDS} s'"
 """Whether a row of `workers` is of one that lives."""
 
 _SEEN = sa.text(f"""
-WITH forgotten AS (DELETE FROM workers WHERE last_seen_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
-INSERT INTO workers (worker_id, queues, handlers, places, running, rates, announces, last_seen_at)
-VALUES (:worker_id, :queues, :handlers, :places, :running, CAST(:rates AS jsonb), true, now())
+WITH forgotten AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
+INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, announces, last_heartbeat_at)
+VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), true, now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
-    places = excluded.places, running = excluded.running, rates = excluded.rates, last_seen_at = now()
+    concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates, last_heartbeat_at = now()
 """)
 _GONE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
 _LIST = sa.text(f"""
-SELECT worker_id, queues, handlers, places, running, started_at, last_seen_at, {ALIVE} FROM workers
-WHERE worker_id > :after AND last_seen_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
+SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} FROM workers
+WHERE worker_id > :after AND last_heartbeat_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
 """)
 
 
@@ -34,7 +34,7 @@ async def seen(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Sign) -> Non
         "worker_id": sign.worker_id,
         "queues": list(sign.queues),
         "handlers": list(sign.handlers),
-        "places": sign.places,
+        "concurrency": sign.concurrency,
         "running": sign.running,
         "rates": json.dumps(dict(sign.rates)),
     }

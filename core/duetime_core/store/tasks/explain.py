@@ -35,7 +35,7 @@ LEFT JOIN schedules ON schedules.schedule_id = tasks.schedule_id
 WHERE tasks.task_id = :task_id AND tasks.deleted_at IS NULL
 """)
 _LIVE = sa.text(f"""
-SELECT worker_id, queues, handlers, places, running, started_at, last_seen_at, true FROM workers
+SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true FROM workers
 WHERE {workers.ALIVE} ORDER BY worker_id
 """)
 

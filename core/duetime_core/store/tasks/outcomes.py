@@ -67,9 +67,9 @@ WITH held AS MATERIALIZED (
         worker_id = NULL, lease_expires_at = NULL,
         result = CAST(held.result AS jsonb),
         -- Handing back is no failure: what the run before it left still stands.
-        error_message = CASE held.change WHEN 'handed_back' THEN tasks.error_message ELSE held.error_message END,
+        error_message = CASE held.change WHEN 'released' THEN tasks.error_message ELSE held.error_message END,
         retry_count = retry_count + CASE held.change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
-        lost_leases = CASE held.change WHEN 'handed_back' THEN lost_leases ELSE 0 END,
+        lost_leases = CASE held.change WHEN 'released' THEN lost_leases ELSE 0 END,
         execution_time = CASE held.change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
     FROM held WHERE tasks.task_id = held.task_id
     RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,

@@ -43,7 +43,7 @@ def _watch(stub: Stub, task_id: int, cursor: str = "") -> Any:
 
 
 def _told(event: Any) -> str:
-    told = {"change": event.change.change, "end": event.end.reason, "alive": "alive"}
+    told = {"change": event.change.change, "end": event.end.reason, "heartbeat": "heartbeat"}
     return str(told[event.WhichOneof("event")])
 
 
@@ -87,7 +87,7 @@ async def test_a_watch_of_all_misses_and_repeats_nothing_over_reconnects(stub: S
     chance = random.Random(seed)
     call = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue=queue))
     event = await call.read()
-    assert _told(event) == "alive"
+    assert _told(event) == "heartbeat"
 
     async def create() -> None:
         for _ in range(total // 10):
@@ -119,7 +119,7 @@ async def test_a_watch_of_all_misses_and_repeats_nothing_over_reconnects(stub: S
 async def test_a_watch_of_all_shows_only_what_its_filter_asks_for(stub: Stub) -> None:
     status = task_pb2.Task.Status.cancelled
     call = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue="filtered", name="wanted", status=[status]))
-    assert _told(await call.read()) == "alive"
+    assert _told(await call.read()) == "heartbeat"
     wanted = await _create(stub, "wanted", delay=FAR, queue="filtered")
     for name, queue in (("other", "filtered"), ("wanted", "elsewhere")):
         other = await _create(stub, name, delay=FAR, queue=queue)
@@ -155,7 +155,7 @@ async def test_a_server_that_stops_tells_its_watches_where_to_go_on(start: proce
     async with grpc.aio.insecure_channel(second.address) as channel:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         events = aiter(_watch(stub, task_id, rest[-1].cursor))
-        assert _told(await anext(events)) == "alive"
+        assert _told(await anext(events)) == "heartbeat"
         await stub.CancelTask(task_service_pb2.CancelTaskRequest(task_id=task_id))
         assert [_told(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
 

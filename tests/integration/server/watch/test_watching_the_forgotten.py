@@ -41,7 +41,7 @@ def watch(engine: Engine, feeder: hub.Hub, task_id: int, cursor: str = "") -> st
 
 
 def told(event: task_service_pb2.TaskEvent) -> str:
-    return event.change.change or event.end.reason or "alive"
+    return event.change.change or event.end.reason or "heartbeat"
 
 
 async def forget(engine: Engine, task_id: int, *, upto: int) -> None:
@@ -61,7 +61,7 @@ async def test_a_watch_of_a_task_that_waits_for_longer_than_the_log_begins_with_
     async with asyncio.timeout(20):
         events = watch(engine, feeder, task_id)
         change = (await anext(events)).change
-        assert (change.change, change.version, change.actor) == ("stands", 1, "")
+        assert (change.change, change.version, change.actor) == ("current", 1, "")
         assert change.timestamp.ToDatetime(datetime.UTC) == found.updated_at
         assert change.execution_time.ToDatetime(datetime.UTC) == found.execution_time
         await task_edit.cancel(engine, task_id, actor="api")
@@ -79,7 +79,7 @@ async def test_a_watch_of_a_finished_task_without_a_log_ends(
     await forget(engine, task_id, upto=3)
     async with asyncio.timeout(20):
         events = [event async for event in watch(engine, feeder, task_id)]
-        assert [told(event) for event in events] == ["stands", "TASK_TERMINAL"]
+        assert [told(event) for event in events] == ["current", "TASK_TERMINAL"]
         again = [event async for event in watch(engine, feeder, task_id, events[0].cursor)]
     assert [told(event) for event in again] == ["TASK_TERMINAL"]
 
@@ -94,7 +94,7 @@ async def test_a_watch_goes_on_from_a_change_that_is_forgotten_if_none_after_it_
     await forget(engine, task_id, upto=1)
     async with asyncio.timeout(20):
         events = watch(engine, feeder, task_id, cursor)
-        assert told(await anext(events)) == "alive"
+        assert told(await anext(events)) == "heartbeat"
         await events.aclose()
         await task_edit.cancel(engine, task_id, actor="api")
         rest = [told(event) async for event in watch(engine, feeder, task_id, cursor)]
@@ -137,9 +137,9 @@ async def test_a_watch_of_all_goes_on_only_where_nothing_is_forgotten(engine: En
     task_id = await factories.create(engine)
     after = (await anext(watch_all())).cursor
     events = watch_all(before)
-    assert [told(await anext(events)) for _ in range(2)] == ["alive", "created"]
+    assert [told(await anext(events)) for _ in range(2)] == ["heartbeat", "created"]
     await events.aclose()
     await forget(engine, task_id, upto=1)
     with pytest.raises(errors.InvalidArgument, match="cursor: is too old"):
         await anext(watch_all(before))
-    assert told(await anext(watch_all(after))) == "alive"
+    assert told(await anext(watch_all(after))) == "heartbeat"

@@ -69,10 +69,10 @@ async def test_a_run_that_ends_by_itself_clears_the_suspicion(
     assert (await task_read.get(engine, task_id)).lost_leases == 0
 
 
-async def test_a_run_that_is_handed_back_proves_nothing(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_run_that_is_released_proves_nothing(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_id = await suspect(engine)
     (run,) = await factories.claim_suspects(engine)
-    await task_outcomes.finish(engine, [factories.outcome(run, task.Change.HANDED_BACK)], worker_id="worker")
+    await task_outcomes.finish(engine, [factories.outcome(run, task.Change.RELEASED)], worker_id="worker")
     assert (await task_read.get(engine, task_id)).lost_leases == 2
     assert ids(await factories.claim_suspects(engine)) == [task_id]
 

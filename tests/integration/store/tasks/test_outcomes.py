@@ -29,7 +29,7 @@ async def test_a_batch_records_each_outcome_as_it_is(engine: sqlalchemy_asyncio.
         factories.outcome(done, result='{"a": 1}'),
         factories.outcome(failed, Change.FAILED, error_message="no"),
         factories.outcome(again, Change.RETRY_SCHEDULED, error_message="not yet"),
-        factories.outcome(back, Change.HANDED_BACK),
+        factories.outcome(back, Change.RELEASED),
     ]
     finished = {each.task_id: each for each in await task_outcomes.finish(engine, outcomes, worker_id="worker")}
     assert len(finished) == 4
@@ -113,7 +113,7 @@ async def test_handing_back_keeps_what_an_earlier_run_left(engine: sqlalchemy_as
     retry = factories.outcome(first, Change.RETRY_SCHEDULED, error_message="first", backoff=datetime.timedelta(0))
     await task_outcomes.finish(engine, [retry], worker_id="worker")
     (second,) = await factories.claim(engine)
-    await task_outcomes.finish(engine, [factories.outcome(second, Change.HANDED_BACK)], worker_id="worker")
+    await task_outcomes.finish(engine, [factories.outcome(second, Change.RELEASED)], worker_id="worker")
     found = await task_read.get(engine, first.task_id)
     assert (found.error_message, found.retry_count) == ("first", 1)
 
