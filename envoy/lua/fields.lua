@@ -40,6 +40,14 @@ for name, list in pairs(contract.messages) do
   messages[name] = message
 end
 
+local enums = {} -- name → {wanted = the sentence, values = name → true}
+for name, list in pairs(contract.enums) do
+  enums[name] = {wanted = "must be one of " .. table.concat(list, ", "), values = {unspecified = true}}
+  for _, value in ipairs(list) do
+    enums[name].values[value] = true
+  end
+end
+
 local function unknown(name, message, where)
   local closest = names.closest(name, message.known)
   if closest then
@@ -51,6 +59,13 @@ end
 
 local function given(text)
   return ", not " .. json.shorten(text, SHOWN)
+end
+
+-- Returns whether a JSON value may be one of these: as a number, which the server judges, or as a name. The transcoder
+-- reads a name that is written with escapes.
+local function is_choice(value, values)
+  local name = value:match("^[\"'](.*)[\"']$") or value
+  return name:find("^-?%d+$") ~= nil or (name ~= value and (values[name] or name:find("\\", 1, true) ~= nil))
 end
 
 local ENOUGH = {}
@@ -115,8 +130,9 @@ function Reader:one(i, c, field, index)
   elseif message or kind == "free" then
     wrong = 'must be an object, such as {"…": …}' .. given(text:sub(i, after - 1))
   elseif nested then
-    wrong = (WORDS[kind] or "must be one of " .. table.concat(contract.enums[kind], ", "))
-      .. (c == 123 and ", not an object" or ", not a list")
+    wrong = (WORDS[kind] or enums[kind].wanted) .. (c == 123 and ", not an object" or ", not a list")
+  elseif enums[kind] and not is_choice(text:sub(i, after - 1), enums[kind].values) then
+    wrong = enums[kind].wanted .. given(text:sub(i, after - 1))
   elseif kind == "time" then
     local normal = json.is_quote(c) and times.normal(text:sub(i + 1, after - 2))
     wrong = not normal and TIME .. given(text:sub(i, after - 1))

@@ -146,7 +146,7 @@ async def test_an_id_that_no_task_can_have_is_refused(rest: httpx.AsyncClient, t
         ({"page_token": "é"}, "page_token"),
         ({"order_by": "name"}, "order_by: must be one of: execution_time, execution_time desc, task_id, task_id desc"),
         ({"status": "waiting"}, "status"),
-        ({"status": "unspecified"}, "status: must be of pending, running, completed, failed, cancelled"),
+        ({"status": "unspecified"}, "status: must be one of pending, running, completed, failed, cancelled"),
         ({"due_from": "yesterday"}, "due_from"),
         ({"due_from": "2026-01-01T00:00:00"}, "due_from"),
         ({"queue": "A B"}, "queue"),
@@ -165,7 +165,7 @@ async def test_a_status_that_is_not_known_is_refused_over_grpc(stub: Any) -> Non
     request = task_service_pb2.ListTasksRequest()
     request.status.append(99)  # type: ignore[arg-type]
     refusal = await refusals.over_grpc(stub.ListTasks(request))
-    assert refusal.fields == {"status": "must be of pending, running, completed, failed, cancelled, not 99"}
+    assert refusal.fields == {"status": "must be one of pending, running, completed, failed, cancelled, not 99"}
 
 
 async def test_a_page_token_of_another_listing_is_refused(rest: httpx.AsyncClient, stub: Any, queue: str) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 import duetime_client
+from duetime.v1 import schedule_service_pb2, schedule_service_pb2_grpc
 from tests.acceptance import commands, refusals
 from tests.support import clients, stacks
 
@@ -115,7 +116,13 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "jitter wider than the interval": ({"cron": "* * * * *", "jitter": "90s"}, "jitter", "which may be 60 s"),
     "an interval below a second": ({"cron": None, "interval": "0.5s"}, "interval", "must be from 1 s"),
-    "an unknown policy": ({"overlap": "forbid"}, "overlap", "must be allow or skip or queue, not 'forbid'"),
+    "an unknown policy": ({"overlap": "forbid"}, "overlap", 'must be one of allow, skip, queue, not "forbid"'),
+    "a policy of no text": ({"catch_up": True}, "catch_up", "must be one of last, all, none, not true"),
+    "an unknown behavior": (
+        {"blackouts": [{"first_date": "2027-12-24", "behavior": ""}]},
+        "blackouts[0].behavior",
+        'must be one of skip, move, not ""',
+    ),
     "an unknown day": (
         {"blackouts": [{"days": ["caturday"], "from_time": "01:00", "until_time": "02:00"}]},
         "blackouts[0].days",
@@ -139,6 +146,31 @@ async def test_a_wrong_schedule_is_refused(rest: httpx.AsyncClient, wrong: str) 
     refused = refusals.over_rest(await rest.post("/api/schedules", json=body(**changes)))
     assert (refused.code, list(refused.fields)) == (INVALID, [field])
     assert right in refused.fields[field]
+
+
+async def test_an_unknown_policy_is_refused_over_grpc(stack: stacks.Stack) -> None:
+    async with grpc.aio.insecure_channel(stack.address) as channel:
+        stub: Any = schedule_service_pb2_grpc.ScheduleServiceStub(channel)
+        request = schedule_service_pb2.PreviewScheduleRequest(cron="@daily", missing_time=99)  # type: ignore[arg-type]
+        request.blackouts.add(first_date="2027-12-24", behavior=-1)
+        refusal = await refusals.over_grpc(stub.PreviewSchedule(request))
+    assert refusal.fields == {
+        "missing_time": "must be one of shift, skip, not 99",
+        "blackouts[0].behavior": "must be one of skip, move, not -1",
+    }
+
+
+@pytest.mark.parametrize("given", ["unspecified", "0", 0, None, "\\u0075nspecified"])
+async def test_an_unspecified_policy_is_the_default(rest: httpx.AsyncClient, given: Any) -> None:
+    sent = json.dumps(body(cron="@daily", paused=True)).replace('"paused": true', f'"overlap": {json.dumps(given)}')
+    response = await rest.post(
+        "/api/schedules", content=sent.replace("\\\\", "\\"), headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 200, response.text
+    assert response.json()["overlap"] == "allow"
+    path = f"/api/schedules/{response.json()['schedule_id']}"
+    assert (await rest.patch(path, json={"overlap": 3})).json()["overlap"] == "queue"
+    assert (await rest.patch(path, json={"overlap": "unspecified"})).json()["overlap"] == "allow"
 
 
 async def test_a_wrong_update_changes_nothing(rest: httpx.AsyncClient) -> None:

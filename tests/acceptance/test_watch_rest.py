@@ -117,7 +117,7 @@ async def test_a_watch_of_all_tells_what_its_filter_wants(
     ("parameters", "named"),
     [
         ({"status": "waiting"}, "status"),
-        ({"status": "unspecified"}, "status: must be of pending, running, completed, failed, cancelled"),
+        ({"status": "unspecified"}, "status: must be one of pending, running, completed, failed, cancelled"),
         ({"queue": "A B"}, "queue: must be 1 to 100 characters"),
         ({"name": "x" * 256}, "name: must be at most 255 characters; it has 256"),
         ({"cursor": "nonsense"}, "cursor: must be one that the server gave, unchanged"),

@@ -21,11 +21,12 @@ _BOUNDS = {
 
 
 def assign(target: protobuf_message.Message, name: str, path: str, value: object) -> None:
-    """Sets the field; raises InvalidArgument, naming `path`, if it cannot have that value."""
+    """Sets the field, an enum by the name of its value; raises InvalidArgument, naming `path`, if it cannot have it."""
+    field = target.DESCRIPTOR.fields_by_name[name]
     try:
-        setattr(target, name, value)
+        setattr(target, name, value if field.enum_type is None else _number(field.enum_type, value))
     except (TypeError, ValueError):
-        problem = f"must be {_right(target.DESCRIPTOR.fields_by_name[name], value)}"
+        problem = f"must be {_right(field, value)}"
         raise errors.InvalidArgument(errors.Violation(path, problem)) from None
 
 
@@ -37,7 +38,27 @@ def filled(target: Message, **values: object) -> Message:
     return target
 
 
+def choice(message: protobuf_message.Message, name: str) -> str:
+    """Returns the name of the enum value that a field has; of one that this release does not know, its number."""
+    number = getattr(message, name)
+    field: Any = message.DESCRIPTOR.fields_by_name[name]
+    value = field.enum_type.values_by_number.get(number)
+    return str(number) if value is None else value.name
+
+
+def _number(kind: Any, value: object) -> int:
+    if value == "":
+        return 0
+    if not isinstance(value, str) or not getattr(kind.values_by_name.get(value), "number", 0):
+        raise ValueError(value)
+    number: int = kind.values_by_name[value].number
+    return number
+
+
 def _right(field: Any, value: object) -> str:
+    if field.enum_type is not None:
+        names = ", ".join(each.name for each in field.enum_type.values if each.number)
+        return f"one of {names}, not {reprlib.repr(value)}"
     if field.cpp_type == descriptor.FieldDescriptor.CPPTYPE_STRING:
         return "valid Unicode, without lone surrogates" if isinstance(value, str) else f"a string, not {_kind(value)}"
     if field.cpp_type == descriptor.FieldDescriptor.CPPTYPE_BOOL:

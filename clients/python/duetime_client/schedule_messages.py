@@ -86,12 +86,12 @@ def to_schedule(message: schedule_pb2.Schedule) -> schedule.Schedule:
         time_zone=message.time_zone,
         start_time=_time(message, "start_time"),
         end_time=_time(message, "end_time"),
-        missing_time=message.missing_time,
-        repeated_time=message.repeated_time,
+        missing_time=scalar.choice(message, "missing_time"),
+        repeated_time=scalar.choice(message, "repeated_time"),
         jitter=_span(message, "jitter"),
         blackouts=tuple(_to_blackout(each) for each in message.blackouts),
-        overlap=message.overlap,
-        catch_up=message.catch_up,
+        overlap=scalar.choice(message, "overlap"),
+        catch_up=scalar.choice(message, "catch_up"),
         catch_up_window=_span(message, "catch_up_window"),
         task=_to_template(message.task),
         paused=message.paused,
@@ -140,7 +140,7 @@ def _to_template(message: schedule_pb2.TaskTemplate) -> schedule.TaskTemplate:
 
 
 def _to_blackout(message: schedule_pb2.Blackout) -> schedule.Blackout:
-    behavior: Any = message.behavior
+    behavior: Any = scalar.choice(message, "behavior")
     return schedule.Blackout(
         tuple(message.days), message.from_time, message.until_time, message.first_date, message.last_date, behavior
     )

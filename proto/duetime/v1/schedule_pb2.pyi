@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -63,22 +64,14 @@ class Schedule(_message.Message):
     """
     time_zone: _builtins.str
     """An IANA time zone, such as `Europe/Lisbon`. At most 64 characters; default `UTC`."""
-    missing_time: _builtins.str
-    """What happens at a local time that a DST transition skips: `shift` (default) by the length of the gap, such as from
-    02:30 to 03:30, or `skip`.
-    """
-    repeated_time: _builtins.str
-    """Which one counts of a local time that a DST transition repeats: `first`, `last`, `both` or `auto` (default), which
-    is `both` for a cron expression whose minute or hour begins with `*`, and else `first`.
-    """
-    overlap: _builtins.str
-    """What happens when an occurrence is due while an earlier one has not finished: `allow` (default) starts it, `skip`
-    skips it, and `queue` lets it wait, and skips those due while one waits.
-    """
-    catch_up: _builtins.str
-    """What happens to occurrences missed while no worker could run them: `last` (default) runs the last one, `all` runs
-    each, and `none` runs none that is more than a minute late.
-    """
+    missing_time: Global___MissingTime.Policy.ValueType
+    """What happens at a local time that a DST transition skips. Default `shift`."""
+    repeated_time: Global___RepeatedTime.Policy.ValueType
+    """Which one counts of a local time that a DST transition repeats. Default `auto`."""
+    overlap: Global___Overlap.Policy.ValueType
+    """What happens when an occurrence is due while an earlier one has not finished. Default `allow`."""
+    catch_up: Global___CatchUp.Policy.ValueType
+    """What happens to occurrences missed while no worker could run them. Default `last`."""
     name: _builtins.str
     """A name for people; need not be unique. 1 to 255 characters."""
     schedule_id: _builtins.int
@@ -152,12 +145,12 @@ class Schedule(_message.Message):
         time_zone: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        missing_time: _builtins.str = ...,
-        repeated_time: _builtins.str = ...,
+        missing_time: Global___MissingTime.Policy.ValueType = ...,
+        repeated_time: Global___RepeatedTime.Policy.ValueType = ...,
         jitter: _duration_pb2.Duration | None = ...,
         blackouts: _abc.Iterable[Global___Blackout] | None = ...,
-        overlap: _builtins.str = ...,
-        catch_up: _builtins.str = ...,
+        overlap: Global___Overlap.Policy.ValueType = ...,
+        catch_up: Global___CatchUp.Policy.ValueType = ...,
         catch_up_window: _duration_pb2.Duration | None = ...,
         name: _builtins.str = ...,
         task: Global___TaskTemplate | None = ...,
@@ -180,10 +173,231 @@ class Schedule(_message.Message):
 Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
 
 @_typing.final
+class MissingTime(_message.Message):
+    """Holds the policy for local times that a DST transition skips. Each of a schedule's enums is in a message of its own,
+    which scopes the names of its values, because some have the same. They are lower-case, as those of Task.Status are.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Policy:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[MissingTime._Policy.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        unspecified: MissingTime._Policy.ValueType  # 0
+        """Not set: shift. The server never returns it."""
+        shift: MissingTime._Policy.ValueType  # 1
+        """The time is shifted by the length of the gap, such as from 02:30 to 03:30."""
+        skip: MissingTime._Policy.ValueType  # 2
+        """The time is skipped."""
+
+    class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
+        """What happens at a local time that a DST transition skips.
+        buf:lint:ignore ENUM_VALUE_PREFIX
+        buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
+        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+        """
+
+    unspecified: MissingTime.Policy.ValueType  # 0
+    """Not set: shift. The server never returns it."""
+    shift: MissingTime.Policy.ValueType  # 1
+    """The time is shifted by the length of the gap, such as from 02:30 to 03:30."""
+    skip: MissingTime.Policy.ValueType  # 2
+    """The time is skipped."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MissingTime: _TypeAlias = MissingTime  # noqa: Y015
+
+@_typing.final
+class RepeatedTime(_message.Message):
+    """Holds the policy for local times that a DST transition repeats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Policy:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RepeatedTime._Policy.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        unspecified: RepeatedTime._Policy.ValueType  # 0
+        """Not set: auto. The server never returns it."""
+        auto: RepeatedTime._Policy.ValueType  # 1
+        """`both` for a cron expression whose minute or hour begins with `*`, else `first`."""
+        first: RepeatedTime._Policy.ValueType  # 2
+        """The first."""
+        last: RepeatedTime._Policy.ValueType  # 3
+        """The last."""
+        both: RepeatedTime._Policy.ValueType  # 4
+        """Both."""
+
+    class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
+        """Which one counts of a local time that a DST transition repeats.
+        buf:lint:ignore ENUM_VALUE_PREFIX
+        buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
+        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+        """
+
+    unspecified: RepeatedTime.Policy.ValueType  # 0
+    """Not set: auto. The server never returns it."""
+    auto: RepeatedTime.Policy.ValueType  # 1
+    """`both` for a cron expression whose minute or hour begins with `*`, else `first`."""
+    first: RepeatedTime.Policy.ValueType  # 2
+    """The first."""
+    last: RepeatedTime.Policy.ValueType  # 3
+    """The last."""
+    both: RepeatedTime.Policy.ValueType  # 4
+    """Both."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepeatedTime: _TypeAlias = RepeatedTime  # noqa: Y015
+
+@_typing.final
+class Overlap(_message.Message):
+    """Holds the policy for overlapping runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Policy:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Overlap._Policy.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        unspecified: Overlap._Policy.ValueType  # 0
+        """Not set: allow. The server never returns it."""
+        allow: Overlap._Policy.ValueType  # 1
+        """It starts as well."""
+        skip: Overlap._Policy.ValueType  # 2
+        """It is skipped."""
+        queue: Overlap._Policy.ValueType  # 3
+        """It waits for the earlier one; occurrences that are due while one waits are skipped."""
+
+    class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
+        """What happens when an occurrence is due while an earlier one has not finished.
+        buf:lint:ignore ENUM_VALUE_PREFIX
+        buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
+        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+        """
+
+    unspecified: Overlap.Policy.ValueType  # 0
+    """Not set: allow. The server never returns it."""
+    allow: Overlap.Policy.ValueType  # 1
+    """It starts as well."""
+    skip: Overlap.Policy.ValueType  # 2
+    """It is skipped."""
+    queue: Overlap.Policy.ValueType  # 3
+    """It waits for the earlier one; occurrences that are due while one waits are skipped."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Overlap: _TypeAlias = Overlap  # noqa: Y015
+
+@_typing.final
+class CatchUp(_message.Message):
+    """Holds the policy for missed occurrences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Policy:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CatchUp._Policy.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        unspecified: CatchUp._Policy.ValueType  # 0
+        """Not set: last. The server never returns it."""
+        last: CatchUp._Policy.ValueType  # 1
+        """The last one runs; the others are skipped."""
+        all: CatchUp._Policy.ValueType  # 2
+        """Each runs."""
+        none: CatchUp._Policy.ValueType  # 3
+        """None runs that is more than a minute late."""
+
+    class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
+        """What happens to occurrences missed while no worker could run them.
+        buf:lint:ignore ENUM_VALUE_PREFIX
+        buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
+        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+        """
+
+    unspecified: CatchUp.Policy.ValueType  # 0
+    """Not set: last. The server never returns it."""
+    last: CatchUp.Policy.ValueType  # 1
+    """The last one runs; the others are skipped."""
+    all: CatchUp.Policy.ValueType  # 2
+    """Each runs."""
+    none: CatchUp.Policy.ValueType  # 3
+    """None runs that is more than a minute late."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatchUp: _TypeAlias = CatchUp  # noqa: Y015
+
+@_typing.final
 class Blackout(_message.Message):
     """A period in which no occurrence is due: each week, or on dates, in the schedule's local time."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Behavior:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _BehaviorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Blackout._Behavior.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        unspecified: Blackout._Behavior.ValueType  # 0
+        """Not set: skip. The server never returns it."""
+        skip: Blackout._Behavior.ValueType  # 1
+        """It is skipped."""
+        move: Blackout._Behavior.ValueType  # 2
+        """It moves to the end of the blackout."""
+
+    class Behavior(_Behavior, metaclass=_BehaviorEnumTypeWrapper):
+        """What happens to an occurrence in a blackout.
+        buf:lint:ignore ENUM_VALUE_PREFIX
+        buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
+        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+        """
+
+    unspecified: Blackout.Behavior.ValueType  # 0
+    """Not set: skip. The server never returns it."""
+    skip: Blackout.Behavior.ValueType  # 1
+    """It is skipped."""
+    move: Blackout.Behavior.ValueType  # 2
+    """It moves to the end of the blackout."""
 
     DAYS_FIELD_NUMBER: _builtins.int
     FROM_TIME_FIELD_NUMBER: _builtins.int
@@ -199,8 +413,8 @@ class Blackout(_message.Message):
     """Instead of days and times: the first date, such as `2027-12-24`."""
     last_date: _builtins.str
     """The last date, such as `9999-12-31` for no end; default: first_date."""
-    behavior: _builtins.str
-    """What happens to an occurrence in the blackout: `skip` (default), or `move` to its end."""
+    behavior: Global___Blackout.Behavior.ValueType
+    """What happens to an occurrence in the blackout. Default `skip`."""
     @_builtins.property
     def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The days of the week on which it begins: `monday` to `sunday`, their first three letters, or ranges such as
@@ -215,7 +429,7 @@ class Blackout(_message.Message):
         until_time: _builtins.str = ...,
         first_date: _builtins.str = ...,
         last_date: _builtins.str = ...,
-        behavior: _builtins.str = ...,
+        behavior: Global___Blackout.Behavior.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

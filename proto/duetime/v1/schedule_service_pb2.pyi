@@ -46,10 +46,10 @@ class CreateScheduleRequest(_message.Message):
     cron: _builtins.str
     """As in Schedule, like the other fields without a comment."""
     time_zone: _builtins.str
-    missing_time: _builtins.str
-    repeated_time: _builtins.str
-    overlap: _builtins.str
-    catch_up: _builtins.str
+    missing_time: _schedule_pb2.MissingTime.Policy.ValueType
+    repeated_time: _schedule_pb2.RepeatedTime.Policy.ValueType
+    overlap: _schedule_pb2.Overlap.Policy.ValueType
+    catch_up: _schedule_pb2.CatchUp.Policy.ValueType
     name: _builtins.str
     """Required. A name for people; need not be unique. 1 to 255 characters."""
     request_id: _builtins.str
@@ -85,12 +85,12 @@ class CreateScheduleRequest(_message.Message):
         time_zone: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        missing_time: _builtins.str = ...,
-        repeated_time: _builtins.str = ...,
+        missing_time: _schedule_pb2.MissingTime.Policy.ValueType = ...,
+        repeated_time: _schedule_pb2.RepeatedTime.Policy.ValueType = ...,
         jitter: _duration_pb2.Duration | None = ...,
         blackouts: _abc.Iterable[_schedule_pb2.Blackout] | None = ...,
-        overlap: _builtins.str = ...,
-        catch_up: _builtins.str = ...,
+        overlap: _schedule_pb2.Overlap.Policy.ValueType = ...,
+        catch_up: _schedule_pb2.CatchUp.Policy.ValueType = ...,
         catch_up_window: _duration_pb2.Duration | None = ...,
         name: _builtins.str = ...,
         task: _schedule_pb2.TaskTemplate | None = ...,
@@ -204,10 +204,10 @@ class UpdateScheduleRequest(_message.Message):
     interval removes cron.
     """
     time_zone: _builtins.str
-    missing_time: _builtins.str
-    repeated_time: _builtins.str
-    overlap: _builtins.str
-    catch_up: _builtins.str
+    missing_time: _schedule_pb2.MissingTime.Policy.ValueType
+    repeated_time: _schedule_pb2.RepeatedTime.Policy.ValueType
+    overlap: _schedule_pb2.Overlap.Policy.ValueType
+    catch_up: _schedule_pb2.CatchUp.Policy.ValueType
     name: _builtins.str
     schedule_id: _builtins.int
     """Required. 1 to 4,294,967,295."""
@@ -248,12 +248,12 @@ class UpdateScheduleRequest(_message.Message):
         time_zone: _builtins.str | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        missing_time: _builtins.str | None = ...,
-        repeated_time: _builtins.str | None = ...,
+        missing_time: _schedule_pb2.MissingTime.Policy.ValueType | None = ...,
+        repeated_time: _schedule_pb2.RepeatedTime.Policy.ValueType | None = ...,
         jitter: _duration_pb2.Duration | None = ...,
         blackouts: _abc.Iterable[_schedule_pb2.Blackout] | None = ...,
-        overlap: _builtins.str | None = ...,
-        catch_up: _builtins.str | None = ...,
+        overlap: _schedule_pb2.Overlap.Policy.ValueType | None = ...,
+        catch_up: _schedule_pb2.CatchUp.Policy.ValueType | None = ...,
         catch_up_window: _duration_pb2.Duration | None = ...,
         name: _builtins.str | None = ...,
         task: _schedule_pb2.TaskTemplate | None = ...,
@@ -496,8 +496,8 @@ class PreviewScheduleRequest(_message.Message):
     cron: _builtins.str
     """As in Schedule, like the other fields without a comment."""
     time_zone: _builtins.str
-    missing_time: _builtins.str
-    repeated_time: _builtins.str
+    missing_time: _schedule_pb2.MissingTime.Policy.ValueType
+    repeated_time: _schedule_pb2.RepeatedTime.Policy.ValueType
     count: _builtins.int
     """How many occurrences to return at most. 1 to 1,000; default 10."""
     @_builtins.property
@@ -521,8 +521,8 @@ class PreviewScheduleRequest(_message.Message):
         time_zone: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        missing_time: _builtins.str = ...,
-        repeated_time: _builtins.str = ...,
+        missing_time: _schedule_pb2.MissingTime.Policy.ValueType = ...,
+        repeated_time: _schedule_pb2.RepeatedTime.Policy.ValueType = ...,
         jitter: _duration_pb2.Duration | None = ...,
         blackouts: _abc.Iterable[_schedule_pb2.Blackout] | None = ...,
         count: _builtins.int = ...,

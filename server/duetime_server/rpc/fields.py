@@ -1,8 +1,9 @@
 """Reading single fields: protobuf's well-known types into Python's, checked."""
 
 import datetime
+import enum
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
@@ -18,6 +19,8 @@ MAX_KEY_CHARACTERS = 255
 _QUEUE = re.compile(rf"[a-z0-9._-]{{1,{MAX_QUEUE_CHARACTERS}}}")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _ZERO = datetime.timedelta(0)
+
+_Choice = TypeVar("_Choice", bound=enum.StrEnum)
 
 
 def task_id(value: int) -> int:
@@ -70,6 +73,18 @@ def _check_text(value: str, field: str, most: int, wrong: violations.Violations)
         wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif not value.isprintable() and (found := quoting.CONTROL.search(value)):
         wrong.add(field, f"must not contain control characters; it has U+{ord(found[0]):04X}")
+
+
+def choice(message: Any, field: str, default: _Choice, wrong: violations.Violations) -> _Choice:
+    """Reads an enum whose names are the values of `default`'s type; unspecified means `default`."""
+    number: int = getattr(message, field)
+    if not number:
+        return default
+    value = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number.get(number)
+    if value is None:
+        wrong.add(field, f"must be one of {', '.join(type(default))}, not {number}")
+        return default
+    return type(default)(value.name)
 
 
 def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violations) -> datetime.datetime:

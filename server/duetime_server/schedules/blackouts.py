@@ -8,7 +8,7 @@ from duetime.v1 import schedule_pb2
 from duetime_core.model import quoting, recurrence
 from duetime_core.model.recurrence.spec import DAYS
 from duetime_core.model.recurrence.validation import MOST_BLACKOUTS
-from duetime_server.rpc import violations
+from duetime_server.rpc import fields, violations
 
 _FEWEST_LETTERS = 3
 """Of a day's name."""
@@ -36,17 +36,13 @@ def _read(blackout: schedule_pb2.Blackout, wrong: violations.Violations) -> recu
     is_weekly = bool(blackout.days or blackout.from_time or blackout.until_time)
     if is_of_days:
         from_time = until_time = datetime.time()  # from midnight to midnight
-    behavior = blackout.behavior or recurrence.BlackoutBehavior.SKIP
-    if behavior not in list(recurrence.BlackoutBehavior):
-        wrong.add("behavior", f"must be skip or move, not {quoting.shortened(behavior)!r}")
-        behavior = recurrence.BlackoutBehavior.SKIP
     return recurrence.Blackout(
         days=_days(blackout.days, wrong) if is_weekly else frozenset(),
         from_time=from_time,
         until_time=until_time,
         first_date=first_date,
         last_date=last_date or first_date,
-        behavior=recurrence.BlackoutBehavior(behavior),
+        behavior=fields.choice(blackout, "behavior", recurrence.BlackoutBehavior.SKIP, wrong),
     )
 
 
@@ -108,5 +104,5 @@ def write(blackout: recurrence.Blackout) -> schedule_pb2.Blackout:
         until_time="" if blackout.until_time is None else blackout.until_time.isoformat("auto"),
         first_date="" if blackout.first_date is None else blackout.first_date.isoformat(),
         last_date="" if blackout.last_date is None else blackout.last_date.isoformat(),
-        behavior=blackout.behavior,
+        behavior=schedule_pb2.Blackout.Behavior.Value(blackout.behavior),
     )

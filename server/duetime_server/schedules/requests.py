@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
-from duetime_core.model import quoting, recurrence, schedule
+from duetime_core.model import recurrence, schedule
 from duetime_core.model.recurrence.validation import MAX_INTERVAL
 from duetime_core.postgres import schema
 from duetime_core.store.schedules import backfill as schedule_backfill
@@ -23,7 +23,6 @@ Request = (
     | schedule_service_pb2.UpdateScheduleRequest
     | schedule_service_pb2.PreviewScheduleRequest
 )
-_Enum = type[enum.StrEnum]
 
 
 def schedule_id(value: int) -> int:
@@ -125,15 +124,8 @@ def _moment(name: str) -> Callable[[Any, violations.Violations], datetime.dateti
     return read
 
 
-def _choice(name: str, choices: _Enum, default: enum.StrEnum) -> Callable[[Any, violations.Violations], Any]:
-    def read(request: Any, wrong: violations.Violations) -> enum.StrEnum:
-        given = getattr(request, name)
-        if given and given not in list(choices):
-            wrong.add(name, f"must be {' or '.join(choices)}, not {quoting.shortened(given)!r}")
-            return default
-        return choices(given) if given else default
-
-    return read
+def _choice(name: str, default: enum.StrEnum) -> Callable[[Any, violations.Violations], Any]:
+    return lambda request, wrong: fields.choice(request, name, default, wrong)
 
 
 def _interval(request: Request, wrong: violations.Violations) -> datetime.timedelta | None:
@@ -154,13 +146,13 @@ _SPEC: dict[str, Callable[[Any, violations.Violations], Any]] = {
     "time_zone": lambda request, _: request.time_zone or "UTC",
     "start_time": _moment("start_time"),
     "end_time": _moment("end_time"),
-    "missing_time": _choice("missing_time", recurrence.MissingTime, recurrence.MissingTime.SHIFT),
-    "repeated_time": _choice("repeated_time", recurrence.RepeatedTime, recurrence.RepeatedTime.AUTO),
+    "missing_time": _choice("missing_time", recurrence.MissingTime.SHIFT),
+    "repeated_time": _choice("repeated_time", recurrence.RepeatedTime.AUTO),
     "jitter": _jitter,
     "blackouts": lambda request, wrong: blackouts.read(request.blackouts, wrong),
 }
-_overlap = _choice("overlap", schedule.Overlap, schedule.Overlap.ALLOW)
-_catch_up = _choice("catch_up", schedule.CatchUp, schedule.CatchUp.LAST)
+_overlap = _choice("overlap", schedule.Overlap.ALLOW)
+_catch_up = _choice("catch_up", schedule.CatchUp.LAST)
 
 
 def _catch_up_window(request: Any, wrong: violations.Violations) -> datetime.timedelta | None:

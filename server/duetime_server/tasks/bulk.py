@@ -47,7 +47,7 @@ def _filter(what: task.Change, request: Request) -> task_read.Filter:
     statuses = tuple(status for status in wanted.statuses or sorted(allowed) if status in allowed)
     if not statuses:
         raise violations.refuse(
-            "filter.status", f"names none that allows it; it must be of {', '.join(sorted(allowed))}"
+            "filter.status", f"names none that allows it; it must be one of {', '.join(sorted(allowed))}"
         )
     return task_read.Filter(statuses, wanted.queue, wanted.name, wanted.due_from, wanted.due_before)
 

@@ -186,7 +186,7 @@ def statuses(given: Sequence[task_pb2.Task.Status.ValueType], wrong: violations.
     if not wanted.keys() <= known.keys():
         unknown = next(number for number in wanted if number not in known)
         name = task_pb2.Task.Status.Name(unknown) if unknown in task_pb2.Task.Status.values() else unknown
-        wrong.add("status", f"must be of {', '.join(task.Status)}, not {name}")
+        wrong.add("status", f"must be one of {', '.join(task.Status)}, not {name}")
     return tuple(known[number] for number in wanted if number in known)
 
 

@@ -39,6 +39,22 @@ CASES: dict[str, tuple[Call, str]] = {
         lambda client: client.create_schedule("N", "T", blackouts=[duetime_client.Blackout(days=[LONE])]),
         "blackouts[0].days: must be names of days, such as monday",
     ),
+    "a policy that does not exist": (
+        lambda client: client.create_schedule("N", "T", overlap="forbid"),  # type: ignore[arg-type]
+        "overlap: must be one of allow, skip, queue, not 'forbid'",
+    ),
+    "a policy that is a number": (
+        lambda client: client.update_schedule(1, missing_time=1),  # type: ignore[arg-type]
+        "missing_time: must be one of shift, skip, not 1",
+    ),
+    "what a blackout does": (
+        lambda client: client.create_schedule(
+            "N",
+            "T",
+            blackouts=[duetime_client.Blackout(behavior="unspecified")],  # type: ignore[arg-type]
+        ),
+        "blackouts[0].behavior: must be one of skip, move, not 'unspecified'",
+    ),
     "a trigger's request_id": (lambda client: client.trigger_schedule(1, request_id=LONE), f"request_id: {UNICODE}"),
     "a number that is a text": (
         lambda client: client.create("N", DUE, max_retries="3"),  # type: ignore[arg-type]
