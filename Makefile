@@ -1,4 +1,4 @@
-# Two commands matter: `make up` and `make test`. All the others are for those who change Duetime.
+# `make up` and `make test` are all that a user needs. The other targets are for those who change Duetime.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,24 +8,31 @@ DISTRIBUTIONS := proto core server worker clients/python stack
 EDITABLE := $(addprefix -e ./,$(DISTRIBUTIONS))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: up test chaos chaos-ci bench bench-ci lint format generate lock clean
+.DEFAULT_GOAL := help
+.PHONY: help up check test coverage chaos chaos-ci bench bench-ci lint format generate wheels lock clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(VENV)/compiled ## Start everything on this machine. Flags: make up ARGS="--port 9090".
 	@exec $(BIN)/duetime up $(ARGS)
 
-test: $(VENV)/ready ## Run every test. A part of them: make test ARGS=tests/unit.
+check: lint ## Run lint and the unit tests: under a minute.
+	@$(BIN)/python -m pytest -q -n auto tests/unit
+
+test: $(VENV)/ready ## Run all tests but chaos. Some of them: make test ARGS=tests/integration.
 	@$(BIN)/python -m pytest $(ARGS)
 
-chaos-ci: $(VENV)/ready ## Play every fault once, and hold what happened to the rules. With figures: ARGS="-n 0".
+chaos-ci: $(VENV)/ready ## Inject each fault once and check what is promised. With figures: ARGS="-n 0".
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist worksteal $(ARGS)
 
-chaos: $(VENV)/ready ## Play random faults for an hour. Others: make chaos ARGS="--minutes 5 --seed 7".
+chaos: $(VENV)/ready ## Inject random faults for an hour. Others: make chaos ARGS="--minutes 5 --seed 7".
 	@$(BIN)/python -m tests.chaos.soak $(ARGS)
 
-bench: $(VENV)/ready ## Measure everything, beside its references. One of them: make bench ARGS="drain".
+bench: $(VENV)/ready ## Run the benchmarks and their references. One of them: make bench ARGS="drain".
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-ci: $(VENV)/ready ## Run every benchmark at a tiny size, to show that it works.
+bench-ci: $(VENV)/ready ## Run each benchmark at a tiny size, to show that it works.
 	@$(BIN)/python -m bench --tiny $(ARGS)
 
 lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuration.
@@ -37,28 +44,31 @@ lint: $(VENV)/ready ## Check style, types, the contract and Envoy's configuratio
 	$(BIN)/envoy --mode validate --log-level warning -c envoy/envoy.yaml
 	$(BIN)/python proto/lint.py
 
-format: $(VENV)/ready ## Format the code.
+format: $(VENV)/ready ## Format the code and fix what ruff can fix.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(VENV)/ready ## Generate the code that is generated: from the contract, the synchronous client, and what the edge knows of the contract.
+generate: $(VENV)/ready ## Generate code: from the contract, the synchronous client, Envoy's tables.
 	$(BIN)/python proto/generate.py
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python envoy/generate.py
 
+wheels: $(VENV)/ready ## Build the wheels of all distributions into dist/.
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist $(addprefix ./,$(DISTRIBUTIONS))
+
 # The locked packages, each checked against its hash, and then the project's own, editable.
-$(VENV)/ready: requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+$(VENV)/ready: requirements.lock VERSION tools/metadata.py $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 	@echo "Installing into $(VENV); the first time this takes a minute …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --require-hashes -r requirements.lock
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
-# The user that runs the parts may not write here. Without it, as where that user runs make, all starts just slower.
+# Started by root, `duetime up` becomes a user that cannot write here. Without the compiled files it only starts slower.
 $(VENV)/compiled: $(VENV)/ready $(shell find $(DISTRIBUTIONS) -name '*.py')
 	@{ $(BIN)/python -m compileall -qq $(DISTRIBUTIONS) && touch $@; } 2>/dev/null || true
 
-lock: ## Resolve requirements.lock anew, and hold the binaries in it to tools/binaries.toml.
+lock: ## Resolve requirements.lock again and check the binaries in it against tools/binaries.toml.
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install --quiet uv
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -67,5 +77,5 @@ lock: ## Resolve requirements.lock anew, and hold the binaries in it to tools/bi
 		--output-file requirements.lock
 	$(BIN)/python -m tools.binaries
 
-clean: ## Remove the environment and the data of `make up` and of the benchmarks.
-	rm -rf $(VENV) .duetime .bench
+clean: ## Remove the environment, and the data of `make up` and of the benchmarks.
+	rm -rf $(VENV) .duetime .bench dist

@@ -1,7 +1,8 @@
 """Puts the commands together."""
 
+import importlib.metadata
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -56,8 +57,23 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
+    app.callback()(_options)
     for name, command in COMMANDS.items():
         app.command(name)(command)
     for name, group in GROUPS.items():
         app.add_typer(group, name=name)
     return app
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"duetime {importlib.metadata.version('duetime-client')}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
