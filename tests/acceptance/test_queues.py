@@ -85,16 +85,20 @@ async def test_a_wrong_limit_is_refused_and_changes_nothing(rest: httpx.AsyncCli
 
 
 async def test_an_unknown_queue_is_named_with_those_that_there_are(rest: httpx.AsyncClient, queue: str) -> None:
+    await fill(rest, queue)
     for call in (
+        rest.get("/api/queues/mial"),
         rest.patch("/api/queues/mial", json={"max_running": 1}),
+        rest.put("/api/queues/mial", json={"paused": True}),
         rest.post("/api/queues/mial:pause", json={}),
         rest.post("/api/queues/mial:resume", json={}),
     ):
-        refused = refusals.over_rest(await call)
-        assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert refused.fields["name"].startswith("'mial' is no queue that a task is in")
-    absent = refusals.over_rest(await rest.get("/api/queues/mial"))
-    assert (absent.code, absent.reason) == (grpc.StatusCode.NOT_FOUND, "QUEUE_NOT_FOUND")
+        response = await call
+        absent = refusals.over_rest(response)
+        assert (response.status_code, absent.code) == (404, grpc.StatusCode.NOT_FOUND)
+        assert (absent.reason, absent.metadata) == ("QUEUE_NOT_FOUND", {"queue": "mial"})
+        assert absent.message.startswith("There is no queue 'mial': no task is in it")
+        assert ("Known queues: " in absent.message) == (response.request.method != "GET")
     malformed = refusals.over_rest(await rest.get("/api/queues/Not A Queue"))
     assert list(malformed.fields) == ["name"]
 
@@ -120,8 +124,9 @@ async def test_the_client_controls_queues(stack: stacks.Stack, rest: httpx.Async
         assert not (await client.resume_queue(queue)).paused
         with pytest.raises(duetime_client.InvalidArgument, match="must be from 1 to"):
             await client.update_queue(queue, max_running=0)
-        with pytest.raises(duetime_client.QueueNotFound):
-            await client.get_queue(f"{queue}-of-nobody")
+        for call in (client.get_queue, client.pause_queue, client.resume_queue):
+            with pytest.raises(duetime_client.QueueNotFound):
+                await call(f"{queue}-of-nobody")
 
 
 async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:

@@ -111,7 +111,7 @@ class UpdateQueueRequest(_message.Message):
     max_running_per_key: _builtins.int
     max_per_second_per_key: _builtins.float
     allow_missing: _builtins.bool
-    """Whether the call may pause or limit a queue that is not known yet. Default false."""
+    """Whether to pause or limit the queue also if it is not known yet. Default false."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change. Default: the fields that are present."""

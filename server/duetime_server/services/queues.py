@@ -13,7 +13,7 @@ from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
 from duetime_server.queues import messages as queue_messages
 from duetime_server.queues import requests as queue_requests
-from duetime_server.rpc import actor, tokens, violations
+from duetime_server.rpc import actor, tokens
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.tasks import requests as task_requests
 
@@ -90,16 +90,13 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         name = queue_requests.name(name)
         try:
             updated, now = await queue_limit.update(self._engine, name, changes, is_new=is_new, actor=actor.CALLER)
-        except errors.QueueNotFound:
-            raise await self._unknown(name) from None
+        except errors.QueueNotFound as error:
+            raise await self._with_known(error, name) from None
         self._bell.arm(name, now, now=now)  # what may start now should not wait for the next look
         return queue_messages.from_queue(updated)
 
-    async def _unknown(self, name: str) -> errors.InvalidArgument:
+    async def _with_known(self, error: errors.QueueNotFound, name: str) -> errors.QueueNotFound:
         known = await queue_read.names(self._engine, limit=_MOST_NAMED + 1)
         named = ", ".join(known[:_MOST_NAMED]) + (", …" if len(known) > _MOST_NAMED else "")
-        return violations.refuse(
-            "name",
-            f"{name!r} is no queue that a task is in or a live worker serves; there are: {named or 'none'}. "
-            "UpdateQueue with allow_missing pauses or limits one in advance",
-        )
+        advice = "UpdateQueue with allow_missing creates it."
+        return errors.QueueNotFound(f"{error.message} Known queues: {named or 'none'}. {advice}", queue=name)

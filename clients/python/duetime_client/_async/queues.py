@@ -45,7 +45,7 @@ class AsyncQueues(connection.AsyncConnection):
     ) -> queue.Queue:
         """Changes what is given of a queue and returns it; None takes a limit away. What runs already goes on.
 
-        Fails with InvalidArgument for a queue that nothing names yet, unless `allow_missing` holds it back in advance.
+        Fails with QueueNotFound as get_queue does, unless `allow_missing` is set, which creates the queue.
         After Unavailable or DeadlineExceeded it may have changed.
         """
         changes = {
@@ -59,12 +59,12 @@ class AsyncQueues(connection.AsyncConnection):
         return queue_messages.to_queue(await self._call(self._open().queues.UpdateQueue, message))
 
     async def pause_queue(self, name: str) -> queue.Queue:
-        """Lets none of a queue's tasks start until it is resumed, and returns it. Fails as update_queue does."""
+        """Lets none of a queue's tasks start until it is resumed, and returns it. Fails as get_queue does."""
         message = scalar.filled(queue_service_pb2.PauseQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.PauseQueue, message))
 
     async def resume_queue(self, name: str) -> queue.Queue:
-        """Lets a queue's tasks start again, and returns it. Fails as update_queue does."""
+        """Lets a queue's tasks start again, and returns it. Fails as get_queue does."""
         message = scalar.filled(queue_service_pb2.ResumeQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.ResumeQueue, message))
 
