@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from duetime_stack import access, environments, layout, ports, program
+from duetime_stack import allowlist, environments, layout, ports, program
 
 
 def url(address: str, port: int) -> str:
@@ -18,12 +18,12 @@ def url(address: str, port: int) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def write_endpoints(places: layout.Layout, servers: Sequence[str]) -> pathlib.Path:
+def write_endpoints(paths: layout.Layout, servers: Sequence[str]) -> pathlib.Path:
     """Writes the file that names the servers, each by what it listens on, and returns its path.
 
     A running Envoy takes it up at once.
     """
-    path = places.run / "endpoints.yaml"
+    path = paths.run / "endpoints.yaml"
     draft = path.with_suffix(".new")
     draft.write_text(
         yaml.safe_dump(
@@ -46,16 +46,16 @@ def write_endpoints(places: layout.Layout, servers: Sequence[str]) -> pathlib.Pa
 
 
 def make_program(
-    places: layout.Layout,
+    paths: layout.Layout,
     address: str,
     port: int,
     servers: Sequence[str],
-    allowed: access.Access | None = None,
+    allowed: allowlist.Allowlist | None = None,
 ) -> program.Program:
     """Writes the configuration, and returns the process that listens there. It is ready when the API answers."""
-    configuration = places.run / "envoy.yaml"
+    configuration = paths.run / "envoy.yaml"
     configuration.write_text(
-        _configuration(address, port, write_endpoints(places, servers), allowed or access.Access())
+        _configuration(address, port, write_endpoints(paths, servers), allowed or allowlist.Allowlist())
     )
     return program.Program(
         "envoy",
@@ -73,7 +73,7 @@ def make_program(
     )
 
 
-def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: access.Access) -> str:
+def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: allowlist.Allowlist) -> str:
     """Returns envoy/envoy.yaml with this stack's address, paths, and those who may call."""
     bootstrap = yaml.safe_load(importlib.resources.files("duetime_stack").joinpath("envoy.yaml").read_text())
     listener = bootstrap["static_resources"]["listeners"][0]

@@ -10,7 +10,7 @@ from duetime_stack import errors
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The places under a data directory, which is absolute."""
+    """The paths under a data directory, which is absolute."""
 
     data_dir: pathlib.Path
 

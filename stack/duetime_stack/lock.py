@@ -10,19 +10,19 @@ from duetime_stack import errors, layout, waiting
 
 
 @contextlib.contextmanager
-def exclusive(places: layout.Layout) -> Iterator[int]:
+def exclusive(paths: layout.Layout) -> Iterator[int]:
     """Holds the data directory, and lends the descriptor of a second lock that supervisord is to inherit.
 
     The first lock tells a stack that runs from one that does not; the second lasts until supervisord has
     stopped the parts, which may be later than `duetime up` ended, if that was killed. Raises StackError if
     another stack runs there.
     """
-    with _opened(places.run / "up.lock") as ours, _opened(places.run / "supervisord.lock") as inherited:
+    with _opened(paths.run / "up.lock") as ours, _opened(paths.run / "supervisord.lock") as inherited:
         if not _try(ours):
             raise errors.StackError(
-                f"another stack runs in {places.data_dir}; choose another with --data-dir or DUETIME_DATA_DIR"
+                f"another stack runs in {paths.data_dir}; choose another with --data-dir or DUETIME_DATA_DIR"
             )
-        waiting.until(lambda: _try(inherited), f"the stack that ran in {places.data_dir} to stop")
+        waiting.until(lambda: _try(inherited), f"the stack that ran in {paths.data_dir} to stop")
         yield inherited
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from duetime_stack import access, errors, ports
+from duetime_stack import allowlist, errors, ports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Listening:
     address: str
     """An IP address."""
     port: int
-    allowed: access.Access
+    allowed: allowlist.Allowlist
 
 
 def listening(options: Options) -> Listening:
     """Returns where to listen. Raises StackError if the options name no address, or one that is not allowed."""
     address = ports.resolve(options.host)
-    allowed = access.parse((options.host, address), options.hosts, options.origins)
+    allowed = allowlist.parse((options.host, address), options.hosts, options.origins)
     if not ports.is_loopback(address) and not options.insecure_listen:
         raise errors.StackError(
             f"other machines may reach {address} (--host or DUETIME_HOST), and there is no authentication and no "

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from duetime_stack import errors, nameless, program, roles, waiting
+from duetime_stack import errors, passwd_entry, program, roles, waiting
 
 
 def is_new(data: pathlib.Path) -> bool:
@@ -53,18 +53,18 @@ def _make(data: pathlib.Path, scratch: pathlib.Path) -> None:
     locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     _run(scratch, [str(program_path("initdb")), "-D", str(draft), *options, *locale])
     (draft / "pg_hba.conf").write_text(roles.HBA)
-    passwords = roles.draw()
+    passwords = roles.generate_passwords()
     create = f"CREATE DATABASE {roles.DATABASE} OWNER {roles.OWNER}"
-    _execute(draft, scratch, "postgres", [*roles.making(passwords), create])
-    roles.keep(draft, passwords)
+    _execute(draft, scratch, "postgres", [*roles.create_statements(passwords), create])
+    roles.write_passwords(draft, passwords)
     draft.rename(data)
 
 
 def _take_over(data: pathlib.Path, scratch: pathlib.Path) -> None:
     """Gives roles to data that a superuser owns, as all did before there were roles; or new passwords."""
-    passwords = roles.draw()
-    _execute(data, scratch, roles.DATABASE, [*roles.making(passwords), *roles.handing_over()])
-    roles.keep(data, passwords)
+    passwords = roles.generate_passwords()
+    _execute(data, scratch, roles.DATABASE, [*roles.create_statements(passwords), *roles.transfer_statements()])
+    roles.write_passwords(data, passwords)
 
 
 def _execute(data: pathlib.Path, scratch: pathlib.Path, database: str, statements: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ def _execute(data: pathlib.Path, scratch: pathlib.Path, database: str, statement
 
 def _run(scratch: pathlib.Path, command: Sequence[str], text: str = "") -> str:
     return subprocess.run(  # noqa: S603 - the program is ours
-        program.tied(nameless.wrapped(command, scratch), "KILL"),
+        program.bound_to_parent(passwd_entry.wrapped(command, scratch), "KILL"),
         check=True,
         input=text,
         text=True,

@@ -4,21 +4,21 @@ import pathlib
 import subprocess
 from collections.abc import Mapping
 
-from duetime_stack import environments, errors, journal, layout, program, sockets, waiting
+from duetime_stack import environments, errors, layout, log_tail, program, sockets, waiting
 
 # A worker's longest grace period, 30 s, and a moment to hand back what still runs.
 _STOP_SECONDS = 35
 
 
-def migrate(places: layout.Layout, environment: Mapping[str, str]) -> None:
+def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
     """Applies the migrations that are missing. Raises StackError with what they said if they fail.
 
     Of this environment they get what servers get.
     """
-    path = places.log("migrate")
+    path = paths.log("migrate")
     with path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
-            program.tied(program.python("duetime_core.migrate"), "KILL"),
+            program.bound_to_parent(program.python("duetime_core.migrate"), "KILL"),
             env={name: value for name, value in environment.items() if environments.is_for_servers(name)},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -30,7 +30,7 @@ def migrate(places: layout.Layout, environment: Mapping[str, str]) -> None:
         process.kill()
         process.wait()
     if process.returncode != 0:
-        raise errors.StackError(f"the migrations failed; {journal.tail(path)}")
+        raise errors.StackError(f"the migrations failed; {log_tail.read(path)}")
 
 
 def make_server(number: int, path: pathlib.Path) -> program.Program:
@@ -45,10 +45,10 @@ def make_server(number: int, path: pathlib.Path) -> program.Program:
     )
 
 
-def make_worker(number: int, places: layout.Layout) -> program.Program:
+def make_worker(number: int, paths: layout.Layout) -> program.Program:
     """Returns a worker. The user's handlers are imported from the directory where the stack was started."""
     name = f"worker-{number}"
-    log = places.log(name)
+    log = paths.log(name)
     # A log goes on from the last start, and supervisord moves it away when it is full.
     said_before = log.stat().st_size if log.exists() else 0
     return program.Program(

@@ -37,7 +37,7 @@ class Program:
     """What it gets when supervisord is killed."""
 
 
-def tied(command: Sequence[str], orphan_signal: Signal, *, without: Iterable[str] = ()) -> list[str]:
+def bound_to_parent(command: Sequence[str], orphan_signal: Signal, *, without: Iterable[str] = ()) -> list[str]:
     """Returns the command so that the process gets this signal when the process that started it is gone.
 
     Nobody else would end it after a kill -9: supervisord's children each have a process group of their own. It does not

@@ -50,28 +50,31 @@ def passwords(data: pathlib.Path) -> dict[str, str]:
     return {role: password for *_, role, password in (line.split(":") for line in lines)}
 
 
-def draw() -> dict[str, str]:
+def generate_passwords() -> dict[str, str]:
     """Returns new passwords by role."""
     return {role: secrets.token_urlsafe(32) for role in (OWNER, APPLICATION)}
 
 
-def keep(data: pathlib.Path, drawn: dict[str, str]) -> None:
+def write_passwords(data: pathlib.Path, passwords_by_role: dict[str, str]) -> None:
     """Writes the password file, for this user alone, whole or not at all."""
     path = passfile(data)
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.writelines(f"*:*:*:{role}:{password}\n" for role, password in drawn.items())
+        file.writelines(f"*:*:*:{role}:{password}\n" for role, password in passwords_by_role.items())
     draft.rename(path)
 
 
-def making(drawn: dict[str, str]) -> list[str]:
+def create_statements(passwords_by_role: dict[str, str]) -> list[str]:
     """Returns the statements that make the roles, or give those that are there new passwords."""
     limits = {OWNER: f"{_LIMITS} CREATEDB", APPLICATION: f"{_LIMITS} NOCREATEDB"}
     statements = [
-        f"DO $$ BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role}; END IF; END $$" for role in drawn
+        f"DO $$ BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role}; END IF; END $$"
+        for role in passwords_by_role
     ]
-    statements += [f"ALTER ROLE {role} LOGIN {limits[role]} PASSWORD '{drawn[role]}'" for role in drawn]
+    statements += [
+        f"ALTER ROLE {role} LOGIN {limits[role]} PASSWORD '{passwords_by_role[role]}'" for role in passwords_by_role
+    ]
     return [
         *statements,
         f"GRANT {OWNER} TO {APPLICATION} WITH INHERIT FALSE, SET TRUE",
@@ -81,6 +84,6 @@ def making(drawn: dict[str, str]) -> list[str]:
     ]
 
 
-def handing_over() -> list[str]:
+def transfer_statements() -> list[str]:
     """Returns the statements that give a database, which the superuser made, to the owner. They run in it."""
     return [f"ALTER DATABASE {DATABASE} OWNER TO {OWNER}", " ".join(_HAND_OVER.split())]

@@ -48,16 +48,16 @@ class Sockets:
 
 
 @contextlib.contextmanager
-def lend(places: layout.Layout) -> Iterator[Sockets]:
+def prepare(paths: layout.Layout) -> Iterator[Sockets]:
     """Lends the sockets' directory: the run directory, or a short one of its own if paths there do not fit.
 
     Only for the process that has the run directory to itself. Raises StackError if no path fits.
     """
-    note = places.run / "sockets"
+    note = paths.run / "sockets"
     _remove_noted(note)
-    if fits(places.run / _LONGEST_NAME):
-        _clear(places.run)
-        yield Sockets(places.run)
+    if fits(paths.run / _LONGEST_NAME):
+        _clear(paths.run)
+        yield Sockets(paths.run)
         return
     # Both are made for this user alone (0700).
     for parent in (None, "/tmp"):  # noqa: S108 - see above
@@ -67,7 +67,7 @@ def lend(places: layout.Layout) -> Iterator[Sockets]:
                 yield Sockets(pathlib.Path(short))
                 return
     raise errors.StackError(
-        f"{places.run} and {tempfile.gettempdir()} cannot have unix sockets: a path is at most 107 bytes, of plain "
+        f"{paths.run} and {tempfile.gettempdir()} cannot have unix sockets: a path is at most 107 bytes, of plain "
         "letters; choose another place with --data-dir or DUETIME_DATA_DIR, or with TMPDIR"
     )
 

@@ -26,54 +26,58 @@ def run(wanted: options.Options, listening: options.Listening) -> None:
     if not ports.is_loopback(listening.address):
         warning = f"WARNING: there is no authentication yet. Anyone who reaches {listening.address} can do everything."
         typer.secho(warning, fg="red", bold=True, err=True)
-    places = layout.Layout(wanted.data_dir.absolute())
-    places.make()
-    with lock.exclusive(places) as inherited:
+    paths = layout.Layout(wanted.data_dir.absolute())
+    paths.make()
+    with lock.exclusive(paths) as inherited:
         ports.require_free(listening.address, listening.port)
-        with sockets.lend(places) as at:
-            _run(wanted, listening, places, at, inherited)
+        with sockets.prepare(paths) as socket_paths:
+            _run(wanted, listening, paths, socket_paths, inherited)
 
 
 def _run(
-    wanted: options.Options, listening: options.Listening, places: layout.Layout, at: sockets.Sockets, inherited: int
+    wanted: options.Options,
+    listening: options.Listening,
+    paths: layout.Layout,
+    socket_paths: sockets.Sockets,
+    inherited: int,
 ) -> None:
-    doorbell = stores.doorbell(wanted.redis_url, at)
-    database = stores.database(wanted.database_url, places, at)
+    doorbell = stores.doorbell(wanted.redis_url, socket_paths)
+    database = stores.database(wanted.database_url, paths, socket_paths)
     environment = dict(os.environ) | {
         "DUETIME_DATABASE_URL": database.url,
         "DUETIME_REDIS_URL": doorbell.url,
         "DUETIME_HANDLERS": wanted.handlers,
         "DUETIME_QUEUES": wanted.queues,
     }
-    environment.setdefault("DUETIME_REPORT_DIRECTORY", str(places.reports))
+    environment.setdefault("DUETIME_REPORT_DIRECTORY", str(paths.reports))
     environment |= egress.environment(environment, listening.address, listening.port, listening.allowed.hosts)
-    mail = _mailbox(places, at, environment)
-    servers = [processes.make_server(number, at.server(number)) for number in range(wanted.servers)]
-    workers = [processes.make_worker(number, places) for number in range(wanted.workers)]
-    addresses = [f"unix:{at.server(number)}" for number in range(wanted.servers)]
-    envoy = [edge.make_program(places, listening.address, listening.port, addresses, listening.allowed)]
+    mail = _mailbox(paths, socket_paths, environment)
+    servers = [processes.make_server(number, socket_paths.server(number)) for number in range(wanted.servers)]
+    workers = [processes.make_worker(number, paths) for number in range(wanted.workers)]
+    addresses = [f"unix:{socket_paths.server(number)}" for number in range(wanted.servers)]
+    envoy = [edge.make_program(paths, listening.address, listening.port, addresses, listening.allowed)]
     kept = [*database.programs, *doorbell.programs, *mail]
     stages = [stage for stage in (database.programs, doorbell.programs, mail, workers, servers, envoy) if stage]
-    with supervision.supervise(places, stages, environment, at.supervisor, inherited) as supervisor:
+    with supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor:
         supervisor.start(kept)
-        processes.migrate(places, environment | database.migrations)
+        processes.migrate(paths, environment | database.migrations)
         supervisor.start([*workers, *servers, *envoy])
         typer.echo(
             f"duetime is ready  {edge.url(listening.address, listening.port)}  {database.shown}  {doorbell.shown}"
         )
-        _hint(places, mail)
+        _hint(paths, mail)
         supervisor.watch()
 
 
-def _mailbox(places: layout.Layout, at: sockets.Sockets, environment: dict[str, str]) -> list[program.Program]:
+def _mailbox(paths: layout.Layout, socket_paths: sockets.Sockets, environment: dict[str, str]) -> list[program.Program]:
     """Returns the mailbox and tells the workers of it, unless the user named a mail server."""
     if environment.get("DUETIME_SMTP_HOST"):
         return []
-    environment |= mailbox.environment(at.mailbox)
-    return [mailbox.make_program(places.mailbox, at.mailbox)]
+    environment |= mailbox.environment(socket_paths.mailbox)
+    return [mailbox.make_program(paths.mailbox, socket_paths.mailbox)]
 
 
-def _hint(places: layout.Layout, mail: Sequence[program.Program]) -> None:
+def _hint(paths: layout.Layout, mail: Sequence[program.Program]) -> None:
     if mail:
-        typer.echo(f"mail that tasks send arrives in {places.mailbox / 'new'}")
-    typer.echo(f"logs are in {places.logs}; Ctrl-C stops everything")
+        typer.echo(f"mail that tasks send arrives in {paths.mailbox / 'new'}")
+    typer.echo(f"logs are in {paths.logs}; Ctrl-C stops everything")

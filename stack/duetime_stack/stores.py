@@ -21,32 +21,32 @@ class Store:
     """What serves it, if it is one of this stack's."""
 
 
-def database(url: str | None, places: layout.Layout, at: sockets.Sockets) -> Store:
+def database(url: str | None, paths: layout.Layout, socket_paths: sockets.Sockets) -> Store:
     """Returns the PostgreSQL of this address, or one of this stack's. Raises StackError if it is unreachable."""
     if url is not None:
-        from duetime_stack import named  # see there
+        from duetime_stack import external  # see there
 
-        return Store(url, named.database(url), {}, [])
-    data = places.postgres
+        return Store(url, external.database(url), {}, [])
+    data = paths.postgres
     if pgdata.is_new(data):
         typer.echo(f"making a database in {data}")
-    pgdata.prepare(data, places.run)
+    pgdata.prepare(data, paths.run)
     return Store(
-        postgres.url(data, at.directory),
-        postgres.public_url(data, at.directory),
+        postgres.url(data, socket_paths.directory),
+        postgres.public_url(data, socket_paths.directory),
         {
-            "DUETIME_DATABASE_URL": postgres.url(data, at.directory, roles.OWNER),
+            "DUETIME_DATABASE_URL": postgres.url(data, socket_paths.directory, roles.OWNER),
             "DUETIME_APPLICATION_ROLE": roles.APPLICATION,
         },
-        [postgres.make_program(data, at.directory)],
+        [postgres.make_program(data, socket_paths.directory)],
     )
 
 
-def doorbell(url: str | None, at: sockets.Sockets) -> Store:
+def doorbell(url: str | None, socket_paths: sockets.Sockets) -> Store:
     """Returns the Redis of this address, or a Valkey of this stack's. Raises StackError if it is unreachable."""
     if url is not None:
-        from duetime_stack import named  # see there
+        from duetime_stack import external  # see there
 
-        return Store(url, named.doorbell(url), {}, [])
-    embedded = valkey.url(at.valkey)
-    return Store(embedded, embedded, {}, [valkey.make_program(at.valkey)])
+        return Store(url, external.doorbell(url), {}, [])
+    embedded = valkey.url(socket_paths.valkey)
+    return Store(embedded, embedded, {}, [valkey.make_program(socket_paths.valkey)])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import supervisor.xmlrpc  # type: ignore[import-untyped]
 
-from duetime_stack import errors, journal, layout, narrator, program, supervisord_conf, waiting
+from duetime_stack import errors, layout, log_tail, program, status, supervisord_conf, supervisord_log, waiting
 
 # Thousands of watches are thousands of connections, and the usual limit is 1,024 files.
 _OPEN_FILES = 65_536
@@ -25,14 +25,14 @@ class Supervisor:
         self,
         process: subprocess.Popen[bytes],
         socket: pathlib.Path,
-        places: layout.Layout,
+        paths: layout.Layout,
         groups: Mapping[str, str],
     ) -> None:
         self._process = process
         self._socket = socket
-        self._places = places
+        self._paths = paths
         self._groups = groups
-        self._journal = journal.Journal(places.log("supervisord"))
+        self._events = supervisord_log.Reader(paths.log("supervisord"))
 
     def start(self, programs: Sequence[program.Program]) -> None:
         """Starts these programs together and returns when all are ready. Raises StackError if one dies."""
@@ -43,11 +43,11 @@ class Supervisor:
 
     def watch(self) -> None:
         """Says what happens to the parts, for as long as supervisord runs; then raises StackError."""
-        tells = narrator.Narrator(self._places)
+        printer = status.StatusPrinter(self._paths)
         while True:
             self._require_alive()
-            for event in self._journal.read():
-                tells.tell(event)
+            for event in self._events.read():
+                printer.handle(event)
             time.sleep(_POLL_SECONDS)
 
     def wait_until_it_answers(self) -> None:
@@ -56,9 +56,9 @@ class Supervisor:
 
     def _is_ready(self, each: program.Program) -> bool:
         self._require_alive()
-        for event in self._journal.read():
+        for event in self._events.read():
             if event.cause is not None:
-                log = journal.tail(self._places.log(event.part))
+                log = log_tail.read(self._paths.log(event.part))
                 raise errors.StackError(f"{event.part} does not start ({event.cause}); {log}")
         return each.is_ready()
 
@@ -78,13 +78,13 @@ class Supervisor:
 
     def _require_alive(self) -> None:
         if self._process.poll() is not None:
-            log = journal.tail(self._places.log("supervisord"))
+            log = log_tail.read(self._paths.log("supervisord"))
             raise errors.StackError(f"supervisord ended with status {self._process.returncode}; {log}")
 
 
 @contextlib.contextmanager
 def supervise(
-    places: layout.Layout,
+    paths: layout.Layout,
     stages: Sequence[Sequence[program.Program]],
     environment: Mapping[str, str],
     socket: pathlib.Path,
@@ -95,13 +95,13 @@ def supervise(
     Each program gets its own variables of this environment. supervisord takes orders at the socket, and keeps the
     lock's descriptor open for as long as it lives.
     """
-    configuration = places.run / "supervisord.conf"
-    supervisord_conf.write(configuration, socket, places, stages, environment)
+    configuration = paths.run / "supervisord.conf"
+    supervisord_conf.write(configuration, socket, paths, stages, environment)
     _raise_file_limit()
-    with places.log("supervisord").open("wb") as log:
+    with paths.log("supervisord").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
             # SIGTERM makes it stop the parts in order, also when this process was killed.
-            program.tied(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
+            program.bound_to_parent(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -111,7 +111,7 @@ def supervise(
             start_new_session=True,
         )
     try:
-        running = Supervisor(process, socket, places, _groups(stages))
+        running = Supervisor(process, socket, paths, _groups(stages))
         running.wait_until_it_answers()
         yield running
     finally:

@@ -14,7 +14,7 @@ _RETRIES = 10**9
 def write(
     path: pathlib.Path,
     socket: pathlib.Path,
-    places: layout.Layout,
+    paths: layout.Layout,
     stages: Sequence[Sequence[program.Program]],
     names: Collection[str],
 ) -> None:
@@ -34,17 +34,17 @@ def write(
                 "nodaemon": "true",
                 "silent": "true",
                 "umask": "077",
-                "logfile": _escape(places.log("supervisord")),
+                "logfile": _escape(paths.log("supervisord")),
                 # The journal reads it on; it is made anew at each start, and grows by a line an event.
                 "logfile_maxbytes": "0",
-                "pidfile": _escape(places.run / "supervisord.pid"),
+                "pidfile": _escape(paths.run / "supervisord.pid"),
                 "nocleanup": "true",
             },
         }
     )
     for number, stage in enumerate(stages):
         for each in stage:
-            parser[f"program:{each.name}"] = _program(each, places.log(each.name), names)
+            parser[f"program:{each.name}"] = _program(each, paths.log(each.name), names)
         parser[f"group:{group(number)}"] = {
             "programs": ",".join(each.name for each in stage),
             "priority": str(number),
@@ -61,7 +61,7 @@ def group(stage_number: int) -> str:
 def _program(each: program.Program, log: pathlib.Path, names: Collection[str]) -> Mapping[str, str]:
     without = [name for name in names if not each.inherits(name)]
     options = {
-        "command": _escape(shlex.join(program.tied(each.command, each.orphan_signal, without=without))),
+        "command": _escape(shlex.join(program.bound_to_parent(each.command, each.orphan_signal, without=without))),
         "environment": ",".join(f'{name}="{_escape(value)}"' for name, value in each.environment.items()),
         "autostart": "false",
         "autorestart": "true",

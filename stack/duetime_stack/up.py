@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from duetime_stack import account, errors, options
+from duetime_stack import errors, options, privileges
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -94,7 +94,7 @@ def command(
         listening = options.listening(wanted)
         # Nothing that is made from here on is for others to read.
         os.umask(0o077)
-        account.leave_root(data_dir, needs_directory=bool(handlers))
+        privileges.drop(data_dir, needs_directory=bool(handlers))
         # Not before: root, who starts this program once more, would import it for nothing.
         from duetime_stack import stack
 
@@ -110,10 +110,10 @@ def _url(context: typer.Context, name: str, given: str | None) -> str | None:
     """Returns the URL of a store that the user named. Raises StackError if it is none."""
     if not given:
         return None
-    from duetime_stack import named  # see there
+    from duetime_stack import external  # see there
 
     source = context.get_parameter_source(name)
-    return named.url(name, given, is_visible=source is not None and source.name == "COMMANDLINE")
+    return external.url(name, given, is_visible=source is not None and source.name == "COMMANDLINE")
 
 
 def _stop(number: int, frame: types.FrameType | None) -> NoReturn:

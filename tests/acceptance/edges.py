@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import yaml
 
-from duetime_stack import access, edge, layout
+from duetime_stack import allowlist, edge, layout
 from tests.support import processes
 
 
@@ -17,19 +17,19 @@ from tests.support import processes
 async def running(
     directory: pathlib.Path,
     *servers: str,
-    allowed: access.Access | None = None,
+    allowed: allowlist.Allowlist | None = None,
     adjust: Callable[[dict[str, Any]], None] | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Lends an HTTP client of an Envoy in front of the servers that listen there.
 
     `adjust` may change its configuration, to have a test wait for seconds instead of minutes.
     """
-    places = layout.Layout(directory)
-    places.make()
+    paths = layout.Layout(directory)
+    paths.create()
     port = processes.free_port()
-    program = edge.make_program(places, "127.0.0.1", port, servers, allowed)
+    program = edge.make_program(paths, "127.0.0.1", port, servers, allowed)
     if adjust is not None:
-        configuration = places.run / "envoy.yaml"
+        configuration = paths.run / "envoy.yaml"
         bootstrap = yaml.safe_load(configuration.read_text())
         adjust(bootstrap)
         configuration.write_text(yaml.safe_dump(bootstrap))

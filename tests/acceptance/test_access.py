@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
-from duetime_stack import access
+from duetime_stack import allowlist
 from tests.acceptance import edges, refusals, requests
 from tests.support import processes, stacks
 
@@ -165,7 +165,7 @@ async def test_grpc_is_held_to_the_same(stack: stacks.Stack, options: Any, metad
 
 async def test_settings_add_names_and_origins(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     server = await start.server()
-    allowed = access.parse(["192.0.2.7"], "Duetime.example.com, 10.0.0.1", "https://app.example.com")
+    allowed = allowlist.parse(["192.0.2.7"], "Duetime.example.com, 10.0.0.1", "https://app.example.com")
     async with edges.running(tmp_path, server.address, allowed=allowed) as client:
         edge_port = client.base_url.port
         for host in ("localhost", "duetime.example.com", "DUETIME.example.com:443", "10.0.0.1", "192.0.2.7:80"):

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from duetime_stack import access
+from duetime_stack import allowlist
 from tests.acceptance import edges, requests
 from tests.support import processes, receiver, relay
 
@@ -103,7 +103,7 @@ async def allowing(
     """Lends a client of an edge, and a server of pages that may call it."""
     server = await start.server()
     async with receiver.receiving() as served:
-        allowed = access.parse(["127.0.0.1"], "", served.url)
+        allowed = allowlist.parse(["127.0.0.1"], "", served.url)
         async with edges.running(directory / "edge", server.address, allowed=allowed) as client:
             yield client, served
 

@@ -8,7 +8,7 @@ import psutil
 import psycopg
 import pytest
 
-from duetime_stack import account, environments, roles
+from duetime_stack import environments, privileges, roles
 from tests.acceptance import parts
 from tests.support import stacks
 
@@ -35,7 +35,7 @@ def test_nobody_else_may_enter_the_data_directory_or_read_what_is_in_it(stack: s
 
 def test_all_parts_run_as_one_user_that_is_not_root(stack: stacks.Stack) -> None:
     users = {process.username() for process in parts.everything(stack)}
-    assert users == {account.NAME if os.geteuid() == 0 else psutil.Process().username()}
+    assert users == {privileges.NAME if os.geteuid() == 0 else psutil.Process().username()}
 
 
 @pytest.mark.parametrize("role", [roles.APPLICATION, roles.OWNER])

@@ -14,7 +14,7 @@ import pytest
 
 from duetime_core import migrate
 from duetime_core.postgres import database
-from duetime_stack import account, pgdata, program, reach, roles
+from duetime_stack import permissions, pgdata, privileges, program, roles
 from tests.acceptance import parts
 from tests.support import factories, processes, stacks, users
 
@@ -76,7 +76,7 @@ async def make_old_data(data_dir: pathlib.Path, sockets: pathlib.Path) -> int:
     run(str(pgdata.program_path("initdb")), "-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8")
     run(server, "--single", "-D", str(data), "postgres", text="CREATE DATABASE duetime\n")
     options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={sockets}")
-    tied = program.tied((server, "-D", str(data), *options), "KILL")
+    tied = program.bound_to_parent((server, "-D", str(data), *options), "KILL")
     running = await processes.launch(*users.become(), *tied, environment=dict(os.environ), cwd="/")
     await running.wait_for_log("ready to accept connections")
     engine = database.connect(f"postgresql://postgres@/duetime?host={sockets}", pool_size=1)
@@ -123,7 +123,7 @@ async def test_data_of_an_earlier_version_is_taken_over_and_closed_also_in_a_lon
         psycopg.connect(stack.database_url.replace(f"//{roles.APPLICATION}@", f"//{roles.SUPERUSER}@"))
     for path in (data_dir, *data_dir.rglob("*")):
         assert path.lstat().st_mode & 0o077 == 0, path
-        assert path.owner() == (account.NAME if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
+        assert path.owner() == (privileges.NAME if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
     assert await stack.stop() == 0
     now = open_directory.parent.stat()
     assert (now.st_mode, now.st_uid) == (parent.st_mode, parent.st_uid)
@@ -133,7 +133,7 @@ async def test_a_user_without_a_name_starts_it(open_directory: pathlib.Path) -> 
     number = 54_321
     if os.geteuid() == 0:
         as_user = ["setpriv", "--reuid", str(number), "--regid", str(number), "--clear-groups", "--inh-caps=-all", "--"]
-        wrapper = [*reach.view(as_user), *as_user]
+        wrapper = [*permissions.mount_namespace(as_user), *as_user]
     else:
         wrapper = ["unshare", "--user", "--map-user", str(number), "--map-group", str(number), "--"]
     port = processes.free_port()

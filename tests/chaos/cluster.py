@@ -33,7 +33,7 @@ class Cluster:
         users.make_directory(self._directory)
         prepare = (sys.executable, "-m", "tests.chaos.prepare", str(self._data), str(self._directory))
         await _run(*users.become(), *prepare)
-        command = [*users.become(), *program.tied(self._program.command, "KILL")]
+        command = [*users.become(), *program.bound_to_parent(self._program.command, "KILL")]
         self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._directory))
         await self._process.wait_for_log("database system is ready to accept connections", seconds=60)
 

@@ -49,7 +49,7 @@ class World:
     redis_path: pathlib.Path
     redis_proxy: proxy.Proxy
     edge_port: int
-    places: layout.Layout
+    paths: layout.Layout
     servers: list[processes.Process] = dataclasses.field(default_factory=list)
     workers: list[processes.Process] = dataclasses.field(default_factory=list)
     hurts: list[Hurt] = dataclasses.field(default_factory=list)
@@ -65,7 +65,7 @@ class World:
     async def start_servers(self, count: int) -> None:
         """Starts servers, and tells Envoy of them."""
         self.servers += await asyncio.gather(*(self.starter.server(address=self._new_address()) for _ in range(count)))
-        edge.write_endpoints(self.places, self._addresses())
+        edge.write_endpoints(self.paths, self._addresses())
 
     async def start_workers(
         self, count: int, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
@@ -126,9 +126,9 @@ class World:
     async def crash_server(self, point: str) -> None:
         """Starts one more server, which ends itself at that point, and returns once it has."""
         server = await self.starter.server(address=self._new_address(), crash_point=point)
-        edge.write_endpoints(self.places, [*self._addresses(), server.address])
+        edge.write_endpoints(self.paths, [*self._addresses(), server.address])
         await server.ended()
-        edge.write_endpoints(self.places, self._addresses())
+        edge.write_endpoints(self.paths, self._addresses())
 
     async def crash_worker(self, point: str) -> None:
         """Starts one more worker, which ends itself at that point, and returns once it has."""
@@ -150,7 +150,7 @@ class World:
 
     async def start_edge(self) -> None:
         """Starts Envoy, on the same port each time."""
-        program = edge.make_program(self.places, "127.0.0.1", self.edge_port, self._addresses())
+        program = edge.make_program(self.paths, "127.0.0.1", self.edge_port, self._addresses())
         *command, _ = program.command
         self._edge = await processes.launch(
             *command, "info", environment=dict(os.environ)
@@ -197,7 +197,7 @@ class World:
         return [server.address for server in self.servers]
 
     def _new_address(self) -> str:
-        return f"unix:{sockets.Sockets(self.places.run).server(next(self._numbers))}"
+        return f"unix:{sockets.Sockets(self.paths.run).server(next(self._numbers))}"
 
 
 async def make(
@@ -206,9 +206,9 @@ async def make(
     """Makes a world with a database, which is new if none is given, Redis and both proxies. Nothing runs tasks yet."""
     await postgres.ensure_running()
     database = database or await postgres.new_database()
-    places = layout.Layout(directory)
-    places.make()
-    redis_path = sockets.Sockets(places.run).valkey
+    paths = layout.Layout(directory)
+    paths.create()
+    redis_path = sockets.Sockets(paths.run).valkey
     database_proxy = proxy.Proxy(postgres.socket)
     redis_proxy = proxy.Proxy(redis_path)
     await database_proxy.start()
@@ -220,6 +220,6 @@ async def make(
         wrapper=wrapper,
     )
     edge_port = processes.free_port()
-    made = World(directory, postgres, database, starter, database_proxy, redis_path, redis_proxy, edge_port, places)
+    made = World(directory, postgres, database, starter, database_proxy, redis_path, redis_proxy, edge_port, paths)
     await made.start_redis()
     return made

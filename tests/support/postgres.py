@@ -71,7 +71,7 @@ class Postgres:
 
     def _command(self, name: str, *arguments: str) -> list[str]:
         command = (str(pgdata.program_path(name)), "-D", str(self._data), *arguments)
-        return [*users.become(), *program.tied(command, "KILL")]
+        return [*users.become(), *program.bound_to_parent(command, "KILL")]
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, self._log.read_text()

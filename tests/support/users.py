@@ -4,20 +4,20 @@ import os
 import pathlib
 import shutil
 
-from duetime_stack import account, reach
+from duetime_stack import permissions, privileges
 
 
 def become() -> list[str]:
     """Returns what to put before a command so that it does not run as root."""
     if os.geteuid() != 0:
         return []
-    as_user = account.become(account.ensure_user())
-    return [*reach.view(as_user), *as_user]
+    as_user = privileges.become(privileges.ensure_user())
+    return [*permissions.mount_namespace(as_user), *as_user]
 
 
 def make_directory(path: pathlib.Path) -> pathlib.Path:
     """Makes a directory that is this user's."""
     path.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
-        shutil.chown(path, account.NAME, account.NAME)
+        shutil.chown(path, privileges.NAME, privileges.NAME)
     return path

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from duetime_stack import access, egress
+from duetime_stack import allowlist, egress
 from duetime_worker import settings
 
 
@@ -20,7 +20,7 @@ from duetime_worker import settings
 def test_the_edge_is_denied_where_it_listens_and_under_its_names(
     monkeypatch: pytest.MonkeyPatch, given: str, address: str, hosts: str, denied: str
 ) -> None:
-    allowed = access.parse((address,), hosts, "")
+    allowed = allowlist.parse((address,), hosts, "")
     variables = egress.environment({egress.VARIABLE: given}, address, 8080, allowed.hosts)
     assert variables == {egress.VARIABLE: denied}
     for name in [name for name in os.environ if name.startswith("DUETIME_EGRESS_")]:

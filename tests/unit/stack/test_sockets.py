@@ -15,89 +15,89 @@ _KILLED = """
 import os, pathlib, signal, sys, tempfile
 from duetime_stack import layout, sockets
 tempfile.tempdir = sys.argv[2]
-with sockets.lend(layout.Layout(pathlib.Path(sys.argv[1]))) as at:
-    print(at.directory, end="", flush=True)
+with sockets.prepare(layout.Layout(pathlib.Path(sys.argv[1]))) as socket_paths:
+    print(socket_paths.directory, end="", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_they_are_in_the_run_directory_and_what_was_left_there_goes(tmp_path: pathlib.Path) -> None:
-    places = layout.Layout(tmp_path / "data")
-    places.make()
+    paths = layout.Layout(tmp_path / "data")
+    paths.create()
     for left in ("server-0.sock", ".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
-        (places.run / left).write_text("")
-    with sockets.lend(places) as at:
-        assert at.directory == places.run
-        assert not list(places.run.iterdir())
+        (paths.run / left).write_text("")
+    with sockets.prepare(paths) as socket_paths:
+        assert socket_paths.directory == paths.run
+        assert not list(paths.run.iterdir())
 
 
 @pytest.mark.parametrize("name", ["d" * 100, "My Projects", "a,b", "100%", "josé", "quote'd", "a#b?c"])
 def test_where_a_path_does_not_fit_they_are_in_a_short_directory_of_their_own(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    places = layout.Layout(tmp_path / name)
-    places.make()
+    paths = layout.Layout(tmp_path / name)
+    paths.create()
     for temporary in (tmp_path, tmp_path / ("t" * 100)):  # where TMPDIR is too long as well
         temporary.mkdir(exist_ok=True)
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
-        with sockets.lend(places) as at:
-            assert sockets.fits(at.supervisor)
-            assert at.directory.stat().st_mode & 0o777 == 0o700
-        assert not at.directory.exists()
+        with sockets.prepare(paths) as socket_paths:
+            assert sockets.fits(socket_paths.supervisor)
+            assert socket_paths.directory.stat().st_mode & 0o777 == 0o700
+        assert not socket_paths.directory.exists()
 
 
 def test_the_short_directory_of_a_stack_that_was_killed_is_removed_at_the_next_start(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = layout.Layout(tmp_path / ("d" * 100))
-    places.make()
+    paths = layout.Layout(tmp_path / ("d" * 100))
+    paths.create()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # It ends without a word: what would clean up does not run.
     killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(places.data_dir), str(tmp_path)],
+        [sys.executable, "-c", _KILLED, str(paths.data_dir), str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
     )
     left = pathlib.Path(killed.stdout)
     assert (killed.returncode, left.name[:8], left.is_dir()) == (-signal.SIGKILL, "duetime-", True)
-    with sockets.lend(places) as at:
+    with sockets.prepare(paths) as socket_paths:
         assert not left.exists()
-        assert at.directory.is_dir()
-    assert not at.directory.exists()
+        assert socket_paths.directory.is_dir()
+    assert not socket_paths.directory.exists()
 
 
 @pytest.mark.parametrize("name", ["duetime-link", "another"])
 def test_what_is_no_directory_of_an_earlier_start_stays(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    places = layout.Layout(tmp_path / ("d" * 100))
-    places.make()
+    paths = layout.Layout(tmp_path / ("d" * 100))
+    paths.create()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     another = tmp_path / "another"
     another.mkdir()
     (tmp_path / "duetime-link").symlink_to(another)
-    (places.run / "sockets").write_text(str(tmp_path / name))
-    with sockets.lend(places):
+    (paths.run / "sockets").write_text(str(tmp_path / name))
+    with sockets.prepare(paths):
         assert another.is_dir()
 
 
 def test_a_copy_of_the_data_directory_leaves_the_sockets_of_the_stack_that_runs(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places, copied = (layout.Layout(tmp_path / (letter * 100)) for letter in "dc")
+    paths, copied = (layout.Layout(tmp_path / (letter * 100)) for letter in "dc")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    places.make()
-    with sockets.lend(places) as at, socket.socket(socket.AF_UNIX) as supervisor:
-        supervisor.bind(str(at.supervisor))
+    paths.create()
+    with sockets.prepare(paths) as socket_paths, socket.socket(socket.AF_UNIX) as supervisor:
+        supervisor.bind(str(socket_paths.supervisor))
         supervisor.listen()
-        shutil.copytree(places.data_dir, copied.data_dir)
-        with sockets.lend(copied) as of_the_copy:
-            assert of_the_copy.directory != at.directory
-            assert at.supervisor.exists()
+        shutil.copytree(paths.data_dir, copied.data_dir)
+        with sockets.prepare(copied) as of_the_copy:
+            assert of_the_copy.directory != socket_paths.directory
+            assert socket_paths.supervisor.exists()
 
 
 def test_where_all_paths_are_too_long_that_is_said(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "MAX_PATH", 10)
-    with pytest.raises(errors.StackError, match="cannot have unix sockets"), sockets.lend(layout.Layout(tmp_path)):
+    with pytest.raises(errors.StackError, match="cannot have unix sockets"), sockets.prepare(layout.Layout(tmp_path)):
         pass

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 _DIED = re.compile(r" exited: (?P<part>\S+) \((?P<cause>.+); (not )?expected\)$")
 _RUNS = re.compile(r" success: (?P<part>\S+) entered RUNNING state")
-_TAIL_LINES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Event:
     """How it died, such as `terminated by SIGKILL` or `exit status 1`; None if it runs."""
 
 
-class Journal:
+class Reader:
     """Reads supervisord's log as it grows."""
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -44,23 +43,6 @@ class Journal:
             event = _parse(line.decode(errors="replace").rstrip())
             if event is not None:
                 yield event
-
-
-def tail(path: pathlib.Path) -> str:
-    """Returns the last lines of a log, and its name, fit for a terminal."""
-    try:
-        # Only \n ends a line here: what a caller named may hold any other character that does elsewhere.
-        lines = path.read_bytes().decode(errors="replace").rstrip("\n").split("\n")[-_TAIL_LINES:]
-    except FileNotFoundError:
-        lines = []
-    if not any(lines):
-        return f"{path} is empty"
-    return "\n".join([f"the end of {path}:", *(f"  {_printable(line)}" for line in lines)])
-
-
-def _printable(text: str) -> str:
-    # A terminal obeys control characters, and handlers log what callers named.
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _parse(line: str) -> Event | None:

@@ -2,18 +2,18 @@
 
 import typer
 
-from duetime_stack import journal, layout
+from duetime_stack import layout, log_tail, supervisord_log
 
 
-class Narrator:
+class StatusPrinter:
     """Says that a part died and came back, without repeating itself while it does not come back."""
 
-    def __init__(self, places: layout.Layout) -> None:
-        self._places = places
+    def __init__(self, paths: layout.Layout) -> None:
+        self._paths = paths
         self._deaths: dict[str, int] = {}
         """How often each part died since it last ran."""
 
-    def tell(self, event: journal.Event) -> None:
+    def handle(self, event: supervisord_log.Event) -> None:
         """Says what there is to say about this event."""
         if event.cause is None:
             if self._deaths.pop(event.part, 0):
@@ -23,5 +23,5 @@ class Narrator:
         if deaths == 1:
             typer.echo(f"{event.part} died ({event.cause}); restarting")
         elif deaths == 2:
-            log = journal.tail(self._places.log(event.part))
+            log = log_tail.read(self._paths.log(event.part))
             typer.echo(f"{event.part} died again ({event.cause}) and is tried on, less and less often; {log}")

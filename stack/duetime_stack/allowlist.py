@@ -14,7 +14,7 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^/:?#@\s\[\]*]+|\[[0-9a-f:.]+\])(
 
 
 @dataclasses.dataclass(frozen=True)
-class Access:
+class Allowlist:
     """Which requests the edge lets through."""
 
     hosts: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Access:
         return [*direct, *(f"https://{host}" for host in self.hosts)]
 
 
-def parse(listening: Iterable[str], hosts: str, origins: str) -> Access:
+def parse(listening: Iterable[str], hosts: str, origins: str) -> Allowlist:
     """Returns what two settings, lists with commas, allow, besides the hosts that Envoy listens on.
 
     Raises StackError for what is no host or no origin.
@@ -53,7 +53,7 @@ def parse(listening: Iterable[str], hosts: str, origins: str) -> Access:
             )
     own = [f"[{each.lower()}]" if ":" in each else each.lower() for each in listening]
     distinct = dict.fromkeys((*own, *named))
-    return Access(
+    return Allowlist(
         hosts=tuple(each for each in distinct if each not in LOOPBACK_HOSTS), origins=tuple(dict.fromkeys(allowed))
     )
 

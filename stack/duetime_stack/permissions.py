@@ -57,7 +57,7 @@ def require(become: Sequence[str], data_dir: pathlib.Path, *, needs_directory: b
     closed = _closed(become, (*paths, *(f"{directory}/." for directory in listed)))
     if closed is not None:
         raise _refusal(closed, [*needed, *listed])
-    viewing = [*view(become), *become]
+    viewing = [*mount_namespace(become), *become]
     interpreter = pathlib.Path(sys.executable)
     closed = _closed(viewing, (sys.base_prefix, str(interpreter), sysconfig.get_path("stdlib")))
     if closed is not None:
@@ -65,7 +65,7 @@ def require(become: Sequence[str], data_dir: pathlib.Path, *, needs_directory: b
     return viewing
 
 
-def view(become: Sequence[str]) -> list[str]:
+def mount_namespace(become: Sequence[str]) -> list[str]:
     """Returns what goes before `become` where only root may pass to the interpreter, as with one in root's home.
 
     The command then sees, in a mount namespace of its own, an empty directory there that has the interpreter alone.

@@ -2,25 +2,25 @@
 
 import pytest
 
-from duetime_stack import access, errors
+from duetime_stack import allowlist, errors
 
 
 def test_loopback_and_what_is_listened_on_are_served_always() -> None:
-    allowed = access.parse(["127.0.0.1", "127.0.0.1"], "", "")
-    assert allowed == access.Access()
+    allowed = allowlist.parse(["127.0.0.1", "127.0.0.1"], "", "")
+    assert allowed == allowlist.Allowlist()
     assert allowed.served() == ["127.0.0.1", "localhost", "[::1]"]
-    assert access.parse(["Box", "fd00::1"], "", "").served()[3:] == ["box", "[fd00::1]"]
+    assert allowlist.parse(["Box", "fd00::1"], "", "").served()[3:] == ["box", "[fd00::1]"]
 
 
 def test_names_are_read_as_people_write_them() -> None:
-    allowed = access.parse(
+    allowed = allowlist.parse(
         ["localhost"], " Duetime.Example.com., ,10.0.0.7,[2001:DB8::7],my_box,xn--bcher-kva.example", ""
     )
     assert allowed.hosts == ("duetime.example.com", "10.0.0.7", "[2001:db8::7]", "my_box", "xn--bcher-kva.example")
 
 
 def test_own_origins_have_the_port_unless_it_is_the_schemes_own() -> None:
-    allowed = access.parse(["127.0.0.1"], "a.example", "")
+    allowed = allowlist.parse(["127.0.0.1"], "a.example", "")
     assert allowed.own_origins(9090)[-2:] == ["http://a.example:9090", "https://a.example"]
     assert allowed.own_origins(80)[0] == "http://127.0.0.1"
 
@@ -41,7 +41,7 @@ def test_own_origins_have_the_port_unless_it_is_the_schemes_own() -> None:
 )
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(errors.StackError, match=r"is not a host .*DUETIME_HOSTS"):
-        access.parse(["127.0.0.1"], f"good.example,{host}", "")
+        allowlist.parse(["127.0.0.1"], f"good.example,{host}", "")
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_what_is_no_host_is_refused(host: str) -> None:
 )
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(errors.StackError, match=r"is not an origin .*DUETIME_ORIGINS"):
-        access.parse(["127.0.0.1"], "", f"https://good.example,{origin}")
+        allowlist.parse(["127.0.0.1"], "", f"https://good.example,{origin}")

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from duetime_stack import errors, layout, lock, pgdata, program, reach
+from duetime_stack import errors, layout, lock, permissions, pgdata, program
 
 NAME = "duetime"
 
 
-def leave_root(data_dir: pathlib.Path, *, needs_directory: bool) -> None:
+def drop(data_dir: pathlib.Path, *, needs_directory: bool) -> None:
     """Continues as that user, in this same process, if it is root's; gives him the data directory before.
 
     With `needs_directory` he has to read the directory where it was started. Raises StackError if that is impossible,
@@ -24,7 +24,7 @@ def leave_root(data_dir: pathlib.Path, *, needs_directory: bool) -> None:
         return
     user = ensure_user()
     _hand_over(data_dir.absolute().resolve(), user)
-    as_user = reach.require(become(user), data_dir.absolute(), needs_directory=needs_directory)
+    as_user = permissions.require(become(user), data_dir.absolute(), needs_directory=needs_directory)
     # In a new program: what a thread or a library of this one took as root would stay root's.
     command = [*as_user, sys.executable, *sys.orig_argv[1:]]
     os.execve(command[0], command, {**os.environ, "HOME": str(data_dir.absolute()), "USER": NAME, "LOGNAME": NAME})  # noqa: S606
@@ -95,8 +95,8 @@ def _make(data_dir: pathlib.Path) -> None:
 @contextlib.contextmanager
 def _unused(data_dir: pathlib.Path) -> Iterator[None]:
     """Holds a data directory of root's. Raises StackError if it is something else, or is in use."""
-    places = layout.Layout(data_dir)
-    if not (places.run / "up.lock").exists():
+    paths = layout.Layout(data_dir)
+    if not (paths.run / "up.lock").exists():
         if any(data_dir.iterdir()):
             raise errors.StackError(
                 f"{data_dir} has other files than Duetime's, and would be given to the user {NAME} with all of them; "
@@ -104,9 +104,9 @@ def _unused(data_dir: pathlib.Path) -> Iterator[None]:
             )
         yield
         return
-    with lock.exclusive(places):
-        if not pgdata.is_new(places.postgres):
-            pgdata.wait_for_predecessor(places.postgres)
+    with lock.exclusive(paths):
+        if not pgdata.is_new(paths.postgres):
+            pgdata.wait_for_predecessor(paths.postgres)
         yield
 
 
