@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import rich.console
 
-from bench import machine, report, stage
+from bench import harness, machine, report
 
 NAMES = ("drain", "lateness", "burst", "create", "watch", "scale", "idle", "capacity", "limits")
 RESULTS = pathlib.Path(".bench", "results")
@@ -22,11 +22,11 @@ async def run(names: Sequence[str], *, is_tiny: bool, rounds: int, results: path
     for name in names:
         benchmark: types.ModuleType = importlib.import_module(f"bench.{name}")
         console.print(f"{name} …", style="dim")
-        async with stage.setting(is_tiny=is_tiny, rounds=rounds) as on:
-            to = report.Report(name)
-            await benchmark.run(on, to)
-            path = to.write(results, machine.describe(on.postgres.url("postgres")))
-        to.print(console)
+        async with harness.open_session(is_tiny=is_tiny, rounds=rounds) as session:
+            figures = report.Report(name)
+            await benchmark.run(session, figures)
+            path = figures.write(results, machine.describe(session.postgres.url("postgres")))
+        figures.print(console)
         console.print(f"written to {path}\n", style="dim")
 
 

@@ -10,55 +10,55 @@ workers sleep until then.
 """
 
 import duetime_client
-from bench import histories, pgqueuer, reference, report, stage, waiting
+from bench import harness, histories, pgqueuer, reference, report, waiting
 
 SIZES, TINY_SIZES = (20_000, 100_000), (200,)
 WORKERS = 2
 GOAL = report.Goal(1.0, 0.5)
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures each size of both."""
     programs = reference.Reference("pgqueuer")
     await programs.install()
-    for _ in range(on.rounds):
-        for tasks in TINY_SIZES if on.is_tiny else SIZES:
-            ours = await _ours(on, to, tasks)
-            theirs = await _theirs(on, to, programs, tasks)
-            to.compare(f"Duetime, {tasks:,} tasks: last start, times as late as pgqueuer", ours, theirs, goal=GOAL)
+    for _ in range(session.rounds):
+        for tasks in TINY_SIZES if session.is_tiny else SIZES:
+            ours = await _ours(session, results, tasks)
+            theirs = await _theirs(session, results, programs, tasks)
+            results.compare(f"Duetime, {tasks:,} tasks: last start, times as late as pgqueuer", ours, theirs, goal=GOAL)
 
 
-async def _ours(on: stage.Stage, to: report.Report, tasks: int) -> float:
-    async with on.scene() as scene:
-        await scene.start_workers(WORKERS)
+async def _ours(session: harness.Session, results: report.Report, tasks: int) -> float:
+    async with session.deployment() as deployment:
+        await deployment.start_workers(WORKERS)
         due = waiting.due_after_creating(tasks)
-        async with await scene.client() as client:
+        async with await deployment.client() as client:
             await client.create_many(
                 [duetime_client.NewTask("noop", due, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )
-        await scene.settle()
+        await deployment.settle()
         await waiting.until(due)
-        await waiting.until_completed(scene, tasks)
-        await histories.require_sound(scene, tasks=tasks)
-        last_start = (await histories.late(scene))[-1]
-        last_completion = (await histories.late(scene, change="completed"))[-1]
-    _add(to, f"Duetime, {tasks:,} tasks", last_start, last_completion)
+        await waiting.until_completed(deployment, tasks)
+        await histories.verify(deployment, tasks=tasks)
+        last_start = (await histories.late(deployment))[-1]
+        last_completion = (await histories.late(deployment, change="completed"))[-1]
+    _add(results, f"Duetime, {tasks:,} tasks", last_start, last_completion)
     return last_start
 
 
-async def _theirs(on: stage.Stage, to: report.Report, programs: reference.Reference, tasks: int) -> float:
-    async with pgqueuer.play(on, programs) as played:
-        await played.start_workers(WORKERS)
-        due = await played.enqueue(tasks, due=waiting.due_after_creating(tasks))
-        await played.settle()
+async def _theirs(session: harness.Session, results: report.Report, programs: reference.Reference, tasks: int) -> float:
+    async with pgqueuer.deploy(session, programs) as deployment:
+        await deployment.start_workers(WORKERS)
+        due = await deployment.enqueue(tasks, due=waiting.due_after_creating(tasks))
+        await deployment.settle()
         await waiting.until(due)
-        await played.until_done(tasks)
-        last_start = 1000 * (await played.latest("picked") - due.timestamp())
-        last_completion = 1000 * (await played.latest("successful") - due.timestamp())
-    _add(to, f"pgqueuer, {tasks:,} tasks", last_start, last_completion)
+        await deployment.until_done(tasks)
+        last_start = 1000 * (await deployment.latest("picked") - due.timestamp())
+        last_completion = 1000 * (await deployment.latest("successful") - due.timestamp())
+    _add(results, f"pgqueuer, {tasks:,} tasks", last_start, last_completion)
     return last_start
 
 
-def _add(to: report.Report, label: str, last_start: float, last_completion: float) -> None:
-    to.add(f"{label}: last start", last_start, "ms")
-    to.add(f"{label}: last completion", last_completion, "ms")
+def _add(results: report.Report, label: str, last_start: float, last_completion: float) -> None:
+    results.add(f"{label}: last start", last_start, "ms")
+    results.add(f"{label}: last completion", last_completion, "ms")

@@ -13,9 +13,9 @@ import asyncio
 import datetime
 
 import duetime_client
-from bench import histories, percentiles, report, stage, waiting
+from bench import harness, histories, percentiles, report, waiting
 
-PLACES = 100
+CONCURRENCY = 100
 WAIT_SECONDS = 0.1
 WAITING, TINY_WAITING = 10_000, 200
 
@@ -40,41 +40,41 @@ WHERE queue = 'short' AND change = 'started' AND (long.first IS NULL OR executio
 """
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures the places, and the short queue alone and beside the long one."""
-    long = TINY_LONG if on.is_tiny else LONG
-    for _ in range(on.rounds):
-        to.add(f"places used by handlers that wait {1000 * WAIT_SECONDS:.0f} ms", await _places_used(on), "%")
+    long = TINY_LONG if session.is_tiny else LONG
+    for _ in range(session.rounds):
+        results.add(f"places used by handlers that wait {1000 * WAIT_SECONDS:.0f} ms", await _places_used(session), "%")
         for label, waiting_tasks in (("alone", 0), (f"while a queue of {long:,} drains", long)):
-            late = await _short_late(on, waiting_tasks)
+            late = await _short_late(session, waiting_tasks)
             for percent in (50, 99):
-                to.add(f"late start, {label}: p{percent}", percentiles.of(late, percent), "ms")
+                results.add(f"late start, {label}: p{percent}", percentiles.of(late, percent), "ms")
 
 
-async def _places_used(on: stage.Stage) -> float:
-    tasks = TINY_WAITING if on.is_tiny else WAITING
-    async with on.scene() as scene:
-        async with await scene.client() as client:
+async def _places_used(session: harness.Session) -> float:
+    tasks = TINY_WAITING if session.is_tiny else WAITING
+    async with session.deployment() as deployment:
+        async with await deployment.client() as client:
             await client.create_many([duetime_client.NewTask("wait", _PAST, {"seconds": WAIT_SECONDS})] * tasks)
-        await scene.start_workers(1, places=PLACES)
-        await waiting.until_completed(scene, tasks)
-        await histories.require_sound(scene, tasks=tasks)
-        (running,) = await scene.query(_RUNNING_SECONDS)
-        return 100 * float(running["seconds"]) / (PLACES * (await histories.span(scene)).seconds)
+        await deployment.start_workers(1, concurrency=CONCURRENCY)
+        await waiting.until_completed(deployment, tasks)
+        await histories.verify(deployment, tasks=tasks)
+        (running,) = await deployment.query(_RUNNING_SECONDS)
+        return 100 * float(running["seconds"]) / (CONCURRENCY * (await histories.span(deployment)).seconds)
 
 
-async def _short_late(on: stage.Stage, long: int) -> list[float]:
+async def _short_late(session: harness.Session, long: int) -> list[float]:
     """Returns how many milliseconds late the short queue's tasks started that were due while the long one drained."""
-    async with on.scene() as scene:
-        await scene.start_workers(1, queues="long,short", places=PLACES)
+    async with session.deployment() as deployment:
+        await deployment.start_workers(1, queues="long,short", concurrency=CONCURRENCY)
         due = waiting.due_after_creating(long)
-        short = round((TINY_SHORT_SECONDS if on.is_tiny else SHORT_SECONDS) / SHORT_INTERVAL_SECONDS)
-        async with await scene.client() as client:
+        short = round((TINY_SHORT_SECONDS if session.is_tiny else SHORT_SECONDS) / SHORT_INTERVAL_SECONDS)
+        async with await deployment.client() as client:
             await client.create_many([duetime_client.NewTask("noop", due, {}, queue="long")] * long)
             moments = (due + datetime.timedelta(seconds=SHORT_INTERVAL_SECONDS * number) for number in range(1, short))
             await client.create_many([duetime_client.NewTask("noop", moment, {}, queue="short") for moment in moments])
         await waiting.until(due)
         await asyncio.sleep(SHORT_INTERVAL_SECONDS * short)  # whoever looks whether they are done is in their way
-        await waiting.until_completed(scene, long + short - 1)
-        await histories.require_sound(scene, tasks=long + short - 1)
-        return [row["milliseconds"] for row in await scene.query(_SHORT_LATE)]
+        await waiting.until_completed(deployment, long + short - 1)
+        await histories.verify(deployment, tasks=long + short - 1)
+        return [row["milliseconds"] for row in await deployment.query(_SHORT_LATE)]

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import redis.asyncio
 
-from bench import reference, stage
+from bench import harness, reference
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _STOP_SECONDS = 30
 _QUEUE = "celery"
 
@@ -19,9 +19,9 @@ def _broker(redis_url: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def working(scene: stage.Scene, programs: reference.Reference) -> AsyncIterator[None]:
+async def run_worker(deployment: harness.Deployment, programs: reference.Reference) -> AsyncIterator[None]:
     """Has a worker work, whose tasks note how late they start in the scene's directory."""
-    worker = await programs.start("worker", _broker(scene.redis_url), scene.directory)
+    worker = await programs.start("worker", _broker(deployment.redis_url), deployment.directory)
     try:
         yield
     finally:
@@ -33,11 +33,13 @@ async def working(scene: stage.Scene, programs: reference.Reference) -> AsyncIte
             worker.kill()
 
 
-async def schedule(scene: stage.Scene, programs: reference.Reference, *, tasks: int, rate: float, first: float) -> None:
+async def schedule(
+    deployment: harness.Deployment, programs: reference.Reference, *, tasks: int, rate: float, first: float
+) -> None:
     """Schedules tasks evenly from that moment on, and returns once the worker has all of them in its memory."""
-    await programs.run("schedule", _broker(scene.redis_url), tasks, rate, first)
-    async with redis.asyncio.Redis.from_url(scene.redis_url) as client:
+    await programs.run("schedule", _broker(deployment.redis_url), tasks, rate, first)
+    async with redis.asyncio.Redis.from_url(deployment.redis_url) as client:
         while True:
             if not await client.llen(_QUEUE):
                 return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 
-from bench import load, load_create, reference, report, stage, wrk
+from bench import harness, load, load_create, reference, report, wrk
 from tests.support import processes
 
 IN_FLIGHT = 50
@@ -40,96 +40,96 @@ class Speed:
     p99: float
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures gRPC, REST and batches, each beside its reference right after it."""
     wrk.require()
     grpc_reference = reference.Reference("grpc_sqlalchemy")
     rest_reference = reference.Reference("fastapi_sqlalchemy")
     for each in (grpc_reference, rest_reference):
         await each.install()
-    for _ in range(on.rounds):
-        ours = await _grpc(on)
-        theirs = await _grpc_reference(on, grpc_reference)
-        _add(to, "gRPC", ours, "grpc.aio + SQLAlchemy", theirs, "calls/s", GRPC_GOAL)
-        ours = await _rest(on)
-        theirs = await _rest_reference(on, rest_reference)
-        _add(to, "REST", ours, "FastAPI + SQLAlchemy", theirs, "requests/s", REST_GOAL)
+    for _ in range(session.rounds):
+        ours = await _grpc(session)
+        theirs = await _grpc_reference(session, grpc_reference)
+        _add(results, "gRPC", ours, "grpc.aio + SQLAlchemy", theirs, "calls/s", GRPC_GOAL)
+        ours = await _rest(session)
+        theirs = await _rest_reference(session, rest_reference)
+        _add(results, "REST", ours, "FastAPI + SQLAlchemy", theirs, "requests/s", REST_GOAL)
         rates = []
         for in_flight in BATCHES_IN_FLIGHT:
-            rates.append(await _batches(on, in_flight))
-            to.add(f"batches of {BATCH:,}, {in_flight} in flight", rates[-1], "tasks/s")
-        to.add(f"batches of {BATCH:,}, the best of these", max(rates), "tasks/s", goal=BATCH_GOAL)
+            rates.append(await _batches(session, in_flight))
+            results.add(f"batches of {BATCH:,}, {in_flight} in flight", rates[-1], "tasks/s")
+        results.add(f"batches of {BATCH:,}, the best of these", max(rates), "tasks/s", goal=BATCH_GOAL)
 
 
 def _add(
-    to: report.Report, what: str, ours: Speed, reference_name: str, theirs: Speed, unit: str, goal: report.Goal
+    results: report.Report, what: str, ours: Speed, reference_name: str, theirs: Speed, unit: str, goal: report.Goal
 ) -> None:
     for name, speed in (("Duetime", ours), (reference_name, theirs)):
-        to.add(f"{what}: {name}", speed.rate, unit)
-        to.add(f"{what}: {name}, p50", speed.p50, "ms")
-        to.add(f"{what}: {name}, p99", speed.p99, "ms")
-    to.compare(f"{what}: Duetime, times as fast as {reference_name}", ours.rate, theirs.rate, goal=goal)
+        results.add(f"{what}: {name}", speed.rate, unit)
+        results.add(f"{what}: {name}, p50", speed.p50, "ms")
+        results.add(f"{what}: {name}, p99", speed.p99, "ms")
+    results.compare(f"{what}: Duetime, times as fast as {reference_name}", ours.rate, theirs.rate, goal=goal)
 
 
-async def _grpc(on: stage.Stage) -> Speed:
-    async with on.scene() as scene:
-        server = await scene.start_server()
-        return await _call(on, server.address, scene.database_url)
+async def _grpc(session: harness.Session) -> Speed:
+    async with session.deployment() as deployment:
+        server = await deployment.start_server()
+        return await _call(session, server.address, deployment.database_url)
 
 
-async def _grpc_reference(on: stage.Stage, program: reference.Reference) -> Speed:
-    async with _serving(on, program) as (address, database_url):
-        return await _call(on, address, database_url)
+async def _grpc_reference(session: harness.Session, program: reference.Reference) -> Speed:
+    async with _serving(session, program) as (address, database_url):
+        return await _call(session, address, database_url)
 
 
-async def _call(on: stage.Stage, address: str, database_url: str) -> Speed:
-    async with load.started("load_create", address, "--in-flight", IN_FLIGHT, *_seconds(on)) as calls:
+async def _call(session: harness.Session, address: str, database_url: str) -> Speed:
+    async with load.started("load_create", address, "--in-flight", IN_FLIGHT, *_seconds(session)) as calls:
         measured = await calls.result()
     await _require_created(database_url, at_least=measured["tasks"], at_most=measured["tasks"])
     return Speed(measured["rate"], measured["p50"], measured["p99"])
 
 
-async def _batches(on: stage.Stage, in_flight: int) -> float:
-    async with on.scene() as scene:
-        server = await scene.start_server()
-        arguments = ("--in-flight", in_flight, "--batch", BATCH, *_seconds(on))
+async def _batches(session: harness.Session, in_flight: int) -> float:
+    async with session.deployment() as deployment:
+        server = await deployment.start_server()
+        arguments = ("--in-flight", in_flight, "--batch", BATCH, *_seconds(session))
         async with load.started("load_create", server.address, *arguments) as calls:
             measured = await calls.result()
-        await _require_created(scene.database_url, at_least=measured["tasks"], at_most=measured["tasks"])
+        await _require_created(deployment.database_url, at_least=measured["tasks"], at_most=measured["tasks"])
         rate: float = BATCH * measured["rate"]
         return rate
 
 
-async def _rest(on: stage.Stage) -> Speed:
-    async with on.scene() as scene:
-        await scene.start_server()
-        return await _post(on, await scene.start_edge(), scene.database_url)
+async def _rest(session: harness.Session) -> Speed:
+    async with session.deployment() as deployment:
+        await deployment.start_server()
+        return await _post(session, await deployment.start_edge(), deployment.database_url)
 
 
-async def _rest_reference(on: stage.Stage, program: reference.Reference) -> Speed:
-    async with _serving(on, program) as (address, database_url):
-        return await _post(on, address, database_url)
+async def _rest_reference(session: harness.Session, program: reference.Reference) -> Speed:
+    async with _serving(session, program) as (address, database_url):
+        return await _post(session, address, database_url)
 
 
-async def _post(on: stage.Stage, address: str, database_url: str) -> Speed:
+async def _post(session: harness.Session, address: str, database_url: str) -> Speed:
     url = f"http://{address}/api/tasks"
-    warm_up = await wrk.post(url, _BODY, seconds=TINY_WARM_UP_SECONDS if on.is_tiny else WARM_UP_SECONDS)
-    measured = await wrk.post(url, _BODY, seconds=TINY_SECONDS if on.is_tiny else SECONDS)
+    warm_up = await wrk.post(url, _BODY, seconds=TINY_WARM_UP_SECONDS if session.is_tiny else WARM_UP_SECONDS)
+    measured = await wrk.post(url, _BODY, seconds=TINY_SECONDS if session.is_tiny else SECONDS)
     answered = warm_up.answered + measured.answered
     # Each time, wrk hangs up on the requests that are in flight: they may be committed, and are not counted.
     await _require_created(database_url, at_least=answered, at_most=answered + 2 * wrk.CONNECTIONS)
     return Speed(measured.rate, measured.p50, measured.p99)
 
 
-def _seconds(on: stage.Stage) -> tuple[object, ...]:
-    warm_up, seconds = (TINY_WARM_UP_SECONDS, TINY_SECONDS) if on.is_tiny else (WARM_UP_SECONDS, SECONDS)
+def _seconds(session: harness.Session) -> tuple[object, ...]:
+    warm_up, seconds = (TINY_WARM_UP_SECONDS, TINY_SECONDS) if session.is_tiny else (WARM_UP_SECONDS, SECONDS)
     return ("--warm-up", warm_up, "--seconds", seconds)
 
 
 @contextlib.asynccontextmanager
-async def _serving(on: stage.Stage, program: reference.Reference) -> AsyncIterator[tuple[str, str]]:
+async def _serving(session: harness.Session, program: reference.Reference) -> AsyncIterator[tuple[str, str]]:
     """Runs a reference's server on an empty database, and yields its address and the database's."""
-    database_url = await on.empty_database()
+    database_url = await session.empty_database()
     port = processes.free_port()
     process = await program.start("server", database_url, port)
     try:

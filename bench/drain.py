@@ -14,7 +14,7 @@ places are compared with a batch_size of 100, and 1,000 places with one of 1,000
 import datetime
 
 import duetime_client
-from bench import histories, pgqueuer, reference, report, stage, waiting
+from bench import harness, histories, pgqueuer, reference, report, waiting
 
 TASKS, TINY_TASKS = 30_000, 300
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -24,42 +24,42 @@ GOALS = {1: report.Goal(1.5, 2.5), 2: report.Goal(1.1, 1.4)}
 """How many times as fast as pgqueuer, by the number of workers."""
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures one and two workers of each."""
     programs = reference.Reference("pgqueuer")
     await programs.install()
-    for _ in range(on.rounds):
+    for _ in range(session.rounds):
         for workers, goal in GOALS.items():
-            tasks = (TINY_TASKS if on.is_tiny else TASKS) * workers
+            tasks = (TINY_TASKS if session.is_tiny else TASKS) * workers
             count = f"{workers} worker{'s' * (workers > 1)}"
             for size in SIZES:
-                theirs = await _theirs(on, programs, workers, tasks, batch_size=size)
-                ours = await _ours(on, workers, tasks, places=size)
-                to.add(f"pgqueuer, {count} of batch_size {size:,}", theirs, "tasks/s")
-                to.add(f"Duetime, {count} of {size:,} places", ours, "tasks/s")
+                theirs = await _theirs(session, programs, workers, tasks, batch_size=size)
+                ours = await _ours(session, workers, tasks, concurrency=size)
+                results.add(f"pgqueuer, {count} of batch_size {size:,}", theirs, "tasks/s")
+                results.add(f"Duetime, {count} of {size:,} places", ours, "tasks/s")
                 label = f"Duetime, {count} of {size:,} places: times as fast as pgqueuer"
-                to.compare(label, ours, theirs, goal=goal)
+                results.compare(label, ours, theirs, goal=goal)
 
 
-async def _ours(on: stage.Stage, workers: int, tasks: int, *, places: int) -> float:
-    async with on.scene() as scene:
-        async with await scene.client() as client:
+async def _ours(session: harness.Session, workers: int, tasks: int, *, concurrency: int) -> float:
+    async with session.deployment() as deployment:
+        async with await deployment.client() as client:
             await client.create_many(
                 [duetime_client.NewTask("noop", PAST, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )
-        await scene.settle()
-        await scene.start_workers(workers, places=places)
-        await waiting.until_completed(scene, tasks)
-        await histories.require_sound(scene, tasks=tasks)
-        return (await histories.span(scene)).rate
+        await deployment.settle()
+        await deployment.start_workers(workers, concurrency=concurrency)
+        await waiting.until_completed(deployment, tasks)
+        await histories.verify(deployment, tasks=tasks)
+        return (await histories.span(deployment)).rate
 
 
 async def _theirs(
-    on: stage.Stage, programs: reference.Reference, workers: int, tasks: int, *, batch_size: int
+    session: harness.Session, programs: reference.Reference, workers: int, tasks: int, *, batch_size: int
 ) -> float:
-    async with pgqueuer.play(on, programs) as played:
-        await played.enqueue(tasks)
-        await played.settle()
-        await played.start_workers(workers, batch_size=batch_size)
-        await played.until_done(tasks)
-        return (await played.span()).rate
+    async with pgqueuer.deploy(session, programs) as deployment:
+        await deployment.enqueue(tasks)
+        await deployment.settle()
+        await deployment.start_workers(workers, batch_size=batch_size)
+        await deployment.until_done(tasks)
+        return (await deployment.span()).rate

@@ -5,7 +5,7 @@ Each function looks only at the tasks with a task_id above `after`, so that a da
 
 import dataclasses
 
-from bench import stage
+from bench import harness
 
 _SPAN = """
 SELECT count(DISTINCT task_id) AS tasks,
@@ -13,7 +13,7 @@ SELECT count(DISTINCT task_id) AS tasks,
         - min(timestamp) FILTER (WHERE change = 'started'))::float8 AS seconds
 FROM task_logs WHERE task_id > %s
 """
-_UNSOUND = """
+_WRONG = """
 SELECT count(*) FROM (
     SELECT array_agg(change ORDER BY version) AS changes, array_agg(version ORDER BY version) AS versions
     FROM task_logs WHERE task_id > %s GROUP BY task_id
@@ -41,35 +41,35 @@ class Span:
         return self.tasks / self.seconds
 
 
-async def last(scene: stage.Scene) -> int:
+async def last(deployment: harness.Deployment) -> int:
     """Returns the highest task_id so far, 0 if there is none: what comes later comes `after` it."""
-    found: int = (await scene.query(_LAST))[0]["task_id"]
+    found: int = (await deployment.query(_LAST))[0]["task_id"]
     return found
 
 
-async def completed(scene: stage.Scene, *, after: int = 0) -> int:
+async def completed(deployment: harness.Deployment, *, after: int = 0) -> int:
     """Returns how many tasks have completed."""
-    found: int = (await scene.query(_COMPLETED, [after]))[0]["count"]
+    found: int = (await deployment.query(_COMPLETED, [after]))[0]["count"]
     return found
 
 
-async def span(scene: stage.Scene, *, after: int = 0) -> Span:
+async def span(deployment: harness.Deployment, *, after: int = 0) -> Span:
     """Returns what the completed tasks took. Only where no others ran."""
-    (row,) = await scene.query(_SPAN, [after])
+    (row,) = await deployment.query(_SPAN, [after])
     return Span(row["tasks"], row["seconds"])
 
 
-async def require_sound(scene: stage.Scene, *, tasks: int, after: int = 0) -> None:
+async def verify(deployment: harness.Deployment, *, tasks: int, after: int = 0) -> None:
     """Fails unless each of so many tasks was created, started and completed, in this order and once each."""
-    (unsound,) = await scene.query(_UNSOUND, [after])
-    done = await completed(scene, after=after)
-    if unsound["count"] or done != tasks:
-        raise AssertionError(f"{done} of {tasks} tasks completed; {unsound['count']} histories are not sound")
+    (wrong,) = await deployment.query(_WRONG, [after])
+    done = await completed(deployment, after=after)
+    if wrong["count"] or done != tasks:
+        raise AssertionError(f"{done} of {tasks} tasks completed; {wrong['count']} histories are not sound")
 
 
-async def late(scene: stage.Scene, *, change: str = "started", after: int = 0) -> list[float]:
+async def late(deployment: harness.Deployment, *, change: str = "started", after: int = 0) -> list[float]:
     """Returns, sorted, how many milliseconds after they were due tasks started, by the database's clock.
 
     Or when they came to another change: `completed`.
     """
-    return [row["milliseconds"] for row in await scene.query(_LATE, [change, after])]
+    return [row["milliseconds"] for row in await deployment.query(_LATE, [change, after])]

@@ -11,7 +11,7 @@ import time
 
 import psutil
 
-from bench import report, stage
+from bench import harness, report
 
 SECONDS, TINY_SECONDS = 30.0, 2.0
 _SETTLED_SECONDS, _TINY_SETTLED_SECONDS = 5.0, 0.5
@@ -20,23 +20,23 @@ _SETTLED_SECONDS, _TINY_SETTLED_SECONDS = 5.0, 0.5
 GOAL = report.Goal(5, 2)
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures all of them at once."""
-    for _ in range(on.rounds):
-        async with on.scene() as scene:
-            server = await scene.start_server()
-            await scene.start_workers(1)
-            await scene.start_edge()
-            pids = {"server": server.pid, "worker": scene.workers[0].pid, **scene.pids}
-            await asyncio.sleep(_TINY_SETTLED_SECONDS if on.is_tiny else _SETTLED_SECONDS)
-            used = await _used(pids, TINY_SECONDS if on.is_tiny else SECONDS)
+    for _ in range(session.rounds):
+        async with session.deployment() as deployment:
+            server = await deployment.start_server()
+            await deployment.start_workers(1)
+            await deployment.start_edge()
+            pids = {"server": server.pid, "worker": deployment.workers[0].pid, **deployment.pids}
+            await asyncio.sleep(_TINY_SETTLED_SECONDS if session.is_tiny else _SETTLED_SECONDS)
+            used = await _used(pids, TINY_SECONDS if session.is_tiny else SECONDS)
             memory = {name: _resident(pid) for name, pid in pids.items() if name != "PostgreSQL"}
             memory["PostgreSQL, without what its processes share"] = _unshared(pids["PostgreSQL"])
-        to.add("CPU, server and worker together", used["server"] + used["worker"], "% of a core", goal=GOAL)
+        results.add("CPU, server and worker together", used["server"] + used["worker"], "% of a core", goal=GOAL)
         for name, percent in used.items():
-            to.add(f"CPU, {name}", percent, "% of a core")
+            results.add(f"CPU, {name}", percent, "% of a core")
         for name, size in memory.items():
-            to.add(f"memory, {name}", size / 1e6, "MB")
+            results.add(f"memory, {name}", size / 1e6, "MB")
 
 
 async def _used(pids: dict[str, int], seconds: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ import asyncio
 import datetime
 
 import duetime_client
-from bench import celery, histories, notes, percentiles, reference, report, stage, waiting
+from bench import celery, delays, harness, histories, percentiles, reference, report, waiting
 
 SECONDS, TINY_SECONDS = 10, 1
 RATES, TINY_RATES = (200, 1_000), (50,)
@@ -29,50 +29,52 @@ GOALS: dict[tuple[int, float], report.Goal] = {
 _RECEIVED_PER_SECOND = 500  # many fewer than Celery's worker receives, so that all are there in time
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures each rate."""
     programs = reference.Reference("celery")
     await programs.install()
-    for _ in range(on.rounds):
-        for rate in TINY_RATES if on.is_tiny else RATES:
-            tasks = rate * (TINY_SECONDS if on.is_tiny else SECONDS)
-            by_log, ours = await _ours(on, rate, tasks)
-            theirs = await _theirs(on, programs, rate, tasks)
+    for _ in range(session.rounds):
+        for rate in TINY_RATES if session.is_tiny else RATES:
+            tasks = rate * (TINY_SECONDS if session.is_tiny else SECONDS)
+            by_log, ours = await _ours(session, rate, tasks)
+            theirs = await _theirs(session, programs, rate, tasks)
             for percent in PERCENTS:
-                _add(to, f"Duetime, {rate:,}/s, by the log", by_log, percent)
+                _add(results, f"Duetime, {rate:,}/s, by the log", by_log, percent)
             for percent in PERCENTS:
                 goal = GOALS.get((rate, percent))
-                _add(to, f"Duetime, {rate:,}/s, in the handler", ours, percent, goal)
+                _add(results, f"Duetime, {rate:,}/s, in the handler", ours, percent, goal)
             for percent in PERCENTS:
-                _add(to, f"Celery, {rate:,}/s, in the handler", theirs, percent)
+                _add(results, f"Celery, {rate:,}/s, in the handler", theirs, percent)
             for percent in COMPARED:
                 label = f"Duetime, {rate:,}/s, in the handler: {_name(percent)}, times as late as Celery"
-                to.compare(label, percentiles.of(ours, percent), percentiles.of(theirs, percent))
+                results.compare(label, percentiles.of(ours, percent), percentiles.of(theirs, percent))
 
 
-async def _ours(on: stage.Stage, rate: int, tasks: int) -> tuple[list[float], list[float]]:
-    async with on.scene() as scene:
-        await scene.start_workers(1)
-        async with await scene.client() as client:
+async def _ours(session: harness.Session, rate: int, tasks: int) -> tuple[list[float], list[float]]:
+    async with session.deployment() as deployment:
+        await deployment.start_workers(1)
+        async with await deployment.client() as client:
             first = waiting.due_after_creating(tasks)
             dues = (first + datetime.timedelta(seconds=number / rate) for number in range(tasks))
             await client.create_many([duetime_client.NewTask("note", due, {}) for due in dues])
         await _until_due(first, tasks / rate)
-        await waiting.until_completed(scene, tasks)
-        await histories.require_sound(scene, tasks=tasks)
-        return await histories.late(scene), await notes.until_noted(scene.directory, tasks)
+        await waiting.until_completed(deployment, tasks)
+        await histories.verify(deployment, tasks=tasks)
+        return await histories.late(deployment), await delays.wait_for(deployment.directory, tasks)
 
 
-async def _theirs(on: stage.Stage, programs: reference.Reference, rate: int, tasks: int) -> list[float]:
-    async with on.scene() as scene, celery.working(scene, programs):
+async def _theirs(session: harness.Session, programs: reference.Reference, rate: int, tasks: int) -> list[float]:
+    async with session.deployment() as deployment, celery.run_worker(deployment, programs):
         first = waiting.due_after_creating(tasks, per_second=_RECEIVED_PER_SECOND)
-        await celery.schedule(scene, programs, tasks=tasks, rate=rate, first=first.timestamp())
+        await celery.schedule(deployment, programs, tasks=tasks, rate=rate, first=first.timestamp())
         await _until_due(first, tasks / rate)
-        return await notes.until_noted(scene.directory, tasks)
+        return await delays.wait_for(deployment.directory, tasks)
 
 
-def _add(to: report.Report, label: str, values: list[float], percent: float, goal: report.Goal | None = None) -> None:
-    to.add(f"{label}: {_name(percent)}", percentiles.of(values, percent), "ms", goal=goal)
+def _add(
+    results: report.Report, label: str, values: list[float], percent: float, goal: report.Goal | None = None
+) -> None:
+    results.add(f"{label}: {_name(percent)}", percentiles.of(values, percent), "ms", goal=goal)
 
 
 def _name(percent: float) -> str:

@@ -40,7 +40,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-class Stolen:
+class StealTime:
     """The CPU time that the machine's host kept from it since this was made."""
 
     def __init__(self) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import psycopg.rows
 
-from bench import histories, reference, stage
+from bench import harness, histories, reference
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 # Its log dates a row by the transaction that writes it, as Duetime's does: a job is picked when the statement that
 # takes it begins, and successful when the one that finishes it begins.
@@ -24,7 +24,7 @@ FROM pgqueuer_log
 _LATEST = """
 SELECT extract(epoch FROM max(created))::float8 AS moment FROM pgqueuer_log WHERE status = %s::pgqueuer_status
 """
-_UNSOUND = """
+_WRONG = """
 SELECT count(*) FROM (
     SELECT array_agg(status::text ORDER BY id) AS statuses FROM pgqueuer_log GROUP BY job_id
 ) AS histories
@@ -34,7 +34,7 @@ _SUCCESSFUL = "SELECT count(DISTINCT job_id) FROM pgqueuer_log WHERE status = 's
 _LEFT = "SELECT count(*) FROM pgqueuer"
 
 
-class Round:
+class Deployment:
     """pgqueuer on an empty database."""
 
     def __init__(self, programs: reference.Reference, database_url: str) -> None:
@@ -66,11 +66,11 @@ class Round:
             while True:
                 if not (await self._query(_LEFT))[0]["count"]:
                     break
-                await asyncio.sleep(_LOOK_SECONDS)
-        (unsound,), (successful,) = await self._query(_UNSOUND), await self._query(_SUCCESSFUL)
-        if unsound["count"] or successful["count"] != jobs:
+                await asyncio.sleep(_POLL_SECONDS)
+        (wrong,), (successful,) = await self._query(_WRONG), await self._query(_SUCCESSFUL)
+        if wrong["count"] or successful["count"] != jobs:
             raise AssertionError(
-                f"{successful['count']} of {jobs} jobs were successful; {unsound['count']} histories are not sound"
+                f"{successful['count']} of {jobs} jobs were successful; {wrong['count']} histories are not sound"
             )
 
     async def span(self) -> histories.Span:
@@ -106,11 +106,11 @@ class Round:
 
 
 @contextlib.asynccontextmanager
-async def play(on: stage.Stage, programs: reference.Reference) -> AsyncIterator[Round]:
+async def deploy(session: harness.Session, programs: reference.Reference) -> AsyncIterator[Deployment]:
     """Plays one round, on the stage's PostgreSQL. The environment of the programs must be installed."""
-    database_url = await on.empty_database()
+    database_url = await session.empty_database()
     await programs.run("install", database_url)
-    made = Round(programs, database_url)
+    made = Deployment(programs, database_url)
     try:
         yield made
     finally:

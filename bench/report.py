@@ -63,7 +63,7 @@ class Report:
     def __init__(self, name: str) -> None:
         self._name = name
         self._began = datetime.datetime.now(datetime.UTC)
-        self._stolen = machine.Stolen()
+        self._stolen = machine.StealTime()
         self._figures: dict[str, Figure] = {}
 
     def add(self, label: str, value: float, unit: str, *, goal: Goal | None = None) -> None:

@@ -10,7 +10,7 @@ NAME = "spans"
 
 
 @dataclasses.dataclass(frozen=True)
-class Edge:
+class Boundary:
     """The beginning or the end of a run."""
 
     begins: bool
@@ -23,16 +23,16 @@ def write(descriptor: int, *, begins: bool, key: str) -> None:
     os.write(descriptor, f"{int(begins)} {time.time():.6f} {key}\n".encode())
 
 
-def read(directory: pathlib.Path) -> list[Edge]:
+def read(directory: pathlib.Path) -> list[Boundary]:
     """Returns them in the order in which they were written."""
     lines = (line.split(" ", 2) for line in (directory / NAME).read_text().splitlines())
-    return [Edge(begins == "1", float(at), key) for begins, at, key in lines]
+    return [Boundary(begins == "1", float(at), key) for begins, at, key in lines]
 
 
-def most_at_once(edges: Sequence[Edge]) -> int:
+def most_at_once(boundaries: Sequence[Boundary]) -> int:
     """Returns how many were within their run at once, at most."""
     running = most = 0
-    for edge in edges:
-        running += 1 if edge.begins else -1
+    for boundary in boundaries:
+        running += 1 if boundary.begins else -1
         most = max(most, running)
     return most

@@ -3,9 +3,9 @@
 import asyncio
 import datetime
 
-from bench import histories, stage
+from bench import harness, histories
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _SETTLED_SECONDS = 3.0
 _CREATED_PER_SECOND = 2_000  # many fewer than a client creates, so that all are there in time
 
@@ -16,13 +16,13 @@ def due_after_creating(tasks: int, *, per_second: int = _CREATED_PER_SECOND) -> 
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
 
 
-async def until_completed(scene: stage.Scene, tasks: int, *, after: int = 0, seconds: float = 300) -> None:
+async def until_completed(deployment: harness.Deployment, tasks: int, *, after: int = 0, seconds: float = 300) -> None:
     """Returns once so many tasks with a task_id above `after` have completed. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:
-            if await histories.completed(scene, after=after) >= tasks:
+            if await histories.completed(deployment, after=after) >= tasks:
                 return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def until(due: datetime.datetime) -> None:

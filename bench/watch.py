@@ -11,7 +11,7 @@ import datetime
 import psutil
 
 import duetime_client
-from bench import load, report, stage
+from bench import harness, load, report
 
 TASKS, TINY_TASKS = 1_000, 50
 TASKS_A_SECOND = 200
@@ -26,29 +26,29 @@ LATENCY_GOAL = report.Goal(50, 15)
 MEMORY_GOAL = report.Goal(40, 25)
 
 
-async def run(on: stage.Stage, to: report.Report) -> None:
+async def run(session: harness.Session, results: report.Report) -> None:
     """Measures watches of many tasks that run, and then many watches of one task."""
-    for _ in range(on.rounds):
-        await _many_tasks(on, to)
-        await _many_streams(on, to)
+    for _ in range(session.rounds):
+        await _many_tasks(session, results)
+        await _many_streams(session, results)
 
 
-async def _many_tasks(on: stage.Stage, to: report.Report) -> None:
-    tasks = TINY_TASKS if on.is_tiny else TASKS
-    async with on.scene() as scene, await scene.client() as client:
+async def _many_tasks(session: harness.Session, results: report.Report) -> None:
+    tasks = TINY_TASKS if session.is_tiny else TASKS
+    async with session.deployment() as deployment, await deployment.client() as client:
         task_ids = await client.create_many([duetime_client.NewTask("noop", FAR)] * tasks)
-        await scene.start_workers(1)
+        await deployment.start_workers(1)
         # Each task is updated, so that it runs soon, started and completed.
         wanted = ("--changes", 3, "--kinds", "started", "completed")
-        async with load.started("load_watch", scene.servers[0].address, *wanted, given=task_ids) as watchers:
+        async with load.started("load_watch", deployment.servers[0].address, *wanted, given=task_ids) as watchers:
             await watchers.until_ready()
             await _schedule(client, task_ids)
             received = await watchers.result()
     if received["changes"] != 2 * tasks:
         raise AssertionError(f"{tasks} tasks ran, but {received['changes']} of their starts and ends were received")
     label = f"{tasks:,} watches: change to receipt"
-    to.add(f"{label}, p50", received["p50"], "ms")
-    to.add(f"{label}, p99", received["p99"], "ms", goal=LATENCY_GOAL)
+    results.add(f"{label}, p50", received["p50"], "ms")
+    results.add(f"{label}, p99", received["p99"], "ms", goal=LATENCY_GOAL)
 
 
 async def _schedule(client: duetime_client.AsyncClient, task_ids: list[int]) -> None:
@@ -63,25 +63,25 @@ async def _schedule(client: duetime_client.AsyncClient, task_ids: list[int]) -> 
         )
 
 
-async def _many_streams(on: stage.Stage, to: report.Report) -> None:
-    streams = TINY_STREAMS if on.is_tiny else STREAMS
-    async with on.scene() as scene, await scene.client() as client:
+async def _many_streams(session: harness.Session, results: report.Report) -> None:
+    streams = TINY_STREAMS if session.is_tiny else STREAMS
+    async with session.deployment() as deployment, await deployment.client() as client:
         task_id = await client.create("noop", FAR)
-        server = psutil.Process(scene.servers[0].pid)
+        server = psutil.Process(deployment.servers[0].pid)
         before = server.memory_info().rss
         wanted = ("--changes", 1, "--kinds", "updated")
         given = [task_id] * streams
-        async with load.started("load_watch", scene.servers[0].address, *wanted, given=given) as watchers:
+        async with load.started("load_watch", deployment.servers[0].address, *wanted, given=given) as watchers:
             await watchers.until_ready()
             after = server.memory_info().rss
             await client.update(task_id, name="noop")
             received = await watchers.result()
     if received["changes"] != streams:
         raise AssertionError(f"{received['changes']} of {streams} watches received the change")
-    to.add(
+    results.add(
         f"{streams:,} watches: server memory of each",
         (after - before) / streams / 1024,
         "KiB",
         goal=MEMORY_GOAL,
     )
-    to.add(f"{streams:,} watches of one task: the last receipt", received["last"], "ms")
+    results.add(f"{streams:,} watches of one task: the last receipt", received["last"], "ms")

@@ -3,7 +3,7 @@
 import asyncio
 import pathlib
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 def read(directory: pathlib.Path) -> list[float]:
@@ -12,13 +12,13 @@ def read(directory: pathlib.Path) -> list[float]:
     return sorted(float(line) for path in paths for line in path.read_text().splitlines())
 
 
-async def until_noted(directory: pathlib.Path, count: int, *, seconds: float = 300) -> list[float]:
+async def wait_for(directory: pathlib.Path, count: int, *, seconds: float = 300) -> list[float]:
     """Returns them once there are so many. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:
             if len(read(directory)) >= count:
                 break
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
     found = read(directory)
     if len(found) != count:
         raise AssertionError(f"{len(found)} handlers began for {count} tasks")

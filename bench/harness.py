@@ -21,7 +21,7 @@ from tests.support import processes
 HANDLERS = "bench.handlers"
 
 
-class Stage:
+class Session:
     """PostgreSQL, which all rounds share, and Valkey; each round plays on a database of its own."""
 
     def __init__(self, directory: pathlib.Path, postgres: cluster.Cluster, *, is_tiny: bool, rounds: int) -> None:
@@ -40,7 +40,7 @@ class Stage:
         return self.postgres.url(name)
 
     @contextlib.asynccontextmanager
-    async def scene(self, *, database: str = "") -> AsyncIterator["Scene"]:
+    async def deployment(self, *, database: str = "") -> AsyncIterator["Deployment"]:
         """Sets a scene: a database, which is new and without tasks if none is given, and an empty Valkey."""
         database = database or await self.postgres.new_database()
         directory = pathlib.Path(tempfile.mkdtemp(dir=self.directory))
@@ -50,7 +50,7 @@ class Stage:
         starter = processes.Starter(
             directory, database_url=self.postgres.application_url(database), redis_url=redis_url
         )
-        made = Scene(at, database, self.postgres.url(database), redis_url, starter)
+        made = Deployment(at, database, self.postgres.url(database), redis_url, starter)
         made.pids |= {"PostgreSQL": self.postgres.pid, "Valkey": redis.pid}
         try:
             await redis.wait_for_log("Ready to accept connections")
@@ -60,7 +60,7 @@ class Stage:
             await redis.kill()
 
 
-class Scene:
+class Deployment:
     """What one round plays on."""
 
     def __init__(
@@ -141,7 +141,7 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def setting(*, is_tiny: bool, rounds: int) -> AsyncIterator[Stage]:
+async def open_session(*, is_tiny: bool, rounds: int) -> AsyncIterator[Session]:
     """Sets the stage in a directory of its own, and clears it away."""
     with tempfile.TemporaryDirectory(prefix="duetime-bench-") as name:
         directory = pathlib.Path(name)
@@ -150,6 +150,6 @@ async def setting(*, is_tiny: bool, rounds: int) -> AsyncIterator[Stage]:
         await postgres.start()
         try:
             await postgres.make_template()
-            yield Stage(directory, postgres, is_tiny=is_tiny, rounds=rounds)
+            yield Session(directory, postgres, is_tiny=is_tiny, rounds=rounds)
         finally:
             await postgres.stop()

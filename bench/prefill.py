@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 
-from bench import stage
+from bench import harness
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
 
@@ -81,15 +81,15 @@ class Size:
     """The same of the one row that its log has until it runs."""
 
 
-async def fill(on: stage.Stage, count: int) -> str:
+async def fill(session: harness.Session, count: int) -> str:
     """Returns the name of a new database with so many waiting and so many finished tasks.
 
     Its indexes are made once the rows are there, which takes a quarter less time for a million. So they are denser than
     those that grew with the table.
     """
-    _require_room(on, count * _BYTES_PER_PAIR)
-    name = await _new_database(on)
-    url = on.postgres.url(name)
+    _require_room(session, count * _BYTES_PER_PAIR)
+    name = await _new_database(session)
+    url = session.postgres.url(name)
     async with _connect(url) as connection:
         indexes = await (await connection.execute(_INDEXES)).fetchall()
         for index, _ in indexes:
@@ -102,10 +102,10 @@ async def fill(on: stage.Stage, count: int) -> str:
     return name
 
 
-async def size(on: stage.Stage, count: int) -> Size:
+async def size(session: harness.Session, count: int) -> Size:
     """Returns what a waiting task takes where so many are, with indexes that grew with the table."""
-    name = await _new_database(on)
-    url = on.postgres.url(name)
+    name = await _new_database(session)
+    url = session.postgres.url(name)
     await _insert(url, _PENDING, count)
     async with _connect(url) as connection:
         row = await (await connection.execute(_SIZES)).fetchone()
@@ -113,9 +113,9 @@ async def size(on: stage.Stage, count: int) -> Size:
     return Size(row[0] / count, row[1] / count)
 
 
-async def _new_database(on: stage.Stage) -> str:
-    name = await on.postgres.new_database()
-    engine = database.connect(on.postgres.url(name), pool_size=1)
+async def _new_database(session: harness.Session) -> str:
+    name = await session.postgres.new_database()
+    engine = database.connect(session.postgres.url(name), pool_size=1)
     await partitions.create_ahead(engine)  # as the first worker would, which rows in the default one would prevent
     await engine.dispose()
     return name
@@ -135,10 +135,10 @@ async def _connect(url: str) -> AsyncIterator[psycopg.AsyncConnection]:
         yield connection
 
 
-def _require_room(on: stage.Stage, size: int) -> None:
-    free = shutil.disk_usage(on.directory).free
+def _require_room(session: harness.Session, size: int) -> None:
+    free = shutil.disk_usage(session.directory).free
     if free < size:
         raise RuntimeError(
-            f"{on.directory} has {free / 1e9:.0f} GB of free disk, and this needs {size / 1e9:.0f} GB: "
+            f"{session.directory} has {free / 1e9:.0f} GB of free disk, and this needs {size / 1e9:.0f} GB: "
             "set TMPDIR to a directory with more"
         )
