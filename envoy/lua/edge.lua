@@ -1,26 +1,27 @@
--- What the edge does to requests over REST before the transcoder reads them, and to answers after it wrote them.
+-- Checks REST requests before the transcoder reads them, and edits its responses.
+local errors = require("errors")
 local events = require("events")
 local fields = require("fields")
-local refusals = require("refusals")
 local routes = require("routes")
 
-local JSON = "a body must be sent as 'application/json' (with curl: --json '…', or -H 'Content-Type: application/json')"
+local JSON = "it must be 'application/json' (with curl: --json '…', or -H 'Content-Type: application/json')"
 
 local function is_json(content_type)
   local parameters = content_type:lower():match("^%s*application/json%s*(.*)$")
   return parameters ~= nil and (parameters == "" or parameters:gsub('[ \t"]', "") == ";charset=utf-8")
 end
 
--- Returns whether the transcoder takes it for gRPC, and leaves it alone. It reads application/grpc-web as JSON.
+-- Returns whether the transcoder treats the message as gRPC and passes it on unchanged. It reads application/grpc-web as
+-- JSON.
 local function is_grpc(headers)
   local content_type = headers:get("content-type")
   return content_type ~= nil and (content_type == "application/grpc" or content_type:sub(1, 17) == "application/grpc+")
 end
 
--- Writes the times of an address in upper case.
-local function normal_query(path, request)
+-- Returns the path with the T and Z of the times in its query in upper case.
+local function normalized_query(path, request)
   return (path:gsub("([?&])([%w_.]+)=([^&#]*)", function(separator, name, value)
-    if fields.is_time(request, name) then
+    if fields.is_timestamp(request, name) then
       value = value:gsub("(%d)t(%d)", "%1T%2"):gsub("z$", "Z")
     end
     return separator .. name .. "=" .. value
@@ -28,25 +29,25 @@ local function normal_query(path, request)
 end
 
 local function check_body(handle, headers, route)
-  -- They cannot be read any more after waiting for the body.
+  -- Read first: headers cannot be read after waiting for the body.
   local content_type, encoding = headers:get("content-type"), headers:get("content-encoding")
   local body = handle:body()
   if not body or body:length() == 0 then
     return
   end
   if not content_type or not is_json(content_type) then
-    return refusals.media_type(handle, "Content-Type", content_type, JSON)
+    return errors.media_type(handle, "Content-Type", content_type, JSON)
   elseif encoding and encoding:lower() ~= "identity" then
-    return refusals.media_type(handle, "Content-Encoding", encoding, "a body must not be compressed")
+    return errors.media_type(handle, "Content-Encoding", encoding, "compressed bodies are not supported")
   elseif not route.body then
     return
   end
   local text = body:getBytes(0, body:length())
-  local violations, normal = fields.of_body(text, route.request)
+  local violations, normalized = fields.check(text, route.request)
   if violations[1] then
-    return refusals.body(handle, violations)
-  elseif normal ~= text then
-    body:setBytes(normal)
+    return errors.body(handle, violations)
+  elseif normalized ~= text then
+    body:setBytes(normalized)
   end
 end
 
@@ -54,14 +55,14 @@ local function check(handle)
   local headers = handle:headers()
   local method, address = headers:get(":method"), headers:get(":path")
   if not address then
-    return refusals.tunnel(handle) -- CONNECT
+    return errors.connect(handle)
   elseif is_grpc(headers) then
     return
   end
   local path = address:match("^[^?#]*")
   local methods = routes.methods(path)
   if not methods then
-    return -- the transcoder refuses it
+    return -- the transcoder rejects it
   end
   local route = methods[method]
   if not route and method == "HEAD" then
@@ -72,20 +73,20 @@ local function check(handle)
     end
   end
   if not route then
-    return refusals.method(handle, method, path, routes.allow(methods))
+    return errors.method(handle, method, path, routes.allow(methods))
   end
   if #address > #path and route.request then
-    headers:replace(":path", normal_query(address, route.request))
+    headers:replace(":path", normalized_query(address, route.request))
   end
   check_body(handle, headers, route)
 end
 
--- Envoy would let a request pass whose check failed by itself.
+-- Rejects a request whose check itself failed: Envoy would let it pass.
 function envoy_on_request(handle)
   local done, failure = pcall(check, handle)
   if not done then
-    handle:logErr("a check of the edge failed: " .. tostring(failure))
-    refusals.failure(handle)
+    handle:logErr("request check failed: " .. tostring(failure))
+    errors.internal(handle)
   end
 end
 
@@ -96,17 +97,17 @@ function envoy_on_response(handle)
     return
   end
   headers:remove("grpc-accept-encoding")
-  local noted = handle:streamInfo():dynamicMetadata():get("duetime.edge") or {}
-  if noted.head then
+  local metadata = handle:streamInfo():dynamicMetadata():get("duetime.edge") or {}
+  if metadata.head then
     for chunk in handle:bodyChunks() do
       chunk:setBytes("")
     end
   elseif content_type == "text/event-stream" then
-    events.number(handle)
-  elseif headers:get(":status") == "400" and not noted.refused then
+    events.add_ids(handle)
+  elseif headers:get(":status") == "400" and not metadata.rejected then
     local body = handle:body()
     if body then
-      body:setBytes(refusals.reworded(body:getBytes(0, body:length())))
+      body:setBytes(errors.rewritten(body:getBytes(0, body:length())))
     end
   end
 end

@@ -1,22 +1,22 @@
--- Server-sent events as browsers resume them: each has its cursor as its id.
+-- Server-sent events, each with its cursor as its id, so that browsers resume where they stopped.
 local events = {}
 
--- Puts the ids into a stream of events, as it passes. What is between quotes in JSON has no quotes of its own, so that
--- the pattern begins an event wherever it is found.
-function events.number(handle)
-  local held = ""
+-- Adds the ids to a stream of events as it passes. JSON escapes quotes inside strings, so wherever the pattern matches, an
+-- event begins.
+function events.add_ids(handle)
+  local incomplete = ""
   for chunk in handle:bodyChunks() do
-    local text = held .. chunk:getBytes(0, chunk:length())
-    held = ""
+    local text = incomplete .. chunk:getBytes(0, chunk:length())
+    incomplete = ""
     if text:sub(-2) ~= "\n\n" then
-      -- An event may come in pieces: its end, and its cursor, are still to come.
+      -- An event may arrive in several chunks: keep the incomplete one until its end arrives.
       local whole = text:match("^.*\n\n") or ""
-      held = text:sub(#whole + 1)
+      incomplete = text:sub(#whole + 1)
       text = whole
     end
     local first, last, cursor = text:find('^data: {"cursor":"([%w_-]+)"')
     if first and text:find("\n\n", last, true) == #text - 1 then
-      chunk:setBytes("id: " .. cursor .. "\n" .. text) -- one event, as most are
+      chunk:setBytes("id: " .. cursor .. "\n" .. text) -- one event: the usual case
     else
       chunk:setBytes((text:gsub('data: {"cursor":"([%w_-]+)"', 'id: %1\n%0')))
     end

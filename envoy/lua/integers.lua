@@ -1,24 +1,24 @@
--- Integers of free values that no double holds. Envoy reads each number as a double, so that the server would be given
--- another integer than was written, and could not tell it from a double that was meant.
+-- Integers in a struct (task_data) that a double cannot hold exactly. Envoy reads each number as a double, so the server
+-- would get a different integer, and could not distinguish it from an intended double.
 local json = require("json")
 local byte, find, sub = string.byte, string.find, string.sub
 
 local integers = {}
 
-local MOST = "9007199254740991" -- 2^53 - 1
-local MANY_DIGITS = ("%d"):rep(#MOST)
+local MAX = "9007199254740991" -- 2^53 - 1
+local MANY_DIGITS = ("%d"):rep(#MAX)
 local CLOSE_OBJECT, CLOSE_LIST = byte("}"), byte("]")
 
--- Returns the position of the next digits that are as many as MOST has, from i on; past the end if there are none.
+-- Returns the position of the next run of at least as many digits as MAX has, from i on; past the end if there is none.
 function integers.next(text, i)
   return find(text, MANY_DIGITS, i) or #text + 1
 end
 
 local function is_beyond(digits)
-  return #digits > #MOST or (#digits == #MOST and digits > MOST)
+  return #digits > #MAX or (#digits == #MAX and digits > MAX)
 end
 
--- Calls `found` with the path and the text of each such integer in the value at i, and returns the position after it.
+-- Calls `found` with the path and text of each such integer in the value at i. Returns the position after the value.
 local function walk(text, i, path, found)
   local c = byte(text, i)
   if c == 123 or c == 91 then
@@ -47,8 +47,8 @@ local function walk(text, i, path, found)
   return after
 end
 
--- Calls `found` with the path below it, such as `.order.items[2]`, and the text of each integer in the value at i that
--- no double holds.
+-- Calls `found` with the path, such as `.order.items[2]`, and the text of each integer in the value at i that a double
+-- cannot hold exactly.
 function integers.find(text, i, found)
   walk(text, i, {}, found)
 end

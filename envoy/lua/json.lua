@@ -1,6 +1,6 @@
--- Finding one's way through JSON, as leniently as Envoy's reader: it also takes single quotes, bare names and a comma
--- before a closing bracket. What neither takes raises `json.MALFORMED`, and is left to Envoy to refuse.
--- Loops over bytes, because LuaJIT compiles those: a megabyte takes it a few milliseconds.
+-- Scans JSON, as leniently as Envoy's parser: single quotes, unquoted names and a trailing comma are accepted too.
+-- Malformed JSON raises `json.MALFORMED`, and Envoy rejects it.
+-- Loops over bytes, because LuaJIT compiles such loops: a megabyte takes a few milliseconds.
 local byte, find, sub = string.byte, string.find, string.sub
 
 local json = {MALFORMED = {}}
@@ -13,7 +13,7 @@ function json.is_quote(c)
   return c == QUOTE or c == APOSTROPHE
 end
 
--- Returns the position of the next byte that is no space, and the byte.
+-- Returns the position of the next byte that is not white space, and the byte.
 function json.skip(text, i)
   local c = byte(text, i)
   while c == 32 or c == 10 or c == 13 or c == 9 do
@@ -23,7 +23,7 @@ function json.skip(text, i)
   return i, c
 end
 
--- Returns the position after the string that begins at i, and at least how many bytes shorter it could be written.
+-- Returns the position after the string at i, and a lower bound of the bytes that its escapes add.
 function json.after_string(text, i)
   local quote, spare = byte(text, i), 0
   i = i + 1
@@ -41,8 +41,8 @@ function json.after_string(text, i)
   end
 end
 
--- Returns the position after the value that begins at i, whatever it is, how many levels it is deep, and, of an object
--- or a list, at least how many bytes it has when it is written as short as it can be.
+-- Returns the position after the value at i, its nesting depth and, for an object or a list, a lower bound of its size in
+-- bytes as compact JSON.
 function json.after_value(text, i)
   local c = byte(text, i)
   if c ~= OPEN_OBJECT and c ~= OPEN_LIST then
@@ -76,7 +76,7 @@ function json.after_value(text, i)
         size, in_word = size + 1, false
       elseif c <= 32 then
         in_word = false
-      elseif not in_word then -- of a number, or of a bare name or value, one byte
+      elseif not in_word then -- count one byte for a number, a keyword or an unquoted name
         size, in_word = size + 1, true
       end
       i = i + 1
@@ -85,7 +85,7 @@ function json.after_value(text, i)
   return i, deepest, size
 end
 
--- Returns the position of the value after the colon that is due at i, and the value's first byte.
+-- Returns the position of the value after the colon expected at i, and the value's first byte.
 function json.after_colon(text, i)
   local c
   i, c = json.skip(text, i)
@@ -95,8 +95,8 @@ function json.after_colon(text, i)
   return json.skip(text, i + 1)
 end
 
--- Returns the position of what follows the value that ends before i, after a comma if there is one, and its first byte,
--- which is `closing` at the end.
+-- Returns the position of the next member after the value that ends before i, and its first byte: `closing` at the end of
+-- the object or list.
 function json.after_comma(text, i, closing)
   local c
   i, c = json.skip(text, i)
@@ -108,7 +108,7 @@ function json.after_comma(text, i, closing)
   return i, c
 end
 
--- Returns the name of a member that begins at i, and the position after it.
+-- Returns the member name at i, and the position after it.
 function json.name(text, i)
   if json.is_quote(byte(text, i)) then
     local after = json.after_string(text, i)
@@ -123,7 +123,7 @@ end
 
 local letters = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
 
--- Returns what the inside of a string means. Escapes beyond ASCII, which no name of a field has, stay as they are.
+-- Returns the content of a string without its escapes. Escapes beyond ASCII stay: no field name has any.
 function json.unescape(text)
   if not find(text, "\\", 1, true) then
     return text
@@ -139,7 +139,7 @@ end
 
 local escapes = {['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
 
--- Returns the text as a JSON string. What is no UTF-8 in it becomes a question mark.
+-- Returns the text as a JSON string. Invalid UTF-8 becomes a question mark.
 function json.quote(text)
   text = text:gsub('[%c"\\\127]', function(c)
     return escapes[c] or string.format("\\u%04x", byte(c))
@@ -156,7 +156,7 @@ function json.quote(text)
   return '"' .. text .. '"'
 end
 
--- Returns the text at a length that fits into a message, cut between characters.
+-- Returns the text cut to this many bytes, between characters.
 function json.shorten(text, length)
   if #text <= length then
     return text

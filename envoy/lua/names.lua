@@ -1,14 +1,14 @@
--- Which field was meant by a name that is none.
+-- Suggestions for misspelt names.
 local names = {}
 
-local LONGEST = 64 -- what is longer is no slip of the pen
-local FAR = 100 -- of a name that is a part of the other, behind all that are close
+local MAX_LENGTH = 64 -- a longer name is not a typing error
+local FAR = 100 -- the distance of a name that contains the other: above that of every typing error
 
 local function letters(name)
   return (name:lower():gsub("[^%w]", ""))
 end
 
--- Returns how many letters must be changed, added, left out or swapped with the next to make one name the other.
+-- Returns the edit distance of two names, where swapping two adjacent letters counts as one edit.
 local function distance(one, other)
   local before, row = nil, {}
   for j = 0, #other do
@@ -33,9 +33,9 @@ local function has_word(name, word)
   return ("_" .. name .. "_"):find("_" .. word .. "_", 1, true) ~= nil
 end
 
--- Returns the one of `known` that is closest to `name`, or nil if none is close.
+-- Returns the element of `known` closest to `name`, or nil if none is close.
 function names.closest(name, known)
-  if #name > LONGEST then
+  if #name > MAX_LENGTH then
     return nil
   end
   local given, best, least = letters(name), nil, math.huge

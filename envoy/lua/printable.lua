@@ -1,7 +1,7 @@
--- Text of callers as terminals show it, in the servers' manner: see quoting.py of duetime_core.
+-- Escapes for text from callers, so that it is safe to print on a terminal: the same as in quoting.py of duetime_core.
 local byte = string.byte
 
--- Controls, what changes the direction of text, and marks and tags that show nothing, all as UTF-8.
+-- Control characters, bidirectional controls, and invisible marks and tags, as UTF-8.
 local UNPRINTABLE = {
   "[%z\1-\31\127]",
   "\194[\128-\159]",
@@ -26,7 +26,7 @@ end
 
 local printable = {}
 
--- Returns the text with ESC as `\x1b`, and so on.
+-- Returns the text with unprintable characters escaped, such as ESC as `\x1b`.
 function printable.escaped(text)
   if not text:find("[%z\1-\31\127-\255]") then
     return text

@@ -1,12 +1,12 @@
--- Which path takes which methods, as the transcoder reads paths.
+-- The methods that each path allows, with paths matched as the transcoder matches them.
 local contract = require("contract")
 
 local routes = {}
 
--- Both are answered by Envoy itself.
+-- Envoy answers both itself.
 local own = {GET = {}}
 local static = {["/"] = own, ["/healthz"] = own}
-local patterns = {} -- by verb, or ""
+local patterns = {} -- by custom verb, or ""
 
 for path, methods in pairs(contract.routes) do
   local verb = path:match(":(%w+)$") or ""
@@ -19,7 +19,7 @@ for path, methods in pairs(contract.routes) do
   end
 end
 
--- Returns the methods of a path (without its query), or nil if it is none of the API's.
+-- Returns the methods of a path (without its query), or nil if the API has no such path.
 function routes.methods(path)
   if #path > 1 and path:sub(-1) == "/" then
     path = path:sub(1, -2)
@@ -27,7 +27,7 @@ function routes.methods(path)
   if static[path] then
     return static[path]
   end
-  -- A colon stands before verbs alone: no id and no queue has one.
+  -- A colon precedes only a custom verb: ids and queue names have none.
   for _, each in ipairs(patterns[path:match(":([^/]*)$") or ""] or {}) do
     if path:find(each.pattern) then
       return each.methods
@@ -35,12 +35,12 @@ function routes.methods(path)
   end
 end
 
--- Returns the route that a HEAD has: that of GET, if its answer has an end.
+-- Returns the route for HEAD: that of GET, unless it is a stream.
 function routes.head(methods)
   return methods.GET and not methods.GET.stream and methods.GET or nil
 end
 
--- Returns the value of the header Allow.
+-- Returns the value of the Allow header.
 function routes.allow(methods)
   local names = {}
   for name in pairs(methods) do

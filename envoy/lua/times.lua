@@ -1,10 +1,10 @@
--- Times and spans of time as protobuf's JSON writes them.
+-- Timestamps and durations in protobuf's JSON format.
 local times = {}
 
 local DAYS = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 
--- Returns an RFC 3339 time with its letters in upper case, as Envoy reads it, or nil if it is none.
-function times.normal(text)
+-- Returns an RFC 3339 time with T and Z in upper case, as Envoy requires, or nil if the text is not a valid one.
+function times.normalized(text)
   local date, clock, rest = text:match("^(%d%d%d%d%-%d%d%-%d%d)[Tt](%d%d:%d%d:%d%d)(.*)$")
   if not date then
     return nil
@@ -31,8 +31,8 @@ function times.normal(text)
   return date .. "T" .. clock .. fraction .. zone:upper()
 end
 
--- Returns whether this is a span of time.
-function times.is_span(text)
+-- Returns whether the text is a duration.
+function times.is_duration(text)
   local whole, fraction = text:match("^%-?(%d+)(%.?%d*)s$")
   return whole ~= nil and #whole <= 12 and (fraction == "" or (#fraction > 1 and #fraction <= 10))
 end

@@ -92,7 +92,7 @@ def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: al
     api["typed_per_filter_config"]["envoy.filters.http.cors"]["allow_origin_string_match"] = [
         {"exact": origin} for origin in allowed.origins
     ]
-    policies = filters["envoy.filters.http.rbac"]["rules"]["policies"]["cross-site"]["permissions"]
+    policies = filters["envoy.filters.http.rbac"]["rules"]["policies"]["cross-origin"]["permissions"]
     by_site, by_origin = (policy["and_rules"]["rules"] for policy in policies)
     by_origin[1] = _no_origin_of([*allowed.own_origins(port), *allowed.origins])
     if allowed.origins:

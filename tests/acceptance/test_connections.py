@@ -135,16 +135,16 @@ async def test_watches_have_a_limit_of_their_own(start: processes.Starter, tmp_p
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks:watch"])
 async def test_http_that_is_none_gets_a_sentence(rest: httpx.AsyncClient, path: str) -> None:
     for request, message in (
-        (f"GET {path} HTTP/1.0\r\n\r\n", "HTTP/1.0 is not served; use HTTP/1.1 or HTTP/2"),
+        (f"GET {path} HTTP/1.0\r\n\r\n", "HTTP/1.0 is not supported; use HTTP/1.1 or HTTP/2"),
         (f"GET {path} HTTP/1.1\r\n\r\n", "the request is not valid HTTP: missing_host_header"),
         ("GARBAGE\r\n\r\n", "the request is not valid HTTP: http1.codec_error"),
         (
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
-            "a connection is not upgraded to another protocol here",
+            "protocol upgrades and CONNECT are not supported",
         ),
         (
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: {'x' * 70_000}\r\n\r\n",
-            "the headers of a request, its path among them, are at most 60 KiB",
+            "the request's path and headers are too large: the maximum is 60 KiB",
         ),
     ):
         reader, writer = await asyncio.open_connection("127.0.0.1", rest.base_url.port)

@@ -40,7 +40,7 @@ def broken_check(bootstrap: dict[str, Any]) -> None:
     (manager,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
     filters = {each["name"]: each["typed_config"] for each in manager["typed_config"]["http_filters"]}
     filters["envoy.filters.http.lua"]["default_source_code"]["inline_string"] += (
-        'require("fields").of_body = function() error("as the test wants") end'
+        'require("fields").check = function() error("raised by the test") end'
     )
 
 

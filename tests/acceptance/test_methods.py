@@ -46,7 +46,7 @@ async def test_a_method_that_a_path_does_not_take_is_refused_with_those_that_it_
             if method != "HEAD":
                 refusal = refusals.over_rest(response)
                 assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_ALLOWED")
-                assert refusal.message == f"{method} is not allowed on {path}, which takes {response.headers['allow']}"
+                assert refusal.message == f"{method} is not allowed on {path}; allowed: {response.headers['allow']}"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ async def test_a_field_that_is_none_is_named_with_the_one_that_was_meant(
     assert refusal.fields.keys() == wrong.keys()
     for field, meant in wrong.items():
         description = refusal.fields[field]
-        assert description.startswith("is no field of ")
+        assert description.startswith("is not a field of ")
         if meant is not None:
             assert description.endswith(f"(did you mean {meant}?)")
         assert description in refusal.message
@@ -146,8 +146,8 @@ async def test_many_and_long_names_are_answered_in_part(rest: httpx.AsyncClient)
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        ({"name": {"a": 1}}, {"name": "must be a text in quotes, not an object"}),
-        ({"name": ["a"]}, {"name": "must be a text in quotes, not a list"}),
+        ({"name": {"a": 1}}, {"name": "must be a string, not an object"}),
+        ({"name": ["a"]}, {"name": "must be a string, not a list"}),
         ({"max_retries": {}}, {"max_retries": "must be a whole number, not an object"}),
         ({"task_data": [1, 2]}, {"task_data": 'must be an object, such as {"…": …}, not [1,2]'}),
         ({"retry_policy": []}, {"retry_policy": 'must be an object, such as {"…": …}, not []'}),
@@ -246,7 +246,7 @@ async def test_a_time_may_be_in_lower_case(rest: httpx.AsyncClient, queue: str, 
 
 @pytest.mark.parametrize("text", NO_TIMES)
 async def test_what_is_no_time_is_refused_in_one_plain_sentence(rest: httpx.AsyncClient, text: str) -> None:
-    sentence = "must be a time as RFC 3339 has it, with a zone, such as 2026-11-27T09:00:00Z"
+    sentence = "must be an RFC 3339 time with a zone, such as 2026-11-27T09:00:00Z"
     response = await rest.post("/api/tasks", json=requests.as_json(execution_time=text))
     assert response.status_code == 400
     assert refusals.over_rest(response).fields == {"execution_time": f'{sentence}, not "{text}"'}
@@ -259,14 +259,14 @@ async def test_what_is_no_time_is_refused_in_one_plain_sentence(rest: httpx.Asyn
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("/api/tasks?pagesize=1", "pagesize: is no parameter of this request (did you mean page_size?)"),
-        ("/api/tasks?stat=pending", "stat: is no parameter of this request (did you mean status?)"),
-        ("/api/tasks?after=1", "after: is no parameter of this request; it takes status, queue, name, "),
+        ("/api/tasks?pagesize=1", "pagesize: is not a parameter of this request (did you mean page_size?)"),
+        ("/api/tasks?stat=pending", "stat: is not a parameter of this request (did you mean status?)"),
+        ("/api/tasks?after=1", "after: is not a parameter of this request; its parameters are status, queue, name, "),
         ("/api/tasks?page_size=many", 'page_size: must be a whole number from 0 to 4294967295, not "many"'),
         ("/api/tasks?status=waiting", "status: must be one of pending, running, completed, failed, cancelled, not "),
         ("/api/tasks/first", 'task_id: must be a whole number from 0 to 4294967295, not "first"'),
         ("/api/tasks/99999999999", 'task_id: must be a whole number from 0 to 4294967295, not "99999999999"'),
-        ("/api/tasks/1?task=2", "task: is no parameter of this request (did you mean task_id?)"),
+        ("/api/tasks/1?task=2", "task: is not a parameter of this request (did you mean task_id?)"),
     ],
 )
 async def test_a_wrong_parameter_is_refused_in_plain_words(rest: httpx.AsyncClient, address: str, message: str) -> None:

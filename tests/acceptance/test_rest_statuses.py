@@ -74,7 +74,7 @@ async def test_an_answer_that_does_not_come_in_time_is_a_504(obedient: httpx.Asy
     assert response.status_code == 504
     refusal = refusals.over_rest(response)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
-    assert refusal.message == "no answer in time; whether anything changed is not known"
+    assert refusal.message == "no response in time; the outcome is unknown: the change may have been committed"
 
 
 async def test_without_a_server_every_route_answers_503(tmp_path: pathlib.Path) -> None:
@@ -87,7 +87,7 @@ async def test_without_a_server_every_route_answers_503(tmp_path: pathlib.Path) 
             assert response.status_code == 503
             refusal = refusals.over_rest(response)
             assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_UNAVAILABLE")
-            assert refusal.message.startswith("no server answers, try again: ")
+            assert refusal.message.startswith("no server is available; retry: ")
 
 
 async def test_without_a_database_every_route_says_so(start: processes.Starter, tmp_path: pathlib.Path) -> None:
