@@ -100,10 +100,10 @@ class Deployment:
 
     async def start_edge(self) -> str:
         """Starts Envoy in front of the servers that run, and returns where it listens, as `host:port`."""
-        places = layout.Layout(self.directory)
-        places.make()
+        paths = layout.Layout(self.directory)
+        paths.create()
         port = processes.free_port()
-        program = edge.make_program(places, "127.0.0.1", port, [server.address for server in self.servers])
+        program = edge.make_program(paths, "127.0.0.1", port, [server.address for server in self.servers])
         *command, _ = program.command
         self._edge = await processes.launch(*command, "info", environment=dict(os.environ))
         self.pids["Envoy"] = self._edge.pid

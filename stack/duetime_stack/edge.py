@@ -1,4 +1,4 @@
-"""Envoy, the edge: its configuration, and its process."""
+"""The edge: Envoy's configuration and process."""
 
 import contextlib
 import http.client
@@ -14,15 +14,12 @@ from duetime_stack import allowlist, environments, layout, ports, program
 
 
 def url(address: str, port: int) -> str:
-    """Returns where callers reach it."""
+    """Returns its URL for callers."""
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def write_endpoints(paths: layout.Layout, servers: Sequence[str]) -> pathlib.Path:
-    """Writes the file that names the servers, each by what it listens on, and returns its path.
-
-    A running Envoy takes it up at once.
-    """
+    """Writes the file with the servers' addresses, and returns its path. A running Envoy reloads it at once."""
     path = paths.run / "endpoints.yaml"
     draft = path.with_suffix(".new")
     draft.write_text(
@@ -40,7 +37,7 @@ def write_endpoints(paths: layout.Layout, servers: Sequence[str]) -> pathlib.Pat
             }
         )
     )
-    # Envoy watches for a file that is moved there.
+    # Envoy reloads the file only when it is replaced by a rename.
     draft.rename(path)
     return path
 
@@ -52,7 +49,7 @@ def make_program(
     servers: Sequence[str],
     allowed: allowlist.Allowlist | None = None,
 ) -> program.Program:
-    """Writes the configuration, and returns the process that listens there. It is ready when the API answers."""
+    """Writes the configuration, and returns the program. It is ready once the API answers."""
     configuration = paths.run / "envoy.yaml"
     configuration.write_text(
         _configuration(address, port, write_endpoints(paths, servers), allowed or allowlist.Allowlist())
@@ -62,9 +59,9 @@ def make_program(
         [
             str(pathlib.Path(sysconfig.get_path("scripts"), "envoy")),
             *("--config-path", str(configuration)),
-            # Hot restarts share memory by number, and the Envoys of two stacks would take the same one.
+            # Hot restart shares memory under a fixed id, which two stacks would have in common.
             "--disable-hot-restart",
-            # Each thread has its own connections to every server. Two are more than Python servers can feed.
+            # Each thread has its own connections to every server, and two are faster than any Python server.
             *("--concurrency", "2"),
             *("--log-level", "warning"),
         ],
@@ -74,7 +71,7 @@ def make_program(
 
 
 def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: allowlist.Allowlist) -> str:
-    """Returns envoy/envoy.yaml with this stack's address, paths, and those who may call."""
+    """Returns envoy/envoy.yaml with this stack's address, paths and allowlist."""
     bootstrap = yaml.safe_load(importlib.resources.files("duetime_stack").joinpath("envoy.yaml").read_text())
     listener = bootstrap["static_resources"]["listeners"][0]
     listener["address"] = _address(address, port)
@@ -94,13 +91,13 @@ def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: al
     ]
     policies = filters["envoy.filters.http.rbac"]["rules"]["policies"]["cross-origin"]["permissions"]
     by_site, by_origin = (policy["and_rules"]["rules"] for policy in policies)
-    by_origin[1] = _no_origin_of([*allowed.own_origins(port), *allowed.origins])
+    by_origin[1] = _not_from([*allowed.own_origins(port), *allowed.origins])
     if allowed.origins:
-        by_site.append(_no_origin_of(allowed.origins))
+        by_site.append(_not_from(allowed.origins))
     return yaml.safe_dump(bootstrap, sort_keys=False)
 
 
-def _no_origin_of(origins: Iterable[str]) -> dict[str, Any]:
+def _not_from(origins: Iterable[str]) -> dict[str, Any]:
     rules = [{"header": {"name": "origin", "string_match": {"exact": origin}}} for origin in origins]
     return {"not_rule": {"or_rules": {"rules": rules}}}
 
@@ -110,7 +107,7 @@ def _address(address: str, port: int) -> dict[str, dict[str, str | int]]:
 
 
 def _listening(server: str) -> dict[str, Any]:
-    """Returns the address of a server that listens on `unix:/path` or `host:port`."""
+    """Returns Envoy's form of `unix:/path` or `host:port`."""
     if server.startswith("unix:"):
         return {"pipe": {"path": server.removeprefix("unix:")}}
     host, _, port = server.rpartition(":")
@@ -118,11 +115,11 @@ def _listening(server: str) -> dict[str, Any]:
 
 
 def _reachable(address: str) -> str:
-    return {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(address, address)  # noqa: S104 - it is read, not bound
+    return {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
 
 
 def _answers(address: str, port: int) -> bool:
-    # An answer, with what is behind it, and Envoy's own opinion, which may be a moment older than the server.
+    # Both a whole request, and Envoy's own health state, which may lag behind the server's.
     return all(_is_ok(address, port, path) for path in ("/api/tasks?page_size=1", "/healthz"))
 
 

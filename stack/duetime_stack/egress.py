@@ -1,4 +1,4 @@
-"""What tasks may not make the workers call: the API, which trusts this machine."""
+"""The addresses that workers must not call for a task: those of the API, which trusts this machine."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,9 +8,9 @@ VARIABLE = "DUETIME_EGRESS_DENY"
 
 
 def environment(given: Mapping[str, str], address: str, port: int, hosts: Iterable[str]) -> dict[str, str]:
-    """Returns the workers' variable: what the user denies, where Envoy listens, and the hosts that it serves.
+    """Returns the workers' variable: the user's denied addresses, Envoy's own, and those of the allowed hosts.
 
-    Those may be reached through a proxy with TLS too.
+    The hosts are denied on port 443 too, where a TLS proxy may serve them.
     """
     listening = edge.url(address, port).removeprefix("http://")
     names = [host for host in hosts if host.strip("[]") != address]

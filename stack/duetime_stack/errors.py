@@ -2,4 +2,4 @@
 
 
 class StackError(Exception):
-    """The stack cannot start, or cannot go on. The message says why, and what would help."""
+    """The stack cannot start or continue. The message gives the reason and a remedy."""

@@ -1,6 +1,6 @@
-"""The PostgreSQL and the Redis that the user of a stack named, instead of the embedded ones.
+"""External stores: the user's own PostgreSQL and Redis, instead of the embedded ones.
 
-Only who names one imports this: its libraries take longer to import than all others of the stack together.
+Imported only when one is used: its libraries take longer to import than all others of the stack together.
 """
 
 import pathlib
@@ -16,9 +16,9 @@ _CHECKS: dict[str, Callable[[str], str]] = {"database_url": urls.check_postgres,
 
 
 def url(name: str, given: str, *, is_visible: bool) -> str:
-    """Returns the URL that was given as the option of this name, or that is in the file that was.
+    """Returns the URL given as this option, or the content of the file given as @FILE.
 
-    What is visible is for every user of the machine to read. Raises StackError, without quoting the URL.
+    `is_visible` means that every user of the machine can read the option. Raises StackError, without quoting the URL.
     """
     flag, variable = f"--{name.replace('_', '-')}", f"DUETIME_{name.upper()}"
     if not given.startswith("@"):
@@ -27,7 +27,7 @@ def url(name: str, given: str, *, is_visible: bool) -> str:
         try:
             found = pathlib.Path(given[1:]).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
             raise errors.StackError(f"{given[1:]} cannot be read ({flag} or {variable}): {reason}") from None
     try:
         _CHECKS[name](found)
@@ -35,31 +35,33 @@ def url(name: str, given: str, *, is_visible: bool) -> str:
         raise errors.StackError(f"{flag} or {variable} {error}") from None
     if is_visible and found is given and urls.has_secret(found):
         raise errors.StackError(
-            f"{flag} has a password, which every user of this machine can see in the list of processes; set "
-            f"{variable} instead, or give @FILE with the URL in that file"
+            f"{flag} contains a password, which every user of this machine can read in the process list; set "
+            f"{variable} instead, or put the URL in a file and pass @FILE"
         )
     return found
 
 
 def database(database_url: str) -> str:
-    """Returns the URL of a PostgreSQL as it may be shown. Raises StackError if none answers there."""
+    """Returns the URL of a PostgreSQL without its password. Raises StackError if it cannot be reached."""
     shown = urls.shown(database_url)
     try:
-        # Its own timeout, if it has one, is for those who connect all the time.
+        # Instead of the URL's own timeout, which is for the pools of servers and workers.
         psycopg.connect(**{**urls.postgres_arguments(database_url), "connect_timeout": 5}).close()
     except psycopg.Error as error:
         raise errors.StackError(
-            f"no PostgreSQL answers at {shown} (--database-url or DUETIME_DATABASE_URL): {error}"
+            f"cannot connect to PostgreSQL at {shown} (--database-url or DUETIME_DATABASE_URL): {error}"
         ) from error
     return shown
 
 
 def doorbell(redis_url: str) -> str:
-    """Returns the URL of a Redis as it may be shown. Raises StackError if none answers there."""
+    """Returns the URL of a Redis without its password. Raises StackError if it cannot be reached."""
     shown = urls.shown(redis_url)
     try:
         with redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5) as client:
             client.ping()
     except redis.RedisError as error:
-        raise errors.StackError(f"no Redis answers at {shown} (--redis-url or DUETIME_REDIS_URL): {error}") from error
+        raise errors.StackError(
+            f"cannot connect to Redis at {shown} (--redis-url or DUETIME_REDIS_URL): {error}"
+        ) from error
     return shown

@@ -1,4 +1,4 @@
-"""One stack a data directory."""
+"""The lock that allows one stack per data directory."""
 
 import contextlib
 import fcntl
@@ -11,18 +11,18 @@ from duetime_stack import errors, layout, waiting
 
 @contextlib.contextmanager
 def exclusive(paths: layout.Layout) -> Iterator[int]:
-    """Holds the data directory, and lends the descriptor of a second lock that supervisord is to inherit.
+    """Locks the data directory, and yields the descriptor of a second lock for supervisord to inherit.
 
-    The first lock tells a stack that runs from one that does not; the second lasts until supervisord has
-    stopped the parts, which may be later than `duetime up` ended, if that was killed. Raises StackError if
-    another stack runs there.
+    The first lock is held while `duetime up` runs. The second is held until supervisord has stopped every process,
+    which is later if `duetime up` was killed. Raises StackError if another stack runs there.
     """
     with _opened(paths.run / "up.lock") as ours, _opened(paths.run / "supervisord.lock") as inherited:
         if not _try(ours):
             raise errors.StackError(
-                f"another stack runs in {paths.data_dir}; choose another with --data-dir or DUETIME_DATA_DIR"
+                f"another stack is running in {paths.data_dir}; choose another directory with --data-dir or "
+                "DUETIME_DATA_DIR"
             )
-        waiting.until(lambda: _try(inherited), f"the stack that ran in {paths.data_dir} to stop")
+        waiting.until(lambda: _try(inherited), f"the previous stack in {paths.data_dir} to stop")
         yield inherited
 
 

@@ -1,4 +1,4 @@
-"""The last lines of a log, fit for a terminal."""
+"""The last lines of a log, safe to print on a terminal."""
 
 import pathlib
 
@@ -6,17 +6,17 @@ _LINES = 20
 
 
 def read(path: pathlib.Path) -> str:
-    """Returns the last lines of a log, and its name, fit for a terminal."""
+    """Returns the name of a log and its last lines, safe to print."""
     try:
-        # Only \n ends a line here: what a caller named may hold any other character that does elsewhere.
+        # Only \n ends a line: names from callers may contain other characters that splitlines() splits at.
         lines = path.read_bytes().decode(errors="replace").rstrip("\n").split("\n")[-_LINES:]
     except FileNotFoundError:
         lines = []
     if not any(lines):
         return f"{path} is empty"
-    return "\n".join([f"the end of {path}:", *(f"  {_printable(line)}" for line in lines)])
+    return "\n".join([f"last lines of {path}:", *(f"  {_printable(line)}" for line in lines)])
 
 
 def _printable(text: str) -> str:
-    # A terminal obeys control characters, and handlers log what callers named.
+    # Handlers log text from callers, which may contain control characters.
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

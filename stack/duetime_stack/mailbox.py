@@ -1,4 +1,4 @@
-"""The mailbox, which keeps what tasks send in a maildir, so that a newcomer sees it arrive: its process and address."""
+"""The mailbox: an SMTP server that stores the tasks' mail in a maildir, so that email works without a mail server."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ from duetime_stack import environments, program, sockets
 
 
 def environment(path: pathlib.Path) -> dict[str, str]:
-    """Returns the variables by which the workers find it at this socket."""
+    """Returns the workers' settings for the mailbox at this socket."""
     return {
         "DUETIME_SMTP_HOST": f"unix:{path}",
         "DUETIME_SMTP_TLS": "none",
@@ -15,7 +15,7 @@ def environment(path: pathlib.Path) -> dict[str, str]:
 
 
 def make_program(maildir: pathlib.Path, path: pathlib.Path) -> program.Program:
-    """Returns the process that takes mail at this unix socket."""
+    """Returns the program that accepts mail at this unix socket."""
     return program.Program(
         "mailbox",
         program.python("duetime_stack.mailbox_server", str(maildir), str(path)),

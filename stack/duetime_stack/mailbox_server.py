@@ -1,5 +1,7 @@
-"""`python -m duetime_stack.mailbox_server MAILDIR SOCKET`: takes mail at a unix socket, which aiosmtpd's own command
-cannot, until SIGTERM."""
+"""`python -m duetime_stack.mailbox_server MAILDIR SOCKET`: accepts mail at a unix socket until SIGTERM.
+
+aiosmtpd's own command does not support unix sockets.
+"""
 
 import asyncio
 import pathlib
@@ -15,7 +17,7 @@ async def _serve(maildir: str, path: str) -> None:
     handler = aiosmtpd.handlers.Mailbox(pathlib.Path(maildir))
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    # It takes the place of a socket that was left behind by one that was killed.
+    # This replaces the socket that a killed mailbox leaves behind.
     async with await loop.create_unix_server(
         lambda: aiosmtpd.smtp.SMTP(handler, enable_SMTPUTF8=True, loop=loop), path
     ):

@@ -1,4 +1,4 @@
-"""Running PostgreSQL's tools as a user without a name, such as one that a container was given: they ask for it."""
+"""Running PostgreSQL's tools as a user without an entry in /etc/passwd, as in some containers: they require one."""
 
 import functools
 import os
@@ -13,9 +13,9 @@ _ID = ("id", "--user", "--name")
 
 
 def wrapped(command: Sequence[str], directory: pathlib.Path) -> list[str]:
-    """Returns the command so that its user has a name; in `directory` it may write.
+    """Returns the command, wrapped so that its user has an entry; the wrapper may write files to `directory`.
 
-    Raises StackError if this user has none, and nothing gives it one.
+    Raises StackError if the user has no entry and no wrapper works.
     """
     try:
         pwd.getpwuid(os.geteuid())
@@ -31,8 +31,8 @@ def _wrapper(directory: pathlib.Path) -> tuple[str, ...]:
         if found.returncode == 0 and not found.stderr:
             return wrapper
     raise errors.StackError(
-        f"the user {os.geteuid()} has no entry in /etc/passwd, which PostgreSQL needs to make its data directory, and "
-        "this machine allows no user namespaces: add an entry, install libnss-wrapper, or name a PostgreSQL that runs "
+        f"the user {os.geteuid()} has no entry in /etc/passwd, which PostgreSQL needs to create its data directory, "
+        "and this machine allows no user namespaces: add an entry, install libnss-wrapper, or use your own PostgreSQL "
         "with DUETIME_DATABASE_URL"
     )
 
@@ -51,7 +51,7 @@ def _nss_wrapper(directory: pathlib.Path) -> tuple[str, ...]:
 
 
 def _user_namespace() -> tuple[str, ...]:
-    """In a namespace of its own the user may go by another one's number, and its files stay its own outside."""
+    """In a user namespace the user can map to another user's id, while its files outside keep its own."""
     other = next((entry for entry in pwd.getpwall() if entry.pw_uid > 0), None)
     number = str(other.pw_uid if other is not None else 65534)
     return (program.find("unshare", "util-linux"), "--user", "--map-user", number, "--map-group", number)

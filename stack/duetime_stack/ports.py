@@ -1,4 +1,4 @@
-"""Ports to listen on."""
+"""Addresses and ports to listen on."""
 
 import ipaddress
 import socket
@@ -9,20 +9,20 @@ LOOPBACK = "127.0.0.1"
 
 
 def resolve(host: str) -> str:
-    """Returns the IP address of a host's name. Raises StackError if it has none."""
+    """Returns the IP address of a host name. Raises StackError if it does not resolve."""
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except OSError as error:
-        raise errors.StackError(f"there is no address {host} (--host or DUETIME_HOST): {error.strerror}") from error
+        raise errors.StackError(f"cannot resolve {host} (--host or DUETIME_HOST): {error.strerror}") from error
 
 
 def is_loopback(address: str) -> bool:
-    """Returns whether only this machine can reach this address."""
+    """Returns whether only this machine can reach the address."""
     return ipaddress.ip_address(address).is_loopback
 
 
 def _is_reserved(address: str, port: int) -> bool:
-    """Returns whether this user may not listen on such a port, as on those below 1024."""
+    """Returns whether this user may not listen on the port, such as one below 1024."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
@@ -35,10 +35,10 @@ def _is_reserved(address: str, port: int) -> bool:
 
 
 def is_free(address: str, port: int) -> bool:
-    """Returns whether nothing listens on this port of this address, which must be one of this machine's."""
+    """Returns whether nothing listens on the port of an address of this machine."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the parts do: connections of a part that has just ended are not in the way.
+        # As Envoy does, so that connections of a process that has just exited do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -49,15 +49,15 @@ def is_free(address: str, port: int) -> bool:
 
 
 def require_free(address: str, port: int) -> None:
-    """Raises StackError unless this address can be listened on at this port."""
+    """Raises StackError unless this user can listen on the address and port."""
     if _is_reserved(address, port):
         raise errors.StackError(
-            f"port {port} needs rights that Envoy does not have here; choose one from 1024 on with --port or "
-            "DUETIME_PORT, or allow it to all users with sysctl net.ipv4.ip_unprivileged_port_start"
+            f"no permission to listen on port {port}; choose a port from 1024 up with --port or DUETIME_PORT, or allow "
+            "all users to listen on it with sysctl net.ipv4.ip_unprivileged_port_start"
         )
     if not is_free(address, port):
         raise errors.StackError(
-            f"port {port} of {address} is taken; choose another with --port or DUETIME_PORT"
+            f"port {port} of {address} is in use; choose another with --port or DUETIME_PORT"
             if is_free(address, 0)
             else f"{address} is not an address of this machine; choose another with --host or DUETIME_HOST"
         )

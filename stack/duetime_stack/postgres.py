@@ -1,4 +1,4 @@
-"""PostgreSQL: its process, and its addresses."""
+"""The embedded PostgreSQL: its process and URLs."""
 
 import contextlib
 import pathlib
@@ -6,38 +6,38 @@ import urllib.parse
 
 from duetime_stack import environments, pgdata, program, roles
 
-_PORT = "5432"  # a part of the socket's name
-# In postmaster.pid, as pg_ctl reads it (LOCK_FILE_LINE_PM_STATUS in PostgreSQL's utils/pidfile.h).
+_PORT = "5432"  # only part of the socket's name
+# The line of postmaster.pid that pg_ctl reads (LOCK_FILE_LINE_PM_STATUS in PostgreSQL's utils/pidfile.h).
 _STATUS_LINE = 8
 _READY = "ready"
 
 
 def url(data: pathlib.Path, socket_directory: pathlib.Path, role: str = roles.APPLICATION) -> str:
-    """Returns the address of the embedded PostgreSQL for programs, with the role's password."""
+    """Returns the URL for programs, with the role's password."""
     password = roles.passwords(data)[role]
     return f"postgresql://{role}:{password}@/{roles.DATABASE}?{_query(host=socket_directory)}"
 
 
 def public_url(data: pathlib.Path, socket_directory: pathlib.Path, role: str = roles.APPLICATION) -> str:
-    """Returns the address of the embedded PostgreSQL for people: it names the file that has the password."""
+    """Returns the URL to show: it names the password file instead of the password."""
     query = _query(host=socket_directory, passfile=roles.passfile(data))
     return f"postgresql://{role}@/{roles.DATABASE}?{query}"
 
 
 def make_program(data: pathlib.Path, socket_directory: pathlib.Path) -> program.Program:
-    """Returns the process that serves the data directory at a unix socket in this directory, and nowhere else."""
+    """Returns the program, which listens only at a unix socket in this directory."""
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(socket_directory),
         "unix_socket_permissions": "0700",
         "port": _PORT,
         "hba_file": str(data / "pg_hba.conf"),
-        # What a row or a parameter holds, which DETAIL quotes, is nothing for a log.
+        # Keeps values of rows and parameters, which DETAIL quotes, out of the log.
         "log_error_verbosity": "terse",
-        # Several servers and workers with a pool each.
+        # For the pools of several servers and workers.
         "max_connections": "200",
-        # Creates write to any page of the indexes, and each page goes whole into the log after a checkpoint: keep them
-        # at hand, and checkpoints rare. Memory is not taken before it is used.
+        # Creates write to random index pages, and the first write to a page after a checkpoint logs the whole page:
+        # keep the pages in memory and checkpoints rare. Memory is not allocated before it is used.
         "shared_buffers": "512MB",
         "max_wal_size": "2GB",
     }
@@ -48,7 +48,7 @@ def make_program(data: pathlib.Path, socket_directory: pathlib.Path) -> program.
         lambda: accepts(data),
         inherits=environments.is_basic,
         directory=data,
-        # "Fast shutdown": roll back, write a checkpoint, end.
+        # Fast shutdown: roll back, write a checkpoint, exit.
         stop_signal="INT",
         stop_seconds=60,
         orphan_signal="INT",
@@ -56,7 +56,7 @@ def make_program(data: pathlib.Path, socket_directory: pathlib.Path) -> program.
 
 
 def accepts(data: pathlib.Path) -> bool:
-    """Returns whether it takes connections: it writes so. What another one left there was removed before."""
+    """Returns whether it accepts connections, by its pid file. A stale one was removed before the start."""
     with contextlib.suppress(FileNotFoundError):
         lines = (data / "postmaster.pid").read_text().splitlines()
         return len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == _READY
@@ -64,5 +64,5 @@ def accepts(data: pathlib.Path) -> bool:
 
 
 def _query(**values: pathlib.Path) -> str:
-    # The port is named because PGPORT may be set.
+    # The port is explicit because PGPORT may be set.
     return urllib.parse.urlencode({**values, "port": _PORT}, safe="/", quote_via=urllib.parse.quote)

@@ -1,4 +1,4 @@
-"""Duetime's own processes: the migrations, the servers and the workers."""
+"""Duetime's own processes: migrations, servers and workers."""
 
 import pathlib
 import subprocess
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from duetime_stack import environments, errors, layout, log_tail, program, sockets, waiting
 
-# A worker's longest grace period, 30 s, and a moment to hand back what still runs.
+# A worker's longest grace period, 30 s, and time to release the tasks that still run.
 _STOP_SECONDS = 35
 
 
 def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
-    """Applies the migrations that are missing. Raises StackError with what they said if they fail.
+    """Applies missing migrations. Raises StackError with the end of their log if they fail.
 
-    Of this environment they get what servers get.
+    Of `environment` they get the same variables as servers.
     """
     path = paths.log("migrate")
     with path.open("wb") as log:
@@ -34,7 +34,7 @@ def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
 
 
 def make_server(number: int, path: pathlib.Path) -> program.Program:
-    """Returns a server that listens at this unix socket."""
+    """Returns the program of a server that listens at this unix socket."""
     return program.Program(
         f"server-{number}",
         program.python("duetime_server"),
@@ -46,24 +46,24 @@ def make_server(number: int, path: pathlib.Path) -> program.Program:
 
 
 def make_worker(number: int, paths: layout.Layout) -> program.Program:
-    """Returns a worker. The user's handlers are imported from the directory where the stack was started."""
+    """Returns the program of a worker, which imports the user's handlers from the stack's working directory."""
     name = f"worker-{number}"
     log = paths.log(name)
-    # A log goes on from the last start, and supervisord moves it away when it is full.
-    said_before = log.stat().st_size if log.exists() else 0
+    # The log still has the lines of earlier starts, and supervisord rotates it when it is full.
+    previous_size = log.stat().st_size if log.exists() else 0
     return program.Program(
         name,
         program.python("duetime_worker"),
-        lambda: _works(log, said_before),
+        lambda: _is_working(log, previous_size),
         inherits=environments.is_for_workers,
         stop_seconds=_STOP_SECONDS,
     )
 
 
-def _works(log: pathlib.Path, said_before: int) -> bool:
-    # It listens nowhere; it says so once its handlers are imported and it looks for tasks.
+def _is_working(log: pathlib.Path, previous_size: int) -> bool:
+    # A worker does not listen; it logs this event once it has imported its handlers and claims tasks.
     if not log.exists():
         return False
     with log.open("rb") as file:
-        file.seek(said_before if log.stat().st_size >= said_before else 0)
+        file.seek(previous_size if log.stat().st_size >= previous_size else 0)
         return b"event=working" in file.read()

@@ -1,4 +1,4 @@
-"""A program that supervisord keeps running."""
+"""A program that supervisord runs and restarts."""
 
 import dataclasses
 import functools
@@ -19,29 +19,29 @@ class Program:
     """One process of the stack."""
 
     name: str
-    """Names it to people and in the file names of its log: `worker-0`."""
+    """Its name in status lines and in its log's file name, such as `worker-0`."""
     command: Sequence[str]
     is_ready: Callable[[], bool]
-    """Whether it does its work. Asked every few milliseconds until it does."""
+    """Whether it is ready. Polled every few milliseconds until it is."""
     inherits: Callable[[str], bool]
-    """Whether it gets the variable of that name from the stack's environment; see `environments`."""
+    """Whether it gets a variable of the stack's environment; see `environments`."""
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What is added to that. It stands in a file, so no secrets."""
+    """Further variables. They are written to a file, so they must not be secret."""
     directory: pathlib.Path | None = None
-    """Where it runs; if None, where the stack was started."""
+    """Its working directory; if None, that of the stack."""
     stop_signal: Signal = "TERM"
-    """Asks it to end in order."""
+    """Requests an orderly exit."""
     stop_seconds: int = 10
-    """How long it may take to do so."""
+    """How long it may take to exit before it is killed."""
     orphan_signal: Signal = "KILL"
-    """What it gets when supervisord is killed."""
+    """The signal that it gets when supervisord dies."""
 
 
 def bound_to_parent(command: Sequence[str], orphan_signal: Signal, *, without: Iterable[str] = ()) -> list[str]:
-    """Returns the command so that the process gets this signal when the process that started it is gone.
+    """Returns the command, wrapped so that the process gets this signal when its parent dies.
 
-    Nobody else would end it after a kill -9: supervisord's children each have a process group of their own. It does not
-    get the variables in `without`; their values stand in no command line and no file.
+    Otherwise it would survive a kill -9 of its parent: each of supervisord's children has its own process group. The
+    variables in `without` are removed from its environment, without writing their values to a command line or a file.
     """
     unset = [f"--unset={name}" for name in sorted(without)]
     stripped = [find("env", "coreutils"), *unset, "--", *command] if unset else command
@@ -50,15 +50,15 @@ def bound_to_parent(command: Sequence[str], orphan_signal: Signal, *, without: I
 
 @functools.cache
 def find(tool: str, package: str) -> str:
-    """Returns the path of a tool of Linux. Raises StackError, which names its package, if it is missing."""
+    """Returns the path of a Linux tool. Raises StackError, which names its package, if it is missing."""
     found = shutil.which(tool)
     if found is None:
-        raise errors.StackError(f"{tool} is missing; on Debian and Ubuntu it is in the package {package}")
+        raise errors.StackError(f"{tool} is missing; on Debian and Ubuntu, install the package {package}")
     return found
 
 
 def package(name: str) -> pathlib.Path:
-    """Returns where an installed package is, without importing it: that takes time, and may print warnings."""
+    """Returns the directory of an installed package without importing it, which takes time and may print warnings."""
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None
@@ -68,7 +68,7 @@ def package(name: str) -> pathlib.Path:
 def python(module: str, *arguments: str) -> list[str]:
     """Returns the command that runs a module with this Python.
 
-    The working directory is not first on its import path: a file of the user's that is called as one of ours
-    would take its place. Workers put it last by themselves, for the user's handlers.
+    The working directory is not on its import path, where a user's file could shadow one of our modules. Workers append
+    it themselves, to import the user's handlers.
     """
     return [sys.executable, "-P", "-m", module, *arguments]

@@ -1,8 +1,8 @@
 """The roles of the embedded PostgreSQL, and their passwords.
 
-Its superuser takes no connection: it is used without the server running, to make the roles. The owner migrates; servers
-and workers have a role that reads and writes rows. That one may `SET ROLE` to the owner, as housekeeping does where it
-makes and drops partitions of the log, but neither of them reaches the machine (`COPY … FROM PROGRAM`, files).
+The superuser cannot connect: it creates the roles in single-user mode. Migrations run as the owner; servers and workers
+use a role that reads and writes rows. That role may `SET ROLE` to the owner, as maintenance does to create and drop the
+log's partitions. Neither role can access the machine (`COPY … FROM PROGRAM`, files).
 """
 
 import os
@@ -14,15 +14,15 @@ OWNER = "duetime_owner"
 APPLICATION = "duetime"
 DATABASE = "duetime"
 
-# Every connection comes through a socket in a directory that is closed to other users, and needs a password besides.
+# Connections come through a socket in a private directory, and need a password as well.
 HBA = f"""\
-# Written at each start of Duetime.
+# Rewritten at each start of Duetime.
 local all {OWNER},{APPLICATION} scram-sha-256
 """
 
 _LIMITS = "NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
-_HAND_OVER = """
+_TRANSFER = """
 DO $$ DECLARE each record; BEGIN
     FOR each IN SELECT oid::regclass AS name FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -37,12 +37,12 @@ END $$
 
 
 def passfile(data: pathlib.Path) -> pathlib.Path:
-    """Returns libpq's password file. It is a part of the data: a copy of that directory has both."""
+    """Returns the path of libpq's password file, inside the data directory so that a copy has both."""
     return data / "duetime.passfile"
 
 
 def passwords(data: pathlib.Path) -> dict[str, str]:
-    """Returns the passwords by role; none if the data has no roles yet."""
+    """Returns the passwords by role; empty if the data has no roles yet."""
     try:
         lines = passfile(data).read_text().splitlines()
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def generate_passwords() -> dict[str, str]:
 
 
 def write_passwords(data: pathlib.Path, passwords_by_role: dict[str, str]) -> None:
-    """Writes the password file, for this user alone, whole or not at all."""
+    """Writes the password file atomically, readable only by this user."""
     path = passfile(data)
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
@@ -66,7 +66,7 @@ def write_passwords(data: pathlib.Path, passwords_by_role: dict[str, str]) -> No
 
 
 def create_statements(passwords_by_role: dict[str, str]) -> list[str]:
-    """Returns the statements that make the roles, or give those that are there new passwords."""
+    """Returns the statements that create the roles, or set new passwords of existing ones."""
     limits = {OWNER: f"{_LIMITS} CREATEDB", APPLICATION: f"{_LIMITS} NOCREATEDB"}
     statements = [
         f"DO $$ BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role}; END IF; END $$"
@@ -78,12 +78,12 @@ def create_statements(passwords_by_role: dict[str, str]) -> list[str]:
     return [
         *statements,
         f"GRANT {OWNER} TO {APPLICATION} WITH INHERIT FALSE, SET TRUE",
-        # To put a restored database in the place of another one, which is in use.
+        # Needed to replace a database in use with a restored one.
         f"GRANT pg_signal_backend, pg_checkpoint TO {OWNER}",
         f"ALTER ROLE {SUPERUSER} PASSWORD NULL",
     ]
 
 
 def transfer_statements() -> list[str]:
-    """Returns the statements that give a database, which the superuser made, to the owner. They run in it."""
-    return [f"ALTER DATABASE {DATABASE} OWNER TO {OWNER}", " ".join(_HAND_OVER.split())]
+    """Returns the statements that transfer a database from the superuser to the owner. They run in that database."""
+    return [f"ALTER DATABASE {DATABASE} OWNER TO {OWNER}", " ".join(_TRANSFER.split())]

@@ -1,7 +1,6 @@
-"""All of Duetime on one machine: which parts there are, and in which order they start and stop."""
+"""A stack: its processes, and the order in which they start and stop."""
 
 import os
-from collections.abc import Sequence
 
 import typer
 
@@ -22,12 +21,12 @@ from duetime_stack import (
 
 
 def run(wanted: options.Options, listening: options.Listening) -> None:
-    """Runs the stack until KeyboardInterrupt is raised in it, and then stops it. Raises StackError."""
+    """Runs the stack until KeyboardInterrupt, and then stops it. Raises StackError."""
     if not ports.is_loopback(listening.address):
-        warning = f"WARNING: there is no authentication yet. Anyone who reaches {listening.address} can do everything."
+        warning = f"WARNING: no authentication. Anyone who can reach {listening.address} has full access."
         typer.secho(warning, fg="red", bold=True, err=True)
     paths = layout.Layout(wanted.data_dir.absolute())
-    paths.make()
+    paths.create()
     with lock.exclusive(paths) as inherited:
         ports.require_free(listening.address, listening.port)
         with sockets.prepare(paths) as socket_paths:
@@ -56,28 +55,25 @@ def _run(
     workers = [processes.make_worker(number, paths) for number in range(wanted.workers)]
     addresses = [f"unix:{socket_paths.server(number)}" for number in range(wanted.servers)]
     envoy = [edge.make_program(paths, listening.address, listening.port, addresses, listening.allowed)]
-    kept = [*database.programs, *doorbell.programs, *mail]
+    dependencies = [*database.programs, *doorbell.programs, *mail]
     stages = [stage for stage in (database.programs, doorbell.programs, mail, workers, servers, envoy) if stage]
     with supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor:
-        supervisor.start(kept)
+        supervisor.start(dependencies)
         processes.migrate(paths, environment | database.migrations)
         supervisor.start([*workers, *servers, *envoy])
-        typer.echo(
-            f"duetime is ready  {edge.url(listening.address, listening.port)}  {database.shown}  {doorbell.shown}"
-        )
-        _hint(paths, mail)
+        typer.echo(f"duetime is ready at {edge.url(listening.address, listening.port)}")
+        typer.echo(f"  PostgreSQL  {database.shown}")
+        typer.echo(f"  Redis       {doorbell.shown}")
+        if mail:
+            typer.echo(f"  mail        {paths.mailbox / 'new'}")
+        typer.echo(f"  logs        {paths.logs}")
+        typer.echo("Ctrl-C stops it")
         supervisor.watch()
 
 
 def _mailbox(paths: layout.Layout, socket_paths: sockets.Sockets, environment: dict[str, str]) -> list[program.Program]:
-    """Returns the mailbox and tells the workers of it, unless the user named a mail server."""
+    """Returns the mailbox and adds its settings to the environment, unless the user set a mail server."""
     if environment.get("DUETIME_SMTP_HOST"):
         return []
     environment |= mailbox.environment(socket_paths.mailbox)
     return [mailbox.make_program(paths.mailbox, socket_paths.mailbox)]
-
-
-def _hint(paths: layout.Layout, mail: Sequence[program.Program]) -> None:
-    if mail:
-        typer.echo(f"mail that tasks send arrives in {paths.mailbox / 'new'}")
-    typer.echo(f"logs are in {paths.logs}; Ctrl-C stops everything")

@@ -1,4 +1,4 @@
-"""Tells the terminal what happens to the parts of a running stack."""
+"""Status lines on the terminal while a stack runs."""
 
 import typer
 
@@ -6,22 +6,22 @@ from duetime_stack import layout, log_tail, supervisord_log
 
 
 class StatusPrinter:
-    """Says that a part died and came back, without repeating itself while it does not come back."""
+    """Prints when a process exits and when it runs again; a process that keeps failing is printed twice."""
 
     def __init__(self, paths: layout.Layout) -> None:
         self._paths = paths
-        self._deaths: dict[str, int] = {}
-        """How often each part died since it last ran."""
+        self._exits: dict[str, int] = {}
+        """The exits of each process since it last ran."""
 
     def handle(self, event: supervisord_log.Event) -> None:
-        """Says what there is to say about this event."""
+        """Prints the event, unless it repeats earlier ones."""
         if event.cause is None:
-            if self._deaths.pop(event.part, 0):
-                typer.echo(f"{event.part} is running again")
+            if self._exits.pop(event.process, 0):
+                typer.echo(f"{event.process} is running again")
             return
-        deaths = self._deaths[event.part] = self._deaths.get(event.part, 0) + 1
-        if deaths == 1:
-            typer.echo(f"{event.part} died ({event.cause}); restarting")
-        elif deaths == 2:
-            log = log_tail.read(self._paths.log(event.part))
-            typer.echo(f"{event.part} died again ({event.cause}) and is tried on, less and less often; {log}")
+        exits = self._exits[event.process] = self._exits.get(event.process, 0) + 1
+        if exits == 1:
+            typer.echo(f"{event.process} exited ({event.cause}); restarting")
+        elif exits == 2:
+            log = log_tail.read(self._paths.log(event.process))
+            typer.echo(f"{event.process} exited again ({event.cause}); restarting at increasing intervals; {log}")

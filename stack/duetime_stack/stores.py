@@ -1,4 +1,4 @@
-"""The two stores: those of this stack, or those that already run and that its user named."""
+"""The two stores, PostgreSQL and Redis: embedded, or the user's own."""
 
 import dataclasses
 
@@ -9,27 +9,27 @@ from duetime_stack import layout, pgdata, postgres, program, roles, sockets, val
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """A store, and how programs and people reach it."""
+    """A store and its URLs."""
 
     url: str
     """For servers and workers."""
     shown: str
-    """For the terminal, without what may be a secret."""
+    """For the terminal, without secrets."""
     migrations: dict[str, str]
-    """What the migrations are told besides."""
+    """Further settings of the migrations."""
     programs: list[program.Program]
-    """What serves it, if it is one of this stack's."""
+    """The program that serves it, if it is embedded."""
 
 
 def database(url: str | None, paths: layout.Layout, socket_paths: sockets.Sockets) -> Store:
-    """Returns the PostgreSQL of this address, or one of this stack's. Raises StackError if it is unreachable."""
+    """Returns the PostgreSQL at the URL, or the embedded one. Raises StackError if it is unreachable."""
     if url is not None:
-        from duetime_stack import external  # see there
+        from duetime_stack import external  # slow to import
 
         return Store(url, external.database(url), {}, [])
     data = paths.postgres
     if pgdata.is_new(data):
-        typer.echo(f"making a database in {data}")
+        typer.echo(f"creating a database in {data}")
     pgdata.prepare(data, paths.run)
     return Store(
         postgres.url(data, socket_paths.directory),
@@ -43,9 +43,9 @@ def database(url: str | None, paths: layout.Layout, socket_paths: sockets.Socket
 
 
 def doorbell(url: str | None, socket_paths: sockets.Sockets) -> Store:
-    """Returns the Redis of this address, or a Valkey of this stack's. Raises StackError if it is unreachable."""
+    """Returns the Redis at the URL, or the embedded Valkey. Raises StackError if it is unreachable."""
     if url is not None:
-        from duetime_stack import external  # see there
+        from duetime_stack import external  # slow to import
 
         return Store(url, external.doorbell(url), {}, [])
     embedded = valkey.url(socket_paths.valkey)

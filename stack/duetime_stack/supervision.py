@@ -1,4 +1,4 @@
-"""The parts' supervisor: supervisord, as a child of this process."""
+"""supervisord, which runs the stack's processes, as a child of this process."""
 
 import contextlib
 import functools
@@ -13,13 +13,13 @@ import supervisor.xmlrpc  # type: ignore[import-untyped]
 
 from duetime_stack import errors, layout, log_tail, program, status, supervisord_conf, supervisord_log, waiting
 
-# Thousands of watches are thousands of connections, and the usual limit is 1,024 files.
+# Thousands of watches need thousands of connections, and the usual limit is 1,024 open files.
 _OPEN_FILES = 65_536
 _POLL_SECONDS = 0.25
 
 
 class Supervisor:
-    """A running supervisord that has all programs and has started none."""
+    """A running supervisord that knows all programs and has started none."""
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class Supervisor:
         self._events = supervisord_log.Reader(paths.log("supervisord"))
 
     def start(self, programs: Sequence[program.Program]) -> None:
-        """Starts these programs together and returns when all are ready. Raises StackError if one dies."""
+        """Starts these programs together and returns when all are ready. Raises StackError if one exits."""
         for each in programs:
             self._rpc().supervisor.startProcess(f"{self._groups[each.name]}:{each.name}", False)
         for each in programs:
             waiting.until(functools.partial(self._is_ready, each), each.name)
 
     def watch(self) -> None:
-        """Says what happens to the parts, for as long as supervisord runs; then raises StackError."""
+        """Prints exits and restarts while supervisord runs; raises StackError when it ends."""
         printer = status.StatusPrinter(self._paths)
         while True:
             self._require_alive()
@@ -50,16 +50,16 @@ class Supervisor:
                 printer.handle(event)
             time.sleep(_POLL_SECONDS)
 
-    def wait_until_it_answers(self) -> None:
-        """Returns once it takes orders. Raises StackError if it does not."""
+    def wait_until_ready(self) -> None:
+        """Returns once supervisord answers. Raises StackError if it does not."""
         waiting.until(self._answers, "supervisord")
 
     def _is_ready(self, each: program.Program) -> bool:
         self._require_alive()
         for event in self._events.read():
             if event.cause is not None:
-                log = log_tail.read(self._paths.log(event.part))
-                raise errors.StackError(f"{event.part} does not start ({event.cause}); {log}")
+                log = log_tail.read(self._paths.log(event.process))
+                raise errors.StackError(f"{event.process} failed to start ({event.cause}); {log}")
         return each.is_ready()
 
     def _answers(self) -> bool:
@@ -71,9 +71,9 @@ class Supervisor:
         return True
 
     def _rpc(self) -> xmlrpc.client.ServerProxy:
-        # A new one for each call: after a call that failed, a transport is of no more use.
+        # A new one for each call: a transport cannot be reused after a failed call.
         transport = supervisor.xmlrpc.SupervisorTransport(serverurl=f"unix://{self._socket}")
-        # ServerProxy insists on an address of this kind, and the transport ignores it.
+        # ServerProxy requires an HTTP URL; the transport ignores it.
         return xmlrpc.client.ServerProxy("http://localhost", transport=transport)
 
     def _require_alive(self) -> None:
@@ -90,34 +90,34 @@ def supervise(
     socket: pathlib.Path,
     lock: int,
 ) -> Iterator[Supervisor]:
-    """Runs supervisord, and at the end stops what it runs: the last stage first, and then itself.
+    """Runs supervisord; at the end stops its processes, the last stage first, and then supervisord.
 
-    Each program gets its own variables of this environment. supervisord takes orders at the socket, and keeps the
-    lock's descriptor open for as long as it lives.
+    Each program gets its own variables of `environment`. supervisord listens at the socket, and holds the lock while it
+    runs.
     """
     configuration = paths.run / "supervisord.conf"
     supervisord_conf.write(configuration, socket, paths, stages, environment)
     _raise_file_limit()
     with paths.log("supervisord").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
-            # SIGTERM makes it stop the parts in order, also when this process was killed.
+            # SIGTERM makes it stop its processes in order, also after this process was killed.
             program.bound_to_parent(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=[lock],
-            # The terminal's Ctrl-C and hang-up are for this process, which then says what happens.
+            # Ctrl-C and hang-up of the terminal must reach only this process, which then stops supervisord.
             start_new_session=True,
         )
     try:
         running = Supervisor(process, socket, paths, _groups(stages))
-        running.wait_until_it_answers()
+        running.wait_until_ready()
         yield running
     finally:
         process.terminate()
         while process.returncode is None:
-            # A signal that comes now must not leave parts behind: supervisord needs as long as they do.
+            # A further signal must not leave processes behind: wait until supervisord has stopped them.
             with contextlib.suppress(KeyboardInterrupt):
                 process.wait()
 

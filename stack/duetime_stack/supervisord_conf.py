@@ -1,4 +1,4 @@
-"""supervisord's configuration."""
+"""supervisord's configuration file."""
 
 import configparser
 import pathlib
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from duetime_stack import layout, program
 
-# supervisord waits a second longer before each try, so this is for ever.
+# Effectively unlimited: supervisord waits one second longer before each retry.
 _RETRIES = 10**9
 
 
@@ -18,10 +18,10 @@ def write(
     stages: Sequence[Sequence[program.Program]],
     names: Collection[str],
 ) -> None:
-    """Writes a configuration that starts nothing by itself, and stops the stages in reverse order.
+    """Writes a configuration that starts nothing automatically, and stops the stages in reverse order.
 
-    The programs of a stage stop together. Of the variables with these names, which supervisord itself has, each gets
-    its own.
+    The programs of a stage stop together. `names` are the variables of supervisord's environment; each program gets its
+    own subset.
     """
     parser = configparser.RawConfigParser()
     parser.read_dict(
@@ -35,7 +35,7 @@ def write(
                 "silent": "true",
                 "umask": "077",
                 "logfile": _escape(paths.log("supervisord")),
-                # The journal reads it on; it is made anew at each start, and grows by a line an event.
+                # Not rotated, because `supervisord_log` reads it; it starts empty and grows by a line per event.
                 "logfile_maxbytes": "0",
                 "pidfile": _escape(paths.run / "supervisord.pid"),
                 "nocleanup": "true",
@@ -54,7 +54,7 @@ def write(
 
 
 def group(stage_number: int) -> str:
-    """Returns what supervisord calls a stage."""
+    """Returns supervisord's name for a stage."""
     return f"stage-{stage_number}"
 
 
@@ -65,14 +65,14 @@ def _program(each: program.Program, log: pathlib.Path, names: Collection[str]) -
         "environment": ",".join(f'{name}="{_escape(value)}"' for name, value in each.environment.items()),
         "autostart": "false",
         "autorestart": "true",
-        # Whoever dies earlier than that after a start waits before the next one, longer each time.
+        # A process that exits earlier is restarted after a delay, longer each time.
         "startsecs": "5",
         "startretries": str(_RETRIES),
         "stopsignal": each.stop_signal,
         "stopwaitsecs": str(each.stop_seconds),
         "killasgroup": "true",
         "redirect_stderr": "true",
-        # This one it expands twice.
+        # supervisord expands this value twice.
         "stdout_logfile": _escape(_escape(log)),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "3",

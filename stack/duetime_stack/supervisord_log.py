@@ -1,7 +1,7 @@
-"""What happened to the parts, from the log that supervisord keeps.
+"""Starts and exits of the processes, read from supervisord's log.
 
-It is the one place that says how a process died: supervisord's RPC has no signals, and forgets a death that it
-has made good between two questions.
+Only the log states how a process died: supervisord's RPC does not report signals, and misses an exit that is followed
+by a restart between two polls.
 """
 
 import dataclasses
@@ -9,17 +9,17 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-_DIED = re.compile(r" exited: (?P<part>\S+) \((?P<cause>.+); (not )?expected\)$")
-_RUNS = re.compile(r" success: (?P<part>\S+) entered RUNNING state")
+_EXITED = re.compile(r" exited: (?P<process>\S+) \((?P<cause>.+); (not )?expected\)$")
+_RUNNING = re.compile(r" success: (?P<process>\S+) entered RUNNING state")
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """A part died, or has run long enough to count as running."""
+    """A process exited, or has run long enough to count as running."""
 
-    part: str
+    process: str
     cause: str | None
-    """How it died, such as `terminated by SIGKILL` or `exit status 1`; None if it runs."""
+    """Why it exited, such as `terminated by SIGKILL` or `exit status 1`; None if it is running."""
 
 
 class Reader:
@@ -30,7 +30,7 @@ class Reader:
         self._position = 0
 
     def read(self) -> Iterator[Event]:
-        """Yields what happened since the last call."""
+        """Yields the events since the last call."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -46,8 +46,8 @@ class Reader:
 
 
 def _parse(line: str) -> Event | None:
-    died = _DIED.search(line)
-    if died is not None:
-        return Event(died["part"], died["cause"])
-    runs = _RUNS.search(line)
-    return None if runs is None else Event(runs["part"], None)
+    exited = _EXITED.search(line)
+    if exited is not None:
+        return Event(exited["process"], exited["cause"])
+    running = _RUNNING.search(line)
+    return None if running is None else Event(running["process"], None)

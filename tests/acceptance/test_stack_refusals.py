@@ -34,7 +34,7 @@ async def test_an_address_that_other_machines_reach_is_refused_with_what_allows_
 async def test_a_file_as_the_data_directory_is_named(open_directory: pathlib.Path) -> None:
     (open_directory / "data").write_text("")
     assert (
-        f"{open_directory}/data cannot be the data directory (--data-dir or DUETIME_DATA_DIR): it is a file"
+        f"{open_directory}/data cannot be used as the data directory (--data-dir or DUETIME_DATA_DIR): it is a file"
         in await refused(directory=open_directory)
     )
     inside = open_directory / "data" / "inside"

@@ -42,18 +42,18 @@ async def test_a_parent_that_is_closed_is_named_and_stays_closed(open_directory:
     closed = open_directory / "closed"
     closed.mkdir(mode=0o700)
     line = await refusal(closed / "deep" / "data")
-    assert f"may not enter {closed}, which {closed}/deep/data needs" in line
+    assert f"cannot enter {closed}, which is needed for {closed}/deep/data" in line
     assert f"chmod o+rx {closed}" in line
     assert closed.stat().st_mode & 0o777 == 0o700
     line = await refusal(open_directory / "data", "--handlers", "mine", cwd=closed)
-    assert f"may not enter {closed}" in line
+    assert f"cannot enter {closed}" in line
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.usefixtures("as_root")
 async def test_a_directory_with_other_files_is_not_given_away(open_directory: pathlib.Path) -> None:
     (open_directory / "file").write_text("")
-    assert "has other files than Duetime's" in await refusal(open_directory)
+    assert "has files that are not Duetime's" in await refusal(open_directory)
     assert (open_directory / "file").stat().st_uid == 0
     others = open_directory / "others"
     others.mkdir()

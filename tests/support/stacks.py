@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import os
 import pathlib
-import re
 import signal
 import sys
 import types
@@ -74,10 +73,11 @@ async def start(
     """Starts a stack with its data in `data_dir` and returns it once it is ready."""
     flags = ("--data-dir", str(data_dir), "--port", str(port or processes.free_port()), *flags)
     process = await launch("--handlers", "tests.support.handlers", *flags, directory=data_dir, variables=variables)
-    line = await process.wait_for_log("duetime is ready", seconds=READY_SECONDS)
-    match = re.fullmatch(r"duetime is ready  (http://\S+)  (postgresql://\S+)  ((?:redis|unix)://\S+)", line)
-    assert match is not None, line
-    return Stack(process, match[1], match[2], match[3], data_dir)
+    url, database_url, redis_url = [
+        (await process.wait_for_log(label, seconds=READY_SECONDS)).removeprefix(label)
+        for label in ("duetime is ready at ", "  PostgreSQL  ", "  Redis       ")
+    ]
+    return Stack(process, url, database_url, redis_url, data_dir)
 
 
 async def kill_group(process: processes.Process) -> None:

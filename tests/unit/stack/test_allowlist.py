@@ -40,7 +40,7 @@ def test_own_origins_have_the_port_unless_it_is_the_schemes_own() -> None:
     ],
 )
 def test_what_is_no_host_is_refused(host: str) -> None:
-    with pytest.raises(errors.StackError, match=r"is not a host .*DUETIME_HOSTS"):
+    with pytest.raises(errors.StackError, match=r"is not a valid host .*DUETIME_HOSTS"):
         allowlist.parse(["127.0.0.1"], f"good.example,{host}", "")
 
 
@@ -49,5 +49,5 @@ def test_what_is_no_host_is_refused(host: str) -> None:
     ["*", "null", "app.example.com", "https://app.example.com/", "https://*.example.com", "https://a b", "http://"],
 )
 def test_what_is_no_origin_is_refused(origin: str) -> None:
-    with pytest.raises(errors.StackError, match=r"is not an origin .*DUETIME_ORIGINS"):
+    with pytest.raises(errors.StackError, match=r"is not a valid origin .*DUETIME_ORIGINS"):
         allowlist.parse(["127.0.0.1"], "", f"https://good.example,{origin}")

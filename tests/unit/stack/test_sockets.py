@@ -99,5 +99,5 @@ def test_a_copy_of_the_data_directory_leaves_the_sockets_of_the_stack_that_runs(
 
 def test_where_all_paths_are_too_long_that_is_said(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "MAX_PATH", 10)
-    with pytest.raises(errors.StackError, match="cannot have unix sockets"), sockets.prepare(layout.Layout(tmp_path)):
+    with pytest.raises(errors.StackError, match="can hold unix sockets"), sockets.prepare(layout.Layout(tmp_path)):
         pass
