@@ -1,4 +1,4 @@
-"""`python -m bench`: runs the benchmarks, or those that are named, prints their tables and writes their JSON."""
+"""`python -m bench`: runs all or the named benchmarks, prints their tables and writes their results as JSON."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ TINY_RESULTS = RESULTS.with_name("tiny")
 
 
 async def run(names: Sequence[str], *, is_tiny: bool, rounds: int, results: pathlib.Path) -> None:
-    """Runs those benchmarks one after another."""
+    """Runs the benchmarks one after another."""
     console = rich.console.Console(width=120)
     for name in names:
         benchmark: types.ModuleType = importlib.import_module(f"bench.{name}")
@@ -33,13 +33,21 @@ async def run(names: Sequence[str], *, is_tiny: bool, rounds: int, results: path
 def main() -> None:
     """Reads the command line and runs."""
     parser = argparse.ArgumentParser("python -m bench", description="Runs Duetime's benchmarks.")
-    parser.add_argument("names", nargs="*", default=NAMES, metavar="NAME", help=f"which: {', '.join(NAMES)}")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
-    parser.add_argument("--tiny", action="store_true", help="only show that they work: the figures mean nothing")
-    parser.add_argument("--results", type=pathlib.Path, help=f"where the JSON goes (default: {RESULTS})")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        default=NAMES,
+        metavar="NAME",
+        help=f"the benchmarks to run, of {', '.join(NAMES)} (default: all)",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per benchmark (default: 3)")
+    parser.add_argument(
+        "--tiny", action="store_true", help="check that they work, at sizes too small for meaningful figures"
+    )
+    parser.add_argument("--results", type=pathlib.Path, help=f"the directory for the JSON results (default: {RESULTS})")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(NAMES):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; must be one of {', '.join(NAMES)}")
     results = chosen.results or (TINY_RESULTS if chosen.tiny else RESULTS)
     asyncio.run(run(chosen.names, is_tiny=chosen.tiny, rounds=1 if chosen.tiny else chosen.rounds, results=results))
 

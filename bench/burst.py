@@ -1,11 +1,11 @@
-"""Burst: many tasks that are all due at the same moment, and two workers that wait for it, beside pgqueuer.
+"""Burst: many tasks due at the same moment, and two idle workers, compared with pgqueuer.
 
-Measured is how long after that moment the last task started, and when the last one completed, by the times that
-PostgreSQL wrote into the log. The tasks carry two short strings, their handler does nothing, and they are all created,
-and their tables vacuumed and analyzed, before they are due.
+Measures how long after that moment the last task started and the last one completed, by the timestamps in PostgreSQL's
+log tables. The tasks carry two short strings and their handler does nothing. All are created, and the tables vacuumed
+and analyzed, before they are due.
 
-Duetime: all defaults, so 100 places a worker.
-pgqueuer: as in drain, with a batch_size of 100; its jobs are enqueued in one statement with execute_after, and its
+Duetime: default settings, so a concurrency of 100 per worker.
+pgqueuer: as in drain, with a batch_size of 100. The jobs are enqueued in one statement with execute_after, and the
 workers sleep until then.
 """
 
@@ -18,14 +18,16 @@ GOAL = report.Goal(1.0, 0.5)
 
 
 async def run(session: harness.Session, results: report.Report) -> None:
-    """Measures each size of both."""
+    """Measures both at each size."""
     programs = reference.Reference("pgqueuer")
     await programs.install()
     for _ in range(session.rounds):
         for tasks in TINY_SIZES if session.is_tiny else SIZES:
             ours = await _ours(session, results, tasks)
             theirs = await _theirs(session, results, programs, tasks)
-            results.compare(f"Duetime, {tasks:,} tasks: last start, times as late as pgqueuer", ours, theirs, goal=GOAL)
+            results.compare(
+                f"Duetime, {tasks:,} tasks: lateness of the last start, relative to pgqueuer", ours, theirs, goal=GOAL
+            )
 
 
 async def _ours(session: harness.Session, results: report.Report, tasks: int) -> float:
@@ -36,12 +38,12 @@ async def _ours(session: harness.Session, results: report.Report, tasks: int) ->
             await client.create_many(
                 [duetime_client.NewTask("noop", due, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )
-        await deployment.settle()
+        await deployment.analyze()
         await waiting.until(due)
         await waiting.until_completed(deployment, tasks)
         await histories.verify(deployment, tasks=tasks)
-        last_start = (await histories.late(deployment))[-1]
-        last_completion = (await histories.late(deployment, change="completed"))[-1]
+        last_start = (await histories.lateness(deployment))[-1]
+        last_completion = (await histories.lateness(deployment, change="completed"))[-1]
     _add(results, f"Duetime, {tasks:,} tasks", last_start, last_completion)
     return last_start
 
@@ -50,7 +52,7 @@ async def _theirs(session: harness.Session, results: report.Report, programs: re
     async with pgqueuer.deploy(session, programs) as deployment:
         await deployment.start_workers(WORKERS)
         due = await deployment.enqueue(tasks, due=waiting.due_after_creating(tasks))
-        await deployment.settle()
+        await deployment.analyze()
         await waiting.until(due)
         await deployment.until_done(tasks)
         last_start = 1000 * (await deployment.latest("picked") - due.timestamp())

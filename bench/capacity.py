@@ -1,12 +1,12 @@
-"""Capacity: what becomes of a worker's places when it has as much to do as it can.
+"""Capacity: how well a fully loaded worker uses its concurrency.
 
-Its places are used well if one run follows the other at once. The tasks are due already, and their handlers wait for
-100 ms each, as for somebody else's answer. The places that were used are the time that all runs took by the log, in
-percent of what all places had between the first start and the last completion.
+Slots are well used if the next run starts as soon as one ends. The tasks are due already, and each handler sleeps for
+100 ms, as if it waited for a remote service. Slot utilization is the total duration of all runs by the log, in percent
+of the time that all slots had between the first start and the last completion.
 
-A long queue must not hold up a short one. One worker serves a queue with many waiting tasks that do nothing, and a
-queue with a task every 50 ms. Measured is how late those tasks of the second start that are due while the first drains
-and, for comparison, how late they start while nothing else waits.
+A long queue must not delay a short one. One worker serves a queue with many due tasks whose handler does nothing, and
+a queue with a task every 50 ms. Measures how late the tasks of the short queue start while the long one drains and, for
+comparison, while it is empty.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ WAITING, TINY_WAITING = 10_000, 200
 LONG, TINY_LONG = 20_000, 2_000
 SHORT_INTERVAL_SECONDS = 0.05
 SHORT_SECONDS, TINY_SHORT_SECONDS = 10.0, 1.0
-"""For so long tasks of the short queue come due: longer than the long one takes."""
+"""How long the short queue has tasks: longer than the long queue takes to drain."""
 
 _PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
@@ -41,17 +41,19 @@ WHERE queue = 'short' AND change = 'started' AND (long.first IS NULL OR executio
 
 
 async def run(session: harness.Session, results: report.Report) -> None:
-    """Measures the places, and the short queue alone and beside the long one."""
+    """Measures slot utilization, and the lateness of the short queue alone and beside the long one."""
     long = TINY_LONG if session.is_tiny else LONG
     for _ in range(session.rounds):
-        results.add(f"places used by handlers that wait {1000 * WAIT_SECONDS:.0f} ms", await _places_used(session), "%")
-        for label, waiting_tasks in (("alone", 0), (f"while a queue of {long:,} drains", long)):
+        results.add(
+            f"slot utilization, handlers that sleep {1000 * WAIT_SECONDS:.0f} ms", await _slot_utilization(session), "%"
+        )
+        for label, waiting_tasks in (("short queue alone", 0), (f"while a queue of {long:,} tasks drains", long)):
             late = await _short_late(session, waiting_tasks)
             for percent in (50, 99):
-                results.add(f"late start, {label}: p{percent}", percentiles.of(late, percent), "ms")
+                results.add(f"lateness, {label}: p{percent}", percentiles.of(late, percent), "ms")
 
 
-async def _places_used(session: harness.Session) -> float:
+async def _slot_utilization(session: harness.Session) -> float:
     tasks = TINY_WAITING if session.is_tiny else WAITING
     async with session.deployment() as deployment:
         async with await deployment.client() as client:
@@ -64,7 +66,7 @@ async def _places_used(session: harness.Session) -> float:
 
 
 async def _short_late(session: harness.Session, long: int) -> list[float]:
-    """Returns how many milliseconds late the short queue's tasks started that were due while the long one drained."""
+    """Returns the lateness in ms of the short queue's tasks that were due while the long queue drained."""
     async with session.deployment() as deployment:
         await deployment.start_workers(1, queues="long,short", concurrency=CONCURRENCY)
         due = waiting.due_after_creating(long)
@@ -74,7 +76,7 @@ async def _short_late(session: harness.Session, long: int) -> list[float]:
             moments = (due + datetime.timedelta(seconds=SHORT_INTERVAL_SECONDS * number) for number in range(1, short))
             await client.create_many([duetime_client.NewTask("noop", moment, {}, queue="short") for moment in moments])
         await waiting.until(due)
-        await asyncio.sleep(SHORT_INTERVAL_SECONDS * short)  # whoever looks whether they are done is in their way
+        await asyncio.sleep(SHORT_INTERVAL_SECONDS * short)  # polling meanwhile would disturb the measurement
         await waiting.until_completed(deployment, long + short - 1)
         await histories.verify(deployment, tasks=long + short - 1)
         return [row["milliseconds"] for row in await deployment.query(_SHORT_LATE)]

@@ -1,4 +1,4 @@
-"""The reference Celery: one worker on a Valkey that is empty, and tasks with an ETA."""
+"""The reference Celery: one worker with an empty Valkey as its broker, and tasks with an ETA."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ _QUEUE = "celery"
 
 
 def _broker(redis_url: str) -> str:
-    """Returns a unix socket's address as Celery writes it."""
+    """Returns the URL of a unix socket in Celery's format."""
     return redis_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
 
 
 @contextlib.asynccontextmanager
 async def run_worker(deployment: harness.Deployment, programs: reference.Reference) -> AsyncIterator[None]:
-    """Has a worker work, whose tasks note how late they start in the scene's directory."""
+    """Runs a worker whose tasks record their lateness in the deployment's directory."""
     worker = await programs.start("worker", _broker(deployment.redis_url), deployment.directory)
     try:
         yield
@@ -36,7 +36,7 @@ async def run_worker(deployment: harness.Deployment, programs: reference.Referen
 async def schedule(
     deployment: harness.Deployment, programs: reference.Reference, *, tasks: int, rate: float, first: float
 ) -> None:
-    """Schedules tasks evenly from that moment on, and returns once the worker has all of them in its memory."""
+    """Schedules tasks at even intervals from `first` on, and returns once the worker has received all of them."""
     await programs.run("schedule", _broker(deployment.redis_url), tasks, rate, first)
     async with redis.asyncio.Redis.from_url(deployment.redis_url) as client:
         while True:

@@ -1,12 +1,12 @@
-"""Create: how many tasks a second one server creates, all of them committed, when they come singly and in batches.
+"""Create: how many tasks per second one server creates and commits, one by one and in batches.
 
-Single ones come over gRPC from one process, 50 calls in flight, and over REST from wrk, 50 connections.
+Single creates come over gRPC from one process with 50 calls in flight, and over REST from wrk with 50 connections.
 
-The references write a row and commit it for each request, as one ordinarily does: grpc.aio and FastAPI, each one
-process with SQLAlchemy's ORM and asyncpg. Duetime's requests over REST go through Envoy, FastAPI's come to it directly.
+The references insert and commit one row per request, as is usual: grpc.aio and FastAPI, each one process with
+SQLAlchemy's ORM and asyncpg. Duetime's REST requests pass through Envoy; FastAPI's do not.
 
-No create here carries a request_id, which Duetime's own client sends with each, and which takes one more index entry.
-`scale` measures creates through the client.
+These creates have no request_id, which Duetime's own client always sends, and which costs one more index entry. `scale`
+measures creates through the client.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _BODY = {"name": "noop", "execution_time": load_create.DUE.isoformat(), "task_da
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Calls a second, and how many milliseconds they took."""
+    """Calls per second, and their latency in milliseconds."""
 
     rate: float
     p50: float
@@ -41,7 +41,7 @@ class Speed:
 
 
 async def run(session: harness.Session, results: report.Report) -> None:
-    """Measures gRPC, REST and batches, each beside its reference right after it."""
+    """Measures gRPC and REST, each followed by its reference, and batches."""
     wrk.require()
     grpc_reference = reference.Reference("grpc_sqlalchemy")
     rest_reference = reference.Reference("fastapi_sqlalchemy")
@@ -58,7 +58,7 @@ async def run(session: harness.Session, results: report.Report) -> None:
         for in_flight in BATCHES_IN_FLIGHT:
             rates.append(await _batches(session, in_flight))
             results.add(f"batches of {BATCH:,}, {in_flight} in flight", rates[-1], "tasks/s")
-        results.add(f"batches of {BATCH:,}, the best of these", max(rates), "tasks/s", goal=BATCH_GOAL)
+        results.add(f"batches of {BATCH:,}, best", max(rates), "tasks/s", goal=BATCH_GOAL)
 
 
 def _add(
@@ -68,7 +68,7 @@ def _add(
         results.add(f"{what}: {name}", speed.rate, unit)
         results.add(f"{what}: {name}, p50", speed.p50, "ms")
         results.add(f"{what}: {name}, p99", speed.p99, "ms")
-    results.compare(f"{what}: Duetime, times as fast as {reference_name}", ours.rate, theirs.rate, goal=goal)
+    results.compare(f"{what}: speed of Duetime relative to {reference_name}", ours.rate, theirs.rate, goal=goal)
 
 
 async def _grpc(session: harness.Session) -> Speed:
@@ -116,7 +116,7 @@ async def _post(session: harness.Session, address: str, database_url: str) -> Sp
     warm_up = await wrk.post(url, _BODY, seconds=TINY_WARM_UP_SECONDS if session.is_tiny else WARM_UP_SECONDS)
     measured = await wrk.post(url, _BODY, seconds=TINY_SECONDS if session.is_tiny else SECONDS)
     answered = warm_up.answered + measured.answered
-    # Each time, wrk hangs up on the requests that are in flight: they may be committed, and are not counted.
+    # At the end of each run wrk drops the requests in flight, which may be committed but are not counted.
     await _require_created(database_url, at_least=answered, at_most=answered + 2 * wrk.CONNECTIONS)
     return Speed(measured.rate, measured.p50, measured.p99)
 
@@ -128,7 +128,7 @@ def _seconds(session: harness.Session) -> tuple[object, ...]:
 
 @contextlib.asynccontextmanager
 async def _serving(session: harness.Session, program: reference.Reference) -> AsyncIterator[tuple[str, str]]:
-    """Runs a reference's server on an empty database, and yields its address and the database's."""
+    """Runs a reference's server on an empty database, and yields the server's address and the database's URL."""
     database_url = await session.empty_database()
     port = processes.free_port()
     process = await program.start("server", database_url, port)
@@ -140,9 +140,9 @@ async def _serving(session: harness.Session, program: reference.Reference) -> As
 
 
 async def _require_created(database_url: str, *, at_least: int, at_most: int) -> None:
-    """Fails unless so many tasks are in the database: those that were answered."""
+    """Fails unless the number of tasks in the database matches the number of responses."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:
         found = await (await connection.execute("SELECT count(*) FROM tasks")).fetchone()
     assert found is not None
     if not at_least <= found[0] <= at_most:
-        raise AssertionError(f"{found[0]} tasks were created, but {at_least} to {at_most} answered")
+        raise AssertionError(f"{found[0]} tasks were created, but {at_least} to {at_most} expected from the responses")

@@ -1,4 +1,4 @@
-"""What handlers noted themselves: how late they started, each process in a file of its own."""
+"""Lateness recorded by handlers, one file per process."""
 
 import asyncio
 import pathlib
@@ -7,13 +7,13 @@ _POLL_SECONDS = 0.5
 
 
 def read(directory: pathlib.Path) -> list[float]:
-    """Returns, sorted, how many milliseconds after they were due handlers began."""
+    """Returns the sorted lateness of all handlers' starts, in milliseconds."""
     paths = directory.glob("late.*")
     return sorted(float(line) for path in paths for line in path.read_text().splitlines())
 
 
 async def wait_for(directory: pathlib.Path, count: int, *, seconds: float = 300) -> list[float]:
-    """Returns them once there are so many. Raises TimeoutError."""
+    """Returns them once there are `count`. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while True:
             if len(read(directory)) >= count:
@@ -21,5 +21,5 @@ async def wait_for(directory: pathlib.Path, count: int, *, seconds: float = 300)
             await asyncio.sleep(_POLL_SECONDS)
     found = read(directory)
     if len(found) != count:
-        raise AssertionError(f"{len(found)} handlers began for {count} tasks")
+        raise AssertionError(f"{len(found)} handlers started for {count} tasks")
     return found

@@ -1,14 +1,14 @@
-"""Drain: tasks that are due already, and how fast workers complete them, beside pgqueuer.
+"""Drain: how fast workers complete tasks that are due already, compared with pgqueuer.
 
-Both keep the whole history of each task in a log, on the same PostgreSQL with synchronous_commit on; a task carries two
-short strings, and its handler does nothing. Measured is from the first start to the last completion, by the times that
-PostgreSQL wrote into the log. Both have their tables vacuumed and analyzed before workers start, as autovacuum does a
-minute after tasks came: which plans PostgreSQL makes for either depends on it, and on chance otherwise.
+Both log the whole history of each task, on the same PostgreSQL with synchronous_commit on. A task carries two short
+strings, and its handler does nothing. Measures the time from the first start to the last completion, by the timestamps
+in PostgreSQL's log tables. The tables are vacuumed and analyzed before the workers start, as autovacuum does within a
+minute: otherwise PostgreSQL's choice of plans, for both, would be left to chance.
 
-Duetime: all defaults, so that a worker runs 100 tasks at once and claims no more; and with DUETIME_PLACES=1000.
+Duetime: default settings, so that a worker claims and runs at most 100 tasks at once; and DUETIME_CONCURRENCY=1000.
 pgqueuer: durable tables, `pgq autovac`, asyncpg with a pool of 5 to 20 connections, uvloop. Its batch_size is how many
-jobs it takes in one statement, and how many rows of its log go together; it does not limit how many run at once. 100
-places are compared with a batch_size of 100, and 1,000 places with one of 1,000.
+jobs one statement claims, and how many log rows it writes together; it does not limit how many run at once. A
+concurrency of 100 is compared with a batch_size of 100, and 1,000 with 1,000.
 """
 
 import datetime
@@ -19,9 +19,9 @@ from bench import harness, histories, pgqueuer, reference, report, waiting
 TASKS, TINY_TASKS = 30_000, 300
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 SIZES = (100, 1_000)
-"""How many places a worker of Duetime has, and the batch_size that it is compared with."""
+"""The concurrency of Duetime's workers, and pgqueuer's batch_size that it is compared with."""
 GOALS = {1: report.Goal(1.5, 2.5), 2: report.Goal(1.1, 1.4)}
-"""How many times as fast as pgqueuer, by the number of workers."""
+"""The speed relative to pgqueuer, by the number of workers."""
 
 
 async def run(session: harness.Session, results: report.Report) -> None:
@@ -35,9 +35,9 @@ async def run(session: harness.Session, results: report.Report) -> None:
             for size in SIZES:
                 theirs = await _theirs(session, programs, workers, tasks, batch_size=size)
                 ours = await _ours(session, workers, tasks, concurrency=size)
-                results.add(f"pgqueuer, {count} of batch_size {size:,}", theirs, "tasks/s")
-                results.add(f"Duetime, {count} of {size:,} places", ours, "tasks/s")
-                label = f"Duetime, {count} of {size:,} places: times as fast as pgqueuer"
+                results.add(f"pgqueuer, {count}, batch_size {size:,}", theirs, "tasks/s")
+                results.add(f"Duetime, {count}, concurrency {size:,}", ours, "tasks/s")
+                label = f"Duetime, {count}, concurrency {size:,}: speed relative to pgqueuer"
                 results.compare(label, ours, theirs, goal=goal)
 
 
@@ -47,7 +47,7 @@ async def _ours(session: harness.Session, workers: int, tasks: int, *, concurren
             await client.create_many(
                 [duetime_client.NewTask("noop", PAST, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )
-        await deployment.settle()
+        await deployment.analyze()
         await deployment.start_workers(workers, concurrency=concurrency)
         await waiting.until_completed(deployment, tasks)
         await histories.verify(deployment, tasks=tasks)
@@ -59,7 +59,7 @@ async def _theirs(
 ) -> float:
     async with pgqueuer.deploy(session, programs) as deployment:
         await deployment.enqueue(tasks)
-        await deployment.settle()
+        await deployment.analyze()
         await deployment.start_workers(workers, batch_size=batch_size)
         await deployment.until_done(tasks)
         return (await deployment.span()).rate

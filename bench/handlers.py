@@ -17,20 +17,20 @@ async def noop(_task: handlers.Task) -> None:
 
 @handlers.handler("wait")
 async def wait(task: handlers.Task) -> None:
-    """Waits for so many seconds, as for somebody else's answer."""
+    """Sleeps for the given seconds, as if it waited for a remote service."""
     await asyncio.sleep(task.task_data["seconds"])
 
 
-@handlers.handler("note")
-async def note(task: handlers.Task) -> None:
-    """Notes how late it starts, in the stage's directory; written at once, because workers are killed."""
+@handlers.handler("record lateness")
+async def record_lateness(task: handlers.Task) -> None:
+    """Records its lateness in the deployment's directory; unbuffered, because workers are killed."""
     late = time.time() - task.execution_time.timestamp()
     os.write(_open(f"late.{os.getpid()}"), f"{1000 * late}\n".encode())
 
 
 @handlers.handler("span")
 async def span(task: handlers.Task) -> None:
-    """Notes when it begins and when it ends, 5 ms later."""
+    """Records when it begins and when it ends, 5 ms later."""
     descriptor = _open(spans.NAME)
     spans.write(descriptor, begins=True, key=task.concurrency_key or "")
     await asyncio.sleep(0.005)

@@ -1,6 +1,6 @@
-"""What the log says of the tasks that ran: how long it took, and that nothing is missing.
+"""Task histories read from the log: durations, lateness and completeness.
 
-Each function looks only at the tasks with a task_id above `after`, so that a database may hold others.
+Each function considers only tasks with a task_id above `after`, so that the database may contain others.
 """
 
 import dataclasses
@@ -37,12 +37,12 @@ class Span:
 
     @property
     def rate(self) -> float:
-        """Completed tasks a second."""
+        """Completed tasks per second."""
         return self.tasks / self.seconds
 
 
 async def last(deployment: harness.Deployment) -> int:
-    """Returns the highest task_id so far, 0 if there is none: what comes later comes `after` it."""
+    """Returns the highest task_id, or 0 if there is none: the value of `after` for tasks created later."""
     found: int = (await deployment.query(_LAST))[0]["task_id"]
     return found
 
@@ -54,22 +54,19 @@ async def completed(deployment: harness.Deployment, *, after: int = 0) -> int:
 
 
 async def span(deployment: harness.Deployment, *, after: int = 0) -> Span:
-    """Returns what the completed tasks took. Only where no others ran."""
+    """Returns the span of the completed tasks, if no others ran."""
     (row,) = await deployment.query(_SPAN, [after])
     return Span(row["tasks"], row["seconds"])
 
 
 async def verify(deployment: harness.Deployment, *, tasks: int, after: int = 0) -> None:
-    """Fails unless each of so many tasks was created, started and completed, in this order and once each."""
+    """Fails unless exactly `tasks` tasks were each created, started and completed once, in this order."""
     (wrong,) = await deployment.query(_WRONG, [after])
     done = await completed(deployment, after=after)
     if wrong["count"] or done != tasks:
-        raise AssertionError(f"{done} of {tasks} tasks completed; {wrong['count']} histories are not sound")
+        raise AssertionError(f"{done} of {tasks} tasks completed; {wrong['count']} histories are wrong")
 
 
-async def late(deployment: harness.Deployment, *, change: str = "started", after: int = 0) -> list[float]:
-    """Returns, sorted, how many milliseconds after they were due tasks started, by the database's clock.
-
-    Or when they came to another change: `completed`.
-    """
+async def lateness(deployment: harness.Deployment, *, change: str = "started", after: int = 0) -> list[float]:
+    """Returns the sorted lateness of the tasks' starts, or of another change, in ms by the database's clock."""
     return [row["milliseconds"] for row in await deployment.query(_LATE, [change, after])]

@@ -1,9 +1,8 @@
-"""Idle: what each process costs while there is nothing to do.
+"""Idle: the CPU and memory that each process uses without any task.
 
-One server, one worker, Envoy, PostgreSQL and Valkey, with the default settings and without a task. What they use of the
-CPU is the time that the kernel counted for them, in percent of one core; PostgreSQL's is that of all its processes,
-those that ended meanwhile included. Memory is what is resident (RSS). PostgreSQL's processes share most of theirs, so
-for them it is the sum of what each has alone (USS).
+One server, one worker, Envoy, PostgreSQL and Valkey, with default settings. CPU is the kernel's CPU time in percent of
+one core; for PostgreSQL it includes all its processes, also those that exited meanwhile. Memory is the resident set
+size (RSS). PostgreSQL's processes share most of their memory, so theirs is the sum of their unique set sizes (USS).
 """
 
 import asyncio
@@ -15,13 +14,13 @@ from bench import harness, report
 
 SECONDS, TINY_SECONDS = 30.0, 2.0
 _SETTLED_SECONDS, _TINY_SETTLED_SECONDS = 5.0, 0.5
-"""What they do when they start is over by then."""
+"""Time for the processes to finish starting."""
 
 GOAL = report.Goal(5, 2)
 
 
 async def run(session: harness.Session, results: report.Report) -> None:
-    """Measures all of them at once."""
+    """Measures all processes at once."""
     for _ in range(session.rounds):
         async with session.deployment() as deployment:
             server = await deployment.start_server()
@@ -31,8 +30,8 @@ async def run(session: harness.Session, results: report.Report) -> None:
             await asyncio.sleep(_TINY_SETTLED_SECONDS if session.is_tiny else _SETTLED_SECONDS)
             used = await _used(pids, TINY_SECONDS if session.is_tiny else SECONDS)
             memory = {name: _resident(pid) for name, pid in pids.items() if name != "PostgreSQL"}
-            memory["PostgreSQL, without what its processes share"] = _unshared(pids["PostgreSQL"])
-        results.add("CPU, server and worker together", used["server"] + used["worker"], "% of a core", goal=GOAL)
+            memory["PostgreSQL, not shared"] = _unshared(pids["PostgreSQL"])
+        results.add("CPU, server and worker", used["server"] + used["worker"], "% of a core", goal=GOAL)
         for name, percent in used.items():
             results.add(f"CPU, {name}", percent, "% of a core")
         for name, size in memory.items():
@@ -40,7 +39,7 @@ async def run(session: harness.Session, results: report.Report) -> None:
 
 
 async def _used(pids: dict[str, int], seconds: float) -> dict[str, float]:
-    """Returns how many percent of a core each used in so many seconds."""
+    """Returns the CPU usage of each process over `seconds`, in percent of a core."""
     began = time.monotonic()
     before = {name: _cpu_seconds(pid) for name, pid in pids.items()}
     await asyncio.sleep(seconds)
@@ -55,7 +54,7 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Returns the CPU time of a process and its children: those that live, and those that ended."""
+    """Returns the CPU time of a process and its children, including those that have exited."""
     times = [process.cpu_times() for process in _family(pid)]
     return sum(each.user + each.system + each.children_user + each.children_system for each in times)
 

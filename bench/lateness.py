@@ -1,12 +1,12 @@
-"""Lateness: tasks scheduled ahead, evenly spaced, and how long after it was due each starts, beside Celery.
+"""Lateness: how long after its due time each of many evenly spaced tasks starts, compared with Celery.
 
-One worker of each, with nothing else to do. "By the log" is from due to the moment that PostgreSQL wrote into the log,
-which is when the claim that took the task began. "In the handler" is from due to the handler's first line: the claim
-is committed, and a cancel or a crash finds the task running. Celery keeps no log, so the two are compared by that one.
+One otherwise idle worker of each. "By the log" is the time from due to the timestamp in PostgreSQL's log, which is when
+the claiming statement began. "In the handler" is the time from due to the handler's first line: by then the claim is
+committed, and a cancel or a crash finds the task running. Celery has no log, so it is compared by the latter.
 
-Duetime: all defaults, tasks created ahead with create_many.
-Celery: nothing durable. The broker is Valkey without persistence, tasks have an ETA, are acknowledged early and keep no
-result; the worker is prefork with a process a core, and holds all tasks in its memory before the first is due.
+Duetime: default settings; the tasks are created in advance with create_many.
+Celery: nothing durable. The broker is Valkey without persistence; tasks have an ETA, are acknowledged early and store
+no result; the worker is prefork with one process per core, and holds all tasks in memory before the first is due.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ SECONDS, TINY_SECONDS = 10, 1
 RATES, TINY_RATES = (200, 1_000), (50,)
 PERCENTS = (50, 99, 99.9, 100)
 COMPARED = (50, 99)
-"""By which of these the two are compared."""
+"""The percentiles that are compared with Celery."""
 GOALS: dict[tuple[int, float], report.Goal] = {
     (200, 50): report.Goal(6, 2),
     (200, 99): report.Goal(25, 10),
     (1_000, 99): report.Goal(50, 20),
 }
-"""Of the lateness in the handler, by rate and percentile."""
-_RECEIVED_PER_SECOND = 500  # many fewer than Celery's worker receives, so that all are there in time
+"""For the lateness in the handler, by rate and percentile."""
+_RECEIVES_PER_SECOND = 500  # far below what Celery's worker receives, so that all tasks arrive in time
 
 
 async def run(session: harness.Session, results: report.Report) -> None:
-    """Measures each rate."""
+    """Measures both at each rate."""
     programs = reference.Reference("celery")
     await programs.install()
     for _ in range(session.rounds):
@@ -46,7 +46,7 @@ async def run(session: harness.Session, results: report.Report) -> None:
             for percent in PERCENTS:
                 _add(results, f"Celery, {rate:,}/s, in the handler", theirs, percent)
             for percent in COMPARED:
-                label = f"Duetime, {rate:,}/s, in the handler: {_name(percent)}, times as late as Celery"
+                label = f"Duetime, {rate:,}/s, in the handler: {_name(percent)}, relative to Celery"
                 results.compare(label, percentiles.of(ours, percent), percentiles.of(theirs, percent))
 
 
@@ -56,16 +56,16 @@ async def _ours(session: harness.Session, rate: int, tasks: int) -> tuple[list[f
         async with await deployment.client() as client:
             first = waiting.due_after_creating(tasks)
             dues = (first + datetime.timedelta(seconds=number / rate) for number in range(tasks))
-            await client.create_many([duetime_client.NewTask("note", due, {}) for due in dues])
+            await client.create_many([duetime_client.NewTask("record lateness", due, {}) for due in dues])
         await _until_due(first, tasks / rate)
         await waiting.until_completed(deployment, tasks)
         await histories.verify(deployment, tasks=tasks)
-        return await histories.late(deployment), await delays.wait_for(deployment.directory, tasks)
+        return await histories.lateness(deployment), await delays.wait_for(deployment.directory, tasks)
 
 
 async def _theirs(session: harness.Session, programs: reference.Reference, rate: int, tasks: int) -> list[float]:
     async with session.deployment() as deployment, celery.run_worker(deployment, programs):
-        first = waiting.due_after_creating(tasks, per_second=_RECEIVED_PER_SECOND)
+        first = waiting.due_after_creating(tasks, per_second=_RECEIVES_PER_SECOND)
         await celery.schedule(deployment, programs, tasks=tasks, rate=rate, first=first.timestamp())
         await _until_due(first, tasks / rate)
         return await delays.wait_for(deployment.directory, tasks)
@@ -83,4 +83,4 @@ def _name(percent: float) -> str:
 
 async def _until_due(first: datetime.datetime, seconds: float) -> None:
     await waiting.until(first)
-    await asyncio.sleep(seconds)  # whoever looks whether they are done is in their way
+    await asyncio.sleep(seconds)  # polling meanwhile would disturb the measurement

@@ -1,4 +1,4 @@
-"""Load: programs of `bench` that run in a process of their own, so that what they cost is not the measuring one's."""
+"""Load generators: programs of `bench` in separate processes, so that their cost does not affect the measuring one."""
 
 import asyncio
 import contextlib
@@ -9,10 +9,9 @@ from typing import Any
 
 
 class Load:
-    """A program that runs. It may print lines before, and last a JSON object.
+    """A running program. Its last line of output is a JSON object.
 
-    What it prints is short: Python loses the rest of a long line whose write the system cuts short where
-    PYTHONUNBUFFERED is set.
+    The output must be short: with PYTHONUNBUFFERED, Python loses the rest of a long line after a partial write.
     """
 
     def __init__(self, program: str, process: asyncio.subprocess.Process) -> None:
@@ -20,14 +19,14 @@ class Load:
         self._process = process
 
     async def until_ready(self, *, seconds: float = 120) -> None:
-        """Returns once it printed its first line. Raises TimeoutError."""
+        """Returns once it has printed its first line. Raises TimeoutError."""
         assert self._process.stdout is not None
         async with asyncio.timeout(seconds):
             if not await self._process.stdout.readline():
-                raise RuntimeError(f"{self._program} ended before it was ready")
+                raise RuntimeError(f"{self._program} exited before it was ready")
 
     async def result(self, *, seconds: float = 120) -> dict[str, Any]:
-        """Returns the JSON object, once it has ended. Raises TimeoutError."""
+        """Returns the JSON object once the program has exited. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             output, _ = await self._process.communicate()
         if self._process.returncode:
@@ -38,7 +37,7 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def started(program: str, *arguments: object, given: object = None) -> AsyncIterator[Load]:
-    """Runs `python -m bench.…` with arguments, and with `given` as JSON on its standard input; ends it at the end."""
+    """Runs `python -m bench.…` with arguments and with `given` as JSON on standard input; kills it at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"bench.{program}", *map(str, arguments)),
         stdin=asyncio.subprocess.PIPE,

@@ -1,8 +1,7 @@
-"""`python -m bench.load_create`: creates tasks over gRPC, as many calls in flight as asked for, and tells how fast.
+"""`python -m bench.load_create`: creates tasks over gRPC with a number of calls in flight, and prints the rate.
 
-It sends the same bytes again and again and looks at the answers only at the end, so that it costs little beside what
-it measures. So the tasks carry no request_id, which Duetime's own client sends with each, and which takes one more
-index entry.
+It sends the same bytes repeatedly and parses the responses only at the end, so that it costs little CPU itself. So the
+tasks have no request_id, which Duetime's own client always sends, and which costs one more index entry.
 """
 
 import argparse
@@ -66,9 +65,7 @@ async def _load(chosen: argparse.Namespace) -> dict[str, float]:
         await asyncio.gather(*(_call_until(end, call, payload, calls) for _ in range(chosen.in_flight)))
     tasks = [task_id for each in calls for task_id in _task_ids(each.answer, chosen.batch)]
     if not len(set(tasks)) == len(tasks) == len(calls) * (chosen.batch or 1):
-        raise AssertionError(
-            f"{len(calls)} calls were answered with {len(tasks)} task_ids, {len(set(tasks))} of them different"
-        )
+        raise AssertionError(f"{len(calls)} calls returned {len(tasks)} task_ids, {len(set(tasks))} of them distinct")
     milliseconds = [1000 * (each.ended - each.began) for each in calls if begin <= each.ended < end]
     return {
         "tasks": len(tasks),
@@ -83,9 +80,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.load_create")
     parser.add_argument("address")
     parser.add_argument("--in-flight", type=int, required=True)
-    parser.add_argument("--batch", type=int, default=0, help="tasks a call; 0: CreateTask instead of BatchCreateTasks")
-    parser.add_argument("--warm-up", type=float, required=True, help="seconds that are not measured")
-    parser.add_argument("--seconds", type=float, required=True, help="seconds that are")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="tasks per call; 0: CreateTask instead of BatchCreateTasks"
+    )
+    parser.add_argument("--warm-up", type=float, required=True, help="seconds before the measurement")
+    parser.add_argument("--seconds", type=float, required=True, help="seconds of the measurement")
     sys.stdout.write(json.dumps(uvloop.run(_load(parser.parse_args()))))
 
 

@@ -1,8 +1,7 @@
 """`python -m bench.load_watch`: opens a WatchTask stream for each task_id in the JSON list on its standard input.
 
-It prints `ready` when each stream has brought its first event, and at the end, when each has brought as many changes as
-were asked for, how many of the kinds that count there were, and how many milliseconds old they were when they were
-received: when Python had the event in its hands.
+It prints `ready` when each stream has delivered its first event. When each has delivered the requested number of
+changes, it prints how many of the selected kinds there were, and their age in milliseconds when Python received them.
 """
 
 import argparse
@@ -19,14 +18,14 @@ from bench import percentiles
 from duetime.v1 import task_service_pb2
 
 _METHOD = "/duetime.v1.TaskService/WatchTask"
-_STREAMS_A_CHANNEL = 100
+_STREAMS_PER_CHANNEL = 100
 _OPENING = 100
 # Channels to one address would otherwise share a connection.
 _OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
 
 
 class _Watches:
-    """All the streams."""
+    """All streams."""
 
     def __init__(self, count: int, changes: int, kinds: list[str]) -> None:
         self.ages: list[float] = []
@@ -37,11 +36,11 @@ class _Watches:
         self._opened = asyncio.Event()
 
     async def opened(self) -> None:
-        """Returns once each stream has brought its first event."""
+        """Returns once each stream has delivered its first event."""
         await self._opened.wait()
 
     async def watch(self, open_stream: Any, task_id: int) -> None:
-        """Reads one stream until it has brought all its changes."""
+        """Reads one stream until it has delivered all its changes."""
         async with self._opening:
             stream = open_stream(task_service_pb2.WatchTaskRequest(task_id=task_id))
             await self._read(stream)
@@ -61,14 +60,15 @@ class _Watches:
     async def _read(self, stream: Any) -> task_service_pb2.TaskEvent:
         event = await stream.read()
         if not isinstance(event, task_service_pb2.TaskEvent):
-            raise AssertionError("a stream ended before it had brought all changes")
+            raise AssertionError("a stream ended before it had delivered all changes")
         return event
 
 
 async def _load(chosen: argparse.Namespace, task_ids: list[int]) -> dict[str, float]:
     watches = _Watches(len(task_ids), chosen.changes, chosen.kinds)
     channels = [
-        grpc.aio.insecure_channel(chosen.address, options=_OPTIONS) for _ in range(0, len(task_ids), _STREAMS_A_CHANNEL)
+        grpc.aio.insecure_channel(chosen.address, options=_OPTIONS)
+        for _ in range(0, len(task_ids), _STREAMS_PER_CHANNEL)
     ]
     methods = [
         channel.unary_stream(
@@ -97,8 +97,8 @@ def main() -> None:
     """Reads the command line and the tasks, and watches."""
     parser = argparse.ArgumentParser("python -m bench.load_watch")
     parser.add_argument("address")
-    parser.add_argument("--changes", type=int, required=True, help="how many to wait for after a stream's first event")
-    parser.add_argument("--kinds", nargs="+", required=True, help="those that count, such as `started`")
+    parser.add_argument("--changes", type=int, required=True, help="changes to wait for after a stream's first event")
+    parser.add_argument("--kinds", nargs="+", required=True, help="kinds of change to measure, such as `started`")
     sys.stdout.write(json.dumps(uvloop.run(_load(parser.parse_args(), json.load(sys.stdin)))))
 
 

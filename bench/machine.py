@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine and software that the figures were measured on."""
 
 import importlib.metadata
 import pathlib
@@ -41,14 +41,14 @@ def _processor() -> str:
 
 
 class StealTime:
-    """The CPU time that the machine's host kept from it since this was made."""
+    """CPU time that the hypervisor has taken from the machine (steal) since this object was created."""
 
     def __init__(self) -> None:
         self._before = psutil.cpu_times()
 
     @property
     def percent(self) -> float:
-        """So many percent of all CPU time."""
+        """Steal in percent of all CPU time."""
         now = psutil.cpu_times()
         total = sum(now) - sum(self._before)
         return 100 * (now.steal - self._before.steal) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""`python -m bench.markdown`: prints what was measured last as the tables of docs/performance.md."""
+"""`python -m bench.markdown`: prints the last results as the tables of docs/performance.md."""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ def table(written: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Prints the tables, in the order of the benchmarks."""
+    """Prints the tables in the order of the benchmarks."""
     for name in NAMES:
         path = pathlib.Path(RESULTS, f"{name}.json")
         if path.exists():

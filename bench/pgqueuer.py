@@ -1,4 +1,4 @@
-"""The reference pgqueuer: one round on a database of its own, and what its log says of the jobs that ran."""
+"""The reference pgqueuer: a deployment on a database of its own, and results read from its log."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ from bench import harness, histories, reference
 
 _POLL_SECONDS = 0.5
 
-# Its log dates a row by the transaction that writes it, as Duetime's does: a job is picked when the statement that
-# takes it begins, and successful when the one that finishes it begins.
+# Its log rows have their transaction's timestamp, as Duetime's: a job is `picked` when the claiming statement begins,
+# and `successful` when the completing statement begins.
 _SPAN = """
 SELECT count(DISTINCT job_id) AS tasks,
     extract(epoch FROM max(created) FILTER (WHERE status = 'successful')
@@ -43,16 +43,16 @@ class Deployment:
         self._workers: list[asyncio.subprocess.Process] = []
 
     async def enqueue(self, jobs: int, *, due: datetime.datetime | None = None) -> datetime.datetime:
-        """Enqueues jobs that are all due at about that moment, or at once; returns the moment at which they are.
+        """Enqueues jobs that are all due at about that time, or at once, and returns the exact time.
 
-        They are due so many seconds after the statement begins, and the program has to start before it.
+        pgqueuer takes a delay from the start of the statement, and the enqueuing program must start before that.
         """
         seconds = 0.0 if due is None else (due - datetime.datetime.now(datetime.UTC)).total_seconds()
         answer = await self._programs.run("enqueue", self._database_url, jobs, seconds)
         return datetime.datetime.fromtimestamp(answer["due"], datetime.UTC)
 
-    async def settle(self) -> None:
-        """Lets PostgreSQL see how many rows there are now, as autovacuum does within a minute."""
+    async def analyze(self) -> None:
+        """Updates PostgreSQL's statistics, as autovacuum does within a minute."""
         await self._execute("VACUUM ANALYZE")
 
     async def start_workers(self, count: int, *, batch_size: int = 100) -> None:
@@ -61,7 +61,7 @@ class Deployment:
         self._workers += await asyncio.gather(*starting)
 
     async def until_done(self, jobs: int, *, seconds: float = 300) -> None:
-        """Returns once no job is left, and fails unless each of so many was picked and successful once."""
+        """Returns once no job is left, and fails unless exactly `jobs` jobs were each picked and successful once."""
         async with asyncio.timeout(seconds):
             while True:
                 if not (await self._query(_LEFT))[0]["count"]:
@@ -70,22 +70,22 @@ class Deployment:
         (wrong,), (successful,) = await self._query(_WRONG), await self._query(_SUCCESSFUL)
         if wrong["count"] or successful["count"] != jobs:
             raise AssertionError(
-                f"{successful['count']} of {jobs} jobs were successful; {wrong['count']} histories are not sound"
+                f"{successful['count']} of {jobs} jobs were successful; {wrong['count']} histories are wrong"
             )
 
     async def span(self) -> histories.Span:
-        """Returns what the jobs took, from the first that was picked to the last that was successful."""
+        """Returns the span from the first job picked to the last one successful."""
         (row,) = await self._query(_SPAN)
         return histories.Span(row["tasks"], row["seconds"])
 
     async def latest(self, status: str) -> float:
-        """Returns when the last job came to this status, in seconds since the epoch."""
+        """Returns when the last job reached this status, in seconds since the epoch."""
         (row,) = await self._query(_LATEST, [status])
         moment: float = row["moment"]
         return moment
 
     async def close(self) -> None:
-        """Ends its workers."""
+        """Kills its workers."""
         for worker in self._workers:
             if worker.returncode is None:
                 worker.kill()
@@ -107,11 +107,11 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def deploy(session: harness.Session, programs: reference.Reference) -> AsyncIterator[Deployment]:
-    """Plays one round, on the stage's PostgreSQL. The environment of the programs must be installed."""
+    """Installs pgqueuer in an empty database of the session. The programs' environment must be installed."""
     database_url = await session.empty_database()
     await programs.run("install", database_url)
-    made = Deployment(programs, database_url)
+    deployment = Deployment(programs, database_url)
     try:
-        yield made
+        yield deployment
     finally:
-        await made.close()
+        await deployment.close()

@@ -1,8 +1,8 @@
-"""Filling a database with tasks that wait and tasks that are finished, past Duetime.
+"""Filling a database with pending and finished tasks, directly in SQL.
 
-Ten million creates would take an hour. The rows are those that Duetime writes for a task of its client: with a request
-id, and with their history in the log. Only the log of a real database has many more transactions, and a finished task
-leaves two older versions of its row behind, which vacuum has cleared away.
+Ten million creates would take an hour. The rows are the same that Duetime writes for its client's creates: with a
+request id, and with their history in the log. A real database differs in two points: its log comes from many more
+transactions, and each finished task has left two dead row versions behind, which vacuum has removed.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from duetime_core.store.log import partitions
 
 _CHUNK = 100_000
 _BYTES_PER_PAIR = 2_500
-"""What a waiting and a finished task take on disk together, with some room for the write-ahead log."""
+"""The disk space of one pending and one finished task, with a margin for the write-ahead log."""
 
-# Fixed, so that all sizes have tasks of the same kind.
+# Fixed values, so that all sizes have the same kind of task.
 _COLUMNS = """
 name, queue, task_data, retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, request_id,
 request_digest, status, execution_time, version, created_at, executed_at, updated_at
@@ -30,7 +30,7 @@ _VALUES = """
 'noop', 'default', '{"to": "ada@example.com", "subject": "hello"}', '1 second', '1 hour', 2, 0.1,
 gen_random_uuid()::text, gen_random_uuid()
 """
-# Spread at random, as tasks that are created in any order.
+# At random times, like tasks created in any order.
 _PENDING = f"""
 WITH made AS (
     INSERT INTO tasks ({_COLUMNS})
@@ -41,7 +41,7 @@ WITH made AS (
 INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
 SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api' FROM made
 """
-# Of this month, of which the log has a partition, and too young for retention.
+# In this month, for which the log has a partition, and too recent for retention.
 _FINISHED = f"""
 WITH made AS (
     INSERT INTO tasks ({_COLUMNS})
@@ -73,19 +73,19 @@ SET timezone = 'UTC'; SET synchronous_commit = off; SET maintenance_work_mem = '
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What a waiting task takes in PostgreSQL, in bytes."""
+    """The size of a pending task in PostgreSQL, in bytes."""
 
     task: float
     """Its row and its entries in all indexes."""
     log: float
-    """The same of the one row that its log has until it runs."""
+    """The same for its log, which has one row until it runs."""
 
 
 async def fill(session: harness.Session, count: int) -> str:
-    """Returns the name of a new database with so many waiting and so many finished tasks.
+    """Returns the name of a new database with `count` pending and `count` finished tasks.
 
-    Its indexes are made once the rows are there, which takes a quarter less time for a million. So they are denser than
-    those that grew with the table.
+    Its indexes are created after the rows, which takes a quarter less time for a million. So they are denser than
+    indexes that grow with the table.
     """
     _require_room(session, count * _BYTES_PER_PAIR)
     name = await _new_database(session)
@@ -103,7 +103,7 @@ async def fill(session: harness.Session, count: int) -> str:
 
 
 async def size(session: harness.Session, count: int) -> Size:
-    """Returns what a waiting task takes where so many are, with indexes that grew with the table."""
+    """Returns the size of a pending task among `count`, with indexes that grew with the table."""
     name = await _new_database(session)
     url = session.postgres.url(name)
     await _insert(url, _PENDING, count)
@@ -116,7 +116,7 @@ async def size(session: harness.Session, count: int) -> Size:
 async def _new_database(session: harness.Session) -> str:
     name = await session.postgres.new_database()
     engine = database.connect(session.postgres.url(name), pool_size=1)
-    await partitions.create_ahead(engine)  # as the first worker would, which rows in the default one would prevent
+    await partitions.create_ahead(engine)  # as the first worker would; impossible once the default partition has rows
     await engine.dispose()
     return name
 
@@ -139,6 +139,6 @@ def _require_room(session: harness.Session, size: int) -> None:
     free = shutil.disk_usage(session.directory).free
     if free < size:
         raise RuntimeError(
-            f"{session.directory} has {free / 1e9:.0f} GB of free disk, and this needs {size / 1e9:.0f} GB: "
-            "set TMPDIR to a directory with more"
+            f"{session.directory} has {free / 1e9:.0f} GB of free space, but this benchmark needs {size / 1e9:.0f} GB: "
+            "set TMPDIR to a larger file system"
         )

@@ -1,4 +1,4 @@
-"""Running a reference: a program of `bench/references/`, in an environment that holds only what it needs."""
+"""Running the reference programs in `bench/references/`, each in a virtual environment of its own."""
 
 import asyncio
 import json
@@ -13,16 +13,18 @@ _START_SECONDS = 60
 
 
 class Reference:
-    """One folder of `bench/references/`: its `requirements.txt` and its programs."""
+    """One directory of `bench/references/`: its `requirements.txt` and programs."""
 
     def __init__(self, name: str) -> None:
         self._folder = _REFERENCES / name
         self._environment = _ENVIRONMENTS / name
 
     async def install(self) -> None:
-        """Makes its environment, unless it is there."""
+        """Creates its environment, unless it exists."""
         requirements = (self._folder / "requirements.txt").read_text()
-        installed = self._environment / "requirements.txt"  # written last: a half-made environment is made anew
+        installed = (
+            self._environment / "requirements.txt"
+        )  # written last, so that an incomplete environment is recreated
         if installed.exists() and installed.read_text() == requirements:
             return
         await _call(sys.executable, "-m", "venv", "--clear", str(self._environment))
@@ -30,15 +32,15 @@ class Reference:
         installed.write_text(requirements)
 
     async def run(self, program: str, *arguments: object) -> dict[str, Any]:
-        """Runs one of its programs to its end and returns the JSON object that is the last line that it prints."""
+        """Runs one of its programs, and returns the JSON object in the last line of its output."""
         output = await _call(str(self._python), str(self._folder / f"{program}.py"), *map(str, arguments))
         answer: dict[str, Any] = json.loads(output.splitlines()[-1])
         return answer
 
     async def start(self, program: str, *arguments: object) -> asyncio.subprocess.Process:
-        """Starts one of its programs that goes on until it is ended, and returns it once it printed its first line.
+        """Starts one of its programs, and returns the process once it has printed its first line.
 
-        Raises RuntimeError if it does not within a minute.
+        Raises RuntimeError if that takes more than a minute.
         """
         process = await asyncio.create_subprocess_exec(
             str(self._python),
@@ -55,7 +57,7 @@ class Reference:
             process.kill()
             raise RuntimeError(f"{program} of {self._folder.name} was not ready within {_START_SECONDS} s") from None
         if not line:
-            raise RuntimeError(f"{program} of {self._folder.name} ended before it was ready")
+            raise RuntimeError(f"{program} of {self._folder.name} exited before it was ready")
         return process
 
     @property
@@ -64,7 +66,7 @@ class Reference:
 
 
 def _environment() -> dict[str, str]:
-    """Returns ours without Duetime's settings."""
+    """Returns this process's environment without Duetime's settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
 
 

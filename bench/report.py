@@ -1,4 +1,4 @@
-"""What a benchmark measured: figures of several rounds, as a table and as JSON."""
+"""A benchmark's figures from several rounds, as a table and as JSON."""
 
 import dataclasses
 import datetime
@@ -16,13 +16,13 @@ from bench import machine
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What a figure has to reach, and what it is hoped to."""
+    """The minimum that a figure must reach, and the aim. Smaller is better if the aim is smaller than the minimum."""
 
     least: float
     aim: float
 
     def verdict(self, value: float) -> str:
-        """Returns `aim`, `ok` or `below`; a figure is the better the smaller it is where the aim is the smaller one."""
+        """Returns `aim` if the value reaches the aim, `ok` if it reaches the minimum, else `below`."""
         sign = -1 if self.aim < self.least else 1
         if sign * value >= sign * self.aim:
             return "aim"
@@ -31,7 +31,7 @@ class Goal:
 
 @dataclasses.dataclass
 class Figure:
-    """One figure, once a round."""
+    """One figure, with a value per round."""
 
     label: str
     unit: str
@@ -40,11 +40,11 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle one of the rounds."""
+        """The median of the rounds."""
         return statistics.median(self.values)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it with all its rounds."""
+        """Returns the figure with all rounds."""
         goal = {} if self.goal is None else {"least": self.goal.least, "aim": self.goal.aim}
         return {
             "label": self.label,
@@ -58,7 +58,7 @@ class Figure:
 
 
 class Report:
-    """The figures of one benchmark, in the order in which they first came."""
+    """The figures of one benchmark, in the order in which they were first added."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -67,15 +67,15 @@ class Report:
         self._figures: dict[str, Figure] = {}
 
     def add(self, label: str, value: float, unit: str, *, goal: Goal | None = None) -> None:
-        """Adds what one round measured."""
+        """Adds the value of one round."""
         self._figures.setdefault(label, Figure(label, unit, goal)).values.append(value)
 
     def compare(self, label: str, ours: float, theirs: float, *, goal: Goal | None = None) -> None:
-        """Adds the ratio of what two measured right after one another, in one round."""
+        """Adds the ratio of two values that were measured one after the other in the same round."""
         self.add(label, ours / theirs, "times", goal=goal)
 
     def write(self, directory: pathlib.Path, described: dict[str, Any]) -> pathlib.Path:
-        """Writes it as JSON and returns the file's path."""
+        """Writes the report as JSON and returns the file's path."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self._name}.json"
         written = {
@@ -90,7 +90,7 @@ class Report:
         return path
 
     def print(self, console: rich.console.Console) -> None:
-        """Prints it as a table."""
+        """Prints the report as a table."""
         table = rich.table.Table(
             title=f"{self._name}  ·  {self._stolen.percent:.1f} % of the CPU time was stolen",
             title_justify="left",
@@ -113,5 +113,5 @@ class Report:
 
 
 def number(value: float) -> str:
-    """Returns it as people read it."""
+    """Returns the number formatted for reading."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

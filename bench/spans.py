@@ -1,4 +1,4 @@
-"""What handlers wrote themselves: when each began and ended, all into one file, in their order."""
+"""The beginnings and ends of runs, appended by all handlers to one file."""
 
 import dataclasses
 import os
@@ -19,18 +19,18 @@ class Boundary:
 
 
 def write(descriptor: int, *, begins: bool, key: str) -> None:
-    """Writes one with O_APPEND, which puts all that processes write in one order."""
+    """Appends one; O_APPEND gives the writes of all processes one order."""
     os.write(descriptor, f"{int(begins)} {time.time():.6f} {key}\n".encode())
 
 
 def read(directory: pathlib.Path) -> list[Boundary]:
-    """Returns them in the order in which they were written."""
+    """Returns all in the order in which they were written."""
     lines = (line.split(" ", 2) for line in (directory / NAME).read_text().splitlines())
     return [Boundary(begins == "1", float(at), key) for begins, at, key in lines]
 
 
 def most_at_once(boundaries: Sequence[Boundary]) -> int:
-    """Returns how many were within their run at once, at most."""
+    """Returns the maximum number of simultaneous runs."""
     running = most = 0
     for boundary in boundaries:
         running += 1 if boundary.begins else -1

@@ -1,4 +1,4 @@
--- POSTs one body, which is given after `--`, and prints what came of it as one line of JSON.
+-- POSTs the body given after `--`, and prints the measurements as one line of JSON.
 
 local body
 
@@ -12,7 +12,7 @@ end
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
-    '{"answered": %d, "seconds": %f, "p50": %f, "p99": %f, "refused": %d, "broken": %d}\n',
+    '{"answered": %d, "seconds": %f, "p50": %f, "p99": %f, "errors": %d, "broken": %d}\n',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
     errors.status, errors.connect + errors.read + errors.write + errors.timeout
   ))

@@ -15,26 +15,26 @@ _SCRIPT = pathlib.Path(__file__).with_suffix(".lua")
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What wrk saw."""
+    """wrk's measurements."""
 
     answered: int
     rate: float
-    """Requests a second."""
+    """Requests per second."""
     p50: float
     """Milliseconds, as `p99`."""
     p99: float
 
 
 def require() -> None:
-    """Raises RuntimeError if it is not there."""
+    """Raises RuntimeError if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise RuntimeError("this benchmark needs wrk; install it with: apt-get install wrk")
 
 
 async def post(url: str, body: Mapping[str, object], *, seconds: float) -> Answers:
-    """POSTs a JSON object again and again, over all connections at once, for whole seconds.
+    """POSTs a JSON object repeatedly over all connections, for `seconds`, rounded up.
 
-    Raises RuntimeError if anything but success was answered.
+    Raises RuntimeError if any response is an error.
     """
     process = await asyncio.create_subprocess_exec(
         *("wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{math.ceil(seconds)}s"),
@@ -45,8 +45,8 @@ async def post(url: str, body: Mapping[str, object], *, seconds: float) -> Answe
     if process.returncode:
         raise RuntimeError(f"wrk failed:\n{output.decode()}")
     seen = json.loads(output.splitlines()[-1])
-    if seen["refused"] or seen["broken"] or not seen["answered"]:
+    if seen["errors"] or seen["broken"] or not seen["answered"]:
         raise RuntimeError(
-            f"POST {url}: {seen['answered']} answers, {seen['refused']} of them errors; {seen['broken']} without answer"
+            f"POST {url}: {seen['answered']} responses, {seen['errors']} errors; {seen['broken']} requests unanswered"
         )
     return Answers(seen["answered"], seen["answered"] / seen["seconds"], seen["p50"], seen["p99"])

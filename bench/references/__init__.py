@@ -1,1 +1,1 @@
-"""What people would otherwise pick: programs in environments of their own, which Duetime never imports."""
+"""The alternatives that Duetime is compared with, in environments of their own; Duetime never imports them."""

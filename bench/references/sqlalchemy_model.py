@@ -1,4 +1,4 @@
-"""A table of tasks and a session factory, as one ordinarily writes them with SQLAlchemy's ORM."""
+"""A table of tasks and a session factory, as usual with SQLAlchemy's ORM."""
 
 import datetime
 from typing import Any
@@ -39,7 +39,7 @@ Sessions = sqlalchemy_asyncio.async_sessionmaker[sqlalchemy_asyncio.AsyncSession
 
 
 async def connect(database_url: str) -> Sessions:
-    """Makes the table in an empty database, and returns what makes sessions."""
+    """Creates the table in an empty database, and returns a session factory."""
     url = sa.make_url(database_url).set(drivername="postgresql+asyncpg")
     engine = sqlalchemy_asyncio.create_async_engine(
         url, pool_size=POOL_SIZE, max_overflow=0, connect_args={"ssl": False}

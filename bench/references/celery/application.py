@@ -1,4 +1,4 @@
-"""The application that the worker and its caller share: one task, which notes how late it starts."""
+"""The application shared by worker and caller: one task, which records its lateness."""
 
 import functools
 import os
@@ -9,7 +9,7 @@ import celery
 
 
 def make(broker_url: str, directory: str = "") -> celery.Celery:
-    """Makes it. A worker's processes note in the directory, each in a file of its own."""
+    """Returns the application. Each worker process records to its own file in the directory."""
     application = celery.Celery("bench", broker=broker_url)
     application.conf.update(
         task_ignore_result=True,
@@ -18,12 +18,12 @@ def make(broker_url: str, directory: str = "") -> celery.Celery:
     )
 
     @functools.cache
-    def notes() -> int:
+    def lateness_file() -> int:
         path = pathlib.Path(directory, f"late.{os.getpid()}")
         return os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
 
-    @application.task(name="note")
-    def note(due: float) -> None:
-        os.write(notes(), f"{1000 * (time.time() - due)}\n".encode())
+    @application.task(name="record lateness")
+    def record_lateness(due: float) -> None:
+        os.write(lateness_file(), f"{1000 * (time.time() - due)}\n".encode())
 
     return application

@@ -1,4 +1,4 @@
-"""Schedules tasks evenly. Arguments: the broker's URL, how many, how many a second, when the first is due (epoch)."""
+"""Schedules tasks at even intervals. Arguments: the broker's URL, number, rate per second, first due time (epoch)."""
 
 import datetime
 import json
@@ -8,14 +8,16 @@ import application
 
 
 def main(broker_url: str, tasks: int, rate: float, first: float) -> None:
-    """Sends all of them, each with its ETA."""
-    made = application.make(broker_url)
-    note = made.tasks["note"]
-    with made.connection_for_write() as connection, made.amqp.Producer(connection) as producer:
+    """Sends all tasks, each with its ETA."""
+    app = application.make(broker_url)
+    record_lateness = app.tasks["record lateness"]
+    with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
         for number in range(tasks):
             due = first + number / rate
-            note.apply_async((due,), eta=datetime.datetime.fromtimestamp(due, datetime.UTC), producer=producer)
-    print(json.dumps({}))  # noqa: T201 - the answer
+            record_lateness.apply_async(
+                (due,), eta=datetime.datetime.fromtimestamp(due, datetime.UTC), producer=producer
+            )
+    print(json.dumps({}))  # noqa: T201 - the result
 
 
 main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))

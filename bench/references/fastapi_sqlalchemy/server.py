@@ -16,7 +16,7 @@ import uvicorn
 
 
 class NewTask(pydantic.BaseModel):
-    """What is asked for."""
+    """The request."""
 
     name: str = pydantic.Field(min_length=1, max_length=255)
     execution_time: pydantic.AwareDatetime
@@ -25,13 +25,13 @@ class NewTask(pydantic.BaseModel):
 
 
 class Created(pydantic.BaseModel):
-    """What is answered."""
+    """The response."""
 
     task_id: int
 
 
 def make_app(database_url: str) -> fastapi.FastAPI:
-    """Makes the application."""
+    """Returns the application."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
@@ -57,10 +57,10 @@ def make_app(database_url: str) -> fastapi.FastAPI:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which says once it serves."""
+    """A uvicorn server that prints a line once it serves."""
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Starts to listen."""
+        """Starts listening."""
         await super().startup(sockets)
         sys.stdout.write("serving\n")
         sys.stdout.flush()

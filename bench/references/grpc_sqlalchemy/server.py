@@ -6,7 +6,7 @@ import pathlib
 import sys
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-# Duetime's contract, so that the same load drives both.
+# Duetime's contract, so that the same load generator works for both.
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[3] / "proto"))
 
 import grpc.aio
@@ -18,15 +18,15 @@ from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
-    """Creates tasks, and does nothing else."""
+    """Creates tasks only."""
 
     def __init__(self, sessions: sqlalchemy_model.Sessions) -> None:
         self._sessions = sessions
 
-    async def CreateTask(  # noqa: N802 - the generated servicer names it
+    async def CreateTask(  # noqa: N802 - the generated servicer's name
         self, request: task_service_pb2.CreateTaskRequest, context: grpc.aio.ServicerContext
     ) -> task_service_pb2.CreateTaskResponse:
-        """Adds a row and commits."""
+        """Inserts a row and commits."""
         if not request.name:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "name: must not be empty")
         task = sqlalchemy_model.Task(
@@ -42,7 +42,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
 
 async def serve(database_url: str, port: str) -> None:
-    """Serves until it is ended."""
+    """Serves until it is killed."""
     server = grpc.aio.server()
     service = TaskService(await sqlalchemy_model.connect(database_url))
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(service, server)

@@ -1,4 +1,4 @@
-"""Makes pgqueuer's tables, durable and with its settings for autovacuum. Arguments: the database's URL."""
+"""Creates pgqueuer's tables, durable and with its autovacuum settings. Argument: the database's URL."""
 
 import asyncio
 import json
@@ -10,15 +10,15 @@ from pgqueuer.domain import settings
 
 
 async def main(url: str) -> None:
-    """Does the same as `pgq install` and `pgq autovac`."""
+    """Does what `pgq install` and `pgq autovac` do."""
     if settings.db_settings().durability is not settings.Durability.durable:
-        raise RuntimeError("PGQUEUER_DURABILITY must not be set: tables that a crash empties are no reference")
+        raise RuntimeError("PGQUEUER_DURABILITY must not be set: unlogged tables would not be comparable")
     connection = await connections.connect(url)
-    made = queries.Queries.from_asyncpg_connection(connection)
-    await made.install()
-    await made.optimize_autovacuum()
+    installer = queries.Queries.from_asyncpg_connection(connection)
+    await installer.install()
+    await installer.optimize_autovacuum()
     await connection.close()
-    print(json.dumps({}))  # noqa: T201 - the answer
+    print(json.dumps({}))  # noqa: T201 - the result
 
 
 asyncio.run(main(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""A worker, until SIGTERM. Arguments: the database's URL, how many jobs it takes in one statement."""
+"""A worker, until SIGTERM. Arguments: the database's URL, the batch_size."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ import uvloop
 
 
 async def main(url: str, batch_size: int) -> None:
-    """Works; jobs do nothing."""
+    """Runs jobs that do nothing."""
     manager = pgqueuer.PgQueuer.from_asyncpg_pool(await connections.pool(url))
 
     @manager.entrypoint("noop")
@@ -18,7 +18,7 @@ async def main(url: str, batch_size: int) -> None:
         pass
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, manager.shutdown.set)
-    print("ready", flush=True)  # noqa: T201 - who starts it waits for this
+    print("ready", flush=True)  # noqa: T201 - the parent process waits for this
     await manager.run(batch_size=batch_size)
 
 

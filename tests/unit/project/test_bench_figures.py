@@ -14,7 +14,7 @@ def test_a_percentile_is_a_value_that_was_measured(percent: float, expected: flo
 
 
 def test_nothing_measured_has_no_percentile() -> None:
-    with pytest.raises(ValueError, match="nothing was measured"):
+    with pytest.raises(ValueError, match="no values were measured"):
         percentiles.of([], 50)
 
 
