@@ -1,5 +1,5 @@
-"""The entry point of the command line `duetime`. It stands alone, so that Ctrl-C is understood while the client and all
-that it needs are imported, which takes longer than most commands.
+"""The entry point of the command line `duetime`. A module of its own, so that Ctrl-C is handled while the client and
+its dependencies are imported, which takes longer than most commands.
 """
 
 import os
@@ -19,8 +19,8 @@ def main() -> None:
 
 
 def _imported() -> types.ModuleType:
-    # gRPC reads its variable at import. What its library would log says less than the line that the command prints.
-    # Programs that a command starts do not inherit it.
+    # gRPC reads this variable at import. Its own log lines are less useful than the command's error message.
+    # Child processes do not inherit it.
     is_set = _VERBOSITY in os.environ
     os.environ.setdefault(_VERBOSITY, "NONE")
     from duetime_client import cli

@@ -8,8 +8,7 @@
         async for event in client.watch(task_id):
             print(event.change.status)
 
-`Client` is the same without `async` and `await`. Everything that callers use is named here; the rest may
-change.
+`Client` is the same without `async` and `await`. The public API is what this module exports; the rest may change.
 """
 
 from duetime_client._async.client import AsyncClient

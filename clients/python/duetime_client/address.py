@@ -1,4 +1,4 @@
-"""Where the server is: how its address is written, and whether it is on this machine."""
+"""The server's address: its notation, and whether it is on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 EXAMPLE = "127.0.0.1:8080"
 
 _HOST_PORT = re.compile(r"(\[[^\[\]]+\]|[^\x00-\x20\x7f:/@?#\[\]]+)(?::(\d+))?", re.ASCII)
-# gRPC's own, which it resolves itself.
+# Schemes that gRPC resolves itself.
 _GRPC = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
 _PLAIN = {"http": 80, "grpc": None}
 _TLS = {"https", "grpcs"}
@@ -17,11 +17,11 @@ _MAX_SHOWN = 100
 
 
 def target(address: str) -> str:
-    """Returns the address as gRPC takes it; raises ValueError for one that cannot be a server's."""
+    """Returns the gRPC target for an address; raises ValueError if it is not a server address."""
     given = address.strip()
     if given.startswith(_GRPC):
         return given
-    if "@" in given:  # before anything that is said of it quotes it
+    if "@" in given:  # checked first, because the other messages quote the address
         raise ValueError("the server's address must not hold a user name or a password; write host:port")
     scheme, separator, rest = given.partition("://")
     if not separator:
@@ -53,12 +53,12 @@ def _host_port(text: str, given: str, default_port: int | None) -> str:
 
 
 def is_local(target: str) -> bool:
-    """Whether a target that `target` returned is on this machine, as far as its text tells."""
+    """Whether a target that `target` returned is on this machine, judged by its text."""
     return target.startswith(("unix:", "unix-abstract:")) or all(map(_is_loopback, hosts(target)))
 
 
 def hosts(target: str) -> list[str]:
-    """Returns the hosts that the target names, without brackets and ports."""
+    """Returns the hosts in the target, without brackets and ports."""
     scheme, _, rest = target.partition(":") if target.startswith(_GRPC) else ("", "", target)
     addresses = rest.split(",") if scheme in ("ipv4", "ipv6") else [rest.rpartition("/")[2]]
     return [re.sub(r"%5[bB]|%5[dD]|[\[\]]", "", re.sub(r"(?<=[^:]):\d+$|(?<=\]):\d+$", "", each)) for each in addresses]
@@ -78,7 +78,7 @@ def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         pass
-    try:  # what the operating system takes for one besides, such as 127.1
+    try:  # other forms that the operating system accepts, such as 127.1
         return ipaddress.IPv4Address(socket.inet_aton(text))
     except (OSError, UnicodeEncodeError):
         return None

@@ -1,5 +1,4 @@
-"""All that the asynchronous client does differently from the synchronous one: `sync_io` is its
-counterpart."""
+"""What the asynchronous client does differently from the synchronous one; `sync_io` is its counterpart."""
 
 from __future__ import annotations
 
@@ -19,43 +18,43 @@ StreamCall: TypeAlias = aio.UnaryStreamMultiCallable
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
-NOT_AT_HOME = "the client was opened in another event loop; make one for each"
+WRONG_OWNER = "the client was opened in another event loop; create one for each"
 
 
-def home() -> asyncio.AbstractEventLoop:
-    """Returns where a channel that is opened now may be used: this event loop."""
+def owner() -> asyncio.AbstractEventLoop:
+    """Returns what a channel that is opened now belongs to: the running event loop."""
     return asyncio.get_running_loop()
 
 
 def open_channel(target: str) -> aio.Channel:
-    """Returns a channel of this event loop; it connects when it is first used."""
+    """Returns a channel of the running event loop; it connects on first use."""
     return aio.insecure_channel(target, options=channel.options(target))
 
 
 async def call(method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float) -> _Response:
-    """Returns the answer; raises grpc.RpcError, also when the channel is closed meanwhile."""
+    """Returns the response; raises grpc.RpcError, also if the channel is closed during the call."""
     try:
         return await method(message, timeout=timeout_seconds)
     except asyncio.CancelledError:
         if _is_cancelled():
             raise
-        raise grpc.RpcError from None  # the channel was closed, which cancels its calls, but not who waits for them
+        raise grpc.RpcError from None  # the channel was closed, which cancels its calls but not the tasks awaiting them
 
 
 class Pause:
-    """A wait that can be ended."""
+    """A wait that can be ended early."""
 
     def __init__(self) -> None:
         self._ended = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Returns after so long, or once `end` was called."""
+        """Returns after `seconds`, or once `end` is called."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
 
     def end(self) -> None:
-        """Ends the wait, and all that follow."""
+        """Ends the current wait and all later ones."""
         self._ended.set()
 
 
@@ -65,19 +64,19 @@ class EventStream:
     def __init__(self, call: aio.UnaryStreamCall[Any, task_service_pb2.TaskEvent]) -> None:
         self._call = call
 
-    async def read(self, silence_seconds: float) -> task_service_pb2.TaskEvent | None:
+    async def read(self, timeout_seconds: float) -> task_service_pb2.TaskEvent | None:
         """Returns the next message, or None at the end or after `cancel`.
 
-        Raises grpc.RpcError when the stream breaks, and TimeoutError, cancelling it, when it is silent for
-        too long.
+        Raises grpc.RpcError if the stream breaks, and TimeoutError, cancelling the stream, if no message arrives in
+        time.
         """
         try:
-            async with asyncio.timeout(silence_seconds):
+            async with asyncio.timeout(timeout_seconds):
                 message = await self._call.read()
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            return None  # the stream was cancelled, or its channel closed, and not the task that reads it
+            return None  # the stream was cancelled or its channel closed, not the task that reads it
         return message if isinstance(message, task_service_pb2.TaskEvent) else None
 
     def cancel(self) -> None:

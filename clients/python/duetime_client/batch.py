@@ -1,4 +1,4 @@
-"""Cuts many new tasks into requests that the server takes."""
+"""Splits many new tasks into requests within the server's limits."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,14 +7,14 @@ from duetime.v1 import task_service_pb2
 from duetime_client import errors, request
 
 MAX_TASKS = 1_000
-# A member's tag and the four bytes that hold the length of up to 256 MiB.
+# A member's tag, and its length in four bytes, which hold up to 256 MiB.
 _OVERHEAD = 5
 
 
-def cut(
+def split(
     requests: Iterable[task_service_pb2.CreateTaskRequest],
 ) -> Iterator[task_service_pb2.BatchCreateTasksRequest]:
-    """Yields the requests, in order, as batches of at most 1,000 tasks and 1 MiB."""
+    """Yields the requests, in order, in batches of at most 1,000 tasks and 1 MiB."""
     batch: list[task_service_pb2.CreateTaskRequest] = []
     size = 0
     for member in requests:
@@ -28,8 +28,8 @@ def cut(
         yield task_service_pb2.BatchCreateTasksRequest(requests=batch)
 
 
-def shift(error: errors.DuetimeError, offset: int) -> None:
-    """Makes the `requests[3].name` that the server saw in a batch count from the first task of all."""
+def shift_indexes(error: errors.DuetimeError, offset: int) -> None:
+    """Makes the indexes in a batch's error, such as `requests[3].name`, count from the first task of all batches."""
     if isinstance(error, errors.InvalidArgument):
         error.violations = tuple(
             errors.Violation(_shifted(violation.field, offset), violation.description) for violation in error.violations

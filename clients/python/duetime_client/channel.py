@@ -1,35 +1,35 @@
-"""How the channel to the server behaves: sizes, keepalive, reconnecting and what gRPC itself repeats."""
+"""The channel's options: message sizes, keepalive, reconnecting, and which calls gRPC itself retries."""
 
 import json
 
 from duetime_client import proxy, request
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""A page of 100 tasks with the largest task_data and result stays below it."""
+"""More than a page of 100 tasks with the largest task_data and result."""
 
 _TASKS = (
-    # These only read. A watch is repeated here until its first event, and by its own loop after that.
+    # These only read. gRPC retries a watch until its first event; after that its own loop does.
     "GetTask",
     "GetTaskStatus",
     "ListTasks",
     "ListTaskLogs",
+    "ExplainTask",
     "WatchTask",
     "WatchTasks",
-    # These carry a request_id, the same in each attempt: a second one finds what the first one made.
+    # These carry a request_id, the same in each attempt: a retry finds what the first attempt created.
     "CreateTask",
     "BatchCreateTasks",
     # Cancelling a cancelled task changes nothing and succeeds.
     "CancelTask",
-    "ExplainTask",
 )
-# These read, or ask for a state that they may find already.
+# These read, or are idempotent.
 _QUEUES = ("ListQueues", "GetQueue", "PauseQueue", "ResumeQueue", "ListQueueLogs", "ListWorkers")
 _SCHEDULES = (
     "GetSchedule",
     "ListSchedules",
     "PreviewSchedule",
     "ListScheduleLogs",
-    # These read, or ask for a state that they may find already.
+    # These are idempotent.
     "PauseSchedule",
     "BackfillSchedule",
     "RecomputeSchedules",
@@ -42,23 +42,22 @@ SAFE_METHODS = {
     "duetime.v1.QueueService": _QUEUES,
     "duetime.v1.ScheduleService": _SCHEDULES,
 }
-"""What may be sent again when UNAVAILABLE leaves open whether the first attempt arrived. Not among them:
+"""Methods that are retried after UNAVAILABLE, when it is unknown whether the first attempt arrived. Not among them:
 
-- UpdateTask: with a version, the repetition of an update that arrived would answer VERSION_MISMATCH;
-  without one, it could undo what somebody else changed in between.
-- DeleteTask: the repetition of one that arrived would answer TASK_NOT_FOUND. So with schedules.
-- RetryTask: the task may have run and failed again in between; the repetition would run it
-  once more than was asked.
-- CancelTasks and its like: the repetition would answer how many were left, not how many were changed.
-- UpdateQueue, UpdateSchedule, ResumeSchedule: they could undo what somebody else changed in between.
+- UpdateTask: with a version, retrying an update that arrived would fail with VERSION_MISMATCH; without one, it could
+  undo another caller's later change.
+- DeleteTask, DeleteSchedule: retrying a delete that arrived would fail with TASK_NOT_FOUND or SCHEDULE_NOT_FOUND.
+- RetryTask: the task may have run and failed again in between; a retry would run it once more than requested.
+- CancelTasks, RetryTasks, DeleteTasks, MoveTasks: a retry would return how many were left, not how many were changed.
+- UpdateQueue, UpdateSchedule, ResumeSchedule: a retry could undo another caller's later change.
 
-Their callers get Unavailable and can look at the task to decide. gRPC still repeats them when it knows that
-the first attempt never left this machine or was refused unread."""
+Their callers get Unavailable, and can read the task to decide. gRPC still retries them if it knows that the first
+attempt never left this machine or was refused unread."""
 
 _RETRY_POLICY = {
     "maxAttempts": 5,
-    # 0.1, 0.3, 0.9 and 2 s, with jitter: longer than Envoy is gone when it restarts, and short enough for
-    # somebody who waits to hear that nobody is there.
+    # 0.1, 0.3, 0.9 and 2 s, with jitter: longer than Envoy takes to restart, and short enough for a person who waits
+    # for the error.
     "initialBackoff": "0.1s",
     "backoffMultiplier": 3,
     "maxBackoff": "2s",
@@ -67,7 +66,7 @@ _RETRY_POLICY = {
 
 
 def options(target: str) -> list[tuple[str, int | str]]:
-    """Returns the arguments of a channel to the target."""
+    """Returns the options of a channel to the target."""
     service_config = {
         "methodConfig": [
             {
@@ -84,15 +83,15 @@ def options(target: str) -> list[tuple[str, int | str]]:
         ("grpc.service_config", json.dumps(service_config)),
         ("grpc.max_send_message_length", request.MAX_BYTES),
         ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
-        # A dead connection is noticed within half a minute. Servers allow a ping each 10 s.
+        # A dead connection is detected within half a minute. Servers allow a ping every 10 s.
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        # Calls in between fail without trying. gRPC's own are 1 s and 2 minutes; with these, the last of the
-        # attempts above finds a server that is back, however long it was gone.
+        # Calls between two attempts to connect fail at once. gRPC's defaults are 1 s and 2 minutes; with these, the
+        # last of the retries above reaches a server that has recovered, however long it was unavailable.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
-        # Nothing on this machine is reached through a proxy, whatever the environment says.
+        # Addresses on this machine never use a proxy, whatever the environment says.
         ("grpc.enable_http_proxy", int(proxy.is_used(target))),
     ]

@@ -1,4 +1,4 @@
-"""One tree of errors. A class's docstring is its default message; `reason` is what programs match on."""
+"""One tree of errors. A class's docstring is its default message; programs match on `reason`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from duetime_client import task
 
 
 class Violation(NamedTuple):
-    """One wrong field: its path in the request, such as `task_data.order.id`, and what would be right."""
+    """One invalid field: its path in the request, such as `task_data.order.id`, and what would be right."""
 
     field: str
     description: str
@@ -22,9 +22,9 @@ class DuetimeError(Exception):
     """The request failed."""
 
     code: grpc.StatusCode = grpc.StatusCode.UNKNOWN
-    """The gRPC status."""
+    """The gRPC status code."""
     reason: str = "UNKNOWN"
-    """What happened, such as `TASK_NOT_FOUND`; the name of the code when the server gave no reason."""
+    """What happened, such as `TASK_NOT_FOUND`; the name of the code if the server gave no reason."""
 
     def __init__(
         self,
@@ -38,23 +38,23 @@ class DuetimeError(Exception):
         self.code = code or type(self).code
         self.reason = reason or type(self).reason
         self.metadata: dict[str, str] = dict(metadata)
-        """What belongs to the reason, such as `{"status": "running"}` of TASK_NOT_PENDING."""
+        """Details of the reason, such as `{"status": "running"}` of TASK_NOT_PENDING."""
         self.created: tuple[int, ...] = ()
-        """Of create_many: the ids of the tasks that exist, in the order asked for."""
+        """Of create_many: the ids of the tasks that exist, in the order requested."""
         self.changed: int = 0
-        """Of cancel_many and its like: how many tasks were changed before it failed."""
+        """Of cancel_many and the other bulk methods: how many tasks were changed before the failure."""
         self.remaining: tuple[task.NewTask, ...] = ()
-        """Of create and create_many: what is not known to exist, with a request_id and an absolute time each.
-        `create_many(error.remaining)` goes on without making anything twice."""
+        """Of create and create_many: the tasks that may not exist, each with a request_id and an absolute time.
+        `create_many(error.remaining)` creates them, and nothing twice."""
 
     @property
     def message(self) -> str:
-        """One sentence for people."""
+        """A sentence for people."""
         return str(self)
 
     @property
     def request_id(self) -> str | None:
-        """Of create: the request_id that was sent, also when the client made it up."""
+        """Of create: the request_id that was sent, also if the client generated it."""
         return self.remaining[0].request_id if self.remaining else None
 
 

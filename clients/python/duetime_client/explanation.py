@@ -7,17 +7,17 @@ from duetime_client import task
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that keeps a task from running, or says that it does."""
+    """One reason why a task does not run, or that it does."""
 
     code: str
-    """What it is, such as `NOT_DUE` or `QUEUE_PAUSED`. The set is open."""
+    """Such as `NOT_DUE` or `QUEUE_PAUSED`. New values may be added."""
     message: str
     """A sentence for people."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known to keep a task, what it waits for first coming first."""
+    """Every known reason why a task does not run, in the order in which it waits for them."""
 
     task_id: int
     status: task.Status

@@ -1,4 +1,4 @@
-"""Times and durations, to and from protobuf. Everything is exact to the microsecond."""
+"""Converts times and durations to and from protobuf, exact to the microsecond."""
 
 import datetime
 from typing import Any
@@ -11,7 +11,7 @@ _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _FIRST = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 _MAX_DURATION = datetime.timedelta(seconds=315_576_000_000)
-"""Protobuf's own bound of a Duration: 10,000 years."""
+"""Protobuf's own limit of a Duration: 10,000 years."""
 
 
 def to_timestamp(value: object, field: str) -> timestamp_pb2.Timestamp:
@@ -32,7 +32,7 @@ def to_timestamp(value: object, field: str) -> timestamp_pb2.Timestamp:
 
 
 def absolute(value: Any, now: datetime.datetime, field: str) -> Any:
-    """Returns `now` plus a timedelta; anything else as it is."""
+    """Returns `now` plus a timedelta; anything else unchanged."""
     if not isinstance(value, datetime.timedelta):
         return value
     try:
@@ -42,7 +42,7 @@ def absolute(value: Any, now: datetime.datetime, field: str) -> Any:
 
 
 def from_timestamp(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
-    """Returns an aware datetime in UTC: the nearest one, if it is none of the years 1 to 9999."""
+    """Returns an aware datetime in UTC; the nearest one, if it is outside the years 1 to 9999."""
     try:
         return _EPOCH + datetime.timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
     except OverflowError:
@@ -61,7 +61,7 @@ def to_duration(value: object, field: str) -> duration_pb2.Duration:
 
 
 def from_duration(duration: duration_pb2.Duration) -> datetime.timedelta:
-    """Returns a timedelta: the nearest one, if it is longer than that can be."""
+    """Returns a timedelta; the nearest one, if it is longer than a timedelta can be."""
     try:
         # Towards zero, as protobuf's own conversion rounds.
         return datetime.timedelta(seconds=duration.seconds, microseconds=int(duration.nanos / 1_000))

@@ -1,7 +1,7 @@
-"""What task_data must be, and how it travels: a JSON object, in protobuf's Struct.
+"""Checks task_data, a JSON object, and converts it to and from protobuf's Struct.
 
-A Struct holds every number as a double and every string as UTF-8. What would come back as something else than
-was given is refused here, by name, before anything is sent.
+A Struct holds every number as a double and every string as UTF-8. A value that would come back changed is refused
+here, naming its path, before anything is sent.
 """
 
 import math
@@ -14,8 +14,7 @@ from google.protobuf import struct_pb2
 from duetime_client import errors
 
 MAX_DEPTH = 20
-"""The contract's limit, checked here because protobuf's parsers fail on deeper messages without saying
-why."""
+"""The contract's limit, checked here because protobuf's parsers fail on deeper messages without an explanation."""
 MAX_EXACT_INTEGER = 2**53 - 1
 _MAX_SHOWN = 200
 
@@ -31,7 +30,7 @@ def to_struct(value: object, field: str) -> struct_pb2.Struct:
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """Returns a Struct as a dict; numbers that are whole and exact come back as int."""
+    """Returns a Struct as a dict; whole numbers that are exact come back as int."""
     return {key: _from_value(value) for key, value in struct.fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""The HTTP proxy that gRPC connects through, if the environment names one."""
+"""The HTTP proxy from the environment that gRPC connects through."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_used(target: str) -> bool:
 
 
 def described(target: str) -> str:
-    """Returns what belongs after "cannot be reached": the proxy, without its password, or why there is none."""
+    """Returns what follows "cannot be reached" in a message: the proxy, without its password, or why it is ignored."""
     if (variable := _variable(target)) is None:
         return ""
     host_port = _host_port(os.environ[variable])
@@ -28,13 +28,13 @@ def described(target: str) -> str:
 
 
 def _variable(target: str) -> str | None:
-    """Returns the name of the variable that has a proxy for the target."""
+    """Returns the name of the environment variable with the proxy for the target."""
     variable = next((name for name in _VARIABLES if os.environ.get(name)), None)
     return None if variable is None or address.is_local(target) or _is_excepted(target) else variable
 
 
 def _host_port(url: str) -> str | None:
-    """Returns where the proxy is; None if gRPC cannot use it."""
+    """Returns the proxy's host and port; None if gRPC cannot use it."""
     try:
         parts = urllib.parse.urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -44,7 +44,7 @@ def _host_port(url: str) -> str | None:
 
 
 def _is_excepted(target: str) -> bool:
-    """Whether no_proxy names each host of the target. gRPC itself does not know `*`."""
+    """Whether no_proxy matches every host of the target. gRPC itself does not support `*`."""
     exceptions = next((value for name in _EXCEPTIONS if (value := os.environ.get(name))), "")
     entries = [entry for each in exceptions.split(",") if (entry := each.strip().lower())]
     return all(any(_matches(entry, host.lower()) for entry in entries) for host in address.hosts(target))

@@ -1,4 +1,4 @@
-"""Queues and workers as callers see them."""
+"""Queues and workers."""
 
 import dataclasses
 import datetime
@@ -6,33 +6,33 @@ import datetime
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue: how it stands, and what holds it back. A limit that is None is none."""
+    """A queue: its backlog, and its limits. A limit of None means no limit."""
 
     name: str
     paused: bool
-    """While it is, none of its tasks start; those that run go on."""
+    """While true, none of its tasks start; running tasks continue."""
     max_running: int | None
-    """The most tasks that run at once, over all workers."""
+    """How many tasks may run at once, across all workers."""
     max_per_second: float | None
-    """The most tasks that start in a second, over all workers."""
+    """How many tasks may start per second, across all workers."""
     max_running_per_key: int | None
-    """The most tasks of the same concurrency_key that run at once."""
+    """How many tasks of one concurrency_key may run at once."""
     max_per_second_per_key: float | None
-    """The most tasks of the same concurrency_key that start in a second."""
+    """How many tasks of one concurrency_key may start per second."""
     depth: int
-    """How many tasks are due and wait."""
+    """How many waiting tasks are due."""
     oldest_due: datetime.datetime | None
-    """Since when the first of them is due; None if none waits."""
+    """When the first of them became due; None if there is none."""
     running: int
     rate: float
-    """How many tasks start in a second, as the live workers counted it last."""
+    """How many tasks start per second, as last counted by the live workers."""
     workers: int
     """How many live workers serve it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field of a queue that changed; a limit that is None is none."""
+    """A field of a queue that changed. A limit of None means no limit."""
 
     field: str
     """`paused`, or the name of a limit."""
@@ -42,11 +42,11 @@ class FieldChange:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueueLog:
-    """One change of a queue by a caller."""
+    """One change of a queue, by a caller."""
 
     queue: str
     change: str
-    """What happened: `paused`, `resumed` or `updated`. The set is open."""
+    """`paused`, `resumed` or `updated`. New values may be added."""
     changes: tuple[FieldChange, ...]
     actor: str
     timestamp: datetime.datetime
@@ -54,7 +54,7 @@ class QueueLog:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker, as it last made itself known: each 5 s while it lives."""
+    """A worker, as of its last heartbeat: it sends one every 5 s."""
 
     worker_id: str
     """Host, process id and a random part; the worker_id of the tasks that it runs."""
@@ -63,8 +63,8 @@ class Worker:
     concurrency: int
     """How many tasks it can run at once."""
     running: int
-    """How many it ran then."""
+    """How many tasks it was running then."""
     started_at: datetime.datetime
     last_heartbeat_at: datetime.datetime
     alive: bool
-    """Whether its last sign of life is recent enough: within 15 s."""
+    """Whether its last heartbeat was in the last 15 s."""

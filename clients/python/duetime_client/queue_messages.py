@@ -1,4 +1,4 @@
-"""Queues, and what is asked of them, as messages."""
+"""Converts queues and workers from messages, and builds the requests about them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def to_worker(message: queue_pb2.Worker) -> queue.Worker:
 
 
 def update_queue(name: str, changes: dict[str, Any], allow_missing: bool) -> queue_service_pb2.UpdateQueueRequest:
-    """Returns the request that changes the fields which are not UNSET, and takes the limits away which are None."""
+    """Returns the request that changes the fields that are not UNSET, and removes the limits that are None."""
     given = {field: value for field, value in changes.items() if value is not request.UNSET}
     if not given:
         raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))

@@ -1,5 +1,4 @@
-"""What is asked of the server, as messages. Everything that cannot be sent raises InvalidArgument here,
-naming the field."""
+"""Builds the requests about tasks. A value that cannot be sent raises InvalidArgument here, naming the field."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ Request = TypeVar("Request", bound=protobuf_message.Message)
 OrderBy = Literal["execution_time", "execution_time desc", "task_id", "task_id desc"]
 
 MAX_BYTES = 1024 * 1024
-"""The largest request that the server takes."""
+"""The largest request that the server accepts."""
 MAX_TASK_ID = 2**32 - 1
 
 
 class Unset(enum.Enum):
-    """Tells "leave it as it is" from None, which means "give it its default" in `update`."""
+    """Distinguishes "leave unchanged" from None, which means "reset to the default", in `update`."""
 
     UNSET = "unset"
 
@@ -34,30 +33,30 @@ UNSET = Unset.UNSET
 
 
 def checked_task_id(task_id: int) -> int:
-    """Returns the id; raises InvalidArgument if no task can have it."""
+    """Returns the id; raises InvalidArgument if it is out of range."""
     if not isinstance(task_id, int) or not 0 < task_id <= MAX_TASK_ID:
         raise errors.InvalidArgument(errors.Violation("task_id", f"must be an integer from 1 to {MAX_TASK_ID}"))
     return task_id
 
 
-def settled(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
-    """Returns the task with a request_id and an absolute time: the same request, however often it is sent."""
-    due = _settled_time(new.execution_time, now, field + "execution_time")
+def resolved(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
+    """Returns the task with a request_id and an absolute time, so that every retry sends the same request."""
+    due = _resolved_time(new.execution_time, now, field + "execution_time")
     return dataclasses.replace(new, execution_time=due, request_id=new.request_id or new_request_id())
 
 
-def _settled_time(when: task.When, now: datetime.datetime, path: str) -> task.When:
+def _resolved_time(when: task.When, now: datetime.datetime, path: str) -> task.When:
     return when if isinstance(when, task.LocalTime) else moment.absolute(when, now, path)
 
 
 def new_request_id() -> str:
-    """Returns a UUID of version 7: those made one after the other lie together in the database's index."""
+    """Returns a UUID of version 7, because successive ones are close together in the database's index."""
     milliseconds, random = time.time_ns() // 1_000_000, uuid.uuid4().int & (1 << 76) - 1
     return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | random))
 
 
 def create_task(new: task.NewTask, field: str = "") -> task_service_pb2.CreateTaskRequest:
-    """Returns the request for a settled task; `field` is put before the names of wrong fields."""
+    """Returns the request for a resolved task; `field` prefixes the names of invalid fields."""
     request = task_service_pb2.CreateTaskRequest()
     _assign(request, field + "name", new.name)
     _assign(request, field + "execution_time", new.execution_time)
@@ -80,19 +79,19 @@ def create_task(new: task.NewTask, field: str = "") -> task_service_pb2.CreateTa
 def create_tasks(
     tasks: Iterable[task.NewTask], now: datetime.datetime
 ) -> tuple[list[task.NewTask], list[task_service_pb2.CreateTaskRequest]]:
-    """Returns the tasks, settled, and a request for each."""
-    settled_tasks: list[task.NewTask] = []
+    """Returns the tasks, resolved, and a request for each."""
+    resolved_tasks: list[task.NewTask] = []
     requests: list[task_service_pb2.CreateTaskRequest] = []
     for index, new in enumerate(tasks):
-        settled_tasks.append(settled(new, now, f"requests[{index}]."))
-        requests.append(create_task(settled_tasks[-1], f"requests[{index}]."))
-    return settled_tasks, requests
+        resolved_tasks.append(resolved(new, now, f"requests[{index}]."))
+        requests.append(create_task(resolved_tasks[-1], f"requests[{index}]."))
+    return resolved_tasks, requests
 
 
 def update_task(
     task_id: int, changes: dict[str, Any], version: int | None, now: datetime.datetime
 ) -> task_service_pb2.UpdateTaskRequest:
-    """Returns the request that changes the fields which are not UNSET, and resets those which are None."""
+    """Returns the request that changes the fields that are not UNSET, and resets those that are None."""
     request = task_service_pb2.UpdateTaskRequest(task_id=checked_task_id(task_id))
     given = {name: value for name, value in changes.items() if value is not UNSET}
     if not given:
@@ -102,7 +101,7 @@ def update_task(
             raise errors.InvalidArgument(errors.Violation(name, "has no default to go back to"))
     for name, value in given.items():
         if name == "execution_time":
-            value = _settled_time(value, now, name)
+            value = _resolved_time(value, now, name)
         if value is not None:
             _assign(request, name, value)
         is_local = isinstance(value, task.LocalTime)
@@ -138,7 +137,7 @@ def task_filter(
     due_from: datetime.datetime | None = None,
     due_before: datetime.datetime | None = None,
 ) -> task_service_pb2.TaskFilter:
-    """Returns the message that says which tasks."""
+    """Returns the filter of a bulk change."""
     message = scalar.filled(task_service_pb2.TaskFilter(status=statuses(status)), queue=queue, name=name)
     for field, value in (("due_from", due_from), ("due_before", due_before)):
         if value is not None:
@@ -147,7 +146,7 @@ def task_filter(
 
 
 def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.Status.ValueType]:
-    """Returns the numbers of one status or of several."""
+    """Returns one status or several as the contract's enum values."""
     try:
         members = [task.Status(status)] if isinstance(status, str) else [task.Status(member) for member in status]
     except ValueError as error:
@@ -182,7 +181,7 @@ def _assign_local_time(request: Any, prefix: str, value: task.LocalTime) -> None
 
 
 def assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:
-    """Sets the message to the policy; `path` names it where it is wrong."""
+    """Sets the message to the policy; raises InvalidArgument, naming `path`, if it is invalid."""
     if not isinstance(value, task.RetryPolicy):
         raise errors.InvalidArgument(errors.Violation(path, f"must be a RetryPolicy, not {type(value).__name__}"))
     message.SetInParent()

@@ -1,11 +1,11 @@
-"""What the server answers, as dataclasses of ours."""
+"""Converts the server's messages about tasks to this package's dataclasses."""
 
 from duetime.v1 import task_pb2
 from duetime_client import moment, payload, task, task_log
 
 
 def status(value: task_pb2.Task.Status.ValueType) -> task.Status:
-    """Returns the status of that number."""
+    """Returns the Status of the contract's enum value."""
     return task.Status(task_pb2.Task.Status.Name(value))
 
 

@@ -1,4 +1,4 @@
-"""Turns gRPC's errors into ours, by what google.rpc.ErrorInfo says."""
+"""Converts gRPC's errors to this package's, by their google.rpc.ErrorInfo."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BY_REASON: dict[str, type[errors.DuetimeError]] = {
         errors.TaskIdsExhausted,
     )
 }
-# What a reason does not name: errors that gRPC and Envoy make themselves, and reasons of newer servers.
+# Without a known reason: errors of gRPC and Envoy themselves, and reasons of newer servers.
 _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.FAILED_PRECONDITION: errors.StateConflict,
@@ -42,7 +42,7 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
 
 
 def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
-    """Returns what `error`, of a call to `target`, means."""
+    """Returns the DuetimeError for `error`, from a call to `target`."""
     code = error.code()
     status = _rich_status(error)
     info = error_info(error)
@@ -60,7 +60,7 @@ def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:
-    """Returns the ErrorInfo of Duetime's server; None if somebody else made the error."""
+    """Returns the ErrorInfo of Duetime's server; None if the error is gRPC's or Envoy's."""
     status = _rich_status(error)
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status else ():
@@ -80,9 +80,9 @@ def _violations(status: status_pb2.Status | None) -> list[errors.Violation]:
 
 
 def _rich_status(error: grpc.RpcError) -> status_pb2.Status | None:
-    # Both faces' errors carry code, details and trailing metadata, which is all that from_call reads.
+    # The errors of both clients have code, details and trailing metadata, which is all that from_call reads.
     assert isinstance(error, grpc.Call | aio.AioRpcError)
     try:
         return cast("status_pb2.Status | None", rpc_status.from_call(cast("grpc.Call", error)))
-    except ValueError:  # a proxy replaced the status but left the details: they describe something else
+    except ValueError:  # a proxy replaced the status but kept the details, which describe the old one
         return None

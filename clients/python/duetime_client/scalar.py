@@ -1,4 +1,4 @@
-"""Setting one field of a message, with a sentence about what is wrong instead of protobuf's own words."""
+"""Sets one field of a message, with an error that names the field instead of protobuf's own message."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def assign(target: protobuf_message.Message, name: str, path: str, value: object
     try:
         setattr(target, name, value if field.enum_type is None else _number(field.enum_type, value))
     except (TypeError, ValueError):
-        problem = f"must be {_right(field, value)}"
+        problem = f"must be {_expected(field, value)}"
         raise errors.InvalidArgument(errors.Violation(path, problem)) from None
 
 
 def filled(target: Message, **values: object) -> Message:
-    """Returns the message, with those fields that are not None."""
+    """Returns the message, with the values that are not None."""
     for name, value in values.items():
         if value is not None:
             assign(target, name, name, value)
@@ -55,19 +55,17 @@ def _number(kind: Any, value: object) -> int:
     return number
 
 
-def _right(field: Any, value: object) -> str:
+def _expected(field: Any, value: object) -> str:
     if field.enum_type is not None:
         names = ", ".join(each.name for each in field.enum_type.values if each.number)
         return f"one of {names}, not {reprlib.repr(value)}"
+    given = type(value).__name__
     if field.cpp_type == descriptor.FieldDescriptor.CPPTYPE_STRING:
-        return "valid Unicode, without lone surrogates" if isinstance(value, str) else f"a string, not {_kind(value)}"
+        return "valid Unicode, without lone surrogates" if isinstance(value, str) else f"a string, not {given}"
     if field.cpp_type == descriptor.FieldDescriptor.CPPTYPE_BOOL:
-        return f"True or False, not {_kind(value)}"
+        return f"True or False, not {given}"
     if (bounds := _BOUNDS.get(field.cpp_type)) is None:
-        return f"a number, not {_kind(value)}"
-    given = reprlib.repr(value) if isinstance(value, int | float) else _kind(value)
+        return f"a number, not {given}"
+    if isinstance(value, int | float):
+        given = reprlib.repr(value)
     return f"a whole number from {bounds[0]} to {bounds[1]}, not {given}"
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

@@ -1,4 +1,4 @@
-"""The schedule as callers see it. All times that come from the server are aware, in UTC, to the microsecond."""
+"""Schedules. Times from the server are aware, in UTC, with microseconds."""
 
 import dataclasses
 import datetime
@@ -13,25 +13,25 @@ CatchUp = Literal["last", "all", "none"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Blackout:
-    """A time in which nothing is due, by the schedule's local time: hours of the week, or dates."""
+    """A period without occurrences, in the schedule's local time: weekdays, hours of weekdays, or dates."""
 
     days: Sequence[str] = ()
-    """`monday` to `sunday`, or such as `mon-fri`; empty: every day. Whole days, or hours of them."""
+    """`monday` to `sunday`, or ranges such as `mon-fri`; empty: every day. Without from_time: whole days."""
     from_time: str = ""
-    """When it begins on each of these days, such as `22:00`."""
+    """When it starts on each of these days, such as `22:00`."""
     until_time: str = ""
-    """When it ends: on the same day, at `24:00` at the latest, or, if not later than from_time, on the next one."""
+    """When it ends: on the same day, at `24:00` at the latest, or, if not later than from_time, on the next day."""
     first_date: str = ""
-    """Instead: the first date of it, such as `2027-12-24`."""
+    """Instead of days and times: its first date, such as `2027-12-24`."""
     last_date: str = ""
-    """The last date of it; by default first_date."""
+    """Its last date; by default first_date."""
     behavior: Literal["", "skip", "move"] = ""
     """What becomes of an occurrence in it: `skip` (default), or `move` to its end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskTemplate:
-    """The task that is made each time; what is None has the server's default. The fields are those of NewTask."""
+    """The task that each occurrence creates; None means the server's default. The fields are those of NewTask."""
 
     name: str
     task_data: Mapping[str, Any] | None = None
@@ -44,7 +44,7 @@ class TaskTemplate:
 
 
 class Rule(TypedDict, total=False):
-    """What says when: either cron or interval, and what changes the times that they give; None is the default."""
+    """When a schedule's occurrences are: either cron or interval, and what adjusts their times; None is the default."""
 
     cron: str | None
     interval: datetime.timedelta | None
@@ -59,7 +59,7 @@ class Rule(TypedDict, total=False):
 
 
 class Policies(Rule, total=False):
-    """A rule, and what happens when runs overlap or times were missed."""
+    """A rule, and what happens if runs overlap or times were missed."""
 
     overlap: Overlap | None
     catch_up: CatchUp | None
@@ -67,7 +67,7 @@ class Policies(Rule, total=False):
 
 
 class Changes(Policies, total=False):
-    """What of a schedule can be changed; None gives a field its default back."""
+    """The fields of a schedule that can be changed; None resets a field to its default."""
 
     name: str
     task: TaskTemplate
@@ -75,7 +75,7 @@ class Changes(Policies, total=False):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schedule:
-    """Work that recurs: when, and which task is made each time."""
+    """A schedule: when its occurrences are, and which task each of them creates."""
 
     schedule_id: int
     name: str
@@ -96,13 +96,13 @@ class Schedule:
     task: TaskTemplate
     paused: bool
     next_time: datetime.datetime | None
-    """The nominal time of its next occurrence; None if it is paused, or there is none any more."""
+    """The nominal time of its next occurrence; None if it is paused or has ended."""
     next_task_id: int
-    """The task that is its next occurrence; 0 if there is none."""
+    """The task of its next occurrence; 0 if there is none."""
     last_time: datetime.datetime
-    """The last nominal time that was dealt with: the next one comes after it."""
+    """The last nominal time that was processed; the next one is after it."""
     version: int
-    """Rises by one with every change by a caller; `update_schedule(version=…)` compares it."""
+    """Incremented with every change by a caller; `update_schedule(version=…)` compares it."""
     created_at: datetime.datetime
     updated_at: datetime.datetime
     request_id: str
@@ -110,43 +110,43 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScheduleLog:
-    """One line of a schedule's history."""
+    """One row of a schedule's history."""
 
     schedule_id: int
     change: str
-    """What happened, such as `created` or `skipped`. The set is open."""
+    """Such as `created` or `skipped`. New values may be added."""
     nominal_time: datetime.datetime | None
-    """The nominal time that it is about, the first of them if it is about several."""
+    """The nominal time of the occurrence, or of the first of several."""
     until: datetime.datetime | None
-    """The last of them, if it is about several."""
+    """The nominal time of the last of several occurrences."""
     reason: str
-    """Why an occurrence was skipped; of `updated`, the fields that changed, such as `cron, task.queue`; else empty."""
+    """Why an occurrence was skipped; of `updated`, the changed fields, such as `cron, task.queue`; else empty."""
     task_id: int
-    """The task that it is about; 0 if there is none."""
+    """The task of the occurrence; 0 if there is none."""
     actor: str
     timestamp: datetime.datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PreviewedTime:
-    """A time at which a rule comes true."""
+    """One of the next times of a rule."""
 
     time: datetime.datetime
     local_time: str
-    """The same moment in the schedule's zone, such as `2027-03-28T03:30:00+02:00`."""
+    """The same time in the schedule's zone, such as `2027-03-28T03:30:00+02:00`."""
     moved_from: datetime.datetime | None
-    """The time by the rule, if a blackout moved it."""
+    """The nominal time, if a blackout moved it."""
     repeated: bool = False
-    """Whether the clock, set back, shows this local time for the second time."""
+    """Whether this is the second time that a DST transition repeats this local time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recomputed:
-    """What moved when the server's time zone database was asked again."""
+    """What `recompute_schedules` moved."""
 
     schedules: int
     """How many schedules had their next occurrence moved."""
     tasks: int
     """How many tasks with a local time were moved."""
     time_zone_version: str
-    """The version of that database, such as `2026b`."""
+    """The version of the server's time zone database, such as `2026b`."""

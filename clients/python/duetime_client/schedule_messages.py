@@ -1,4 +1,4 @@
-"""Schedules, and what is asked of them, as messages."""
+"""Converts schedules from messages, and builds the requests about them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MAX_ID = 2**32 - 1
 
 
 def checked_id(schedule_id: int) -> int:
-    """Returns the id; raises InvalidArgument if no schedule can have it."""
+    """Returns the id; raises InvalidArgument if it is out of range."""
     if not isinstance(schedule_id, int) or not 0 < schedule_id <= _MAX_ID:
         raise errors.InvalidArgument(errors.Violation("schedule_id", f"must be an integer from 1 to {_MAX_ID}"))
     return schedule_id
 
 
 def assigned(message: _Message, fields: Mapping[str, Any]) -> _Message:
-    """Returns the message, with those fields that are not None."""
+    """Returns the message, with the fields that are not None."""
     for name, value in fields.items():
         if value is not None:
             _assign(message, name, name, value)
@@ -36,7 +36,7 @@ def assigned(message: _Message, fields: Mapping[str, Any]) -> _Message:
 def update(
     schedule_id: int, changes: schedule.Changes, version: int | None
 ) -> schedule_service_pb2.UpdateScheduleRequest:
-    """Returns the request that changes those fields, and gives those that are None their default."""
+    """Returns the request that changes these fields, and resets those that are None."""
     if not changes:
         raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
     message = schedule_service_pb2.UpdateScheduleRequest(schedule_id=checked_id(schedule_id))

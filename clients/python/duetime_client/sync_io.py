@@ -1,5 +1,4 @@
-"""All that the synchronous client does differently from the asynchronous one: `async_io` is its
-counterpart."""
+"""What the synchronous client does differently from the asynchronous one; `async_io` is its counterpart."""
 
 from __future__ import annotations
 
@@ -20,39 +19,39 @@ StreamCall: TypeAlias = grpc.UnaryStreamMultiCallable
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
-NOT_AT_HOME = "the client was opened before this process was forked; make another one"
+WRONG_OWNER = "the client was opened before this process was forked; create another one"
 
 
-def home() -> int:
-    """Returns where a channel that is opened now may be used: this process, and none that is forked from it."""
+def owner() -> int:
+    """Returns what a channel that is opened now belongs to: this process, and none that is forked from it."""
     return os.getpid()
 
 
 def open_channel(target: str) -> grpc.Channel:
-    """Returns a channel; it connects when it is first used."""
+    """Returns a channel; it connects on first use."""
     return grpc.insecure_channel(target, options=channel.options(target))
 
 
 def call(method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float) -> _Response:
-    """Returns the answer; raises grpc.RpcError, also when the channel is closed meanwhile."""
+    """Returns the response; raises grpc.RpcError, also if the channel is closed during the call."""
     try:
         return method(message, timeout=timeout_seconds)
-    except ValueError as error:  # gRPC's word for a channel that another thread closed
+    except ValueError as error:  # what gRPC raises if another thread closed the channel
         raise grpc.RpcError from error
 
 
 class Pause:
-    """A wait that can be ended."""
+    """A wait that can be ended early."""
 
     def __init__(self) -> None:
         self._ended = threading.Event()
 
     def wait(self, seconds: float) -> None:
-        """Returns after so long, or once `end` was called."""
+        """Returns after `seconds`, or once `end` is called."""
         self._ended.wait(seconds)
 
     def end(self) -> None:
-        """Ends the wait, and all that follow."""
+        """Ends the current wait and all later ones."""
         self._ended.set()
 
 
@@ -62,29 +61,29 @@ class EventStream:
     def __init__(self, call: Any) -> None:
         self._call = call
         self._cancelled = False
-        self._silent = False
-        self._silent_at: float | None = None  # when the read that is under way will have waited too long
+        self._timed_out = False
+        self._deadline: float | None = None  # of the current read
         self._watchdog: threading.Timer | None = None
 
-    def read(self, silence_seconds: float) -> task_service_pb2.TaskEvent | None:
+    def read(self, timeout_seconds: float) -> task_service_pb2.TaskEvent | None:
         """Returns the next message, or None at the end or after `cancel`.
 
-        Raises grpc.RpcError when the stream breaks, and TimeoutError, cancelling it, when it is silent for
-        too long.
+        Raises grpc.RpcError if the stream breaks, and TimeoutError, cancelling the stream, if no message arrives in
+        time.
         """
-        self._silent_at = time.monotonic() + silence_seconds
+        self._deadline = time.monotonic() + timeout_seconds
         if self._watchdog is None:
-            self._wake_watchdog_in(silence_seconds)
+            self._start_watchdog(timeout_seconds)
         try:
             message: task_service_pb2.TaskEvent | None = next(self._call, None)
         except grpc.RpcError:
             if self._cancelled:
                 return None
-            if self._silent:
+            if self._timed_out:
                 raise TimeoutError from None
             raise
         finally:
-            self._silent_at = None
+            self._deadline = None
         return message
 
     def cancel(self) -> None:
@@ -97,26 +96,26 @@ class EventStream:
     def __del__(self) -> None:
         self.cancel()
 
-    def _wake_watchdog_in(self, seconds: float) -> None:
-        # gRPC's blocking read takes no timeout, so a thread that nearly always sleeps cancels a silent call.
-        # It must not keep alive a stream that nobody reads any more.
+    def _start_watchdog(self, seconds: float) -> None:
+        # gRPC's blocking read takes no timeout, so a thread that nearly always sleeps cancels an overdue one.
+        # It must not keep alive a stream that is no longer used.
         if self._watchdog is not None:
             self._watchdog.cancel()
-        self._watchdog = threading.Timer(seconds, _look_after, [weakref.ref(self), seconds])
+        self._watchdog = threading.Timer(seconds, _check_deadline, [weakref.ref(self), seconds])
         self._watchdog.daemon = True
         self._watchdog.start()
 
-    def cancel_if_silent(self, silence_seconds: float) -> None:
-        """The watchdog's look: cancels a read that waits for too long, or looks again later."""
-        silent_at = self._silent_at
-        left = silence_seconds if silent_at is None else silent_at - time.monotonic()
+    def cancel_if_overdue(self, timeout_seconds: float) -> None:
+        """Cancels the current read if its deadline has passed, or checks again later; called by the watchdog."""
+        deadline = self._deadline
+        left = timeout_seconds if deadline is None else deadline - time.monotonic()
         if left <= 0:
-            self._silent = True
+            self._timed_out = True
             self._call.cancel()
         elif not self._cancelled:
-            self._wake_watchdog_in(left)
+            self._start_watchdog(left)
 
 
-def _look_after(stream: weakref.ref[EventStream], silence_seconds: float) -> None:
-    if (alive := stream()) is not None:
-        alive.cancel_if_silent(silence_seconds)
+def _check_deadline(reference: weakref.ref[EventStream], timeout_seconds: float) -> None:
+    if (stream := reference()) is not None:
+        stream.cancel_if_overdue(timeout_seconds)

@@ -1,4 +1,4 @@
-"""The task as callers see it. All times that come from the server are aware, in UTC, to the microsecond."""
+"""Tasks. Times from the server are aware, in UTC, with microseconds."""
 
 import dataclasses
 import datetime
@@ -8,45 +8,45 @@ from typing import Any
 
 
 class Status(enum.StrEnum):
-    """Where a task is in its life."""
+    """A task's status."""
 
     PENDING = "pending"
-    """It waits for its execution_time."""
+    """It waits: for its execution_time, or for a worker."""
     RUNNING = "running"
     """A worker runs its handler."""
     COMPLETED = "completed"
     """Its handler returned. Terminal."""
     FAILED = "failed"
-    """Its retries are spent, or its handler said never. Terminal until it is retried."""
+    """It has no retries left, or its handler failed permanently. Terminal, unless a caller retries it."""
     CANCELLED = "cancelled"
-    """A caller stopped it. Terminal until it is retried."""
+    """A caller cancelled it. Terminal, unless a caller retries it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a task waits before a retry; None is the default of the handler, or else the one that is named here."""
+    """A task's exponential backoff; None means the handler's default, or else the one given here."""
 
     initial_backoff: datetime.timedelta | None = None
-    """The wait before the first retry: 0 s to 30 days, by default 1 s."""
+    """The backoff before the first retry: 0 s to 30 days, by default 1 s."""
     max_backoff: datetime.timedelta | None = None
-    """The longest wait: initial_backoff to 30 days, by default 1 hour."""
+    """The longest backoff: initial_backoff to 30 days, by default 1 hour."""
     multiplier: float | None = None
-    """How much longer each wait is than the one before it: 1 to 100, by default 2."""
+    """The factor from one backoff to the next: 1 to 100, by default 2."""
     jitter: float | None = None
-    """The share of the wait that is random: 0 to 1, by default 0.1."""
+    """The share of the backoff that is random: 0 to 1, by default 0.1."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LocalTime:
-    """What a clock somewhere shows when a task is due, whatever the law says by then.
+    """The local time in a time zone at which a task is due, even if the zone's rules change until then.
 
-    A time that a change of the clock leaves out is shifted by as much; one that comes twice is meant to be the first.
+    A local time that a DST transition skips is shifted by the length of the gap; of a repeated one, the first is meant.
     """
 
     local_time: datetime.datetime
-    """Naive: without a zone of its own."""
+    """A naive datetime."""
     time_zone: str
-    """IANA's name of the zone, such as `Europe/Lisbon`."""
+    """The IANA name of the zone, such as `Europe/Lisbon`."""
 
 
 When = datetime.datetime | datetime.timedelta | LocalTime
@@ -55,67 +55,67 @@ When = datetime.datetime | datetime.timedelta | LocalTime
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to create; what is None has the server's default."""
+    """A task to create; None means the server's default."""
 
     name: str
-    """Names the handler that runs it: 1 to 255 characters."""
+    """The name of its handler: 1 to 255 characters."""
     execution_time: When
     """When it is due: an aware datetime, a timedelta from now *by this machine's clock*, or a LocalTime."""
     task_data: Mapping[str, object] | None = None
-    """What the handler is given: a JSON object of at most 256 KiB and 20 levels."""
+    """The handler's input: a JSON object of at most 256 KiB and 20 levels."""
     queue: str | None = None
     max_retries: int | None = None
-    """0 to 1,000, by default what the handler brings, or else 3: it runs at most 1 + max_retries times."""
+    """0 to 1,000, by default the handler's, or else 3: it runs at most 1 + max_retries times."""
     retry_policy: RetryPolicy | None = None
     timeout: datetime.timedelta | None = None
-    """How long one run may take: above 0 s, up to 7 days; by default as long as the handler says."""
+    """How long one run may take: above 0 s, up to 7 days; by default the handler's timeout."""
     request_id: str | None = None
-    """At most 128 characters; the client makes one up, so that it can ask again without creating twice."""
+    """An idempotency key of at most 128 characters; by default the client generates one, to retry safely."""
     priority: int | None = None
-    """0 to 9, by default 0: of what is due in the queue, the higher ones run first."""
+    """0 to 9, by default 0: among due tasks of a queue, higher priorities run first."""
     concurrency_key: str | None = None
-    """What the queue's limits per key count it under, such as a customer: at most 255 characters."""
+    """The key of the queue's limits per key, such as a customer: at most 255 characters."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of work: its moment, what its handler needs, and how it stands."""
+    """A task: when it is due, its handler and input, and its state."""
 
     task_id: int
     name: str
     queue: str
     status: Status
     execution_time: datetime.datetime
-    """When it is due. Moves when it is updated or waits to be retried."""
+    """When it is due. Changes when it is updated, moved or retried."""
     task_data: dict[str, Any]
     result: dict[str, Any] | None
-    """What its handler returned; None before it completes, or if that was nothing."""
+    """What its handler returned; None before it completes, or if the handler returned nothing."""
     error_message: str
-    """Why its last run failed; empty before that and after a run that completed."""
+    """Why its last run failed; empty if none has failed, or the last one completed."""
     retry_count: int
     max_retries: int
     retry_policy: RetryPolicy
     timeout: datetime.timedelta | None
-    """How long one run may take; None: as long as its handler says."""
+    """How long one run may take; None: the handler's timeout."""
     version: int
-    """Rises by one with every change; `update(version=…)` compares it."""
+    """Incremented with every change; `update(version=…)` compares it."""
     created_at: datetime.datetime
     updated_at: datetime.datetime
     executed_at: datetime.datetime | None
-    """When its latest run began; None before the first."""
+    """When its latest run started; None before the first."""
     request_id: str
     worker_id: str
     """The worker that runs it; empty unless it is running."""
     lease_expires_at: datetime.datetime | None
-    """When its worker counts as dead unless it extends the lease; None unless it is running."""
+    """When its worker counts as lost unless it extends the lease; None unless it is running."""
     priority: int
-    """0 to 9: of what is due in the queue, the higher ones run first."""
+    """0 to 9: among due tasks of a queue, higher priorities run first."""
     concurrency_key: str
-    """What the queue's limits per key count it under; empty: not at all."""
+    """The key of the queue's limits per key; empty: none."""
     schedule_id: int
-    """The schedule that made it; 0 if none did."""
+    """The schedule that created it; 0 if none did."""
     nominal_time: datetime.datetime | None
-    """The time by the schedule's rule that it stands for; None without a schedule."""
+    """The nominal time of its occurrence; None without a schedule."""
     local_time: str
-    """What a clock in time_zone shows when it is due, if its caller gave that; else empty."""
+    """The local time in time_zone at which it is due, if it was created with one; else empty."""
     time_zone: str

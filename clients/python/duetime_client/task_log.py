@@ -1,4 +1,4 @@
-"""A task's history, and the events of a watch, which are its rows as they are written."""
+"""A task's history, and a watch's events, which are rows of the history as they are committed."""
 
 import dataclasses
 import datetime
@@ -8,33 +8,33 @@ from duetime_client import task
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskLog:
-    """One change of one task. (task_id, version) names it; it never changes itself."""
+    """One change of one task, identified by (task_id, version). Immutable."""
 
     task_id: int
     version: int
-    """The task's version after the change: 1 for its creation, then one more a row."""
+    """The task's version after the change: 1 for its creation, then incremented with each row."""
     status: task.Status
     """The task's status after the change."""
     change: str
     """What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`, `lease_lost`,
-    `released`, `cancelled`, `deleted`, `retried`, or what a newer server adds. `current` is no change: how a watched
-    task stands whose last change is older than the log."""
+    `released`, `cancelled`, `deleted`, `retried`, or a value that a newer server adds. `current` is not a
+    change but the state of a watched task whose last change is older than the log."""
     timestamp: datetime.datetime
-    """When it happened, aware, in UTC, by the database's clock."""
+    """When it happened, by the database's clock."""
     execution_time: datetime.datetime
     retry_count: int
     error_message: str
-    """Why, where the change is a failure; else empty."""
+    """Why the run failed; empty if the change is not a failure."""
     actor: str
-    """Who did it: `api`, or the id of the worker; empty if that is not known, of `current`."""
+    """Who made the change: `api`, or the id of the worker; empty if that is not known, of `current`."""
     duration: datetime.timedelta | None
-    """How long the run took that this change ended; None on other changes."""
+    """How long the run took that this change ended; None for other changes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """One change that a watch saw."""
+    """One event of a watch."""
 
     cursor: str
-    """Hand it to a watch of the same task or filter, in any process, to go on right after this event."""
+    """Pass it to a watch of the same task or filter, in any process, to resume right after this event."""
     change: TaskLog

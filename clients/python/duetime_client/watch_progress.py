@@ -1,4 +1,4 @@
-"""How far a watch has come, and what to do when its stream ends: no input or output, only the decisions."""
+"""A watch's cursor, and whether and when to reconnect after its stream ends. Decisions only, no I/O."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import grpc
 from duetime.v1 import task_service_pb2
 from duetime_client import errors, response, rpc_error, task_log
 
-SILENCE_SECONDS = 40.0
-"""A server says something at least each 15 s; a stream that misses two words is lost."""
+HEARTBEAT_TIMEOUT_SECONDS = 40.0
+"""An idle server sends a heartbeat every 15 s; a stream that misses two is lost."""
 
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 5.0
 
-_GO_ON = frozenset({"SERVER_STOPPING", "WATCHER_TOO_SLOW"})
-# What the connection, Envoy and gRPC say about a stream that broke. The service adds its reason.
-_BROKEN = frozenset(
+_RESUMABLE = frozenset({"SERVER_STOPPING", "WATCHER_TOO_SLOW"})
+# The codes of a stream that the connection, Envoy or gRPC ended. The service's own errors have a reason.
+_CONNECTION_LOST = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.INTERNAL,
@@ -29,20 +29,20 @@ _BROKEN = frozenset(
 
 
 class WatchProgress:
-    """The cursor to go on from, and the wait before it."""
+    """The cursor to resume from, and the backoff before the next stream."""
 
     def __init__(self, cursor: str) -> None:
         self.cursor = cursor
-        self.over = False
-        """The watched task is terminal: there will be no more."""
-        self._answered = False
+        self.finished = False
+        """Whether the watched task is terminal, so that no more events follow."""
+        self._was_connected = False
         self._next_delay_seconds = FIRST_DELAY_SECONDS
 
     def take(self, message: task_service_pb2.TaskEvent) -> task_log.TaskEvent | None:
-        """Notes what the server said. Returns the change, if it is one; raises DuetimeError for an end that
-        is neither the task's nor a reason to go on.
+        """Processes a message. Returns its change, if it has one; raises DuetimeError if the server ended the watch for
+        good, but not because the task is terminal.
         """
-        self._answered = True
+        self._was_connected = True
         self.cursor = message.cursor or self.cursor
         match message.WhichOneof("event"):
             case "change":
@@ -51,22 +51,21 @@ class WatchProgress:
             case "heartbeat":
                 self._next_delay_seconds = FIRST_DELAY_SECONDS
             case "end" if message.end.reason == "TASK_TERMINAL":
-                self.over = True
-            case "end" if message.end.reason not in _GO_ON:
+                self.finished = True
+            case "end" if message.end.reason not in _RESUMABLE:
                 raise errors.DuetimeError(
                     f"the server ended the watch: {message.end.reason}", reason=message.end.reason
                 )
         return None
 
     def delay_after(self, error: grpc.RpcError | TimeoutError | None, target: str) -> float:
-        """Returns how many seconds to wait before the next stream, after one that ended with `error`, or
-        without one.
+        """Returns how many seconds to wait before the next stream, after one that ended with `error` or without one.
 
-        Raises what `error` means if going on is pointless: the server refused the watch, or it never answered
-        at all (a watch that once worked is resumed for as long as the caller waits).
+        Raises the DuetimeError for `error` if the server refused the watch, or never sent a message (a watch that has
+        worked once is resumed for as long as the caller waits).
         """
-        if not self._answered or not _is_lost(error):
-            raise _meaning(error, target) from error
+        if not self._was_connected or not _is_lost(error):
+            raise _translated(error, target) from error
         longest = self._next_delay_seconds
         self._next_delay_seconds = min(longest * 2, MAX_DELAY_SECONDS)
         return longest * random.uniform(0.5, 1)
@@ -74,13 +73,13 @@ class WatchProgress:
 
 def _is_lost(error: grpc.RpcError | TimeoutError | None) -> bool:
     if not isinstance(error, grpc.RpcError):
-        return True  # it was silent, or it ended without saying why
+        return True  # it timed out, or ended without an error
     if (info := rpc_error.error_info(error)) is not None:
-        return info.reason in _GO_ON or error.code() is grpc.StatusCode.UNAVAILABLE
-    return error.code() in _BROKEN
+        return info.reason in _RESUMABLE or error.code() is grpc.StatusCode.UNAVAILABLE
+    return error.code() in _CONNECTION_LOST
 
 
-def _meaning(error: grpc.RpcError | TimeoutError | None, target: str) -> errors.DuetimeError:
+def _translated(error: grpc.RpcError | TimeoutError | None, target: str) -> errors.DuetimeError:
     match error:
         case grpc.RpcError():
             return rpc_error.translate(error, target)

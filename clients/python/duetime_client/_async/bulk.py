@@ -1,4 +1,4 @@
-"""What the client does with many tasks at once."""
+"""The client's methods for many tasks at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from duetime_client._async import connection
 
 
 class Filter(TypedDict, total=False):
-    """Which tasks: in one of these statuses, of this queue and name, due from a moment on and before another."""
+    """Selects tasks by status, queue, name, and execution time: from `due_from` on, before `due_before`."""
 
     status: task.Status | Iterable[task.Status]
     queue: str
@@ -24,23 +24,22 @@ class Filter(TypedDict, total=False):
 class AsyncBulk(connection.AsyncConnection):
     """The methods for many tasks at once.
 
-    Each returns how many tasks it changed; those in a status that does not allow the change are passed over. Without
-    any of `Filter` they fail with InvalidArgument, unless `all` says that all tasks are meant. After an error, its
-    `changed` says how many were changed before.
+    Each returns how many tasks it changed; it skips tasks whose status does not allow the change. Without a filter they
+    fail with InvalidArgument, unless `all` is set. An error's `changed` is the number of tasks changed before it.
     """
 
     async def cancel_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002 - as the API has it
-        """Cancels the pending and running tasks that match."""
+        """Cancels all matching tasks that are pending or running."""
         message = task_service_pb2.CancelTasksRequest(filter=request.task_filter(**which), all=all)
         return await self._change(self._open().tasks.CancelTasks, message)
 
     async def retry_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
-        """Makes the failed and cancelled tasks that match pending again, due now, with all their retries."""
+        """Makes all matching tasks that failed or were cancelled pending again, due now, with all their retries."""
         message = task_service_pb2.RetryTasksRequest(filter=request.task_filter(**which), all=all)
         return await self._change(self._open().tasks.RetryTasks, message)
 
     async def delete_many(self, *, all: bool = False, **which: Unpack[Filter]) -> int:  # noqa: A002
-        """Deletes the tasks that match and do not run; their logs stay."""
+        """Deletes all matching tasks that are not running; their logs stay."""
         message = task_service_pb2.DeleteTasksRequest(filter=request.task_filter(**which), all=all)
         return await self._change(self._open().tasks.DeleteTasks, message)
 
@@ -52,7 +51,7 @@ class AsyncBulk(connection.AsyncConnection):
         all: bool = False,  # noqa: A002
         **which: Unpack[Filter],
     ) -> int:
-        """Moves the pending tasks that match to another time, or queue, or both.
+        """Moves all matching tasks that are pending to another time, another queue, or both.
 
         A timedelta counts from now by this machine's clock.
         """

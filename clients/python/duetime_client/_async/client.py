@@ -1,4 +1,4 @@
-"""The client: a method for each thing that Duetime does."""
+"""The client: a method for each rpc."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from duetime_client._async import bulk, queues, schedules, tasks
 
 
 class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedules.AsyncSchedules):
-    """Talks to the server at `target`, `host:port` of Envoy or of a server itself. It connects when it is first used;
-    close it, or use it in a `with` block. An asynchronous one belongs to the event loop that it is first used in.
+    """A client of the server at `target`: `host:port` of Envoy, or of a server itself. It connects on first use. Close
+    it, or use it in a `with` block. An asynchronous client belongs to the event loop that first uses it.
 
-    Each call has `timeout` to be answered, attempts that gRPC repeats included. All methods raise errors of
-    `duetime_client.errors`: InvalidArgument (which is a ValueError) before anything is sent if it cannot be
-    sent, and always Unavailable or DeadlineExceeded when there is no answer. Below, "Fails with" names what
-    each adds.
+    `timeout` is per call, including gRPC's own retries. Every method may raise InvalidArgument (a ValueError), which is
+    raised before anything is sent if a value cannot be sent, and Unavailable or DeadlineExceeded if there is no
+    response. "Fails with" in a method's docstring names its other errors, all of them in `duetime_client.errors`.
     """

@@ -1,4 +1,4 @@
-"""The connection to the server, and what all calls share."""
+"""The connection to the server, shared by all calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AsyncOpened:
     """An open channel with its stubs."""
 
     def __init__(self, target: str) -> None:
-        self.home = async_io.home()
+        self.owner = async_io.owner()
         self.channel = async_io.open_channel(target)
         self.tasks = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
@@ -41,11 +41,11 @@ class AsyncConnection:
         self._closed = False
 
     async def aclose(self) -> None:
-        """Ends what is under way and closes the connection for good. On a closed client it does nothing."""
+        """Cancels running calls and closes the connection for good. Closing twice does nothing."""
         with self._lock:
             self._closed = True
             opened, self._opened = self._opened, None
-        if opened is not None and opened.home == async_io.home():
+        if opened is not None and opened.owner == async_io.owner():
             await opened.channel.close()
 
     async def __aenter__(self) -> Self:
@@ -56,20 +56,20 @@ class AsyncConnection:
         await self.aclose()
 
     def _open(self) -> AsyncOpened:
-        """Returns what is open; opens it first if need be. Raises RuntimeError if that cannot be used here."""
-        # Not in __init__: a channel belongs to the event loop that runs when it is made.
+        """Returns the open channel, opening it first if need be; raises RuntimeError if it cannot be used here."""
+        # Not in __init__: a channel belongs to the event loop that runs when it is created.
         with self._lock:
             if self._closed:
-                raise RuntimeError("the client is closed; make another one")
+                raise RuntimeError("the client is closed; create another one")
             if self._opened is None:
                 self._opened = AsyncOpened(self._target)
-            elif self._opened.home != async_io.home():
-                raise RuntimeError(async_io.NOT_AT_HOME)
+            elif self._opened.owner != async_io.owner():
+                raise RuntimeError(async_io.WRONG_OWNER)
             return self._opened
 
     async def _call(self, method: async_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         try:
             return await async_io.call(method, message, self._timeout_seconds)
         except grpc.RpcError as error:
-            self._open()  # raises if it was closed meanwhile, which ended the call
+            self._open()  # raises if the client was closed, which ended the call
             raise rpc_error.translate(error, self._target) from error

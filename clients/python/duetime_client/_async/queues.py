@@ -1,4 +1,4 @@
-"""What the client does with queues."""
+"""The client's methods for queues and workers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LOG_PAGE_SIZE = 1_000
 
 
 class AsyncQueues(connection.AsyncConnection):
-    """The methods for queues."""
+    """The methods for queues and workers."""
 
     async def queues(self) -> builtins.list[queue.Queue]:
-        """Returns the queues that have tasks to run, are served by a live worker, or are held back, by name."""
+        """Returns the queues that have unfinished tasks, a live worker, or are limited, sorted by name."""
         message = queue_service_pb2.ListQueuesRequest(page_size=_PAGE_SIZE)
         queues: builtins.list[queue.Queue] = []
         while True:
@@ -43,10 +43,10 @@ class AsyncQueues(connection.AsyncConnection):
         max_per_second_per_key: float | request.Unset | None = request.UNSET,
         allow_missing: bool = False,
     ) -> queue.Queue:
-        """Changes what is given of a queue and returns it; None takes a limit away. What runs already goes on.
+        """Changes the given fields of a queue and returns it; None removes a limit. Running tasks continue.
 
         Fails with QueueNotFound as get_queue does, unless `allow_missing` is set, which creates the queue.
-        After Unavailable or DeadlineExceeded it may have changed.
+        After Unavailable or DeadlineExceeded the outcome is unknown: the change may have been committed.
         """
         changes = {
             "paused": paused,
@@ -59,19 +59,17 @@ class AsyncQueues(connection.AsyncConnection):
         return queue_messages.to_queue(await self._call(self._open().queues.UpdateQueue, message))
 
     async def pause_queue(self, name: str) -> queue.Queue:
-        """Lets none of a queue's tasks start until it is resumed, and returns it. Fails as get_queue does."""
+        """Pauses a queue and returns it: none of its tasks start until it is resumed. Fails as get_queue does."""
         message = scalar.filled(queue_service_pb2.PauseQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.PauseQueue, message))
 
     async def resume_queue(self, name: str) -> queue.Queue:
-        """Lets a queue's tasks start again, and returns it. Fails as get_queue does."""
+        """Resumes a queue and returns it: its tasks start again. Fails as get_queue does."""
         message = scalar.filled(queue_service_pb2.ResumeQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.ResumeQueue, message))
 
     async def queue_logs(self, name: str) -> AsyncIterator[queue.QueueLog]:
-        """Iterates over what was changed about a queue, oldest first. Fails with QueueNotFound as get_queue does, if
-        nothing ever was.
-        """
+        """Iterates over a queue's history of changes, oldest first. Without any it fails as get_queue does."""
         message = scalar.filled(queue_service_pb2.ListQueueLogsRequest(page_size=_LOG_PAGE_SIZE), name=name)
         while True:
             page = await self._call(self._open().queues.ListQueueLogs, message)
@@ -82,7 +80,7 @@ class AsyncQueues(connection.AsyncConnection):
             message.page_token = page.next_page_token
 
     async def workers(self) -> builtins.list[queue.Worker]:
-        """Returns the workers that sent a heartbeat in the last hour, except those that stopped in order."""
+        """Returns the workers that sent a heartbeat in the last hour, except those that shut down cleanly."""
         message = queue_service_pb2.ListWorkersRequest(page_size=_PAGE_SIZE)
         workers: builtins.list[queue.Worker] = []
         while True:

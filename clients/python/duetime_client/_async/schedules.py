@@ -1,4 +1,4 @@
-"""What the client does with schedules."""
+"""The client's methods for schedules."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class AsyncSchedules(connection.AsyncConnection):
         request_id: str | None = None,
         **rule: Unpack[schedule.Policies],
     ) -> schedule.Schedule:
-        """Creates a schedule and returns it, with its next occurrence. `task` may be the name of a handler alone.
+        """Creates a schedule and returns it, with its next occurrence. `task` may be just the name of a handler.
 
-        `rule` says when, by `cron` or `interval`, and the rest of `schedule.Policies`. Fails with RequestIdReused, or
-        with RequestIdOfDeletedSchedule.
+        `rule` has either `cron` or `interval`, and the other members of `schedule.Policies`. Fails with RequestIdReused
+        or RequestIdOfDeletedSchedule.
         """
         message = schedule_service_pb2.CreateScheduleRequest()
         scalar.filled(message, paused=paused, request_id=request_id or request.new_request_id())
@@ -43,7 +43,7 @@ class AsyncSchedules(connection.AsyncConnection):
         return schedule_messages.to_schedule(await self._call(self._open().schedules.GetSchedule, message))
 
     async def schedules(self) -> AsyncIterator[schedule.Schedule]:
-        """Iterates over all schedules, by their ids; asks for a page at a time, as far as the caller goes."""
+        """Iterates over all schedules in the order of their ids; reads a page at a time, as needed."""
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
         while True:
             page = await self._call(self._open().schedules.ListSchedules, message)
@@ -56,31 +56,33 @@ class AsyncSchedules(connection.AsyncConnection):
     async def update_schedule(
         self, schedule_id: int, *, version: int | None = None, **changes: Unpack[schedule.Changes]
     ) -> schedule.Schedule:
-        """Changes what is given of a schedule and returns it; None gives a field its default back.
+        """Changes the given fields of a schedule and returns it; None resets a field to its default.
 
         Its pending occurrence moves. Fails with ScheduleNotFound, or VersionMismatch if `version` is given and is not
-        the schedule's. After Unavailable or DeadlineExceeded it may have changed.
+        current. After Unavailable or DeadlineExceeded the outcome is unknown: the change may have been committed.
         """
         message = schedule_messages.update(schedule_id, changes, version)
         return schedule_messages.to_schedule(await self._call(self._open().schedules.UpdateSchedule, message))
 
     async def delete_schedule(self, schedule_id: int) -> None:
-        """Deletes a schedule and its pending occurrence; what runs goes on. Fails with ScheduleNotFound."""
+        """Deletes a schedule and its pending occurrence; running tasks continue. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.DeleteScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         await self._call(self._open().schedules.DeleteSchedule, message)
 
     async def pause_schedule(self, schedule_id: int) -> schedule.Schedule:
-        """Takes a schedule's pending occurrence away until it is resumed. Fails with ScheduleNotFound."""
+        """Pauses a schedule and returns it: it has no pending occurrence until it is resumed. Fails with
+        ScheduleNotFound.
+        """
         message = schedule_service_pb2.PauseScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         return schedule_messages.to_schedule(await self._call(self._open().schedules.PauseSchedule, message))
 
     async def resume_schedule(self, schedule_id: int) -> schedule.Schedule:
-        """Lets a schedule go on from now. Fails with ScheduleNotFound."""
+        """Resumes a schedule from now on and returns it. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.ResumeScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         return schedule_messages.to_schedule(await self._call(self._open().schedules.ResumeSchedule, message))
 
     async def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
-        """Runs a schedule's task now, besides its occurrences, and returns its task_id.
+        """Creates a task of a schedule, due now, in addition to its occurrences, and returns its task_id.
 
         Fails with ScheduleNotFound, or with RequestIdTaken as create does.
         """
@@ -92,9 +94,9 @@ class AsyncSchedules(connection.AsyncConnection):
     async def backfill_schedule(
         self, schedule_id: int, start_time: datetime.datetime, end_time: datetime.datetime
     ) -> builtins.list[int]:
-        """Makes a task, due now, for each nominal time in a past interval that has none, and returns their task_ids.
+        """Creates a task, due now, for each nominal time in a past interval that has none, and returns their task_ids.
 
-        Asking again makes nothing twice. Fails with ScheduleNotFound, or InvalidArgument for more than 1,000.
+        Idempotent. Fails with ScheduleNotFound, or InvalidArgument for more than 1,000 tasks.
         """
         message = schedule_service_pb2.BackfillScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         schedule_messages.assigned(message, {"start_time": start_time, "end_time": end_time})
@@ -104,14 +106,14 @@ class AsyncSchedules(connection.AsyncConnection):
     async def preview_schedule(
         self, *, count: int = 10, **rule: Unpack[schedule.Rule]
     ) -> builtins.list[schedule.PreviewedTime]:
-        """Returns the next times at which a rule comes true, without saving anything."""
+        """Returns the next times of a rule, without saving anything."""
         message = schedule_service_pb2.PreviewScheduleRequest()
         schedule_messages.assigned(message, {"count": count, **rule})
         answer = await self._call(self._open().schedules.PreviewSchedule, message)
         return [schedule_messages.to_previewed(member) for member in answer.details]
 
     async def schedule_logs(self, schedule_id: int) -> AsyncIterator[schedule.ScheduleLog]:
-        """Iterates over a schedule's history, oldest first, also of a deleted one. Fails with ScheduleNotFound."""
+        """Iterates over a schedule's history, oldest first, even if it was deleted. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.ListScheduleLogsRequest(
             schedule_id=schedule_messages.checked_id(schedule_id), page_size=_LOG_PAGE_SIZE
         )
@@ -124,7 +126,7 @@ class AsyncSchedules(connection.AsyncConnection):
             message.page_token = page.next_page_token
 
     async def recompute_schedules(self) -> schedule.Recomputed:
-        """Moves what another time zone database placed, and returns how much that was. Asking again moves nothing."""
+        """Moves times that were computed with another time zone database, and returns how many. Idempotent."""
         schedules = tasks = 0
         while True:
             message = schedule_service_pb2.RecomputeSchedulesRequest()

@@ -1,4 +1,4 @@
-"""The changes of one task or of many, as they are committed, across lost connections."""
+"""Watches: the changes of one task or of many, as they are committed, across lost connections."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import grpc
 from duetime_client import async_io, errors, task_log, watch_progress
 
 OpenStream: TypeAlias = Callable[[str], async_io.EventStream]
-"""Opens a stream that goes on from a cursor."""
+"""Opens a stream that resumes from a cursor."""
 
 
 class AsyncWatch:
-    """Iterates over TaskEvents, without a gap or a repeat; made by the client's `watch` and `watch_all`.
+    """Iterates over TaskEvents, without a gap or a repeat; returned by the client's `watch` and `watch_all`.
 
-    When the connection is lost or silent, or the server stops or cuts off a watcher that was too slow, it
-    opens another stream right after the last event, for as long as it takes. Close it, or use it in a `with`
-    block, when you leave it before its end. Raises, from the iteration, what the server refuses it for
-    (TaskNotFound, InvalidArgument for a cursor of another watch), and Unavailable or DeadlineExceeded if it
-    was never answered.
+    If the connection is lost or silent, the server stops, or it disconnects a watcher that is too slow, the watch
+    reconnects and resumes right after the last event, for as long as it takes. To leave it before its end, close it or
+    use it in a `with` block. The iteration raises what the server refuses the watch with (TaskNotFound, InvalidArgument
+    for a cursor of another watch), and Unavailable or DeadlineExceeded if the server never responded.
     """
 
     def __init__(
@@ -29,7 +28,7 @@ class AsyncWatch:
         *,
         cursor: str,
         target: str,
-        begins_now: bool,
+        starts_now: bool,
         check_client: Callable[[], object],
     ) -> None:
         self._check_client = check_client
@@ -39,25 +38,25 @@ class AsyncWatch:
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: async_io.EventStream | None = None
         self._closed = False
-        self._begins_now = begins_now
-        self._held: task_log.TaskEvent | None = None
+        self._starts_now = starts_now
+        self._buffered: task_log.TaskEvent | None = None
 
     @property
     def cursor(self) -> str:
-        """Where the watch stands: at its last event, or later if the server said that it is idle."""
+        """The cursor of the last event, or a later one if the server has sent a heartbeat since."""
         return self._progress.cursor
 
     async def aclose(self) -> None:
-        """Ends the watch; an iteration that waits ends too."""
+        """Ends the watch, and an iteration that is waiting for its next event."""
         self._closed = True
         self._pause.end()
         if self._stream is not None:
             self._stream.cancel()
 
     async def __aenter__(self) -> Self:
-        # A watch of all without a cursor begins now, and its first word says when that is.
-        while self._begins_now and not (self.cursor or self._closed):
-            self._held = await self._read()
+        # A watch of all tasks without a cursor starts now: at the cursor of its first message.
+        while self._starts_now and not (self.cursor or self._closed):
+            self._buffered = await self._read()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -68,8 +67,8 @@ class AsyncWatch:
 
     async def __anext__(self) -> task_log.TaskEvent:
         try:
-            while not (self._closed or self._progress.over):
-                event, self._held = self._held or await self._read(), None
+            while not (self._closed or self._progress.finished):
+                event, self._buffered = self._buffered or await self._read(), None
                 if event is not None:
                     return event
         except errors.DuetimeError:
@@ -83,11 +82,11 @@ class AsyncWatch:
             self._stream = self._open_stream(self._progress.cursor)
         error: grpc.RpcError | TimeoutError | None = None
         try:
-            message = await self._stream.read(watch_progress.SILENCE_SECONDS)
+            message = await self._stream.read(watch_progress.HEARTBEAT_TIMEOUT_SECONDS)
         except (grpc.RpcError, TimeoutError) as caught:
             message, error = None, caught
         except BaseException:
-            # Interrupted: what arrives now would be lost. The next read opens a stream from the cursor.
+            # Interrupted: a message that arrives now would be lost. The next read opens a stream from the cursor.
             self._stream.cancel()
             self._stream = None
             raise
@@ -95,6 +94,6 @@ class AsyncWatch:
             return self._progress.take(message)
         self._stream = None
         if not self._closed:
-            self._check_client()  # raises if it was closed, which ended the stream
+            self._check_client()  # raises if the client was closed, which ended the stream
             await self._pause.wait(self._progress.delay_after(error, self._target))
         return None

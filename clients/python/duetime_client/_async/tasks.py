@@ -1,4 +1,4 @@
-"""What the client does with tasks."""
+"""The client's methods for tasks."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ class AsyncTasks(connection.AsyncConnection):
     ) -> int:
         """Creates a task and returns its task_id. The arguments are those of NewTask.
 
-        A timedelta as `execution_time` counts from now by this machine's clock. Fails with RequestIdReused,
-        or with RequestIdOfCancelledTask or RequestIdOfDeletedTask if its task was cancelled or deleted since.
-        After Unavailable or DeadlineExceeded the task may exist: `create_many(error.remaining)` asks again
-        without creating it twice, as does a call with the same arguments, an absolute time and
-        `error.request_id`.
+        A timedelta as `execution_time` counts from now by this machine's clock. Fails with RequestIdReused, or with
+        RequestIdOfCancelledTask or RequestIdOfDeletedTask if its task was cancelled or deleted since. After Unavailable
+        or DeadlineExceeded the task may exist: retry with `create_many(error.remaining)`, or with the same arguments,
+        an absolute time and `error.request_id`. Neither creates it twice.
         """
         new = task.NewTask(
             name,
@@ -51,7 +50,7 @@ class AsyncTasks(connection.AsyncConnection):
             priority,
             concurrency_key,
         )
-        new = request.settled(new, datetime.datetime.now(datetime.UTC))
+        new = request.resolved(new, datetime.datetime.now(datetime.UTC))
         message = request.create_task(new)
         try:
             answer = await self._call(self._open().tasks.CreateTask, message)
@@ -63,18 +62,18 @@ class AsyncTasks(connection.AsyncConnection):
     async def create_many(self, tasks: Iterable[task.NewTask]) -> builtins.list[int]:
         """Creates tasks and returns their task_ids, in order.
 
-        All are checked before the first is sent. They travel in batches of at most 1,000 tasks and 1 MiB;
-        each batch is created as a whole or not at all, but several batches are not one transaction. If one
-        fails, the error says in `created` which tasks exist and in `remaining` which are not known to:
-        `create_many(error.remaining)` goes on, and creates nothing twice. Fails as create does.
+        All are checked before the first is sent. They are sent in batches of at most 1,000 tasks and 1 MiB; each batch
+        is created as a whole or not at all, but several batches are not one transaction. If one fails, the error's
+        `created` has the tasks that exist and `remaining` those that may not: retry with
+        `create_many(error.remaining)`, which creates nothing twice. Fails as create does.
         """
         remaining, messages = request.create_tasks(tasks, datetime.datetime.now(datetime.UTC))
         created: builtins.list[int] = []
-        for message in batch.cut(messages):
+        for message in batch.split(messages):
             try:
                 answer = await self._call(self._open().tasks.BatchCreateTasks, message)
             except errors.DuetimeError as error:
-                batch.shift(error, len(created))
+                batch.shift_indexes(error, len(created))
                 error.created = tuple(created)
                 error.remaining = tuple(remaining[len(created) :])
                 raise
@@ -82,7 +81,7 @@ class AsyncTasks(connection.AsyncConnection):
         return created
 
     async def get(self, task_id: int) -> task.Task:
-        """Returns a task. Fails with TaskNotFound, also when it was deleted."""
+        """Returns a task. Fails with TaskNotFound, also if it was deleted."""
         message = task_service_pb2.GetTaskRequest(task_id=request.checked_task_id(task_id))
         return response.to_task(await self._call(self._open().tasks.GetTask, message))
 
@@ -109,8 +108,8 @@ class AsyncTasks(connection.AsyncConnection):
         due_before: datetime.datetime | None = None,
         order_by: request.OrderBy = "execution_time",
     ) -> AsyncIterator[task.Task]:
-        """Iterates over the tasks in one of these statuses, of this queue and name, due from a moment on and
-        before another; asks for a page at a time, as far as the caller goes.
+        """Iterates over the tasks in one of these statuses, of this queue and name, due from `due_from` on and before
+        `due_before`; reads a page at a time, as needed.
         """
         message = request.list_tasks(status, queue, name, due_from, due_before, order_by, _PAGE_SIZE)
         while True:
@@ -136,11 +135,10 @@ class AsyncTasks(connection.AsyncConnection):
         concurrency_key: str | request.Unset | None = request.UNSET,
         version: int | None = None,
     ) -> None:
-        """Changes what is given of a pending task. None gives a field its default back: `timeout=None` clears
-        it.
+        """Changes the given fields of a pending task. None resets a field to its default: `timeout=None` removes it.
 
-        Fails with TaskNotFound, TaskNotPending, or VersionMismatch if `version` is given and is not the
-        task's. After Unavailable or DeadlineExceeded it may have changed.
+        Fails with TaskNotFound, TaskNotPending, or VersionMismatch if `version` is given and is not current. After
+        Unavailable or DeadlineExceeded the outcome is unknown: the change may have been committed.
         """
         changes = {
             "name": name,
@@ -162,24 +160,21 @@ class AsyncTasks(connection.AsyncConnection):
         await self._call(self._open().tasks.DeleteTask, message)
 
     async def cancel(self, task_id: int) -> task.Task:
-        """Cancels a pending or running task and returns it; one that is cancelled stays so.
-
-        Fails with TaskNotFound or TaskFinished.
-        """
+        """Cancels a pending or running task and returns it. Idempotent. Fails with TaskNotFound or TaskFinished."""
         message = task_service_pb2.CancelTaskRequest(task_id=request.checked_task_id(task_id))
         return response.to_task(await self._call(self._open().tasks.CancelTask, message))
 
     async def retry(self, task_id: int) -> task.Task:
         """Makes a failed or cancelled task pending again, due now, with all its retries, and returns it.
 
-        Fails with TaskNotFound or TaskNotRetryable. After Unavailable or DeadlineExceeded it may be pending
-        again.
+        Fails with TaskNotFound or TaskNotRetryable. After Unavailable or DeadlineExceeded the outcome is unknown: the
+        change may have been committed.
         """
         message = task_service_pb2.RetryTaskRequest(task_id=request.checked_task_id(task_id))
         return response.to_task(await self._call(self._open().tasks.RetryTask, message))
 
     async def logs(self, task_id: int) -> AsyncIterator[task_log.TaskLog]:
-        """Iterates over a task's history, oldest first, also of a deleted one. Fails with TaskNotFound."""
+        """Iterates over a task's history, oldest first, even if it was deleted. Fails with TaskNotFound."""
         message = task_service_pb2.ListTaskLogsRequest(
             task_id=request.checked_task_id(task_id), page_size=_LOG_PAGE_SIZE
         )
@@ -192,8 +187,8 @@ class AsyncTasks(connection.AsyncConnection):
             message.page_token = page.next_page_token
 
     def watch(self, task_id: int, cursor: str | None = None) -> task_watch.AsyncWatch:
-        """Iterates over a task's changes: first how it stands (with the `cursor` of an event: every change
-        since), then each as it is committed. Ends once the task is completed, failed, cancelled or deleted.
+        """Iterates over a task's changes: first its current state (with the `cursor` of an event: every change since),
+        then each change as it is committed. Ends once the task is completed, failed, cancelled or deleted.
 
         Fails, while iterating, with TaskNotFound.
         """
@@ -204,7 +199,7 @@ class AsyncTasks(connection.AsyncConnection):
             return async_io.EventStream(self._open().tasks.WatchTask(message))
 
         return task_watch.AsyncWatch(
-            open_stream, cursor=cursor or "", target=self._target, begins_now=False, check_client=self._open
+            open_stream, cursor=cursor or "", target=self._target, starts_now=False, check_client=self._open
         )
 
     def watch_all(
@@ -215,11 +210,11 @@ class AsyncTasks(connection.AsyncConnection):
         name: str | None = None,
         cursor: str | None = None,
     ) -> task_watch.AsyncWatch:
-        """Iterates over the changes of all tasks of this queue and name into one of these statuses, as they are
+        """Iterates over the changes of all tasks of this queue and name to one of these statuses, as they are
         committed: from now on or, with the `cursor` of an event, from right after it. Does not end by itself.
 
-        Entering it as a `with` block returns when it has begun: tasks that are listed in the block, and changes to
-        a higher version than the listed one, are all there is to know.
+        Entering its `with` block waits until the watch has started. So tasks listed inside the block, together with
+        events of a higher version than the listed one, are complete.
         """
         message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
         scalar.filled(message, queue=queue, name=name)
@@ -229,5 +224,5 @@ class AsyncTasks(connection.AsyncConnection):
             return async_io.EventStream(self._open().tasks.WatchTasks(message))
 
         return task_watch.AsyncWatch(
-            open_stream, cursor=cursor or "", target=self._target, begins_now=True, check_client=self._open
+            open_stream, cursor=cursor or "", target=self._target, starts_now=True, check_client=self._open
         )
