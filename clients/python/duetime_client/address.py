@@ -22,34 +22,38 @@ def target(address: str) -> str:
     if given.startswith(_GRPC):
         return given
     if "@" in given:  # checked first, because the other messages quote the address
-        raise ValueError("the server's address must not hold a user name or a password; write host:port")
+        raise ValueError("the address must not contain a user name or password; write host:port")
     scheme, separator, rest = given.partition("://")
     if not separator:
         return _host_port(given.removesuffix("/"), given, None)
     if scheme.lower() in _TLS:
-        raise ValueError(f"{_shown(given)}: the client does not speak TLS yet; write http:// or host:port")
+        raise ValueError(f"{_shown(given)}: TLS is not supported yet; write http:// or host:port")
     if scheme.lower() not in _PLAIN:
-        raise ValueError(f"{_shown(given)}: the scheme is not known; write host:port, such as {EXAMPLE}")
+        raise _invalid(f"{_shown(given)}: unknown scheme")
     return _host_port(rest.removesuffix("/"), given, _PLAIN[scheme.lower()])
 
 
 def _host_port(text: str, given: str, default_port: int | None) -> str:
     if not text:
-        raise ValueError(f"the server's address is empty; write host:port, such as {EXAMPLE}")
+        raise _invalid("the address is empty")
     if text.count(":") > 1 and not text.startswith("["):
         raise ValueError(f"{_shown(given)}: write an IPv6 address in brackets, such as [::1]:8080")
     if re.search(r"[/?#]", text):
-        raise ValueError(f"{_shown(given)}: the server's address has no path; write host:port, such as {EXAMPLE}")
+        raise _invalid(f"{_shown(given)}: the address must not have a path")
     if not (match := _HOST_PORT.fullmatch(text)):
-        raise ValueError(f"{_shown(given)} is not an address; write host:port, such as {EXAMPLE}")
+        raise _invalid(f"{_shown(given)} is not an address")
     host, port = match[1], match[2] or default_port
     if host.startswith("[") and _ip(host[1:-1]) is None:
-        raise ValueError(f"{_shown(given)}: there is no IPv6 address in the brackets")
+        raise ValueError(f"{_shown(given)}: the brackets do not contain an IPv6 address")
     if port is None:
-        raise ValueError(f"{_shown(given)} has no port; write host:port, such as {EXAMPLE}")
+        raise _invalid(f"{_shown(given)} has no port")
     if len(str(port)) > 5 or not 1 <= int(port) <= 65_535:
-        raise ValueError(f"{_shown(given)}: the port must lie between 1 and 65535")
+        raise ValueError(f"{_shown(given)}: the port must be from 1 to 65535")
     return f"{host}:{port}"
+
+
+def _invalid(problem: str) -> ValueError:
+    return ValueError(f"{problem}; write host:port, such as {EXAMPLE}")
 
 
 def is_local(target: str) -> bool:

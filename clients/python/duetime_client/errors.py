@@ -59,7 +59,7 @@ class DuetimeError(Exception):
 
 
 class InvalidArgument(DuetimeError, ValueError):
-    """The request is wrong."""
+    """The request is invalid."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     reason = "INVALID_ARGUMENT"
@@ -74,8 +74,13 @@ class InvalidArgument(DuetimeError, ValueError):
         self.violations = violations
 
 
+def invalid(field: str, description: str) -> InvalidArgument:
+    """Returns the error for one invalid field."""
+    return InvalidArgument(Violation(field, description))
+
+
 class NotFound(DuetimeError):
-    """There is no such thing."""
+    """There is no such resource."""
 
     code = grpc.StatusCode.NOT_FOUND
 
@@ -99,7 +104,7 @@ class ScheduleNotFound(NotFound):
 
 
 class StateConflict(DuetimeError):
-    """The task's status does not allow that; `metadata["status"]` names it."""
+    """The task's status does not allow the change; `metadata["status"]` has the status."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 
@@ -117,7 +122,7 @@ class TaskRunning(StateConflict):
 
 
 class TaskFinished(StateConflict):
-    """A task that has completed or failed cannot be cancelled."""
+    """A completed or failed task cannot be cancelled."""
 
     reason = "TASK_FINISHED"
 
@@ -129,58 +134,58 @@ class TaskNotRetryable(StateConflict):
 
 
 class VersionMismatch(DuetimeError):
-    """The task has changed since that version; `metadata["version"]` is the current one."""
+    """The version is not current; `metadata["version"]` has the current one."""
 
     code = grpc.StatusCode.ABORTED
     reason = "VERSION_MISMATCH"
 
 
 class RequestIdTaken(DuetimeError):
-    """The request_id was used before; `metadata["task_id"]` or `metadata["schedule_id"]` is what it made."""
+    """The request_id was used before; `metadata["task_id"]` or `metadata["schedule_id"]` has what it created."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
 
 
 class RequestIdReused(RequestIdTaken):
-    """The request_id was used before, for another request."""
+    """The request_id was used before, for a different request."""
 
     reason = "REQUEST_ID_REUSED"
 
 
 class RequestIdOfDeletedTask(RequestIdTaken):
-    """The request_id made a task that was deleted."""
+    """The request_id was used for a task that was deleted."""
 
     reason = "REQUEST_ID_OF_DELETED_TASK"
 
 
 class RequestIdOfCancelledTask(RequestIdTaken):
-    """The request_id made a task that was cancelled: retry that one, or use another request_id."""
+    """The request_id was used for a task that was cancelled: retry that task, or use another request_id."""
 
     reason = "REQUEST_ID_OF_CANCELLED_TASK"
 
 
 class RequestIdOfDeletedSchedule(RequestIdTaken):
-    """The request_id made a schedule that was deleted."""
+    """The request_id was used for a schedule that was deleted."""
 
     reason = "REQUEST_ID_OF_DELETED_SCHEDULE"
 
 
 class TaskIdsExhausted(DuetimeError):
-    """All 4,294,967,295 task ids are given away."""
+    """All 4,294,967,295 task ids are used."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "TASK_IDS_EXHAUSTED"
 
 
 class Unavailable(DuetimeError):
-    """The server or its database cannot be reached. Try again."""
+    """The server or its database cannot be reached. Retry."""
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = "UNAVAILABLE"
 
 
 class DeadlineExceeded(DuetimeError):
-    """There was no answer in time; whether anything changed is not known."""
+    """There was no response in time. The outcome is unknown: the change may have been committed."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"

@@ -12,22 +12,20 @@ _FIRST = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 _MAX_DURATION = datetime.timedelta(seconds=315_576_000_000)
 """Protobuf's own limit of a Duration: 10,000 years."""
+_OUT_OF_RANGE = "must be from year 1 to 9999, in UTC"
 
 
 def to_timestamp(value: object, field: str) -> timestamp_pb2.Timestamp:
     """Returns an aware datetime as a Timestamp; raises InvalidArgument, naming `field`, for anything else."""
     if not isinstance(value, datetime.datetime):
-        raise _invalid(field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}")
+        raise errors.invalid(field, f"must be an aware datetime or a timedelta from now, not {type(value).__name__}")
     if value.utcoffset() is None:
-        raise _invalid(
-            field,
-            "has no time zone; write datetime(…, tzinfo=UTC) or call .astimezone() to say which one is meant",
-        )
+        raise errors.invalid(field, "has no time zone; write datetime(…, tzinfo=UTC), or .astimezone() for local time")
     timestamp = timestamp_pb2.Timestamp()
     try:
         timestamp.FromDatetime(value.astimezone(datetime.UTC))
     except OverflowError:
-        raise _invalid(field, "must lie between the years 1 and 9999 in UTC") from None
+        raise errors.invalid(field, _OUT_OF_RANGE) from None
     return timestamp
 
 
@@ -38,7 +36,7 @@ def absolute(value: Any, now: datetime.datetime, field: str) -> Any:
     try:
         return now + value
     except OverflowError:
-        raise _invalid(field, "must lie between the years 1 and 9999 in UTC") from None
+        raise errors.invalid(field, _OUT_OF_RANGE) from None
 
 
 def from_timestamp(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
@@ -52,9 +50,9 @@ def from_timestamp(timestamp: timestamp_pb2.Timestamp) -> datetime.datetime:
 def to_duration(value: object, field: str) -> duration_pb2.Duration:
     """Returns a timedelta as a Duration; raises InvalidArgument, naming `field`, for anything else."""
     if not isinstance(value, datetime.timedelta):
-        raise _invalid(field, f"must be a timedelta, not {type(value).__name__}")
+        raise errors.invalid(field, f"must be a timedelta, not {type(value).__name__}")
     if not -_MAX_DURATION <= value <= _MAX_DURATION:
-        raise _invalid(field, f"must be at most {_MAX_DURATION.days:,} days, not {value.days:,}")
+        raise errors.invalid(field, f"must be at most {_MAX_DURATION.days:,} days, not {value.days:,}")
     duration = duration_pb2.Duration()
     duration.FromTimedelta(value)
     return duration
@@ -67,7 +65,3 @@ def from_duration(duration: duration_pb2.Duration) -> datetime.timedelta:
         return datetime.timedelta(seconds=duration.seconds, microseconds=int(duration.nanos / 1_000))
     except OverflowError:
         return datetime.timedelta.min if duration.seconds < 0 else datetime.timedelta.max
-
-
-def _invalid(field: str, description: str) -> errors.InvalidArgument:
-    return errors.InvalidArgument(errors.Violation(field, description))

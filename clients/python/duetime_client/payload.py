@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from duetime_client import errors
+from duetime_client import errors, scalar
 
 MAX_DEPTH = 20
 """The contract's limit, checked here because protobuf's parsers fail on deeper messages without an explanation."""
@@ -58,9 +58,9 @@ def _checked(value: object, path: str, depth: int) -> Any:
         case str():
             return _checked_text(value, path)
         case int() if abs(value) > MAX_EXACT_INTEGER:
-            raise _invalid(path, "is beyond what a JSON number holds exactly (±9007199254740991); send a string")
+            raise _invalid(path, "is outside ±9007199254740991, where JSON numbers are exact; send a string")
         case float() if not math.isfinite(value):
-            raise _invalid(path, f"is {value}, which JSON does not have; send null or a string")
+            raise _invalid(path, f"is {value}, which JSON cannot represent; send null or a string")
         case int() | float():
             return value
         case Mapping() | list() | tuple() if depth > MAX_DEPTH:
@@ -70,7 +70,7 @@ def _checked(value: object, path: str, depth: int) -> Any:
         case list() | tuple():
             return [_checked(member, f"{path}[{index}]", depth + 1) for index, member in enumerate(value)]
         case _:
-            raise _invalid(path, f"is a {type(value).__name__}, which JSON does not have")
+            raise _invalid(path, f"is a {type(value).__name__}, which JSON cannot represent")
 
 
 def _checked_members(value: Mapping[Any, object], path: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -86,10 +86,10 @@ def _checked_text(text: str, path: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _invalid(path, "must be valid Unicode, without lone surrogates") from None
+        raise _invalid(path, f"must be {scalar.VALID_UNICODE}") from None
     return text
 
 
 def _invalid(path: str, description: str) -> errors.InvalidArgument:
     shown = path if len(path) <= _MAX_SHOWN else f"{path[:_MAX_SHOWN]}…"  # it consists of the caller's keys
-    return errors.InvalidArgument(errors.Violation(shown, description))
+    return errors.invalid(shown, description)

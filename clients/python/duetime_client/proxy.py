@@ -23,8 +23,8 @@ def described(target: str) -> str:
         return ""
     host_port = _host_port(os.environ[variable])
     if host_port is None:
-        return f" ({variable} is ignored: a proxy is written http://host:port)"
-    return f" through the proxy {host_port}, by {variable}"
+        return f" ({variable} is ignored: a proxy must be http://host:port)"
+    return f" through the proxy {host_port} ({variable})"
 
 
 def _variable(target: str) -> str | None:

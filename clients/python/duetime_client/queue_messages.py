@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from duetime.v1 import queue_pb2, queue_service_pb2
-from duetime_client import errors, moment, queue, request, scalar
+from duetime_client import moment, queue, request, scalar
 
 _LIMITS = ("max_running", "max_per_second", "max_running_per_key", "max_per_second_per_key")
 
@@ -69,7 +69,7 @@ def update_queue(name: str, changes: dict[str, Any], allow_missing: bool) -> que
     """Returns the request that changes the fields that are not UNSET, and removes the limits that are None."""
     given = {field: value for field, value in changes.items() if value is not request.UNSET}
     if not given:
-        raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
+        raise request.nothing_to_change()
     message = queue_service_pb2.UpdateQueueRequest()
     scalar.filled(message, name=name, allow_missing=allow_missing)
     for field, value in given.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import reprlib
 import time
 import uuid
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ OrderBy = Literal["execution_time", "execution_time desc", "task_id", "task_id d
 
 MAX_BYTES = 1024 * 1024
 """The largest request that the server accepts."""
-MAX_TASK_ID = 2**32 - 1
+MAX_ID = 2**32 - 1
 
 
 class Unset(enum.Enum):
@@ -34,9 +35,19 @@ UNSET = Unset.UNSET
 
 def checked_task_id(task_id: int) -> int:
     """Returns the id; raises InvalidArgument if it is out of range."""
-    if not isinstance(task_id, int) or not 0 < task_id <= MAX_TASK_ID:
-        raise errors.InvalidArgument(errors.Violation("task_id", f"must be an integer from 1 to {MAX_TASK_ID}"))
-    return task_id
+    return checked_id(task_id, "task_id")
+
+
+def checked_id(given: int, field: str) -> int:
+    """Returns the id of a task or schedule; raises InvalidArgument, naming `field`, if it is out of range."""
+    if not isinstance(given, int) or not 0 < given <= MAX_ID:
+        raise errors.invalid(field, f"must be an integer from 1 to {MAX_ID}")
+    return given
+
+
+def nothing_to_change() -> errors.InvalidArgument:
+    """Returns the error for an update without any field."""
+    return errors.invalid("update_mask", "must name at least one field")
 
 
 def resolved(new: task.NewTask, now: datetime.datetime, field: str = "") -> task.NewTask:
@@ -95,10 +106,10 @@ def update_task(
     request = task_service_pb2.UpdateTaskRequest(task_id=checked_task_id(task_id))
     given = {name: value for name, value in changes.items() if value is not UNSET}
     if not given:
-        raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
+        raise nothing_to_change()
     for name in ("name", "execution_time"):
         if given.get(name, UNSET) is None:
-            raise errors.InvalidArgument(errors.Violation(name, "has no default to go back to"))
+            raise errors.invalid(name, "has no default to reset it to")
     for name, value in given.items():
         if name == "execution_time":
             value = _resolved_time(value, now, name)
@@ -147,13 +158,15 @@ def task_filter(
 
 def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.Status.ValueType]:
     """Returns one status or several as the contract's enum values."""
+    return [_status(member) for member in ([status] if isinstance(status, str) else status)]
+
+
+def _status(given: task.Status) -> task_pb2.Task.Status.ValueType:
     try:
-        members = [task.Status(status)] if isinstance(status, str) else [task.Status(member) for member in status]
-    except ValueError as error:
-        raise errors.InvalidArgument(
-            errors.Violation("status", f"{error}; it is one of {', '.join(task.Status)}")
-        ) from None
-    return [task_pb2.Task.Status.Value(member) for member in members]
+        return task_pb2.Task.Status.Value(task.Status(given))
+    except ValueError:
+        allowed = ", ".join(task.Status)
+        raise errors.invalid("status", f"must be one of {allowed}, not {reprlib.repr(given)}") from None
 
 
 def _assign(request: protobuf_message.Message, path: str, value: object) -> None:
@@ -175,7 +188,7 @@ def _assign(request: protobuf_message.Message, path: str, value: object) -> None
 
 def _assign_local_time(request: Any, prefix: str, value: task.LocalTime) -> None:
     if not isinstance(value.local_time, datetime.datetime) or value.local_time.tzinfo is not None:
-        raise errors.InvalidArgument(errors.Violation(f"{prefix}local_time", "must be a datetime without a zone"))
+        raise errors.invalid(f"{prefix}local_time", "must be a datetime without a time zone")
     request.local_time = value.local_time.isoformat()
     _assign(request, f"{prefix}time_zone", value.time_zone)
 
@@ -183,7 +196,7 @@ def _assign_local_time(request: Any, prefix: str, value: task.LocalTime) -> None
 def assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object) -> None:
     """Sets the message to the policy; raises InvalidArgument, naming `path`, if it is invalid."""
     if not isinstance(value, task.RetryPolicy):
-        raise errors.InvalidArgument(errors.Violation(path, f"must be a RetryPolicy, not {type(value).__name__}"))
+        raise errors.invalid(path, f"must be a RetryPolicy, not {type(value).__name__}")
     message.SetInParent()
     for name in ("initial_backoff", "max_backoff", "multiplier", "jitter"):
         member = getattr(value, name)
@@ -193,7 +206,5 @@ def assign_retry_policy(message: task_pb2.RetryPolicy, path: str, value: object)
 
 def _checked_size(request: Request, field: str) -> Request:
     if request.ByteSize() > MAX_BYTES:
-        raise errors.InvalidArgument(
-            errors.Violation(field + "task_data", f"makes the request larger than {MAX_BYTES // 1024} KiB")
-        )
+        raise errors.invalid(field + "task_data", f"makes the request larger than {MAX_BYTES // 1024} KiB")
     return request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import grpc
@@ -41,6 +42,12 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
 }
 
 
+_LAYERS = re.compile(
+    r"failed to connect to all addresses; last error: [A-Z_]+: \S+: (?:Failed to connect to remote host: )?(.+)"
+    r"|errors resolving .+: \[.+: (.+)\]"
+)
+
+
 def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
     """Returns the DuetimeError for `error`, from a call to `target`."""
     code = error.code()
@@ -48,15 +55,21 @@ def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
     info = error_info(error)
     message = error.details() or code.name
     if info is None and code is grpc.StatusCode.UNAVAILABLE:
-        message = f"{target} cannot be reached{proxy.described(target)}: {message}"
+        message = f"{target} cannot be reached{proxy.described(target)}: {_cause(message)}"
     elif info is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        message = f"{target} did not answer in time; whether anything changed is not known"
+        message = f"{target} did not respond in time. The outcome is unknown: the change may have been committed"
     metadata = dict(info.metadata) if info else {}
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return errors.InvalidArgument(*_violations(status), message=message, metadata=metadata)
     reason = info.reason if info else code.name
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.DuetimeError)
     return kind(message, code=code, reason=reason, metadata=metadata)
+
+
+def _cause(message: str) -> str:
+    """Returns the cause alone of gRPC's own message, such as `Connection refused`."""
+    match = _LAYERS.fullmatch(message)
+    return match[1] or match[2] if match else message
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:

@@ -12,6 +12,7 @@ from duetime_client import errors
 
 Message = TypeVar("Message", bound=protobuf_message.Message)
 
+VALID_UNICODE = "valid Unicode, without lone surrogates"
 _BOUNDS = {
     descriptor.FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     descriptor.FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -21,13 +22,12 @@ _BOUNDS = {
 
 
 def assign(target: protobuf_message.Message, name: str, path: str, value: object) -> None:
-    """Sets the field, an enum by the name of its value; raises InvalidArgument, naming `path`, if it cannot have it."""
+    """Sets the field, an enum by name; raises InvalidArgument, naming `path`, for an invalid value."""
     field = target.DESCRIPTOR.fields_by_name[name]
     try:
         setattr(target, name, value if field.enum_type is None else _number(field.enum_type, value))
     except (TypeError, ValueError):
-        problem = f"must be {_expected(field, value)}"
-        raise errors.InvalidArgument(errors.Violation(path, problem)) from None
+        raise errors.invalid(path, f"must be {_expected(field, value)}") from None
 
 
 def filled(target: Message, **values: object) -> Message:
@@ -61,7 +61,7 @@ def _expected(field: Any, value: object) -> str:
         return f"one of {names}, not {reprlib.repr(value)}"
     given = type(value).__name__
     if field.cpp_type == descriptor.FieldDescriptor.CPPTYPE_STRING:
-        return "valid Unicode, without lone surrogates" if isinstance(value, str) else f"a string, not {given}"
+        return VALID_UNICODE if isinstance(value, str) else f"a string, not {given}"
     if field.cpp_type == descriptor.FieldDescriptor.CPPTYPE_BOOL:
         return f"True or False, not {given}"
     if (bounds := _BOUNDS.get(field.cpp_type)) is None:

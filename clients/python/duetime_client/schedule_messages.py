@@ -14,15 +14,12 @@ from duetime_client import errors, moment, payload, request, response, scalar, s
 _Message = TypeVar("_Message", bound=protobuf_message.Message)
 
 _TIMES = {"anchor", "start_time", "end_time"}
-_SPANS = {"interval", "jitter", "catch_up_window", "timeout"}
-_MAX_ID = 2**32 - 1
+_DURATIONS = {"interval", "jitter", "catch_up_window", "timeout"}
 
 
 def checked_id(schedule_id: int) -> int:
     """Returns the id; raises InvalidArgument if it is out of range."""
-    if not isinstance(schedule_id, int) or not 0 < schedule_id <= _MAX_ID:
-        raise errors.InvalidArgument(errors.Violation("schedule_id", f"must be an integer from 1 to {_MAX_ID}"))
-    return schedule_id
+    return request.checked_id(schedule_id, "schedule_id")
 
 
 def assigned(message: _Message, fields: Mapping[str, Any]) -> _Message:
@@ -38,7 +35,7 @@ def update(
 ) -> schedule_service_pb2.UpdateScheduleRequest:
     """Returns the request that changes these fields, and resets those that are None."""
     if not changes:
-        raise errors.InvalidArgument(errors.Violation("update_mask", "must name something to change"))
+        raise request.nothing_to_change()
     message = schedule_service_pb2.UpdateScheduleRequest(schedule_id=checked_id(schedule_id))
     scalar.filled(message, version=version)
     assigned(message, changes)
@@ -49,7 +46,7 @@ def update(
 def _assign(message: Any, name: str, path: str, value: Any) -> None:
     if name in _TIMES:
         getattr(message, name).CopyFrom(moment.to_timestamp(value, path))
-    elif name in _SPANS:
+    elif name in _DURATIONS:
         getattr(message, name).CopyFrom(moment.to_duration(value, path))
     elif name == "blackouts":
         for number, blackout in enumerate(value):
@@ -60,7 +57,7 @@ def _assign(message: Any, name: str, path: str, value: Any) -> None:
         try:
             message.days.extend([value] if isinstance(value, str) else value)
         except (TypeError, ValueError):
-            raise errors.InvalidArgument(errors.Violation(path, "must be names of days, such as monday")) from None
+            raise errors.invalid(path, "must be names of days, such as monday") from None
     elif name == "task":
         template = schedule.TaskTemplate(value) if isinstance(value, str) else value
         message.task.SetInParent()
@@ -81,18 +78,18 @@ def to_schedule(message: schedule_pb2.Schedule) -> schedule.Schedule:
         schedule_id=message.schedule_id,
         name=message.name,
         cron=message.cron,
-        interval=_span(message, "interval"),
+        interval=_duration(message, "interval"),
         anchor=_time(message, "anchor"),
         time_zone=message.time_zone,
         start_time=_time(message, "start_time"),
         end_time=_time(message, "end_time"),
         missing_time=scalar.choice(message, "missing_time"),
         repeated_time=scalar.choice(message, "repeated_time"),
-        jitter=_span(message, "jitter"),
+        jitter=_duration(message, "jitter"),
         blackouts=tuple(_to_blackout(each) for each in message.blackouts),
         overlap=scalar.choice(message, "overlap"),
         catch_up=scalar.choice(message, "catch_up"),
-        catch_up_window=_span(message, "catch_up_window"),
+        catch_up_window=_duration(message, "catch_up_window"),
         task=_to_template(message.task),
         paused=message.paused,
         next_time=_time(message, "next_time"),
@@ -133,7 +130,7 @@ def _to_template(message: schedule_pb2.TaskTemplate) -> schedule.TaskTemplate:
         queue=message.queue,
         max_retries=message.max_retries,
         retry_policy=policy,
-        timeout=_span(message, "timeout"),
+        timeout=_duration(message, "timeout"),
         priority=message.priority,
         concurrency_key=message.concurrency_key or None,
     )
@@ -150,5 +147,5 @@ def _time(message: Any, name: str) -> datetime.datetime | None:
     return moment.from_timestamp(getattr(message, name)) if message.HasField(name) else None
 
 
-def _span(message: Any, name: str) -> datetime.timedelta | None:
+def _duration(message: Any, name: str) -> datetime.timedelta | None:
     return moment.from_duration(getattr(message, name)) if message.HasField(name) else None

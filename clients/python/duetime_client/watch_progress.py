@@ -84,6 +84,6 @@ def _translated(error: grpc.RpcError | TimeoutError | None, target: str) -> erro
         case grpc.RpcError():
             return rpc_error.translate(error, target)
         case TimeoutError():
-            return errors.DeadlineExceeded(f"{target} did not answer in time")
+            return errors.DeadlineExceeded(f"{target} did not respond in time")
         case None:
-            return errors.Unavailable(f"{target} ended the watch without a word")
+            return errors.Unavailable(f"{target} ended the watch without an error")
