@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -177,6 +178,15 @@ class TaskIdsExhausted(DuetimeError):
     reason = "TASK_IDS_EXHAUSTED"
 
 
+class ServerBusy(DuetimeError):
+    """The server handles as many calls of this kind as it can; nothing was changed. Retry after `retry_after`."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "SERVER_BUSY"
+    retry_after: datetime.timedelta = datetime.timedelta(seconds=1)
+    """How long to wait before a retry: the server's RetryInfo."""
+
+
 class Unavailable(DuetimeError):
     """The server or its database cannot be reached. Retry."""
 
@@ -185,7 +195,7 @@ class Unavailable(DuetimeError):
 
 
 class DeadlineExceeded(DuetimeError):
-    """There was no response in time. The outcome is unknown: the change may have been committed."""
+    """There was no response in time. The outcome is unknown: a change may have been committed."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import datetime
 from typing import cast
 
 import grpc
@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from duetime_client import errors, proxy
+from duetime_client import errors, moment, proxy
 
 DOMAIN = "duetime"
 
@@ -30,6 +30,7 @@ _BY_REASON: dict[str, type[errors.DuetimeError]] = {
         errors.RequestIdOfCancelledTask,
         errors.RequestIdOfDeletedSchedule,
         errors.TaskIdsExhausted,
+        errors.ServerBusy,
     )
 }
 # Without a known reason: errors of gRPC and Envoy themselves, and reasons of newer servers.
@@ -42,10 +43,8 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
 }
 
 
-_LAYERS = re.compile(
-    r"failed to connect to all addresses; last error: [A-Z_]+: \S+: (?:Failed to connect to remote host: )?(.+)"
-    r"|errors resolving .+: \[.+: (.+)\]"
-)
+# How gRPC's own messages begin that end in the cause, after layers of their own.
+_LAYERED = ("failed to connect to all addresses; last error: ", "errors resolving ")
 
 
 def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
@@ -57,19 +56,21 @@ def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
     if info is None and code is grpc.StatusCode.UNAVAILABLE:
         message = f"{target} cannot be reached{proxy.described(target)}: {_cause(message)}"
     elif info is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        message = f"{target} did not respond in time. The outcome is unknown: the change may have been committed"
+        message = f"{target} did not respond in time. The outcome is unknown: a change may have been committed"
     metadata = dict(info.metadata) if info else {}
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return errors.InvalidArgument(*_violations(status), message=message, metadata=metadata)
     reason = info.reason if info else code.name
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.DuetimeError)
-    return kind(message, code=code, reason=reason, metadata=metadata)
+    translated = kind(message, code=code, reason=reason, metadata=metadata)
+    if isinstance(translated, errors.ServerBusy):
+        translated.retry_after = _retry_delay(status) or translated.retry_after
+    return translated
 
 
 def _cause(message: str) -> str:
     """Returns the cause alone of gRPC's own message, such as `Connection refused`."""
-    match = _LAYERS.fullmatch(message)
-    return match[1] or match[2] if match else message
+    return message.rpartition(": ")[2].removesuffix("]") if message.startswith(_LAYERED) else message
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:
@@ -90,6 +91,14 @@ def _violations(status: status_pb2.Status | None) -> list[errors.Violation]:
         if detail.Unpack(bad_request)
         for violation in bad_request.field_violations
     ]
+
+
+def _retry_delay(status: status_pb2.Status | None) -> datetime.timedelta | None:
+    retry_info = error_details_pb2.RetryInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(retry_info):
+            return moment.from_duration(retry_info.retry_delay)
+    return None
 
 
 def _rich_status(error: grpc.RpcError) -> status_pb2.Status | None:
