@@ -16,7 +16,7 @@ _LOG_PAGE_SIZE = 1_000
 class AsyncQueues(connection.AsyncConnection):
     """The methods for queues and workers."""
 
-    async def queues(self) -> builtins.list[queue.Queue]:
+    async def list_queues(self) -> builtins.list[queue.Queue]:
         """Returns the queues that have unfinished tasks, a live worker, or are limited, sorted by name."""
         message = queue_service_pb2.ListQueuesRequest(page_size=_PAGE_SIZE)
         queues: builtins.list[queue.Queue] = []
@@ -28,7 +28,7 @@ class AsyncQueues(connection.AsyncConnection):
             message.page_token = page.next_page_token
 
     async def get_queue(self, name: str) -> queue.Queue:
-        """Returns a queue. Fails with QueueNotFound if `queues` would not return it."""
+        """Returns a queue. Fails with QueueNotFound if `list_queues` would not return it."""
         message = scalar.filled(queue_service_pb2.GetQueueRequest(), name=name)
         return queue_messages.to_queue(await self._call(self._open().queues.GetQueue, message))
 
@@ -79,7 +79,7 @@ class AsyncQueues(connection.AsyncConnection):
                 return
             message.page_token = page.next_page_token
 
-    async def workers(self) -> builtins.list[queue.Worker]:
+    async def list_workers(self) -> builtins.list[queue.Worker]:
         """Returns the workers that sent a heartbeat in the last hour, except those that shut down cleanly."""
         message = queue_service_pb2.ListWorkersRequest(page_size=_PAGE_SIZE)
         workers: builtins.list[queue.Worker] = []

@@ -42,7 +42,7 @@ class AsyncSchedules(connection.AsyncConnection):
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         return schedule_messages.to_schedule(await self._call(self._open().schedules.GetSchedule, message))
 
-    async def schedules(self) -> AsyncIterator[schedule.Schedule]:
+    async def list_schedules(self) -> AsyncIterator[schedule.Schedule]:
         """Iterates over all schedules in the order of their ids; reads a page at a time, as needed."""
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
         while True:

@@ -17,7 +17,7 @@ _LOG_PAGE_SIZE = 1_000
 class Queues(connection.Connection):
     """The methods for queues and workers."""
 
-    def queues(self) -> builtins.list[queue.Queue]:
+    def list_queues(self) -> builtins.list[queue.Queue]:
         """Returns the queues that have unfinished tasks, a live worker, or are limited, sorted by name."""
         message = queue_service_pb2.ListQueuesRequest(page_size=_PAGE_SIZE)
         queues: builtins.list[queue.Queue] = []
@@ -29,7 +29,7 @@ class Queues(connection.Connection):
             message.page_token = page.next_page_token
 
     def get_queue(self, name: str) -> queue.Queue:
-        """Returns a queue. Fails with QueueNotFound if `queues` would not return it."""
+        """Returns a queue. Fails with QueueNotFound if `list_queues` would not return it."""
         message = scalar.filled(queue_service_pb2.GetQueueRequest(), name=name)
         return queue_messages.to_queue(self._call(self._open().queues.GetQueue, message))
 
@@ -80,7 +80,7 @@ class Queues(connection.Connection):
                 return
             message.page_token = page.next_page_token
 
-    def workers(self) -> builtins.list[queue.Worker]:
+    def list_workers(self) -> builtins.list[queue.Worker]:
         """Returns the workers that sent a heartbeat in the last hour, except those that shut down cleanly."""
         message = queue_service_pb2.ListWorkersRequest(page_size=_PAGE_SIZE)
         workers: builtins.list[queue.Worker] = []

@@ -43,7 +43,7 @@ class Schedules(connection.Connection):
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         return schedule_messages.to_schedule(self._call(self._open().schedules.GetSchedule, message))
 
-    def schedules(self) -> Iterator[schedule.Schedule]:
+    def list_schedules(self) -> Iterator[schedule.Schedule]:
         """Iterates over all schedules in the order of their ids; reads a page at a time, as needed."""
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
         while True:

@@ -2,16 +2,16 @@
 
 Exit codes, for scripts:
 
-  0  it is done
-  1  it failed in another way, or its output cannot be written
-  2  the command line or a value in it is wrong
-  3  there is no such task, schedule or queue
-  4  the task's state does not allow it: it is not pending, it runs, it has
-     finished, its version is another, or the request id was used before
-  5  the server cannot be reached or did not answer in time
-  6  the task that was watched failed, was cancelled or was deleted
+  0  success
+  1  any other failure, or the output cannot be written
+  2  invalid command line or value
+  3  no such task, schedule or queue
+  4  not allowed in the current state: the task is not pending, is running or
+     has finished; the version is not current; the request id was used before
+  5  the server cannot be reached or did not respond in time
+  6  the watched task failed, was cancelled or was deleted
 130  interrupted by Ctrl-C
-141  whatever read its output has left
+141  the reader of the output has closed it
 143  ended by SIGTERM
 """
 
@@ -24,7 +24,7 @@ def main() -> None:
         from duetime_client.cli import (
             app,
             process,
-        )  # here, because the client installs without the command line's needs
+        )  # here, because the client can be installed without the command line's dependencies
     except ModuleNotFoundError as error:
-        sys.exit(f"{error}; the command line needs: pip install 'duetime-client[cli]'")
+        sys.exit(f"{error}; the command line requires: pip install 'duetime-client[cli]'")
     process.run(app.build())

@@ -1,4 +1,4 @@
-"""Puts the commands together."""
+"""Assembles the command line from its commands."""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -33,10 +33,10 @@ GROUPS: dict[str, typer.Typer] = {
 
 
 class CommandGroup(typer.core.TyperGroup):
-    """Our commands, and those of other distributions, which are imported only when they are asked for."""
+    """Our own commands, and those of other distributions, which are imported only when they are used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Returns all names, ours first."""
+        """Returns all names, our own first."""
         own = super().list_commands(ctx)
         return [*own, *(name for name in plugins.names() if name not in own)]
 
@@ -49,7 +49,7 @@ def build() -> typer.Typer:
     """Returns the whole command line."""
     app = typer.Typer(
         cls=CommandGroup,
-        help="Runs tasks at the time they are due.",
+        help="Create, read and manage tasks, schedules and queues.",
         # \b keeps the lines of a paragraph as they are.
         epilog="\b\n" + (cli.__doc__ or "").partition("\n\n")[2].replace("\n\n", "\n\n\b\n"),
         no_args_is_help=True,

@@ -1,4 +1,4 @@
-"""`duetime bulk …`: what is done to many tasks at once."""
+"""`duetime bulk …`: changes of many tasks at once."""
 
 import datetime
 import sys
@@ -6,19 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from duetime_client.cli import creating, moments, printing, process, reading, session
+from duetime_client.cli import arguments, creating, moments, printing, process, reading, session
 
-app = typer.Typer(help="Change all tasks that match.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Change all matching tasks.", no_args_is_help=True, rich_markup_mode=None)
 
-DueFrom = Annotated[
-    datetime.datetime | None,
-    typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due then or later."),
-]
-DueBefore = Annotated[
-    datetime.datetime | None, typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due earlier.")
-]
-All = Annotated[bool, typer.Option("--all", help="All tasks, if no other option says which.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+All = Annotated[bool, typer.Option("--all", help="All tasks; required if there is no filter.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.command()
@@ -26,18 +19,18 @@ def cancel(
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
-    due_from: DueFrom = None,
-    due_before: DueBefore = None,
+    due_from: reading.DueFrom = None,
+    due_before: reading.DueBefore = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Cancel the pending and running tasks that match."""
-    which = _which(status, queue, name, due_from, due_before, all_)
-    _confirm("Cancel", which, yes)
+    """Cancel all matching tasks that are pending or running."""
+    selected = _selected(status, queue, name, due_from, due_before, all_)
+    _confirm("Cancel", selected, yes)
     with session.connect(server, as_json) as client:
-        _tell("cancelled", client.cancel_many(**which), as_json)
+        _print_count("cancelled", client.cancel_many(**selected), as_json)
 
 
 @app.command()
@@ -45,18 +38,18 @@ def retry(
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
-    due_from: DueFrom = None,
-    due_before: DueBefore = None,
+    due_from: reading.DueFrom = None,
+    due_before: reading.DueBefore = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Make the failed and cancelled tasks that match pending again, due now."""
-    which = _which(status, queue, name, due_from, due_before, all_)
-    _confirm("Retry", which, yes)
+    """Make all matching tasks that failed or were cancelled pending again."""
+    selected = _selected(status, queue, name, due_from, due_before, all_)
+    _confirm("Retry", selected, yes)
     with session.connect(server, as_json) as client:
-        _tell("pending again", client.retry_many(**which), as_json)
+        _print_count("pending again", client.retry_many(**selected), as_json)
 
 
 @app.command()
@@ -64,69 +57,65 @@ def delete(
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
-    due_from: DueFrom = None,
-    due_before: DueBefore = None,
+    due_from: reading.DueFrom = None,
+    due_before: reading.DueBefore = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Delete the tasks that match and do not run; their logs stay."""
-    which = _which(status, queue, name, due_from, due_before, all_)
-    _confirm("Delete", which, yes)
+    """Delete all matching tasks that are not running; their logs stay."""
+    selected = _selected(status, queue, name, due_from, due_before, all_)
+    _confirm("Delete", selected, yes)
     with session.connect(server, as_json) as client:
-        _tell("deleted", client.delete_many(**which), as_json)
+        _print_count("deleted", client.delete_many(**selected), as_json)
 
 
 @app.command()
 def move(
     at: Annotated[
         datetime.datetime | None,
-        typer.Option("--at", parser=moments.parse_time, metavar="TIME", help="When they are due."),
+        typer.Option("--at", parser=moments.parse_time, metavar="TIME", help="The time to move them to."),
     ] = None,
     in_: creating.In = None,
     to_queue: Annotated[
-        str | None, typer.Option(metavar="QUEUE", help="The queue that they go to.", show_default=False)
+        str | None, typer.Option(metavar="QUEUE", help="The queue to move them to.", show_default=False)
     ] = None,
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
-    due_from: DueFrom = None,
-    due_before: DueBefore = None,
+    due_from: reading.DueFrom = None,
+    due_before: reading.DueBefore = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Move the pending tasks that match: --at a time, --in a while or --to-queue."""
-    if at is not None and in_ is not None:
-        raise typer.BadParameter("give only one of them", param_hint="--at / --in")
-    if at is None and in_ is None and to_queue is None:
-        raise typer.BadParameter("say where they are moved, with one of them", param_hint="--at / --in / --to-queue")
-    which = _which(status, queue, name, due_from, due_before, all_)
-    _confirm("Move", which, yes)
+    """Move all matching tasks that are pending, by --at, --in or --to-queue."""
+    to_time = moments.one_of(at, in_)
+    if to_time is None and to_queue is None:
+        raise arguments.UsageError("--at, --in or --to-queue is required")
+    selected = _selected(status, queue, name, due_from, due_before, all_)
+    _confirm("Move", selected, yes)
     with session.connect(server, as_json) as client:
-        moved = client.move_many(to_time=at if at is not None else in_, to_queue=to_queue, **which)
-        _tell("moved", moved, as_json)
+        _print_count("moved", client.move_many(to_time=to_time, to_queue=to_queue, **selected), as_json)
 
 
-def _which(status: Any, queue: Any, name: Any, due_from: Any, due_before: Any, all_: bool) -> dict[str, Any]:
+def _selected(status: Any, queue: Any, name: Any, due_from: Any, due_before: Any, all_: bool) -> dict[str, Any]:
     given = {"status": status, "queue": queue, "name": name, "due_from": due_from, "due_before": due_before}
-    which = {field: value for field, value in given.items() if value}
-    if not which and not all_:
-        raise typer.BadParameter("say which tasks, such as with --queue, or --all")
-    return {**which, "all": all_}
+    filters = {field: value for field, value in given.items() if value}
+    if not filters and not all_:
+        raise arguments.UsageError("a filter such as --queue, or --all, is required")
+    return {**filters, "all": all_}
 
 
-def _confirm(verb: str, which: dict[str, Any], yes: bool) -> None:
+def _confirm(verb: str, selected: dict[str, Any], yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "give it, because standard input is no terminal where it could be asked", param_hint="--yes"
-        )
-    # On standard error and without typer: what is piped on is the answer alone, and Ctrl-C is Ctrl-C.
-    printing.ask(f"{verb} {_described(which)}? [y/N] ")
+        raise arguments.UsageError("--yes is required, because standard input is not a terminal")
+    # On standard error and without typer, so that a pipe gets the result alone, and Ctrl-C works.
+    printing.ask(f"{verb} {_described(selected)}? [y/N] ")
     answer = sys.stdin.readline()
     if not answer:  # the end of the input, which leaves the cursor where it is
         printing.note("")
@@ -134,14 +123,14 @@ def _confirm(verb: str, which: dict[str, Any], yes: bool) -> None:
         raise typer.Exit(process.FAILED)
 
 
-def _described(which: dict[str, Any]) -> str:
-    fields = {field: value for field, value in which.items() if field != "all"}
-    texts = [f"{field} {', '.join(value) if isinstance(value, list) else value}" for field, value in fields.items()]
-    return f"the tasks with {' and '.join(texts)}" if texts else "all tasks"
+def _described(selected: dict[str, Any]) -> str:
+    filters = {field: value for field, value in selected.items() if field != "all"}
+    texts = [f"{field} {', '.join(value) if isinstance(value, list) else value}" for field, value in filters.items()]
+    return f"all tasks with {' and '.join(texts)}" if texts else "all tasks"
 
 
-def _tell(done: str, count: int, as_json: bool) -> None:
+def _print_count(done: str, count: int, as_json: bool) -> None:
     if as_json:
         printing.json({"count": count})
     else:
-        printing.line(f"{count} task{'s' * (count != 1)} {done}")
+        printing.line(f"{printing.counted(count, 'task')} {done}")

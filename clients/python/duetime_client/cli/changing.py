@@ -10,7 +10,7 @@ from duetime_client.cli import arguments, creating, moments, printing, session
 
 def update(
     task_id: session.TaskId,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="The handler.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Its handler.", show_default=False)] = None,
     at: creating.At = None,
     in_: creating.In = None,
     zone: creating.Zone = None,
@@ -20,11 +20,11 @@ def update(
     timeout: creating.Timeout = None,
     priority: creating.Priority = None,
     key: creating.ConcurrencyKey = None,
-    version: Annotated[int | None, arguments.version("Change it only if this is its version.")] = None,
+    version: Annotated[int | None, arguments.version()] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Change what is given of a pending task."""
+    """Change a pending task."""
     given: dict[str, Any] = {
         "name": name,
         "execution_time": moments.due(at, in_, zone),
@@ -36,11 +36,10 @@ def update(
         "concurrency_key": key,
     }
     changes = {field: value for field, value in given.items() if value is not None}
-    if not changes:
-        raise typer.BadParameter("give an option that says what to change")
+    arguments.require_changes(changes)
     with session.connect(server, as_json) as client:
         client.update(task_id, **changes, version=version)
-    _say("Task updated successfully", as_json)
+    printing.message("Task updated successfully", as_json)
 
 
 def delete(
@@ -49,7 +48,7 @@ def delete(
     """Delete a task that is not running; its log stays."""
     with session.connect(server, as_json) as client:
         client.delete(task_id)
-    _say("Task deleted successfully", as_json)
+    printing.message("Task deleted successfully", as_json)
 
 
 def cancel(
@@ -68,13 +67,6 @@ def retry(
     with session.connect(server, as_json) as client:
         task = client.retry(task_id)
     _show(task, as_json)
-
-
-def _say(message: str, as_json: bool) -> None:
-    if as_json:
-        printing.json({"message": message})
-    else:
-        printing.line(message)
 
 
 def _show(task: duetime_client.Task, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`duetime create`, and the options that say what a task is."""
+"""`duetime create`, and the options for a task's fields."""
 
 import datetime
 from typing import Annotated, Any
@@ -15,11 +15,13 @@ At = Annotated[
 ]
 Zone = Annotated[
     str | None,
-    typer.Option("--zone", metavar="ZONE", help="Where --at is local time, such as Europe/Lisbon.", show_default=False),
+    typer.Option(
+        "--zone", metavar="ZONE", help="The time zone of a local --at, such as Europe/Lisbon.", show_default=False
+    ),
 ]
 In = Annotated[
     datetime.timedelta | None,
-    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="How long from now, such as 2h or 1d12h."),
+    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="The time from now, such as 2h or 1d12h."),
 ]
 Data = Annotated[
     dict[str, Any] | None,
@@ -27,30 +29,38 @@ Data = Annotated[
         "--data",
         parser=task_data.parse,
         metavar="JSON|@FILE|-",
-        help="What its handler is given; - reads standard input.",
+        help="The handler's input; - reads standard input.",
     ),
 ]
-Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="The queue whose workers run it.", show_default=False)]
+Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="The queue that it waits in.", show_default=False)]
 MaxRetries = Annotated[
     int | None,
-    typer.Option(metavar="N", parser=arguments.whole_number(0), help="How often it is retried when it fails."),
+    typer.Option(metavar="N", parser=arguments.whole_number(0), help="How many times to retry it if it fails."),
 ]
 Priority = Annotated[
     int | None,
-    typer.Option(metavar="0-9", parser=arguments.whole_number(0, 9), help="Among due tasks, higher ones run first."),
+    typer.Option(
+        metavar="0-9", parser=arguments.whole_number(0, 9), help="Among due tasks, higher priorities run first."
+    ),
 ]
 ConcurrencyKey = Annotated[
     str | None,
-    typer.Option("--key", metavar="KEY", help="What the queue's limits per key count it under.", show_default=False),
+    typer.Option("--key", metavar="KEY", help="The key that the queue's limits per key count.", show_default=False),
 ]
 Timeout = Annotated[
     datetime.timedelta | None,
     typer.Option(parser=durations.parse, metavar="DURATION", help="How long one run may take."),
 ]
+RequestId = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID", help="An idempotency key: a retry with the same id creates nothing new.", show_default=False
+    ),
+]
 
 
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The handler, such as 'Send Email'.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its handler, such as 'Send Email'.", show_default=False)],
     at: At = None,
     in_: In = None,
     zone: Zone = None,
@@ -60,17 +70,14 @@ def create(
     timeout: Timeout = None,
     priority: Priority = None,
     key: ConcurrencyKey = None,
-    request_id: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="The same id and task, sent again, creates nothing new.", show_default=False),
-    ] = None,
+    request_id: RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Create a task, due --at a time or --in a while."""
+    """Create a task, due --at a time or --in a duration."""
     due = moments.due(at, in_, zone)
     if due is None:
-        raise typer.BadParameter("say when it is due, with one of them", param_hint="--at / --in")
+        raise arguments.UsageError("--at or --in is required")
     with session.connect(server, as_json) as client:
         task_id = client.create(
             name,

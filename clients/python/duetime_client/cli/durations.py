@@ -1,4 +1,4 @@
-"""Durations as people type and read them."""
+"""Parses and formats durations."""
 
 import datetime
 import decimal
@@ -40,11 +40,11 @@ def parse(text: str) -> datetime.timedelta:
     try:
         return datetime.timedelta(microseconds=round(sum(number * _MICROSECONDS[unit] for number, unit in numbers)))
     except OverflowError:
-        raise typer.BadParameter(f"{quoting.quoted(text)} is too long a duration") from None
+        raise typer.BadParameter(f"{quoting.quoted(text)} is too long") from None
 
 
 def _parts(text: str) -> list[tuple[str, str]]:
-    """Returns the numbers and units of a text such as `1h 30m`; nothing if it is anything else."""
+    """Returns the numbers and units of a text such as `1h 30m`; an empty list for anything else."""
     found, position = [], 0
     while part := _PART.match(text, position):
         found.append((part[1], part[2]))
@@ -53,7 +53,7 @@ def _parts(text: str) -> list[tuple[str, str]]:
 
 
 def _iso_parts(text: str) -> list[tuple[str, str]]:
-    """Returns the numbers and units of an ISO 8601 text; nothing if it is anything else."""
+    """Returns the numbers and units of an ISO 8601 duration; an empty list for anything else."""
     if not (match := _ISO.fullmatch(text)) or text[-1:] in "Tt":
         return []
     return [(number, unit) for number, unit in zip(match.groups(), "wdhms", strict=True) if number]
@@ -70,14 +70,14 @@ def _hint(text: str) -> str:
 
 
 def shown(value: datetime.timedelta | None) -> str:
-    """Returns a duration such as `1h30m` or `0.25s`; nothing for None."""
+    """Returns a text such as `1h30m` or `0.25s`; an empty one for None."""
     if value is None:
         return ""
     if value < datetime.timedelta(0):
-        # Not by abs(): the longest one has no counterpart.
+        # Not abs(): the longest negative duration has no positive counterpart.
         return "-" + shown(-value if value > datetime.timedelta.min else datetime.timedelta.max)
     if value < datetime.timedelta(minutes=1):
-        # Milliseconds are enough to read, but what is shorter is not nothing.
+        # Milliseconds are precise enough, but a shorter duration must not look like zero.
         places = 3 if value >= datetime.timedelta(milliseconds=1) else 6
         return f"{value.total_seconds():.{places}f}".rstrip("0").rstrip(".") + "s"
     days, rest = value.days, value.seconds + round(value.microseconds / 1_000_000)

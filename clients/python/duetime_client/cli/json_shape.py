@@ -1,5 +1,5 @@
-"""Our dataclasses as JSON, in the shape that REST answers with: the contract's field names, protobuf's texts for
-times and durations, what is unset left out.
+"""Converts the client's dataclasses to the JSON of the REST API: the contract's field names, protobuf's format of times
+and durations, unset fields omitted.
 """
 
 import dataclasses
@@ -11,12 +11,12 @@ from typing import Any
 
 from duetime_client.cli import moments
 
-# Quotes, brackets and all that JSON itself is made of are printable, so these stand in strings alone.
+# JSON's own syntax is printable, so these occur only inside strings.
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 def of(value: Any) -> Any:
-    """Returns a dataclass of ours, or what one holds, as values that `json.dumps` takes."""
+    """Returns a dataclass, or a value inside one, as `json.dumps` accepts it."""
     match value:
         case datetime.datetime():
             return moments.in_utc(value)
@@ -36,15 +36,15 @@ def of(value: Any) -> Any:
 
 
 def text(value: Any, encoding: str = "utf-8") -> str:
-    """Returns the value as a line of JSON that a terminal prints as it is: what that obeys, and what the encoding does
-    not have, is escaped.
+    """Returns the value as one line of JSON that is safe to print: control characters, and characters that the encoding
+    lacks, are escaped.
     """
     line = json.dumps(of(value), ensure_ascii=False, allow_nan=False)
     return _NOT_PRINTABLE.sub(lambda match: _escaped(match[0], encoding), line)
 
 
 def _seconds(value: datetime.timedelta) -> str:
-    """Returns a duration as protobuf prints it, also one that is too long for protobuf."""
+    """Returns a duration in protobuf's format, also if it is too long for protobuf."""
     total = value // datetime.timedelta(microseconds=1)
     seconds, microseconds = divmod(abs(total), 1_000_000)
     fraction = f".{microseconds:06}".removesuffix("000") if microseconds else ""

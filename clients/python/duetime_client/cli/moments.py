@@ -1,4 +1,4 @@
-"""Times as people type and read them."""
+"""Parses and formats times."""
 
 import datetime
 import re
@@ -7,7 +7,7 @@ import typer
 from google.protobuf import timestamp_pb2
 
 import duetime_client
-from duetime_client.cli import quoting
+from duetime_client.cli import arguments, quoting
 
 EXAMPLE = "2026-12-01T09:00:00+01:00"
 
@@ -21,7 +21,7 @@ _DATE = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
 
 
 def parse_time(text: str) -> datetime.datetime:
-    """Returns the moment of an ISO 8601 text with a zone; raises BadParameter for anything else."""
+    """Returns the time of an ISO 8601 text with a zone; raises BadParameter for anything else."""
     moment = parse_local_or_time(text)
     if moment.utcoffset() is None:
         raise typer.BadParameter(f"{quoting.quoted(text)} has no zone; add Z for UTC, or an offset such as +01:00")
@@ -29,9 +29,9 @@ def parse_time(text: str) -> datetime.datetime:
 
 
 def parse_local_or_time(text: str) -> datetime.datetime:
-    """Returns the moment of an ISO 8601 text, naive if it has no zone; raises BadParameter for anything else.
+    """Returns the time of an ISO 8601 text, naive if it has no zone; raises BadParameter for anything else.
 
-    `24:00` is the midnight at the end of that day. What is finer than a microsecond is cut off.
+    `24:00` is the midnight at the end of that day. Digits beyond the microsecond are cut off.
     """
     given = text.strip()
     if not (match := _TIME.fullmatch(given)):
@@ -46,7 +46,7 @@ def parse_local_or_time(text: str) -> datetime.datetime:
         microsecond = int((match[7] or "").ljust(6, "0")[:6])
         if not ends_day:
             return datetime.datetime(year, month, day, hour, minute, second, microsecond, zone)
-        begin = datetime.datetime(year, month, day)  # noqa: DTZ001  # in one step with its zone, at the calendar's end
+        begin = datetime.datetime(year, month, day)  # noqa: DTZ001  # the zone follows: the calendar ends with 9999
         offset = zone.utcoffset(None) if zone else None
         return (begin + (_DAY - (offset or datetime.timedelta(0)))).replace(tzinfo=zone and datetime.UTC)
     except (ValueError, OverflowError) as error:
@@ -54,45 +54,53 @@ def parse_local_or_time(text: str) -> datetime.datetime:
 
 
 def _zone(utc: str | None, sign: str | None, hours: str | None, minutes: str | None) -> datetime.tzinfo | None:
-    """Returns the zone that a time names; raises ValueError for an offset that no zone has."""
+    """Returns the zone of a time; raises ValueError for an offset that is out of range."""
     if utc:
         return datetime.UTC
     if hours is None:
         return None
     if int(hours) > 23 or int(minutes or 0) > 59:
-        raise ValueError("its offset must lie between -23:59 and +23:59")
+        raise ValueError("the offset must be from -23:59 to +23:59")
     offset = datetime.timedelta(hours=int(hours), minutes=int(minutes or 0))
     return datetime.timezone(-offset if sign == "-" else offset)
 
 
 def _problem(text: str) -> str:
     if _DATE.fullmatch(text):
-        return f"has no time of day; write it such as {EXAMPLE}"
+        return f"has no time of day; write a time such as {EXAMPLE}"
     return f"is not a time such as {EXAMPLE}"
 
 
 def due(
     at: datetime.datetime | None, in_: datetime.timedelta | None, zone: str | None
 ) -> datetime.datetime | datetime.timedelta | duetime_client.LocalTime | None:
-    """Returns when a task is due by the options --at, --in and --zone; None without them."""
-    if at is not None and in_ is not None:
-        raise typer.BadParameter("give only one of them", param_hint="--at / --in")
+    """Returns when a task is due, by the options --at, --in and --zone; None without them."""
+    when = one_of(at, in_)
     if zone is None:
         if at is not None and at.utcoffset() is None:
             raise typer.BadParameter(
                 f"{at.isoformat()!r} has no zone; add Z for UTC, an offset such as +01:00, or --zone Europe/Lisbon",
                 param_hint="--at",
             )
-        return at if at is not None else in_
+        return when
     if at is None or at.utcoffset() is not None:
-        raise typer.BadParameter("it needs an --at without an offset, such as 2026-12-01T09:00", param_hint="--zone")
+        raise arguments.UsageError("--zone requires --at without an offset, such as 2026-12-01T09:00")
     return duetime_client.LocalTime(at, zone)
 
 
-def in_local_zone(moment: datetime.datetime | None, timespec: str = "seconds") -> str:
-    """Returns the moment in the zone of this machine, with its offset; nothing for None.
+def one_of(
+    at: datetime.datetime | None, in_: datetime.timedelta | None
+) -> datetime.datetime | datetime.timedelta | None:
+    """Returns the option that is given, None without any; raises UsageError if both are."""
+    if at is not None and in_ is not None:
+        raise arguments.UsageError("--at and --in cannot be combined")
+    return at if at is not None else in_
 
-    Within a day of the calendar's ends, where that zone may have no such time, it is shown in UTC.
+
+def in_local_zone(moment: datetime.datetime | None, timespec: str = "seconds") -> str:
+    """Returns the time in this machine's zone, with its offset; an empty text for None.
+
+    Within a day of the calendar's ends, where that zone may have no such time, it is in UTC.
     """
     if moment is None:
         return ""
@@ -104,7 +112,7 @@ def in_local_zone(moment: datetime.datetime | None, timespec: str = "seconds") -
 
 
 def in_utc(moment: datetime.datetime) -> str:
-    """Returns an absolute moment as RFC 3339, exactly."""
+    """Returns an absolute time as RFC 3339, in full precision."""
     timestamp = timestamp_pb2.Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp.ToJsonString()

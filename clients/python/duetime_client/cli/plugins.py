@@ -1,4 +1,4 @@
-"""Commands that other distributions add, such as `up` of duetime-stack: functions with typer's annotations."""
+"""Commands of other distributions, such as `up` of duetime-stack: functions with typer's annotations."""
 
 import importlib.metadata
 from typing import Any
@@ -11,14 +11,14 @@ ENTRY_POINTS = "duetime.commands"
 
 
 def names() -> list[str]:
-    """Returns the names of what is installed, without importing it."""
+    """Returns the names of the installed commands, without importing them."""
     return sorted(_entry_points())
 
 
 def command(name: str) -> Any:
-    """Returns the command of that name as typer's object, None if nobody has it.
+    """Returns the command of that name as typer's object, or None.
 
-    One that cannot be imported says so when it is called, and leaves all others alone.
+    One that cannot be imported fails with an error when it is called, and does not affect the others.
     """
     entry_point = _entry_points().get(name)
     if entry_point is None:
@@ -27,7 +27,7 @@ def command(name: str) -> Any:
     try:
         app.command(name)(entry_point.load())
         return typer.main.get_command(app)
-    except Exception as error:  # whatever somebody else's module raises when it is imported
+    except Exception as error:  # importing a module of another distribution may raise anything
         return _broken(name, f"cannot be loaded from {entry_point.value}: {type(error).__name__}: {error}")
 
 
@@ -36,12 +36,12 @@ def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def _broken(name: str, problem: str) -> Any:
-    def complain() -> None:
+    def fail() -> None:
         printing.error(f"{name} {problem}")
         raise typer.Exit(1)
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    # Any options are accepted, so that the answer is the problem and not that an option is unknown.
+    # It accepts any options, so that the error is the problem, not an unknown option.
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    app.command(name, help=problem, context_settings=anything)(complain)
+    app.command(name, help=problem, context_settings=anything)(fail)
     return typer.main.get_command(app)

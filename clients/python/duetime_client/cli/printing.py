@@ -1,4 +1,4 @@
-"""What the commands print: JSON, one document a line; tables; and a line for people."""
+"""Prints the output of the commands: JSON, one document per line; tables; and lines for people."""
 
 import io
 import sys
@@ -8,17 +8,17 @@ import rich.console
 
 from duetime_client.cli import json_shape, quoting, streams
 
-# Far wider than any row: a table that goes to a file or a pipe has a row a line, whatever the terminal's width.
+# Far wider than any row: in a file or a pipe a table has one row per line, whatever the terminal's width.
 _PIPE_WIDTH = 2**31
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal that can change what stands there."""
+    """Whether standard output is a terminal that can redraw its text."""
     return sys.stdout.isatty() and not rich.console.Console().is_dumb_terminal
 
 
 def json(value: Any) -> None:
-    """Prints a dataclass of ours, or a dict, as one line of JSON."""
+    """Prints a dataclass of the client, or a dict, as one line of JSON."""
     _write(json_shape.text(value, sys.stdout.encoding))
 
 
@@ -27,8 +27,21 @@ def line(text: str) -> None:
     _write(quoting.one_line(text))
 
 
+def message(text: str, as_json: bool) -> None:
+    """Prints a result that is only a message, as a line or as the REST API returns it."""
+    if as_json:
+        json({"message": text})
+    else:
+        line(text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns the number with its noun, such as `1 task` or `2 tasks`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def table(renderable: Any) -> None:
-    """Prints what rich renders: as wide as the terminal, elsewhere as wide as it is, without decoration."""
+    """Prints a table: as wide as the terminal, elsewhere as wide as its text, without styles."""
     if sys.stdout.isatty():
         rich.console.Console(highlight=False).print(renderable)
         return
@@ -45,18 +58,23 @@ def note(text: str) -> None:
 
 
 def ask(text: str) -> None:
-    """Prints a question on standard error, and stays on its line."""
+    """Prints a question on standard error, without a newline."""
     sys.stderr.write(quoting.one_line(text))
     sys.stderr.flush()
 
 
 def error(text: str) -> None:
-    """Prints on standard error what went wrong."""
-    note(f"error: {text}")
+    """Prints an error on standard error, in the form of typer's own."""
+    note(f"Error: {text}")
+
+
+def note_limit(limit: int) -> None:
+    """Prints on standard error that a list was cut off."""
+    note(f"Only the first {limit} are listed; see --limit.")
 
 
 def failure(status: Any) -> None:
-    """Prints on standard error, as JSON, what went wrong."""
+    """Prints an error on standard error, as JSON."""
     sys.stderr.write(f"{json_shape.text(status, sys.stderr.encoding)}\n")
 
 

@@ -1,4 +1,4 @@
-"""How the process of the command line ends."""
+"""Runs the command line, and ends its process with an exit code."""
 
 import signal
 import sys
@@ -28,11 +28,11 @@ def run(command: Callable[[], object]) -> NoReturn:
     except streams.OutputError as failure:
         code = BROKEN_PIPE if failure.is_broken_pipe else FAILED
         if not failure.is_broken_pipe:
-            # What a command did is done: the id of a task that was created must not be lost.
+            # The command itself succeeded: the id of a created task, for one, must not be lost.
             lost = f"; not written: {failure.lost}" if failure.lost else ""
             printing.error(f"standard output cannot be written: {failure}{lost}")
     finally:
         streams.discard_output()
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on Ctrl-C would only be a traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on Ctrl-C would only print a traceback
     sys.exit(code)

@@ -8,9 +8,9 @@ import rich.table
 import typer
 
 import duetime_client
-from duetime_client.cli import moments, printing, quoting, screen, session
+from duetime_client.cli import arguments, moments, printing, quoting, screen, session
 
-app = typer.Typer(help="See queues, pause them and limit what runs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show, pause and limit queues.", no_args_is_help=True, rich_markup_mode=None)
 
 NONE = "none"
 
@@ -18,13 +18,13 @@ Name = Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)]
 
 
 def _limit(text: str) -> str:
-    """Checks that a limit is a number, or `none`, which takes it away."""
+    """Checks that a limit is a number, or `none`, which removes it."""
     try:
         is_limit = text == NONE or math.isfinite(float(text))
     except ValueError:
         is_limit = False
     if not is_limit:
-        raise typer.BadParameter(f"{quoting.quoted(text)} is not a number, nor {NONE!r}, which takes the limit away")
+        raise typer.BadParameter(f"must be a number, or {NONE!r} to remove the limit, not {quoting.quoted(text)}")
     return text
 
 
@@ -34,12 +34,12 @@ def _option(help_text: str) -> Any:
 
 @app.command("list")
 def list_(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """List the queues that have tasks to run, a worker, or a limit.
+    """List the queues that have unfinished tasks, a live worker, or are limited.
 
-    With --json, one a line.
+    With --json, one queue per line.
     """
     with session.connect(server, as_json) as client:
-        queues = client.queues()
+        queues = client.list_queues()
     if as_json:
         for queue in queues:
             printing.json(queue)
@@ -57,17 +57,17 @@ def get(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: se
 @app.command()
 def limit(
     name: Name,
-    max_running: Annotated[str | None, _option("The most that run at once.")] = None,
-    max_per_second: Annotated[str | None, _option("The most that start in a second.")] = None,
-    max_running_per_key: Annotated[str | None, _option("The most of one key that run at once.")] = None,
-    max_per_second_per_key: Annotated[str | None, _option("The most of one key that start in a second.")] = None,
+    max_running: Annotated[str | None, _option("How many tasks may run at once.")] = None,
+    max_per_second: Annotated[str | None, _option("How many tasks may start per second.")] = None,
+    max_running_per_key: Annotated[str | None, _option("How many tasks of one key may run at once.")] = None,
+    max_per_second_per_key: Annotated[str | None, _option("How many tasks of one key may start per second.")] = None,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Also if no task or worker names the queue yet.")
+        bool, typer.Option("--allow-missing", help="Allow a queue that no task or worker uses yet.")
     ] = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Limit what runs of a queue, over all workers."""
+    """Limit a queue, across all workers; `none` removes a limit."""
     counts = {"max_running": max_running, "max_running_per_key": max_running_per_key}
     rates = {"max_per_second": max_per_second, "max_per_second_per_key": max_per_second_per_key}
     changes: dict[str, Any] = {}
@@ -78,35 +78,34 @@ def limit(
         if number is not None and field in counts:
             if not number.is_integer():
                 raise typer.BadParameter(
-                    f"{quoting.quoted(text)} is not a whole number", param_hint=f"--{field.replace('_', '-')}"
+                    f"must be a whole number, not {quoting.quoted(text)}", param_hint=f"--{field.replace('_', '-')}"
                 )
             number = int(number)
         changes[field] = number
-    if not changes:
-        raise typer.BadParameter("give an option that says what to limit")
+    arguments.require_changes(changes)
     with session.connect(server, as_json) as client:
         _show(client.update_queue(name, **changes, allow_missing=allow_missing), as_json)
 
 
 @app.command()
 def pause(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Let no task of a queue start; those that run are not stopped."""
+    """Pause a queue: none of its tasks start; running tasks continue."""
     with session.connect(server, as_json) as client:
         _show(client.pause_queue(name), as_json)
 
 
 @app.command()
 def resume(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Let a queue's tasks start again."""
+    """Resume a queue: its tasks start again."""
     with session.connect(server, as_json) as client:
         _show(client.resume_queue(name), as_json)
 
 
 @app.command()
 def logs(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Show what was changed about a queue, when and by whom.
+    """Show a queue's history of changes, oldest first.
 
-    With --json, one a line.
+    With --json, one change per line.
     """
     with session.connect(server, as_json) as client:
         lines = client.queue_logs(name)
@@ -125,11 +124,11 @@ def _show(queue: duetime_client.Queue, as_json: bool) -> None:
 
 
 def _table(queues: Iterable[duetime_client.Queue]) -> rich.table.Table:
-    table = screen.new_table("queue", "due", "since", "running", "starts/s", "workers", "limits")
+    table = screen.new_table("queue", "due", "oldest due", "running", "starts/s", "workers", "limits")
     for queue in queues:
-        since = moments.in_local_zone(queue.oldest_due)
+        oldest = moments.in_local_zone(queue.oldest_due)
         screen.add_row(
-            table, queue.name, queue.depth, since, queue.running, f"{queue.rate:g}", queue.workers, _held(queue)
+            table, queue.name, queue.depth, oldest, queue.running, f"{queue.rate:g}", queue.workers, _limits(queue)
         )
     return table
 
@@ -138,20 +137,20 @@ def _log_table(logs: Iterable[duetime_client.QueueLog]) -> rich.table.Table:
     table = screen.new_table("time", "change", "by", "from", "to")
     for line in logs:
         before, after = (
-            ", ".join(f"{each.field}={_as_given(getattr(each, side))}" for each in line.changes)
+            ", ".join(f"{each.field}={_value(getattr(each, side))}" for each in line.changes)
             for side in ("before", "after")
         )
         screen.add_row(table, moments.in_local_zone(line.timestamp), line.change, line.actor, before, after)
     return table
 
 
-def _as_given(value: float | bool | None) -> str:
+def _value(value: float | bool | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return NONE if value is None else f"{value:.15g}"
 
 
-def _held(queue: duetime_client.Queue) -> str:
+def _limits(queue: duetime_client.Queue) -> str:
     limits = {
         " at once": queue.max_running,
         "/s": queue.max_per_second,

@@ -16,16 +16,24 @@ Statuses = Annotated[
         "--status",
         parser=arguments.choice(duetime_client.Status),
         metavar="STATUS",
-        help=f"Only those in this status, of {', '.join(duetime_client.Status)}; may be repeated.",
+        help=f"Only tasks in this status: {', '.join(duetime_client.Status)}; may be repeated.",
         show_default=False,
     ),
 ]
-Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="Only those of this queue.", show_default=False)]
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this name.", show_default=False)]
+Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="Only tasks of this queue.", show_default=False)]
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="Only tasks of this name.", show_default=False)]
+DueFrom = Annotated[
+    datetime.datetime | None,
+    typer.Option(parser=moments.parse_time, metavar="TIME", help="Only tasks due at this time or later."),
+]
+DueBefore = Annotated[
+    datetime.datetime | None,
+    typer.Option(parser=moments.parse_time, metavar="TIME", help="Only tasks due before this time."),
+]
 
 
 class Order(enum.StrEnum):
-    """The orders that the server knows."""
+    """The orders that the server supports."""
 
     EXECUTION_TIME = "execution_time"
     EXECUTION_TIME_DESC = "execution_time desc"
@@ -49,24 +57,18 @@ def list_(
     status: Statuses = None,
     queue: Queue = None,
     name: Name = None,
-    due_from: Annotated[
-        datetime.datetime | None,
-        typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due then or later."),
-    ] = None,
-    due_before: Annotated[
-        datetime.datetime | None,
-        typer.Option(parser=moments.parse_time, metavar="TIME", help="Only those due earlier."),
-    ] = None,
+    due_from: DueFrom = None,
+    due_before: DueBefore = None,
     order_by: Annotated[
         Order, typer.Option(parser=arguments.choice(Order), metavar="ORDER", help=f"One of: {', '.join(Order)}.")
     ] = Order.EXECUTION_TIME,
-    limit: Annotated[int, arguments.count("How many at most.")] = 50,
+    limit: Annotated[int, arguments.count("How many tasks to list at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
     """List tasks.
 
-    With --json, one a line.
+    With --json, one task per line.
     """
     with session.connect(server, as_json) as client:
         found = client.list(
@@ -84,7 +86,7 @@ def list_(
         else:
             printing.table(screen.task_table(tasks))
         if next(found, None) is not None:
-            printing.note(f"There are more than {limit}; see --limit")
+            printing.note_limit(limit)
 
 
 def logs(
@@ -92,7 +94,7 @@ def logs(
 ) -> None:
     """Show a task's history, oldest first.
 
-    Also that of a deleted task. With --json, one change a line.
+    Works for a deleted task too. With --json, one change per line.
     """
     with session.connect(server, as_json) as client:
         rows = client.logs(task_id)
@@ -106,7 +108,7 @@ def logs(
 def explain(
     task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
 ) -> None:
-    """Say why a task does not run."""
+    """Explain why a task does not run."""
     with session.connect(server, as_json) as client:
         explanation = client.explain(task_id)
     if as_json:
@@ -117,12 +119,13 @@ def explain(
 
 
 def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """List the workers that sent a heartbeat in the last hour.
+    """List all workers: their queues, handlers and whether they are alive.
 
-    With --json, one a line.
+    A worker is listed until an hour after its last heartbeat, or until it shuts down cleanly. With --json, one worker
+    per line.
     """
     with session.connect(server, as_json) as client:
-        found = client.workers()
+        found = client.list_workers()
     if as_json:
         for worker in found:
             printing.json(worker)

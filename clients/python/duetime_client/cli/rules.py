@@ -1,4 +1,4 @@
-"""The options that say when recurring work is due."""
+"""The options for a schedule's rule."""
 
 import datetime
 import re
@@ -19,7 +19,7 @@ def _time(help_text: str) -> Any:
     return typer.Option(parser=moments.parse_time, metavar="TIME", help=help_text)
 
 
-def _span(help_text: str) -> Any:
+def _duration(help_text: str) -> Any:
     return typer.Option(parser=durations.parse, metavar="DURATION", help=help_text)
 
 
@@ -42,50 +42,76 @@ def parse_blackout(text: str) -> duetime_client.Blackout:
     )
 
 
-Cron = Annotated[str | None, typer.Option(help="When: such as '0 9 * * mon', or @daily.", show_default=False)]
+Cron = Annotated[
+    str | None,
+    typer.Option(metavar="EXPRESSION", help="When, such as '0 9 * * mon' or @daily.", show_default=False),
+]
 Every = Annotated[
     datetime.timedelta | None,
     typer.Option(
         "--every",
         parser=durations.parse,
         metavar="DURATION",
-        help="Instead of --cron: the time from one to the next.",
+        help="Instead of --cron: the interval.",
     ),
 ]
-Anchor = Annotated[datetime.datetime | None, _time("A moment that --every counts from.")]
+Anchor = Annotated[datetime.datetime | None, _time("A time that --every counts from.")]
 Zone = Annotated[
     str | None,
-    typer.Option("--zone", help="IANA's time zone, such as Europe/Lisbon; by default UTC.", show_default=False),
+    typer.Option(
+        "--zone",
+        metavar="ZONE",
+        help="The IANA time zone, such as Europe/Lisbon; by default UTC.",
+        show_default=False,
+    ),
 ]
 Start = Annotated[
     datetime.datetime | None,
-    typer.Option("--start", parser=moments.parse_time, metavar="TIME", help="Not before that."),
+    typer.Option("--start", parser=moments.parse_time, metavar="TIME", help="No occurrences before this time."),
 ]
 End = Annotated[
-    datetime.datetime | None, typer.Option("--end", parser=moments.parse_time, metavar="TIME", help="Not after that.")
+    datetime.datetime | None,
+    typer.Option("--end", parser=moments.parse_time, metavar="TIME", help="No occurrences after this time."),
 ]
 Missing = Annotated[
-    str | None, typer.Option("--missing-time", help="A time the clock leaves out: shift or skip.", show_default=False)
+    str | None,
+    typer.Option(
+        "--missing-time",
+        metavar="POLICY",
+        help="For a local time that a DST transition skips: shift or skip.",
+        show_default=False,
+    ),
 ]
 Repeated = Annotated[
     str | None,
-    typer.Option("--repeated-time", help="A time the clock brings twice: auto, first, last, both.", show_default=False),
+    typer.Option(
+        "--repeated-time",
+        metavar="POLICY",
+        help="For a local time that a DST transition repeats: auto, first, last or both.",
+        show_default=False,
+    ),
 ]
-Jitter = Annotated[datetime.timedelta | None, _span("Up to so much later each time.")]
+Jitter = Annotated[datetime.timedelta | None, _duration("Delay each occurrence at random, by up to this.")]
 Blackouts = Annotated[
     list[Any] | None,
     typer.Option(
         "--blackout",
         parser=parse_blackout,
         metavar="TEXT",
-        help="When nothing is due: 'sat,sun', 'mon-fri 22:00-6:00', '2027-12-24..2027-12-26 move'.",
+        help="No occurrences then: 'sat,sun', 'mon-fri 22:00-6:00', '2027-12-24..2027-12-26 move'.",
     ),
 ]
 Overlap = Annotated[
-    str | None, typer.Option(help="While an earlier run has not ended: allow, skip or queue.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="POLICY", help="While an earlier run is unfinished: allow, skip or queue.", show_default=False
+    ),
 ]
-CatchUp = Annotated[str | None, typer.Option(help="What was missed: last, all or none.", show_default=False)]
-Window = Annotated[datetime.timedelta | None, _span("How late is too late to catch up.")]
+CatchUp = Annotated[
+    str | None,
+    typer.Option(metavar="POLICY", help="Which missed occurrences to run: last, all or none.", show_default=False),
+]
+Window = Annotated[datetime.timedelta | None, _duration("How late a missed occurrence may still run.")]
 
 
 def rule(
@@ -100,7 +126,7 @@ def rule(
     jitter: datetime.timedelta | None,
     blackouts: list[Any] | None,
 ) -> dict[str, Any]:
-    """Returns those that are given, by the names that the client has for them."""
+    """Returns the options that are given, by the client's names for them."""
     return given(
         cron=cron,
         interval=every,
@@ -116,5 +142,5 @@ def rule(
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """Returns those values that are not None."""
+    """Returns the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}

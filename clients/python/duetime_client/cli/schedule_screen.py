@@ -1,4 +1,4 @@
-"""How schedules look in a terminal."""
+"""Formats schedules for a terminal."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ def show(schedule: duetime_client.Schedule, as_json: bool) -> None:
 
 
 def table(schedules: Iterable[duetime_client.Schedule]) -> rich.table.Table:
-    """Returns a row a schedule."""
+    """Returns one row per schedule."""
     made = screen.new_table("id", "name", "when", "next", "task")
     for each in schedules:
         screen.add_row(made, each.schedule_id, each.name, _when(each), _next(each), each.task.name)
@@ -25,17 +25,17 @@ def table(schedules: Iterable[duetime_client.Schedule]) -> rich.table.Table:
 
 
 def previewed(times: Iterable[duetime_client.PreviewedTime]) -> rich.table.Table:
-    """Returns a row a time."""
-    made = screen.new_table("in the zone", "here", "moved from")
+    """Returns one row per time."""
+    made = screen.new_table("in its zone", "in your zone", "moved from")
     for each in times:
-        local = each.local_time.replace("T", " ") + (" again" if each.repeated else "")
+        local = each.local_time.replace("T", " ") + (" (repeated)" if each.repeated else "")
         screen.add_row(made, local, moments.in_local_zone(each.time), moments.in_local_zone(each.moved_from))
     return made
 
 
 def log_table(logs: Iterable[duetime_client.ScheduleLog]) -> rich.table.Table:
-    """Returns a row a line of the log."""
-    made = screen.new_table("time", "change", "about", "until", "task", "by", "reason")
+    """Returns one row per change."""
+    made = screen.new_table("time", "change", "nominal time", "until", "task", "by", "reason")
     for each in logs:
         screen.add_row(
             made,
@@ -61,7 +61,7 @@ def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
             "next task": schedule.next_task_id or "",
             "from": moments.in_local_zone(schedule.start_time),
             "until": moments.in_local_zone(schedule.end_time),
-            "clock changes": f"missing times: {schedule.missing_time}, repeated times: {schedule.repeated_time}",
+            "DST": f"missing times: {schedule.missing_time}, repeated times: {schedule.repeated_time}",
             "jitter": durations.shown(schedule.jitter),
             "blackouts": "; ".join(_blackout(each) for each in schedule.blackouts),
             "overlap": schedule.overlap,
@@ -81,7 +81,7 @@ def _when(schedule: duetime_client.Schedule) -> str:
 
 
 def _next(schedule: duetime_client.Schedule) -> str:
-    return "paused" if schedule.paused else moments.in_local_zone(schedule.next_time) or "over"
+    return "paused" if schedule.paused else moments.in_local_zone(schedule.next_time) or "ended"
 
 
 def _blackout(blackout: duetime_client.Blackout) -> str:

@@ -1,4 +1,4 @@
-"""`duetime schedule …`: work that recurs."""
+"""`duetime schedule …`: recurring tasks."""
 
 import datetime
 import itertools
@@ -9,19 +9,16 @@ import typer
 import duetime_client
 from duetime_client.cli import arguments, creating, moments, printing, rules, schedule_screen, session
 
-app = typer.Typer(help="Create tasks again and again, by a rule.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Create and manage recurring tasks.", no_args_is_help=True, rich_markup_mode=None)
 
 Id = Annotated[int, arguments.identity("SCHEDULE_ID")]
-RequestId = Annotated[
-    str | None, typer.Option(metavar="ID", help="The same id, sent again, creates nothing new.", show_default=False)
-]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for people.", show_default=False)],
     handler: Annotated[
-        str, typer.Argument(metavar="HANDLER", help="The handler, such as 'Generate Report'.", show_default=False)
+        str, typer.Argument(metavar="HANDLER", help="Its handler, such as 'Generate Report'.", show_default=False)
     ],
     cron: rules.Cron = None,
     every: rules.Every = None,
@@ -42,8 +39,8 @@ def create(
     timeout: creating.Timeout = None,
     priority: creating.Priority = None,
     key: creating.ConcurrencyKey = None,
-    paused: Annotated[bool, typer.Option("--paused", help="Make it paused.")] = False,
-    request_id: RequestId = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Create it paused.")] = False,
+    request_id: creating.RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
@@ -67,16 +64,16 @@ def get(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_jso
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, arguments.count("How many at most.")] = 50,
+    limit: Annotated[int, arguments.count("How many schedules to list at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
     """List schedules.
 
-    With --json, one a line.
+    With --json, one schedule per line.
     """
     with session.connect(server, as_json) as client:
-        found = client.schedules()
+        found = client.list_schedules()
         listed = itertools.islice(found, limit)
         if as_json:
             for each in listed:
@@ -84,13 +81,13 @@ def list_(
         else:
             printing.table(schedule_screen.table(listed))
         if next(found, None) is not None:
-            printing.note(f"There are more than {limit}; see --limit")
+            printing.note_limit(limit)
 
 
 @app.command()
 def update(
     schedule_id: Id,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="What people call it.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="A name for people.", show_default=False)] = None,
     cron: rules.Cron = None,
     every: rules.Every = None,
     anchor: rules.Anchor = None,
@@ -104,26 +101,24 @@ def update(
     overlap: rules.Overlap = None,
     catch_up: rules.CatchUp = None,
     catch_up_window: rules.Window = None,
-    version: Annotated[int | None, arguments.version("Change it only if this is its version.")] = None,
+    version: Annotated[int | None, arguments.version()] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Change what is given of a schedule."""
+    """Change a schedule."""
     changes = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, jitter, blackout)
     changes |= rules.given(name=name, overlap=overlap, catch_up=catch_up, catch_up_window=catch_up_window)
-    if not changes:
-        raise typer.BadParameter("give an option that says what to change")
+    arguments.require_changes(changes)
     with session.connect(server, as_json) as client:
         schedule_screen.show(client.update_schedule(schedule_id, version=version, **changes), as_json)
 
 
 @app.command()
 def delete(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Delete a schedule and its pending task; one that runs is not stopped."""
+    """Delete a schedule and its pending task; running ones continue."""
     with session.connect(server, as_json) as client:
         client.delete_schedule(schedule_id)
-    message = "Schedule deleted successfully"
-    printing.json({"message": message}) if as_json else printing.line(message)
+    printing.message("Schedule deleted successfully", as_json)
 
 
 @app.command()
@@ -143,11 +138,11 @@ def resume(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_
 @app.command()
 def trigger(
     schedule_id: Id,
-    request_id: RequestId = None,
+    request_id: creating.RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Run a schedule's task now."""
+    """Create a schedule's task now, in addition to its occurrences."""
     with session.connect(server, as_json) as client:
         task_id = client.trigger_schedule(schedule_id, request_id=request_id)
     printing.json({"task_id": task_id}) if as_json else printing.line(f"Task {task_id} created")
@@ -157,18 +152,21 @@ def trigger(
 def backfill(
     schedule_id: Id,
     start: Annotated[
-        datetime.datetime, typer.Option("--from", parser=moments.parse_time, metavar="TIME", help="The first.")
+        datetime.datetime, typer.Option("--from", parser=moments.parse_time, metavar="TIME", help="The first time.")
     ],
     end: Annotated[
-        datetime.datetime, typer.Option("--until", parser=moments.parse_time, metavar="TIME", help="The last.")
+        datetime.datetime, typer.Option("--until", parser=moments.parse_time, metavar="TIME", help="The last time.")
     ],
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Create a task for each time of a past interval that has none."""
+    """Create a task, due now, for each past time of a schedule that has none."""
     with session.connect(server, as_json) as client:
         task_ids = client.backfill_schedule(schedule_id, start, end)
-    printing.json({"task_ids": task_ids}) if as_json else printing.line(f"{len(task_ids)} tasks created")
+    if as_json:
+        printing.json({"task_ids": task_ids})
+    else:
+        printing.line(f"{printing.counted(len(task_ids), 'task')} created")
 
 
 @app.command()
@@ -182,7 +180,7 @@ def preview(
     missing_time: rules.Missing = None,
     repeated_time: rules.Repeated = None,
     blackout: rules.Blackouts = None,
-    count: Annotated[int, arguments.count("How many times.")] = 10,
+    count: Annotated[int, arguments.count("How many times to show.")] = 10,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
@@ -199,9 +197,9 @@ def preview(
 
 @app.command()
 def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Show a schedule's history: its changes, and what was skipped.
+    """Show a schedule's history: its changes and skipped occurrences, oldest first.
 
-    With --json, one a line.
+    Works for a deleted schedule too. With --json, one change per line.
     """
     with session.connect(server, as_json) as client:
         lines = client.schedule_logs(schedule_id)
@@ -214,10 +212,11 @@ def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_js
 
 @app.command()
 def recompute(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Move times that a newer time zone database changes."""
+    """Move times that an update of the time zone database changes."""
     with session.connect(server, as_json) as client:
         moved = client.recompute_schedules()
     if as_json:
         printing.json(moved)
     else:
-        printing.line(f"{moved.schedules} schedules and {moved.tasks} tasks moved to {moved.time_zone_version}")
+        schedules, tasks = printing.counted(moved.schedules, "schedule"), printing.counted(moved.tasks, "task")
+        printing.line(f"{schedules} and {tasks} moved by time zone database {moved.time_zone_version}")

@@ -1,4 +1,4 @@
-"""How tasks, their changes and workers look in a terminal."""
+"""Formats tasks, their changes and workers for a terminal."""
 
 from collections.abc import Iterable
 
@@ -10,20 +10,20 @@ from duetime_client.cli import durations, json_shape, moments, quoting
 
 
 def new_table(*columns: str) -> rich.table.Table:
-    """Returns a table with those columns."""
+    """Returns an empty table with these columns."""
     table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # What has a known width stays on one line; the rest shares what is left.
+        # Columns of a known width do not wrap; the others share the rest of the line.
         table.add_column(
             column,
-            no_wrap=column not in ("name", "queue", "by", "error", "limits", "reason", "when", "handlers"),
+            no_wrap=column not in ("name", "queue", "queues", "by", "error", "limits", "reason", "when", "handlers"),
             overflow="fold",
         )
     return table
 
 
 def add_row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
-    """Adds a row; long texts are folded, or else cut so that it is one line."""
+    """Adds a row; long texts wrap, or else are cut to one line."""
     lines = [quoting.one_line(str(cell)) for cell in cells]
     if fold:
         table.add_row(*(rich.text.Text(line) for line in lines))
@@ -32,7 +32,7 @@ def add_row(table: rich.table.Table, *cells: object, fold: bool = True) -> None:
 
 
 def task_table(tasks: Iterable[duetime_client.Task]) -> rich.table.Table:
-    """Returns a row a task."""
+    """Returns one row per task."""
     table = new_table("id", "name", "status", "due", "retries", "queue")
     for task in tasks:
         retries = f"{task.retry_count}/{task.max_retries}"
@@ -42,7 +42,7 @@ def task_table(tasks: Iterable[duetime_client.Task]) -> rich.table.Table:
 
 
 def task_details(task: duetime_client.Task) -> rich.table.Table:
-    """Returns a line for each thing that is known about the task."""
+    """Returns one line per field that is set."""
     policy = task.retry_policy
     return details(
         {
@@ -54,7 +54,7 @@ def task_details(task: duetime_client.Task) -> rich.table.Table:
             "priority": task.priority or "",
             "key": task.concurrency_key,
             "schedule": task.schedule_id or "",
-            "stands for": moments.in_local_zone(task.nominal_time),
+            "nominal time": moments.in_local_zone(task.nominal_time),
             "local time": f"{task.local_time} {task.time_zone}".strip(),
             "data": json_shape.text(task.task_data),
             "result": "" if task.result is None else json_shape.text(task.result),
@@ -76,7 +76,7 @@ def task_details(task: duetime_client.Task) -> rich.table.Table:
 
 
 def details(lines: dict[str, object]) -> rich.table.Table:
-    """Returns a line for each of these, but for those that are empty."""
+    """Returns one line per entry that is not empty."""
     table = rich.table.Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -87,8 +87,8 @@ def details(lines: dict[str, object]) -> rich.table.Table:
 
 
 def worker_table(workers: Iterable[duetime_client.Worker]) -> rich.table.Table:
-    """Returns a row a worker."""
-    table = new_table("worker", "alive", "running", "last heartbeat", "queue", "handlers")
+    """Returns one row per worker."""
+    table = new_table("worker", "alive", "running", "last heartbeat", "queues", "handlers")
     for worker in workers:
         running = f"{worker.running}/{worker.concurrency}"
         seen = moments.in_local_zone(worker.last_heartbeat_at)
@@ -98,7 +98,7 @@ def worker_table(workers: Iterable[duetime_client.Worker]) -> rich.table.Table:
 
 
 def log_table(logs: Iterable[duetime_client.TaskLog], *, fold: bool = True) -> rich.table.Table:
-    """Returns a row a change of one task; long texts are folded, or else cut so that a row is one line."""
+    """Returns one row per change of one task; long texts wrap, or else are cut to one line."""
     table = new_table("time", "change", "took", "by", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")
@@ -107,7 +107,7 @@ def log_table(logs: Iterable[duetime_client.TaskLog], *, fold: bool = True) -> r
 
 
 def change_table(logs: Iterable[duetime_client.TaskLog]) -> rich.table.Table:
-    """Returns a line a task: its latest change."""
+    """Returns one line per task: its latest change."""
     table = new_table("id", "status", "change", "time", "error")
     for log in logs:
         time = moments.in_local_zone(log.timestamp, "milliseconds")

@@ -1,4 +1,4 @@
-"""What all commands share: the options, the connection, and how a failure ends the process."""
+"""Shared by all commands: the common options, the connection, and the exit code of a failure."""
 
 import contextlib
 import datetime
@@ -21,10 +21,10 @@ Server = Annotated[
         "--server",
         envvar="DUETIME_ADDRESS",
         metavar="HOST:PORT",
-        help="Where Duetime listens; a URL without a path will do.",
+        help="The server's address, or its URL.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, in the shape of the REST API.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API returns it.")]
 TaskId = Annotated[int, arguments.identity("TASK_ID")]
 
 DEFAULT_SERVER = "127.0.0.1:8080"
@@ -32,7 +32,7 @@ DEFAULT_SERVER = "127.0.0.1:8080"
 
 @contextlib.contextmanager
 def connect(server: str, as_json: bool) -> Iterator[duetime_client.Client]:
-    """Yields a client; turns what the block raises into a message on stderr and an exit code."""
+    """Yields a client; turns an error that the block raises into a message on stderr and an exit code."""
     try:
         client = duetime_client.Client(server)
     except ValueError as error:
@@ -41,13 +41,13 @@ def connect(server: str, as_json: bool) -> Iterator[duetime_client.Client]:
         with client:
             yield client
     except duetime_client.DuetimeError as error:
-        printing.failure(_as_json(error)) if as_json else _explain(error)
+        printing.failure(_as_json(error)) if as_json else _print(error)
         raise typer.Exit(exit_code(error)) from None
 
 
 def exit_code(error: duetime_client.DuetimeError) -> int:
-    """Returns the exit code that the command line's help lists for the error, by its gRPC status: a newer server may
-    have reasons that this client does not know.
+    """Returns the exit code that the command line's help lists for the error; by its gRPC status, because a newer server
+    may have reasons that this client does not know.
     """
     match error.code:
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
@@ -63,27 +63,27 @@ def exit_code(error: duetime_client.DuetimeError) -> int:
 
 
 def _may_exist(error: duetime_client.DuetimeError) -> duetime_client.NewTask | None:
-    """Returns the task whose creation was not answered, as it can be asked for again."""
+    """Returns the task that may have been created, as it can be retried."""
     is_unknown = isinstance(error, duetime_client.Unavailable | duetime_client.DeadlineExceeded)
     return error.remaining[0] if is_unknown and error.remaining else None
 
 
-def _explain(error: duetime_client.DuetimeError) -> None:
+def _print(error: duetime_client.DuetimeError) -> None:
     if isinstance(error, duetime_client.InvalidArgument) and len(error.violations) > 1:
-        printing.error("several fields are wrong")
+        printing.error("several fields are invalid")
         for field, description in error.violations:
             printing.note(f"  {field}: {description}")
     else:
         printing.error(error.message)
     if new := _may_exist(error):
-        printing.note("  The task may exist. To ask again without creating it twice, repeat the command with")
+        printing.note("  The task may have been created. To retry without creating it twice, repeat the command with")
         printing.note(f"  --request-id {shlex.quote(str(new.request_id))} {_when(new.execution_time)}")
 
 
 def _when(when: object) -> str:
     if isinstance(when, duetime_client.LocalTime):
         return f"--at {when.local_time.isoformat()} --zone {shlex.quote(when.time_zone)}"
-    assert isinstance(when, datetime.datetime)  # it is settled
+    assert isinstance(when, datetime.datetime)  # the client resolved it
     return f"--at {moments.in_utc(when)}"
 
 

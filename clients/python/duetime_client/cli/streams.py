@@ -1,4 +1,4 @@
-"""The process's own streams: what cannot be written is said in one line, and is never a traceback."""
+"""The process's standard streams: an output that cannot be written is one line of error, never a traceback."""
 
 import errno
 import io
@@ -13,7 +13,7 @@ from duetime_client.cli import quoting
 
 
 class OutputError(Exception):
-    """Standard output cannot be written. No OSError, which typer would take for its own."""
+    """Standard output cannot be written. Not an OSError, which typer would handle itself."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__("it is closed" if cause.errno == errno.EBADF else cause.strerror)
@@ -23,7 +23,7 @@ class OutputError(Exception):
 
 
 class _Stdout(io.FileIO):
-    """Raises OutputError, and waits for a pipe that another process made non-blocking."""
+    """Raises OutputError, and waits for a full pipe that another process made non-blocking."""
 
     def write(self, data: Any) -> int:
         try:
@@ -35,7 +35,7 @@ class _Stdout(io.FileIO):
 
 
 class _Stderr(io.FileIO):
-    """Loses what cannot be written: there is no other place to say so."""
+    """Drops what cannot be written: there is no other place to report it."""
 
     def write(self, data: Any) -> int:
         try:
@@ -44,32 +44,32 @@ class _Stderr(io.FileIO):
             return len(data)
 
 
-class _Safe(io.TextIOWrapper):
-    """Spells out what a terminal would obey: typer repeats the words of the command line in its messages."""
+class _Escaping(io.TextIOWrapper):
+    """Escapes control characters, because typer's messages repeat the command line."""
 
     def write(self, text: str) -> int:
         return super().write("\t".join(map(quoting.printable, text.split("\t"))))
 
 
 def prepare() -> None:
-    """Replaces the streams of this process. Characters that their encoding does not have are written as escapes."""
+    """Replaces the streams of this process. Characters that their encoding lacks are escaped."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # It was closed. If it stayed so, the next socket would get its number, and what is printed.
+            # It was closed. If it stayed closed, the next socket would get its number, and with it the output.
             os.open(os.devnull, os.O_RDONLY)
     sys.stdin = sys.stdin or io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
-    # Buffered even with PYTHONUNBUFFERED: Python writes a long line to a pipe only in part without it.
+    # Buffered even with PYTHONUNBUFFERED: without a buffer Python writes only part of a long line to a pipe.
     stdout, stderr = (
         io.BufferedWriter(raw) for raw in (_Stdout(1, "w", closefd=False), _Stderr(2, "w", closefd=False))
     )
     sys.stdout = io.TextIOWrapper(stdout, **_text_options(sys.stdout))
-    sys.stderr = _Safe(stderr, **_text_options(sys.stderr))
+    sys.stderr = _Escaping(stderr, **_text_options(sys.stderr))
 
 
 def call_when_unread(act: Callable[[], object]) -> None:
-    """Calls `act`, in a thread, once the pipe or terminal that is standard output is left by whatever read it."""
+    """Calls `act`, in a thread, once the reader of the pipe or terminal that is standard output closes it."""
     try:
         descriptor = sys.stdout.fileno()
     except OSError:  # it is in memory
@@ -77,7 +77,7 @@ def call_when_unread(act: Callable[[], object]) -> None:
 
     def wait() -> None:
         poll = select.poll()
-        poll.register(descriptor, 0)  # no event but that; a file has none
+        poll.register(descriptor, 0)  # only errors and hang-ups, which a file never has
         poll.poll()
         act()
 
@@ -85,7 +85,7 @@ def call_when_unread(act: Callable[[], object]) -> None:
 
 
 def discard_output() -> None:
-    """Sends to nowhere what standard output still holds, so that Python does not try once more when it exits."""
+    """Discards what standard output still buffers, so that Python does not try to write it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

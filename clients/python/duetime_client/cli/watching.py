@@ -1,4 +1,4 @@
-"""`duetime watch`: changes as they happen, on a terminal in place, elsewhere a line each."""
+"""`duetime watch`: changes as they are committed, in a live table on a terminal, elsewhere one per line."""
 
 import contextlib
 import signal
@@ -15,30 +15,30 @@ import duetime_client
 from duetime_client.cli import arguments, printing, reading, screen, session, streams
 
 UNSUCCESSFUL = 6
-# The header, and the line on which the shell's prompt will be.
+# The header, and the line of the shell's next prompt.
 _LINES_AROUND_TABLE = 2
 
 
 def watch(
-    task_id: Annotated[int | None, arguments.identity("TASK_ID", "The task; without it, all that match.")] = None,
+    task_id: Annotated[int | None, arguments.identity("TASK_ID", "The task; without it, all matching tasks.")] = None,
     status: reading.Statuses = None,
     queue: reading.Queue = None,
     name: reading.Name = None,
     cursor: Annotated[
         str | None,
-        typer.Option(metavar="CURSOR", help="Continue right after the event of this cursor.", show_default=False),
+        typer.Option(metavar="CURSOR", help="Resume right after the event with this cursor.", show_default=False),
     ] = None,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Watch one task, or all that match.
+    """Watch the changes of one task, or of all matching tasks.
 
-    A watch of one task ends with it, a watch of many with Ctrl-C. With --json, one change a line.
+    A watch of one task ends when the task does, a watch of many with Ctrl-C. With --json, one change per line.
 
     Exits with 0 if the task completed, with 6 if it failed, was cancelled or was deleted.
     """
     if task_id is not None and (status or queue or name):
-        raise typer.BadParameter("a watch of one task has no filter")
+        raise arguments.UsageError("TASK_ID and filters cannot be combined")
     with session.connect(server, as_json) as client:
         if task_id is None:
             watch_all = client.watch_all(status=status or (), queue=queue, name=name, cursor=cursor)
@@ -54,19 +54,19 @@ def watch(
 
 @contextlib.contextmanager
 def _until_interrupted(watch: duetime_client.Watch) -> Iterator[None]:
-    """Ends the watch at Ctrl-C, at SIGTERM or when nothing reads its output any more, which may be long before the next
-    change finds out; then exits with the status that belongs to it.
+    """Ends the watch on Ctrl-C, on SIGTERM, or once the reader of its output closes it, even if no change follows; then
+    exits with the exit code of the signal.
 
-    An exception that is raised where the signal comes may be lost: gRPC's callbacks, like every finalizer, ignore
-    exceptions. And a process that ends at once leaves a terminal without its cursor.
+    An exception raised by the signal handler may be lost: gRPC's callbacks, like all finalizers, ignore exceptions. And
+    a process that ends at once leaves the terminal's cursor hidden.
     """
     received = 0
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         nonlocal received
         received = number
-        signal.signal(number, signal.SIG_DFL)  # a second one does not ask
-        # In a thread, because this one may be holding the stream's lock.
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        # In a thread, because this one may hold the stream's lock.
         threading.Thread(target=watch.close, daemon=True).start()
 
     def leave() -> None:
@@ -75,7 +75,7 @@ def _until_interrupted(watch: duetime_client.Watch) -> Iterator[None]:
         watch.close()
 
     streams.call_when_unread(leave)
-    # What is ignored, such as Ctrl-C by a job in the background, stays so.
+    # Signals that are ignored, such as Ctrl-C by a background job, stay ignored.
     numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
@@ -109,7 +109,7 @@ def _show(
 
 @contextlib.contextmanager
 def _display(as_json: bool, one_task: bool) -> Iterator[Callable[[duetime_client.TaskEvent], None]]:
-    """Yields what shows an event."""
+    """Yields the function that shows an event."""
     if as_json:
         yield printing.json
     elif not printing.is_terminal():
@@ -121,7 +121,7 @@ def _display(as_json: bool, one_task: bool) -> Iterator[Callable[[duetime_client
 
 
 class LiveTable:
-    """A table that changes in place: of one task its latest changes, of many the latest change of each."""
+    """A table that is redrawn in place: of one task its latest changes, of many the latest change of each."""
 
     def __init__(self, live: rich.live.Live, height: int, one_task: bool) -> None:
         self._live = live
@@ -130,7 +130,7 @@ class LiveTable:
         self._changes: dict[int, duetime_client.TaskLog] = {}
 
     def show(self, event: duetime_client.TaskEvent) -> None:
-        """Shows the change, at the bottom; drops the oldest at the top when the terminal is full."""
+        """Adds the change at the bottom; drops the oldest one at the top if the terminal is full."""
         key = event.change.version if self._one_task else event.change.task_id
         self._changes.pop(key, None)
         self._changes[key] = event.change
