@@ -73,8 +73,8 @@ async def test_the_client_changes_many(stack: stacks.Stack, rest: httpx.AsyncCli
 async def test_the_command_line_changes_many(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
     refused = await commands.run(stack, f"bulk cancel --queue {queue}")
-    assert (refused.returncode, "standard input is no terminal" in refused.stderr) == (2, True)
-    assert "say which tasks" in (await commands.run(stack, "bulk cancel --yes")).stderr
+    assert (refused.returncode, "standard input is not a terminal" in refused.stderr) == (2, True)
+    assert "--all, is required" in (await commands.run(stack, "bulk cancel --yes")).stderr
     assert (await commands.run(stack, f"bulk move --in 2d --queue {queue} --yes")).stdout == "3 tasks moved\n"
     assert (await commands.run(stack, f"bulk cancel --queue {queue} --yes")).stdout == "3 tasks cancelled\n"
     assert (await commands.run(stack, f"bulk retry --queue {queue} -y --json")).stdout == '{"count": 3}\n'

@@ -138,7 +138,7 @@ async def test_watch_of_many_tells_what_matches_until_ctrl_c(run: Run, stack: An
 async def test_failure_has_its_exit_code_and_reason(run: Run, arguments: list[str], code: int, reason: str) -> None:
     plain, as_json = await asyncio.gather(run(*arguments), run(*arguments, "--json"))
     assert (plain.exit_code, as_json.exit_code, plain.stdout, as_json.stdout) == (code, code, "", "")
-    assert plain.stderr.startswith("error: ")
+    assert plain.stderr.startswith("Error: ")
     assert len(plain.stderr.splitlines()) == 1
     assert json.loads(as_json.stderr)["details"][0]["reason"] == reason
 

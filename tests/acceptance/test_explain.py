@@ -39,7 +39,7 @@ async def test_a_task_that_runs_or_has_ended_says_so(stack: stacks.Stack) -> Non
 async def test_the_worker_of_the_stack_is_known(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         async with asyncio.timeout(10):
-            while not (known := await client.workers()):  # noqa: ASYNC110 - the database tells nobody
+            while not (known := await client.list_workers()):  # noqa: ASYNC110 - the database tells nobody
                 await asyncio.sleep(0.1)
         (worker,) = known
         assert (worker.queues, worker.alive) == (("default",), True)

@@ -120,7 +120,7 @@ async def test_the_client_controls_queues(stack: stacks.Stack, rest: httpx.Async
         assert held.oldest_due is not None
         assert (await client.update_queue(queue, max_running=None)).max_running is None
         assert (await client.pause_queue(queue)).paused
-        assert await client.get_queue(queue) in await client.queues()
+        assert await client.get_queue(queue) in await client.list_queues()
         assert not (await client.resume_queue(queue)).paused
         with pytest.raises(duetime_client.InvalidArgument, match="must be from 1 to"):
             await client.update_queue(queue, max_running=0)
@@ -135,14 +135,14 @@ async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx
     limited = await commands.run(stack, f"{limit} --max-running 5 --max-per-second-per-key 0.5 --json")
     assert json.loads(limited.stdout)["max_running"] == 5
     paused = (await commands.run(stack, f"queue pause {queue}")).stdout.splitlines()
-    assert paused[0].split() == ["queue", "due", "since", "running", "starts/s", "workers", "limits"]
+    assert paused[0].split() == ["queue", "due", "oldest", "due", "running", "starts/s", "workers", "limits"]
     assert paused[1].endswith("paused, 5 at once, 0.5/s per key")
     assert "paused" not in (await commands.run(stack, f"queue resume {queue}")).stdout
     freed = await commands.run(stack, f"{limit} --max-running none --max-per-second-per-key none")
     assert freed.stdout.splitlines()[1].split()[0] == queue
     assert queue in (await commands.run(stack, "queue list")).stdout
     wrong = await commands.run(stack, f"{limit} --max-running 2.5")
-    assert (wrong.returncode, "is not a whole number" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "must be a whole number" in wrong.stderr) == (2, True)
     assert "nor 'none'" in (await commands.run(stack, f"{limit} --max-per-second fast")).stderr
     assert (await commands.run(stack, f"queue get {queue}-of-nobody")).returncode == 3
 
@@ -238,7 +238,7 @@ async def test_the_client_and_the_command_line_read_all_pages(
     bodies = [requests.as_json(queue=name, execution_time=requests.at(0).isoformat()) for name in names]
     assert (await rest.post("/api/tasks:batchCreate", json={"requests": bodies})).status_code == 200
     async with duetime_client.AsyncClient(stack.address) as client:
-        found = [each.name for each in await client.queues()]
+        found = [each.name for each in await client.list_queues()]
     assert [name for name in found if name.startswith(f"{queue}-")] == names
     printed = (await commands.run(stack, "queue list --json")).stdout.splitlines()
     assert {*names} <= {json.loads(line)["name"] for line in printed}

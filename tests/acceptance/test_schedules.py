@@ -266,7 +266,7 @@ async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
     assert previewed.count(" 09:00:00+09:00") == 2
     # The clock of Melbourne goes from 03:00 back to 02:00 on 4 April 2027.
     twice = "--zone Australia/Melbourne --start 2027-04-03T15:00:00Z --count 4"
-    assert (await run(f"preview --cron '*/30 * * * *' {twice}")).count("+10:00 again") == 2
+    assert (await run(f"preview --cron '*/30 * * * *' {twice}")).count("+10:00 (repeated)") == 2
     assert "again" not in await run(f"preview --cron '*/30 * * * *' --repeated-time first {twice}")
     closed = "--blackout 2027-12-24 --blackout 'sat, sun' --blackout 'mon-fri 9:00-24:00 move'"
     shut = await run(f"update {schedule_id} --cron '0 3,12 * * *' {closed}")
@@ -280,7 +280,7 @@ async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
 
 async def test_the_command_line_says_what_is_wrong(stack: stacks.Stack) -> None:
     wrong = await commands.run(stack, "schedule create wrong noop --cron '0 0 30 2 *'")
-    assert (wrong.returncode, wrong.stderr) == (2, "error: cron: never comes true: there is no such date\n")
+    assert (wrong.returncode, wrong.stderr) == (2, "Error: cron: never comes true: there is no such date\n")
     blackout = await commands.run(stack, "schedule create wrong noop --blackout night")
     assert "is not a blackout such as" in blackout.stderr
     assert (await commands.run(stack, "schedule get 4000000000")).returncode == 3

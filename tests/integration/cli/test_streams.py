@@ -46,7 +46,7 @@ async def test_output_that_cannot_be_written_is_one_line_and_a_status(
     if arguments == ["queue"]:  # its help is the answer to a wrong command line
         assert code in (1, 2)
     else:
-        assert (code, stderr) == (1, f"error: standard output cannot be written: {problem}\n")
+        assert (code, stderr) == (1, f"Error: standard output cannot be written: {problem}\n")
     assert "Traceback" not in stderr
 
 
@@ -171,4 +171,4 @@ async def test_byte_that_is_no_text_on_the_command_line_is_refused() -> None:
         DUETIME, "list", "--queue", b"\xff", "--server", "127.0.0.1:1", stderr=subprocess.PIPE
     )
     _, stderr = await process.communicate()
-    assert (process.returncode, stderr) == (2, b"error: queue: must be valid Unicode, without lone surrogates\n")
+    assert (process.returncode, stderr) == (2, b"Error: queue: must be valid Unicode, without lone surrogates\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib.metadata
 import json
 import pathlib
 import re
@@ -140,7 +141,7 @@ def test_lists_as_json_have_a_document_a_line(run: Run) -> None:
 def test_list_stops_at_its_limit_and_says_that_there_are_more(run: Run) -> None:
     result = run("list", "--limit", "2", answer=iter([task(task_id=number) for number in range(1, 4)]))
     assert len(result.stdout.splitlines()) == 3
-    assert "more than 2" in result.stderr
+    assert "first 2 are listed" in result.stderr
 
 
 def test_list_hands_its_filter_over(run: Run) -> None:
@@ -160,15 +161,15 @@ def test_update_sends_only_what_is_given(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["create", "N"], "--at / --in"),
-        (["create", "N", "--in", "1s", "--at", "2026-12-01T09:00Z"], "--at / --in"),
+        (["create", "N"], "--at or --in is required"),
+        (["create", "N", "--in", "1s", "--at", "2026-12-01T09:00Z"], "--at and --in cannot be combined"),
         (["create", "N", "--at", "2026-12-01T09:00"], "has no zone"),
         (["create", "N", "--in", "soon"], "is not a duration"),
         (["create", "N", "--in", "1s", "--data", "[1]"], "is not a JSON object"),
         (["create", "N", "--in", "1s", "--data", "{"], "is not JSON"),
         (["create", "N", "--in", "1s", "--data", "@/nowhere"], "No such file"),
-        (["update", "7"], "what to change"),
-        (["watch", "7", "--queue", "mail"], "no filter"),
+        (["update", "7"], "nothing to change"),
+        (["watch", "7", "--queue", "mail"], "cannot be combined"),
         (["list", "--status", "done"], "done"),
         (["get", "seven"], "TASK_ID"),
         (["get"], "Missing argument"),
@@ -184,7 +185,7 @@ def test_wrong_command_line_exits_with_2_and_says_why(run: Run, arguments: list[
 
 @pytest.mark.parametrize(
     ("address", "problem"),
-    [("https://127.0.0.1:8080", "does not speak TLS yet"), ("127.0.0.1", "has no port"), ("ftp://x", "not known")],
+    [("https://127.0.0.1:8080", "TLS is not supported"), ("127.0.0.1", "has no port"), ("ftp://x", "unknown scheme")],
 )
 def test_address_that_is_none_exits_with_2(monkeypatch: pytest.MonkeyPatch, address: str, problem: str) -> None:
     monkeypatch.setenv("DUETIME_ADDRESS", address)
@@ -208,6 +209,7 @@ FAILURES = [
     (duetime_client.Unavailable(), 5),
     (duetime_client.DeadlineExceeded(), 5),
     (duetime_client.TaskIdsExhausted(), 1),
+    (duetime_client.ServerBusy(), 1),
     (duetime_client.DuetimeError("it broke"), 1),
     # Reasons of a newer server.
     (duetime_client.DuetimeError("it is closed", code=grpc.StatusCode.FAILED_PRECONDITION, reason="CLOSED"), 4),
@@ -218,7 +220,7 @@ FAILURES = [
 @pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: type(value).__name__)
 def test_failure_is_one_line_and_an_exit_code(run: Run, error: duetime_client.DuetimeError, code: int) -> None:
     result = run("get", "7", answer=error)
-    assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"error: {error.message}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"Error: {error.message}\n")
 
 
 @pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: type(value).__name__)
@@ -233,7 +235,7 @@ def test_failure_as_json_is_that_of_rest(run: Run, error: duetime_client.Duetime
 def test_several_violations_have_a_line_each(run: Run) -> None:
     violations = [duetime_client.Violation("name", "is empty"), duetime_client.Violation("queue", "is long")]
     result = run("get", "7", answer=duetime_client.InvalidArgument(*violations))
-    assert result.stderr.splitlines() == ["error: several fields are wrong", "  name: is empty", "  queue: is long"]
+    assert result.stderr.splitlines() == ["Error: several fields are invalid", "  name: is empty", "  queue: is long"]
 
 
 def test_create_that_was_not_answered_says_how_to_ask_again(run: Run) -> None:
@@ -262,6 +264,11 @@ def test_watch_of_a_task_exits_with_how_it_ended(run: Run, last: tuple[str, str]
 def test_ctrl_c_exits_quietly_with_130(run: Run) -> None:
     result = run("watch", answer=KeyboardInterrupt())
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_version_is_printed(run: Run) -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"duetime {importlib.metadata.version('duetime-client')}\n")
 
 
 def test_help_lists_the_exit_codes(run: Run) -> None:

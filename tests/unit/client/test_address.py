@@ -40,23 +40,23 @@ def test_address_is_taken_as_people_write_it(given: str, target: str) -> None:
     [
         ("", "is empty; write host:port"),
         ("http://", "is empty"),
-        ("https://127.0.0.1:8080", "does not speak TLS yet"),
-        ("grpcs://127.0.0.1:8080", "does not speak TLS yet"),
-        ("redis://127.0.0.1:6379", "scheme is not known"),
-        ("http://127.0.0.1:8080/api", "has no path"),
-        ("http://127.0.0.1:8080?x=1", "has no path"),
+        ("https://127.0.0.1:8080", "TLS is not supported yet"),
+        ("grpcs://127.0.0.1:8080", "TLS is not supported yet"),
+        ("redis://127.0.0.1:6379", "unknown scheme"),
+        ("http://127.0.0.1:8080/api", "must not have a path"),
+        ("http://127.0.0.1:8080?x=1", "must not have a path"),
         ("127.0.0.1", "has no port"),
         ("::1:8080", "in brackets"),
         ("[::1]", "has no port"),
-        ("[nonsense]:8080", "no IPv6 address in the brackets"),
-        ("127.0.0.1:0", "between 1 and 65535"),
-        ("127.0.0.1:65536", "between 1 and 65535"),
-        ("127.0.0.1:" + "9" * 5_000, "between 1 and 65535"),
+        ("[nonsense]:8080", "brackets do not contain an IPv6 address"),
+        ("127.0.0.1:0", "from 1 to 65535"),
+        ("127.0.0.1:65536", "from 1 to 65535"),
+        ("127.0.0.1:" + "9" * 5_000, "from 1 to 65535"),
         ("127.0.0.1:http", "is not an address"),
         ("a host:8080", "is not an address"),
         ("host\x1b[2J:8080", r"\\x1b.* in brackets|is not an address|IPv6"),
-        ("https://user:secret@127.0.0.1:8080", "must not hold a user name or a password"),
-        ("user:secret@127.0.0.1:8080", "must not hold a user name or a password"),
+        ("https://user:secret@127.0.0.1:8080", "must not contain a user name or password"),
+        ("user:secret@127.0.0.1:8080", "must not contain a user name or password"),
     ],
 )
 def test_address_that_is_none_is_refused_in_one_sentence(
@@ -102,7 +102,7 @@ async def test_failure_through_a_proxy_names_the_proxy_and_not_its_password(
 ) -> None:
     monkeypatch.setenv("http_proxy", DEAD_PROXY)
     server = answers.Server([], address="192.0.2.1:8080")
-    through = re.escape("192.0.2.1:8080 cannot be reached through the proxy 127.0.0.1:9, by http_proxy: ")
+    through = re.escape("192.0.2.1:8080 cannot be reached through the proxy 127.0.0.1:9 (http_proxy): ")
     with pytest.raises(duetime_client.Unavailable, match=through) as caught:
         await call(server, "delete", 1)
     assert "secret" not in str(caught.value)
@@ -123,7 +123,7 @@ async def test_failure_through_a_proxy_names_the_proxy_and_not_its_password(
 def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch, no_proxy: str, is_used: bool) -> None:
     monkeypatch.setenv("grpc_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", no_proxy)
-    through = " through the proxy proxy.example:3128, by grpc_proxy"
+    through = " through the proxy proxy.example:3128 (grpc_proxy)"
     assert proxy.described("duetime.example.com:8080") == (through if is_used else "")
     assert proxy.is_used("duetime.example.com:8080") is is_used
 
@@ -138,6 +138,6 @@ def test_no_proxy_takes_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("value", ["http://user:secret@[:3128", "https://user:secret@proxy.example", "secret"])
 def test_proxy_that_grpc_cannot_use_is_said_to_be_ignored(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("http_proxy", value)
-    ignored = " (http_proxy is ignored: a proxy is written http://host:port)"
+    ignored = " (http_proxy is ignored: a proxy must be http://host:port)"
     assert proxy.described("192.0.2.1:8080") == ignored
     assert not proxy.is_used("192.0.2.1:8080")

@@ -164,6 +164,7 @@ async def test_create_many_checks_everything_before_it_sends_anything(call: answ
         (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_OF_CANCELLED_TASK", duetime_client.RequestIdOfCancelledTask),
         (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_OF_DELETED_SCHEDULE", duetime_client.RequestIdOfDeletedSchedule),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "TASK_IDS_EXHAUSTED", duetime_client.TaskIdsExhausted),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY", duetime_client.ServerBusy),
         (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", duetime_client.Unavailable),
         (grpc.StatusCode.NOT_FOUND, "FROM_THE_FUTURE", duetime_client.NotFound),
         (grpc.StatusCode.FAILED_PRECONDITION, "FROM_THE_FUTURE", duetime_client.StateConflict),
@@ -181,6 +182,48 @@ async def test_error_is_what_its_reason_says(
     assert type(error) is kind
     assert (error.code, error.reason, error.message) == (code, reason, f"it is {reason}")
     assert error.metadata == {"status": "running"}
+
+
+@pytest.mark.parametrize(("sent", "expected"), [([2.5], 2.5), ([], 1)], ids=["with RetryInfo", "without"])
+async def test_a_busy_server_s_retry_delay_is_retry_after(
+    call: answers.Caller, sent: list[float], expected: float
+) -> None:
+    busy = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
+    for seconds in sent:
+        retry_info = error_details_pb2.RetryInfo()
+        retry_info.retry_delay.FromTimedelta(datetime.timedelta(seconds=seconds))
+        busy.details.add().Pack(retry_info)
+    async with answers.served(busy) as server:
+        with pytest.raises(duetime_client.ServerBusy) as caught:
+            await call(server, "get", 1)
+        assert len(server.asked) == 1
+    assert caught.value.retry_after == datetime.timedelta(seconds=expected)
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote "
+            "host: Connection refused",
+            "Connection refused",
+        ),
+        (
+            "errors resolving a.invalid:80: [field:hostname lookup error:address lookup failed for a.invalid:80: "
+            "Domain name not found]",
+            "Domain name not found",
+        ),
+        ("no healthy upstream", "no healthy upstream"),
+    ],
+    ids=lambda text: text.rpartition(": ")[2],
+)
+async def test_a_server_that_cannot_be_reached_is_named_with_the_cause_alone(
+    call: answers.Caller, message: str, cause: str
+) -> None:
+    async with answers.served(status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=message)) as server:
+        with pytest.raises(duetime_client.Unavailable) as caught:
+            await call(server, "delete", 1)
+    assert caught.value.message == f"{server.address} cannot be reached: {cause}"
 
 
 async def test_invalid_argument_lists_its_violations(call: answers.Caller) -> None:
@@ -202,5 +245,5 @@ async def test_call_without_an_answer_ends_after_the_client_s_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         async with duetime_client.AsyncClient(address, timeout=datetime.timedelta(seconds=0.2)) as client:
-            with pytest.raises(duetime_client.DeadlineExceeded, match="did not answer in time"):
+            with pytest.raises(duetime_client.DeadlineExceeded, match="did not respond in time"):
                 await client.get(1)

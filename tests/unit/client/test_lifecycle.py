@@ -15,7 +15,7 @@ import pytest
 import duetime_client
 from tests.support import answers
 
-CLOSED = "the client is closed; make another one"
+CLOSED = "the client is closed; create another one"
 
 
 async def test_client_without_a_with_block_opens_at_its_first_use() -> None:
@@ -120,7 +120,7 @@ async def test_client_of_another_event_loop_says_so_and_can_still_be_used_in_its
 
     async with answers.served(answers.PENDING) as server, duetime_client.AsyncClient(server.address) as client:
         await client.status(1)
-        with pytest.raises(RuntimeError, match="opened in another event loop; make one for each"):
+        with pytest.raises(RuntimeError, match="opened in another event loop; create one for each"):
             await asyncio.to_thread(asyncio.run, elsewhere())
         assert await client.status(1) is duetime_client.Status.PENDING
 

@@ -34,7 +34,7 @@ def test_every_moment_of_every_zone_is_sent_exactly_or_refused_by_name(value: da
     else:
         assert moment.from_timestamp(sent) == value.astimezone(datetime.UTC)
         return
-    assert (refusal, is_near_an_end) == ("execution_time: must lie between the years 1 and 9999 in UTC", True)
+    assert (refusal, is_near_an_end) == ("execution_time: must be from year 1 to 9999, in UTC", True)
 
 
 @hypothesis.settings(deadline=None)

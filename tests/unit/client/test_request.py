@@ -13,7 +13,7 @@ NOW = datetime.datetime(2026, 11, 24, 8, 0, 0, 123456, tzinfo=datetime.UTC)
 
 def create(**fields: Any) -> task_service_pb2.CreateTaskRequest:
     new = duetime_client.NewTask(**{"name": "Send Email", "execution_time": NOW, **fields})
-    return request.create_task(request.settled(new, NOW))
+    return request.create_task(request.resolved(new, NOW))
 
 
 def update(**changes: Any) -> task_service_pb2.UpdateTaskRequest:
@@ -40,8 +40,8 @@ def test_due_time_is_exact_to_the_microsecond(execution_time: Any, due: datetime
         (datetime.datetime(2026, 12, 1, 9), "execution_time: has no time zone"),  # noqa: DTZ001
         ("2026-12-01T09:00:00Z", "must be an aware datetime or a timedelta from now, not str"),
         (datetime.date(2026, 12, 1), "not date"),
-        (datetime.timedelta.max, "between the years 1 and 9999"),
-        (datetime.datetime.max.replace(tzinfo=datetime.timezone(-datetime.timedelta(hours=1))), "between the years"),
+        (datetime.timedelta.max, "from year 1 to 9999"),
+        (datetime.datetime.max.replace(tzinfo=datetime.timezone(-datetime.timedelta(hours=1))), "from year 1"),
     ],
 )
 def test_due_time_that_names_no_moment_is_a_value_error(execution_time: Any, problem: str) -> None:
@@ -113,7 +113,7 @@ def test_unknown_status_is_refused_with_those_that_are_known(status: Any) -> Non
 def test_batches_stay_below_a_mebibyte_and_a_thousand_tasks() -> None:
     sizes = [200_000, 1_048_000, 10, 300_000, 700_000, 10, *[10] * 1_500]
     messages = [create(task_data={"text": "x" * size}, name=str(number)) for number, size in enumerate(sizes)]
-    batches = list(batch.cut(messages))
+    batches = list(batch.split(messages))
     assert [member for cut in batches for member in cut.requests] == messages
     assert all(len(cut.requests) <= 1_000 and cut.ByteSize() <= request.MAX_BYTES for cut in batches)
     assert len(batches) == 4

@@ -188,7 +188,7 @@ async def test_watch_begins_at_the_cursor_it_is_given(watch: Watcher) -> None:
 
 
 async def test_watch_counts_a_silent_stream_as_lost(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_progress, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(watch_progress, "HEARTBEAT_TIMEOUT_SECONDS", 0.2)
     async with served([change(1), HANG], [change(2, "completed"), end("TASK_TERMINAL")]) as server:
         assert (await watch(server.address))[0] == [1, 2]
         assert server.cursors == ["", "c1"]

@@ -46,8 +46,8 @@ def connect(server: str, as_json: bool) -> Iterator[duetime_client.Client]:
 
 
 def exit_code(error: duetime_client.DuetimeError) -> int:
-    """Returns the exit code that the command line's help lists for the error; by its gRPC status, because a newer server
-    may have reasons that this client does not know.
+    """Returns the exit code that the command line's help lists for the error; by its gRPC status, because a newer
+    server may have reasons that this client does not know.
     """
     match error.code:
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
