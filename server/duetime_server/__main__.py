@@ -67,8 +67,8 @@ async def serve(chosen: settings.Settings) -> None:
         "the database", "calls are answered UNAVAILABLE, and watches wait until it is back", quiet_seconds=5
     )
     feeder = hub.Hub(engine, database_outage)
-    known = handler_catalog.Catalogue(engine, database_outage)
-    aside = offload.Lane()
+    known = handler_catalog.HandlerCatalog(engine, database_outage)
+    aside = offload.Offload()
     checks = health.aio.HealthServicer()
     server = grpc.aio.server(interceptors=[rpc_errors.Failures(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(

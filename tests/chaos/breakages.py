@@ -153,7 +153,7 @@ def sweep_nothing() -> None:
 def trust_no_outage() -> None:
     """Takes tasks back as soon as the database is back, before a keeper that takes its time has extended them."""
     leases._RETRY_SECONDS = 30
-    lease_guard.Vigil.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
+    lease_guard.LeaseGuard.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
 
 
 def look_only_when_rung_for() -> None:

@@ -40,21 +40,21 @@ async def claim(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     worker_id: str = "worker",
-    places: int = 100,
+    limit: int = 100,
     queue: str = task.DEFAULT_QUEUE,
     lease: datetime.timedelta = LEASE,
 ) -> list[task.Task]:
     """Claims what is due."""
-    claimed = await fast.claim(engine, queue=queue, worker_id=worker_id, places=places, lease=lease)
+    claimed = await fast.claim(engine, queue=queue, worker_id=worker_id, limit=limit, lease=lease)
     return claimed.tasks
 
 
-async def claim_suspects(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 2, lease: datetime.timedelta = LEASE, places: int = 100
+async def claim_quarantined(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 2, lease: datetime.timedelta = LEASE, limit: int = 100
 ) -> list[task.Task]:
     """Claims what lost that many leases."""
-    return await fast.claim_suspects(
-        engine, queues=[task.DEFAULT_QUEUE], level=level, worker_id="worker", places=places, lease=lease
+    return await fast.claim_quarantined(
+        engine, queues=[task.DEFAULT_QUEUE], level=level, worker_id="worker", limit=limit, lease=lease
     )
 
 
@@ -69,7 +69,7 @@ async def brought_to(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status
             if status is task.Status.CANCELLED:
                 await task_edit.cancel(engine, task_id, actor="api")
             else:
-                await task_outcomes.finish(engine, [outcome(claimed, task.Change(status))], worker_id="worker")
+                await task_outcomes.record(engine, [outcome(claimed, task.Change(status))], worker_id="worker")
     return task_id
 
 
@@ -105,7 +105,7 @@ async def claim_carefully(
     *,
     queue: str = task.DEFAULT_QUEUE,
     worker_id: str = "worker",
-    places: int = 100,
+    limit: int = 100,
 ) -> fast.Claim:
     """Claims in a transaction: from a queue that is held back, and the occurrences of schedules."""
-    return await locked.claim(engine, queue=queue, worker_id=worker_id, places=places, lease=LEASE)
+    return await locked.claim(engine, queue=queue, worker_id=worker_id, limit=limit, lease=LEASE)

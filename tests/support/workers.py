@@ -21,13 +21,13 @@ class Worker:
         bell: doorbell.Doorbell,
         *,
         lease: datetime.timedelta,
-        places: int = 10,
+        concurrency: int = 10,
     ) -> None:
         self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
-        self.report = outcomes.Reporter(here)
+        self.report = outcomes.OutcomeRecorder(here)
         handler = handlers.Handler("wait", self._wait, None, None, {})
-        executor = execution.Executor({"wait": handler}, places=places)
-        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], places=places)
+        executor = execution.Executor({"wait": handler}, concurrency=concurrency)
+        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], concurrency=concurrency)
         self.began = asyncio.Semaphore(0)
         self.cancelled = asyncio.Semaphore(0)
         self.may_end = asyncio.Event()

@@ -48,14 +48,16 @@ async def serve(chosen: settings.Settings) -> None:
         chosen.lease,
         outage.Outage("the database", "nothing is claimed until it is back"),
     )
-    executor = execution.Executor(handlers, places=chosen.places)
-    report = outcomes.Reporter(here)
-    runs = runner.Runner(here, executor, report, queues=chosen.queues, places=chosen.places)
+    executor = execution.Executor(handlers, concurrency=chosen.concurrency)
+    report = outcomes.OutcomeRecorder(here)
+    runs = runner.Runner(here, executor, report, queues=chosen.queues, concurrency=chosen.concurrency)
     keeper = leases.LeaseKeeper(here, runs, report)
-    housekeeper = maintenance.Housekeeper(
+    housekeeper = maintenance.Maintenance(
         here, task_retention=chosen.task_retention, log_retention=chosen.log_retention
     )
-    present = heartbeat.Presence(here, runs, queues=chosen.queues, handlers=handlers, places=chosen.places)
+    present = heartbeat.HeartbeatSender(
+        here, runs, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
+    )
     terminated, hurry = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
@@ -76,7 +78,7 @@ async def serve(chosen: settings.Settings) -> None:
         present.run(),
         *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
     )
-    _log.info("working", queues=",".join(chosen.queues), places=chosen.places, handlers=sorted(handlers))
+    _log.info("working", queues=",".join(chosen.queues), concurrency=chosen.concurrency, handlers=sorted(handlers))
     failed = False
     try:
         await background.wait(terminated, services)
@@ -99,7 +101,7 @@ async def serve(chosen: settings.Settings) -> None:
     sys.exit(int(failed))
 
 
-async def _record_the_rest(report: outcomes.Reporter, lease: datetime.timedelta) -> None:
+async def _record_the_rest(report: outcomes.OutcomeRecorder, lease: datetime.timedelta) -> None:
     try:
         async with asyncio.timeout(lease.total_seconds()):
             await report.drain()

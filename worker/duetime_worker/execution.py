@@ -21,11 +21,11 @@ _log = structlog.get_logger()
 
 
 class Executor:
-    """Runs handlers: coroutines on the loop, plain functions in at most `places` threads."""
+    """Runs handlers: coroutines on the loop, plain functions in at most `concurrency` threads."""
 
-    def __init__(self, registry: Mapping[str, handlers.Handler], *, places: int) -> None:
+    def __init__(self, registry: Mapping[str, handlers.Handler], *, concurrency: int) -> None:
         self._registry = registry
-        self._threads = concurrent.futures.ThreadPoolExecutor(places, thread_name_prefix="handler")
+        self._threads = concurrent.futures.ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
         self.lingering: set[asyncio.Future[Any]] = set()
         """Plain functions that go on although their runs are over, since nothing can end a thread."""
 

@@ -110,7 +110,7 @@ class Handler:
         for name, model in self.parameters.items():
             try:
                 found[name] = run if model is None else validation.validate(model, run.task_data)
-            except validation.Misfit as misfit:
+            except validation.Invalid as misfit:
                 assert model is not None
                 raise Fail(f"task_data does not fit {model.__name__}: {misfit}") from None
         return found

@@ -16,7 +16,7 @@ _ANNOUNCE_SECONDS = 600.0
 _FAREWELL_SECONDS = 1.0
 
 
-class Presence:
+class HeartbeatSender:
     """Gives a sign of life each 5 s. A worker does its work all the same while that cannot be written."""
 
     def __init__(
@@ -26,13 +26,13 @@ class Presence:
         *,
         queues: Collection[str],
         handlers: Mapping[str, handlers.Handler],
-        places: int,
+        concurrency: int,
     ) -> None:
         self._here = here
         self._runs = runs
         self._queues = sorted(queues)
         self._handlers = sorted(handlers)
-        self._places = places
+        self._concurrency = concurrency
         self._own = {name: handler.retries for name, handler in registry.own(handlers).items()}
         self._told_at = time.monotonic()
         self._announced_at: float | None = None
@@ -42,7 +42,7 @@ class Presence:
         while True:
             try:
                 await self.announce()
-                await workers.seen(self._here.engine, self._sign())
+                await workers.heartbeat(self._here.engine, self._sign())
             except errors.StoreUnavailable as error:
                 self._here.database_outage.begin(error)
             else:
@@ -60,13 +60,13 @@ class Presence:
         """Says that this worker stops in order. A database that is gone does not hold it up."""
         with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
-                await workers.gone(self._here.engine, self._here.worker_id)
+                await workers.remove(self._here.engine, self._here.worker_id)
 
-    def _sign(self) -> worker.Sign:
+    def _sign(self) -> worker.Heartbeat:
         now = time.monotonic()
         seconds, self._told_at = max(now - self._told_at, 0.001), now
         begun, self._runs.begun = self._runs.begun, collections.Counter()
         rates = {queue: round(count / seconds, 3) for queue, count in begun.items()}
-        return worker.Sign(
-            self._here.worker_id, self._queues, self._handlers, self._places, len(self._runs.versions), rates
+        return worker.Heartbeat(
+            self._here.worker_id, self._queues, self._handlers, self._concurrency, len(self._runs.versions), rates
         )

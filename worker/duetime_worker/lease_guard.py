@@ -6,7 +6,7 @@ _SHORTEST_BREAK = datetime.timedelta(seconds=2)
 """Two sweeps: a worker that is merely busy has to be allowed one that comes late."""
 
 
-class Vigil:
+class LeaseGuard:
     """How long this worker has seen the database answer without a break. Times are by the database's clock.
 
     While the database is away, or stands still with everything around it, no worker can extend its leases: when it

@@ -19,7 +19,7 @@ class LeaseKeeper:
     the network swallows what is sent, takes up to 10 s to fail; a lease shorter than that may be lost by it.
     """
 
-    def __init__(self, here: context.Context, runs: runner.Runner, report: outcomes.Reporter) -> None:
+    def __init__(self, here: context.Context, runs: runner.Runner, report: outcomes.OutcomeRecorder) -> None:
         self._here = here
         self._runs = runs
         self._report = report

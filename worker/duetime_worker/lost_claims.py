@@ -39,7 +39,7 @@ class LostClaims:
             self._ends_at = None
             raise
 
-    async def hand_back(self, held: Callable[[], Collection[int]]) -> None:
+    async def release(self, held: Callable[[], Collection[int]]) -> None:
         """Hands back what runs in this worker's name and is not one of `held`, the ids of all that it knows of.
 
         No claim of this worker may be under way, but for lost ones.

@@ -33,7 +33,7 @@ class _Done:
     log_months: list[str] = dataclasses.field(default_factory=list)
 
 
-class Housekeeper:
+class Maintenance:
     """Keeps the log's partitions ahead of time, and deletes what is old. Every worker has one; one at a time works."""
 
     def __init__(

@@ -19,7 +19,7 @@ _MOST_NAMED = 10
 _log = structlog.get_logger()
 
 
-class Reporter:
+class OutcomeRecorder:
     """Keeps each outcome until PostgreSQL has it, or has refused it because the task is somebody else's now."""
 
     def __init__(self, here: context.Context) -> None:
@@ -82,7 +82,7 @@ class Reporter:
 
     async def _finish(self, batch: list[task_outcomes.Outcome]) -> None:
         crash.point("worker.ran")
-        finished = await task_outcomes.finish(self._here.engine, batch, worker_id=self._here.worker_id)
+        finished = await task_outcomes.record(self._here.engine, batch, worker_id=self._here.worker_id)
         crash.point("worker.finished")
         self._here.bell.changed(done.task_id for done in finished)
         for done in finished:

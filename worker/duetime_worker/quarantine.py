@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterable
 from duetime_core.model import task
 
 
-class Suspects:
-    """The suspects that are here, and how many more may come.
+class Quarantine:
+    """The quarantined tasks that run here, and how many more may be claimed.
 
-    Of those that lost two leases an eighth of all places, so that they neither hold up all others nor take them along
-    again; of those that lost more one, so that no two of them end together. So a task that ends its workers takes
-    no other along more than three times.
+    Of tasks that lost two leases, at most an eighth of the concurrency, so that they can neither delay nor take down
+    all others; of tasks that lost more, one, so that no two of them end together. So a task that ends its workers
+    takes down no other more than three times.
 
     That is of tasks that end their workers soon after they begin. A run that has gone on for two leases makes room for
     the next: else long tasks whose machines died would wait for hours, each for the one before it.
     """
 
-    def __init__(self, places: int, lease: datetime.timedelta, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = {2: max(1, places // 8), 3: 1}
+    def __init__(
+        self, concurrency: int, lease: datetime.timedelta, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = {2: max(1, concurrency // 8), 3: 1}
         self._doubtful_seconds = 2 * lease.total_seconds()
         self._clock = clock
         self._levels: dict[int, int] = {}  # by task_id

@@ -1,4 +1,4 @@
-"""The runner: it claims due tasks as places are free, and runs them."""
+"""The runner: it claims due tasks as slots are free, and runs them."""
 
 import asyncio
 import collections
@@ -25,7 +25,7 @@ _LAST_CLAIM = datetime.timedelta(seconds=2)
 """How long a claim that is under way may take once the worker is told to stop."""
 _SMALL_CLAIM = 100
 """Up to so many tasks, what a statement costs by itself is a good part of what a claim costs."""
-_SUSPECTS = None
+_QUARANTINE = None
 """Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
 _LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _ZERO = datetime.timedelta(0)
@@ -52,31 +52,33 @@ class Run:
 
 
 class Runner:
-    """Runs at most `places` tasks of `queues` at once."""
+    """Runs at most `concurrency` tasks of `queues` at once."""
 
     def __init__(
         self,
         here: context.Context,
         executor: execution.Executor,
-        report: outcomes.Reporter,
+        report: outcomes.OutcomeRecorder,
         *,
         queues: Collection[str],
-        places: int,
+        concurrency: int,
     ) -> None:
         self._here = here
         self._executor = executor
         self._report = report
         self._queues = queues
-        self._places = places
+        self._concurrency = concurrency
         self._runs: dict[int, Run] = {}
-        self._suspects = quarantine.Suspects(places, here.lease)  # from their claim until their outcome is recorded
+        self._quarantine = quarantine.Quarantine(
+            concurrency, here.lease
+        )  # from their claim until their outcome is recorded
         report.on_recorded = self._recorded
         self._claimer = claimer.Claimer(here)
         self._lost_claims = lost_claims.LostClaims(here)
         self.begun: collections.Counter[str] = collections.Counter()
         """How many runs began, by their queues, since somebody took the count."""
         self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
-        # Those that may have more than there were places, longest unserved first.
+        # Those that may have more than there were slots, longest unserved first.
         self._backlog: dict[str | None, None] = {}
         self._rung: dict[str, datetime.datetime] = {}  # when idle workers were, or will be, called to a queue
         self._is_look_everywhere = False  # whether the next one is
@@ -88,9 +90,9 @@ class Runner:
         self._claims_ended = asyncio.Event()
 
     @property
-    def free_places(self) -> int:
+    def free_slots(self) -> int:
         """How many more tasks may run here now."""
-        return 0 if self._is_stopping else self._places - len(self._runs) - len(self._executor.lingering)
+        return 0 if self._is_stopping else self._concurrency - len(self._runs) - len(self._executor.lingering)
 
     @property
     def versions(self) -> dict[int, int]:
@@ -105,7 +107,7 @@ class Runner:
     def look_everywhere(self) -> None:
         """Looks for due tasks of every queue, and for suspects; before that, for what lost claims brought."""
         self._is_look_everywhere = True
-        for queue in (_SUSPECTS, *self._queues):
+        for queue in (_QUARANTINE, *self._queues):
             self.look(queue)
 
     def lose(self, task_id: int, version: int) -> None:
@@ -125,7 +127,7 @@ class Runner:
                 looks, self._looks = self._looks, {}
                 is_everywhere, self._is_look_everywhere = self._is_look_everywhere, False
                 if is_everywhere and self._lost_claims.are_possible:
-                    await self._lost_claims.hand_back(self._held)  # so that the looks after it find them
+                    await self._lost_claims.release(self._held)  # so that the looks after it find them
                 for queue in looks:
                     await self._look_into(queue)
         finally:
@@ -135,13 +137,13 @@ class Runner:
         return {*self._runs, *self._report.versions}
 
     async def _look_into(self, queue: str | None) -> None:
-        if self.free_places <= 0:
+        if self.free_slots <= 0:
             self._backlog.setdefault(queue)
             return
         try:
             with self._lost_claims.unless_answered():
-                if queue is _SUSPECTS:
-                    await self._claim_suspects()
+                if queue is _QUARANTINE:
+                    await self._claim_quarantined()
                 else:
                     await self._claim(queue)
         except errors.StoreUnavailable as error:
@@ -151,15 +153,15 @@ class Runner:
 
     async def _claim(self, queue: str) -> None:
         # Half of all, so that one half runs while the claim for the other one travels.
-        places = min(self.free_places, max(_SMALL_CLAIM, self._places // 2))
-        claim = await self._claimer.claim(queue, places)
+        limit = min(self.free_slots, max(_SMALL_CLAIM, self._concurrency // 2))
+        claim = await self._claimer.claim(queue, limit)
         self._start_all(claim.tasks)
         self._backlog.pop(queue, None)
-        if len(claim.tasks) == places:
-            # There may be more: another worker may take it now, and this one as its places are freed.
+        if len(claim.tasks) == limit:
+            # There may be more: another worker may take it now, and this one as its slots are freed.
             self._backlog[queue] = None
             self._call_idle_workers(queue, claim.now)
-            if self.free_places:
+            if self.free_slots:
                 self.look(queue)
         if claim.next_due_at is not None:
             self._wait_for(queue, claim.next_due_at, now=claim.now)
@@ -172,11 +174,11 @@ class Runner:
         self._rung[queue] = at
         self._here.bell.arm(queue, at, now=now)
 
-    async def _claim_suspects(self) -> None:
-        self._backlog.pop(_SUSPECTS, None)
+    async def _claim_quarantined(self) -> None:
+        self._backlog.pop(_QUARANTINE, None)
         for level in fast.LEVELS:
-            if (places := min(self._suspects.room(level), self.free_places)) > 0:
-                self._start_all(await self._claimer.claim_suspects(self._queues, level, places))
+            if (limit := min(self._quarantine.room(level), self.free_slots)) > 0:
+                self._start_all(await self._claimer.claim_quarantined(self._queues, level, limit))
 
     def _wait_for(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Looks again when the queue's next task is due, and has any worker look a slot later."""
@@ -199,7 +201,7 @@ class Runner:
         if (earlier := self._runs.get(claimed.task_id)) is not None:
             # Its lease was lost, and before the lease keeper noticed the task came back here.
             self.lose(claimed.task_id, earlier.claimed.version)
-        self._suspects.add(claimed)
+        self._quarantine.add(claimed)
         self.begun[claimed.queue] += 1
         run = self._runs[claimed.task_id] = Run(claimed)
         run.running = asyncio.create_task(self._run(run))
@@ -216,7 +218,7 @@ class Runner:
             if outcome is not None and not run.is_lost:
                 self._report.add(outcome)
             elif is_present:
-                self._forget_suspects([run.claimed.task_id])
+                self._discard_quarantined([run.claimed.task_id])
             self._ended.set()
             for queue in self._backlog:
                 self.look(queue)
@@ -224,12 +226,12 @@ class Runner:
     def _recorded(self, task_ids: Collection[int]) -> None:
         for queue in self._claimer.waits_for_runs:
             self.look(queue)
-        self._forget_suspects(task_ids)
+        self._discard_quarantined(task_ids)
 
-    def _forget_suspects(self, task_ids: Collection[int]) -> None:
+    def _discard_quarantined(self, task_ids: Collection[int]) -> None:
         # Not as soon as they ended: the next one could end this process before that is recorded.
-        if self._suspects.discard([task_id for task_id in task_ids if task_id not in self._runs]):
-            self.look(_SUSPECTS)
+        if self._quarantine.discard([task_id for task_id in task_ids if task_id not in self._runs]):
+            self.look(_QUARANTINE)
 
     async def stop(self, grace: datetime.timedelta, *, hurry: asyncio.Event) -> None:
         """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back.
@@ -246,7 +248,7 @@ class Runner:
             self._claiming.cancel()
             await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # PostgreSQL is told to give it up too
         if self._lost_claims.are_possible and self._claims_ended.is_set():
-            await _until(self._lost_claims.hand_back(self._held), limit=_CANCELLATION)
+            await _until(self._lost_claims.release(self._held), limit=_CANCELLATION)
         await _until(self._all_ended(), hurry.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:

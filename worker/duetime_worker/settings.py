@@ -108,7 +108,7 @@ class Settings(settings.Settings):
     """The user's modules with handlers."""
     queues: Names = [task.DEFAULT_QUEUE]
     """The queues that it serves."""
-    places: Annotated[int, pydantic.Field(ge=1)] = 100
+    concurrency: Annotated[int, pydantic.Field(ge=1)] = 100
     """How many tasks it runs at once."""
     lease: Annotated[datetime.timedelta, pydantic.Field(ge=datetime.timedelta(seconds=1))] = datetime.timedelta(
         seconds=15

@@ -21,7 +21,7 @@ class Sweeper:
     def __init__(self, here: context.Context, runs: runner.Runner) -> None:
         self._here = here
         self._runs = runs
-        self._vigil = lease_guard.Vigil(here.lease)
+        self._lease_guard = lease_guard.LeaseGuard(here.lease)
 
     async def run(self) -> None:
         """Sweeps, for ever."""
@@ -29,7 +29,7 @@ class Sweeper:
             try:
                 await self._sweep()
             except errors.StoreUnavailable as error:
-                self._vigil.interrupt()
+                self._lease_guard.interrupt()
                 self._here.database_outage.begin(error)
             else:
                 self._here.database_outage.end()
@@ -37,7 +37,7 @@ class Sweeper:
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.8, 1.0))
 
     async def _sweep(self) -> None:
-        if self._vigil.is_long_enough(await clock.now(self._here.engine)):
+        if self._lease_guard.is_long_enough(await clock.now(self._here.engine)):
             await self._return_lost()
         self._runs.look_everywhere()
 

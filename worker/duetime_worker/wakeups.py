@@ -26,7 +26,7 @@ class _ArqWorker(arq.Worker):
     @property
     def allow_pick_jobs(self) -> bool:
         """Asked by arq before each poll."""
-        return self._runs.free_places > 0
+        return self._runs.free_slots > 0
 
     @allow_pick_jobs.setter
     def allow_pick_jobs(self, value: bool) -> None:

@@ -43,7 +43,7 @@ class Due:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Roll:
+class Advance:
     """What becomes of a due occurrence: it runs, unless `reason` says why not; and what comes next."""
 
     reason: str | None
@@ -54,11 +54,11 @@ class Roll:
     """The last one that is dealt with."""
 
 
-def roll(rolled: schedule.Schedule, this: Due, now: datetime.datetime) -> Roll:
+def plan(advanced: schedule.Schedule, this: Due, now: datetime.datetime) -> Advance:
     """Decides about an occurrence that is due."""
     steps = recurrence.Steps()
     try:
-        reason, since = _decide(rolled, this, now, steps)
+        reason, since = _decide(advanced, this, now, steps)
     except recurrence.TooManyStepsError:
         # It runs, and `first` says that nothing comes after it.
         reason, since = None, None
@@ -66,11 +66,11 @@ def roll(rolled: schedule.Schedule, this: Due, now: datetime.datetime) -> Roll:
     skips = [] if runs else [recurrence.Skip(this.nominal, this.nominal, str(reason))]
     last_nominal = this.nominal
     if reason is not None and since is not None:
-        passed = _passed(rolled, this.nominal, since, reason)
+        passed = _passed(advanced, this.nominal, since, reason)
         skips = _together([*skips, *passed])
         last_nominal = max(last_nominal, since - _MICROSECOND) if passed else last_nominal
-    more, following = first(rolled.spec, last_nominal, rolled.seed)
-    return Roll(None if runs else reason, [*skips, *more], following, last_nominal)
+    more, following = first(advanced.spec, last_nominal, advanced.seed)
+    return Advance(None if runs else reason, [*skips, *more], following, last_nominal)
 
 
 def first(
@@ -93,58 +93,58 @@ def first(
 
 
 def _decide(
-    rolled: schedule.Schedule, this: Due, now: datetime.datetime, steps: recurrence.Steps
+    advanced: schedule.Schedule, this: Due, now: datetime.datetime, steps: recurrence.Steps
 ) -> tuple[str | None, datetime.datetime | None]:
     """Returns why it, or what comes after it, is skipped, and from which moment on nothing is any more."""
     if this.is_cancelled:
         return _CANCELLED, None
-    if this.is_overlapped and rolled.overlap is schedule.Overlap.SKIP:
+    if this.is_overlapped and advanced.overlap is schedule.Overlap.SKIP:
         return _OVERLAP, now
-    if this.has_waited and rolled.overlap is schedule.Overlap.QUEUE:
+    if this.has_waited and advanced.overlap is schedule.Overlap.QUEUE:
         return _WAITED, now
     if now - this.due <= ON_TIME:
         return None, None
     on_time = now - ON_TIME
-    window = rolled.catch_up_window
-    match rolled.catch_up:
+    window = advanced.catch_up_window
+    match advanced.catch_up:
         case schedule.CatchUp.NONE:
-            return _CATCH_UP[rolled.catch_up], on_time
+            return _CATCH_UP[advanced.catch_up], on_time
         case schedule.CatchUp.LAST:
             since = max(this.nominal, on_time - _MICROSECOND)
-            later = next(recurrence.occurrences(rolled.spec, since, seed=rolled.seed, steps=steps), None)
+            later = next(recurrence.occurrences(advanced.spec, since, seed=advanced.seed, steps=steps), None)
             if later is None or later.due > now:
-                later = recurrence.last_between(rolled.spec, this.nominal, on_time, seed=rolled.seed, steps=steps)
+                later = recurrence.last_between(advanced.spec, this.nominal, on_time, seed=advanced.seed, steps=steps)
             if later is not None:
-                return _CATCH_UP[rolled.catch_up], later.nominal
+                return _CATCH_UP[advanced.catch_up], later.nominal
     if window is not None and now - this.due > window:
         return _WINDOW, max(this.nominal, now - window)
     return None, None
 
 
 def _passed(
-    rolled: schedule.Schedule, after: datetime.datetime, until: datetime.datetime, reason: str
+    advanced: schedule.Schedule, after: datetime.datetime, until: datetime.datetime, reason: str
 ) -> list[recurrence.Skip]:
     """Returns the occurrences between two moments, both exclusive, as skipped for that reason, and all other skips.
 
     Where they are more than are logged one by one, the last one is there, but not all before it.
     """
-    passed = list(itertools.islice(_skipped(rolled, after, until, reason), _MOST_SINGLY + 1))
+    passed = list(itertools.islice(_skipped(advanced, after, until, reason), _MOST_SINGLY + 1))
     if len(passed) > _MOST_SINGLY:
         after = passed[-1].nominal
         with contextlib.suppress(recurrence.TooManyStepsError):
-            last = recurrence.last_between(rolled.spec, after, until - _MICROSECOND, seed=rolled.seed)
+            last = recurrence.last_between(advanced.spec, after, until - _MICROSECOND, seed=advanced.seed)
             if last is not None:
                 after = last.nominal
                 passed.append(recurrence.Skip(after, after, reason))
-        passed += _skipped(rolled, after, until, reason)
+        passed += _skipped(advanced, after, until, reason)
     return passed
 
 
 def _skipped(
-    rolled: schedule.Schedule, after: datetime.datetime, until: datetime.datetime, reason: str
+    advanced: schedule.Schedule, after: datetime.datetime, until: datetime.datetime, reason: str
 ) -> Iterator[recurrence.Skip]:
     with contextlib.suppress(recurrence.TooManyStepsError):
-        for event in recurrence.events(rolled.spec, after, seed=rolled.seed):
+        for event in recurrence.events(advanced.spec, after, seed=advanced.seed):
             if event.nominal >= until:
                 return
             if isinstance(event, recurrence.Occurrence):

@@ -16,11 +16,11 @@ class Facts:
 
     task: task.Task
     now: datetime.datetime
-    control: queue.Control
+    limits: queue.QueueLimits
     running: int  # in its queue
     running_of_key: int
-    allowance: queue.Allowance | None
-    key_allowance: queue.Allowance | None
+    bucket: queue.TokenBucket | None
+    key_tokens: queue.TokenBucket | None
     waits_for_run: bool  # it is the next occurrence of a schedule, and an earlier run has not ended
     workers: Sequence[worker.Worker]  # that live
 
@@ -61,24 +61,24 @@ def _time(facts: Facts) -> Iterator[Reason]:
 
 
 def _queue(facts: Facts) -> Iterator[Reason]:
-    name, key, control = facts.task.queue, facts.task.concurrency_key, facts.control
-    if control.is_paused:
+    name, key, limits = facts.task.queue, facts.task.concurrency_key, facts.limits
+    if limits.is_paused:
         yield Reason("QUEUE_PAUSED", f"Its queue {name!r} is paused; ResumeQueue lets it go on.")
     if facts.waits_for_run:
         yield Reason("OVERLAP", "It waits until an earlier run of its schedule has ended, because overlap is queue.")
-    if control.max_running is not None and facts.running >= control.max_running:
-        limit = f"{facts.running} run of at most {control.max_running}"
+    if limits.max_running is not None and facts.running >= limits.max_running:
+        limit = f"{facts.running} run of at most {limits.max_running}"
         yield Reason("QUEUE_LIMIT", f"Its queue {name!r} is at its limit: {limit}.")
-    if facts.allowance is not None and facts.allowance.tokens < 1:
-        rate = f"at most {control.max_per_second:g} start a second"
+    if facts.bucket is not None and facts.bucket.tokens < 1:
+        rate = f"at most {limits.max_per_second:g} start a second"
         yield Reason("QUEUE_RATE", f"Its queue {name!r} is at its rate: {rate}.")
     if key is None:
         return
-    if control.max_running_per_key is not None and facts.running_of_key >= control.max_running_per_key:
-        limit = f"{facts.running_of_key} run of at most {control.max_running_per_key}"
+    if limits.max_running_per_key is not None and facts.running_of_key >= limits.max_running_per_key:
+        limit = f"{facts.running_of_key} run of at most {limits.max_running_per_key}"
         yield Reason("KEY_LIMIT", f"Its key {key!r} is at its limit in queue {name!r}: {limit}.")
-    if facts.key_allowance is not None and facts.key_allowance.tokens < 1:
-        rate = f"at most {control.max_per_second_per_key:g} start a second"
+    if facts.key_tokens is not None and facts.key_tokens.tokens < 1:
+        rate = f"at most {limits.max_per_second_per_key:g} start a second"
         yield Reason("KEY_RATE", f"Its key {key!r} is at its rate in queue {name!r}: {rate}.")
 
 
@@ -101,8 +101,8 @@ def _workers(facts: Facts) -> Iterator[Reason]:
             f"They have {', '.join(map(repr, known))}.{meant}",
         )
     if facts.task.execution_time <= facts.now and all(each.running >= each.concurrency for each in serving):
-        places = sum(each.concurrency for each in serving)
-        yield Reason("WORKERS_BUSY", f"All {places} places of {_named(serving)} are taken.")
+        slots = sum(each.concurrency for each in serving)
+        yield Reason("WORKERS_BUSY", f"All {slots} slots of {_named(serving)} are in use.")
 
 
 def _running(facts: Facts) -> Reason:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Control:
+class QueueLimits:
     """What holds a queue back, over all workers; a limit of None is none.
 
     The limits per key count the tasks of one concurrency_key; tasks without a key have only the others.
@@ -28,7 +28,7 @@ class Control:
 ALIVE_SECONDS = 15
 """How long after its last sign of life a worker counts as alive."""
 
-FREE = Control()
+UNLIMITED = QueueLimits()
 """Nothing holds it back. So are all queues that have no row."""
 
 
@@ -37,7 +37,7 @@ class Queue:
     """A queue as it stands. Times are by the database's clock."""
 
     name: str
-    control: Control
+    limits: QueueLimits
     depth: int = 0  # the tasks that are due and wait
     oldest_due: datetime.datetime | None = None  # since when the first of them is due
     running: int = 0
@@ -76,7 +76,7 @@ class QueueLog:
 
 
 @dataclasses.dataclass(slots=True)
-class Allowance:
+class TokenBucket:
     """The token bucket of a rate: how many tasks may start now.
 
     It holds at most a tenth of a second's worth and one more, so that a burst after a rest stays within that.

@@ -55,7 +55,7 @@ _BOUNDS = {
 }
 
 
-class Misfit(ValueError):
+class Invalid(ValueError):
     """The value does not fit. `problems` are the first wrong places, such as `email[3]`, and what is wrong there."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
@@ -70,12 +70,12 @@ def validate(model: type[Model], task_data: object) -> Model:
         known = set(_names(model))
         unknown = list(itertools.islice((name for name in task_data if name not in known), MOST + 1))
         if len(unknown) > MOST:
-            raise Misfit([(name, _unknown((name,), model)) for name in unknown[:MOST]])
+            raise Invalid([(name, _unknown((name,), model)) for name in unknown[:MOST]])
     try:
         return model.model_validate(task_data)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False)[:MOST]
-        raise Misfit([(_path(problem["loc"]), _description(problem, model)) for problem in problems]) from None
+        raise Invalid([(_path(problem["loc"]), _description(problem, model)) for problem in problems]) from None
 
 
 def at_most(most: int) -> pydantic.BeforeValidator:

@@ -20,7 +20,7 @@ class Worker:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sign:
+class Heartbeat:
     """A sign of life: who a worker is, and how it does."""
 
     worker_id: str

@@ -184,8 +184,8 @@ queues = sa.Table(
     sa.Column("max_running_per_key", sa.Integer),
     sa.Column("max_per_second_per_key", sa.Double),
     # The token bucket of max_per_second: how many tasks might start at that moment.
-    sa.Column("allowance", sa.Double, nullable=False, server_default="0"),
-    sa.Column("allowance_at", sa.DateTime(timezone=True), nullable=False, server_default="epoch"),
+    sa.Column("tokens", sa.Double, nullable=False, server_default="0"),
+    sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False, server_default="epoch"),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
 )
 
@@ -195,9 +195,9 @@ queue_keys = sa.Table(
     # The token buckets of max_per_second_per_key; one that is full again has no row.
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("concurrency_key", sa.Text, primary_key=True),
-    sa.Column("allowance", sa.Double, nullable=False),
-    sa.Column("allowance_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("queue_keys_allowance_at_idx", "allowance_at"),
+    sa.Column("tokens", sa.Double, nullable=False),
+    sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("queue_keys_tokens_at_idx", "tokens_at"),
 )
 
 queue_logs = sa.Table(

@@ -10,14 +10,14 @@ from duetime_server.tasks import messages as task_messages
 
 def from_queue(row: queue.Queue) -> queue_pb2.Queue:
     """Returns a queue as the API shows it."""
-    control = row.control
+    limits = row.limits
     return queue_pb2.Queue(
         name=row.name,
-        paused=control.is_paused,
-        max_running=control.max_running,
-        max_per_second=control.max_per_second,
-        max_running_per_key=control.max_running_per_key,
-        max_per_second_per_key=control.max_per_second_per_key,
+        paused=limits.is_paused,
+        max_running=limits.max_running,
+        max_per_second=limits.max_per_second,
+        max_running_per_key=limits.max_running_per_key,
+        max_per_second_per_key=limits.max_per_second_per_key,
         depth=row.depth,
         oldest_due=None if row.oldest_due is None else task_messages.timestamp(row.oldest_due),
         running=row.running,

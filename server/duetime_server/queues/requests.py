@@ -66,4 +66,4 @@ _CHANGEABLE: dict[str, tuple[str, Callable[[Request, str, violations.Violations]
 }
 FIELDS = {column: field for field, (column, _) in _CHANGEABLE.items()}
 """Field of queue.Control → the API's."""
-assert FIELDS.keys() == set(queue.Control.__dataclass_fields__)
+assert FIELDS.keys() == set(queue.QueueLimits.__dataclass_fields__)

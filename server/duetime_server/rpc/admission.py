@@ -53,10 +53,12 @@ class Admission:
     """Lets requests in. Raises ServerBusy for those that have to wait for too long."""
 
     def __init__(self) -> None:
-        self._large = limiter.Gate("large requests", most=_MOST_LARGE, room=_WAITING_BYTES, patience=_PATIENCE_SECONDS)
-        reads = limiter.Gate("lists and explanations", most=_MOST_READS, room=_LINE, patience=_PATIENCE_SECONDS)
-        bulk = limiter.Gate("changes of many tasks", most=_MOST_BULK, room=_LINE, patience=_BULK_PATIENCE_SECONDS)
-        previews = limiter.Gate("previews", most=_MOST_PREVIEWS, room=_LINE, patience=_PATIENCE_SECONDS)
+        self._large = limiter.Limiter(
+            "large requests", most=_MOST_LARGE, room=_WAITING_BYTES, patience=_PATIENCE_SECONDS
+        )
+        reads = limiter.Limiter("lists and explanations", most=_MOST_READS, room=_LINE, patience=_PATIENCE_SECONDS)
+        bulk = limiter.Limiter("changes of many tasks", most=_MOST_BULK, room=_LINE, patience=_BULK_PATIENCE_SECONDS)
+        previews = limiter.Limiter("previews", most=_MOST_PREVIEWS, room=_LINE, patience=_PATIENCE_SECONDS)
         self._gates = {
             **dict.fromkeys(_READS, reads),
             **dict.fromkeys(_BULK, bulk),

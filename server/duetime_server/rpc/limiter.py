@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from duetime_core.model import errors
 
 
-class Gate:
+class Limiter:
     """Lets `most` calls in at a time. The others wait `patience` seconds: at most `room` of them, by their sizes."""
 
     def __init__(self, what: str, *, most: int, room: int, patience: float) -> None:

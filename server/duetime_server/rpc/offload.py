@@ -26,11 +26,11 @@ _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
 
 
-class Lane:
+class Offload:
     """Reads requests and writes answers, the large ones in the thread."""
 
     def __init__(self) -> None:
-        self._whole = limiter.Gate(
+        self._whole = limiter.Limiter(
             "large tasks and schedules", most=_MOST_WHOLE, room=_LINE, patience=_PATIENCE_SECONDS
         )
 

@@ -37,19 +37,19 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self,
         engine: sqlalchemy_asyncio.AsyncEngine,
         bell: doorbell.Doorbell,
-        known: handler_catalog.Catalogue,
-        aside: offload.Lane,
+        known: handler_catalog.HandlerCatalog,
+        aside: offload.Offload,
     ) -> None:
         self._engine = engine
         self._bell = bell
-        self._catalogue = known
-        self._lane = aside
+        self._catalog = known
+        self._offload = aside
 
     async def CreateSchedule(
         self, request: schedule_service_pb2.CreateScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
-        new = await handler_validation.new_schedule(self._catalogue, request, await clock.now(self._engine))
+        new = await handler_validation.new_schedule(self._catalog, request, await clock.now(self._engine))
         return await self._answer(await schedule_edit.create(self._engine, new, actor=actor.CALLER))
 
     async def GetSchedule(
@@ -57,7 +57,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Reads a schedule."""
         find = functools.partial(schedule_edit.get, self._engine, schedule_requests.schedule_id(request.schedule_id))
-        return await self._lane.find(schedule_messages.from_schedule, find)
+        return await self._offload.find(schedule_messages.from_schedule, find)
 
     async def ListSchedules(
         self, request: schedule_service_pb2.ListSchedulesRequest, _: rpc_errors.Context
@@ -70,7 +70,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         answer = schedule_service_pb2.ListSchedulesResponse()
         if page.following is not None:
             answer.next_page_token = tokens.encode(scope, page.following)
-        answer.schedules.extend(await self._lane.write_all(schedule_messages.from_schedule, page.schedules))
+        answer.schedules.extend(await self._offload.write_all(schedule_messages.from_schedule, page.schedules))
         return answer
 
     async def UpdateSchedule(
@@ -85,7 +85,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             changes = await threads.apart(schedule_requests.changes, request, present, now)
             if "template" in changes:
                 changes["template"] = await handler_validation.template(
-                    self._catalogue, changes["template"], request.task
+                    self._catalog, changes["template"], request.task
                 )
             version = request.version if request.HasField("version") else present.version
             try:
@@ -196,7 +196,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         if changed.placed is not None:
             self._bell.arm(changed.placed.queue, changed.placed.execution_time, now=changed.placed.now)
         self._bell.changed(changed.task_ids)
-        return await self._lane.write(schedule_messages.from_schedule, changed.schedule)
+        return await self._offload.write(schedule_messages.from_schedule, changed.schedule)
 
     def _announce(self, placed: list[occurrences.Placed]) -> None:
         for each in placed:

@@ -17,7 +17,7 @@ _MOST_LOOKED_UP = 100
 """Unknown names between two refreshes: a caller may make up as many as it likes."""
 
 
-class Catalogue:
+class HandlerCatalog:
     """The built-in handlers, but for those in whose place users have put their own, and the handlers of users.
 
     While the database does not answer it stays as it is.

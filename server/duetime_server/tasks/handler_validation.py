@@ -18,7 +18,7 @@ from duetime_core.process import threads
 from duetime_server.rpc import offload, violations
 from duetime_server.schedules import requests as schedule_requests
 from duetime_server.tasks import requests as task_requests
-from duetime_server.tasks.handler_catalog import GENERAL, Catalogue
+from duetime_server.tasks.handler_catalog import GENERAL, HandlerCatalog
 
 _STINT_SECONDS = 0.01
 """How long models are validated before other calls have their turn."""
@@ -37,28 +37,28 @@ class Given:
     """Where in the request it stands, such as `requests[3].`."""
 
 
-async def check(catalogue: Catalogue, tasks: Collection[Given]) -> None:
+async def check(catalog: HandlerCatalog, tasks: Collection[Given]) -> None:
     """Raises InvalidArgument for what built-in handlers would refuse, and for names that are almost theirs.
 
     From here on the catalogue knows what the tasks' handlers bring.
     """
     for name in {each.name for each in tasks}:
-        await catalogue.look_up(name)
-    doubtful = [each for each in tasks if catalogue.spec(each.name) or catalogue.meant(each.name)]
+        await catalog.look_up(name)
+    doubtful = [each for each in tasks if catalog.spec(each.name) or catalog.meant(each.name)]
     if not doubtful:
         return
-    wrong = await _violations(catalogue, doubtful)
+    wrong = await _violations(catalog, doubtful)
     if wrong.are_any:
         # A worker may have announced another handler just now.
-        await catalogue.refresh()
-        (await _violations(catalogue, doubtful)).check()
+        await catalog.refresh()
+        (await _violations(catalog, doubtful)).check()
 
 
-async def _violations(catalogue: Catalogue, tasks: Iterable[Given]) -> violations.Violations:
+async def _violations(catalog: HandlerCatalog, tasks: Iterable[Given]) -> violations.Violations:
     wrong, began = violations.Violations(), time.monotonic()
     for given in tasks:
         with wrong.within(given.path):
-            for field, problem in _problems(catalogue, given):
+            for field, problem in _problems(catalog, given):
                 wrong.add(field, problem)
         if time.monotonic() - began > _STINT_SECONDS:
             await asyncio.sleep(0)
@@ -66,11 +66,11 @@ async def _violations(catalogue: Catalogue, tasks: Iterable[Given]) -> violation
     return wrong
 
 
-def _problems(catalogue: Catalogue, given: Given) -> Iterator[tuple[str, str]]:
-    meant = catalogue.meant(given.name)
+def _problems(catalog: HandlerCatalog, given: Given) -> Iterator[tuple[str, str]]:
+    meant = catalog.meant(given.name)
     if meant and given.is_named:
         yield "name", f"names no handler: {given.name!r}. Did you mean {meant!r}?"
-    spec = catalogue.spec(given.name)
+    spec = catalog.spec(given.name)
     if spec is None:
         return
     if given.task_data is not None:
@@ -82,37 +82,39 @@ def _problems(catalogue: Catalogue, given: Given) -> Iterator[tuple[str, str]]:
 def _misfits(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     try:
         validation.validate(spec.model, task_data)
-    except validation.Misfit as misfit:
+    except validation.Invalid as misfit:
         for path, problem in misfit.problems:
             yield f"task_data.{path}" if path else "task_data", problem
 
 
 async def new_task(
-    catalogue: Catalogue, aside: offload.Lane, request: task_service_pb2.CreateTaskRequest
+    catalog: HandlerCatalog, aside: offload.Offload, request: task_service_pb2.CreateTaskRequest
 ) -> task.NewTask:
     """Reads a task to be created that fits its handler. Raises InvalidArgument."""
     new = await aside.read(task_requests.new_task, request)
-    await check(catalogue, [Given(new.name, new.task_data, new.timeout)])
-    return _with_retries(catalogue, new, request)
+    await check(catalog, [Given(new.name, new.task_data, new.timeout)])
+    return _with_retries(catalog, new, request)
 
 
 async def new_tasks(
-    catalogue: Catalogue, aside: offload.Lane, request: task_service_pb2.BatchCreateTasksRequest
+    catalog: HandlerCatalog, aside: offload.Offload, request: task_service_pb2.BatchCreateTasksRequest
 ) -> list[task.NewTask]:
     """Reads tasks to be created that fit their handlers. Raises InvalidArgument."""
     news = await aside.read(task_requests.new_tasks, request)
     await check(
-        catalogue,
+        catalog,
         [
             Given(new.name, new.task_data, new.timeout, path=f"requests[{position}].")
             for position, new in enumerate(news)
         ],
     )
-    return [_with_retries(catalogue, new, each) for new, each in zip(news, request.requests, strict=True)]
+    return [_with_retries(catalog, new, each) for new, each in zip(news, request.requests, strict=True)]
 
 
-def _with_retries(catalogue: Catalogue, new: task.NewTask, request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
-    default = catalogue.retries(new.name)
+def _with_retries(
+    catalog: HandlerCatalog, new: task.NewTask, request: task_service_pb2.CreateTaskRequest
+) -> task.NewTask:
+    default = catalog.retries(new.name)
     if default == GENERAL:
         return new
     asked, retries = task.Retries(new.max_retries, new.retry_policy), given_retries(request, default)
@@ -120,20 +122,20 @@ def _with_retries(catalogue: Catalogue, new: task.NewTask, request: task_service
 
 
 async def new_schedule(
-    catalogue: Catalogue, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
+    catalog: HandlerCatalog, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
 ) -> schedule.NewSchedule:
     """Reads a schedule to be created whose tasks fit their handler. Raises InvalidArgument."""
     new = await threads.apart(schedule_requests.new_schedule, request, now)
     asked = task.Retries(new.template.max_retries, new.template.retry_policy)
-    return dataclasses.replace(new, template=await template(catalogue, new.template, request.task), asked=asked)
+    return dataclasses.replace(new, template=await template(catalog, new.template, request.task), asked=asked)
 
 
 async def template(
-    catalogue: Catalogue, read: schedule.Template, request: schedule_pb2.TaskTemplate
+    catalog: HandlerCatalog, read: schedule.Template, request: schedule_pb2.TaskTemplate
 ) -> schedule.Template:
     """Returns a schedule's template that fits its handler. Raises InvalidArgument."""
-    await check(catalogue, [Given(read.name, read.task_data, read.timeout, path="task.")])
-    retries = given_retries(request, catalogue.retries(read.name))
+    await check(catalog, [Given(read.name, read.task_data, read.timeout, path="task.")])
+    retries = given_retries(request, catalog.retries(read.name))
     return dataclasses.replace(read, max_retries=retries.max_retries, retry_policy=retries.retry_policy)
 
 

@@ -12,7 +12,7 @@ from duetime_server.tasks import messages, requests
 
 
 async def list_tasks(
-    engine: sqlalchemy_asyncio.AsyncEngine, aside: offload.Lane, request: task_service_pb2.ListTasksRequest
+    engine: sqlalchemy_asyncio.AsyncEngine, aside: offload.Offload, request: task_service_pb2.ListTasksRequest
 ) -> task_service_pb2.ListTasksResponse:
     """Reads a page of tasks. Raises InvalidArgument."""
     wanted, order = requests.task_filter(request), requests.order(request.order_by)

@@ -11,15 +11,15 @@ from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import actor, fields, offload
 from duetime_server.tasks import handler_validation, requests
-from duetime_server.tasks.handler_catalog import Catalogue
+from duetime_server.tasks.handler_catalog import HandlerCatalog
 
 _OF_THE_HANDLER = frozenset({"name", "task_data", "timeout", "max_retries", "retry_policy"})
 
 
 async def update(
     engine: sqlalchemy_asyncio.AsyncEngine,
-    catalogue: Catalogue,
-    aside: offload.Lane,
+    catalog: HandlerCatalog,
+    aside: offload.Offload,
     request: task_service_pb2.UpdateTaskRequest,
 ) -> tuple[task.Task, datetime.datetime]:
     """Changes a pending task, and returns it with the database's time.
@@ -33,7 +33,7 @@ async def update(
     while True:
         # Whether it fits depends on what the task has now, and the version holds it to that.
         present = await task_read.get(engine, task_id)
-        fitted = await _fitted(catalogue, request, changes, present)
+        fitted = await _fitted(catalog, request, changes, present)
         held = present.version if version is None else version
         try:
             return await task_edit.update(engine, task_id, fitted, version=held, actor=actor.CALLER)
@@ -43,7 +43,7 @@ async def update(
 
 
 async def _fitted(
-    catalogue: Catalogue, request: task_service_pb2.UpdateTaskRequest, changes: dict[str, Any], present: task.Task
+    catalog: HandlerCatalog, request: task_service_pb2.UpdateTaskRequest, changes: dict[str, Any], present: task.Task
 ) -> dict[str, Any]:
     name = changes.get("name", present.name)
     is_about_data = bool(changes.keys() & {"name", "task_data"})
@@ -53,8 +53,8 @@ async def _fitted(
         changes.get("timeout"),
         is_named="name" in changes,
     )
-    await handler_validation.check(catalogue, [given])
-    retries = handler_validation.given_retries(request, catalogue.retries(name))
+    await handler_validation.check(catalog, [given])
+    retries = handler_validation.given_retries(request, catalog.retries(name))
     return {
         field: getattr(retries, field) if field in ("max_retries", "retry_policy") else value
         for field, value in changes.items()

@@ -46,12 +46,12 @@ async def work(engine: Engine, name: str) -> None:
     backoff = datetime.timedelta(milliseconds=10)
     while True:
         ids = [await factories.create(engine, max_retries=10) for _ in range(5)]
-        claimed = await factories.claim(engine, worker_id=name, places=6, lease=LEASE)
+        claimed = await factories.claim(engine, worker_id=name, limit=6, lease=LEASE)
         outcomes = [
             factories.outcome(each, change, **({"backoff": backoff} if change is task.Change.RETRY_SCHEDULED else {}))
             for each, change in zip(claimed[1:], itertools.cycle(CHANGES), strict=False)
         ]
-        await task_outcomes.finish(engine, outcomes, worker_id=name)
+        await task_outcomes.record(engine, outcomes, worker_id=name)
         with contextlib.suppress(errors.TaskFinished):
             await task_edit.cancel(engine, random.choice(ids), actor="api")
 

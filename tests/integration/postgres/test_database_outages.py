@@ -38,7 +38,7 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_worker_that_li
     database_url: str,
     tmp_path: pathlib.Path,
 ) -> None:
-    workers = [await start.worker(lease=f"PT{LEASE_SECONDS}S", places=20) for _ in range(2)]
+    workers = [await start.worker(lease=f"PT{LEASE_SECONDS}S", concurrency=20) for _ in range(2)]
     task_ids = await client.create_many(
         NewTask("sleep", clients.NOW, {"seconds": 10}, max_retries=0) for _ in range(40)
     )

@@ -60,7 +60,7 @@ async def roles(admin: Engine) -> AsyncIterator[Roles]:
 async def test_a_tasks_life_needs_no_more_than_reading_and_writing_rows(roles: Roles) -> None:
     task_id = await factories.create(roles.application)
     (claimed,) = await factories.claim(roles.application)
-    await task_outcomes.finish(roles.application, [factories.outcome(claimed)], worker_id="worker")
+    await task_outcomes.record(roles.application, [factories.outcome(claimed)], worker_id="worker")
     assert await factories.history(roles.application, task_id) == ["created", "started", "completed"]
 
 

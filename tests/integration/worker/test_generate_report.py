@@ -61,22 +61,22 @@ def files(directory: pathlib.Path) -> list[pathlib.Path]:
 @pytest_asyncio.fixture
 async def history(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     """Runs of all kinds, as workers leave them: of several names and queues, with various durations."""
-    rolled = random.Random(7)
+    advanced = random.Random(7)
     for name, queue in (("Send Email", "mail"), ("Call <Webhook> & =cmd", "default"), ("$import", "default")):
         for _ in range(20):
             await factories.create(engine, name=name, queue=queue, max_retries=2)
     for queue in ("mail", "default"):
         while claimed := await factories.claim(engine, queue=queue):
-            outcomes = [_outcome(each, rolled) for each in claimed]
-            await task_outcomes.finish(engine, outcomes, worker_id="worker")
+            outcomes = [_outcome(each, advanced) for each in claimed]
+            await task_outcomes.record(engine, outcomes, worker_id="worker")
 
 
-def _outcome(claimed: task.Task, rolled: random.Random) -> task_outcomes.Outcome:
-    change = rolled.choices([task.Change.COMPLETED, task.Change.RETRY_SCHEDULED, task.Change.FAILED], (6, 2, 1))[0]
+def _outcome(claimed: task.Task, advanced: random.Random) -> task_outcomes.Outcome:
+    change = advanced.choices([task.Change.COMPLETED, task.Change.RETRY_SCHEDULED, task.Change.FAILED], (6, 2, 1))[0]
     if change is task.Change.RETRY_SCHEDULED and claimed.retry_count == claimed.max_retries:
         change = task.Change.FAILED
     options = {"backoff": datetime.timedelta(0)} if change is task.Change.RETRY_SCHEDULED else {}
-    duration = datetime.timedelta(seconds=rolled.expovariate(2))
+    duration = datetime.timedelta(seconds=advanced.expovariate(2))
     return task_outcomes.Outcome(claimed.task_id, claimed.version, change, duration, **options)  # type: ignore[arg-type]
 
 

@@ -18,9 +18,9 @@ from tests.support import clients, factories, processes
 WORKERS = 3
 
 
-async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | None], **control: Any) -> list[int]:
+async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | None], **limits: Any) -> list[int]:
     """Creates a task that is due for each of those keys, in a queue under control."""
-    await queue_limit.update(engine, task.DEFAULT_QUEUE, control, is_new=True, actor="api")
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, limits, is_new=True, actor="api")
     news = [factories.new_task(name="moment", concurrency_key=key) for key in keys]
     return [each.task_id for each in await task_create.create_all(engine, news, actor="api")]
 
@@ -40,20 +40,24 @@ def most_at_once(told: Sequence[clients.Told]) -> int:
     return most
 
 
-@pytest.mark.parametrize(("places", "limit"), [(1, 2), (2, 5), (100, 5)])
+@pytest.mark.parametrize(("concurrency", "limit"), [(1, 2), (2, 5), (100, 5)])
 async def test_three_workers_together_never_run_more_than_the_limit(
-    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path, places: int, limit: int
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    start: processes.Starter,
+    tmp_path: pathlib.Path,
+    concurrency: int,
+    limit: int,
 ) -> None:
     count = 600
     task_ids = await given(engine, [None] * count, max_running=limit)
-    await asyncio.gather(*(start.worker(places=places) for _ in range(WORKERS)))
+    await asyncio.gather(*(start.worker(concurrency=concurrency) for _ in range(WORKERS)))
     await all_ended(engine, count)
     told = clients.told(tmp_path, *task_ids)
     assert len(told) == 2 * count
     most = most_at_once(told)
     assert most <= limit
     # One worker alone can use the whole limit; several have to be awake at once, which a busy machine may not let.
-    assert most == limit or places < limit
+    assert most == limit or concurrency < limit
 
 
 async def test_a_worker_that_dies_takes_no_place_along(
@@ -118,7 +122,7 @@ async def test_a_worker_serves_its_queues_in_turn(
         news = [factories.new_task(name="moment", queue=queue) for _ in range(20)]
         created = await task_create.create_all(engine, news, actor="api")
         queues_of |= {each.task_id: queue for each in created}
-    await start.worker(queues="first,second,third", places=2)
+    await start.worker(queues="first,second,third", concurrency=2)
     await all_ended(engine, len(queues_of))
     told = [queues_of[each.task_id] for each in clients.told(tmp_path, *queues_of) if each.what.startswith("began")]
     # None waits until another one is empty.
@@ -133,7 +137,7 @@ async def test_a_worker_begins_with_what_has_the_highest_priority(
     news = [factories.new_task(name="moment", priority=priority) for priority in priorities]
     created = await task_create.create_all(engine, news, actor="api")
     priority_of = {each.task_id: priority for each, priority in zip(created, priorities, strict=True)}
-    await start.worker(places=1)
+    await start.worker(concurrency=1)
     await all_ended(engine, len(created))
     told = clients.told(tmp_path, *priority_of)
     assert [priority_of[each.task_id] for each in told if each.what.startswith("began")] == sorted(priorities)[::-1]

@@ -46,8 +46,8 @@ class Clock:
         await self.may_go_on.acquire()
 
 
-def housekeeper(here: context.Context) -> maintenance.Housekeeper:
-    return maintenance.Housekeeper(here, task_retention=30 * DAY, log_retention=90 * DAY)
+def housekeeper(here: context.Context) -> maintenance.Maintenance:
+    return maintenance.Maintenance(here, task_retention=30 * DAY, log_retention=90 * DAY)
 
 
 @pytest.fixture

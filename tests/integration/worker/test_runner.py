@@ -33,19 +33,19 @@ def lease() -> datetime.timedelta:
 
 
 @pytest.fixture
-def places() -> int:
+def concurrency() -> int:
     """How many tasks run at once."""
     return 10
 
 
 @pytest_asyncio.fixture
 async def worker(
-    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, lease: datetime.timedelta, places: int
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, lease: datetime.timedelta, concurrency: int
 ) -> AsyncIterator[workers.Worker]:
     """A worker that claims when it is told to look."""
     client = redis_client.connect(redis_url)
     bell = doorbell.Doorbell(client)
-    worker = workers.Worker(engine, bell, lease=lease, places=places)
+    worker = workers.Worker(engine, bell, lease=lease, concurrency=concurrency)
     worker.services = background.start(bell.run(), worker.report.run(), worker.runs.run())
     yield worker
     worker.may_end.set()
@@ -104,7 +104,7 @@ async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
     assert (await task_read.get(engine, task_id)).status is task.Status.CANCELLED
 
 
-@pytest.mark.parametrize(("lease", "places"), [(factories.LEASE, 400)])
+@pytest.mark.parametrize(("lease", "concurrency"), [(factories.LEASE, 400)])
 async def test_half_of_many_places_are_claimed_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:

@@ -146,7 +146,7 @@ async def test_cancelling_a_running_task_reaches_its_handler(
     start: processes.Starter, name: str, tmp_path: pathlib.Path
 ) -> None:
     server = await start.server()
-    await start.worker(places=1)
+    await start.worker(concurrency=1)
     async with duetime_client.AsyncClient(server.address) as client:
         task_id = await client.create(name, clients.NOW, {"seconds": 60})
         await clients.reached(client, task_id, "started")

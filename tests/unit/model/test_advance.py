@@ -38,66 +38,66 @@ def at(hour: float, **changes: Any) -> advance.Due:
     return advance.Due(moment, moment, **changes)
 
 
-def hours(roll: advance.Roll) -> list[float]:
-    return [8 + (skip.nominal - EIGHT) / HOUR for skip in roll.skips]
+def hours(decided: advance.Advance) -> list[float]:
+    return [8 + (skip.nominal - EIGHT) / HOUR for skip in decided.skips]
 
 
-def next_hour(roll: advance.Roll) -> float:
-    assert roll.next is not None
-    return 8 + (roll.next.nominal - EIGHT) / HOUR
+def next_hour(decided: advance.Advance) -> float:
+    assert decided.next is not None
+    return 8 + (decided.next.nominal - EIGHT) / HOUR
 
 
 def test_one_that_is_due_runs_and_the_one_after_it_is_next() -> None:
-    roll = advance.roll(hourly(), at(8), EIGHT + SECOND)
-    assert (roll.reason, roll.skips, next_hour(roll), roll.last_nominal) == (None, [], 9, EIGHT)
+    decided = advance.plan(hourly(), at(8), EIGHT + SECOND)
+    assert (decided.reason, decided.skips, next_hour(decided), decided.last_nominal) == (None, [], 9, EIGHT)
 
 
 @pytest.mark.parametrize("catch_up", CatchUp)
 def test_less_than_a_minute_late_is_on_time(catch_up: CatchUp) -> None:
     each_second = hourly({"cron": "* * * * * *"}, catch_up=catch_up)
-    roll = advance.roll(each_second, at(8), EIGHT + 59 * SECOND)
-    assert (roll.reason, roll.skips) == (None, [])
-    assert roll.next == recurrence.Occurrence(EIGHT + SECOND, EIGHT + SECOND)
+    decided = advance.plan(each_second, at(8), EIGHT + 59 * SECOND)
+    assert (decided.reason, decided.skips) == (None, [])
+    assert decided.next == recurrence.Occurrence(EIGHT + SECOND, EIGHT + SECOND)
 
 
 def test_after_downtime_the_last_one_runs() -> None:
     now = EIGHT + 3.5 * HOUR
-    roll = advance.roll(hourly(), at(8), now)
-    assert roll.reason is not None
-    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
-    last = advance.roll(hourly(), at(11), now)
+    decided = advance.plan(hourly(), at(8), now)
+    assert decided.reason is not None
+    assert (hours(decided), next_hour(decided)) == ([8, 9, 10], 11)
+    last = advance.plan(hourly(), at(11), now)
     assert (last.reason, last.skips, next_hour(last)) == (None, [], 12)
 
 
 def test_one_that_is_due_right_now_is_the_last_one() -> None:
     now = EIGHT + 3 * HOUR + SECOND
-    roll = advance.roll(hourly(), at(8), now)
-    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
+    decided = advance.plan(hourly(), at(8), now)
+    assert (hours(decided), next_hour(decided)) == ([8, 9, 10], 11)
 
 
 def test_after_downtime_each_one_runs_if_all_are_to_be_caught_up_with() -> None:
-    roll = advance.roll(hourly(catch_up=CatchUp.ALL), at(8), EIGHT + 3.5 * HOUR)
-    assert (roll.reason, roll.skips, next_hour(roll)) == (None, [], 9)
+    decided = advance.plan(hourly(catch_up=CatchUp.ALL), at(8), EIGHT + 3.5 * HOUR)
+    assert (decided.reason, decided.skips, next_hour(decided)) == (None, [], 9)
 
 
 def test_after_downtime_none_runs_if_none_is_to_be_caught_up_with() -> None:
-    roll = advance.roll(hourly(catch_up=CatchUp.NONE), at(8), EIGHT + 3.5 * HOUR)
-    assert roll.reason == "it was more than a minute late, and catch_up is none"
-    assert (hours(roll), next_hour(roll)) == ([8, 9, 10, 11], 12)
+    decided = advance.plan(hourly(catch_up=CatchUp.NONE), at(8), EIGHT + 3.5 * HOUR)
+    assert decided.reason == "it was more than a minute late, and catch_up is none"
+    assert (hours(decided), next_hour(decided)) == ([8, 9, 10, 11], 12)
 
 
 def test_none_does_not_skip_one_that_is_due_just_now() -> None:
-    roll = advance.roll(hourly(catch_up=CatchUp.NONE), at(8), EIGHT + 3 * HOUR + SECOND)
-    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
+    decided = advance.plan(hourly(catch_up=CatchUp.NONE), at(8), EIGHT + 3 * HOUR + SECOND)
+    assert (hours(decided), next_hour(decided)) == ([8, 9, 10], 11)
 
 
 def test_what_is_later_than_the_window_is_skipped() -> None:
     both = hourly(catch_up=CatchUp.ALL, catch_up_window=2 * HOUR)
-    roll = advance.roll(both, at(8), EIGHT + 3.5 * HOUR)
-    assert roll.reason == "it was later than catch_up_window"
-    assert (hours(roll), next_hour(roll)) == ([8, 9], 10)
+    decided = advance.plan(both, at(8), EIGHT + 3.5 * HOUR)
+    assert decided.reason == "it was later than catch_up_window"
+    assert (hours(decided), next_hour(decided)) == ([8, 9], 10)
     daily = hourly({"cron": "0 8 * * *"}, catch_up_window=2 * HOUR)
-    missed = advance.roll(daily, at(8), EIGHT + 3.5 * HOUR)
+    missed = advance.plan(daily, at(8), EIGHT + 3.5 * HOUR)
     assert (hours(missed), next_hour(missed)) == ([8], 32)
 
 
@@ -105,69 +105,69 @@ def test_what_is_later_than_the_window_is_skipped() -> None:
 def test_millions_of_missed_times_are_told_together(catch_up: CatchUp) -> None:
     each_second = hourly({"cron": "* * * * * *"}, catch_up=catch_up)
     now = EIGHT + 30 * 24 * HOUR
-    roll = advance.roll(each_second, at(8), now)
-    (skip,) = roll.skips
+    decided = advance.plan(each_second, at(8), now)
+    (skip,) = decided.skips
     assert (skip.nominal, skip.until) == (EIGHT, now - 61 * SECOND)
-    assert roll.next is not None
-    assert roll.next.nominal == now - 60 * SECOND
+    assert decided.next is not None
+    assert decided.next.nominal == now - 60 * SECOND
 
 
 def test_an_overlapping_one_is_skipped_with_all_that_are_due() -> None:
-    roll = advance.roll(hourly(overlap=Overlap.SKIP), at(8, is_overlapped=True), EIGHT + 2.5 * HOUR)
-    assert (hours(roll), next_hour(roll)) == ([8, 9, 10], 11)
-    assert {skip.reason for skip in roll.skips} == {"an earlier run had not ended, and overlap is skip"}
+    decided = advance.plan(hourly(overlap=Overlap.SKIP), at(8, is_overlapped=True), EIGHT + 2.5 * HOUR)
+    assert (hours(decided), next_hour(decided)) == ([8, 9, 10], 11)
+    assert {skip.reason for skip in decided.skips} == {"an earlier run had not ended, and overlap is skip"}
 
 
 def test_overlapping_ones_run_if_that_is_allowed() -> None:
-    assert advance.roll(hourly(), at(8, is_overlapped=True), EIGHT + SECOND).reason is None
+    assert advance.plan(hourly(), at(8, is_overlapped=True), EIGHT + SECOND).reason is None
 
 
 def test_one_that_waited_runs_and_those_that_came_meanwhile_are_skipped() -> None:
-    roll = advance.roll(hourly(overlap=Overlap.QUEUE), at(8, has_waited=True), EIGHT + 2.5 * HOUR)
-    assert (roll.reason, hours(roll), next_hour(roll)) == (None, [9, 10], 11)
+    decided = advance.plan(hourly(overlap=Overlap.QUEUE), at(8, has_waited=True), EIGHT + 2.5 * HOUR)
+    assert (decided.reason, hours(decided), next_hour(decided)) == (None, [9, 10], 11)
 
 
 def test_one_whose_task_a_caller_cancelled_is_skipped_alone() -> None:
-    roll = advance.roll(hourly(), at(8, is_cancelled=True), EIGHT + 2.5 * HOUR)
-    assert (roll.reason, hours(roll), next_hour(roll)) == ("its task was cancelled by a caller", [8], 9)
+    decided = advance.plan(hourly(), at(8, is_cancelled=True), EIGHT + 2.5 * HOUR)
+    assert (decided.reason, hours(decided), next_hour(decided)) == ("its task was cancelled by a caller", [8], 9)
 
 
 def test_a_schedule_that_ends_has_no_next_one() -> None:
     ends = hourly({"cron": "0 * * * *", "end_time": EIGHT + HOUR / 2})
-    assert advance.roll(ends, at(8), EIGHT + SECOND).next is None
+    assert advance.plan(ends, at(8), EIGHT + SECOND).next is None
 
 
 def test_blackouts_before_the_next_one_are_told() -> None:
     night = recurrence.Blackout(frozenset(range(7)), datetime.time(9), datetime.time(11))
-    roll = advance.roll(hourly({"cron": "0 * * * *", "blackouts": (night,)}), at(8), EIGHT + SECOND)
-    assert (roll.reason, hours(roll), next_hour(roll)) == (None, [9, 10], 11)
+    decided = advance.plan(hourly({"cron": "0 * * * *", "blackouts": (night,)}), at(8), EIGHT + SECOND)
+    assert (decided.reason, hours(decided), next_hour(decided)) == (None, [9, 10], 11)
 
 
 @pytest.mark.parametrize("catch_up", [CatchUp.LAST, CatchUp.NONE])
 def test_what_lay_in_a_blackout_during_a_downtime_is_told_too(catch_up: CatchUp) -> None:
     lunch = recurrence.Blackout(frozenset(range(7)), datetime.time(10), datetime.time(12))
     with_lunch = hourly({"cron": "0 * * * *", "blackouts": (lunch,)}, catch_up=catch_up)
-    roll = advance.roll(with_lunch, at(8), EIGHT + 6.5 * HOUR)
-    told = {8 + (skip.nominal - EIGHT) / HOUR: skip.reason for skip in roll.skips}
+    decided = advance.plan(with_lunch, at(8), EIGHT + 6.5 * HOUR)
+    told = {8 + (skip.nominal - EIGHT) / HOUR: skip.reason for skip in decided.skips}
     missed = [8, 9, 12, 13] if catch_up is CatchUp.LAST else [8, 9, 12, 13, 14]
     assert list(told) == sorted([*missed, 10, 11])
     assert {told[10], told[11]} == {"it lies in a blackout"}
     assert all("catch_up" in told[hour] for hour in missed)
     # Each nominal time has a task or a line, and none has two.
-    assert next_hour(roll) == max(told) + 1
+    assert next_hour(decided) == max(told) + 1
 
 
 def test_what_lay_in_a_blackout_is_among_what_is_told_together() -> None:
     night = recurrence.Blackout(frozenset(range(7)), datetime.time(20), datetime.time(6))
     each_minute = hourly({"cron": "* * * * *", "blackouts": (night,)})
     now = EIGHT + 23 * HOUR
-    (skip,) = advance.roll(each_minute, at(8), now).skips
+    (skip,) = advance.plan(each_minute, at(8), now).skips
     assert (skip.nominal, skip.until) == (EIGHT, now - 60 * SECOND - 60 * SECOND)
     # The last two hours before now are those after a night.
-    in_the_night = advance.roll(each_minute, at(8), EIGHT + 15 * HOUR)
+    in_the_night = advance.plan(each_minute, at(8), EIGHT + 15 * HOUR)
     (skip,) = in_the_night.skips
     assert skip.until < EIGHT + 12 * HOUR
-    none = advance.roll(
+    none = advance.plan(
         hourly({"cron": "* * * * *", "blackouts": (night,)}, catch_up=CatchUp.NONE), at(8), EIGHT + 15 * HOUR
     )
     skip = none.skips[0]
@@ -180,18 +180,18 @@ def test_what_lay_in_a_blackout_is_among_what_is_told_together() -> None:
 def test_the_last_of_the_missed_is_found_among_uneven_ones_without_counting_them() -> None:
     # Each second of one day of the year: 86,400 in a row, months ago.
     burst = hourly({"cron": "* * * 1 3 *"})
-    roll = advance.roll(burst, at(8), EIGHT + 200 * 24 * HOUR)
-    assert roll.next is not None
-    assert roll.next.nominal == datetime.datetime(2027, 3, 1, 23, 59, 59, tzinfo=datetime.UTC)
+    decided = advance.plan(burst, at(8), EIGHT + 200 * 24 * HOUR)
+    assert decided.next is not None
+    assert decided.next.nominal == datetime.datetime(2027, 3, 1, 23, 59, 59, tzinfo=datetime.UTC)
 
 
 def test_a_stored_rule_whose_next_time_takes_too_many_steps_runs_and_is_over() -> None:
     always = recurrence.Blackout(frozenset(range(7)), datetime.time(2), datetime.time(5))
     stored = hourly({"cron": "0 3 * * *", "blackouts": (always,)})
     for late in (SECOND, 400 * 24 * HOUR):
-        roll = advance.roll(stored, at(8), EIGHT + late)
-        assert (roll.reason, roll.next) == (None, None)
-        together, given_up = roll.skips
+        decided = advance.plan(stored, at(8), EIGHT + late)
+        assert (decided.reason, decided.next) == (None, None)
+        together, given_up = decided.skips
         assert together.reason == "it lies in a blackout"
         assert together.until > together.nominal + 900 * 24 * HOUR
         assert "no later occurrence was found" in given_up.reason

@@ -69,7 +69,7 @@ def attached(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_no_mail_is_named_where_it_is_wrong(wrong: dict[str, Any], path: str, problem: str) -> None:
-    with pytest.raises(validation.Misfit) as refused:
+    with pytest.raises(validation.Invalid) as refused:
         read(**wrong)
     ((found, description),) = refused.value.problems
     assert (found, problem in description) == (path, True), refused.value.problems
@@ -85,7 +85,7 @@ def test_what_is_no_mail_is_named_where_it_is_wrong(wrong: dict[str, Any], path:
 )  # fmt: skip
 def test_what_a_mails_transport_or_structure_depends_on_is_no_header_of_a_task(name: str) -> None:
     for written in (name, name.lower(), name.upper()):
-        with pytest.raises(validation.Misfit):
+        with pytest.raises(validation.Invalid):
             read(headers={written: "a"})
 
 

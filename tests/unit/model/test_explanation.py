@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from duetime_core.model import explanation, queue, task, worker
-from duetime_core.model.queue import Allowance, Control
+from duetime_core.model.queue import QueueLimits, TokenBucket
 from tests.support import runs
 
 NOW = runs.MOMENT
@@ -32,18 +32,18 @@ def facts(given: dict[str, Any] | None = None, **changes: Any) -> explanation.Fa
     known = {
         "task": runs.claimed(**fields),
         "now": NOW,
-        "control": queue.FREE,
+        "limits": queue.UNLIMITED,
         "running": 0,
         "running_of_key": 0,
-        "allowance": None,
-        "key_allowance": None,
+        "bucket": None,
+        "key_tokens": None,
         "waits_for_run": False,
         "workers": [live()],
     }
     return explanation.Facts(**{**known, **changes})
 
 
-EMPTY = Allowance(0.5, 0.2, NOW)
+EMPTY = TokenBucket(0.5, 0.2, NOW)
 CASES: dict[str, tuple[explanation.Facts, str, str]] = {
     "due later": (facts({"execution_time": NOW + 3 * HOUR}), "NOT_DUE", "It is due at "),
     "waiting for a retry": (
@@ -51,20 +51,20 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         "WAITING_FOR_RETRY",
         "in 60 s: the run before it failed with 'it broke'.",
     ),
-    "a paused queue": (facts(control=Control(is_paused=True)), "QUEUE_PAUSED", "'default' is paused"),
-    "a limit": (facts(control=Control(max_running=5), running=5), "QUEUE_LIMIT", "5 run of at most 5"),
+    "a paused queue": (facts(limits=QueueLimits(is_paused=True)), "QUEUE_PAUSED", "'default' is paused"),
+    "a limit": (facts(limits=QueueLimits(max_running=5), running=5), "QUEUE_LIMIT", "5 run of at most 5"),
     "a rate": (
-        facts(control=Control(max_per_second=0.5), allowance=EMPTY),
+        facts(limits=QueueLimits(max_per_second=0.5), bucket=EMPTY),
         "QUEUE_RATE",
         "at most 0.5 start a second",
     ),
     "a limit per key": (
-        facts({"concurrency_key": "ada"}, control=Control(max_running_per_key=1), running_of_key=1),
+        facts({"concurrency_key": "ada"}, limits=QueueLimits(max_running_per_key=1), running_of_key=1),
         "KEY_LIMIT",
         "'ada' is at its limit in queue 'default': 1 run of at most 1",
     ),
     "a rate per key": (
-        facts({"concurrency_key": "ada"}, control=Control(max_per_second_per_key=0.5), key_allowance=EMPTY),
+        facts({"concurrency_key": "ada"}, limits=QueueLimits(max_per_second_per_key=0.5), key_tokens=EMPTY),
         "KEY_RATE",
         "'ada' is at its rate",
     ),
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         "a handler 'Send Mail': a run there fails, and spends a retry. "
         "They have 'Send Email', 'noop'. Is 'Send Email' meant?",
     ),
-    "busy workers": (facts(workers=[live(running=100)]), "WORKERS_BUSY", "All 100 places of worker host-1 are taken."),
+    "busy workers": (facts(workers=[live(running=100)]), "WORKERS_BUSY", "All 100 slots of worker host-1 are in use."),
     "nothing": (facts(), "ABOUT_TO_START", "nothing keeps it"),
     "it runs": (
         facts({"status": task.Status.RUNNING, "worker_id": "host-1", "lease_expires_at": NOW + HOUR}),
@@ -115,7 +115,9 @@ def test_what_keeps_a_task_is_said(case: str) -> None:
 
 
 def test_all_that_keeps_it_is_told_in_the_order_in_which_it_waits_for_it() -> None:
-    known = facts({"execution_time": NOW + HOUR}, control=Control(is_paused=True, max_running=2), running=2, workers=[])
+    known = facts(
+        {"execution_time": NOW + HOUR}, limits=QueueLimits(is_paused=True, max_running=2), running=2, workers=[]
+    )
     assert [reason.code for reason in explanation.explain(known)] == [
         "NOT_DUE", "QUEUE_PAUSED", "QUEUE_LIMIT", "NO_WORKER_FOR_QUEUE",
     ]  # fmt: skip

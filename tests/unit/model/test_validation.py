@@ -24,7 +24,7 @@ class Order(pydantic.BaseModel, extra="forbid"):
 
 
 def found(model: type[pydantic.BaseModel], value: object) -> dict[str, str]:
-    with pytest.raises(validation.Misfit) as refused:
+    with pytest.raises(validation.Invalid) as refused:
         validation.validate(model, value)
     return dict(refused.value.problems)
 
@@ -64,7 +64,7 @@ def test_no_misfit_of_a_built_in_handler_speaks_of_the_library_that_found_it(nam
         for odd in _ODD:
             try:
                 validation.validate(model, {field: odd})
-            except validation.Misfit as misfit:
+            except validation.Invalid as misfit:
                 for path, problem in misfit.problems:
                     assert path.partition("[")[0].partition(".")[0] in {*fields, "unknown"}
                     for jargon in ("Input", "input", "Value error", "Field required", "literal[", "pydantic", "str_"):
@@ -89,7 +89,7 @@ def test_no_misfit_of_a_built_in_handler_speaks_of_the_library_that_found_it(nam
 )
 def test_a_large_misfit_is_found_without_looking_at_all_of_it(name: str, wrong: dict[str, Any]) -> None:
     began = time.process_time()
-    with pytest.raises(validation.Misfit) as refused:
+    with pytest.raises(validation.Invalid) as refused:
         validation.validate(builtin.SPECS[name].model, wrong)
     assert len(refused.value.problems) <= validation.MOST
     assert time.process_time() - began < 0.1

@@ -9,7 +9,7 @@ from duetime_core.process import settings
 class More(settings.Settings):
     """As a process of ours has them."""
 
-    places: int = pydantic.Field(default=10, ge=1)
+    concurrency: int = pydantic.Field(default=10, ge=1)
 
 
 def test_settings_have_defaults_and_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,8 +22,8 @@ def test_settings_have_defaults_and_are_read_from_the_environment(monkeypatch: p
 
 @pytest.mark.parametrize("given", ["many", "0", ""])
 def test_a_variable_that_is_wrong_ends_the_process_with_its_name(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv("DUETIME_PLACES", given)
-    with pytest.raises(SystemExit, match=r"^DUETIME_PLACES: "):
+    monkeypatch.setenv("DUETIME_CONCURRENCY", given)
+    with pytest.raises(SystemExit, match=r"^DUETIME_CONCURRENCY: "):
         More.read()
 
 

@@ -30,7 +30,7 @@ def _logs() -> Iterator[None]:
 def executor(*functions: Callable[..., Any], timeout: float | None = None) -> execution.Executor:
     """Returns an executor with the first of these as the handler of "do"."""
     found = [handlers.registered(handlers.handler("do", timeout=timeout)(function)) for function in functions]
-    return execution.Executor({each.name: each for each in found if each is not None}, places=2)
+    return execution.Executor({each.name: each for each in found if each is not None}, concurrency=2)
 
 
 async def run(function: Callable[..., Any], **changes: Any) -> task_outcomes.Outcome:
@@ -212,7 +212,7 @@ async def test_a_tasks_timeout_does_not_go_beyond_its_handlers_longest() -> None
 
     registered = handlers.registered(handlers.handler("do", max_timeout=0.05)(wait))
     assert registered is not None
-    runner = execution.Executor({"do": registered}, places=2)
+    runner = execution.Executor({"do": registered}, concurrency=2)
     outcome = await runner.run(runs.claimed(name="do", timeout=HOUR))
     assert outcome.error_message == 'TimeoutError: timed out after 0.05 s, the longest that "do" may run'
 

@@ -12,16 +12,16 @@ def at(seconds: float) -> datetime.datetime:
     return runs.MOMENT + datetime.timedelta(seconds=seconds)
 
 
-def kept(upto: int) -> lease_guard.Vigil:
+def kept(upto: int) -> lease_guard.LeaseGuard:
     """A vigil over the seconds 0 to `upto`."""
-    keeping = lease_guard.Vigil(LEASE)
+    keeping = lease_guard.LeaseGuard(LEASE)
     for second in range(upto + 1):
         keeping.is_long_enough(at(second))
     return keeping
 
 
 def test_a_worker_that_has_just_started_waits_for_a_third_of_a_lease() -> None:
-    keeping = lease_guard.Vigil(LEASE)
+    keeping = lease_guard.LeaseGuard(LEASE)
     assert [keeping.is_long_enough(at(second)) for second in range(7)] == [False] * 5 + [True] * 2
 
 
@@ -33,7 +33,7 @@ def test_after_an_outage_it_waits_for_one_whole_lease_from_when_the_database_is_
 
 
 def test_a_worker_that_starts_in_an_outage_waits_for_one_whole_lease() -> None:
-    keeping = lease_guard.Vigil(LEASE)
+    keeping = lease_guard.LeaseGuard(LEASE)
     keeping.interrupt()
     assert not any(keeping.is_long_enough(at(second)) for second in range(15))
     assert keeping.is_long_enough(at(15))

@@ -18,7 +18,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_needs_no_settings() -> None:
     read = settings.Settings.read()
-    assert (read.handlers, read.queues, read.places) == ([], ["default"], 100)
+    assert (read.handlers, read.queues, read.concurrency) == ([], ["default"], 100)
     assert (read.lease, read.grace_period) == (datetime.timedelta(seconds=15), datetime.timedelta(seconds=20))
 
 
@@ -32,7 +32,7 @@ def test_names_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PLACES", "0"),
+        ("CONCURRENCY", "0"),
         ("LEASE", "PT0.5S"),
         ("GRACE_PERIOD", "soon"),
         ("TASK_RETENTION", "PT30S"),

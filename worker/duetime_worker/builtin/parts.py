@@ -9,7 +9,7 @@ from duetime_core.model.builtin import attachment as attachments
 from duetime_worker import handlers
 from duetime_worker.egress import fetching
 
-_places = asyncio.Semaphore(5)
+_concurrency = asyncio.Semaphore(5)
 """Of mails with fetched files: in memory each takes several times the size of its files."""
 
 
@@ -25,7 +25,7 @@ class Part:
 def place(given: Iterable[attachments.Attachment]) -> contextlib.AbstractAsyncContextManager[None]:
     """Returns the place that a mail with these files needs in this worker while it is made and sent."""
     # Files in task_data are small.
-    return _places if any(each.url is not None for each in given) else contextlib.nullcontext()
+    return _concurrency if any(each.url is not None for each in given) else contextlib.nullcontext()
 
 
 async def fetch(given: Iterable[attachments.Attachment]) -> list[Part]:

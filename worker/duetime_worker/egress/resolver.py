@@ -10,7 +10,7 @@ from duetime_worker.egress.address import Address
 from duetime_worker.egress.rule import host_name, is_localhost
 
 _MAX_LOOKUPS = 256
-_places = threading.BoundedSemaphore(_MAX_LOOKUPS)
+_concurrency = threading.BoundedSemaphore(_MAX_LOOKUPS)
 
 
 async def resolve(host: str, port: int) -> list[Address]:
@@ -21,13 +21,13 @@ async def resolve(host: str, port: int) -> list[Address]:
     """
     if is_localhost(host_name(host)):
         host = "localhost"
-    if not _places.acquire(blocking=False):
+    if not _concurrency.acquire(blocking=False):
         raise OSError(f"{_MAX_LOOKUPS} other names are being looked up")
     found: concurrent.futures.Future[list[Address]] = concurrent.futures.Future()
     try:
         threading.Thread(target=_look, args=(host, port, found), name="lookup", daemon=True).start()
     except RuntimeError as error:  # the machine allows no more threads
-        _places.release()
+        _concurrency.release()
         raise OSError("no thread could be started to look up its name") from error
     return await asyncio.wrap_future(found)
 
@@ -41,4 +41,4 @@ def _look(host: str, port: int, found: concurrent.futures.Future[list[Address]])
     except Exception as error:  # the caller that waits gets it
         found.set_exception(error)
     finally:
-        _places.release()
+        _concurrency.release()

@@ -30,7 +30,7 @@ class Claim:
     tasks: list[task.Task]
     now: datetime.datetime
     next_due_at: datetime.datetime | None = None
-    is_controlled: bool = False
+    is_limited: bool = False
     """Whether the queue is held back, so that `controlled_claims` alone claims from it."""
     has_occurrences: bool = False
     """Whether next occurrences of schedules are due, which `controlled_claims` alone claims."""
@@ -42,36 +42,36 @@ class Claim:
 
 # What it costs by itself is a good part of what small claims cost: it asks no more than whether there is more to ask.
 _CLAIM = statements.claim(
-    statements.due_ordinary(where="(SELECT is_free AND NOT has_priorities FROM found)"),
+    statements.due_ordinary(where="(SELECT is_unlimited AND NOT has_priorities FROM found)"),
     before=f"""found AS MATERIALIZED (
-        SELECT {statements.IS_FREE} AS is_free, {statements.HAS_PRIORITIES} AS has_priorities
+        SELECT {statements.IS_UNLIMITED} AS is_unlimited, {statements.HAS_PRIORITIES} AS has_priorities
     ),""",
-    is_controlled="NOT (SELECT is_free FROM found)",
+    is_limited="NOT (SELECT is_unlimited FROM found)",
     has_priorities="(SELECT has_priorities FROM found)",
     next_due_at=statements.NEXT_ORDINARY_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
 _CLAIM_BY_PRIORITY = statements.claim(
-    statements.due(where=statements.IS_FREE),
-    is_controlled=f"NOT {statements.IS_FREE}",
+    statements.due(where=statements.IS_UNLIMITED),
+    is_limited=f"NOT {statements.IS_UNLIMITED}",
     has_priorities=statements.HAS_PRIORITIES,
     next_due_at=statements.NEXT_DUE_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
-SUSPECTS = {2: "= 2", 3: ">= 3"}
+QUARANTINE = {2: "= 2", 3: ">= 3"}
 """How many leases in a row suspects lost, as they are told apart → what `lost_leases` is then."""
-_CLAIM_SUSPECTS = {
+_CLAIM_QUARANTINED = {
     level: statements.claim(
-        statements.due_suspects(
+        statements.due_quarantined(
             which,
             queue="queue = ANY(:queues)",
             # Those of a queue under control are claimed as everything of it.
             where="NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)",
         )
     )
-    for level, which in SUSPECTS.items()
+    for level, which in QUARANTINE.items()
 }
-LEVELS = sorted(SUSPECTS, reverse=True)
+LEVELS = sorted(QUARANTINE, reverse=True)
 """How many leases in a row suspects lost, as they are told apart: the last one stands for more, too."""
 
 
@@ -80,17 +80,17 @@ async def claim(
     *,
     queue: str,
     worker_id: str,
-    places: int,
+    limit: int,
     lease: datetime.timedelta,
     by_priority: bool = True,
 ) -> Claim:
-    """Takes up to `places` due tasks of `queue`, by priority and then execution_time, for `lease`.
+    """Takes up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
-    Suspects are passed over. Where the answer says `is_controlled` or `has_occurrences`, there is more to claim by
+    Suspects are passed over. Where the answer says `is_limited` or `has_occurrences`, there is more to claim by
     `controlled_claims`. A claim that is not `by_priority` costs less, and takes nothing where tasks of a higher
     priority wait.
     """
-    parameters = {"queue": queue, "worker_id": worker_id, "places": places, "lease": lease}
+    parameters = {"queue": queue, "worker_id": worker_id, "limit": limit, "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
             claimed = (await connection.execute(_CLAIM_BY_PRIORITY if by_priority else _CLAIM, parameters)).all()
@@ -102,29 +102,29 @@ async def claim(
         read_claimed(claimed, parameters),
         moment.now,
         min(filter(None, (moment.next_due_at, occurrence_at)), default=None),
-        moment.is_controlled,
+        moment.is_limited,
         has_occurrences,
         moment.has_priorities,
     )
 
 
-async def claim_suspects(
+async def claim_quarantined(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     queues: Collection[str],
     level: int,
     worker_id: str,
-    places: int,
+    limit: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Takes up to `places` suspects of all of `queues` that nothing holds back, as `claim` does.
+    """Takes up to `limit` suspects of all of `queues` that nothing holds back, as `claim` does.
 
     It takes those of one of LEVELS.
     """
-    parameters = {"queues": list(queues), "worker_id": worker_id, "places": places, "lease": lease}
+    parameters = {"queues": list(queues), "worker_id": worker_id, "limit": limit, "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
-            claimed = (await connection.execute(_CLAIM_SUSPECTS[level], parameters)).all()
+            claimed = (await connection.execute(_CLAIM_QUARANTINED[level], parameters)).all()
             return read_claimed(claimed, parameters)
 
 

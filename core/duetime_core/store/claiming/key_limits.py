@@ -21,14 +21,14 @@ WHERE status = 'running' AND queue = :queue AND concurrency_key IS NOT NULL
 GROUP BY concurrency_key
 """)
 # Those that are not full, which are the keys of which something started lately.
-_ALLOWANCES = sa.text("SELECT concurrency_key, allowance, allowance_at FROM queue_keys WHERE queue = :queue")
+_BUCKETS = sa.text("SELECT concurrency_key, tokens, tokens_at FROM queue_keys WHERE queue = :queue")
 _SPEND = sa.text("""
-INSERT INTO queue_keys (queue, concurrency_key, allowance, allowance_at)
-SELECT :queue, concurrency_key, allowance, :at
-FROM json_to_recordset(CAST(:spent AS json)) AS given (concurrency_key text, allowance float8)
-ON CONFLICT (queue, concurrency_key) DO UPDATE SET allowance = excluded.allowance, allowance_at = excluded.allowance_at
+INSERT INTO queue_keys (queue, concurrency_key, tokens, tokens_at)
+SELECT :queue, concurrency_key, tokens, :at
+FROM json_to_recordset(CAST(:spent AS json)) AS given (concurrency_key text, tokens float8)
+ON CONFLICT (queue, concurrency_key) DO UPDATE SET tokens = excluded.tokens, tokens_at = excluded.tokens_at
 """)
-_FORGET_FULL = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND allowance_at < :full_at")
+_FORGET_FULL = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND tokens_at < :full_at")
 
 
 @dataclasses.dataclass(slots=True)
@@ -43,25 +43,25 @@ class Picked:
 class _Keys:
     """How many tasks of each key run, and may start."""
 
-    def __init__(self, control: queues.Control, now: datetime.datetime) -> None:
-        self._most = math.inf if control.max_running_per_key is None else control.max_running_per_key
-        self._per_second = control.max_per_second_per_key
+    def __init__(self, limits: queues.QueueLimits, now: datetime.datetime) -> None:
+        self._most = math.inf if limits.max_running_per_key is None else limits.max_running_per_key
+        self._per_second = limits.max_per_second_per_key
         self._now = now
         self.running: dict[str, int] = {}
-        self.allowances: dict[str, queues.Allowance] = {}
+        self.buckets: dict[str, queues.TokenBucket] = {}
         self.spent: set[str] = set()
 
-    def add_allowance(self, key: str, tokens: float, at: datetime.datetime) -> None:
+    def add_bucket(self, key: str, tokens: float, at: datetime.datetime) -> None:
         assert self._per_second is not None
-        self.allowances[key] = queues.Allowance(self._per_second, tokens, at)
-        self.allowances[key].advance(self._now)
+        self.buckets[key] = queues.TokenBucket(self._per_second, tokens, at)
+        self.buckets[key].advance(self._now)
 
     def is_at_most(self, key: str) -> bool:
         return self.running.get(key, 0) >= self._most
 
     def next_start_at(self, key: str) -> datetime.datetime | None:
-        allowance = self.allowances.get(key)
-        return None if allowance is None or allowance.tokens >= 1 else allowance.next_at()
+        bucket = self.buckets.get(key)
+        return None if bucket is None or bucket.tokens >= 1 else bucket.next_at()
 
     def is_full(self, key: str) -> bool:
         return self.is_at_most(key) or self.next_start_at(key) is not None
@@ -69,24 +69,24 @@ class _Keys:
     def start(self, key: str) -> None:
         self.running[key] = self.running.get(key, 0) + 1
         if self._per_second is not None:
-            full = queues.Allowance(self._per_second, math.inf, self._now)
-            allowance = self.allowances.setdefault(key, full)
-            allowance.advance(self._now)
-            allowance.tokens -= 1
+            full = queues.TokenBucket(self._per_second, math.inf, self._now)
+            bucket = self.buckets.setdefault(key, full)
+            bucket.advance(self._now)
+            bucket.tokens -= 1
             self.spent.add(key)
 
 
 async def pick(
     connection: sqlalchemy_asyncio.AsyncConnection,
-    turn: queue_lock.Turn,
+    locked: queue_lock.QueueLock,
     due: Callable[[str, str], str],
-    places: int,
+    limit: int,
 ) -> Picked:
-    """Returns up to `places` due tasks that their keys let start, in their order; they are locked.
+    """Returns up to `limit` due tasks that their keys let start, in their order; they are locked.
 
     `due` returns the statement that locks due tasks, from the columns that it answers and what it asks of each.
     """
-    keys = await _read(connection, turn)
+    keys = await _read(connection, locked)
     statement = sa.text(
         due(
             "task_id, concurrency_key",
@@ -95,10 +95,10 @@ async def pick(
         )
     )
     picked = Picked()
-    full = {key for key in (*keys.running, *keys.allowances) if keys.is_full(key)}
+    full = {key for key in (*keys.running, *keys.buckets) if keys.is_full(key)}
     for _ in range(_MOST_ROUNDS):
-        room = places - len(picked.task_ids)
-        parameters = {"queue": turn.queue, "picked": picked.task_ids, "full": list(full), "places": room}
+        room = limit - len(picked.task_ids)
+        parameters = {"queue": locked.queue, "picked": picked.task_ids, "full": list(full), "limit": room}
         found = (await connection.execute(statement, parameters)).all()
         found_full = set()
         for task_id, key in found:
@@ -113,28 +113,28 @@ async def pick(
             break
     picked.waits_for_runs = any(keys.is_at_most(key) for key in full)
     picked.next_start_at = min(filter(None, (keys.next_start_at(key) for key in full)), default=None)
-    await _spend(connection, turn, keys)
+    await _spend(connection, locked, keys)
     return picked
 
 
-async def _read(connection: sqlalchemy_asyncio.AsyncConnection, turn: queue_lock.Turn) -> _Keys:
-    keys = _Keys(turn.control, turn.now)
-    if turn.control.max_running_per_key is not None:
-        for key, running in await connection.execute(_RUNNING, {"queue": turn.queue}):
+async def _read(connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_lock.QueueLock) -> _Keys:
+    keys = _Keys(locked.limits, locked.now)
+    if locked.limits.max_running_per_key is not None:
+        for key, running in await connection.execute(_RUNNING, {"queue": locked.queue}):
             keys.running[key] = running
-    if turn.control.max_per_second_per_key is not None:
-        for key, tokens, at in await connection.execute(_ALLOWANCES, {"queue": turn.queue}):
-            keys.add_allowance(key, tokens, at)
+    if locked.limits.max_per_second_per_key is not None:
+        for key, tokens, at in await connection.execute(_BUCKETS, {"queue": locked.queue}):
+            keys.add_bucket(key, tokens, at)
     return keys
 
 
-async def _spend(connection: sqlalchemy_asyncio.AsyncConnection, turn: queue_lock.Turn, keys: _Keys) -> None:
-    if turn.control.max_per_second_per_key is None or not keys.spent:
+async def _spend(connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_lock.QueueLock, keys: _Keys) -> None:
+    if locked.limits.max_per_second_per_key is None or not keys.spent:
         return
-    spent = [{"concurrency_key": key, "allowance": keys.allowances[key].tokens} for key in sorted(keys.spent)]
+    spent = [{"concurrency_key": key, "tokens": keys.buckets[key].tokens} for key in sorted(keys.spent)]
     await connection.execute(
-        _SPEND, {"queue": turn.queue, "at": turn.now, "spent": json.dumps(spent, ensure_ascii=False)}
+        _SPEND, {"queue": locked.queue, "at": locked.now, "spent": json.dumps(spent, ensure_ascii=False)}
     )
-    capacity = 1 + turn.control.max_per_second_per_key / 10
-    full_at = turn.now - datetime.timedelta(seconds=capacity / turn.control.max_per_second_per_key)
-    await connection.execute(_FORGET_FULL, {"queue": turn.queue, "full_at": full_at})
+    capacity = 1 + locked.limits.max_per_second_per_key / 10
+    full_at = locked.now - datetime.timedelta(seconds=capacity / locked.limits.max_per_second_per_key)
+    await connection.execute(_FORGET_FULL, {"queue": locked.queue, "full_at": full_at})

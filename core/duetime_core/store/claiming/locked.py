@@ -18,7 +18,7 @@ from duetime_core.store.claiming import fast, key_limits, queue_lock, statements
 from duetime_core.store.schedules import advance as schedule_advance
 
 _MOMENT = {"next_due_at": statements.NEXT_DUE_AT, "has_occurrences": statements.HAS_OCCURRENCES}
-_CLAIM_FREE = statements.claim(statements.due(where=statements.IS_FREE), **_MOMENT)
+_CLAIM_FREE = statements.claim(statements.due(where=statements.IS_UNLIMITED), **_MOMENT)
 _CLAIM_PICKED = statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
 
 
@@ -32,11 +32,11 @@ class _Source:
     def due(self, columns: str, where: str) -> str:
         if self._which is None:
             return statements.due(columns=columns, where=where)
-        return statements.due_suspects(self._which, queue="queue = :queue", columns=columns, where=where)
+        return statements.due_quarantined(self._which, queue="queue = :queue", columns=columns, where=where)
 
 
 _TASKS = _Source(None)
-_SUSPECTS = {level: _Source(which) for level, which in fast.SUSPECTS.items()}
+_QUARANTINE = {level: _Source(which) for level, which in fast.QUARANTINE.items()}
 
 
 async def claim(
@@ -44,80 +44,83 @@ async def claim(
     *,
     queue: str,
     worker_id: str,
-    places: int,
+    limit: int,
     lease: datetime.timedelta,
 ) -> fast.Claim:
-    """Takes up to `places` due tasks of `queue`, as `claims.claim` does, but no more than its limits allow.
+    """Takes up to `limit` due tasks of `queue`, as `claims.claim` does, but no more than its limits allow.
 
     Where a schedule's next occurrence is due, it makes the one after it first.
     """
     parameters = {"queue": queue, "worker_id": worker_id, "lease": lease}
     with database.unavailable():
         async with database.transaction(engine) as connection:
-            turn = await queue_lock.lock(connection, queue)
-            if turn is not None:
-                return await _claim(connection, turn, parameters, places)
-            waits = await schedule_advance.roll(connection, queue, limit=places, actor=worker_id)
-            answered = (await connection.execute(_CLAIM_FREE, {**parameters, "places": places})).all()
+            locked = await queue_lock.lock(connection, queue)
+            if locked is not None:
+                return await _claim(connection, locked, parameters, limit)
+            waits = await schedule_advance.advance_due(connection, queue, limit=limit, actor=worker_id)
+            answered = (await connection.execute(_CLAIM_FREE, {**parameters, "limit": limit})).all()
             return _read(answered, parameters, waits_for_runs=waits)
 
 
-async def claim_suspects(
+async def claim_quarantined(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     queue: str,
     level: int,
     worker_id: str,
-    places: int,
+    limit: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Takes up to `places` suspects of a queue that is held back, as `claims.claim_suspects` does of others."""
+    """Takes up to `limit` suspects of a queue that is held back, as `claims.claim_suspects` does of others."""
     parameters = {"queue": queue, "worker_id": worker_id, "lease": lease}
     with database.unavailable():
         async with database.transaction(engine) as connection:
-            turn = await queue_lock.lock(connection, queue)
-            if turn is None:
+            locked = await queue_lock.lock(connection, queue)
+            if locked is None:
                 return []
-            return (await _take(connection, turn, _SUSPECTS[level], parameters, places)).tasks
+            return (await _take(connection, locked, _QUARANTINE[level], parameters, limit)).tasks
 
 
 async def _claim(
-    connection: sqlalchemy_asyncio.AsyncConnection, turn: queue_lock.Turn, parameters: dict[str, Any], places: int
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    locked: queue_lock.QueueLock,
+    parameters: dict[str, Any],
+    limit: int,
 ) -> fast.Claim:
     waits = False
-    if turn.places >= 1:
-        limit = int(min(places, turn.places))
-        waits = await schedule_advance.roll(connection, turn.queue, limit=limit, actor=parameters["worker_id"])
-    claim = await _take(connection, turn, _TASKS, parameters, places)
+    if locked.available >= 1:
+        room, worker_id = int(min(limit, locked.available)), parameters["worker_id"]
+        waits = await schedule_advance.advance_due(connection, locked.queue, limit=room, actor=worker_id)
+    claim = await _take(connection, locked, _TASKS, parameters, limit)
     claim.waits_for_runs |= waits
     return claim
 
 
 async def _take(
     connection: sqlalchemy_asyncio.AsyncConnection,
-    turn: queue_lock.Turn,
+    locked: queue_lock.QueueLock,
     source: _Source,
     parameters: dict[str, Any],
-    places: int,
+    limit: int,
 ) -> fast.Claim:
-    places = int(min(places, turn.places))
+    limit = int(min(limit, locked.available))
     picked = key_limits.Picked()
     answered: Sequence[sa.Row[Any]] = []
-    if places > 0:
-        if turn.control.has_key_limits:
-            picked = await key_limits.pick(connection, turn, source.due, places)
+    if limit > 0:
+        if locked.limits.has_key_limits:
+            picked = await key_limits.pick(connection, locked, source.due, limit)
             answered = (await connection.execute(_CLAIM_PICKED, {**parameters, "task_ids": picked.task_ids})).all()
         else:
-            answered = (await connection.execute(source.claim, {**parameters, "places": places})).all()
-    claim = _read(answered, parameters) if answered else fast.Claim([], turn.now)
-    await turn.spend(connection, len(claim.tasks))
-    claim.now, claim.is_controlled = turn.now, True
-    claim.waits_for_runs = turn.waits_for_runs or picked.waits_for_runs
-    if not turn.control.is_paused:
+            answered = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
+    claim = _read(answered, parameters) if answered else fast.Claim([], locked.now)
+    await locked.spend(connection, len(claim.tasks))
+    claim.now, claim.is_limited = locked.now, True
+    claim.waits_for_runs = locked.waits_for_runs or picked.waits_for_runs
+    if not locked.limits.is_paused:
         # A rate lets single tasks start at any moment: those of a slot start together.
-        soonest = [moment for moment in (turn.next_start_at, picked.next_start_at) if moment is not None]
+        soonest = [moment for moment in (locked.next_start_at, picked.next_start_at) if moment is not None]
         if soonest:
-            again_at = max(min(soonest), turn.now + wakeup.SLOT)
+            again_at = max(min(soonest), locked.now + wakeup.SLOT)
             claim.next_due_at = min(again_at, claim.next_due_at or again_at)
     return claim
 

@@ -11,7 +11,7 @@ from duetime_core.model import queue as queues
 
 # A worker that hangs with the row locked would hold up the queue for all others.
 _LOCK = sa.text("""
-SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key, allowance, allowance_at,
+SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key, tokens, tokens_at,
     set_config('idle_in_transaction_session_timeout', '2s', true)
 FROM queues WHERE name = :queue FOR UPDATE
 """)
@@ -19,61 +19,61 @@ FROM queues WHERE name = :queue FOR UPDATE
 _COUNT = sa.text("""
 SELECT count(*) AS running, clock_timestamp() AS now FROM tasks WHERE status = 'running' AND queue = :queue
 """)
-_SPEND = sa.text("UPDATE queues SET allowance = :allowance, allowance_at = :at WHERE name = :queue")
+_SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name = :queue")
 
 
 @dataclasses.dataclass(slots=True)
-class Turn:
+class QueueLock:
     """A queue that is locked: whoever has it is the only one to start tasks of it."""
 
     queue: str
-    control: queues.Control
+    limits: queues.QueueLimits
     running: int
     now: datetime.datetime
-    allowance: queues.Allowance | None
+    bucket: queues.TokenBucket | None
 
     @property
-    def places(self) -> float:
+    def available(self) -> float:
         """How many tasks may start, whatever their keys: infinitely many without a limit."""
-        if self.control.is_paused:
+        if self.limits.is_paused:
             return 0
-        places = math.inf
-        if self.control.max_running is not None:
-            places = max(0, self.control.max_running - self.running)
-        if self.allowance is not None:
-            places = min(places, math.floor(self.allowance.tokens))
-        return places
+        available = math.inf
+        if self.limits.max_running is not None:
+            available = max(0, self.limits.max_running - self.running)
+        if self.bucket is not None:
+            available = min(available, math.floor(self.bucket.tokens))
+        return available
 
     @property
     def waits_for_runs(self) -> bool:
         """Whether a run has to end before another task may start."""
-        return self.control.max_running is not None and self.running >= self.control.max_running
+        return self.limits.max_running is not None and self.running >= self.limits.max_running
 
     @property
     def next_start_at(self) -> datetime.datetime | None:
         """When the rate lets a task start, if none may now."""
-        if self.allowance is None or self.allowance.tokens >= 1:
+        if self.bucket is None or self.bucket.tokens >= 1:
             return None
-        return self.allowance.next_at()
+        return self.bucket.next_at()
 
     async def spend(self, connection: sqlalchemy_asyncio.AsyncConnection, started: int) -> None:
         """Counts those that were started."""
         self.running += started
-        if self.allowance is not None and started:
-            self.allowance.tokens -= started
-            spent = {"queue": self.queue, "allowance": self.allowance.tokens, "at": self.allowance.at}
+        if self.bucket is not None and started:
+            self.bucket.tokens -= started
+            spent = {"queue": self.queue, "tokens": self.bucket.tokens, "at": self.bucket.at}
             await connection.execute(_SPEND, spent)
 
 
-async def lock(connection: sqlalchemy_asyncio.AsyncConnection, queue: str) -> Turn | None:
+async def lock(connection: sqlalchemy_asyncio.AsyncConnection, queue: str) -> QueueLock | None:
     """Locks the queue until the transaction ends; None if nothing holds it back."""
     row = (await connection.execute(_LOCK, {"queue": queue})).one_or_none()
     if row is None:
         return None
-    control = queues.Control(*row[:5])
+    limits = queues.QueueLimits(*row[:5])
     running, now = (await connection.execute(_COUNT, {"queue": queue})).one()
-    allowance = None
-    if control.max_per_second is not None:
-        allowance = queues.Allowance(control.max_per_second, row.allowance, row.allowance_at)
-        allowance.advance(now)
-    return Turn(queue, control, running, now, allowance)
+    bucket = None
+    if limits.max_per_second is not None:
+        bucket = queues.TokenBucket(limits.max_per_second, row.tokens, row.tokens_at)
+        bucket.advance(now)
+    return QueueLock(queue, limits, running, now, bucket)

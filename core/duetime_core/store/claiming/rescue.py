@@ -83,7 +83,7 @@ async def release(
     worker_id: str,
     held: Collection[int],
     claimed_before: datetime.datetime,
-) -> list[task_outcomes.Finished]:
+) -> list[task_outcomes.Recorded]:
     """Hands back what that worker claimed before that moment and is not among `held`; it spends no retry.
 
     `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL gets late, when its
@@ -93,4 +93,4 @@ async def release(
     with database.unavailable():
         async with engine.connect() as connection:
             released = await connection.execute(_RELEASE, parameters)
-            return [task_outcomes.Finished(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in released]
+            return [task_outcomes.Recorded(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in released]

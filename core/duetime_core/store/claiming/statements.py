@@ -10,7 +10,7 @@ _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
 _URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
 _LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
 
-IS_FREE = "NOT EXISTS (SELECT FROM queues WHERE name = :queue)"
+IS_UNLIMITED = "NOT EXISTS (SELECT FROM queues WHERE name = :queue)"
 """Whether nothing holds the queue back. Only then it may be claimed from without its row locked."""
 
 HAS_PRIORITIES = f"EXISTS (SELECT FROM tasks WHERE queue = :queue AND {schema.URGENT})"
@@ -43,17 +43,17 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 
 # What the partial indexes ask for is written out: a generic plan cannot conclude it from a parameter.
 def due_ordinary(*, columns: str = "task_id", where: str = "true") -> str:
-    """Returns the statement that locks up to `places` due tasks of `queue` that have no priority, in their order."""
+    """Returns the statement that locks up to `limit` due tasks of `queue` that have no priority, in their order."""
     return f"""
         SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= now() AND {where}
         ORDER BY {schema.DUE_AT}, task_id
-        LIMIT :places
+        LIMIT :limit
         FOR UPDATE SKIP LOCKED
     """
 
 
 def due(*, columns: str = "task_id", where: str = "true") -> str:
-    """Returns the statement that locks up to `places` due tasks of `queue`: by priority, and then in their order.
+    """Returns the statement that locks up to `limit` due tasks of `queue`: by priority, and then in their order.
 
     What the limit does not ask for is neither read nor locked.
     """
@@ -62,23 +62,23 @@ def due(*, columns: str = "task_id", where: str = "true") -> str:
             SELECT {columns} FROM {_LEVELS} CROSS JOIN LATERAL (
                 SELECT {columns} FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} <= now() AND {where}
                 ORDER BY {schema.DUE_AT}, task_id
-                LIMIT :places
+                LIMIT :limit
                 FOR UPDATE SKIP LOCKED
             ) AS due_at_level
             UNION ALL
             SELECT {columns} FROM ({due_ordinary(columns=columns, where=where)}) AS due_without
         ) AS due_by_priority
-        LIMIT :places
+        LIMIT :limit
     """
 
 
-def due_suspects(which: str, *, queue: str, columns: str = "task_id", where: str = "true") -> str:
-    """Returns the statement that locks up to `places` due suspects: those whose `lost_leases` are `which`."""
+def due_quarantined(which: str, *, queue: str, columns: str = "task_id", where: str = "true") -> str:
+    """Returns the statement that locks up to `limit` due suspects: those whose `lost_leases` are `which`."""
     return f"""
         SELECT {columns} FROM tasks
         WHERE {queue} AND status = 'pending' AND lost_leases {which} AND {schema.DUE_AT} <= now() AND {where}
         ORDER BY {schema.DUE_AT}, task_id
-        LIMIT :places
+        LIMIT :limit
         FOR UPDATE SKIP LOCKED
     """
 

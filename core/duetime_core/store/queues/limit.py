@@ -51,14 +51,14 @@ async def update(
             if not is_new and not await read.exists(connection, name):
                 raise errors.QueueNotFound.of(name)
             present = await _lock(connection, name)
-            control = dataclasses.replace(present, **changes)
-            if control == queue.FREE:
+            limits = dataclasses.replace(present, **changes)
+            if limits == queue.UNLIMITED:
                 await connection.execute(_DELETE, {"queue": name})
                 await connection.execute(_DELETE_KEYS, {"queue": name})
             else:
-                await connection.execute(_UPDATE, {"queue": name, **dataclasses.asdict(control)})
-            if control != present:
-                await _log(connection, name, present, control, actor)
+                await connection.execute(_UPDATE, {"queue": name, **dataclasses.asdict(limits)})
+            if limits != present:
+                await _log(connection, name, present, limits, actor)
             now: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
     try:
         found = await read.find(engine, name)
@@ -66,20 +66,24 @@ async def update(
         raise errors.StoreUnavailable(
             f"Queue {name!r} was changed, but how it stands could not be read: {error.message}"
         ) from error
-    return found or queue.Queue(name, control), now
+    return found or queue.Queue(name, limits), now
 
 
-async def _lock(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> queue.Control:
+async def _lock(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> queue.QueueLimits:
     while True:
         await connection.execute(_INSERT, {"queue": name})
         present = (await connection.execute(_LOCK, {"queue": name})).one_or_none()
         if present is not None:
-            return queue.Control(*present)
+            return queue.QueueLimits(*present)
         # The transaction that had it locked released it, and its row is gone.
 
 
 async def _log(
-    connection: sqlalchemy_asyncio.AsyncConnection, name: str, before: queue.Control, after: queue.Control, actor: str
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    name: str,
+    before: queue.QueueLimits,
+    after: queue.QueueLimits,
+    actor: str,
 ) -> None:
     old, new = dataclasses.asdict(before), dataclasses.asdict(after)
     changed = [[field, old[field], new[field]] for field in new if old[field] != new[field]]

@@ -132,4 +132,4 @@ async def get(engine: sqlalchemy_asyncio.AsyncEngine, name: str) -> queue.Queue:
 
 
 def _read(row: sa.Row[Any]) -> queue.Queue:
-    return queue.Queue(row[0], queue.Control(*row[1:6]), *row[6:])
+    return queue.Queue(row[0], queue.QueueLimits(*row[1:6]), *row[6:])

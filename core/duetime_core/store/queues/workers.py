@@ -14,21 +14,21 @@ KEPT = "1 hour"
 ALIVE = f"last_heartbeat_at > now() - interval '{queue.ALIVE_SECONDS} s'"
 """Whether a row of `workers` is of one that lives."""
 
-_SEEN = sa.text(f"""
+_HEARTBEAT = sa.text(f"""
 WITH forgotten AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
 INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, announces, last_heartbeat_at)
 VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), true, now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
     concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates, last_heartbeat_at = now()
 """)
-_GONE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
+_REMOVE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
 _LIST = sa.text(f"""
 SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} FROM workers
 WHERE worker_id > :after AND last_heartbeat_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
 """)
 
 
-async def seen(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Sign) -> None:
+async def heartbeat(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Heartbeat) -> None:
     """Notes a sign of life, and forgets the workers that gave none for an hour."""
     parameters = {
         "worker_id": sign.worker_id,
@@ -40,14 +40,14 @@ async def seen(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Sign) -> Non
     }
     with database.unavailable():
         async with engine.connect() as connection:
-            await connection.execute(_SEEN, parameters)
+            await connection.execute(_HEARTBEAT, parameters)
 
 
-async def gone(engine: sqlalchemy_asyncio.AsyncEngine, worker_id: str) -> None:
+async def remove(engine: sqlalchemy_asyncio.AsyncEngine, worker_id: str) -> None:
     """Forgets a worker that stops in order."""
     with database.unavailable():
         async with engine.connect() as connection:
-            await connection.execute(_GONE, {"worker_id": worker_id})
+            await connection.execute(_REMOVE, {"worker_id": worker_id})
 
 
 async def list_workers(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, limit: int) -> list[worker.Worker]:

@@ -63,21 +63,21 @@ WITH skipped AS (
 ), {task_columns.write_log("skipped", change="'cancelled'", error="error_message")}
 SELECT task_id FROM skipped
 """)
-_ROLL_ON = sa.text("""
+_ADVANCE = sa.text("""
 UPDATE schedules SET last_nominal_time = given.last_nominal_time, zone_version = :zone_version
-FROM json_to_recordset(CAST(:rolled AS json)) AS given (schedule_id bigint, last_nominal_time timestamptz)
+FROM json_to_recordset(CAST(:advanced AS json)) AS given (schedule_id bigint, last_nominal_time timestamptz)
 WHERE schedules.schedule_id = given.schedule_id
 """)
 
 
-async def roll(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, limit: int, actor: str) -> bool:
+async def advance_due(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, limit: int, actor: str) -> bool:
     """Rolls on up to `limit` schedules whose next occurrence is due in `queue`; tells whether others wait for a run."""
     parameters = {"queue": queue, "limit": limit}
     due = (await connection.execute(_LOCK_DUE, parameters)).all()
     waits = bool((await connection.execute(_ANY_WAITS, {"queue": queue})).scalar_one()) if len(due) < limit else True
     passed_over: list[int] = []
     while due:
-        failed = await _roll_all(connection, due, actor)
+        failed = await _advance_all(connection, due, actor)
         passed_over += failed
         if not failed or len(due) < limit or len(passed_over) > _MOST_PASSED_OVER:
             break
@@ -88,20 +88,20 @@ async def roll(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, li
     return waits
 
 
-async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> list[int]:
+async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> list[int]:
     """Rolls them on, and returns the schedules that could not be."""
     failed: list[int] = []
     released: list[int] = []
     skipped: list[dict[str, Any]] = []
     entries: list[schedule_columns.Entry] = []
-    rolled: list[dict[str, Any]] = []
+    advanced: list[dict[str, Any]] = []
     following: list[tuple[schedule.Schedule, recurrence.Occurrence]] = []
     for row in due:
         task_id, nominal, due_at, is_cancelled, is_overlapped, has_waited, now = row[schedule_columns.COLUMN_COUNT :]
         this = advance.Due(nominal, due_at, is_cancelled, is_overlapped, has_waited)
         try:
             made = schedule_columns.read_schedule([*row[: schedule_columns.COLUMN_COUNT], None, None])
-            decided = advance.roll(made, this, now)
+            decided = advance.plan(made, this, now)
         except Exception:
             # Such as a zone or a policy that only a newer release knows: the others have to go on, and the worker too.
             _log.exception("a schedule cannot be rolled on; it is left to others", schedule_id=row[0])
@@ -112,14 +112,14 @@ async def _roll_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, ac
         else:
             skipped.append({"task_id": task_id, "reason": decided.reason})
         entries += [schedule_columns.skipped(made.schedule_id, skip) for skip in decided.skips]
-        rolled.append({"schedule_id": made.schedule_id, "last_nominal_time": decided.last_nominal.isoformat()})
+        advanced.append({"schedule_id": made.schedule_id, "last_nominal_time": decided.last_nominal.isoformat()})
         if decided.next is not None:
             following.append((made, decided.next))
     if released:
         await connection.execute(_RELEASE, {"task_ids": released})
     if skipped:
         await connection.execute(_SKIP, {"skipped": json.dumps(skipped), "actor": actor})
-    await connection.execute(_ROLL_ON, {"rolled": json.dumps(rolled), "zone_version": recurrence.version()})
+    await connection.execute(_ADVANCE, {"advanced": json.dumps(advanced), "zone_version": recurrence.version()})
     await schedule_columns.log(connection, entries, actor=actor)
     await _insert(connection, following, actor)
     return failed

@@ -13,8 +13,8 @@ from duetime_core.store.tasks import columns
 _READ = sa.text(f"""
 SELECT {", ".join(f"tasks.{column}" for column in columns.TASK_COLUMNS.split(", "))},
     now() AS now, coalesce(queues.is_paused, false) AS is_paused, max_running, max_per_second, max_running_per_key,
-    max_per_second_per_key, queues.allowance, queues.allowance_at,
-    queue_keys.allowance AS key_allowance, queue_keys.allowance_at AS key_allowance_at,
+    max_per_second_per_key, queues.tokens, queues.tokens_at,
+    queue_keys.tokens AS key_tokens, queue_keys.tokens_at AS key_tokens_at,
     (
         SELECT count(*) FROM tasks AS others WHERE others.status = 'running' AND others.queue = tasks.queue
     ) AS running,
@@ -48,27 +48,27 @@ async def read(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> explanat
             if row is None:
                 raise errors.TaskNotFound.of(task_id)
             live = [worker.Worker(*each) for each in await connection.execute(_LIVE)]
-    control = queue.Control(
+    limits = queue.QueueLimits(
         row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
     )
     return explanation.Facts(
         columns.read_task(row),
         row.now,
-        control,
+        limits,
         row.running,
         row.running_of_key,
-        _allowance(control.max_per_second, row.allowance, row.allowance_at, row.now),
-        _allowance(control.max_per_second_per_key, row.key_allowance, row.key_allowance_at, row.now),
+        _bucket(limits.max_per_second, row.tokens, row.tokens_at, row.now),
+        _bucket(limits.max_per_second_per_key, row.key_tokens, row.key_tokens_at, row.now),
         bool(row.waits_for_run),
         live,
     )
 
 
-def _allowance(
+def _bucket(
     per_second: float | None, tokens: float | None, at: datetime.datetime, now: datetime.datetime
-) -> queue.Allowance | None:
+) -> queue.TokenBucket | None:
     if per_second is None or tokens is None:
         return None
-    allowance = queue.Allowance(per_second, tokens, at)
-    allowance.advance(now)
-    return allowance
+    bucket = queue.TokenBucket(per_second, tokens, at)
+    bucket.advance(now)
+    return bucket

@@ -30,7 +30,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(slots=True)
-class Finished:
+class Recorded:
     """An outcome that was recorded. `execution_time` is the next one where the task is pending again."""
 
     task_id: int
@@ -54,7 +54,7 @@ that has still the version of its claim runs: every move raises it.
 """
 
 # One JSON parameter costs less to build than an array for each column.
-_FINISH = sa.text(f"""
+_RECORD = sa.text(f"""
 WITH held AS MATERIALIZED (
     SELECT given.* FROM (
         SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
@@ -91,9 +91,9 @@ RETURNING task_id
 """)
 
 
-async def finish(
+async def record(
     engine: sqlalchemy_asyncio.AsyncEngine, outcomes: Sequence[Outcome], *, worker_id: str
-) -> list[Finished]:
+) -> list[Recorded]:
     """Records those outcomes in one commit and returns the recorded ones.
 
     An outcome that is missing in the answer was fenced out: the task was cancelled, or its lease was lost
@@ -102,8 +102,8 @@ async def finish(
     encoded = json.dumps([_encode(outcome) for outcome in outcomes], ensure_ascii=False)
     with database.unavailable():
         async with engine.connect() as connection:
-            finished = await connection.execute(_FINISH, {"outcomes": encoded, "worker_id": worker_id})
-            return [Finished(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in finished]
+            finished = await connection.execute(_RECORD, {"outcomes": encoded, "worker_id": worker_id})
+            return [Recorded(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in finished]
 
 
 async def extend(

@@ -20,8 +20,8 @@ PATIENT = task.Retries(7)
 
 
 @pytest.fixture
-def known(engine: Engine) -> handler_catalog.Catalogue:
-    return handler_catalog.Catalogue(engine, outage.Outage("the database", "it waits"))
+def known(engine: Engine) -> handler_catalog.HandlerCatalog:
+    return handler_catalog.HandlerCatalog(engine, outage.Outage("the database", "it waits"))
 
 
 class Reads:
@@ -53,7 +53,7 @@ async def unreadable(engine: Engine) -> AsyncIterator[None]:
         yield
 
 
-async def begin(known: handler_catalog.Catalogue, reads: Reads) -> asyncio.Task[None]:
+async def begin(known: handler_catalog.HandlerCatalog, reads: Reads) -> asyncio.Task[None]:
     """Returns a refresh whose read has begun."""
     refresh = asyncio.create_task(known.refresh())
     await reads.begun.wait()
@@ -61,7 +61,7 @@ async def begin(known: handler_catalog.Catalogue, reads: Reads) -> asyncio.Task[
 
 
 async def test_calls_that_come_during_a_read_share_the_next_one(
-    engine: Engine, known: handler_catalog.Catalogue, reads: Reads
+    engine: Engine, known: handler_catalog.HandlerCatalog, reads: Reads
 ) -> None:
     async with unreadable(engine):
         first = await begin(known, reads)
@@ -75,7 +75,7 @@ async def test_calls_that_come_during_a_read_share_the_next_one(
 
 
 async def test_a_caller_who_hangs_up_during_a_read_leaves_the_next_one_to_others(
-    engine: Engine, known: handler_catalog.Catalogue, reads: Reads
+    engine: Engine, known: handler_catalog.HandlerCatalog, reads: Reads
 ) -> None:
     async with unreadable(engine):
         first = await begin(known, reads)
@@ -89,7 +89,7 @@ async def test_a_caller_who_hangs_up_during_a_read_leaves_the_next_one_to_others
 
 
 async def test_calls_that_share_a_read_that_fails_fail_together(
-    known: handler_catalog.Catalogue, monkeypatch: pytest.MonkeyPatch
+    known: handler_catalog.HandlerCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, over = [], asyncio.Event()
 

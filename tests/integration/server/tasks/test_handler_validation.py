@@ -135,7 +135,7 @@ async def test_a_handler_that_is_almost_called_like_a_built_in_one_is_known_once
 async def test_a_worker_of_before_that_announces_nothing_may_have_its_own_handlers(
     client: duetime_client.AsyncClient, engine: sqlalchemy_asyncio.AsyncEngine
 ) -> None:
-    await workers.seen(engine, worker.Sign("old", ["default"], ["Send Email", "noop"], 1, 0, {}))
+    await workers.heartbeat(engine, worker.Heartbeat("old", ["default"], ["Send Email", "noop"], 1, 0, {}))
     with pytest.raises(errors.InvalidArgument):
         await client.create("Send Email", LATER)
     await execute(engine, "UPDATE workers SET announces = DEFAULT")
@@ -220,7 +220,7 @@ async def test_a_task_that_is_created_as_soon_as_its_first_worker_works_gets_its
 async def test_names_that_nobody_announced_are_looked_up_once_between_two_readings(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = handler_catalog.Catalogue(engine, outage.Outage("the database", "it waits"))
+    known = handler_catalog.HandlerCatalog(engine, outage.Outage("the database", "it waits"))
     readings = 0
     read = handlers.read
 

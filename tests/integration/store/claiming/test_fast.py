@@ -29,7 +29,7 @@ async def test_claims_at_the_same_time_never_take_a_task_twice(engine: sqlalchem
     taken: collections.Counter[int] = collections.Counter()
 
     async def work(worker_id: str) -> None:
-        while tasks := await factories.claim(engine, worker_id=worker_id, places=3):
+        while tasks := await factories.claim(engine, worker_id=worker_id, limit=3):
             taken.update(claimed.task_id for claimed in tasks)
             assert {claimed.worker_id for claimed in tasks} == {worker_id}
 
@@ -53,8 +53,8 @@ async def test_a_claim_takes_as_many_as_it_asks_for_the_longest_due_first(
     task_ids = [await factories.create(engine) for _ in range(5)]
     async with engine.connect() as connection:
         await connection.execute(sa.text("UPDATE tasks SET execution_time = now() - task_id * interval '1 hour'"))
-    assert [claimed.task_id for claimed in await factories.claim(engine, places=2)] == task_ids[:2:-1]
-    assert [claimed.task_id for claimed in await factories.claim(engine, places=9)] == task_ids[2::-1]
+    assert [claimed.task_id for claimed in await factories.claim(engine, limit=2)] == task_ids[:2:-1]
+    assert [claimed.task_id for claimed in await factories.claim(engine, limit=9)] == task_ids[2::-1]
 
 
 async def test_a_claim_takes_nothing_that_is_not_due_and_learns_when_the_next_is(
@@ -65,10 +65,10 @@ async def test_a_claim_takes_nothing_that_is_not_due_and_learns_when_the_next_is
     await factories.create(engine, execution_time=later)
     await factories.create(engine, execution_time=in_(factories.SECOND), queue="other")
     now = await factories.create(engine)
-    claim = await fast.claim(engine, queue="default", worker_id="worker", places=5, lease=factories.LEASE)
+    claim = await fast.claim(engine, queue="default", worker_id="worker", limit=5, lease=factories.LEASE)
     assert [claimed.task_id for claimed in claim.tasks] == [now]
     assert claim.next_due_at == later
-    empty = await fast.claim(engine, queue="empty", worker_id="worker", places=5, lease=factories.LEASE)
+    empty = await fast.claim(engine, queue="empty", worker_id="worker", limit=5, lease=factories.LEASE)
     assert (empty.tasks, empty.next_due_at) == ([], None)
     assert empty.now >= claim.now
 
@@ -117,7 +117,7 @@ async def test_a_lost_lease_forgets_no_retries_that_were_spent_before_fewer_were
     for _ in range(3):
         (run,) = await factories.claim(engine)
         again = factories.outcome(run, task.Change.RETRY_SCHEDULED, backoff=NO_LEASE)
-        await task_outcomes.finish(engine, [again], worker_id="worker")
+        await task_outcomes.record(engine, [again], worker_id="worker")
     await task_edit.update(engine, task_id, {"max_retries": 1}, version=None, actor="api")
     await factories.claim(engine, lease=NO_LEASE)
     await rescue.reclaim(engine, worker_id="sweeper")

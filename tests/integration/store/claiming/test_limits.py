@@ -17,19 +17,17 @@ from tests.support import factories
 SECOND = datetime.timedelta(seconds=1)
 
 
-async def control(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> None:
+async def limits(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> None:
     await queue_limit.update(engine, task.DEFAULT_QUEUE, changes, is_new=True, actor="api")
 
 
-async def look(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str = "worker", places: int = 100) -> fast.Claim:
-    return await locked.claim(
-        engine, queue=task.DEFAULT_QUEUE, worker_id=worker_id, places=places, lease=factories.LEASE
-    )
+async def look(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str = "worker", limit: int = 100) -> fast.Claim:
+    return await locked.claim(engine, queue=task.DEFAULT_QUEUE, worker_id=worker_id, limit=limit, lease=factories.LEASE)
 
 
 async def finish(engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.Task]) -> None:
     outcomes = [factories.outcome(each) for each in tasks]
-    assert len(await task_outcomes.finish(engine, outcomes, worker_id="worker")) == len(tasks)
+    assert len(await task_outcomes.record(engine, outcomes, worker_id="worker")) == len(tasks)
 
 
 def keys(claim: fast.Claim) -> list[str | None]:
@@ -38,19 +36,19 @@ def keys(claim: fast.Claim) -> list[str | None]:
 
 async def test_of_a_paused_queue_nothing_starts_until_it_is_resumed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_id = await factories.create(engine)
-    await control(engine, is_paused=True)
-    ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", places=9, lease=factories.LEASE)
-    assert (ordinary.tasks, ordinary.is_controlled) == ([], True)
+    await limits(engine, is_paused=True)
+    ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=factories.LEASE)
+    assert (ordinary.tasks, ordinary.is_limited) == ([], True)
     paused = await look(engine)
-    assert (paused.tasks, paused.is_controlled, paused.next_due_at) == ([], True, None)
-    await control(engine, is_paused=False)
+    assert (paused.tasks, paused.is_limited, paused.next_due_at) == ([], True, None)
+    await limits(engine, is_paused=False)
     assert [each.task_id for each in await factories.claim(engine)] == [task_id]
 
 
 async def test_no_more_run_than_the_limit_says_however_many_claim_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    await control(engine, max_running=5)
+    await limits(engine, max_running=5)
     for _ in range(20):
         await factories.create(engine)
     taken = await asyncio.gather(*(look(engine, worker_id=f"worker-{number}") for number in range(8)))
@@ -59,7 +57,7 @@ async def test_no_more_run_than_the_limit_says_however_many_claim_at_once(
 
 
 async def test_a_run_that_ends_makes_room_for_the_next(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running=2)
+    await limits(engine, max_running=2)
     for _ in range(5):
         await factories.create(engine)
     first = await look(engine)
@@ -74,7 +72,7 @@ async def test_a_run_that_ends_makes_room_for_the_next(engine: sqlalchemy_asynci
 
 
 async def test_limits_do_not_concern_other_queues(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running=1)
+    await limits(engine, max_running=1)
     for _ in range(3):
         await factories.create(engine, queue="other")
     assert len(await factories.claim(engine, queue="other")) == 3
@@ -83,7 +81,7 @@ async def test_limits_do_not_concern_other_queues(engine: sqlalchemy_asyncio.Asy
 async def test_a_rate_lets_start_what_it_has_saved_and_says_when_the_next_may(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    await control(engine, max_per_second=0.5)
+    await limits(engine, max_per_second=0.5)
     for _ in range(3):
         await factories.create(engine)
     first = await look(engine)
@@ -93,12 +91,12 @@ async def test_a_rate_lets_start_what_it_has_saved_and_says_when_the_next_may(
     assert second.next_due_at is not None
     assert SECOND < second.next_due_at - second.now <= 2 * SECOND
     async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE queues SET allowance_at = allowance_at - interval '2 s'"))
+        await connection.execute(sa.text("UPDATE queues SET tokens_at = tokens_at - interval '2 s'"))
     assert len((await look(engine)).tasks) == 1
 
 
 async def test_one_at_a_time_per_customer(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running_per_key=1)
+    await limits(engine, max_running_per_key=1)
     for key in ("a", "a", "a", "b", None, "b", "c", None):
         await factories.create(engine, concurrency_key=key)
     first = await look(engine)
@@ -110,17 +108,17 @@ async def test_one_at_a_time_per_customer(engine: sqlalchemy_asyncio.AsyncEngine
 
 
 async def test_customers_with_a_backlog_do_not_hold_up_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running_per_key=2, max_running=6)
+    await limits(engine, max_running_per_key=2, max_running=6)
     for _ in range(30):
         await factories.create(engine, concurrency_key="busy")
     for key in ("x", "y", "z"):
         await factories.create(engine, concurrency_key=key)
-    assert keys(await look(engine, places=4)) == ["busy", "busy", "x", "y"]
-    assert keys(await look(engine, places=4)) == ["z"]
+    assert keys(await look(engine, limit=4)) == ["busy", "busy", "x", "y"]
+    assert keys(await look(engine, limit=4)) == ["z"]
 
 
 async def test_a_rate_per_key_counts_each_key_by_itself(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_per_second_per_key=0.5)
+    await limits(engine, max_per_second_per_key=0.5)
     for key in ("a", "a", "b", "b"):
         await factories.create(engine, concurrency_key=key)
     first = await look(engine)
@@ -132,17 +130,17 @@ async def test_a_rate_per_key_counts_each_key_by_itself(engine: sqlalchemy_async
     assert SECOND < second.next_due_at - second.now <= 2 * SECOND
     async with engine.connect() as connection:
         await connection.execute(
-            sa.text("UPDATE queue_keys SET allowance_at = allowance_at - interval '2 s' WHERE concurrency_key = 'b'")
+            sa.text("UPDATE queue_keys SET tokens_at = tokens_at - interval '2 s' WHERE concurrency_key = 'b'")
         )
     assert keys(await look(engine)) == ["b"]
 
 
 async def test_keys_that_may_start_again_are_forgotten(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_per_second_per_key=1000)
+    await limits(engine, max_per_second_per_key=1000)
     await factories.create(engine, concurrency_key="old")
     await look(engine)
     async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE queue_keys SET allowance_at = allowance_at - interval '2 s'"))
+        await connection.execute(sa.text("UPDATE queue_keys SET tokens_at = tokens_at - interval '2 s'"))
     await factories.create(engine, concurrency_key="new")
     await look(engine)
     async with engine.connect() as connection:
@@ -151,13 +149,13 @@ async def test_keys_that_may_start_again_are_forgotten(engine: sqlalchemy_asynci
 
 
 async def test_suspects_of_a_limited_queue_count_as_well(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running=1)
+    await limits(engine, max_running=1)
     suspect, other = await factories.create(engine), await factories.create(engine)
     async with engine.connect() as connection:
         await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = 2 WHERE task_id = {suspect}"))
-    assert await factories.claim_suspects(engine) == []
-    taken = await locked.claim_suspects(
-        engine, queue=task.DEFAULT_QUEUE, level=2, worker_id="worker", places=9, lease=factories.LEASE
+    assert await factories.claim_quarantined(engine) == []
+    taken = await locked.claim_quarantined(
+        engine, queue=task.DEFAULT_QUEUE, level=2, worker_id="worker", limit=9, lease=factories.LEASE
     )
     assert [each.task_id for each in taken] == [suspect]
     assert (await look(engine)).tasks == []
@@ -166,7 +164,7 @@ async def test_suspects_of_a_limited_queue_count_as_well(engine: sqlalchemy_asyn
 
 
 async def test_a_claimer_that_hangs_with_the_lock_is_cut_off(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running=1)
+    await limits(engine, max_running=1)
     await factories.create(engine)
     hung = await engine.execution_options(isolation_level="READ COMMITTED").connect()
     await hung.execute(queue_lock._LOCK, {"queue": task.DEFAULT_QUEUE})
@@ -181,11 +179,11 @@ async def test_what_is_due_runs_by_its_priority_and_then_by_its_time(engine: sql
     later = await factories.create(engine, priority=5)
     await factories.create(engine, priority=9, execution_time=datetime.datetime.now(datetime.UTC) + 3600 * SECOND)
     expected = [created[9], created[5], later, created[3], created[0]]
-    assert [each.task_id for each in await factories.claim(engine, places=2)] == expected[:2]
+    assert [each.task_id for each in await factories.claim(engine, limit=2)] == expected[:2]
     assert [each.task_id for each in await factories.claim(engine)] == expected[2:]
 
 
 async def test_a_limited_queue_runs_by_priority_too(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await control(engine, max_running=2)
+    await limits(engine, max_running=2)
     created = {priority: await factories.create(engine, priority=priority) for priority in (1, 8, 4)}
     assert [each.task_id for each in (await look(engine)).tasks] == [created[8], created[4]]

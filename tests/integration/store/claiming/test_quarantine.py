@@ -23,7 +23,7 @@ async def suspect(engine: sqlalchemy_asyncio.AsyncEngine, *, lost_leases: int = 
         if lost < min(fast.LEVELS):
             await factories.claim(engine, lease=NO_LEASE)
         else:
-            await factories.claim_suspects(engine, level=min(lost, max(fast.LEVELS)), lease=NO_LEASE)
+            await factories.claim_quarantined(engine, level=min(lost, max(fast.LEVELS)), lease=NO_LEASE)
         await rescue.reclaim(engine, worker_id="sweeper")
     assert (await task_read.get(engine, task_id)).lost_leases == lost_leases
     return task_id
@@ -39,9 +39,9 @@ async def test_a_suspect_is_claimed_apart_by_how_many_leases_it_lost(engine: sql
     once = await suspect(engine, lost_leases=1)
     good = await factories.create(engine)
     assert ids(await factories.claim(engine)) == [once, good]
-    assert ids(await factories.claim_suspects(engine, level=2)) == [twice]
-    assert ids(await factories.claim_suspects(engine, level=3, places=1)) == often[:1]
-    assert ids(await factories.claim_suspects(engine, level=3)) == often[1:]
+    assert ids(await factories.claim_quarantined(engine, level=2)) == [twice]
+    assert ids(await factories.claim_quarantined(engine, level=3, limit=1)) == often[:1]
+    assert ids(await factories.claim_quarantined(engine, level=3)) == often[1:]
 
 
 async def test_suspects_are_claimed_from_all_queues_that_the_worker_serves(
@@ -53,8 +53,8 @@ async def test_suspects_are_claimed_from_all_queues_that_the_worker_serves(
         for _ in range(2):
             await factories.claim(engine, queue=queue, lease=NO_LEASE)
             await rescue.reclaim(engine, worker_id="sweeper")
-    claimed = await fast.claim_suspects(
-        engine, queues=["one", "two"], level=2, worker_id="worker", places=9, lease=factories.LEASE
+    claimed = await fast.claim_quarantined(
+        engine, queues=["one", "two"], level=2, worker_id="worker", limit=9, lease=factories.LEASE
     )
     assert ids(claimed) == [task_ids["one"], task_ids["two"]]
 
@@ -64,17 +64,17 @@ async def test_a_run_that_ends_by_itself_clears_the_suspicion(
     engine: sqlalchemy_asyncio.AsyncEngine, change: task.Change
 ) -> None:
     task_id = await suspect(engine)
-    (run,) = await factories.claim_suspects(engine)
-    await task_outcomes.finish(engine, [factories.outcome(run, change)], worker_id="worker")
+    (run,) = await factories.claim_quarantined(engine)
+    await task_outcomes.record(engine, [factories.outcome(run, change)], worker_id="worker")
     assert (await task_read.get(engine, task_id)).lost_leases == 0
 
 
 async def test_a_run_that_is_released_proves_nothing(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_id = await suspect(engine)
-    (run,) = await factories.claim_suspects(engine)
-    await task_outcomes.finish(engine, [factories.outcome(run, task.Change.RELEASED)], worker_id="worker")
+    (run,) = await factories.claim_quarantined(engine)
+    await task_outcomes.record(engine, [factories.outcome(run, task.Change.RELEASED)], worker_id="worker")
     assert (await task_read.get(engine, task_id)).lost_leases == 2
-    assert ids(await factories.claim_suspects(engine)) == [task_id]
+    assert ids(await factories.claim_quarantined(engine)) == [task_id]
 
 
 async def test_an_update_and_a_retry_clear_the_suspicion(engine: sqlalchemy_asyncio.AsyncEngine) -> None:

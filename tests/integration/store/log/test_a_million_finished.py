@@ -39,7 +39,7 @@ MANY = _TASKS.format(status=_FINISHED, time="now() - n * interval '2 seconds'", 
 _BATCH = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
 
 STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
-    "a claim": (fast._CLAIM, {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "places": 100}),
+    "a claim": (fast._CLAIM, {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "limit": 100}),
     "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": 1000}),
     "a history": (task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50}),
     "a batch of completed tasks": (retention._DELETE_TASKS[0], _BATCH),

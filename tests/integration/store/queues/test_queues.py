@@ -34,8 +34,8 @@ async def test_a_queue_tells_what_is_due_since_when_and_what_runs(engine: sqlalc
         )
     found = await listed(engine)
     assert found == {
-        "later": queue.Queue("later", queue.FREE),
-        "mail": queue.Queue("mail", queue.FREE, depth=2, oldest_due=oldest, running=1),
+        "later": queue.Queue("later", queue.UNLIMITED),
+        "mail": queue.Queue("mail", queue.UNLIMITED, depth=2, oldest_due=oldest, running=1),
     }
 
 
@@ -58,14 +58,14 @@ async def test_changes_leave_the_other_limits_as_they_are(engine: sqlalchemy_asy
     await queue_limit.update(engine, "mail", {"max_running": 5}, is_new=True, actor="api")
     await queue_limit.update(engine, "mail", {"max_per_second": 2.5}, is_new=False, actor="api")
     updated, _ = await queue_limit.update(engine, "mail", {"max_running": None}, is_new=False, actor="api")
-    assert updated.control == queue.Control(max_per_second=2.5)
-    assert (await queue_read.get(engine, "mail")).control == updated.control
+    assert updated.limits == queue.QueueLimits(max_per_second=2.5)
+    assert (await queue_read.get(engine, "mail")).limits == updated.limits
 
 
 async def test_a_queue_that_nothing_holds_back_any_more_leaves_no_row(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
     updated, _ = await queue_limit.update(engine, "mail", {"is_paused": False}, is_new=False, actor="api")
-    assert updated == queue.Queue("mail", queue.FREE)
+    assert updated == queue.Queue("mail", queue.UNLIMITED)
     assert await listed(engine) == {}
 
 
@@ -86,7 +86,7 @@ async def test_queues_are_listed_a_page_at_a_time(engine: sqlalchemy_asyncio.Asy
         await factories.create(engine, queue=f"q{number:02}")
         await factories.create(engine, queue=f"q{number:02}", priority=1)
         await queue_limit.update(engine, f"q{number + 1:02}", {"is_paused": True}, is_new=True, actor="api")
-        await workers.seen(engine, worker.Sign(f"w{number}", [f"q{number + 2:02}", "q00"], [], 1, 0, {}))
+        await workers.heartbeat(engine, worker.Heartbeat(f"w{number}", [f"q{number + 2:02}", "q00"], [], 1, 0, {}))
     await factories.create(engine, queue="q99")
     await factories.claim(engine, queue="q99")
     expected = [*(f"q{number:02}" for number in range(12)), "q99"]
@@ -151,7 +151,7 @@ async def test_a_change_that_fails_leaves_no_line(
         await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
     await factories.create(engine, queue="mail")
     assert await history(engine, "mail") == []
-    assert not (await queue_read.get(engine, "mail")).control.is_paused
+    assert not (await queue_read.get(engine, "mail")).limits.is_paused
 
 
 async def test_changes_at_the_same_moment_are_made_one_after_another(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -171,7 +171,7 @@ async def test_changes_at_the_same_moment_are_made_one_after_another(engine: sql
     assert first["max_running"][0] is None
     assert second["max_running"] == (
         first["max_running"][1],
-        (await queue_read.get(engine, "mail")).control.max_running,
+        (await queue_read.get(engine, "mail")).limits.max_running,
     )
 
 
@@ -191,4 +191,4 @@ async def test_a_change_counts_a_backlog_once_and_says_if_it_cannot(
     with pytest.raises(errors.StoreUnavailable, match="Queue 'mail' was changed, but"):
         await queue_limit.update(engine, "mail", {"is_paused": False}, is_new=False, actor="api")
     monkeypatch.undo()
-    assert not (await queue_read.get(engine, "mail")).control.is_paused
+    assert not (await queue_read.get(engine, "mail")).limits.is_paused

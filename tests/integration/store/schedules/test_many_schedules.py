@@ -23,7 +23,7 @@ async def test_a_thousand_schedules_of_the_same_second_start_within_a_second(
     new = factories.new_schedule(spec={"cron": f"{due:%S %M %H} * * *"})
     for _ in range(SCHEDULES // 10):
         await asyncio.gather(*(schedule_edit.create(engine, new, actor="api") for _ in range(10)))
-    await asyncio.gather(*(start.worker(places=500) for _ in range(2)))
+    await asyncio.gather(*(start.worker(concurrency=500) for _ in range(2)))
     assert datetime.datetime.now(datetime.UTC) < due, "the machine is too busy to be ready in time"
     done = sa.text("SELECT count(*) FROM tasks WHERE status = 'completed'")
     late = sa.text("SELECT max(timestamp - execution_time) FROM task_logs WHERE change = 'started'")

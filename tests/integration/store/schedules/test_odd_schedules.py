@@ -159,5 +159,5 @@ async def test_those_that_cannot_be_rolled_on_keep_no_place_from_others(engine: 
     for number, broken in enumerate(made[:7]):
         await spoil(engine, broken, ODD["a policy"] if number % 2 else NO_ZONE)
     await shift(engine, HOUR)
-    claimed = await factories.claim_carefully(engine, places=2)
+    claimed = await factories.claim_carefully(engine, limit=2)
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [each.schedule_id for each in made[7:]]

@@ -64,7 +64,7 @@ async def due(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> schedul
 
 async def test_a_due_occurrence_runs_and_the_one_after_it_waits(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await due(engine, template={"task_data": {"a": 1}, "priority": 3, "max_retries": 5})
-    ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", places=9, lease=factories.LEASE)
+    ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=factories.LEASE)
     assert (ordinary.tasks, ordinary.has_occurrences) == ([], True)
     claim = await factories.claim_carefully(engine)
     (claimed,) = claim.tasks
@@ -83,7 +83,7 @@ async def test_workers_that_claim_at_once_make_each_occurrence_once(engine: sqla
     made = [await factories.create_schedule(engine, name=f"schedule {number}") for number in range(20)]
     await shift(engine, HOUR)
     claimed = await asyncio.gather(
-        *(factories.claim_carefully(engine, worker_id=f"worker-{number}", places=7) for number in range(8))
+        *(factories.claim_carefully(engine, worker_id=f"worker-{number}", limit=7) for number in range(8))
     )
     claimed += [await factories.claim_carefully(engine)]
     tasks = [each for claim in claimed for each in claim.tasks]
@@ -97,7 +97,7 @@ async def test_a_worker_that_dies_before_it_commits_leaves_all_as_it_was(
 ) -> None:
     made = await due(engine)
     connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
-    await schedule_advance.roll(connection, task.DEFAULT_QUEUE, limit=9, actor="doomed")
+    await schedule_advance.advance_due(connection, task.DEFAULT_QUEUE, limit=9, actor="doomed")
     # Others pass over what it holds.
     assert (await factories.claim_carefully(engine)).tasks == []
     await connection.invalidate()
@@ -155,7 +155,7 @@ async def test_an_occurrence_is_skipped_while_an_earlier_run_goes_on(engine: sql
     assert (await factories.claim_carefully(engine)).tasks == []
     (told,) = await skips(engine, made)
     assert told.reason == "an earlier run had not ended, and overlap is skip"
-    await task_outcomes.finish(engine, [factories.outcome(running)], worker_id="worker")
+    await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
     await shift(engine, HOUR)
     assert len((await factories.claim_carefully(engine)).tasks) == 1
 
@@ -167,7 +167,7 @@ async def test_one_occurrence_waits_for_an_earlier_run(engine: sqlalchemy_asynci
     waiting = await schedule_edit.get(engine, made.schedule_id)
     claim = await factories.claim_carefully(engine)
     assert (claim.tasks, claim.waits_for_runs, claim.has_occurrences) == ([], True, True)
-    await task_outcomes.finish(engine, [factories.outcome(running)], worker_id="worker")
+    await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
     (claimed,) = (await factories.claim_carefully(engine)).tasks
     assert claimed.task_id == waiting.next_task_id
 
@@ -214,7 +214,7 @@ async def test_a_retried_run_is_an_ordinary_task(
     made = await due(engine, overlap=overlap)
     (running,) = (await factories.claim_carefully(engine)).tasks
     retried = factories.outcome(running, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
-    await task_outcomes.finish(engine, [retried], worker_id="worker")
+    await task_outcomes.record(engine, [retried], worker_id="worker")
     assert [each.task_id for each in await factories.claim(engine)] == [running.task_id]
     assert {status: len(times) for status, times in (await nominals(engine, made)).items()} == {"running": 1, "next": 1}
 

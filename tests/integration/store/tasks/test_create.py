@@ -95,7 +95,7 @@ async def test_a_request_is_the_same_after_its_task_was_updated_or_has_ended(eng
     await task_edit.update(engine, task_id, {"name": "other"}, version=None, actor="api")
     assert await ids(engine, new) == [task_id]
     (claimed,) = await factories.claim(engine)
-    await task_outcomes.finish(engine, [factories.outcome(claimed, task.Change.FAILED)], worker_id="worker")
+    await task_outcomes.record(engine, [factories.outcome(claimed, task.Change.FAILED)], worker_id="worker")
     assert await ids(engine, new) == [task_id]
 
 

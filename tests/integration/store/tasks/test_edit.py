@@ -120,10 +120,10 @@ async def test_a_retried_task_is_due_now_with_all_its_retries(engine: Engine) ->
     task_id = await factories.create(engine)
     (run,) = await factories.claim(engine)
     again = factories.outcome(run, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
-    await task_outcomes.finish(engine, [again], worker_id="worker")
+    await task_outcomes.record(engine, [again], worker_id="worker")
     (run,) = await factories.claim(engine)
     failed = factories.outcome(run, task.Change.FAILED, error_message="never")
-    await task_outcomes.finish(engine, [failed], worker_id="worker")
+    await task_outcomes.record(engine, [failed], worker_id="worker")
     before = await task_read.get(engine, task_id)
     assert (before.retry_count, before.error_message) == (1, "never")
     retried, now = await task_edit.retry(engine, task_id, actor="api")
@@ -143,7 +143,7 @@ async def test_of_cancels_and_a_finish_at_once_one_happens_and_the_log_says_whic
         (run,) = await factories.claim(engine)
         *cancels, finished = await asyncio.gather(
             *(cancel(engine, task_id) for _ in range(4)),
-            task_outcomes.finish(engine, [factories.outcome(run)], worker_id="worker"),
+            task_outcomes.record(engine, [factories.outcome(run)], worker_id="worker"),
             return_exceptions=True,
         )
         last = "completed" if finished else "cancelled"

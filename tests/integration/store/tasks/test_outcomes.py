@@ -31,7 +31,7 @@ async def test_a_batch_records_each_outcome_as_it_is(engine: sqlalchemy_asyncio.
         factories.outcome(again, Change.RETRY_SCHEDULED, error_message="not yet"),
         factories.outcome(back, Change.RELEASED),
     ]
-    finished = {each.task_id: each for each in await task_outcomes.finish(engine, outcomes, worker_id="worker")}
+    finished = {each.task_id: each for each in await task_outcomes.record(engine, outcomes, worker_id="worker")}
     assert len(finished) == 4
     rows = [await task_read.get(engine, each.task_id) for each in (done, failed, again, back)]
     assert [row.status for row in rows] == ["completed", "failed", "pending", "pending"]
@@ -46,8 +46,8 @@ async def test_a_batch_records_each_outcome_as_it_is(engine: sqlalchemy_asyncio.
 async def test_recording_an_outcome_twice_does_nothing_the_second_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     (run,) = await claimed(engine)
     outcome = factories.outcome(run)
-    assert len(await task_outcomes.finish(engine, [outcome], worker_id="worker")) == 1
-    assert await task_outcomes.finish(engine, [outcome], worker_id="worker") == []
+    assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
+    assert await task_outcomes.record(engine, [outcome], worker_id="worker") == []
     assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]
 
 
@@ -69,7 +69,7 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
         case "lost":
             await rescue.reclaim(engine, worker_id="sweeper")
     before = await task_read.get(engine, run.task_id)
-    assert await task_outcomes.finish(engine, [outcome], worker_id=worker_id) == []
+    assert await task_outcomes.record(engine, [outcome], worker_id=worker_id) == []
     assert await task_outcomes.extend(engine, {run.task_id: outcome.version}, worker_id=worker_id, lease=lease) == set()
     assert await task_read.get(engine, run.task_id) == before
 
@@ -84,7 +84,7 @@ async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_count
     await rescue.reclaim(engine, worker_id="sweeper")
     (present,) = await factories.claim(engine)
     outcomes = [factories.outcome(stale, Change.FAILED), factories.outcome(present)]
-    finished = await task_outcomes.finish(engine, outcomes if stale_first else outcomes[::-1], worker_id="worker")
+    finished = await task_outcomes.record(engine, outcomes if stale_first else outcomes[::-1], worker_id="worker")
     assert [each.status for each in finished] == [task.Status.COMPLETED]
     assert (await factories.history(engine, present.task_id))[-2:] == ["started", "completed"]
 
@@ -92,7 +92,7 @@ async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_count
 async def test_one_dropped_outcome_does_not_hold_up_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     runs = await claimed(engine, 3)
     await task_edit.cancel(engine, runs[1].task_id, actor="api")
-    finished = await task_outcomes.finish(engine, [factories.outcome(run) for run in runs], worker_id="worker")
+    finished = await task_outcomes.record(engine, [factories.outcome(run) for run in runs], worker_id="worker")
     assert {each.task_id for each in finished} == {runs[0].task_id, runs[2].task_id}
 
 
@@ -111,9 +111,9 @@ async def test_an_extension_moves_the_lease_and_nothing_else(engine: sqlalchemy_
 async def test_handing_back_keeps_what_an_earlier_run_left(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     (first,) = await claimed(engine)
     retry = factories.outcome(first, Change.RETRY_SCHEDULED, error_message="first", backoff=datetime.timedelta(0))
-    await task_outcomes.finish(engine, [retry], worker_id="worker")
+    await task_outcomes.record(engine, [retry], worker_id="worker")
     (second,) = await factories.claim(engine)
-    await task_outcomes.finish(engine, [factories.outcome(second, Change.RELEASED)], worker_id="worker")
+    await task_outcomes.record(engine, [factories.outcome(second, Change.RELEASED)], worker_id="worker")
     found = await task_read.get(engine, first.task_id)
     assert (found.error_message, found.retry_count) == ("first", 1)
 
@@ -130,7 +130,7 @@ async def test_finishes_and_extensions_that_overlap_do_not_block_each_other(
             some = {run.task_id: versions[run.task_id] for run in order}
             await task_outcomes.extend(engine, some, worker_id="worker", lease=factories.LEASE)
         else:
-            await task_outcomes.finish(engine, [factories.outcome(run) for run in order], worker_id="worker")
+            await task_outcomes.record(engine, [factories.outcome(run) for run in order], worker_id="worker")
 
     await asyncio.gather(*(shuffled("extend") for _ in range(8)), shuffled("finish"), shuffled("finish"))
     for run in runs:

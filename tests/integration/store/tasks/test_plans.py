@@ -124,7 +124,7 @@ MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_pla
 
 @MODES
 async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
-    parameters = {"queue": "queue-4", "worker_id": "worker", "places": 100, "lease": LEASE}
+    parameters = {"queue": "queue-4", "worker_id": "worker", "limit": 100, "lease": LEASE}
     used = await scans(full, mode, fast._CLAIM, parameters)
     assert set(used.values()) <= CLAIM_INDEXES
     assert "tasks_due_idx" in used.values()
@@ -134,7 +134,7 @@ async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.A
 async def test_a_claim_reads_its_own_index_where_another_one_would_look_as_good(
     one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
-    parameters = {"queue": "default", "worker_id": "worker", "places": 100, "lease": LEASE}
+    parameters = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": LEASE}
     used = await scans(one_queue, mode, fast._CLAIM, parameters)
     assert set(used.values()) == CLAIM_INDEXES
 
@@ -147,7 +147,7 @@ async def test_a_finish_and_an_extension_read_their_tasks_where_nothing_ran_befo
     ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [1] * len(task_ids)}
     for statement, parameters in (
         (task_outcomes._EXTEND, {**ids, "lease": LEASE}),
-        (task_outcomes._FINISH, {"worker_id": "worker", "outcomes": _outcomes(task_ids)}),
+        (task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)}),
     ):
         used = await scans(one_queue, mode, statement, parameters)
         assert set(used.values()) == {"tasks_pkey"}
@@ -171,8 +171,8 @@ async def test_a_batch_of_creates_compares_no_task_with_all_others(
 async def test_a_claim_of_suspects_reads_nothing_else(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, level: int
 ) -> None:
-    parameters = {"queues": ["queue-4", "queue-8"], "worker_id": "worker", "places": 25, "lease": LEASE}
-    used = await scans(full, mode, fast._CLAIM_SUSPECTS[level], parameters)
+    parameters = {"queues": ["queue-4", "queue-8"], "worker_id": "worker", "limit": 25, "lease": LEASE}
+    used = await scans(full, mode, fast._CLAIM_QUARANTINED[level], parameters)
     assert set(used.values()) <= {"tasks_suspects_idx", "tasks_pkey", "queues_pkey"}
     assert "tasks_suspects_idx" in used.values()
 
@@ -202,7 +202,7 @@ async def test_a_finish_and_an_extension_read_their_tasks(
     ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [2] * count}
     used = await scans(full, mode, task_outcomes._EXTEND, {**ids, "lease": LEASE})
     assert set(used.values()) == {"tasks_pkey"}
-    used = await scans(full, mode, task_outcomes._FINISH, {"worker_id": "worker", "outcomes": _outcomes(task_ids)})
+    used = await scans(full, mode, task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)})
     assert set(used.values()) == {"tasks_pkey"}
 
 

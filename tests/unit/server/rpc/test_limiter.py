@@ -11,7 +11,7 @@ from duetime_server.rpc import limiter
 class Visitor:
     """Goes through a gate and stays inside until it is told to leave."""
 
-    def __init__(self, through: limiter.Gate, size: int = 1) -> None:
+    def __init__(self, through: limiter.Limiter, size: int = 1) -> None:
         self._through, self._size = through, size
         self.is_inside, self.leave = asyncio.Event(), asyncio.Event()
         self.visit = asyncio.create_task(self._visit())
@@ -23,7 +23,7 @@ class Visitor:
 
 
 async def test_as_many_are_inside_as_may_be_and_the_next_goes_in_when_one_leaves() -> None:
-    through = limiter.Gate("visits", most=2, room=10, patience=5)
+    through = limiter.Limiter("visits", most=2, room=10, patience=5)
     visitors = [Visitor(through) for _ in range(4)]
     await visitors[1].is_inside.wait()
     assert [each.is_inside.is_set() for each in visitors] == [True, True, False, False]
@@ -39,7 +39,7 @@ async def test_as_many_are_inside_as_may_be_and_the_next_goes_in_when_one_leaves
 
 
 async def test_who_waits_too_long_is_refused_and_who_comes_to_a_full_line_at_once() -> None:
-    through = limiter.Gate("visits", most=1, room=10, patience=0.5)
+    through = limiter.Limiter("visits", most=1, room=10, patience=0.5)
     inside = Visitor(through, 1_000)  # whatever its size: it does not wait
     await inside.is_inside.wait()
     waiting = Visitor(through, 10)

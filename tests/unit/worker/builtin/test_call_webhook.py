@@ -12,7 +12,7 @@ BODIES: dict[str, Any] = {"json": None, "form": {}, "text": "", "base64": ""}
 
 def problem(**task_data: Any) -> str:
     """Returns what is wrong with it."""
-    with pytest.raises(validation.Misfit) as refused:
+    with pytest.raises(validation.Invalid) as refused:
         validation.validate(builtin.Webhook, {"url": URL, **task_data})
     return str(refused.value)
 
