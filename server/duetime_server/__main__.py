@@ -63,9 +63,7 @@ async def serve(chosen: settings.Settings) -> None:
     client = redis_client.connect(chosen.redis_url)
     bell = doorbell.Doorbell(client)
     create = creator.Creator(engine, bell)
-    database_outage = outage.Outage(
-        "the database", "calls are answered UNAVAILABLE, and watches wait until it is back", quiet_seconds=5
-    )
+    database_outage = outage.Outage("the database", "calls return UNAVAILABLE, and watches wait", quiet_seconds=5)
     feeder = hub.Hub(engine, database_outage)
     known = handler_catalog.HandlerCatalog(engine, database_outage)
     aside = offload.Offload()

@@ -46,7 +46,7 @@ async def serve(chosen: settings.Settings) -> None:
         database.connect(chosen.database_url),
         doorbell.Doorbell(client),
         chosen.lease,
-        outage.Outage("the database", "nothing is claimed until it is back"),
+        outage.Outage("the database", "no tasks are claimed"),
     )
     executor = execution.Executor(handlers, concurrency=chosen.concurrency)
     report = outcomes.OutcomeRecorder(here)

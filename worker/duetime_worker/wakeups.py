@@ -35,7 +35,7 @@ class _ArqWorker(arq.Worker):
 
 async def receive(client: arq.connections.ArqRedis, runs: runner.Runner, queue: str) -> None:
     """Has `runs` look whenever a wakeup of `queue` is due, for ever, over lost connections."""
-    redis_outage = outage.Outage("redis", "the sweep looks for due tasks each second")
+    redis_outage = outage.Outage("redis", "the sweep claims due tasks each second")
 
     async def wake(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
         redis_outage.end()

@@ -1,4 +1,4 @@
-"""Saying once that something is gone, and once that it is back, however often it is asked in between."""
+"""Logs once that a dependency became unavailable, and once that it recovered."""
 
 import time
 
@@ -8,9 +8,9 @@ _log = structlog.get_logger()
 
 
 class Outage:
-    """Follows whether `what` can be reached; `consequence` tells people what that means meanwhile.
+    """Tracks whether `what` is available; `consequence` is logged with the beginning of an outage.
 
-    Where only some of what is asked fails, as on a full disk, it has ended once nothing failed for `quiet_seconds`.
+    If only some calls fail, as on a full disk, the outage ends once none has failed for `quiet_seconds`.
     """
 
     def __init__(self, what: str, consequence: str, *, quiet_seconds: float = 0) -> None:
@@ -18,19 +18,19 @@ class Outage:
         self._consequence = consequence
         self._quiet_seconds = quiet_seconds
         self._is_on = False
-        self._latest = 0.0  # when it could not be reached last
+        self._latest = 0.0  # the last failure
 
     def begin(self, error: BaseException) -> None:
-        """Notes that it could not be reached."""
+        """Records a failed call."""
         self._latest = time.monotonic()
         if not self._is_on:
             self._is_on = True
-            cause = error.__cause__ or error  # what the driver said, where the error is ours
-            said = next(iter(str(cause).splitlines()), type(cause).__name__)
-            _log.warning(f"{self._what} is gone; {self._consequence}", error=said)
+            cause = error.__cause__ or error  # the driver's own error, if ours wraps it
+            message = next(iter(str(cause).splitlines()), type(cause).__name__)
+            _log.warning(f"{self._what} is unavailable; {self._consequence}", error=message)
 
     def end(self) -> None:
-        """Notes that it answered."""
+        """Records a successful call."""
         if self._is_on and time.monotonic() - self._latest >= self._quiet_seconds:
             self._is_on = False
-            _log.info(f"{self._what} is back")
+            _log.info(f"{self._what} recovered")

@@ -44,7 +44,7 @@ class Doorbell:
         self._rung = asyncio.Event()
         self._silent = asyncio.Event()
         self._silent.set()
-        self._outage = outage.Outage("redis", "tasks still run and watches go on, up to a second late")
+        self._outage = outage.Outage("redis", "tasks and watches continue, up to a second late")
 
     def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Arms a wakeup for a task of `queue`; both times by the database's clock.

@@ -1,4 +1,4 @@
-"""What happens to tasks when the database is gone for a while."""
+"""What happens to tasks when the database is unavailable for a while."""
 
 import asyncio
 import contextlib
@@ -45,12 +45,12 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_worker_that_li
     for task_id in task_ids:
         await clients.reached(client, task_id, "started")
     async with outage(admin, database_url) as connection:
-        await asyncio.gather(*(worker.wait_for_log("the database is gone") for worker in workers))
+        await asyncio.gather(*(worker.wait_for_log("the database is unavailable") for worker in workers))
         await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS + 1})"))
         # One comes back later than the other, and than a worker which starts now, which both sweep meanwhile.
         workers[0].process.send_signal(signal.SIGSTOP)
         await start.worker(lease=f"PT{LEASE_SECONDS}S")
-    await workers[1].wait_for_log("the database is back")
+    await workers[1].wait_for_log("the database recovered")
     async with admin.connect() as connection:
         await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS / 2})"))
     workers[0].process.send_signal(signal.SIGCONT)
@@ -73,7 +73,7 @@ async def test_a_task_whose_worker_is_killed_in_an_outage_runs_again_after_it(
     await clients.reached(client, task_id, "started")
     survivor = await start.worker(lease=f"PT{LEASE_SECONDS}S")
     async with outage(admin, database_url):
-        await survivor.wait_for_log("the database is gone")
+        await survivor.wait_for_log("the database is unavailable")
         await doomed.kill()
     done = await clients.finished(client, task_id)
     assert (done.status, done.retry_count) == (Status.COMPLETED, 1)
@@ -90,7 +90,7 @@ async def test_a_worker_stops_although_its_database_is_gone(
     task_id = await client.create("sleep", clients.NOW, {"seconds": 3600})
     await clients.reached(client, task_id, "started")
     async with outage(admin, database_url):
-        await worker.wait_for_log("the database is gone")
+        await worker.wait_for_log("the database is unavailable")
         worker.terminate()
         assert await worker.ended(seconds=15) == 0
         assert any("could not record outcomes" in line for line in worker.log)

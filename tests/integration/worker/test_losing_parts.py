@@ -150,7 +150,7 @@ async def test_a_worker_that_waits_for_its_database_starts_working_when_it_is_th
     start: processes.Starter, client: duetime_client.AsyncClient
 ) -> None:
     worker = await start.worker(database_url="postgresql://postgres@127.0.0.1:1/none")
-    await worker.wait_for_log("the database is gone")
+    await worker.wait_for_log("the database is unavailable")
     worker.terminate()
     assert await worker.ended() == 0
 

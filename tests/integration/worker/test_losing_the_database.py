@@ -132,7 +132,7 @@ async def test_a_database_that_is_frozen_lets_no_call_hang(
         await watching
         assert any("The database cannot be reached; nothing was changed." in each for each in told)
     assert (await stub.CreateTask(_request())).task_id  # the other one may be deleted: that was not known
-    assert len([line for line in server.log if "the database is gone" in line]) == 1
+    assert len([line for line in server.log if "the database is unavailable" in line]) == 1
     assert not any("Traceback" in line for line in server.log)
 
 
@@ -144,7 +144,7 @@ async def test_a_database_that_is_killed_is_told_at_once(
     own_postgres.kill()
     told = await _refusals([*_calls(stub, task_id), *_watches(stub, task_id)], seconds=5)
     assert "The database cannot be reached; nothing was changed. Try again." in told
-    assert len([line for line in server.log if "the database is gone" in line]) == 1
+    assert len([line for line in server.log if "the database is unavailable" in line]) == 1
     assert not any("Traceback" in line for line in server.log)
     server.terminate()
     assert await server.ended(seconds=5) == 0

@@ -5,21 +5,21 @@ from duetime_core.model import errors
 from duetime_core.process import outage
 
 
-def test_an_outage_is_said_once_and_its_end_once() -> None:
-    gone = outage.Outage("redis", "the sweep looks")
+def test_an_outage_and_its_end_are_each_logged_once() -> None:
+    redis = outage.Outage("redis", "the sweep finds due tasks")
     with structlog.testing.capture_logs() as logs:
-        gone.end()
-        gone.begin(OSError("refused\nand more"))
-        gone.begin(OSError("refused again"))
-        gone.end()
-        gone.end()
+        redis.end()
+        redis.begin(OSError("refused\nand more"))
+        redis.begin(OSError("refused again"))
+        redis.end()
+        redis.end()
     assert [(log["event"], log.get("error")) for log in logs] == [
-        ("redis is gone; the sweep looks", "refused"),
-        ("redis is back", None),
+        ("redis is unavailable; the sweep finds due tasks", "refused"),
+        ("redis recovered", None),
     ]
 
 
-def test_an_outage_in_which_some_of_what_is_asked_succeeds_is_said_once() -> None:
+def test_an_outage_in_which_some_calls_succeed_is_logged_once() -> None:
     full = outage.Outage("the database", "creates fail", quiet_seconds=60)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
@@ -28,10 +28,10 @@ def test_an_outage_in_which_some_of_what_is_asked_succeeds_is_said_once() -> Non
     assert len(logs) == 1
 
 
-@pytest.mark.parametrize(("error", "said"), [(TimeoutError(), "TimeoutError"), (ValueError("why"), "why")])
-def test_an_outage_says_what_is_behind_it(error: Exception, said: str) -> None:
+@pytest.mark.parametrize(("error", "message"), [(TimeoutError(), "TimeoutError"), (ValueError("why"), "why")])
+def test_an_outage_logs_its_cause(error: Exception, message: str) -> None:
     ours = errors.StoreUnavailable()
     ours.__cause__ = error
     with structlog.testing.capture_logs() as logs:
         outage.Outage("the database", "it waits").begin(ours)
-    assert logs[0]["error"] == said
+    assert logs[0]["error"] == message
