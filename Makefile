@@ -23,6 +23,10 @@ check: lint ## Run lint and the unit tests: under a minute.
 test: $(VENV)/ready ## Run all tests but chaos. Some of them: make test ARGS=tests/integration.
 	@$(BIN)/python -m pytest $(ARGS)
 
+coverage: $(VENV)/ready ## Run the tests that run in one process, and print how much of the code they cover.
+	@$(BIN)/python -m pytest -q -n 2 --cov --cov-report= tests/unit
+	@$(BIN)/python -m pytest -q --cov --cov-append tests/integration/store
+
 chaos-ci: $(VENV)/ready ## Inject each fault once and check what is promised. With figures: ARGS="-n 0".
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist worksteal $(ARGS)
 
@@ -78,4 +82,4 @@ lock: ## Resolve requirements.lock again and check the binaries in it against to
 	$(BIN)/python -m tools.binaries
 
 clean: ## Remove the environment, and the data of `make up` and of the benchmarks.
-	rm -rf $(VENV) .duetime .bench dist
+	rm -rf $(VENV) .duetime .bench .coverage dist
