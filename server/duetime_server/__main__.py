@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.metadata
 import sys
 
 import grpc.aio
@@ -95,7 +96,7 @@ async def serve(chosen: settings.Settings) -> None:
         await server.start()
         for name in ("", *_SERVICES):
             await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-        _log.info("serving", listen=chosen.listen)
+        _log.info("serving", version=importlib.metadata.version("duetime-server"), listen=chosen.listen)
         await background.wait(terminated, services)
         _log.info("stopping")
         # In this order: first no new calls come, then the watches end with an event, then the calls end.

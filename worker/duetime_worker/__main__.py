@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import importlib.metadata
 import os
 import secrets
 import socket
@@ -78,7 +79,13 @@ async def serve(chosen: settings.Settings) -> None:
         present.run(),
         *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
     )
-    _log.info("working", queues=",".join(chosen.queues), concurrency=chosen.concurrency, handlers=sorted(handlers))
+    _log.info(
+        "working",
+        version=importlib.metadata.version("duetime-worker"),
+        queues=",".join(chosen.queues),
+        concurrency=chosen.concurrency,
+        handlers=sorted(handlers),
+    )
     failed = False
     try:
         await background.wait(terminated, services)
