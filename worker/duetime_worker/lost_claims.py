@@ -60,6 +60,4 @@ class LostClaims:
         self.are_possible = self._clock() < self._ends_at
         if released:
             _log.warning("handed back tasks of a lost claim", task_ids=[each.task_id for each in released])
-            self._here.bell.changed(each.task_id for each in released)
-        for each in released:
-            self._here.bell.arm(each.queue, each.execution_time, now=each.now)
+            self._here.bell.announce(released)

@@ -84,10 +84,7 @@ class OutcomeRecorder:
         crash.point("worker.ran")
         finished = await task_outcomes.record(self._here.engine, batch, worker_id=self._here.worker_id)
         crash.point("worker.finished")
-        self._here.bell.changed(done.task_id for done in finished)
-        for done in finished:
-            if done.status is task.Status.PENDING:
-                self._here.bell.arm(done.queue, done.execution_time, now=done.now)
+        self._here.bell.announce(finished)
         fenced = {outcome.task_id for outcome in batch} - {done.task_id for done in finished}
         if fenced:
             _log.info(

@@ -180,6 +180,23 @@ class Task:
     time_zone: str | None  # IANA's name; with local_time, where the caller gave no instant
 
 
+# Not frozen, for the same reason as `Task`.
+@dataclasses.dataclass(slots=True)
+class Changed:
+    """A task after a committed change: what `Doorbell.announce` needs. `now` is when its statement began."""
+
+    task_id: int
+    queue: str
+    execution_time: datetime.datetime
+    now: datetime.datetime
+    status: Status = Status.PENDING
+
+    @classmethod
+    def of(cls, changed: Task, now: datetime.datetime) -> "Changed":
+        """Returns what to announce of a task that was just changed."""
+        return cls(changed.task_id, changed.queue, changed.execution_time, now, changed.status)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskLog:
     """A row of `task_logs`: one change of one task. Never changed itself."""

@@ -9,11 +9,12 @@ import contextlib
 import datetime
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import arq.connections
 import redis.exceptions
 
+from duetime_core.model import task
 from duetime_core.process import outage
 from duetime_core.redis import wakeup
 
@@ -63,12 +64,19 @@ class Doorbell:
         self._wakeups.setdefault(now, {})[queue, slot] = None
         self._ring()
 
+    def announce(self, changed: Collection[task.Changed]) -> None:
+        """Sends a hint that these tasks changed, and arms a wakeup for each that is pending."""
+        for each in changed:
+            if each.status is task.Status.PENDING:
+                self.arm(each.queue, each.execution_time, now=each.now)
+        self.changed([each.task_id for each in changed])
+
     def changed(self, task_ids: Iterable[int]) -> None:
-        """Says that these tasks changed."""
+        """Sends a hint that these tasks changed."""
         self._hint(CHANGES, task_ids)
 
     def cancelled(self, task_ids: Iterable[int]) -> None:
-        """Says that these tasks were cancelled, to the workers that may run them."""
+        """Sends a hint that these tasks were cancelled to the workers that may run them."""
         self._hint(CANCELLATIONS, task_ids)
 
     def _hint(self, channel: str, task_ids: Iterable[int]) -> None:

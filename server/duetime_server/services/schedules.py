@@ -16,7 +16,6 @@ from duetime_core.redis import doorbell
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import log as schedule_log
-from duetime_core.store.schedules import occurrences
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
@@ -101,7 +100,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.DeleteScheduleResponse:
         """Deletes a schedule and its pending occurrence."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        self._bell.changed(await schedule_edit.delete(self._engine, schedule_id, actor=actor.CALLER))
+        self._bell.announce(await schedule_edit.delete(self._engine, schedule_id, actor=actor.CALLER))
         return schedule_service_pb2.DeleteScheduleResponse(message="Schedule deleted successfully")
 
     async def PauseSchedule(
@@ -128,7 +127,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         placed = await schedule_trigger.trigger(self._engine, schedule_id, request_id=request_id, actor=actor.CALLER)
         if isinstance(placed, int):
             return schedule_service_pb2.TriggerScheduleResponse(task_id=placed)
-        self._announce([placed])
+        self._bell.announce([placed])
         return schedule_service_pb2.TriggerScheduleResponse(task_id=placed.task_id)
 
     async def BackfillSchedule(
@@ -145,7 +144,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             raise schedule_requests.too_many() from None
         except recurrence.TooManyStepsError as error:
             raise violations.refuse("end_time", f"ends an interval of too few occurrences: {error}; split it") from None
-        self._announce(placed)
+        self._bell.announce(placed)
         return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
 
     async def PreviewSchedule(
@@ -181,10 +180,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         moved, has_more_tasks = await relocate.recompute(
             self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
-        self._announce(placed)
-        for each in moved:
-            self._bell.arm(each.queue, each.execution_time, now=each.now)
-        self._bell.changed(each.task_id for each in moved)
+        self._bell.announce([*placed, *moved])
         return schedule_service_pb2.RecomputeSchedulesResponse(
             schedules=len(placed),
             tasks=len(moved),
@@ -193,15 +189,8 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         )
 
     async def _answer(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:
-        if changed.placed is not None:
-            self._bell.arm(changed.placed.queue, changed.placed.execution_time, now=changed.placed.now)
-        self._bell.changed(changed.task_ids)
+        self._bell.announce(changed.tasks)
         return await self._offload.write(schedule_messages.from_schedule, changed.schedule)
-
-    def _announce(self, placed: list[occurrences.Placed]) -> None:
-        for each in placed:
-            self._bell.arm(each.queue, each.execution_time, now=each.now)
-        self._bell.changed(each.task_id for each in placed)
 
 
 def _preview(

@@ -1,6 +1,5 @@
 """TaskService: each rpc reads its request, calls the store, and writes its answer."""
 
-import datetime
 import functools
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -83,7 +82,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.UpdateTaskResponse:
         """Changes a pending task."""
         updated, now = await update.update(self._engine, self._catalog, self._offload, request)
-        self._announce(updated, now)
+        self._bell.announce([task.Changed.of(updated, now)])
         return task_service_pb2.UpdateTaskResponse(message="Task updated successfully")
 
     async def DeleteTask(
@@ -99,13 +98,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         """Cancels a pending or running task."""
         cancelled, now = await task_edit.cancel(self._engine, fields.task_id(request.task_id), actor=actor.CALLER)
         self._bell.cancelled([cancelled.task_id])
-        self._announce(cancelled, now)
+        self._bell.announce([task.Changed.of(cancelled, now)])
         return await self._offload.write(task_messages.from_task, cancelled)
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Makes a failed or cancelled task pending again."""
         retried, now = await task_edit.retry(self._engine, fields.task_id(request.task_id), actor=actor.CALLER)
-        self._announce(retried, now)
+        self._bell.announce([task.Changed.of(retried, now)])
         return await self._offload.write(task_messages.from_task, retried)
 
     async def CancelTasks(
@@ -153,8 +152,3 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     def WatchTasks(self, request: task_service_pb2.WatchTasksRequest, context: rpc_errors.Context) -> streams.Events:
         """Streams the changes of all tasks that match."""
         return streams.watch_tasks(self._engine, self._hub, cursors.resumed(request, context))
-
-    def _announce(self, changed: task.Task, now: datetime.datetime) -> None:
-        if changed.status is task.Status.PENDING:
-            self._bell.arm(changed.queue, changed.execution_time, now=now)
-        self._bell.changed([changed.task_id])

@@ -7,7 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import task
-from duetime_core.redis import doorbell, wakeup
+from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import actor, fields, violations
@@ -35,7 +35,9 @@ async def change(
         engine, what, wanted, changes=changes, progress=progress, seconds=SECONDS, actor=actor.CALLER
     )
     async for edited in batches:
-        _announce(bell, what, edited)
+        if what is task.Change.CANCELLED:
+            bell.cancelled(each.task_id for each in edited)
+        bell.announce(edited)
     return task_service_pb2.ChangedTasks(count=progress.count, has_more=progress.has_more)
 
 
@@ -63,15 +65,3 @@ def _moves(request: task_service_pb2.MoveTasksRequest) -> Mapping[str, Any]:
     if not changes:
         raise violations.refuse("execution_time", "or queue is required: where the tasks are to be moved")
     return changes
-
-
-def _announce(bell: doorbell.Doorbell, what: task.Change, edited: list[bulk_edit.Edited]) -> None:
-    task_ids = [each.task_id for each in edited]
-    if what is task.Change.CANCELLED:
-        bell.cancelled(task_ids)
-    slots = {
-        (each.queue, wakeup.slot_of(each.execution_time)): each for each in edited if each.status is task.Status.PENDING
-    }
-    for each in slots.values():
-        bell.arm(each.queue, each.execution_time, now=each.now)
-    bell.changed(task_ids)

@@ -122,10 +122,7 @@ class Creator:
 
     def _announce(self, answers: Iterable[task_create.Created | Exception]) -> None:
         crash.point("server.committed")
-        created = [answer for answer in answers if isinstance(answer, task_create.Created) and answer.is_new]
-        for each in created:
-            self._bell.arm(each.queue, each.execution_time, now=each.now)
-        self._bell.changed(each.task_id for each in created)
+        self._bell.announce([answer for answer in answers if isinstance(answer, task_create.Created) and answer.is_new])
 
 
 def _request_ids(news: Iterable[task.NewTask]) -> set[str]:

@@ -9,6 +9,7 @@ import arq.connections
 import pytest
 import pytest_asyncio
 
+from duetime_core.model import task
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell, hints, wakeup
@@ -175,6 +176,26 @@ async def test_hints_that_come_together_are_one_message(
                 if message is not None and 7_000_001 in (heard := json.loads(message["data"])):
                     break
     assert sorted(heard) == [7_000_001, 7_000_002]
+
+
+async def test_an_announcement_hints_at_all_its_tasks_and_arms_the_pending_ones(
+    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+) -> None:
+    async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        await subscription.subscribe(doorbell.CHANGES)
+        await subscription.get_message(timeout=5)
+        pending = task.Changed(7_000_005, "default", NOW + ms(5000), NOW)
+        cancelled = task.Changed(7_000_006, "other", NOW + ms(5000), NOW, task.Status.CANCELLED)
+        bell.announce([pending, cancelled])
+        async with asyncio.timeout(10):
+            while True:  # other tests ring too
+                message = await subscription.get_message(timeout=5)
+                if message is not None and 7_000_005 in (heard := json.loads(message["data"])):
+                    break
+    await bell.drain()
+    assert sorted(heard) == [7_000_005, 7_000_006]
+    assert (await armed(client)).keys() == {wakeup.job_id("default", wakeup.slot_of(NOW + ms(5000)))}
+    assert await armed(client, "other") == {}
 
 
 async def test_hints_are_heard_over_a_lost_connection(

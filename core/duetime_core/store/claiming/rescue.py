@@ -9,7 +9,6 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.store.tasks import columns as task_columns
-from duetime_core.store.tasks import outcomes as task_outcomes
 
 # The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
 _RECLAIM = sa.text(f"""
@@ -61,7 +60,7 @@ WITH unknown AS MATERIALIZED (
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), {task_columns.write_log("released", change="'released'", actor=":worker_id")}
-SELECT task_id, queue, status, execution_time, now() FROM released
+SELECT task_id, queue, execution_time, now() FROM released
 """)
 
 
@@ -83,7 +82,7 @@ async def release(
     worker_id: str,
     held: Collection[int],
     claimed_before: datetime.datetime,
-) -> list[task_outcomes.Recorded]:
+) -> list[task.Changed]:
     """Hands back what that worker claimed before that moment and is not among `held`; it spends no retry.
 
     `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL gets late, when its
@@ -93,4 +92,4 @@ async def release(
     with database.unavailable():
         async with engine.connect() as connection:
             released = await connection.execute(_RELEASE, parameters)
-            return [task_outcomes.Recorded(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in released]
+            return [task.Changed(*row) for row in released]

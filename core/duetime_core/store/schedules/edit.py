@@ -6,14 +6,14 @@ import datetime
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, recurrence, schedule, schedule_json
+from duetime_core.model import errors, recurrence, schedule, schedule_json, task
 from duetime_core.postgres import database
 from duetime_core.store.schedules import columns, occurrences
 from duetime_core.store.tasks import read as task_read
@@ -69,11 +69,10 @@ DELETED = "The schedule was deleted."
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Changed:
-    """A schedule after a change, what its next occurrence is placed at, and whose watchers should hear of it."""
+    """A schedule after a change, and the tasks that the change created, moved or cancelled."""
 
     schedule: schedule.Schedule
-    placed: occurrences.Placed | None = None
-    task_ids: tuple[int, ...] = ()
+    tasks: Sequence[task.Changed] = ()
 
 
 class SchedulePage(NamedTuple):
@@ -111,7 +110,7 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
         if not new.is_paused:
             placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
         await columns.log(connection, [columns.entry(schedule_id, "created")], actor=actor)
-        return _changed(await _read(connection, _GET, schedule_id), placed)
+        return Changed(await _read(connection, _GET, schedule_id), [placed] if placed else [])
 
     with database.unavailable():
         return await database.to_the_end(engine, create_in)
@@ -198,8 +197,8 @@ async def resume(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, ac
         )
 
 
-async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> list[int]:
-    """Deletes a schedule and its pending occurrence, whose task_id it returns, if there is one.
+async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> list[task.Changed]:
+    """Deletes a schedule and its pending occurrence, and returns its task if there is one.
 
     Raises ScheduleNotFound.
     """
@@ -243,14 +242,10 @@ async def _write(
     await columns.log(connection, [entry], actor=actor)
     if updated.is_paused:
         withdrawn = await occurrences.withdraw(connection, updated.schedule_id, reason=PAUSED, actor=actor)
-        return Changed(await _read(connection, _GET, updated.schedule_id), task_ids=tuple(withdrawn))
+        return Changed(await _read(connection, _GET, updated.schedule_id), withdrawn)
     after = max(now, updated.last_nominal_time)
     placed = await occurrences.place_next(connection, updated, after, actor=actor)
-    return _changed(await _read(connection, _GET, updated.schedule_id), placed)
-
-
-def _changed(changed: schedule.Schedule, placed: occurrences.Placed | None) -> Changed:
-    return Changed(changed, placed, () if placed is None else (placed.task_id,))
+    return Changed(await _read(connection, _GET, updated.schedule_id), [placed] if placed else [])
 
 
 async def _read(

@@ -69,7 +69,7 @@ WITH withdrawn AS (
     WHERE schedule_id = :schedule_id AND status = 'pending' AND is_next
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
-SELECT task_id FROM withdrawn
+SELECT task_id, queue, execution_time, now(), status FROM withdrawn
 """)
 # A caller cancelled it: its time is dealt with, and another one is next now.
 _LET_GO = sa.text("""
@@ -83,16 +83,12 @@ SELECT EXISTS (
 """)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Placed:
-    """A task that stands for an occurrence."""
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Placed(task.Changed):
+    """The pending task of an occurrence."""
 
-    task_id: int
-    queue: str
-    execution_time: datetime.datetime
     schedule_id: int
     nominal_time: datetime.datetime
-    now: datetime.datetime
 
 
 def encode(
@@ -169,11 +165,12 @@ async def place_next(
 
 async def withdraw(
     connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, *, reason: str, actor: str
-) -> list[int]:
-    """Cancels and deletes the schedule's pending occurrence, and returns the ids of its task: none, or one."""
+) -> list[task.Changed]:
+    """Cancels and deletes the schedule's pending occurrence, and returns its task if there is one."""
     await connection.execute(_LET_GO, {"schedule_id": schedule_id})
     parameters = {"schedule_id": schedule_id, "reason": reason, "actor": actor}
-    return [row[0] for row in await connection.execute(_WITHDRAW, parameters)]
+    withdrawn = await connection.execute(_WITHDRAW, parameters)
+    return [task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4])) for row in withdrawn]
 
 
 async def _write(
@@ -183,7 +180,7 @@ async def _write(
     actor: str,
 ) -> list[Placed]:
     written = await connection.execute(statement, {"tasks": json.dumps(tasks, ensure_ascii=False), "actor": actor})
-    return [Placed(*row) for row in written]
+    return [Placed(**row) for row in written.mappings()]
 
 
 assert {field.name for field in dataclasses.fields(schedule.Template)} <= {

@@ -1,7 +1,6 @@
 """What callers do to many tasks at once: in batches, each of them one statement that logs every task."""
 
 import dataclasses
-import datetime
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -16,17 +15,6 @@ from duetime_core.store.tasks import columns, edit, read
 BATCH = 1_000
 _MOST_PASSES = 3
 """How often tasks are looked at again that somebody held."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Edited:
-    """A task that was changed, as it is now."""
-
-    task_id: int
-    queue: str
-    status: task.Status
-    execution_time: datetime.datetime
-    now: datetime.datetime
 
 
 @dataclasses.dataclass(slots=True)
@@ -46,7 +34,7 @@ async def change(
     progress: Progress,
     seconds: float,
     actor: str,
-) -> AsyncIterator[list[Edited]]:
+) -> AsyncIterator[list[task.Changed]]:
     """Changes the tasks that match, for so long at most, and yields each batch once it is committed.
 
     Those in a status that does not allow the change are passed over; `wanted` names none but those that do. `changes`
@@ -66,7 +54,9 @@ async def change(
                 async with engine.connect() as connection:
                     found = (await connection.execute(statement, given)).all()
             edited = [
-                Edited(row[0], row[1], task.Status(row[2]), row[3], row.now) for row in found if row[0] is not None
+                task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4]))
+                for row in found
+                if row.task_id is not None
             ]
             looked_at, last_time, last_id, held = found[0][-4:]
             progress.count, left = progress.count + len(edited), left + held
@@ -96,7 +86,7 @@ def _statement(what: task.Change, page: str, assignments: str) -> sa.TextClause:
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM locked))
             RETURNING task_id, queue, status, execution_time, version, retry_count
         ), {columns.write_log("edited", change=f"'{what}'")}
-        SELECT edited.task_id, queue, status, edited.execution_time, now() AS now, looked_at, last_time, last_id, held
+        SELECT edited.task_id, queue, edited.execution_time, now() AS now, status, looked_at, last_time, last_id, held
         FROM (
             SELECT (SELECT count(*) FROM page) AS looked_at,
                 (SELECT execution_time FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_time,

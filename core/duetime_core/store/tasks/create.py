@@ -1,7 +1,6 @@
 """Creating tasks: any number in one statement."""
 
 import dataclasses
-import datetime
 import hashlib
 import json
 import uuid
@@ -18,14 +17,10 @@ from duetime_core.store import encoding
 from duetime_core.store.tasks import columns, request_ids
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Created:
-    """A task that is committed. `is_new` is False where its request_id had made it before."""
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Created(task.Changed):
+    """A committed task. `is_new` is False if an earlier request with its request_id created it."""
 
-    task_id: int
-    queue: str
-    execution_time: datetime.datetime
-    now: datetime.datetime  # by the database's clock
     is_new: bool
 
 

@@ -29,17 +29,6 @@ class Outcome:
     backoff: datetime.timedelta | None = None  # until the retry, for retry_scheduled
 
 
-@dataclasses.dataclass(slots=True)
-class Recorded:
-    """An outcome that was recorded. `execution_time` is the next one where the task is pending again."""
-
-    task_id: int
-    queue: str
-    status: task.Status
-    execution_time: datetime.datetime
-    now: datetime.datetime
-
-
 _LOCKED = """CROSS JOIN LATERAL (
         SELECT FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
@@ -75,7 +64,7 @@ WITH held AS MATERIALIZED (
     RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,
         held.change, held.error_message, held.duration
 ), {columns.write_log("finished", change="change", actor=":worker_id", error="error_message", duration="duration")}
-SELECT task_id, queue, status, execution_time, now() FROM finished
+SELECT task_id, queue, execution_time, now(), status FROM finished
 """)
 
 _EXTEND = sa.text(f"""
@@ -93,7 +82,7 @@ RETURNING task_id
 
 async def record(
     engine: sqlalchemy_asyncio.AsyncEngine, outcomes: Sequence[Outcome], *, worker_id: str
-) -> list[Recorded]:
+) -> list[task.Changed]:
     """Records those outcomes in one commit and returns the recorded ones.
 
     An outcome that is missing in the answer was fenced out: the task was cancelled, or its lease was lost
@@ -103,7 +92,7 @@ async def record(
     with database.unavailable():
         async with engine.connect() as connection:
             finished = await connection.execute(_RECORD, {"outcomes": encoded, "worker_id": worker_id})
-            return [Recorded(row[0], row[1], task.Status(row[2]), row[3], row[4]) for row in finished]
+            return [task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4])) for row in finished]
 
 
 async def extend(

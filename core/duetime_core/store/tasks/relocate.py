@@ -1,7 +1,5 @@
 """Tasks whose time is a local one: moved when the time zone database says that the law changed."""
 
-import dataclasses
-import datetime
 import json
 import time
 
@@ -9,7 +7,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import recurrence
+from duetime_core.model import recurrence, task
 from duetime_core.postgres import database
 from duetime_core.store.tasks import columns
 
@@ -37,22 +35,14 @@ SELECT task_id, queue, execution_time, now() AS now FROM moved
 """)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Moved:
-    """A task that was moved."""
-
-    task_id: int
-    queue: str
-    execution_time: datetime.datetime
-    now: datetime.datetime
-
-
-async def recompute(engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str) -> tuple[list[Moved], bool]:
+async def recompute(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
+) -> tuple[list[task.Changed], bool]:
     """Moves the pending tasks to when their local time is, by the present time zone database: for so long at most.
 
     Returns those that moved, and whether there was no time for all.
     """
-    moved: list[Moved] = []
+    moved: list[task.Changed] = []
     ends, after = time.monotonic() + seconds, 0
     while True:
         with database.unavailable():
@@ -76,7 +66,7 @@ async def recompute(engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, a
                         )
                 if wrong:
                     answered = await connection.execute(_MOVE, {"tasks": json.dumps(wrong), "actor": actor})
-                    moved += [Moved(*row) for row in answered]
+                    moved += [task.Changed(*row) for row in answered]
         if len(found) < _AT_ONCE:
             return moved, False
         if time.monotonic() > ends:

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, recurrence, schedule
+from duetime_core.model import errors, recurrence, schedule, task
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import recompute as schedule_recompute
@@ -69,7 +69,8 @@ async def test_one_that_cannot_be_read_says_so_and_can_be_deleted(engine: sqlalc
     for call in calls.values():
         with pytest.raises(errors.ScheduleUnreadable, match=f"Schedule {made.schedule_id} .*'sometimes'"):
             await call
-    assert await schedule_edit.delete(engine, made.schedule_id, actor="api") == [made.next_task_id]
+    (withdrawn,) = await schedule_edit.delete(engine, made.schedule_id, actor="api")
+    assert (withdrawn.task_id, withdrawn.status) == (made.next_task_id, task.Status.CANCELLED)
     with pytest.raises(errors.ScheduleNotFound):
         await schedule_edit.get(engine, made.schedule_id)
 
