@@ -12,6 +12,6 @@ DUETIME = pathlib.Path(sys.executable).with_name("duetime")
 
 
 async def run(stack: stacks.Stack, line: str) -> subprocess.CompletedProcess[str]:
-    """Runs `duetime` with the rest of a line as one types it, and returns how it ended."""
+    """Runs `duetime` with the arguments of a shell line, and returns the completed process."""
     command = [str(DUETIME), *shlex.split(line), "--server", stack.address]
     return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""A whole stack that the acceptance tests share, each with tasks of its own."""
+"""Fixtures: one stack that all acceptance tests share, each with its own tasks."""
 
 import pathlib
 import uuid
@@ -16,7 +16,7 @@ from tests.support import stacks
 
 @pytest_asyncio.fixture(scope="session")
 async def stack(short_directory: pathlib.Path) -> AsyncIterator[stacks.Stack]:
-    """Everything behind a real Envoy, with the handlers of `tests.support.handlers`."""
+    """A stack with the handlers of `tests.support.handlers`."""
     stack = await stacks.start(short_directory / "stack")
     yield stack
     assert await stack.stop() == 0
@@ -38,5 +38,5 @@ async def stub(stack: stacks.Stack) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def queue() -> str:
-    """A queue that no other test uses, and no worker serves."""
+    """The name of a queue that no other test uses and no worker serves."""
     return f"queue-{uuid.uuid4()}"

@@ -1,4 +1,4 @@
-"""Envoy alone, configured as in a stack, in front of servers of a test's own."""
+"""Envoy alone, configured as in a stack, in front of a test's own servers."""
 
 import contextlib
 import os
@@ -20,9 +20,9 @@ async def running(
     allowed: allowlist.Allowlist | None = None,
     adjust: Callable[[dict[str, Any]], None] | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Lends an HTTP client of an Envoy in front of the servers that listen there.
+    """Runs an Envoy in front of the servers, and yields an HTTP client of it.
 
-    `adjust` may change its configuration, to have a test wait for seconds instead of minutes.
+    `adjust` may change its configuration, for example to shorten timeouts.
     """
     paths = layout.Layout(directory)
     paths.create()
@@ -34,10 +34,10 @@ async def running(
         adjust(bootstrap)
         configuration.write_text(yaml.safe_dump(bootstrap))
     *command, _ = program.command
-    process = await processes.launch(*command, "info", environment=dict(os.environ))  # its log says that it listens
+    process = await processes.launch(*command, "info", environment=dict(os.environ))  # logs when it listens
     try:
         await process.wait_for_log("starting workers")
-        transport = httpx.AsyncHTTPTransport(retries=5)  # they take a moment to listen
+        transport = httpx.AsyncHTTPTransport(retries=5)  # the listeners start a moment later
         async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             yield client
     finally:

@@ -1,4 +1,4 @@
-"""Calling what is to be refused, and reading how it was."""
+"""Errors as callers receive them, over gRPC and REST."""
 
 import dataclasses
 from collections.abc import Awaitable
@@ -13,20 +13,20 @@ from google.rpc import error_details_pb2, status_pb2
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """What a caller is told, over either transport."""
+    """An error, from either transport."""
 
     code: grpc.StatusCode
     reason: str
     message: str
     metadata: dict[str, str]
-    fields: dict[str, str]  # wrong field → what would be right
+    fields: dict[str, str]  # field → description
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 async def over_grpc(call: Awaitable[Any]) -> Refusal:
-    """Returns how the call was refused."""
+    """Returns the error of the call, which must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call
     trailers = dict(refused.value.trailing_metadata() or ())
@@ -36,7 +36,7 @@ async def over_grpc(call: Awaitable[Any]) -> Refusal:
 
 
 def over_rest(response: httpx.Response) -> Refusal:
-    """Returns how the request was refused; holds the answer to the one shape that errors have."""
+    """Returns the error of the response, and verifies its format."""
     body = response.json()
     assert response.status_code >= 400
     assert response.headers["content-type"] == "application/json"

@@ -1,4 +1,4 @@
-"""Which requests reach the API: those of programs and of its own pages, under the names that it serves."""
+"""The edge accepts requests for its own hosts, from programs and from pages of its own origin."""
 
 import pathlib
 import socket
@@ -52,7 +52,7 @@ ROUTES = [
     ],
     ids=str,
 )
-async def test_a_page_of_another_origin_reaches_nothing(
+async def test_a_page_of_another_origin_is_rejected_on_every_route(
     stack: stacks.Stack, rest: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     port = stack.url.rpartition(":")[2]
@@ -67,7 +67,7 @@ async def test_a_page_of_another_origin_reaches_nothing(
         assert "access-control-allow-origin" not in response.headers
 
 
-async def test_two_origins_are_not_one_that_is_allowed(stack: stacks.Stack, rest: httpx.AsyncClient) -> None:
+async def test_two_origin_headers_are_rejected(stack: stacks.Stack, rest: httpx.AsyncClient) -> None:
     for origins in ([stack.url, EVIL], [EVIL, stack.url]):
         response = await rest.get("/api/tasks", headers=[("origin", origin) for origin in origins])
         assert response.status_code == 403
@@ -86,7 +86,7 @@ async def test_two_origins_are_not_one_that_is_allowed(stack: stacks.Stack, rest
     ],
     ids=str,
 )
-async def test_programs_and_own_pages_reach_everything(
+async def test_programs_and_own_pages_are_accepted(
     stack: stacks.Stack, rest: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     port = stack.url.rpartition(":")[2]
@@ -100,7 +100,7 @@ async def test_programs_and_own_pages_reach_everything(
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "LocalHost", "localhost.", "[::1]", "127.0.0.1:9", "[::1]:9"]
 )
-async def test_its_own_names_are_served_whatever_the_port(rest: httpx.AsyncClient, host: str) -> None:
+async def test_loopback_hosts_are_accepted_with_any_port(rest: httpx.AsyncClient, host: str) -> None:
     assert (await rest.get("/api/tasks?page_size=1", headers={"host": host})).status_code == 200
 
 
@@ -123,7 +123,7 @@ async def test_its_own_names_are_served_whatever_the_port(rest: httpx.AsyncClien
         "x" * 300,
     ],
 )
-async def test_another_name_is_not_served(rest: httpx.AsyncClient, host: str) -> None:
+async def test_an_unknown_host_is_rejected(rest: httpx.AsyncClient, host: str) -> None:
     for method, path in ROUTES:
         response = await rest.request(method, path, headers={"host": host})
         assert response.status_code == 403, (method, path, response.text)
@@ -133,7 +133,7 @@ async def test_another_name_is_not_served(rest: httpx.AsyncClient, host: str) ->
         assert host.rpartition(":")[0][:100] in refusal.message
 
 
-async def test_the_name_in_a_request_target_counts_more_than_the_host(stack: stacks.Stack) -> None:
+async def test_the_host_in_the_request_target_overrides_the_host_header(stack: stacks.Stack) -> None:
     address, port = stack.address.split(":")
     request = "GET http://evil.example/api/tasks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with socket.create_connection((address, int(port)), timeout=10) as connection:
@@ -151,7 +151,7 @@ async def test_the_name_in_a_request_target_counts_more_than_the_host(stack: sta
         ([], (("sec-fetch-site", "cross-site"),), "DUETIME_ORIGINS"),
     ],
 )
-async def test_grpc_is_held_to_the_same(stack: stacks.Stack, options: Any, metadata: Any, setting: str) -> None:
+async def test_grpc_is_checked_in_the_same_way(stack: stacks.Stack, options: Any, metadata: Any, setting: str) -> None:
     async with grpc.aio.insecure_channel(stack.address, options=options) as channel:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -163,7 +163,7 @@ async def test_grpc_is_held_to_the_same(stack: stacks.Stack, options: Any, metad
         assert refused.value.code() is DENIED
 
 
-async def test_settings_add_names_and_origins(start: processes.Starter, tmp_path: pathlib.Path) -> None:
+async def test_settings_add_hosts_and_origins(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     server = await start.server()
     allowed = allowlist.parse(["192.0.2.7"], "Duetime.example.com, 10.0.0.1", "https://app.example.com")
     async with edges.running(tmp_path, server.address, allowed=allowed) as client:

@@ -1,4 +1,4 @@
-"""However much is wrong, and however long it is, the answer fits where errors travel."""
+"""Error responses stay small, however many and however long the invalid values are."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("long", LONG)
-async def test_a_long_key_is_quoted_in_part(rest: httpx.AsyncClient, stub: Any, long: str) -> None:
+async def test_a_long_key_is_quoted_shortened(rest: httpx.AsyncClient, stub: Any, long: str) -> None:
     key = LONG[long]
     over_rest = refusals.over_rest(await rest.post("/api/tasks", json=wrong_create(key)))
     wrong = requests.as_message(task_data=requests.struct({key: "\0"}))
@@ -38,7 +38,7 @@ async def test_a_long_key_is_quoted_in_part(rest: httpx.AsyncClient, stub: Any, 
     assert len(field) == 100
 
 
-async def test_a_long_mask_is_quoted_in_part(rest: httpx.AsyncClient, stub: Any) -> None:
+async def test_a_long_mask_is_quoted_shortened(rest: httpx.AsyncClient, stub: Any) -> None:
     task_id = (await stub.CreateTask(requests.as_message())).task_id
     long_mask = ["x" * 50_000, *(f"{'y' * 500}{number}" for number in range(100))]
     update = task_service_pb2.UpdateTaskRequest(task_id=task_id, update_mask=field_mask_pb2.FieldMask(paths=long_mask))
@@ -49,7 +49,7 @@ async def test_a_long_mask_is_quoted_in_part(rest: httpx.AsyncClient, stub: Any)
         assert refusal.message.startswith(f"update_mask: names '{'x' * 99}…', which is not one of name, ")
 
 
-async def test_a_thousand_wrong_tasks_are_answered_with_the_first(
+async def test_a_thousand_invalid_tasks_are_answered_with_the_first_violations(
     rest: httpx.AsyncClient, stub: Any, queue: str
 ) -> None:
     tasks = [
@@ -69,12 +69,10 @@ async def test_a_thousand_wrong_tasks_are_answered_with_the_first(
     assert not (await stub.ListTasks(task_service_pb2.ListTasksRequest(queue=queue))).tasks
 
 
-async def test_what_is_wrong_with_one_call_does_not_end_the_others(
-    rest: httpx.AsyncClient, stub: Any, queue: str
-) -> None:
+async def test_an_invalid_call_does_not_end_concurrent_calls(rest: httpx.AsyncClient, stub: Any, queue: str) -> None:
     watching = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue=queue))
     assert (await watching.read()).WhichOneof("event") == "heartbeat"
-    # Envoy has a connection for each of its threads: one of these shares the watch's.
+    # Envoy has a connection to the server per thread: one of these calls shares the watch's.
     for _ in range(8):
         async with httpx.AsyncClient(base_url=rest.base_url) as other:
             assert (await other.post("/api/tasks", json=wrong_create("k" * 200_000))).status_code == 400

@@ -1,4 +1,4 @@
-"""Page tokens and cursors that somebody took apart and put together again are refused, whatever is in them."""
+"""Forged page tokens and cursors are refused, whatever they contain."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def opened(token: str) -> Any:
 
 
 def forged(token: str, value: object) -> str:
-    """Returns the token with another value in it."""
+    """Returns the token with one value replaced."""
     digest, _ = opened(token)
     return base64.urlsafe_b64encode(json.dumps([digest, value]).encode()).decode().rstrip("=")
 
@@ -92,7 +92,7 @@ async def test_a_forged_cursor_of_a_watch_of_one_task_is_refused(stub: Any, queu
         ("1:1:;99999999999:99999999999:;1", ELSEWHERE),
     ],
 )
-async def test_a_forged_cursor_of_a_watch_of_all_is_refused_before_the_first_event(
+async def test_a_forged_cursor_of_a_watch_of_all_tasks_is_refused_before_the_first_event(
     rest: httpx.AsyncClient, stub: Any, queue: str, value: object, description: str
 ) -> None:
     watched = task_service_pb2.WatchTasksRequest(queue=queue)
@@ -101,13 +101,13 @@ async def test_a_forged_cursor_of_a_watch_of_all_is_refused_before_the_first_eve
     watched.cursor = forged(cursor, [database_id, value])
     refusal = await refusals.over_grpc(stub.WatchTasks(watched).read())
     assert (refusal.code, refusal.fields) == (INVALID, {"cursor": description})
-    # Over HTTP/1.1 an error that came later would look like the watch's end.
+    # Over HTTP/1.1 a later error would look like the end of the watch.
     response = await rest.get("/api/tasks:watch", params={"queue": queue, "cursor": watched.cursor})
     assert response.status_code == 400
     assert refusals.over_rest(response) == refusal
 
 
-async def test_a_cursor_with_a_snapshot_that_no_server_takes_is_refused(stub: Any, queue: str) -> None:
+async def test_a_cursor_with_an_invalid_snapshot_is_refused(stub: Any, queue: str) -> None:
     watched = task_service_pb2.WatchTasksRequest(queue=queue)
     _, (database_id, position) = opened(cursor := (await stub.WatchTasks(watched).read()).cursor)
     upto = int(position.split(":")[1])
@@ -129,7 +129,7 @@ async def test_a_cursor_with_a_snapshot_that_no_server_takes_is_refused(stub: An
     ],
     ids=lambda value: f"{value[0]} {str(value[1])[:9]}",
 )
-async def test_a_forged_token_at_the_ends_of_its_types_is_a_page_or_refused(
+async def test_a_forged_token_with_extreme_values_returns_a_page_or_is_refused(
     stub: Any, queue: str, value: list[Any]
 ) -> None:
     for _ in range(2):
@@ -140,4 +140,4 @@ async def test_a_forged_token_at_the_ends_of_its_types_is_a_page_or_refused(
         try:
             await stub.ListTasks(listing)
         except grpc.aio.AioRpcError as error:
-            assert error.code() is INVALID, error  # noqa: PT017 - either is right
+            assert error.code() is INVALID, error  # noqa: PT017 - a page is valid too

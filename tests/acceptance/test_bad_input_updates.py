@@ -1,4 +1,4 @@
-"""An update is checked as a create is, and one that is refused changes nothing."""
+"""An update is validated like a create, and a refused update changes nothing."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
-# As JSON, as a message, and which field is wrong.
+# The body as JSON, the message, and the invalid field.
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "an empty name": ({"name": ""}, {"name": ""}, "name"),
     "a long name": ({"name": "x" * 256}, {"name": "x" * 256}, "name"),
@@ -44,7 +44,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_update_is_refused_and_changes_nothing(rest: httpx.AsyncClient, stub: Any, wrong: str) -> None:
+async def test_an_invalid_update_is_refused_and_changes_nothing(rest: httpx.AsyncClient, stub: Any, wrong: str) -> None:
     body, fields, field = WRONG[wrong]
     task_id = (await stub.CreateTask(requests.as_message())).task_id
     before = await stub.GetTask(task_service_pb2.GetTaskRequest(task_id=task_id))
@@ -58,7 +58,7 @@ async def test_a_wrong_update_is_refused_and_changes_nothing(rest: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-async def test_a_task_that_is_over_is_not_updated(rest: httpx.AsyncClient, stub: Any, queue: str, status: str) -> None:
+async def test_a_finished_task_cannot_be_updated(rest: httpx.AsyncClient, stub: Any, queue: str, status: str) -> None:
     if status == "cancelled":
         task_id = (await stub.CreateTask(requests.as_message(queue=queue))).task_id
         await stub.CancelTask(task_service_pb2.CancelTaskRequest(task_id=task_id))
@@ -77,7 +77,7 @@ async def test_a_task_that_is_over_is_not_updated(rest: httpx.AsyncClient, stub:
     assert (await rest.get(f"/api/tasks/{task_id}")).json() == before
 
 
-async def test_a_pending_task_is_not_retried(rest: httpx.AsyncClient, stub: Any) -> None:
+async def test_a_pending_task_cannot_be_retried(rest: httpx.AsyncClient, stub: Any) -> None:
     task_id = (await stub.CreateTask(requests.as_message())).task_id
     response = await rest.post(f"/api/tasks/{task_id}:retry")
     assert response.status_code == 400
@@ -86,7 +86,7 @@ async def test_a_pending_task_is_not_retried(rest: httpx.AsyncClient, stub: Any)
     assert refusal.message == f"Only a failed or cancelled task can be retried. Task {task_id} is pending."
 
 
-async def test_a_task_is_deleted_once(rest: httpx.AsyncClient, stub: Any) -> None:
+async def test_a_task_can_be_deleted_only_once(rest: httpx.AsyncClient, stub: Any) -> None:
     request = task_service_pb2.DeleteTaskRequest(task_id=(await stub.CreateTask(requests.as_message())).task_id)
     await stub.DeleteTask(request)
     response = await rest.delete(f"/api/tasks/{request.task_id}")

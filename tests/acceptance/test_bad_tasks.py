@@ -1,4 +1,4 @@
-"""What is wrong with a task is said, over both transports, and nothing is created."""
+"""An invalid task is refused with its fields over both transports, and nothing is created."""
 
 import datetime
 from typing import Any
@@ -22,7 +22,7 @@ def nested(levels: int) -> dict[str, Any]:
     return value
 
 
-# What a caller sends, as JSON; the wrong field; and what the answer says of it.
+# The body as JSON, the invalid field, and its description in the response.
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "no name": ({"name": None}, "name", "is required: the name of the handler that runs the task"),
     "an empty name": ({"name": ""}, "name", "is required"),
@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 def as_message(body: dict[str, Any]) -> task_service_pb2.CreateTaskRequest:
-    """Returns what Envoy would make of the JSON."""
+    """Returns the message that Envoy makes of the JSON."""
     converted = dict(body)
     if "task_data" in body:
         converted["task_data"] = requests.struct(body["task_data"])
@@ -92,7 +92,7 @@ def duration(text: str) -> duration_pb2.Duration:
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_task_is_refused_over_grpc_naming_the_field(stub: Any, queue: str, wrong: str) -> None:
+async def test_an_invalid_task_is_refused_over_grpc_with_the_field(stub: Any, queue: str, wrong: str) -> None:
     body, field, description = WRONG[wrong]
     refusal = await refusals.over_grpc(stub.CreateTask(as_message({"queue": queue, **body})))
     assert (refusal.code, refusal.reason, list(refusal.fields)) == (INVALID, "INVALID_ARGUMENT", [field])
@@ -103,7 +103,7 @@ async def test_a_wrong_task_is_refused_over_grpc_naming_the_field(stub: Any, que
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_task_is_refused_over_rest_naming_the_field(
+async def test_an_invalid_task_is_refused_over_rest_with_the_field(
     rest: httpx.AsyncClient, queue: str, wrong: str
 ) -> None:
     body, field, description = WRONG[wrong]
@@ -138,7 +138,7 @@ async def test_a_wrong_task_is_refused_over_rest_naming_the_field(
         (b'{"name": "\xff\xfe"}', ""),
     ],
 )
-async def test_json_that_does_not_fit_is_refused_by_envoy_naming_the_field(
+async def test_json_of_the_wrong_type_is_refused_by_envoy_with_the_field(
     rest: httpx.AsyncClient, body: str | bytes, named: str
 ) -> None:
     response = await rest.post("/api/tasks", content=body, headers={"content-type": "application/json"})
@@ -159,40 +159,40 @@ async def test_json_that_does_not_fit_is_refused_by_envoy_naming_the_field(
     ],
     ids=["after the year 9999", "before the year 1", "negative nanos", "a second of nanos", "rounded up past 9999"],
 )
-async def test_a_time_that_protobuf_does_not_know_is_refused(stub: Any, changes: dict[str, Any]) -> None:
+async def test_a_time_outside_of_protobufs_range_is_refused(stub: Any, changes: dict[str, Any]) -> None:
     refusal = await refusals.over_grpc(stub.CreateTask(requests.as_message(**changes)))
     (described,) = refusal.fields.values()
     assert described.startswith("must be a time between the years 1 and 9999, not ")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-async def test_a_number_that_json_does_not_have_is_refused(stub: Any, number: float) -> None:
+async def test_nan_and_infinity_are_refused(stub: Any, number: float) -> None:
     data = struct_pb2.Struct(fields={"a": struct_pb2.Value(number_value=number)})
     refusal = await refusals.over_grpc(stub.CreateTask(requests.as_message(task_data=data)))
     assert refusal.fields == {"task_data.a": "must be a finite number"}
 
 
-async def test_all_that_is_wrong_is_said_at_once(rest: httpx.AsyncClient) -> None:
+async def test_all_violations_are_reported_at_once(rest: httpx.AsyncClient) -> None:
     body = {"name": "", "queue": "A B", "max_retries": 5000}
     refusal = refusals.over_rest(await rest.post("/api/tasks", json=body))
     assert list(refusal.fields) == ["name", "execution_time", "queue", "max_retries"]
 
 
-async def test_data_at_the_limits_is_taken_and_given_back_as_it_was(rest: httpx.AsyncClient) -> None:
+async def test_data_at_the_limits_is_accepted_and_returned_unchanged(rest: httpx.AsyncClient) -> None:
     for data in (nested(20), {"a": "ü" * 100_000}, {"n": 2**53 - 1, "m": -(2**53 - 1), "f": 1e-300}):
         created = await rest.post("/api/tasks", json=requests.as_json(task_data=data))
         assert created.status_code == 200, created.text
         assert (await rest.get(f"/api/tasks/{created.json()['task_id']}")).json()["task_data"] == data
 
 
-async def test_a_time_is_rounded_up_so_that_it_is_never_early(stub: Any) -> None:
+async def test_a_time_is_rounded_up_so_that_a_task_is_never_early(stub: Any) -> None:
     moment = timestamp_pb2.Timestamp(seconds=4102444800, nanos=1)
     task_id = (await stub.CreateTask(requests.as_message(execution_time=moment))).task_id
     task = await stub.GetTask(task_service_pb2.GetTaskRequest(task_id=task_id))
     assert task.execution_time.ToDatetime(datetime.UTC) == datetime.datetime(2100, 1, 1, 0, 0, 0, 1, datetime.UTC)
 
 
-async def test_one_wrong_task_in_a_batch_is_named_and_nothing_is_created(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_an_invalid_task_in_a_batch_is_named_and_nothing_is_created(rest: httpx.AsyncClient, queue: str) -> None:
     bodies = [requests.as_json(queue=queue) for _ in range(5)]
     bodies[3]["name"] = ""
     response = await rest.post("/api/tasks:batchCreate", json={"requests": bodies})
@@ -209,7 +209,7 @@ async def test_a_reused_request_id_in_a_batch_creates_nothing(rest: httpx.AsyncC
 
 
 @pytest.mark.parametrize("size", [0, 1001])
-async def test_a_batch_that_is_empty_or_too_large_is_refused(stub: Any, size: int) -> None:
+async def test_an_empty_or_too_large_batch_is_refused(stub: Any, size: int) -> None:
     batch = task_service_pb2.BatchCreateTasksRequest(requests=[task_service_pb2.CreateTaskRequest()] * size)
     refusal = await refusals.over_grpc(stub.BatchCreateTasks(batch))
     assert refusal.fields == {"requests": f"must be 1 to 1000 tasks; there are {size}"}

@@ -1,4 +1,4 @@
-"""What pages may do, in a real browser: those of allowed origins all, others nothing."""
+"""In a real browser, pages of allowed origins can use the API, and others cannot."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,13 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium, which .ci/run installs")
 
 HEAD = """<script>
-let told = Promise.resolve();
-const tell = what => told = told.then(() => fetch("/told", {method: "POST", body: JSON.stringify(what)}));
+let posted = Promise.resolve();
+const post = what => posted = posted.then(() => fetch("/posted", {method: "POST", body: JSON.stringify(what)}));
 """
 WATCH = """
 const source = new EventSource(`${EDGE}/api/tasks:watch?queue=${QUEUE}`);
-source.onmessage = event => tell({id: event.lastEventId, ...JSON.parse(event.data)});
-source.onerror = () => tell({broken: source.readyState});
+source.onmessage = event => post({id: event.lastEventId, ...JSON.parse(event.data)});
+source.onerror = () => post({broken: source.readyState});
 """
 CHANGE = """
 (async () => {
@@ -34,7 +34,7 @@ CHANGE = """
   const body = JSON.stringify({paused: true, allow_missing: true});
   const changed = await fetch(`${EDGE}/api/queues/${QUEUE}`, {method: "PATCH", headers: json, body});
   const wrong = await fetch(`${EDGE}/api/tasks`, {method: "DELETE"});
-  tell({queue: await changed.json(), status: wrong.status, allow: wrong.headers.get("allow")});
+  post({queue: await changed.json(), status: wrong.status, allow: wrong.headers.get("allow")});
 })();
 """
 ATTACK = """
@@ -52,34 +52,34 @@ ATTACK = """
   const field = form.appendChild(document.createElement("input"));
   Object.assign(field, {name: body.slice(0, -1) + ', "request_id": "', value: '"}'});
   await new Promise(done => { document.querySelector("iframe").onload = done; form.submit(); });
-  tell({refused});
+  post({refused});
 })();
 """
 
 
 class Page:
-    """A page that a browser has open, and what it told."""
+    """A page open in a browser, and the messages that it posted to its server."""
 
     def __init__(self, served: receiver.Receiver) -> None:
         self._served = served
 
     @property
-    def told(self) -> list[dict[str, Any]]:
-        return [json.loads(call.content) for call in self._served.calls if call.path == "/told"]
+    def posted(self) -> list[dict[str, Any]]:
+        return [json.loads(call.content) for call in self._served.calls if call.path == "/posted"]
 
     async def until(self, enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-        """Returns what the page has told once that is enough."""
+        """Returns the messages once `enough` accepts them."""
         async with asyncio.timeout(60):
-            while not enough(self.told):  # noqa: ASYNC110 - the browser tells the receiver, which tells nobody
+            while not enough(self.posted):  # noqa: ASYNC110 - the receiver has no event to wait for
                 await asyncio.sleep(0.05)
-        return self.told
+        return self.posted
 
 
 @contextlib.asynccontextmanager
 async def opened(
     served: receiver.Receiver, edge: str, queue: str, script: str, directory: pathlib.Path
 ) -> AsyncIterator[Page]:
-    """Lends a page with this script, open in a browser."""
+    """Opens a page with this script in a browser."""
     assert CHROMIUM is not None
     served.headers = {"Content-Type": "text/html"}
     page = f"<body>{HEAD}const EDGE = {json.dumps(edge)}, QUEUE = {json.dumps(queue)};{script}</script></body>"
@@ -100,7 +100,7 @@ async def opened(
 async def allowing(
     start: processes.Starter, directory: pathlib.Path
 ) -> AsyncIterator[tuple[httpx.AsyncClient, receiver.Receiver]]:
-    """Lends a client of an edge, and a server of pages that may call it."""
+    """Runs an edge and a server of pages whose origin it allows; yields a client of the edge, and the server."""
     server = await start.server()
     async with receiver.receiving() as served:
         allowed = allowlist.parse(["127.0.0.1"], "", served.url)
@@ -108,8 +108,8 @@ async def allowing(
             yield client, served
 
 
-def changes(told: list[dict[str, Any]]) -> list[int]:
-    return [each["change"]["task_id"] for each in told if "change" in each]
+def changes(posted: list[dict[str, Any]]) -> list[int]:
+    return [each["change"]["task_id"] for each in posted if "change" in each]
 
 
 async def create(client: httpx.AsyncClient, queue: str, count: int) -> list[int]:
@@ -118,7 +118,7 @@ async def create(client: httpx.AsyncClient, queue: str, count: int) -> list[int]
     return task_ids
 
 
-async def test_an_event_source_goes_on_after_a_broken_connection_without_a_gap_or_a_repeat(
+async def test_an_event_source_resumes_after_a_broken_connection_without_gaps_or_repeats(
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     async with allowing(start, tmp_path) as (client, served):
@@ -126,48 +126,48 @@ async def test_an_event_source_goes_on_after_a_broken_connection_without_a_gap_o
         await between.start()
         edge = f"http://127.0.0.1:{between.port}"
         async with opened(served, edge, queue, WATCH, tmp_path) as page:
-            await page.until(lambda told: any("heartbeat" in each for each in told))
+            await page.until(lambda posted: any("heartbeat" in each for each in posted))
             task_ids = await create(client, queue, 3)
-            await page.until(lambda told: len(changes(told)) == 3)
+            await page.until(lambda posted: len(changes(posted)) == 3)
             await between.cut()
             task_ids += await create(client, queue, 3)
-            await page.until(lambda told: {"broken": 0} in told)
+            await page.until(lambda posted: {"broken": 0} in posted)
             await between.start()
-            await page.until(lambda told: len(changes(told)) >= 6)
+            await page.until(lambda posted: len(changes(posted)) >= 6)
             task_ids += await create(client, queue, 2)
-            told = await page.until(lambda told: len(changes(told)) >= 8)
+            posted = await page.until(lambda posted: len(changes(posted)) >= 8)
         await between.cut()
-    assert changes(told) == task_ids
-    assert all(each["id"] == each["cursor"] for each in told if "broken" not in each)
+    assert changes(posted) == task_ids
+    assert all(each["id"] == each["cursor"] for each in posted if "broken" not in each)
 
 
-async def test_a_page_of_an_allowed_origin_may_do_all(
+async def test_a_page_of_an_allowed_origin_has_full_access(
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     async with allowing(start, tmp_path) as (client, served):
         edge = str(client.base_url).rstrip("/")
         async with opened(served, edge, queue, CHANGE, tmp_path) as page:
-            (told,) = await page.until(bool)
-        assert told["queue"]["paused"] is True
-        assert (told["status"], told["allow"]) == (405, "GET, HEAD, POST")
+            (posted,) = await page.until(bool)
+        assert posted["queue"]["paused"] is True
+        assert (posted["status"], posted["allow"]) == (405, "GET, HEAD, POST")
 
 
-async def test_a_page_of_another_origin_may_do_nothing(
+async def test_a_page_of_another_origin_has_no_access(
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     async with allowing(start, tmp_path) as (client, _), receiver.receiving() as other:
         edge = str(client.base_url).rstrip("/")
         async with opened(other, edge, queue, WATCH + ATTACK, tmp_path) as page:
-            told = await page.until(lambda told: any("refused" in each for each in told) and {"broken": 2} in told)
-        (refused,) = (each["refused"] for each in told if "refused" in each)
+            posted = await page.until(
+                lambda posted: any("refused" in each for each in posted) and {"broken": 2} in posted
+            )
+        (refused,) = (each["refused"] for each in posted if "refused" in each)
         assert refused[:2] == ["/api/tasks", "/api/tasks"]
-        assert not changes(told)
+        assert not changes(posted)
         assert (await client.get("/api/tasks", params={"queue": queue})).json()["tasks"] == []
 
 
-async def test_a_preflight_is_answered_for_allowed_origins_alone(
-    start: processes.Starter, tmp_path: pathlib.Path
-) -> None:
+async def test_a_preflight_succeeds_only_for_allowed_origins(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     async with allowing(start, tmp_path) as (client, served):
         asked = {
             "access-control-request-method": "PATCH",

@@ -1,4 +1,4 @@
-"""Many tasks at once through the whole stack: over REST, the client and the command line."""
+"""Bulk operations in a whole stack: over REST, the client and the command line."""
 
 import datetime
 from typing import Any
@@ -23,7 +23,7 @@ async def statuses(rest: httpx.AsyncClient, task_ids: list[int]) -> set[str]:
     return {(await rest.get(f"/api/tasks/{task_id}/status")).json().get("status", "gone") for task_id in task_ids}
 
 
-async def test_many_tasks_live_their_life_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_bulk_operations_work_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
     task_ids = await fill(rest, queue)
     body: dict[str, Any] = {"filter": {"queue": queue}}
     due = requests.at(3600).isoformat()
@@ -51,14 +51,14 @@ WRONG: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_what_is_wrong_is_named(rest: httpx.AsyncClient, wrong: str) -> None:
+async def test_invalid_requests_are_refused_with_the_field(rest: httpx.AsyncClient, wrong: str) -> None:
     verb, body, field, right = WRONG[wrong]
     refused = refusals.over_rest(await rest.post(f"/api/tasks:{verb}", json=body))
     assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
     assert right in refused.fields[field]
 
 
-async def test_the_client_changes_many(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_bulk_operations_work_in_the_client(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
     async with duetime_client.AsyncClient(stack.address) as client:
         assert await client.move_many(queue=queue, to_time=datetime.timedelta(days=2)) == 3
@@ -70,7 +70,9 @@ async def test_the_client_changes_many(stack: stacks.Stack, rest: httpx.AsyncCli
         assert refused.value.changed == 0
 
 
-async def test_the_command_line_changes_many(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_bulk_operations_work_on_the_command_line(
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
+) -> None:
     await fill(rest, queue)
     refused = await commands.run(stack, f"bulk cancel --queue {queue}")
     assert (refused.returncode, "standard input is not a terminal" in refused.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""Each timestamp of each rpc at both ends of the calendar: taken, or refused by name."""
+"""Each timestamp of each rpc, at both ends of the calendar, is accepted or refused with its field."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -54,7 +54,7 @@ STAMPS = [(method, path) for method in METHODS for path in stamped(method.input_
 
 
 class Caller:
-    """Calls with requests that are right but for their times, about things of their own."""
+    """Sends requests that are valid except for their times, on a task and a schedule of its own."""
 
     def __init__(self, channel: grpc.aio.Channel, queue: str) -> None:
         self.channel = channel
@@ -63,7 +63,7 @@ class Caller:
         self.schedule_id = 0
 
     async def call_lists(self) -> None:
-        """Reads the lists in which what was made stands."""
+        """Lists the tasks and schedules that were created."""
         listing = {
             "ListTasks": task_service_pb2.ListTasksRequest(queue=self.queue, page_size=1000),
             "ListSchedules": schedule_service_pb2.ListSchedulesRequest(page_size=1000),
@@ -74,7 +74,7 @@ class Caller:
                 assert await self.call(method, listing[method.name]) is not None
 
     async def call(self, method: descriptor.MethodDescriptor, request: Any) -> Any:
-        """Returns the answer; None if the request was refused by the names of fields."""
+        """Returns the response, or None if the request was refused with its fields."""
         answer = message_factory.GetMessageClass(method.output_type)
         path = f"/{method.containing_service.full_name}/{method.name}"
         call = self.channel.unary_unary(
@@ -89,7 +89,7 @@ class Caller:
             return None
 
     def request(self, method: descriptor.MethodDescriptor, *, is_anchor: bool = False) -> Any:
-        """Returns a request of that method that needs no more times than those it has."""
+        """Returns a valid request of the method, with all times that it requires."""
         task = {"name": "noop", "queue": self.queue}
         rule = {"interval": "86400s"} if is_anchor else {"cron": "30 9 1 1 *"}
         filtered = {"filter": {"queue": self.queue}}
@@ -113,7 +113,7 @@ class Caller:
 
 
 def put(request: Any, path: tuple[str, ...], time: tuple[int, int]) -> None:
-    """Puts a time where the path leads."""
+    """Sets a time at the path."""
     for name in path[:-1]:
         inner = getattr(request, name)
         request = inner[0] if isinstance(inner, Sequence) else inner
@@ -122,7 +122,7 @@ def put(request: Any, path: tuple[str, ...], time: tuple[int, int]) -> None:
 
 @pytest_asyncio.fixture
 async def caller(stack: stacks.Stack, queue: str) -> AsyncIterator[Caller]:
-    """A caller with a task and a schedule of its own, which it deletes with all others of its queue."""
+    """A caller with its own task, schedule and queue, whose tasks and schedules it deletes at the end."""
     async with grpc.aio.insecure_channel(stack.address) as channel:
         made = Caller(channel, queue)
         by_name = {method.name: method for method in METHODS}
@@ -138,14 +138,14 @@ async def caller(stack: stacks.Stack, queue: str) -> AsyncIterator[Caller]:
                 await made.call(by_name["DeleteSchedule"], delete)
 
 
-def test_there_are_times_to_try() -> None:
+def test_the_contract_has_timestamps_to_test() -> None:
     assert {"CreateTask", "ListTasks", "MoveTasks", "UpdateSchedule", "BackfillSchedule"} <= {
         method.name for method, _ in STAMPS
     }
 
 
 @pytest.mark.parametrize(("method", "path"), STAMPS, ids=[f"{method.name} {'.'.join(path)}" for method, path in STAMPS])
-async def test_a_time_at_an_end_of_the_calendar_is_taken_or_refused_by_name(
+async def test_a_time_at_an_end_of_the_calendar_is_accepted_or_refused_with_the_field(
     caller: Caller, method: descriptor.MethodDescriptor, path: tuple[str, ...]
 ) -> None:
     zone = itertools.cycle(EXTREME)
@@ -160,7 +160,7 @@ async def test_a_time_at_an_end_of_the_calendar_is_taken_or_refused_by_name(
 
 @pytest.mark.parametrize("zone", EXTREME)
 @pytest.mark.parametrize("local_time", LOCAL_TIMES)
-async def test_a_local_time_at_an_end_of_the_calendar_is_taken_or_refused_by_name(
+async def test_a_local_time_at_an_end_of_the_calendar_is_accepted_or_refused_with_the_field(
     rest: httpx.AsyncClient, queue: str, zone: str, local_time: str
 ) -> None:
     body = requests.as_json(execution_time=None, queue=queue, local_time=local_time, time_zone=zone)
@@ -175,7 +175,7 @@ async def test_a_local_time_at_an_end_of_the_calendar_is_taken_or_refused_by_nam
 @pytest.mark.parametrize("zone", EXTREME)
 @pytest.mark.parametrize("dates", list(itertools.product(DATES, DATES)), ids=" ".join)
 @pytest.mark.parametrize("behavior", ["skip", "move"])
-async def test_a_blackout_to_an_end_of_the_calendar_is_open(
+async def test_a_blackout_to_an_end_of_the_calendar_is_open_ended(
     rest: httpx.AsyncClient, zone: str, dates: tuple[str, str], behavior: str
 ) -> None:
     blackout = {"first_date": dates[0], "last_date": dates[1], "behavior": behavior}
@@ -197,7 +197,7 @@ UNSET = {
 
 @pytest.mark.parametrize("rule", UNSET)
 @pytest.mark.parametrize("zone", EXTREME)
-async def test_a_start_that_another_program_did_not_set_is_as_none(
+async def test_the_zero_time_that_other_programs_send_means_no_start(
     rest: httpx.AsyncClient, rule: str, zone: str
 ) -> None:
     body = {**UNSET[rule], "time_zone": zone, "start_time": "0001-01-01T00:00:00Z", "end_time": "9999-12-31T23:59:59Z"}

@@ -1,4 +1,4 @@
-"""What connections may cost: how long they stay, how many there are, and that watches outlive all of it."""
+"""Limits of connections: their duration and number; watches survive both."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ def few_watches(bootstrap: dict[str, Any]) -> None:
 
 @contextlib.asynccontextmanager
 async def silent(client: httpx.AsyncClient, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """Lends connections on which nothing is sent."""
+    """Opens idle connections."""
     async with contextlib.AsyncExitStack() as stack:
         readers = []
         for _ in range(count):
@@ -64,7 +64,7 @@ async def create(client: httpx.AsyncClient, queue: str) -> int:
     return task_id
 
 
-async def test_a_silent_connection_is_closed(start: processes.Starter, tmp_path: pathlib.Path) -> None:
+async def test_an_idle_connection_is_closed(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     server = await start.server()
     async with (
         edges.running(tmp_path, server.address, adjust=short_silence) as client,
@@ -74,7 +74,7 @@ async def test_a_silent_connection_is_closed(start: processes.Starter, tmp_path:
         assert [await reader.read() for reader in readers] == [b""] * 3
 
 
-async def test_silent_connections_make_room_for_others(
+async def test_idle_connections_are_closed_to_make_room_for_others(
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     server = await start.server()
@@ -90,7 +90,7 @@ async def test_silent_connections_make_room_for_others(
         assert json.loads((await anext(events)).data)["change"]["task_id"] == task_id
 
 
-async def test_watches_go_on_after_their_connection_takes_no_more_requests(
+async def test_watches_continue_after_their_connection_accepts_no_more_requests(
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     server = await start.server()
@@ -106,7 +106,7 @@ async def test_watches_go_on_after_their_connection_takes_no_more_requests(
         task_ids, by_rest, by_grpc, closed = [], [], [], 0
         following = asyncio.create_task(anext(watched))
         while clock() < until or not closed:
-            # Each call meets a connection at another point of its life.
+            # Each call finds its connection at a different age.
             task_ids.append(await create(client, queue))
             assert await caller.status(task_ids[-1]) == "pending"
             closed += (await client.get("/healthz")).headers.get("connection") == "close"
@@ -133,7 +133,7 @@ async def test_watches_have_a_limit_of_their_own(start: processes.Starter, tmp_p
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks:watch"])
-async def test_http_that_is_none_gets_a_sentence(rest: httpx.AsyncClient, path: str) -> None:
+async def test_invalid_http_is_answered_with_a_plain_error(rest: httpx.AsyncClient, path: str) -> None:
     for request, message in (
         (f"GET {path} HTTP/1.0\r\n\r\n", "HTTP/1.0 is not supported; use HTTP/1.1 or HTTP/2"),
         (f"GET {path} HTTP/1.1\r\n\r\n", "the request is not valid HTTP: missing_host_header"),

@@ -1,4 +1,4 @@
-"""Rules that once kept a server busy are answered at once, and others' calls meanwhile."""
+"""Rules that are costly to compute are answered at once, and do not delay other calls."""
 
 import asyncio
 import datetime
@@ -43,7 +43,7 @@ SHORT: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", RULES)
-async def test_a_costly_rule_is_answered_at_once_wherever_it_is_given(rest: httpx.AsyncClient, name: str) -> None:
+async def test_a_costly_rule_is_answered_at_once_by_every_rpc(rest: httpx.AsyncClient, name: str) -> None:
     rule = RULES[name]
     schedule = {key: value for key, value in rule.items() if key != "count"}
     body = {"name": "costly", "task": {"name": "noop", "queue": "nobody"}, **schedule}
@@ -63,7 +63,7 @@ async def test_a_costly_rule_is_answered_at_once_wherever_it_is_given(rest: http
             await rest.delete(f"/api/schedules/{answer.json()['schedule_id']}")
 
 
-async def test_other_calls_are_answered_while_costly_previews_are_computed(rest: httpx.AsyncClient) -> None:
+async def test_other_calls_are_answered_during_costly_previews(rest: httpx.AsyncClient) -> None:
     async def preview() -> None:
         for rule in RULES.values():
             await rest.post("/api/schedules:preview", json=rule)
@@ -75,12 +75,12 @@ async def test_other_calls_are_answered_while_costly_previews_are_computed(rest:
         await rest.get("/api/tasks", params={"page_size": 1})
         waits.append(time.monotonic() - began)
     await asyncio.gather(*previews)
-    # A preview that was not bounded stopped all others for half a minute.
+    # Before previews were bounded, one stopped all other calls for half a minute.
     assert max(waits) < 5
 
 
 @pytest.mark.parametrize("name", SHORT)
-async def test_what_is_too_long_is_refused_by_its_length(rest: httpx.AsyncClient, name: str) -> None:
+async def test_too_long_values_are_refused_by_their_length(rest: httpx.AsyncClient, name: str) -> None:
     rule, field, right = SHORT[name]
     body = {"name": "long", "task": {"name": "noop"}, **rule}
     for path in ("/api/schedules:preview", "/api/schedules"):
@@ -90,13 +90,13 @@ async def test_what_is_too_long_is_refused_by_its_length(rest: httpx.AsyncClient
         assert right in refused.fields[field]
 
 
-async def test_a_long_zone_of_a_task_is_refused_by_its_length(rest: httpx.AsyncClient) -> None:
+async def test_a_too_long_time_zone_of_a_task_is_refused_by_its_length(rest: httpx.AsyncClient) -> None:
     body = {"name": "noop", "local_time": "2030-01-01T00:00:00", "time_zone": "x" * 200_000}
     refused = refusals.over_rest(await rest.post("/api/tasks", json=body))
     assert refused.fields == {"time_zone": "must be at most 64 characters; it has 200000"}
 
 
-async def test_blackouts_are_given_as_people_write_them(rest: httpx.AsyncClient) -> None:
+async def test_blackouts_are_accepted_in_common_notations(rest: httpx.AsyncClient) -> None:
     start = datetime.datetime(2030, 7, 1)  # noqa: DTZ001 - a Monday
     cases = [
         ([{"days": ["sat", "sun"]}], "0 12 * * *", ["01", "02", "03", "04", "05", "08"]),
@@ -129,7 +129,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_blackout_is_refused_by_name(rest: httpx.AsyncClient, wrong: str) -> None:
+async def test_an_invalid_blackout_is_refused_with_the_field(rest: httpx.AsyncClient, wrong: str) -> None:
     blackout, field, right = WRONG[wrong]
     refused = refusals.over_rest(
         await rest.post("/api/schedules:preview", json={"cron": "@daily", "blackouts": [blackout]})
@@ -138,8 +138,8 @@ async def test_a_wrong_blackout_is_refused_by_name(rest: httpx.AsyncClient, wron
     assert right in refused.fields[f"blackouts[0].{field}"]
 
 
-async def test_a_preview_runs_through_the_repeated_hour_and_says_so(rest: httpx.AsyncClient) -> None:
-    # In Melbourne the clock goes from 03:00 back to 02:00 on 4 April 2027.
+async def test_a_preview_marks_the_repeated_hour(rest: httpx.AsyncClient) -> None:
+    # In Melbourne, daylight-saving time ends on 4 April 2027: clocks go back from 03:00 to 02:00.
     rule = {
         "cron": "*/30 * * * *",
         "time_zone": "Australia/Melbourne",

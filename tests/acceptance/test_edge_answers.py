@@ -1,4 +1,4 @@
-"""What the edge itself answers: its health, its root, and the headers of every answer."""
+"""The edge's own responses: health, root, and the headers of every response."""
 
 import asyncio
 import pathlib
@@ -16,13 +16,13 @@ TELLING = {"server", "via", "x-powered-by", "x-envoy-upstream-service-time", "x-
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/healthz?verbose=1"])
-async def test_it_is_healthy_while_a_server_is(rest: httpx.AsyncClient, path: str) -> None:
+async def test_the_edge_is_healthy_while_a_server_is(rest: httpx.AsyncClient, path: str) -> None:
     for method in ("GET", "HEAD"):
         response = await rest.request(method, path)
         assert (response.status_code, response.content) == (200, b"")
 
 
-async def test_it_is_unhealthy_while_no_server_is(start: processes.Starter, tmp_path: pathlib.Path) -> None:
+async def test_the_edge_is_unhealthy_without_a_healthy_server(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     server = await start.server()
     async with edges.running(tmp_path, server.address) as client:
         assert (await client.get("/healthz")).status_code == 200
@@ -44,7 +44,7 @@ def broken_check(bootstrap: dict[str, Any]) -> None:
     )
 
 
-async def test_a_request_that_cannot_be_checked_does_not_pass(
+async def test_a_request_whose_check_fails_is_rejected(
     start: processes.Starter, tmp_path: pathlib.Path, queue: str
 ) -> None:
     server = await start.server()
@@ -55,7 +55,7 @@ async def test_a_request_that_cannot_be_checked_does_not_pass(
         assert (await client.get("/api/tasks", params={"queue": queue})).json()["tasks"] == []
 
 
-async def test_its_root_says_where_the_api_is(rest: httpx.AsyncClient) -> None:
+async def test_the_root_names_the_path_of_the_api(rest: httpx.AsyncClient) -> None:
     response = await rest.get("/")
     assert response.headers["content-type"] == "application/json"
     assert (response.status_code, response.json()["api"]) == (200, "/api")
@@ -76,7 +76,7 @@ async def test_its_root_says_where_the_api_is(rest: httpx.AsyncClient) -> None:
         ("POST", "/api/tasks", 400),
     ],
 )
-async def test_no_answer_tells_versions_and_none_is_kept(
+async def test_no_response_reveals_versions_or_is_cacheable(
     rest: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
     headers = {"content-type": "application/json"}
@@ -88,7 +88,7 @@ async def test_no_answer_tells_versions_and_none_is_kept(
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_an_answer_over_grpc_tells_no_versions(stub: Any) -> None:
+async def test_no_grpc_response_reveals_versions(stub: Any) -> None:
     call = stub.ListTasks(task_service_pb2.ListTasksRequest(page_size=1))
     await call
     names = {name for name, _ in (*await call.initial_metadata(), *await call.trailing_metadata())}

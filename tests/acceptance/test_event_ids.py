@@ -1,4 +1,4 @@
-"""Server-sent events have their cursors as ids, and a watch begins after the one that `Last-Event-ID` names."""
+"""Server-sent events have their cursors as ids, and a watch resumes after `Last-Event-ID`."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from tests.acceptance import refusals, requests
 async def watching(
     rest: httpx.AsyncClient, path: str, last: str | None = None, **parameters: Any
 ) -> AsyncIterator[AsyncIterator[httpx_sse.ServerSentEvent]]:
-    """Lends the events of a watch that continues after the event with the id `last`."""
+    """Yields the events of a watch that resumes after the event with the id `last`."""
     headers = {} if last is None else {"last-event-id": last}
     async with httpx_sse.aconnect_sse(rest, "GET", path, params=parameters, headers=headers) as source:
         assert source.response.status_code == 200
@@ -29,7 +29,7 @@ async def create(rest: httpx.AsyncClient, **changes: Any) -> int:
     return task_id
 
 
-async def test_each_event_has_its_cursor_as_its_id_and_a_watch_goes_on_after_it(
+async def test_each_event_has_its_cursor_as_its_id_and_a_watch_resumes_after_it(
     rest: httpx.AsyncClient, queue: str
 ) -> None:
     task_id = await create(rest, queue=queue)
@@ -47,24 +47,22 @@ async def test_each_event_has_its_cursor_as_its_id_and_a_watch_goes_on_after_it(
         assert [(event.id, event.data) async for event in events] == [(event.id, event.data) for event in whole]
 
 
-async def test_a_watch_of_all_goes_on_after_each_of_its_events(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_watch_of_all_tasks_resumes_after_any_of_its_events(rest: httpx.AsyncClient, queue: str) -> None:
     async with watching(rest, "/api/tasks:watch", queue=queue) as events:
-        told = [await anext(events)]
-        assert "heartbeat" in told[0].data
+        received = [await anext(events)]
+        assert "heartbeat" in received[0].data
         for _ in range(3):
             await create(rest, queue=queue, name="ü" * 80)
-        told += [await anext(events) for _ in range(3)]
-    assert [event.id for event in told] == [json.loads(event.data)["cursor"] for event in told]
-    for number, event in enumerate(told):
+        received += [await anext(events) for _ in range(3)]
+    assert [event.id for event in received] == [json.loads(event.data)["cursor"] for event in received]
+    for number, event in enumerate(received):
         async with watching(rest, "/api/tasks:watch", event.id, queue=queue) as events:
-            assert (await anext(events)).id == event.id  # it is alive
-            again = [json.loads((await anext(events)).data)["change"] for _ in told[number + 1 :]]
-            assert again == [json.loads(each.data)["change"] for each in told[number + 1 :]]
+            assert (await anext(events)).id == event.id  # a heartbeat
+            again = [json.loads((await anext(events)).data)["change"] for _ in received[number + 1 :]]
+            assert again == [json.loads(each.data)["change"] for each in received[number + 1 :]]
 
 
-async def test_the_last_event_counts_more_than_the_cursor_that_a_browser_began_with(
-    rest: httpx.AsyncClient, queue: str
-) -> None:
+async def test_last_event_id_overrides_the_cursor_in_the_url(rest: httpx.AsyncClient, queue: str) -> None:
     async with watching(rest, "/api/tasks:watch", queue=queue) as events:
         begin = await anext(events)
         first, second = await create(rest, queue=queue), await create(rest, queue=queue)
@@ -78,9 +76,7 @@ async def test_the_last_event_counts_more_than_the_cursor_that_a_browser_began_w
 
 
 @pytest.mark.parametrize("last", ["nonsense", "1", "WyI0NTlhOTRjYyIsM10", "x" * 5000, '"; drop', "a,b", "%20"])
-async def test_an_id_that_is_none_is_refused_as_such_a_cursor_is(
-    rest: httpx.AsyncClient, queue: str, last: str
-) -> None:
+async def test_an_invalid_id_is_refused_like_an_invalid_cursor(rest: httpx.AsyncClient, queue: str, last: str) -> None:
     task_id = await create(rest, queue=queue)
     for path in (f"/api/tasks/{task_id}:watch", "/api/tasks:watch"):
         by_header = await rest.get(path, headers={"last-event-id": last})
@@ -90,14 +86,14 @@ async def test_an_id_that_is_none_is_refused_as_such_a_cursor_is(
         assert list(refusals.over_rest(by_header).fields) == ["cursor"]
 
 
-async def test_an_id_that_is_not_ascii_is_refused(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_an_id_with_other_characters_than_ascii_is_refused(rest: httpx.AsyncClient, queue: str) -> None:
     task_id = await create(rest, queue=queue)
     response = await rest.get(f"/api/tasks/{task_id}:watch", headers=[(b"last-event-id", "ü".encode())])
     assert response.status_code == 400
     assert refusals.over_rest(response).code is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_large_events_and_many_at_once_have_their_ids(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_large_and_simultaneous_events_have_their_ids(rest: httpx.AsyncClient, queue: str) -> None:
     async with watching(rest, "/api/tasks:watch", queue=queue) as events:
         begin = await anext(events)
         name = '\n\n data: {"cursor":"x"} 😀 ' * 8
@@ -109,6 +105,6 @@ async def test_large_events_and_many_at_once_have_their_ids(rest: httpx.AsyncCli
     async with watching(rest, "/api/tasks:watch", begin.id, queue=queue) as events:
         await anext(events)
         missed = [await anext(events) for _ in range(2001)]
-    for told in (live, missed):
-        assert [event.id for event in told] == [json.loads(event.data)["cursor"] for event in told]
-        assert len({json.loads(event.data)["change"]["task_id"] for event in told}) == 2001
+    for received in (live, missed):
+        assert [event.id for event in received] == [json.loads(event.data)["cursor"] for event in received]
+        assert len({json.loads(event.data)["change"]["task_id"] for event in received}) == 2001

@@ -1,4 +1,4 @@
-"""Why a task does not run, and who would run it: over REST, gRPC, the client and the command line."""
+"""Explanations why a task does not run, and the list of workers, over every interface."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ async def codes(rest: httpx.AsyncClient, task_id: int) -> list[str]:
     return [reason["code"] for reason in explained["reasons"]]
 
 
-async def test_a_task_that_waits_says_for_what(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_pending_task_is_explained(rest: httpx.AsyncClient, queue: str) -> None:
     task_id = (await rest.post("/api/tasks", json=requests.as_json(queue=queue))).json()["task_id"]
     assert await codes(rest, task_id) == ["NOT_DUE", "NO_WORKER_FOR_QUEUE"]
     await rest.post(f"/api/queues/{queue}:pause", json={})
@@ -24,7 +24,7 @@ async def test_a_task_that_waits_says_for_what(rest: httpx.AsyncClient, queue: s
     assert refusals.over_rest(await rest.get("/api/tasks/4000000000:explain")).reason == "TASK_NOT_FOUND"
 
 
-async def test_a_task_that_runs_or_has_ended_says_so(stack: stacks.Stack) -> None:
+async def test_a_running_or_finished_task_is_explained(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         task_id = await client.create("sleep", clients.NOW, {"seconds": 60})
         await clients.reached(client, task_id, "started")
@@ -36,10 +36,10 @@ async def test_a_task_that_runs_or_has_ended_says_so(stack: stacks.Stack) -> Non
         assert (explained.status, explained.reasons[0].code) == ("cancelled", "FINISHED")
 
 
-async def test_the_worker_of_the_stack_is_known(stack: stacks.Stack) -> None:
+async def test_the_worker_of_the_stack_is_listed(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         async with asyncio.timeout(10):
-            while not (known := await client.list_workers()):  # noqa: ASYNC110 - the database tells nobody
+            while not (known := await client.list_workers()):  # noqa: ASYNC110 - heartbeats send no event
                 await asyncio.sleep(0.1)
         (worker,) = known
         assert (worker.queues, worker.alive) == (("default",), True)

@@ -1,4 +1,4 @@
-"""The contract over gRPC, through Envoy: every rpc, and the services that come with it."""
+"""The contract over gRPC, through Envoy: every rpc, health and reflection."""
 
 import datetime
 from typing import Any
@@ -22,7 +22,7 @@ async def create(stub: Any, **changes: Any) -> int:
     return task_id
 
 
-async def test_a_task_is_given_back_as_it_was_created(stub: Any, queue: str) -> None:
+async def test_a_task_is_returned_as_it_was_created(stub: Any, queue: str) -> None:
     due = datetime.datetime(2040, 1, 2, 3, 4, 5, 678901, datetime.UTC)
     policy = task_pb2.RetryPolicy(
         initial_backoff=duration_pb2.Duration(nanos=1000),
@@ -50,7 +50,7 @@ async def test_a_task_is_given_back_as_it_was_created(stub: Any, queue: str) -> 
         assert not task.HasField(unset)
 
 
-async def test_each_call_that_changes_a_task_raises_its_version(stub: Any, queue: str) -> None:
+async def test_each_change_of_a_task_increments_its_version(stub: Any, queue: str) -> None:
     task_id = await create(stub, queue=queue)
     update = task_service_pb2.UpdateTaskRequest(task_id=task_id, name="renamed", version=1)
     assert (await stub.UpdateTask(update)).message == "Task updated successfully"
@@ -95,7 +95,7 @@ async def test_the_same_request_id_in_a_batch_is_one_task(stub: Any, queue: str)
     assert len((await stub.ListTasks(task_service_pb2.ListTasksRequest(queue=queue))).tasks) == 1
 
 
-async def test_a_status_is_answered_alone(stub: Any, queue: str) -> None:
+async def test_get_status_returns_only_the_status(stub: Any, queue: str) -> None:
     request = task_service_pb2.GetTaskStatusRequest(task_id=await create(stub, queue=queue))
     assert (await stub.GetTaskStatus(request)).status == task_pb2.Task.pending
 
@@ -135,7 +135,7 @@ async def test_reflection_describes_the_service(stack: stacks.Stack) -> None:
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
     ]
     async with grpc.aio.insecure_channel(stack.address) as channel:
-        untyped: Any = channel  # the stub's types are those of synchronous channels
+        untyped: Any = channel  # the stub is typed for synchronous channels
         reflection: Any = reflection_pb2_grpc.ServerReflectionStub(untyped)
         listed, described = [answer async for answer in reflection.ServerReflectionInfo(iter(asked))]
     assert SERVICE in [service.name for service in listed.list_services_response.service]

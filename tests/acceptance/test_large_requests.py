@@ -1,4 +1,4 @@
-"""Requests as large as they may be, and wrong: each is refused by its field; other callers are answered meanwhile."""
+"""Invalid requests of the maximum size are refused with their field, and do not delay other callers."""
 
 import ast
 import asyncio
@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 
 def filled(body: dict[str, Any], each: str) -> bytes:
-    """Returns the body as JSON, with so many of `each` in the place of FILL that it is as long as a request may be."""
+    """Returns the body as JSON, with FILL replaced by as many of `each` as fit into a request."""
     template = json.dumps(body)
     count = (MIB - len(template)) // (len(each) + 1)
     return template.replace('"FILL"', ",".join([each] * count)).encode()
@@ -33,7 +33,7 @@ TASK = {"name": "noop", "task_data": DATA}
 SCHEDULE = {"name": "large", "interval": "3600s", "task": TASK}
 DEEP = '{"a":' * 18 + "[]" + "}" * 18
 
-# The method, the path, the body and the wrong field.
+# The method, the path, the body and the invalid field.
 BODIES: dict[str, tuple[str, str, bytes, str]] = {
     "objects": ("POST", "/api/tasks", filled(CREATE, "{}"), "task_data"),
     "numbers": ("POST", "/api/tasks", filled(CREATE, "1"), "task_data"),
@@ -49,7 +49,7 @@ BODIES: dict[str, tuple[str, str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("kind", BODIES)
-async def test_eight_large_bodies_are_refused_by_their_field_and_bystanders_are_answered(
+async def test_eight_large_bodies_are_refused_with_their_field_while_other_callers_are_answered(
     rest: httpx.AsyncClient, stub: Any, queue: str, kind: str
 ) -> None:
     method, path, content, field = BODIES[kind]
@@ -67,15 +67,14 @@ async def test_eight_large_bodies_are_refused_by_their_field_and_bystanders_are_
     for each in sending:
         refusal = refusals.over_rest(each.result())
         assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, {field: LARGE})
-    # Neither Envoy nor the server reads on where it is too much. What the server takes for callers without Envoy,
-    # `integration/test_large_requests.py` measures.
+    # Neither Envoy nor the server reads beyond the limit. tests/integration measures the server without Envoy.
     assert max(took) < 2
 
 
 @pytest.mark.parametrize(
     "text", ["é" * 131_000, "\\u00e9" * 131_000, "\\n" * 131_000], ids=["plain", "escaped", "breaks"]
 )
-async def test_what_is_small_enough_as_json_passes_however_it_is_written(
+async def test_data_that_is_small_as_compact_json_is_accepted_in_any_notation(
     rest: httpx.AsyncClient, queue: str, text: str
 ) -> None:
     body = json.dumps(requests.as_json(queue=queue, task_data={"a": "FILL"})).replace("FILL", text)
@@ -84,7 +83,9 @@ async def test_what_is_small_enough_as_json_passes_however_it_is_written(
 
 
 @pytest.mark.parametrize("each", ['"abc"', '"abc" ', "1.5", "1.50", "{}", "[ ]", "{'a': 1}", "-1.25e-7"])
-async def test_as_much_as_may_be_passes_whatever_it_is(rest: httpx.AsyncClient, queue: str, each: str) -> None:
+async def test_data_of_the_maximum_size_is_accepted_whatever_it_contains(
+    rest: httpx.AsyncClient, queue: str, each: str
+) -> None:
     shortest = len(json.dumps(ast.literal_eval(each), separators=(",", ":"))) + 1
     data = ",".join([each] * ((payload.MAX_BYTES - 100) // shortest))
     body = json.dumps(requests.as_json(queue=queue, task_data=DATA)).replace('"FILL"', data)
@@ -92,8 +93,8 @@ async def test_as_much_as_may_be_passes_whatever_it_is(rest: httpx.AsyncClient, 
     assert response.status_code == 200, response.text
 
 
-async def test_a_batch_that_is_far_too_long_is_refused_before_envoy_reads_it(tmp_path: pathlib.Path) -> None:
-    # To read it takes a thread of Envoy's 0.1 s, and its other callers wait. Here is no server that could refuse it.
+async def test_a_far_too_long_batch_is_refused_before_it_is_transcoded(tmp_path: pathlib.Path) -> None:
+    # Transcoding it would block a thread of Envoy, and its other callers, for 0.1 s. No server runs here to refuse it.
     async with edges.running(tmp_path, f"127.0.0.1:{processes.free_port()}") as client:
         content = filled({"requests": ["FILL"]}, "{}")
         headers = {"content-type": "application/json"}

@@ -1,4 +1,4 @@
-"""Listing, page by page."""
+"""Listing tasks page by page."""
 
 from typing import Any
 
@@ -33,8 +33,8 @@ async def ids(rest: httpx.AsyncClient, **parameters: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-async def test_pages_in_every_order_have_each_task_once(rest: httpx.AsyncClient, queue: str, order: str) -> None:
-    # Due in reverse, with ties.
+async def test_pages_in_every_order_contain_each_task_once(rest: httpx.AsyncClient, queue: str, order: str) -> None:
+    # Due in reverse order, with ties.
     due = [requests.at(86400 - number // 2 * 60) for number in range(7)]
     moments = [due[number // 2 * 2].isoformat() for number in range(7)]
     task_ids = await create_many(rest, *(requests.as_json(queue=queue, execution_time=each) for each in moments))
@@ -52,7 +52,7 @@ async def test_a_full_last_page_has_no_token(rest: httpx.AsyncClient, queue: str
     assert [len(page) for page in await pages(rest, queue=queue, page_size=2)] == [2, 2]
 
 
-async def test_tasks_that_are_created_meanwhile_disturb_no_page(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_concurrent_creates_do_not_disturb_the_pages(rest: httpx.AsyncClient, queue: str) -> None:
     early = await create_many(rest, *(requests.as_json(queue=queue) for _ in range(4)))
     first = (await rest.get("/api/tasks", params={"queue": queue, "order_by": "task_id", "page_size": 2})).json()
     late = await create_many(rest, requests.as_json(queue=queue))
@@ -61,7 +61,7 @@ async def test_tasks_that_are_created_meanwhile_disturb_no_page(rest: httpx.Asyn
     assert rest_of_them == early + late
 
 
-async def test_filters_choose_by_status_name_and_time(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_filters_select_by_status_name_and_time(rest: httpx.AsyncClient, queue: str) -> None:
     noon, later = "2031-05-06T12:00:00Z", "2031-05-06T12:00:01Z"
     one, two, three = await create_many(
         rest,
@@ -85,7 +85,7 @@ async def test_a_deleted_task_is_not_listed(rest: httpx.AsyncClient, queue: str)
     assert await ids(rest, queue=queue) == [there]
 
 
-async def test_a_history_has_pages(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_history_is_paginated(rest: httpx.AsyncClient, queue: str) -> None:
     (task_id,) = await create_many(rest, requests.as_json(queue=queue))
     for number in range(4):
         await rest.patch(f"/api/tasks/{task_id}", json={"name": f"name {number}"})

@@ -1,4 +1,4 @@
-"""Tasks whose time is what a clock somewhere shows."""
+"""Tasks in local time."""
 
 import datetime
 from typing import Any
@@ -27,11 +27,11 @@ def body(**changes: Any) -> dict[str, Any]:
     [
         ("2030-07-01T09:00:00", "2030-07-01T08:00:00Z"),
         ("2030-01-01T09:00", "2030-01-01T09:00:00Z"),
-        ("2030-03-31T01:30:00", "2030-03-31T01:30:00Z"),  # left out: it is 02:30 in summer time
-        ("2030-10-27T01:30:00", "2030-10-27T00:30:00Z"),  # comes twice: the first
+        ("2030-03-31T01:30:00", "2030-03-31T01:30:00Z"),  # skipped (nonexistent): shifted to 02:30 summer time
+        ("2030-10-27T01:30:00", "2030-10-27T00:30:00Z"),  # repeated (ambiguous): the first
     ],
 )
-async def test_it_is_due_when_the_clock_shows_it(rest: httpx.AsyncClient, local_time: str, instant: str) -> None:
+async def test_a_task_is_due_at_its_local_time(rest: httpx.AsyncClient, local_time: str, instant: str) -> None:
     created = (await rest.post("/api/tasks", json=body(local_time=local_time))).json()
     shown = (await rest.get(f"/api/tasks/{created['task_id']}")).json()
     assert (shown["execution_time"], shown["time_zone"]) == (instant, "Europe/Lisbon")
@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_what_is_wrong_is_named(rest: httpx.AsyncClient, wrong: str) -> None:
+async def test_invalid_requests_are_refused_with_the_field(rest: httpx.AsyncClient, wrong: str) -> None:
     changes, field, right = WRONG[wrong]
     refused = refusals.over_rest(await rest.post("/api/tasks", json=body(**changes)))
     assert (refused.code, list(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
@@ -74,7 +74,7 @@ async def test_the_client_and_the_command_line_know_local_times(stack: stacks.St
         await client.cancel(task_id)
 
 
-async def test_a_change_of_the_law_moves_them(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_new_time_zone_rules_move_pending_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     local = datetime.datetime(2030, 7, 1, 9)  # noqa: DTZ001 - local times are naive
     right = datetime.datetime(2030, 7, 1, 8, tzinfo=datetime.UTC)
     moved, waiting = [
@@ -83,7 +83,7 @@ async def test_a_change_of_the_law_moves_them(engine: sqlalchemy_asyncio.AsyncEn
     ]
     plain = await factories.create(engine, execution_time=right)
     async with engine.connect() as connection:
-        # As another time zone database gave it.
+        # As if another version of the time zone database had resolved it.
         await connection.execute(sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour'"))
         await connection.execute(sa.text(f"UPDATE tasks SET retry_count = 1 WHERE task_id = {waiting}"))
     found, has_more = await relocate.recompute(engine, seconds=5, actor="api")

@@ -1,4 +1,4 @@
-"""Many tasks in one stack: each once, and on time."""
+"""Many tasks in one stack: each runs once, and on time."""
 
 import asyncio
 import datetime
@@ -58,11 +58,11 @@ async def test_a_hundred_tasks_start_at_their_time_and_never_before(
         if each.executed_at is not None
     )
     with capsys.disabled():
-        print(  # noqa: T201 - the figures are what this test is read for
+        print(  # noqa: T201 - figures for the reader of the test's output
             f"\n100 tasks, start - due: median {statistics.median(lateness):.1f} ms, "
             f"99th {lateness[98]:.1f} ms, worst {lateness[99]:.1f} ms"
         )
     assert lateness[0] >= 0
-    # On a quiet machine all are within 50 ms; loosely, because others may have the processors.
+    # On an idle machine all are within 50 ms; the bound allows for a busy one.
     assert statistics.median(lateness) < 50
     assert lateness[99] < 1000

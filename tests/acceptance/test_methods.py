@@ -1,4 +1,4 @@
-"""Each path takes the methods that the contract gives it; others are refused with those that it takes."""
+"""Each path allows its methods of the contract, and refuses others with the allowed ones."""
 
 import re
 
@@ -33,7 +33,7 @@ PATHS = contract()
 
 
 @pytest.mark.parametrize("path", sorted([*PATHS, "/", "/healthz"]))
-async def test_a_method_that_a_path_does_not_take_is_refused_with_those_that_it_takes(
+async def test_a_method_that_a_path_does_not_allow_is_refused_with_the_allowed_ones(
     rest: httpx.AsyncClient, path: str
 ) -> None:
     taken = PATHS.get(path, {"GET"})
@@ -52,16 +52,16 @@ async def test_a_method_that_a_path_does_not_take_is_refused_with_those_that_it_
 @pytest.mark.parametrize(
     "path", sorted(path for path, taken in PATHS.items() if "GET" in taken and "stream" not in taken)
 )
-async def test_head_answers_as_get_does_without_the_body(rest: httpx.AsyncClient, path: str) -> None:
+async def test_head_answers_like_get_without_the_body(rest: httpx.AsyncClient, path: str) -> None:
     got, head = await rest.get(path), await rest.head(path)
     assert head.content == b""
     assert head.status_code == got.status_code
     assert head.headers["content-type"] == got.headers["content-type"] == "application/json"
     assert int(head.headers["content-length"]) > 0
-    assert (await rest.get("/healthz")).status_code == 200  # the connection is as it was
+    assert (await rest.get("/healthz")).status_code == 200  # the connection is still usable
 
 
-async def test_head_of_a_large_answer_has_no_body(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_head_of_a_large_response_has_no_body(rest: httpx.AsyncClient, queue: str) -> None:
     data = {"text": "x" * 200_000}
     for _ in range(4):
         await rest.post("/api/tasks", json=requests.as_json(queue=queue, task_data=data))

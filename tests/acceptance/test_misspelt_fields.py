@@ -1,4 +1,4 @@
-"""Envoy drops fields that it does not know. They are refused, with the field that was probably meant."""
+"""Unknown fields, which Envoy's transcoder would drop, are refused with the probably intended field."""
 
 import json
 import urllib.parse
@@ -60,7 +60,7 @@ MISSPELT: list[tuple[str, str, dict[str, Any], dict[str, str | None]]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "wrong"), MISSPELT, ids=lambda value: json.dumps(value)[:60])
-async def test_a_field_that_is_none_is_named_with_the_one_that_was_meant(
+async def test_an_unknown_field_is_refused_with_the_probably_intended_one(
     rest: httpx.AsyncClient, method: str, path: str, body: dict[str, Any], wrong: dict[str, str | None]
 ) -> None:
     if path == "/api/tasks":
@@ -85,7 +85,7 @@ async def test_a_field_that_is_none_is_named_with_the_one_that_was_meant(
         {"a": '"}, "prioriy": 9, {"', "b": "\\", "c": '\\"}', "ü": ["]", "}"]},
     ],
 )
-async def test_what_is_free_may_have_any_names(rest: httpx.AsyncClient, body: dict[str, Any]) -> None:
+async def test_task_data_may_have_any_names(rest: httpx.AsyncClient, body: dict[str, Any]) -> None:
     response = await rest.post("/api/tasks", json=requests.as_json(task_data=body))
     assert response.status_code == 200, response.text
     task = (await rest.get(f"/api/tasks/{response.json()['task_id']}")).json()
@@ -106,7 +106,7 @@ async def test_what_is_free_may_have_any_names(rest: httpx.AsyncClient, body: di
         '\ufeff{"name": "noop", "execution_time": "DUE"}',
     ],
 )
-async def test_all_that_envoy_reads_is_read(rest: httpx.AsyncClient, text: str) -> None:
+async def test_everything_that_envoys_parser_accepts_is_accepted(rest: httpx.AsyncClient, text: str) -> None:
     headers = {"content-type": "application/json"}
     response = await rest.post("/api/tasks", content=text.replace("DUE", DUE).encode(), headers=headers)
     assert response.status_code == 200, response.text
@@ -125,14 +125,14 @@ async def test_all_that_envoy_reads_is_read(rest: httpx.AsyncClient, text: str) 
         "{,}",
     ],
 )
-async def test_what_is_not_json_is_said_first(rest: httpx.AsyncClient, text: str) -> None:
+async def test_invalid_json_is_reported_before_unknown_fields(rest: httpx.AsyncClient, text: str) -> None:
     response = await rest.post("/api/tasks", content=text, headers={"content-type": "application/json"})
     assert response.status_code == 400
     refusal = refusals.over_rest(response)
     assert (refusal.reason, refusal.message[:22]) == ("MALFORMED_REQUEST", "the body is not JSON: ")
 
 
-async def test_many_and_long_names_are_answered_in_part(rest: httpx.AsyncClient) -> None:
+async def test_many_and_long_names_are_shortened_in_the_response(rest: httpx.AsyncClient) -> None:
     many = {f"field_{number}": number for number in range(50_000)}
     refusal = refusals.over_rest(await rest.post("/api/tasks", json=many))
     assert list(refusal.fields) == [f"field_{number}" for number in range(10)]
@@ -155,7 +155,7 @@ async def test_many_and_long_names_are_answered_in_part(rest: httpx.AsyncClient)
     ],
     ids=str,
 )
-async def test_a_value_of_another_shape_is_named(
+async def test_a_value_of_the_wrong_type_is_refused_with_the_field(
     rest: httpx.AsyncClient, body: dict[str, Any], fields: dict[str, str]
 ) -> None:
     response = await rest.post("/api/tasks", json=requests.as_json(**body))
@@ -181,7 +181,7 @@ SHOWN = r"\x00\x07\x1b]0;title\x7f\x85\u061c\u200e\u2028\u202e\u2066\ufeff\ufff9
     ],
     ids=ascii,
 )
-async def test_no_refusal_of_the_edge_steers_a_terminal(
+async def test_errors_of_the_edge_contain_no_control_characters(
     rest: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None, field: str | None
 ) -> None:
     content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
@@ -196,7 +196,7 @@ async def test_no_refusal_of_the_edge_steers_a_terminal(
 
 
 @pytest.mark.parametrize("levels", [21, 30, 40, 200, 5000, 100_000])
-async def test_data_that_is_nested_too_deeply_is_refused_for_that_reason(rest: httpx.AsyncClient, levels: int) -> None:
+async def test_too_deeply_nested_data_is_refused_for_that_reason(rest: httpx.AsyncClient, levels: int) -> None:
     data = '{"a":' * (levels - 1) + "{}" + "}" * (levels - 1)
     for path, text, field in (
         ("/api/tasks", f'{{"name": "a", "execution_time": "{DUE}", "task_data": {data}}}', "task_data"),
@@ -245,7 +245,7 @@ async def test_a_time_may_be_in_lower_case(rest: httpx.AsyncClient, queue: str, 
 
 
 @pytest.mark.parametrize("text", NO_TIMES)
-async def test_what_is_no_time_is_refused_in_one_plain_sentence(rest: httpx.AsyncClient, text: str) -> None:
+async def test_an_invalid_time_is_refused_with_one_plain_message(rest: httpx.AsyncClient, text: str) -> None:
     sentence = "must be an RFC 3339 time with a zone, such as 2026-11-27T09:00:00Z"
     response = await rest.post("/api/tasks", json=requests.as_json(execution_time=text))
     assert response.status_code == 400
@@ -269,7 +269,9 @@ async def test_what_is_no_time_is_refused_in_one_plain_sentence(rest: httpx.Asyn
         ("/api/tasks/1?task=2", "task: is not a parameter of this request (did you mean task_id?)"),
     ],
 )
-async def test_a_wrong_parameter_is_refused_in_plain_words(rest: httpx.AsyncClient, address: str, message: str) -> None:
+async def test_an_invalid_parameter_is_refused_in_plain_words(
+    rest: httpx.AsyncClient, address: str, message: str
+) -> None:
     response = await rest.get(address)
     assert response.status_code == 400
     assert refusals.over_rest(response).message.startswith(message)

@@ -1,4 +1,4 @@
-"""Doubles that no integer of JavaScript is: they pass, by REST and by the client, and stay what they are."""
+"""Doubles beyond JavaScript's safe integers pass unchanged, over REST and through the client."""
 
 import datetime
 import math
@@ -11,7 +11,7 @@ import duetime_client
 from tests.acceptance import refusals, requests
 from tests.support import clients, stacks
 
-# As JSON has them; what a handler is given.
+# The number in JSON, and the value that a handler receives.
 NUMBERS = {
     "6.02214076e23": "6.02214076e+23",
     "-6.02214076E+23": "-6.02214076e+23",
@@ -42,7 +42,7 @@ def hold(task: dict[str, Any], name: str) -> None:
     assert task["result"] == {"shown": list(NUMBERS.values()), "given": VALUES}, name
 
 
-async def test_doubles_that_rest_sends_reach_the_handler_and_come_back(
+async def test_doubles_sent_over_rest_reach_the_handler_and_are_returned(
     rest: httpx.AsyncClient, stack: stacks.Stack
 ) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat()
@@ -52,7 +52,7 @@ async def test_doubles_that_rest_sends_reach_the_handler_and_come_back(
     hold(await finished(rest, stack, created.json()["task_id"]), "REST")
 
 
-async def test_doubles_that_the_client_sends_reach_the_handler_and_come_back(
+async def test_doubles_sent_by_the_client_reach_the_handler_and_are_returned(
     rest: httpx.AsyncClient, stack: stacks.Stack
 ) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
@@ -65,7 +65,7 @@ async def test_doubles_that_the_client_sends_reach_the_handler_and_come_back(
                 await client.create("numbers", clients.NOW, {"numbers": [number]})
 
 
-async def test_doubles_of_a_template_and_an_update_are_kept(rest: httpx.AsyncClient) -> None:
+async def test_doubles_in_a_template_and_an_update_are_preserved(rest: httpx.AsyncClient) -> None:
     task = {"name": "numbers", "queue": "unserved", "task_data": {"numbers": VALUES}}
     schedule = {"name": "numbers", "interval": "3600s", "task": task}
     made = (await rest.post("/api/schedules", json=schedule)).json()
@@ -78,7 +78,7 @@ async def test_doubles_of_a_template_and_an_update_are_kept(rest: httpx.AsyncCli
 
 
 @pytest.mark.parametrize("number", ["9007199254740992", "-9007199254740993", "1" + "0" * 30, "12345678901234567890"])
-async def test_an_integer_that_no_double_holds_is_refused_over_rest(rest: httpx.AsyncClient, number: str) -> None:
+async def test_an_integer_that_a_double_cannot_hold_is_refused_over_rest(rest: httpx.AsyncClient, number: str) -> None:
     data = f'{{"order": {{"note": "9007199254740993", "ids": [1, {number}, {number}.0, 1e22]}}}}'
     task = f'{{"name": "noop", "execution_time": "2040-01-01T00:00:00Z", "task_data": {data}}}'
     template = f'{{"name": "large", "interval": "3600s", "task": {{"name": "noop", "task_data": {data}}}}}'
@@ -97,7 +97,9 @@ async def test_an_integer_that_no_double_holds_is_refused_over_rest(rest: httpx.
 
 
 @pytest.mark.parametrize("number", ["1e400", "NaN", "Infinity", "-Infinity"])
-async def test_what_is_no_double_is_refused_over_rest(rest: httpx.AsyncClient, number: str) -> None:
+async def test_a_number_outside_of_the_range_of_doubles_is_refused_over_rest(
+    rest: httpx.AsyncClient, number: str
+) -> None:
     body = f'{{"name":"numbers","execution_time":"2040-01-01T00:00:00Z","task_data":{{"numbers":[{number}]}}}}'
     refused = await rest.post("/api/tasks", content=body, headers={"content-type": "application/json"})
     assert refused.status_code == 400, refused.text

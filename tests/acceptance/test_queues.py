@@ -1,4 +1,4 @@
-"""Queues through the whole stack: over REST, gRPC, the client and the command line."""
+"""Queues in a whole stack: over REST, gRPC, the client and the command line."""
 
 import base64
 import datetime
@@ -20,7 +20,7 @@ DAY = datetime.timedelta(days=1)
 
 
 async def fill(rest: httpx.AsyncClient, queue: str, **changes: Any) -> int:
-    """Creates a task that is due in the queue, and returns its id."""
+    """Creates a due task in the queue, and returns its id."""
     body = requests.as_json(queue=queue, execution_time=requests.at(0).isoformat(), **changes)
     created = await rest.post("/api/tasks", json=body)
     task_id: int = created.json()["task_id"]
@@ -28,7 +28,7 @@ async def fill(rest: httpx.AsyncClient, queue: str, **changes: Any) -> int:
 
 
 async def listed(rest: httpx.AsyncClient, **parameters: Any) -> list[dict[str, Any]]:
-    """Reads all queues, a page at a time."""
+    """Lists all queues, page by page."""
     found: list[dict[str, Any]] = []
     while True:
         page = (await rest.get("/api/queues", params=parameters)).json()
@@ -40,7 +40,7 @@ async def listed(rest: httpx.AsyncClient, **parameters: Any) -> list[dict[str, A
         parameters["page_token"] = page["next_page_token"]
 
 
-async def test_a_queue_is_listed_held_back_and_let_go_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_queue_is_listed_limited_and_unlimited_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
     limited = await rest.patch(f"/api/queues/{queue}", json={"max_running": 5, "max_per_second": 2.5})
     assert limited.status_code == 200
@@ -73,7 +73,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_limit_is_refused_and_changes_nothing(rest: httpx.AsyncClient, queue: str, wrong: str) -> None:
+async def test_an_invalid_limit_is_refused_and_changes_nothing(rest: httpx.AsyncClient, queue: str, wrong: str) -> None:
     body, field, right = WRONG[wrong]
     await fill(rest, queue)
     before = (await rest.get(f"/api/queues/{queue}")).json()
@@ -84,7 +84,7 @@ async def test_a_wrong_limit_is_refused_and_changes_nothing(rest: httpx.AsyncCli
     assert (await rest.get(f"/api/queues/{queue}")).json() == before
 
 
-async def test_an_unknown_queue_is_named_with_those_that_there_are(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_an_unknown_queue_is_refused_with_the_known_ones(rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
     for call in (
         rest.get("/api/queues/mial"),
@@ -103,7 +103,7 @@ async def test_an_unknown_queue_is_named_with_those_that_there_are(rest: httpx.A
     assert list(malformed.fields) == ["name"]
 
 
-async def test_a_queue_can_be_held_back_in_advance(stack: stacks.Stack, queue: str) -> None:
+async def test_a_queue_can_be_limited_before_it_has_tasks(stack: stacks.Stack, queue: str) -> None:
     async with grpc.aio.insecure_channel(stack.address) as channel:
         stub: Any = queue_service_pb2_grpc.QueueServiceStub(channel)
         request = queue_service_pb2.UpdateQueueRequest(name=queue, max_running_per_key=1, allow_missing=True)
@@ -112,7 +112,7 @@ async def test_a_queue_can_be_held_back_in_advance(stack: stacks.Stack, queue: s
         assert (await stub.GetQueue(queue_service_pb2.GetQueueRequest(name=queue))) == held
 
 
-async def test_the_client_controls_queues(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_the_client_pauses_and_limits_queues(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue, priority=3)
     async with duetime_client.AsyncClient(stack.address) as client:
         held = await client.update_queue(queue, max_running=2, max_per_second_per_key=0.5)
@@ -129,7 +129,9 @@ async def test_the_client_controls_queues(stack: stacks.Stack, rest: httpx.Async
                 await call(f"{queue}-of-nobody")
 
 
-async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_the_command_line_pauses_and_limits_queues(
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
+) -> None:
     await fill(rest, queue)
     limit = f"queue limit {queue}"
     limited = await commands.run(stack, f"{limit} --max-running 5 --max-per-second-per-key 0.5 --json")
@@ -148,7 +150,7 @@ async def test_the_command_line_controls_queues(stack: stacks.Stack, rest: httpx
 
 
 def token(scope: tuple[str, ...], value: Any) -> str:
-    """A page_token as anybody can make it."""
+    """A forged page_token."""
     digest = hashlib.sha256(repr(scope).encode()).hexdigest()[:8]
     return base64.urlsafe_b64encode(json.dumps([digest, value]).encode()).decode().rstrip("=")
 
@@ -157,9 +159,7 @@ def token(scope: tuple[str, ...], value: Any) -> str:
 @pytest.mark.parametrize(
     "value", ["\0", "\ud800", 7, True, None, [], {"a": 1}, 10**30, "x"], ids=lambda value: repr(value)[:20]
 )
-async def test_a_page_token_that_the_server_did_not_give_is_refused_or_harmless(
-    rest: httpx.AsyncClient, path: str, value: Any
-) -> None:
+async def test_a_forged_page_token_is_refused_or_harmless(rest: httpx.AsyncClient, path: str, value: Any) -> None:
     scopes = {
         "queues": ("ListQueues",),
         "workers": ("ListWorkers",),
@@ -175,7 +175,7 @@ async def test_a_page_token_that_the_server_did_not_give_is_refused_or_harmless(
     assert list(refusals.over_rest(large).fields) == ["page_size"]
 
 
-async def test_what_was_changed_about_a_queue_can_be_read_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_the_history_of_a_queue_is_listed_over_rest(rest: httpx.AsyncClient, queue: str) -> None:
     await fill(rest, queue)
     path = f"/api/queues/{queue}"
     assert (await rest.get(f"{path}/logs")).json() == {"logs": [], "next_page_token": ""}
@@ -205,7 +205,7 @@ async def test_what_was_changed_about_a_queue_can_be_read_over_rest(rest: httpx.
     assert refusals.over_rest(await rest.get("/api/queues/mial/logs")).reason == "QUEUE_NOT_FOUND"
 
 
-async def test_the_client_and_the_command_line_show_what_was_changed(
+async def test_the_client_and_the_command_line_show_the_history_of_a_queue(
     stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
 ) -> None:
     await fill(rest, queue)

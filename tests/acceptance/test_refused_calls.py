@@ -1,4 +1,4 @@
-"""What callers may not do, over both transports: it is said why, and nothing changes."""
+"""Calls that are not allowed are refused with the reason over both transports, and change nothing."""
 
 import datetime
 from collections.abc import Callable
@@ -24,7 +24,7 @@ async def create(stub: Any, **changes: Any) -> int:
 
 
 async def run(stub: Any, until: str, **changes: Any) -> int:
-    """Creates a task that is due and returns its id after that change."""
+    """Creates a due task, and returns its id after that change."""
     task_id = await create(stub, execution_time=requests.at(0), **changes)
     async for event in stub.WatchTask(task_service_pb2.WatchTaskRequest(task_id=task_id)):
         if event.change.change == until:
@@ -37,7 +37,7 @@ async def version(stub: Any, task_id: int) -> int:
     return int(task.version)
 
 
-async def test_a_running_task_can_neither_be_updated_nor_deleted(rest: httpx.AsyncClient, stub: Any) -> None:
+async def test_a_running_task_can_be_neither_updated_nor_deleted(rest: httpx.AsyncClient, stub: Any) -> None:
     task_id = await run(stub, "started", name="sleep", task_data=requests.struct({"seconds": 3600}))
     update = task_service_pb2.UpdateTaskRequest(task_id=task_id, name="other")
     delete = task_service_pb2.DeleteTaskRequest(task_id=task_id)
@@ -69,7 +69,7 @@ async def test_a_completed_task_can_be_neither_cancelled_nor_retried(rest: httpx
     assert await version(stub, task_id) == 3
 
 
-async def test_a_stale_version_is_refused_naming_the_present_one(rest: httpx.AsyncClient, stub: Any) -> None:
+async def test_a_stale_version_is_refused_with_the_current_one(rest: httpx.AsyncClient, stub: Any) -> None:
     task_id = await create(stub)
     assert (await rest.patch(f"/api/tasks/{task_id}", json={"name": "second", "version": 1})).status_code == 200
     response = await rest.patch(f"/api/tasks/{task_id}", json={"name": "third", "version": 1})
@@ -88,7 +88,7 @@ async def test_an_update_that_changes_nothing_is_refused(rest: httpx.AsyncClient
     assert await version(stub, task_id) == 1
 
 
-async def test_a_mask_names_what_changes_and_takes_away_what_is_absent(rest: httpx.AsyncClient, stub: Any) -> None:
+async def test_a_mask_selects_the_fields_that_change_and_clears_absent_ones(rest: httpx.AsyncClient, stub: Any) -> None:
     task_id = await create(stub, max_retries=7, task_data=requests.struct({"a": 1}))
     body = {"name": "not this", "update_mask": "maxRetries,taskData,timeout"}
     response = await rest.patch(f"/api/tasks/{task_id}", json=body)
@@ -105,7 +105,7 @@ async def test_a_mask_names_what_changes_and_takes_away_what_is_absent(rest: htt
         (["execution_time"], "execution_time", "is required"),
     ],
 )
-async def test_a_mask_that_cannot_be_is_refused(stub: Any, paths: list[str], field: str, description: str) -> None:
+async def test_an_invalid_mask_is_refused(stub: Any, paths: list[str], field: str, description: str) -> None:
     request = task_service_pb2.UpdateTaskRequest(
         task_id=await create(stub), update_mask=field_mask_pb2.FieldMask(paths=paths)
     )
@@ -114,7 +114,7 @@ async def test_a_mask_that_cannot_be_is_refused(stub: Any, paths: list[str], fie
 
 
 @pytest.mark.parametrize("rpc", ["Get", "Update", "Delete", "Cancel", "Retry"])
-async def test_a_task_that_is_not_there_is_not_found(stub: Any, rpc: str) -> None:
+async def test_a_missing_task_is_not_found(stub: Any, rpc: str) -> None:
     more = {"name": "a"} if rpc == "Update" else {}
     request = getattr(task_service_pb2, f"{rpc}TaskRequest")(task_id=2**32 - 1, **more)
     refusal = await refusals.over_grpc(getattr(stub, f"{rpc}Task")(request))
@@ -123,13 +123,13 @@ async def test_a_task_that_is_not_there_is_not_found(stub: Any, rpc: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["", "/status", "/logs", ":watch"])
-async def test_what_belongs_to_no_task_is_not_found_over_rest(rest: httpx.AsyncClient, path: str) -> None:
+async def test_resources_of_a_missing_task_are_not_found_over_rest(rest: httpx.AsyncClient, path: str) -> None:
     response = await rest.get(f"/api/tasks/4294967295{path}")
     assert (response.status_code, refusals.over_rest(response).reason) == (404, "TASK_NOT_FOUND")
 
 
 @pytest.mark.parametrize("task_id", ["0", "-1", "4294967296", "99999999999999999999", "abc", "1.5", "%00"])
-async def test_an_id_that_no_task_can_have_is_refused(rest: httpx.AsyncClient, task_id: str) -> None:
+async def test_an_impossible_task_id_is_refused(rest: httpx.AsyncClient, task_id: str) -> None:
     for path in ("", "/status", "/logs", ":watch"):
         response = await rest.get(f"/api/tasks/{task_id}{path}")
         assert response.status_code == 400, response.text
@@ -153,7 +153,7 @@ async def test_an_id_that_no_task_can_have_is_refused(rest: httpx.AsyncClient, t
         ({"colour": "red"}, "colour"),
     ],
 )
-async def test_an_unknown_page_or_filter_is_refused(
+async def test_an_invalid_page_or_filter_is_refused(
     rest: httpx.AsyncClient, parameters: dict[str, str], named: str
 ) -> None:
     response = await rest.get("/api/tasks", params=parameters)
@@ -161,7 +161,7 @@ async def test_an_unknown_page_or_filter_is_refused(
     assert named in refusals.over_rest(response).message
 
 
-async def test_a_status_that_is_not_known_is_refused_over_grpc(stub: Any) -> None:
+async def test_an_unknown_status_is_refused_over_grpc(stub: Any) -> None:
     request = task_service_pb2.ListTasksRequest()
     request.status.append(99)  # type: ignore[arg-type]
     refusal = await refusals.over_grpc(stub.ListTasks(request))
@@ -180,7 +180,7 @@ async def test_a_page_token_of_another_listing_is_refused(rest: httpx.AsyncClien
         }
 
 
-async def test_a_cursor_from_elsewhere_is_refused(stub: Any, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_cursor_of_another_database_is_refused(stub: Any, rest: httpx.AsyncClient, queue: str) -> None:
     one, other = await create(stub, queue=queue), await create(stub, queue=queue)
     cursor = (await anext(aiter(stub.WatchTask(task_service_pb2.WatchTaskRequest(task_id=one))))).cursor
     of_all = (await anext(aiter(stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue=queue))))).cursor
@@ -207,7 +207,7 @@ def length_delimited(field: int, content: bytes) -> bytes:
 
 
 def nested_task_data(levels: int) -> bytes:
-    """Returns a request whose task_data is nested so deeply that protobuf does not even build it here."""
+    """Returns a request whose task_data is nested too deeply for protobuf to build here."""
     struct = b""
     for _ in range(levels):
         value = length_delimited(5, struct)
@@ -220,7 +220,7 @@ def nested_task_data(levels: int) -> bytes:
     [b"\x0a\x02\xff\xfe", b"\xff\xff\xff", b"\x1a\x05", nested_task_data(60)],
     ids=["invalid UTF-8", "no field", "cut off", "nested too deeply"],
 )
-async def test_bytes_that_are_no_request_are_the_callers_mistake(stack: stacks.Stack, payload: bytes) -> None:
+async def test_invalid_protobuf_is_an_error_of_the_caller(stack: stacks.Stack, payload: bytes) -> None:
     identity: Callable[[bytes], bytes] = bytes
     async with grpc.aio.insecure_channel(stack.address) as channel:
         call = channel.unary_unary("/duetime.v1.TaskService/CreateTask", identity, identity)(payload)
@@ -238,7 +238,7 @@ async def test_bytes_that_are_no_request_are_the_callers_mistake(stack: stacks.S
         ("GET", "/api/tasks/1:cancel", 405, "METHOD_NOT_ALLOWED"),
     ],
 )
-async def test_a_route_that_is_not_there_is_answered_in_the_one_shape(
+async def test_an_unknown_route_is_answered_in_the_usual_format(
     rest: httpx.AsyncClient, method: str, path: str, status: int, reason: str
 ) -> None:
     response = await rest.request(method, path)
@@ -255,7 +255,7 @@ async def test_an_unknown_method_is_unimplemented(stack: stacks.Stack) -> None:
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_deadline_is_kept(stub: Any) -> None:
+async def test_a_deadline_is_respected(stub: Any) -> None:
     task_id = await create(stub)
     call = stub.WatchTask(task_service_pb2.WatchTaskRequest(task_id=task_id), timeout=0.3)
     began = datetime.datetime.now(datetime.UTC)

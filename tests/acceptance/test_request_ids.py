@@ -1,4 +1,4 @@
-"""A request_id whose task or schedule a caller took away says so, wherever it is used."""
+"""Reusing the request_id of a deleted or cancelled task, or of a deleted schedule, is refused with that reason."""
 
 import datetime
 import json
@@ -26,7 +26,7 @@ async def taken_away(rest: httpx.AsyncClient, task_id: int, method: str, verb: s
 
 
 @TAKEN_AWAY
-async def test_a_create_says_that_its_task_was_taken_away(
+async def test_a_create_with_the_request_id_of_a_deleted_or_cancelled_task_is_refused(
     rest: httpx.AsyncClient, stub: Any, queue: str, method: str, verb: str, reason: str
 ) -> None:
     due = requests.at(86400)
@@ -50,10 +50,10 @@ async def test_a_create_says_that_its_task_was_taken_away(
     assert reused.reason == "REQUEST_ID_REUSED"
     assert f"it made task {task_id} ({'deleted' if method == 'DELETE' else 'cancelled'})" in reused.message
     listed = (await rest.get("/api/tasks", params={"queue": queue})).json()["tasks"]
-    assert len(listed) == (0 if method == "DELETE" else 1)  # the batches made nothing
+    assert len(listed) == (0 if method == "DELETE" else 1)  # the batches created nothing
 
 
-async def test_a_cancelled_task_that_is_retried_is_answered_again(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_create_returns_a_cancelled_task_again_after_its_retry(rest: httpx.AsyncClient, queue: str) -> None:
     body = requests.as_json(queue=queue, request_id=queue)
     made = (await rest.post("/api/tasks", json=body)).json()
     await taken_away(rest, made["task_id"], "POST", ":cancel")
@@ -61,7 +61,9 @@ async def test_a_cancelled_task_that_is_retried_is_answered_again(rest: httpx.As
     assert (await rest.post("/api/tasks", json=body)).json() == made
 
 
-async def test_the_client_and_the_command_line_say_it(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_the_client_and_the_command_line_report_it(
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
+) -> None:
     due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
     new = duetime_client.NewTask("noop", due, queue=queue, request_id=queue)
     line = f"create noop --at {due.isoformat()} --queue {queue} --request-id {queue}"
@@ -71,17 +73,20 @@ async def test_the_client_and_the_command_line_say_it(stack: stacks.Stack, rest:
         with pytest.raises(duetime_client.RequestIdOfCancelledTask) as refused:
             await client.create("noop", due, queue=queue, request_id=queue)
         assert refused.value.metadata["task_id"] == str(task_id)
-        told = await commands.run(stack, line)
-        assert (told.returncode, f"made task {task_id}, which was cancelled" in told.stderr) == (4, True)
+        result = await commands.run(stack, line)
+        assert (result.returncode, f"made task {task_id}, which was cancelled" in result.stderr) == (4, True)
         await client.delete(task_id)
         with pytest.raises(duetime_client.RequestIdOfDeletedTask):
             await client.create_many([duetime_client.NewTask("noop", due, queue=queue), new])
-        told = await commands.run(stack, f"{line} --json")
-        assert (told.returncode, json.loads(told.stderr)["details"][0]["reason"]) == (4, "REQUEST_ID_OF_DELETED_TASK")
+        result = await commands.run(stack, f"{line} --json")
+        assert (result.returncode, json.loads(result.stderr)["details"][0]["reason"]) == (
+            4,
+            "REQUEST_ID_OF_DELETED_TASK",
+        )
 
 
 @TAKEN_AWAY
-async def test_a_trigger_says_that_its_task_was_taken_away(
+async def test_a_trigger_with_the_request_id_of_a_deleted_or_cancelled_task_is_refused(
     stack: stacks.Stack, rest: httpx.AsyncClient, queue: str, method: str, verb: str, reason: str
 ) -> None:
     body = {"name": "s", "interval": "86400s", "task": {"name": "noop", "queue": queue}, "request_id": queue}
@@ -93,11 +98,13 @@ async def test_a_trigger_says_that_its_task_was_taken_away(
     refused = refusals.over_rest(await rest.post(f"{path}:trigger", json=trigger))
     assert (refused.code, refused.reason) == (grpc.StatusCode.ALREADY_EXISTS, reason)
     line = f"schedule trigger {path.rpartition('/')[2]} --request-id '{queue} now' --json"
-    told = await commands.run(stack, line)
-    assert (told.returncode, json.loads(told.stderr)["details"][0]["reason"]) == (4, reason)
+    result = await commands.run(stack, line)
+    assert (result.returncode, json.loads(result.stderr)["details"][0]["reason"]) == (4, reason)
 
 
-async def test_a_schedule_says_that_it_was_deleted(stack: stacks.Stack, rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_create_with_the_request_id_of_a_deleted_schedule_is_refused(
+    stack: stacks.Stack, rest: httpx.AsyncClient, queue: str
+) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         template = duetime_client.TaskTemplate("noop", queue=queue)
         day = datetime.timedelta(days=1)

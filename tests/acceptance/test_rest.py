@@ -25,27 +25,27 @@ async def events(rest: httpx.AsyncClient, url: str, **parameters: str) -> list[d
         return [json.loads(event.data) async for event in source.aiter_sse()]
 
 
-async def test_create_answers_the_task_id_as_a_number(rest: httpx.AsyncClient) -> None:
+async def test_create_returns_the_task_id_as_a_number(rest: httpx.AsyncClient) -> None:
     response = await rest.post("/api/tasks", json=requests.as_json())
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert re.fullmatch(rb'\{"task_id":[1-9][0-9]*\}', response.content)
 
 
-async def test_get_status_answers_the_status_alone(rest: httpx.AsyncClient) -> None:
+async def test_get_status_returns_only_the_status(rest: httpx.AsyncClient) -> None:
     response = await rest.get(f"/api/tasks/{await create(rest)}/status")
     assert (response.status_code, response.content) == (200, b'{"status":"pending"}')
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_update_answers_a_message(rest: httpx.AsyncClient, method: str) -> None:
+async def test_update_returns_a_message(rest: httpx.AsyncClient, method: str) -> None:
     task_id = await create(rest)
     response = await rest.request(method, f"/api/tasks/{task_id}", json={"name": "renamed"})
     assert (response.status_code, response.content) == (200, b'{"message":"Task updated successfully"}')
     assert (await rest.get(f"/api/tasks/{task_id}")).json()["name"] == "renamed"
 
 
-async def test_delete_answers_a_message_and_hides_the_task_but_not_its_log(rest: httpx.AsyncClient) -> None:
+async def test_delete_returns_a_message_and_hides_the_task_but_not_its_log(rest: httpx.AsyncClient) -> None:
     task_id = await create(rest)
     response = await rest.delete(f"/api/tasks/{task_id}")
     assert (response.status_code, response.content) == (200, b'{"message":"Task deleted successfully"}')
@@ -56,7 +56,7 @@ async def test_delete_answers_a_message_and_hides_the_task_but_not_its_log(rest:
     assert [(log["change"], log["status"]) for log in logs] == [("created", "pending"), ("deleted", "cancelled")]
 
 
-async def test_get_answers_the_whole_task(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_get_returns_the_whole_task(rest: httpx.AsyncClient, queue: str) -> None:
     given = {
         "execution_time": "2030-01-02T04:05:06.789+01:00",
         "task_data": {"text": "Grüße ✓", "list": [1, 2.5, None, True], "deep": {"er": {}}},
@@ -75,7 +75,7 @@ async def test_get_answers_the_whole_task(rest: httpx.AsyncClient, queue: str) -
     assert not task.keys() & {"result", "executed_at", "lease_expires_at"}
 
 
-async def test_defaults_are_what_the_contract_says(rest: httpx.AsyncClient) -> None:
+async def test_defaults_are_those_of_the_contract(rest: httpx.AsyncClient) -> None:
     task = (await rest.get(f"/api/tasks/{await create(rest, task_data=None)}")).json()
     assert (task["queue"], task["max_retries"], task["task_data"]) == ("default", 3, {})
     assert task["retry_policy"] == {"initial_backoff": "1s", "max_backoff": "3600s", "multiplier": 2, "jitter": 0.1}
@@ -88,7 +88,7 @@ async def test_a_time_in_the_past_means_now(rest: httpx.AsyncClient, queue: str)
     assert task["execution_time"] == task["created_at"]
 
 
-async def test_batch_create_answers_the_ids_in_order(rest: httpx.AsyncClient) -> None:
+async def test_batch_create_returns_the_ids_in_order(rest: httpx.AsyncClient) -> None:
     body = {"requests": [requests.as_json(name=f"task {number}") for number in range(3)]}
     response = await rest.post("/api/tasks:batchCreate", json=body)
     assert response.status_code == 200
@@ -97,9 +97,9 @@ async def test_batch_create_answers_the_ids_in_order(rest: httpx.AsyncClient) ->
     assert names == ["task 0", "task 1", "task 2"]
 
 
-async def test_cancel_and_retry_answer_the_task(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_cancel_and_retry_return_the_task(rest: httpx.AsyncClient, queue: str) -> None:
     task_id = await create(rest, queue=queue)
-    for _ in range(2):  # a caller who lost the answer asks again
+    for _ in range(2):  # the caller lost the response and retries
         response = await rest.post(f"/api/tasks/{task_id}:cancel", json={})
         assert (response.status_code, response.json()["status"]) == (200, "cancelled")
     response = await rest.post(f"/api/tasks/{task_id}:retry", json={})
@@ -110,7 +110,7 @@ async def test_cancel_and_retry_answer_the_task(rest: httpx.AsyncClient, queue: 
     assert logs["next_page_token"] == ""
 
 
-async def test_the_same_request_id_answers_the_same_task(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_the_same_request_id_returns_the_same_task(rest: httpx.AsyncClient, queue: str) -> None:
     body = requests.as_json(request_id=queue)
     first, second = [(await rest.post("/api/tasks", json=body)).json() for _ in range(2)]
     assert first == second
@@ -124,25 +124,25 @@ async def test_a_watch_is_a_stream_of_server_sent_events(rest: httpx.AsyncClient
     async with rest.stream("GET", f"/api/tasks/{task_id}:watch") as response:
         assert response.headers["content-type"] == "text/event-stream"
         assert {line[:6] async for line in response.aiter_lines() if line} == {"id: Wy", "data: "}
-    told = await events(rest, f"/api/tasks/{task_id}:watch")
-    assert told[0]["change"]["status"] == "completed"
-    assert told[1]["end"] == {"reason": "TASK_TERMINAL"}
+    received = await events(rest, f"/api/tasks/{task_id}:watch")
+    assert received[0]["change"]["status"] == "completed"
+    assert received[1]["end"] == {"reason": "TASK_TERMINAL"}
 
 
-async def test_a_watch_over_rest_goes_on_from_a_cursor(rest: httpx.AsyncClient) -> None:
+async def test_a_watch_over_rest_resumes_from_a_cursor(rest: httpx.AsyncClient) -> None:
     task_id = await create(rest)
-    told = []
+    received = []
     async with httpx_sse.aconnect_sse(rest, "GET", f"/api/tasks/{task_id}:watch") as source:
         async for event in source.aiter_sse():
-            told.append(json.loads(event.data))
-            if len(told) == 1:  # the watch has begun
+            received.append(json.loads(event.data))
+            if len(received) == 1:  # the watch has begun
                 await rest.patch(f"/api/tasks/{task_id}", json={"execution_time": requests.at(0).isoformat()})
-    assert [event["change"]["change"] for event in told[:-1]] == ["created", "updated", "started", "completed"]
-    for number, event in enumerate(told[:-1], start=1):
-        assert await events(rest, f"/api/tasks/{task_id}:watch", cursor=event["cursor"]) == told[number:]
+    assert [event["change"]["change"] for event in received[:-1]] == ["created", "updated", "started", "completed"]
+    for number, event in enumerate(received[:-1], start=1):
+        assert await events(rest, f"/api/tasks/{task_id}:watch", cursor=event["cursor"]) == received[number:]
 
 
-async def test_a_watch_of_all_begins_with_a_cursor(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_watch_of_all_tasks_begins_with_a_cursor(rest: httpx.AsyncClient, queue: str) -> None:
     async with httpx_sse.aconnect_sse(rest, "GET", "/api/tasks:watch", params={"queue": queue}) as source:
         stream = source.aiter_sse()
         first = json.loads((await anext(stream)).data)
@@ -157,13 +157,13 @@ async def test_a_watch_of_all_begins_with_a_cursor(rest: httpx.AsyncClient, queu
         assert json.loads((await anext(stream)).data)["change"] == second["change"]
 
 
-async def test_a_newcomers_mail_arrives(rest: httpx.AsyncClient, stack: stacks.Stack, queue: str) -> None:
+async def test_mail_arrives_with_the_default_settings(rest: httpx.AsyncClient, stack: stacks.Stack, queue: str) -> None:
     data = {"email": "ada@example.com", "subject": f"It is time, {queue}", "body": "As you asked."}
     task_id = await create(rest, name="Send Email", execution_time=requests.at(2).isoformat(), task_data=data)
-    told = await events(rest, f"/api/tasks/{task_id}:watch")
+    received = await events(rest, f"/api/tasks/{task_id}:watch")
     logs = (await rest.get(f"/api/tasks/{task_id}/logs")).json()["logs"]
     assert [log["status"] for log in logs] == ["pending", "running", "completed"], logs
-    # On a busy machine the task may have begun before the watch.
-    assert [event["change"] for event in told[:-1]] == logs[1 - len(told) :]
+    # On a busy machine the task may start before the watch.
+    assert [event["change"] for event in received[:-1]] == logs[1 - len(received) :]
     mails = [path.read_text() for path in stack.mailbox.iterdir()]
     assert [mail for mail in mails if queue in mail and "As you asked." in mail]

@@ -1,4 +1,4 @@
-"""What Envoy itself takes and refuses, before a server hears of it."""
+"""Requests that Envoy itself accepts or refuses, before they reach a server."""
 
 import asyncio
 import gzip
@@ -22,7 +22,7 @@ JSON = {"content-type": "application/json"}
     "content_type",
     ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'],
 )
-async def test_a_body_that_is_called_json_is_read(rest: httpx.AsyncClient, content_type: str) -> None:
+async def test_a_body_with_a_json_content_type_is_accepted(rest: httpx.AsyncClient, content_type: str) -> None:
     headers = {"content-type": content_type}
     response = await rest.post("/api/tasks", content=json.dumps(requests.as_json()), headers=headers)
     assert response.status_code == 200, response.text
@@ -47,7 +47,7 @@ async def test_a_body_that_is_called_json_is_read(rest: httpx.AsyncClient, conte
         None,
     ],
 )
-async def test_a_body_that_is_not_called_json_is_refused_and_changes_nothing(
+async def test_a_body_with_another_content_type_is_refused_and_changes_nothing(
     rest: httpx.AsyncClient, queue: str, content_type: str | None
 ) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
@@ -74,7 +74,7 @@ async def test_a_compressed_body_is_refused(rest: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-async def test_a_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: str) -> None:
+async def test_a_custom_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: str) -> None:
     task_id = (await rest.post("/api/tasks", json=requests.as_json(queue=queue))).json()["task_id"]
     if verb == "retry":
         await rest.post(f"/api/tasks/{task_id}:cancel")
@@ -82,7 +82,7 @@ async def test_a_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: s
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (b"{", "Unexpected end of string"),
         (b"null", "the body must be a JSON object, such as"),
@@ -97,18 +97,20 @@ async def test_a_verb_needs_no_body(rest: httpx.AsyncClient, verb: str, queue: s
         (b"\x1f\x8b\x08\x00 compressed", "non UTF-8"),
     ],
 )
-async def test_a_body_that_is_not_a_json_object_is_refused(rest: httpx.AsyncClient, content: bytes, told: str) -> None:
+async def test_a_body_that_is_not_a_json_object_is_refused(
+    rest: httpx.AsyncClient, content: bytes, expected: str
+) -> None:
     in_a_batch = b'{"requests": [%b]}' % content if content.startswith(b'{"') else content
     for path, body in (("/api/tasks", content), ("/api/tasks:batchCreate", in_a_batch)):
         response = await rest.post(path, content=body, headers=JSON)
         assert response.status_code == 400, response.text
         refusal = refusals.over_rest(response)
         assert (refusal.code, refusal.reason) == (INVALID, "MALFORMED_REQUEST")
-        assert told in refusal.message
+        assert expected in refusal.message
         assert "\n" not in refusal.message
 
 
-async def test_a_body_that_contradicts_its_path_is_refused_and_changes_nothing(rest: httpx.AsyncClient) -> None:
+async def test_a_body_that_contradicts_the_path_is_refused_and_changes_nothing(rest: httpx.AsyncClient) -> None:
     one, other = [(await rest.post("/api/tasks", json=requests.as_json())).json()["task_id"] for _ in range(2)]
     response = await rest.put(f"/api/tasks/{one}", json={"task_id": other, "name": "changed"})
     assert response.status_code == 400
@@ -127,9 +129,7 @@ async def test_a_body_that_contradicts_its_path_is_refused_and_changes_nothing(r
         ("GET", "/api/tasks:watch?page_size=5"),
     ],
 )
-async def test_a_parameter_that_a_route_does_not_have_is_refused(
-    rest: httpx.AsyncClient, method: str, path: str
-) -> None:
+async def test_an_unknown_parameter_is_refused(rest: httpx.AsyncClient, method: str, path: str) -> None:
     response = await rest.request(method, path)
     assert response.status_code == 400
     refusal = refusals.over_rest(response)
@@ -151,7 +151,7 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused(
         ("POST", "/duetime.v1.TaskService/Nothing"),
     ],
 )
-async def test_a_route_or_a_method_that_is_not_there_is_named(rest: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_an_unknown_route_or_method_is_named(rest: httpx.AsyncClient, method: str, path: str) -> None:
     response = await rest.request(method, path)
     assert response.status_code == 404
     refusal = refusals.over_rest(response)
@@ -175,7 +175,7 @@ async def test_a_route_or_a_method_that_is_not_there_is_named(rest: httpx.AsyncC
         ),
     ],
 )
-async def test_what_is_not_served_of_http_is_said_and_is_no_failure_of_ours(
+async def test_unsupported_http_is_refused_and_is_not_an_internal_error(
     stack: stacks.Stack, request_text: str, status: int, reason: str
 ) -> None:
     reader, writer = await asyncio.open_connection(*stack.address.rsplit(":", 1))
@@ -189,14 +189,14 @@ async def test_what_is_not_served_of_http_is_said_and_is_no_failure_of_ours(
 
 
 async def in_pieces(size: int) -> AsyncIterator[bytes]:
-    """Yields a body that does not say beforehand how long it is."""
+    """Yields a body without a declared length."""
     yield b'{"name": "noop", "execution_time": "2100-01-01T00:00:00Z", "task_data": {"a": "'
     for _ in range(size // 65536):
         yield b"x" * 65536
     yield b'"}}'
 
 
-async def test_a_body_above_1_mib_is_refused_also_if_it_comes_in_pieces(rest: httpx.AsyncClient) -> None:
+async def test_a_body_above_1_mib_is_refused_even_in_chunks(rest: httpx.AsyncClient) -> None:
     response = await rest.post("/api/tasks", content=in_pieces(4 * 1024 * 1024), headers=JSON)
     assert response.status_code == 413
     refusal = refusals.over_rest(response)
@@ -205,7 +205,7 @@ async def test_a_body_above_1_mib_is_refused_also_if_it_comes_in_pieces(rest: ht
     assert (await rest.post("/api/tasks", content=in_pieces(65536), headers=JSON)).status_code == 200
 
 
-async def test_whatever_headers_the_edge_lets_pass_the_server_reads(rest: httpx.AsyncClient) -> None:
+async def test_the_server_accepts_all_headers_that_the_edge_accepts(rest: httpx.AsyncClient) -> None:
     for size in (9_000, 16_000, 50_000):
         response = await rest.get("/api/tasks", headers={"cookie": "a=" + "x" * size}, params={"page_size": 1})
         assert response.status_code == 200, response.text
@@ -219,7 +219,7 @@ async def test_large_headers_are_refused(rest: httpx.AsyncClient) -> None:
     assert refusals.over_rest(response).reason == "MALFORMED_REQUEST"
 
 
-async def test_a_plus_in_a_query_is_a_space_and_a_zone_needs_2b(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_plus_in_a_query_is_a_space_and_a_time_zone_needs_2b(rest: httpx.AsyncClient, queue: str) -> None:
     await rest.post("/api/tasks", json=requests.as_json(queue=queue, name="At Noon"))
     assert len((await rest.get(f"/api/tasks?queue={queue}&name=At+Noon")).json()["tasks"]) == 1
     zone = f"/api/tasks?queue={queue}&due_from=2020-01-01T00:00:00"

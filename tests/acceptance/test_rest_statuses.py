@@ -1,4 +1,4 @@
-"""What Envoy makes of each status that a server may answer, and of a server that does not."""
+"""Envoy's response to each gRPC status, and to servers that do not respond."""
 
 import asyncio
 import pathlib
@@ -20,7 +20,7 @@ NEVER = 100
 
 
 async def obey(request: task_service_pb2.GetTaskRequest, context: Any) -> task_pb2.Task:
-    """Fails with the code whose number is the task_id, and does not answer for task NEVER."""
+    """Fails with the code whose number is the task_id, and does not respond for task NEVER."""
     if request.task_id == NEVER:
         await asyncio.Event().wait()
     await context.abort(CODES[request.task_id], "as you wish")
@@ -29,7 +29,7 @@ async def obey(request: task_service_pb2.GetTaskRequest, context: Any) -> task_p
 
 @pytest_asyncio.fixture
 async def obedient(tmp_path: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client of an Envoy before a server whose GetTask does as it is told."""
+    """An HTTP client of an Envoy in front of a server with that GetTask."""
     server, checks = grpc.aio.server(), health.aio.HealthServicer()
     get_task = grpc.unary_unary_rpc_method_handler(
         obey, task_service_pb2.GetTaskRequest.FromString, task_pb2.Task.SerializeToString
@@ -46,7 +46,7 @@ async def obedient(tmp_path: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
     await server.stop(0)
 
 
-async def test_each_status_has_its_http_status(obedient: httpx.AsyncClient) -> None:
+async def test_each_grpc_status_has_its_http_status(obedient: httpx.AsyncClient) -> None:
     expected = {
         grpc.StatusCode.INVALID_ARGUMENT: 400,
         grpc.StatusCode.FAILED_PRECONDITION: 400,
@@ -69,7 +69,7 @@ async def test_each_status_has_its_http_status(obedient: httpx.AsyncClient) -> N
         assert response.json() == {"code": code.value[0], "message": "as you wish", "details": []}
 
 
-async def test_an_answer_that_does_not_come_in_time_is_a_504(obedient: httpx.AsyncClient) -> None:
+async def test_a_late_response_is_answered_with_504(obedient: httpx.AsyncClient) -> None:
     response = await obedient.get(f"/api/tasks/{NEVER}", headers={"grpc-timeout": "300m"})
     assert response.status_code == 504
     refusal = refusals.over_rest(response)
@@ -77,7 +77,7 @@ async def test_an_answer_that_does_not_come_in_time_is_a_504(obedient: httpx.Asy
     assert refusal.message == "no response in time; the outcome is unknown: the change may have been committed"
 
 
-async def test_without_a_server_every_route_answers_503(tmp_path: pathlib.Path) -> None:
+async def test_every_route_answers_503_without_a_server(tmp_path: pathlib.Path) -> None:
     async with edges.running(tmp_path, f"127.0.0.1:{processes.free_port()}") as client:
         for response in (
             await client.get("/api/tasks"),
@@ -90,7 +90,7 @@ async def test_without_a_server_every_route_answers_503(tmp_path: pathlib.Path) 
             assert refusal.message.startswith("no server is available; retry: ")
 
 
-async def test_without_a_database_every_route_says_so(start: processes.Starter, tmp_path: pathlib.Path) -> None:
+async def test_every_route_reports_an_unavailable_database(start: processes.Starter, tmp_path: pathlib.Path) -> None:
     nowhere = f"postgresql://postgres@127.0.0.1:{processes.free_port()}/duetime"
     server = await start.server(database_url=nowhere)
     async with edges.running(tmp_path, server.address) as client:

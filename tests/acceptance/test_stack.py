@@ -1,4 +1,4 @@
-"""`duetime up`: it starts, says what happens, stops in order and keeps the data."""
+"""`duetime up` starts, reports exits and restarts, stops in order and keeps the data."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from tests.acceptance import parts, requests
+from tests.acceptance import requests, stack_processes
 from tests.chaos import proxy
 from tests.support import processes, stacks
 
 
 @pytest.fixture
 def data_dir(short_directory: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Path:
-    """A directory for a stack of this test's own."""
+    """A directory for this test's own stack."""
     return short_directory / f"own-{abs(hash(request.node.name)) % 10**6}" / "data"
 
 
@@ -47,10 +47,10 @@ async def status(stack: stacks.Stack, task_id: int) -> str:
 
 
 @pytest.mark.timeout(240)
-async def test_the_data_is_there_after_ctrl_c_and_after_a_kill_of_everything(data_dir: pathlib.Path) -> None:
+async def test_the_data_survives_ctrl_c_and_a_kill_of_everything(data_dir: pathlib.Path) -> None:
     stack = await stacks.start(data_dir)
     first = await create(stack)
-    running = parts.everything(stack)
+    running = stack_processes.all_of(stack)
     expected = {
         "postgres",
         "valkey-server",
@@ -59,15 +59,15 @@ async def test_the_data_is_there_after_ctrl_c_and_after_a_kill_of_everything(dat
         "duetime_worker",
         "envoy",
     }
-    assert parts.of(stack).keys() == expected
+    assert stack_processes.by_program(stack).keys() == expected
     assert await stack.stop() == 0
     assert all_ended(running)
 
     stack = await stacks.start(data_dir)
     second = await create(stack)
-    running = parts.everything(stack)
+    running = stack_processes.all_of(stack)
     for process in running:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it is tied to one that was killed before
+        with contextlib.suppress(psutil.NoSuchProcess):  # it exits with its parent, killed before
             process.kill()
     assert all_ended(running)
 
@@ -76,16 +76,16 @@ async def test_the_data_is_there_after_ctrl_c_and_after_a_kill_of_everything(dat
     assert (first, second) == (1, 2)
     assert third > second
     assert await status(stack, third) == "completed"
-    running = parts.everything(stack)
+    running = stack_processes.all_of(stack)
     await stacks.kill_group(stack.process)
     assert all_ended(running)
 
 
 @pytest.mark.timeout(240)
-async def test_a_part_that_dies_is_restarted_and_said_so(data_dir: pathlib.Path) -> None:
+async def test_a_process_that_exits_is_reported_and_restarted(data_dir: pathlib.Path) -> None:
     stack = await stacks.start(data_dir, "--servers", "2")
     for program, part in (("duetime_worker", "worker-0"), ("postgres", "postgres"), ("valkey-server", "valkey")):
-        os.kill(parts.of(stack)[program].pid, signal.SIGKILL)
+        os.kill(stack_processes.by_program(stack)[program].pid, signal.SIGKILL)
         await stack.process.wait_for_log(f"{part} exited (terminated by SIGKILL); restarting")
         await stack.process.wait_for_log(f"{part} is running again", seconds=60)
     assert await status(stack, await create(stack, seconds=0)) == "completed"
@@ -93,7 +93,7 @@ async def test_a_part_that_dies_is_restarted_and_said_so(data_dir: pathlib.Path)
 
 
 @pytest.mark.timeout(240)
-async def test_a_background_job_outlives_ctrl_c_and_hang_ups_that_were_ignored(open_directory: pathlib.Path) -> None:
+async def test_a_background_job_survives_ignored_ctrl_c_and_hang_ups(open_directory: pathlib.Path) -> None:
     port = processes.free_port()
     ignoring = ("sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh")
     flags = ("--port", str(port), "--data-dir", str(open_directory / "data"))
@@ -120,8 +120,8 @@ async def test_two_stacks_run_side_by_side(data_dir: pathlib.Path, stack: stacks
 
 
 @pytest_asyncio.fixture
-async def taken_port() -> AsyncIterator[int]:
-    """A port on which somebody else listens."""
+async def used_port() -> AsyncIterator[int]:
+    """A port on which another program listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -132,25 +132,25 @@ async def _refused(*flags: str, directory: pathlib.Path) -> str:
     return "\n".join(process.log)
 
 
-async def test_a_taken_port_is_named(data_dir: pathlib.Path, taken_port: int) -> None:
-    said = await _refused("--data-dir", str(data_dir), "--port", str(taken_port), directory=data_dir.parent)
-    assert said.startswith("duetime up: ")
-    assert str(taken_port) in said
-    assert "--port" in said
-    assert "\n" not in said
+async def test_a_port_in_use_is_named(data_dir: pathlib.Path, used_port: int) -> None:
+    output = await _refused("--data-dir", str(data_dir), "--port", str(used_port), directory=data_dir.parent)
+    assert output.startswith("duetime up: ")
+    assert str(used_port) in output
+    assert "--port" in output
+    assert "\n" not in output
 
 
-async def test_a_data_directory_that_is_in_use_is_named(stack: stacks.Stack) -> None:
+async def test_a_data_directory_in_use_is_named(stack: stacks.Stack) -> None:
     port = str(processes.free_port())
-    said = await _refused("--data-dir", str(stack.data_dir), "--port", port, directory=stack.data_dir.parent)
-    assert str(stack.data_dir) in said
-    assert "\n" not in said
+    output = await _refused("--data-dir", str(stack.data_dir), "--port", port, directory=stack.data_dir.parent)
+    assert str(stack.data_dir) in output
+    assert "\n" not in output
 
 
-async def test_a_handler_module_that_is_not_there_is_named(data_dir: pathlib.Path) -> None:
+async def test_a_missing_handler_module_is_named(data_dir: pathlib.Path) -> None:
     flags = ("--handlers", "no_such_module", "--port", str(processes.free_port()), "--data-dir", str(data_dir))
-    said = await _refused(*flags, directory=data_dir.parent)
-    assert "No module named 'no_such_module'" in said
+    output = await _refused(*flags, directory=data_dir.parent)
+    assert "No module named 'no_such_module'" in output
 
 
 async def test_an_unreachable_database_is_named(data_dir: pathlib.Path) -> None:
@@ -160,21 +160,23 @@ async def test_an_unreachable_database_is_named(data_dir: pathlib.Path) -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_a_database_and_a_redis_that_run_already_are_used(
+async def test_an_external_postgres_and_redis_are_used(
     data_dir: pathlib.Path, database_url: str, redis_url: str
 ) -> None:
     url = sa.make_url(database_url)
-    between = proxy.Proxy(pathlib.Path(str(url.query["host"]), ".s.PGSQL.5432"))  # the tests' own lets no other user in
+    between = proxy.Proxy(
+        pathlib.Path(str(url.query["host"]), ".s.PGSQL.5432")
+    )  # the tests' PostgreSQL admits no other user
     await between.start()
     reached = url.set(host="127.0.0.1", port=between.port, query={"sslmode": "disable"}).render_as_string(False)
     stack = await stacks.start(data_dir, "--database-url", reached, "--redis-url", redis_url)
-    assert not {"postgres", "valkey-server"} & parts.of(stack).keys()
+    assert not {"postgres", "valkey-server"} & stack_processes.by_program(stack).keys()
     assert await status(stack, await create(stack, seconds=0)) == "completed"
     assert await stack.stop() == 0
     await between.cut()
 
 
-async def test_listening_beyond_this_machine_where_that_is_allowed_is_warned_of(data_dir: pathlib.Path) -> None:
+async def test_listening_beyond_this_machine_prints_a_warning(data_dir: pathlib.Path) -> None:
     flags = (
         "--host",
         "0.0.0.0",

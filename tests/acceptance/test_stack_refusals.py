@@ -1,4 +1,4 @@
-"""What `duetime up` refuses before it starts anything: one clear line, without what may be a secret."""
+"""`duetime up` refuses invalid options before it starts anything, with one line and without secrets."""
 
 import pathlib
 import types
@@ -12,7 +12,7 @@ _NONE: Mapping[str, str] = types.MappingProxyType({})
 
 
 async def refused(*flags: str, directory: pathlib.Path, variables: Mapping[str, str] = _NONE) -> str:
-    """Returns what it ends with."""
+    """Returns its output."""
     port = ("--port", str(processes.free_port()))
     process = await stacks.launch(
         *port, "--data-dir", str(directory / "data"), *flags, directory=directory, variables=variables
@@ -23,7 +23,7 @@ async def refused(*flags: str, directory: pathlib.Path, variables: Mapping[str, 
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-async def test_an_address_that_other_machines_reach_is_refused_with_what_allows_it(
+async def test_an_address_that_other_machines_can_reach_is_refused_with_the_option_that_allows_it(
     open_directory: pathlib.Path, host: str
 ) -> None:
     line = await refused("--host", host, directory=open_directory)
@@ -31,7 +31,7 @@ async def test_an_address_that_other_machines_reach_is_refused_with_what_allows_
     assert "--insecure-listen or DUETIME_INSECURE_LISTEN=1" in line
 
 
-async def test_a_file_as_the_data_directory_is_named(open_directory: pathlib.Path) -> None:
+async def test_a_file_as_the_data_directory_is_refused(open_directory: pathlib.Path) -> None:
     (open_directory / "data").write_text("")
     assert (
         f"{open_directory}/data cannot be used as the data directory (--data-dir or DUETIME_DATA_DIR): it is a file"
@@ -42,9 +42,7 @@ async def test_a_file_as_the_data_directory_is_named(open_directory: pathlib.Pat
 
 
 @pytest.mark.parametrize("name", ["database", "redis"])
-async def test_a_password_in_a_flag_is_refused_with_what_keeps_it_out_of_ps(
-    open_directory: pathlib.Path, name: str
-) -> None:
+async def test_a_password_in_a_flag_is_refused_with_safer_ways(open_directory: pathlib.Path, name: str) -> None:
     scheme = {"database": "postgresql", "redis": "redis"}[name]
     line = await refused(f"--{name}-url", f"{scheme}://ada:S3cret@127.0.0.1:1/0", directory=open_directory)
     assert "S3cret" not in line
@@ -56,9 +54,7 @@ async def test_a_password_in_a_flag_is_refused_with_what_keeps_it_out_of_ps(
 @pytest.mark.parametrize(
     "rest", ["://ada:S3cret@h:http/0", "://ada:pa@S3cret@h:1/0/0", "S3cret", "://ada:S3cret@h:99999/0"]
 )
-async def test_an_address_that_is_wrong_is_refused_without_quoting_it(
-    open_directory: pathlib.Path, name: str, rest: str
-) -> None:
+async def test_an_invalid_url_is_refused_without_quoting_it(open_directory: pathlib.Path, name: str, rest: str) -> None:
     variable = f"DUETIME_{name.upper()}_URL"
     url = {"database": "postgresql", "redis": "redis"}[name] + rest
     line = await refused(directory=open_directory, variables={variable: url})
@@ -67,9 +63,7 @@ async def test_an_address_that_is_wrong_is_refused_without_quoting_it(
 
 
 @pytest.mark.parametrize("name", ["database", "redis"])
-async def test_an_address_in_a_file_is_read_and_shown_without_its_secrets(
-    open_directory: pathlib.Path, name: str
-) -> None:
+async def test_a_url_in_a_file_is_read_and_shown_without_its_secrets(open_directory: pathlib.Path, name: str) -> None:
     scheme = {"database": "postgresql", "redis": "redis"}[name]
     file = open_directory / "url"
     line = await refused(f"--{name}-url", f"@{file}", directory=open_directory)
@@ -80,13 +74,13 @@ async def test_an_address_in_a_file_is_read_and_shown_without_its_secrets(
     assert "***@127.0.0.1:1/0" in line
 
 
-async def test_a_log_that_is_shown_cannot_steer_the_terminal(open_directory: pathlib.Path) -> None:
+async def test_a_printed_log_cannot_control_the_terminal(open_directory: pathlib.Path) -> None:
     (open_directory / "hostile.py").write_text(r"raise ImportError('\x1b]0;owned\x07\u2028\u009b2J')")
     port = ("--port", str(processes.free_port()))
     process = await stacks.launch(
         *port, "--data-dir", "data", "--handlers", "hostile", directory=open_directory, cwd=open_directory
     )
     assert await process.ended() == 1
-    told = "\n".join(process.log)
-    assert r"\x1b]0;owned\x07\u2028\x9b2J" in told
-    assert all(char.isprintable() or char == "\n" for char in told)
+    output = "\n".join(process.log)
+    assert r"\x1b]0;owned\x07\u2028\x9b2J" in output
+    assert all(char.isprintable() or char == "\n" for char in output)

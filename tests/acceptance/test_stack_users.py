@@ -1,4 +1,4 @@
-"""Whose `duetime up` is: root's, which becomes another user's; one's without a name; and data of earlier versions."""
+"""The users of `duetime up`: root, which drops its privileges; one without a passwd entry; data of earlier versions."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ import pytest
 from duetime_core import migrate
 from duetime_core.postgres import database
 from duetime_stack import permissions, pgdata, privileges, program, roles
-from tests.acceptance import parts
+from tests.acceptance import stack_processes
 from tests.support import factories, processes, stacks, users
 
 pytestmark = pytest.mark.timeout(240)
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def as_root() -> None:
-    """Only root becomes another user."""
+    """Only root can become another user."""
     if os.geteuid() != 0:
         pytest.skip("only root becomes another user")
 
@@ -38,7 +38,7 @@ async def refusal(data_dir: pathlib.Path, *flags: str, cwd: pathlib.Path | None 
 
 
 @pytest.mark.usefixtures("as_root")
-async def test_a_parent_that_is_closed_is_named_and_stays_closed(open_directory: pathlib.Path) -> None:
+async def test_an_inaccessible_parent_directory_is_named_and_unchanged(open_directory: pathlib.Path) -> None:
     closed = open_directory / "closed"
     closed.mkdir(mode=0o700)
     line = await refusal(closed / "deep" / "data")
@@ -51,7 +51,7 @@ async def test_a_parent_that_is_closed_is_named_and_stays_closed(open_directory:
 
 
 @pytest.mark.usefixtures("as_root")
-async def test_a_directory_with_other_files_is_not_given_away(open_directory: pathlib.Path) -> None:
+async def test_a_directory_with_other_files_keeps_its_owner(open_directory: pathlib.Path) -> None:
     (open_directory / "file").write_text("")
     assert "has files that are not Duetime's" in await refusal(open_directory)
     assert (open_directory / "file").stat().st_uid == 0
@@ -64,7 +64,7 @@ async def test_a_directory_with_other_files_is_not_given_away(open_directory: pa
 
 
 async def make_old_data(data_dir: pathlib.Path, sockets: pathlib.Path) -> int:
-    """Makes a data directory as `duetime up` left it before there were roles; returns the id of a task in it."""
+    """Creates a data directory as `duetime up` did before there were roles, and returns the id of a task in it."""
     data = data_dir / "postgres"
     for directory in (data_dir, sockets):
         users.make_directory(directory)
@@ -101,7 +101,7 @@ def _open(data_dir: pathlib.Path) -> None:
             shutil.chown(path, "nobody" if data_dir / "postgres" in (path, *path.parents) else "root")
 
 
-async def test_data_of_an_earlier_version_is_taken_over_and_closed_also_in_a_long_path(
+async def test_data_of_an_earlier_version_is_migrated_and_made_private_even_in_a_long_path(
     open_directory: pathlib.Path,
 ) -> None:
     data_dir = open_directory / ("long" * 20)
@@ -129,7 +129,7 @@ async def test_data_of_an_earlier_version_is_taken_over_and_closed_also_in_a_lon
     assert (now.st_mode, now.st_uid) == (parent.st_mode, parent.st_uid)
 
 
-async def test_a_user_without_a_name_starts_it(open_directory: pathlib.Path) -> None:
+async def test_a_user_without_a_passwd_entry_can_start_a_stack(open_directory: pathlib.Path) -> None:
     number = 54_321
     if os.geteuid() == 0:
         as_user = ["setpriv", "--reuid", str(number), "--regid", str(number), "--clear-groups", "--inh-caps=-all", "--"]
@@ -138,7 +138,7 @@ async def test_a_user_without_a_name_starts_it(open_directory: pathlib.Path) -> 
         wrapper = ["unshare", "--user", "--map-user", str(number), "--map-group", str(number), "--"]
     port = processes.free_port()
     flags = ("--port", str(port), "--data-dir", str(open_directory / "data"))
-    # By way of this Python: the command's own first line names it by its path.
+    # Through this Python, because the script's first line contains the interpreter's path.
     wrapper = [*wrapper, sys.executable]
     process = await stacks.launch(*flags, directory=open_directory, wrapper=wrapper)
     await process.wait_for_log("duetime is ready", seconds=stacks.READY_SECONDS)
@@ -148,8 +148,8 @@ async def test_a_user_without_a_name_starts_it(open_directory: pathlib.Path) -> 
     assert await process.ended() == 0
 
 
-def test_root_runs_no_part_of_a_stack_and_none_has_its_powers(stack: stacks.Stack) -> None:
-    for process in parts.everything(stack):
+def test_no_process_of_a_stack_runs_as_root_or_has_capabilities(stack: stacks.Stack) -> None:
+    for process in stack_processes.all_of(stack):
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert "0" not in fields["Uid"].split(), process

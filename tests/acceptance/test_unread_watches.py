@@ -1,4 +1,4 @@
-"""Many watchers behind Envoy that do not read: the calls of others share connections with them, and do not wait."""
+"""Watchers behind Envoy that do not read do not block other calls on the same connections."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tests.acceptance import requests
 from tests.support import stacks
 
 UNREAD, CHANGES, BATCH = 100, 3000, 500
-# A connection of its own, whose window does not grow.
+# Its own connection, with a window that does not grow.
 OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
 
 
@@ -22,7 +22,7 @@ def _cut_off(stack: stacks.Stack) -> int:
 
 
 @pytest.mark.timeout(180)
-async def test_unread_watches_hold_up_no_other_call(
+async def test_unread_watches_block_no_other_call(
     stack: stacks.Stack, stub: Any, queue: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = asyncio.get_running_loop().time

@@ -16,7 +16,7 @@ Events = AsyncIterator[dict[str, Any]]
 
 @contextlib.asynccontextmanager
 async def watching(rest: httpx.AsyncClient, path: str, **parameters: Any) -> AsyncIterator[Events]:
-    """Lends the events of a watch."""
+    """Yields the events of a watch."""
     async with httpx_sse.aconnect_sse(rest, "GET", path, params=parameters) as source:
         assert source.response.headers["content-type"] == "text/event-stream"
         yield (json.loads(event.data) async for event in source.aiter_sse())
@@ -27,7 +27,7 @@ async def create(rest: httpx.AsyncClient, **changes: Any) -> int:
     return task_id
 
 
-async def test_a_watch_begins_with_the_present_and_follows_what_others_do(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_watch_begins_with_the_current_state_and_follows_changes(rest: httpx.AsyncClient, queue: str) -> None:
     task_id = await create(rest, queue=queue)
     await rest.patch(f"/api/tasks/{task_id}", json={"name": "second"})
     async with watching(rest, f"/api/tasks/{task_id}:watch") as events:
@@ -62,7 +62,7 @@ async def test_a_change_has_all_its_fields(rest: httpx.AsyncClient, queue: str) 
     }
 
 
-async def test_a_cursor_at_the_end_gives_the_end_alone(rest: httpx.AsyncClient, queue: str) -> None:
+async def test_a_cursor_at_the_end_returns_only_the_end(rest: httpx.AsyncClient, queue: str) -> None:
     task_id = await create(rest, queue=queue)
     await rest.post(f"/api/tasks/{task_id}:cancel")
     async with watching(rest, f"/api/tasks/{task_id}:watch") as events:
@@ -71,14 +71,14 @@ async def test_a_cursor_at_the_end_gives_the_end_alone(rest: httpx.AsyncClient, 
         assert [event async for event in events] == [end]
 
 
-async def test_a_watch_of_a_task_that_is_not_there_is_an_error_and_no_stream(rest: httpx.AsyncClient) -> None:
+async def test_a_watch_of_a_missing_task_is_an_error_and_not_a_stream(rest: httpx.AsyncClient) -> None:
     response = await rest.get("/api/tasks/4294967295:watch")
     assert response.status_code == 404
     assert refusals.over_rest(response).message == "There is no task 4294967295."
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "expected"),
     [
         ({}, ["created", "updated", "cancelled", "retried", "deleted"]),
         ({"name": "watched"}, ["created", "updated", "cancelled", "retried", "deleted"]),
@@ -89,8 +89,8 @@ async def test_a_watch_of_a_task_that_is_not_there_is_an_error_and_no_stream(res
     ],
     ids=str,
 )
-async def test_a_watch_of_all_tells_what_its_filter_wants(
-    rest: httpx.AsyncClient, queue: str, wanted: dict[str, Any], told: list[str]
+async def test_a_watch_of_all_tasks_returns_only_matching_changes(
+    rest: httpx.AsyncClient, queue: str, wanted: dict[str, Any], expected: list[str]
 ) -> None:
     async with watching(rest, "/api/tasks:watch", queue=queue, **wanted) as events:
         begin = await anext(events)
@@ -101,11 +101,11 @@ async def test_a_watch_of_all_tells_what_its_filter_wants(
         await rest.post(f"/api/tasks/{task_id}:cancel")
         await rest.post(f"/api/tasks/{task_id}:retry")
         await rest.delete(f"/api/tasks/{task_id}")
-        live = [await anext(events) for _ in told]
+        live = [await anext(events) for _ in expected]
     assert [(event["change"]["task_id"], event["change"]["change"]) for event in live] == [
-        (task_id, change) for change in told
+        (task_id, change) for change in expected
     ]
-    # From each cursor, another watch goes on with exactly the rest.
+    # From each cursor, another watch returns exactly the rest.
     for number, event in enumerate([begin, *live]):
         async with watching(rest, "/api/tasks:watch", queue=queue, cursor=event["cursor"], **wanted) as events:
             assert "heartbeat" in await anext(events)
@@ -123,7 +123,7 @@ async def test_a_watch_of_all_tells_what_its_filter_wants(
         ({"cursor": "nonsense"}, "cursor: must be one that the server gave, unchanged"),
     ],
 )
-async def test_a_watch_of_all_with_a_wrong_filter_is_an_error_and_no_stream(
+async def test_a_watch_of_all_tasks_with_an_invalid_filter_is_an_error_and_not_a_stream(
     rest: httpx.AsyncClient, parameters: dict[str, str], named: str
 ) -> None:
     response = await rest.get("/api/tasks:watch", params=parameters)

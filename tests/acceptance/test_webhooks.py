@@ -1,4 +1,4 @@
-"""Call Webhook in a whole stack: what trusts this machine is not called on a task's word."""
+"""Call Webhook in a whole stack: a task cannot call the API, which trusts this machine."""
 
 import httpx
 import pytest
@@ -8,7 +8,7 @@ from tests.support import clients, receiver, stacks
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"])
-async def test_a_task_cannot_call_the_api_although_its_host_is_allowed(
+async def test_a_task_cannot_call_the_api_even_if_its_host_is_allowed(
     stack: stacks.Stack, rest: httpx.AsyncClient, host: str
 ) -> None:
     port = stack.address.rpartition(":")[2]
@@ -23,7 +23,7 @@ async def test_a_task_cannot_call_the_api_although_its_host_is_allowed(
     assert "it is denied by DUETIME_EGRESS_DENY, to which duetime up adds its own address" in failed.error_message
 
 
-async def test_a_task_calls_a_receiver_that_is_allowed(stack: stacks.Stack) -> None:
+async def test_a_task_can_call_an_allowed_receiver(stack: stacks.Stack) -> None:
     async with receiver.receiving() as received, duetime_client.AsyncClient(stack.address) as client:
         task_id = await client.create("Call Webhook", clients.NOW, {"url": received.url})
         assert (await clients.finished(client, task_id)).result == {"status_code": 200, "body": "thanks"}

@@ -1,4 +1,4 @@
-"""Figures of the benchmarks: percentiles, and what they are held against."""
+"""Figures of the benchmarks: percentiles, goals and reports."""
 
 import json
 import pathlib
@@ -9,11 +9,11 @@ from bench import markdown, percentiles, report
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(0, 1), (50, 50), (99, 99), (99.9, 100), (100, 100)])
-def test_a_percentile_is_a_value_that_was_measured(percent: float, expected: float) -> None:
+def test_a_percentile_is_a_measured_value(percent: float, expected: float) -> None:
     assert percentiles.of(list(range(100, 0, -1)), percent) == expected
 
 
-def test_nothing_measured_has_no_percentile() -> None:
+def test_no_values_have_no_percentile() -> None:
     with pytest.raises(ValueError, match="no values were measured"):
         percentiles.of([], 50)
 
@@ -23,7 +23,7 @@ def test_nothing_measured_has_no_percentile() -> None:
     [(1.5, 2.5, {1.4: "below", 1.5: "ok", 2.5: "aim"}), (25, 10, {26: "below", 25: "ok", 10: "aim"})],
     ids=["the more the better", "the less the better"],
 )
-def test_a_goal_knows_which_way_is_better(least: float, aim: float, verdicts: dict[float, str]) -> None:
+def test_a_goal_knows_whether_less_is_better(least: float, aim: float, verdicts: dict[float, str]) -> None:
     goal = report.Goal(least, aim)
     assert {value: goal.verdict(value) for value in verdicts} == verdicts
 

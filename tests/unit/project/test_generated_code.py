@@ -1,4 +1,4 @@
-"""What is generated from the contract is committed as it would be generated now."""
+"""Code generated from the contract is up to date."""
 
 import pathlib
 import subprocess
@@ -22,7 +22,7 @@ def test_the_code_is_what_the_contract_generates(tmp_path: pathlib.Path) -> None
         assert content == committed[path], f"{path} is stale: make generate"
 
 
-def test_the_edge_knows_the_contract_as_it_is(tmp_path: pathlib.Path) -> None:
+def test_the_edges_copy_of_the_contract_is_current(tmp_path: pathlib.Path) -> None:
     subprocess.run([sys.executable, ROOT / "envoy/generate.py", tmp_path], check=True, capture_output=True)
     generated = (tmp_path / "contract.lua").read_bytes()
     assert generated == (ROOT / "envoy/lua/contract.lua").read_bytes(), "contract.lua is stale: make generate"

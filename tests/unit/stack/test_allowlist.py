@@ -1,25 +1,25 @@
-"""The settings that say who may call."""
+"""The settings of hosts and origins that the edge accepts."""
 
 import pytest
 
 from duetime_stack import allowlist, errors
 
 
-def test_loopback_and_what_is_listened_on_are_served_always() -> None:
+def test_loopback_and_listening_addresses_are_always_accepted() -> None:
     allowed = allowlist.parse(["127.0.0.1", "127.0.0.1"], "", "")
     assert allowed == allowlist.Allowlist()
     assert allowed.served() == ["127.0.0.1", "localhost", "[::1]"]
     assert allowlist.parse(["Box", "fd00::1"], "", "").served()[3:] == ["box", "[fd00::1]"]
 
 
-def test_names_are_read_as_people_write_them() -> None:
+def test_host_names_are_normalized() -> None:
     allowed = allowlist.parse(
         ["localhost"], " Duetime.Example.com., ,10.0.0.7,[2001:DB8::7],my_box,xn--bcher-kva.example", ""
     )
     assert allowed.hosts == ("duetime.example.com", "10.0.0.7", "[2001:db8::7]", "my_box", "xn--bcher-kva.example")
 
 
-def test_own_origins_have_the_port_unless_it_is_the_schemes_own() -> None:
+def test_own_origins_contain_the_port_unless_it_is_the_default() -> None:
     allowed = allowlist.parse(["127.0.0.1"], "a.example", "")
     assert allowed.own_origins(9090)[-2:] == ["http://a.example:9090", "https://a.example"]
     assert allowed.own_origins(80)[0] == "http://127.0.0.1"
@@ -39,7 +39,7 @@ def test_own_origins_have_the_port_unless_it_is_the_schemes_own() -> None:
         "bücher.example",
     ],
 )
-def test_what_is_no_host_is_refused(host: str) -> None:
+def test_an_invalid_host_is_refused(host: str) -> None:
     with pytest.raises(errors.StackError, match=r"is not a valid host .*DUETIME_HOSTS"):
         allowlist.parse(["127.0.0.1"], f"good.example,{host}", "")
 
@@ -48,6 +48,6 @@ def test_what_is_no_host_is_refused(host: str) -> None:
     "origin",
     ["*", "null", "app.example.com", "https://app.example.com/", "https://*.example.com", "https://a b", "http://"],
 )
-def test_what_is_no_origin_is_refused(origin: str) -> None:
+def test_an_invalid_origin_is_refused(origin: str) -> None:
     with pytest.raises(errors.StackError, match=r"is not a valid origin .*DUETIME_ORIGINS"):
         allowlist.parse(["127.0.0.1"], "", f"https://good.example,{origin}")

@@ -1,4 +1,4 @@
-"""What a stack denies its workers' tasks."""
+"""The addresses that a stack denies to its workers."""
 
 import os
 
@@ -17,7 +17,7 @@ from duetime_worker import settings
         ("", "192.0.2.7", "[2001:db8::7]", "192.0.2.7:8080,[2001:db8::7]:8080,[2001:db8::7]:443"),
     ],
 )
-def test_the_edge_is_denied_where_it_listens_and_under_its_names(
+def test_workers_are_denied_the_address_and_hosts_of_the_edge(
     monkeypatch: pytest.MonkeyPatch, given: str, address: str, hosts: str, denied: str
 ) -> None:
     allowed = allowlist.parse((address,), hosts, "")

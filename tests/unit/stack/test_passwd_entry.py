@@ -1,4 +1,4 @@
-"""Users without a name."""
+"""Users without an entry in /etc/passwd."""
 
 import os
 import pathlib
@@ -10,8 +10,8 @@ from duetime_stack import errors, passwd_entry
 
 
 @pytest.fixture
-def without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who is in no list."""
+def without_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without an entry."""
 
     def unknown(_: int) -> object:
         raise KeyError
@@ -20,19 +20,19 @@ def without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     passwd_entry._wrapper.cache_clear()
 
 
-def test_a_command_of_a_user_with_a_name_is_left_as_it_is(tmp_path: pathlib.Path) -> None:
+def test_a_command_of_a_user_with_an_entry_is_unchanged(tmp_path: pathlib.Path) -> None:
     assert passwd_entry.wrapped(["initdb"], tmp_path) == ["initdb"]
 
 
-@pytest.mark.usefixtures("without_a_name")
-def test_what_gives_a_name_first_is_taken(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_an_entry")
+def test_the_first_wrapper_that_works_is_used(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwd_entry, "_nss_wrapper", lambda _: ("false",))
     monkeypatch.setattr(passwd_entry, "_user_namespace", lambda: ("env",))
     assert passwd_entry.wrapped(["initdb"], tmp_path) == ["env", "initdb"]
 
 
-@pytest.mark.usefixtures("without_a_name")
-def test_where_nothing_gives_a_name_the_user_is_told_what_would(
+@pytest.mark.usefixtures("without_an_entry")
+def test_without_a_working_wrapper_the_error_names_the_remedies(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwd_entry, "_nss_wrapper", lambda _: ("false",))

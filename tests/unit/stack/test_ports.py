@@ -1,4 +1,4 @@
-"""Ports that Envoy is to listen on."""
+"""Checks of the port that Envoy listens on."""
 
 import socket
 
@@ -7,7 +7,7 @@ import pytest
 from duetime_stack import errors, ports
 
 
-def test_a_port_that_only_root_may_listen_on_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_privileged_port_is_not_reported_as_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 
@@ -16,6 +16,6 @@ def test_a_port_that_only_root_may_listen_on_is_not_called_taken(monkeypatch: py
         ports.require_free("127.0.0.1", 80)
 
 
-def test_a_taken_port_is_called_taken() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(errors.StackError, match="is in use"):
         ports.require_free("127.0.0.1", listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Where a stack's sockets are."""
+"""The directory of a stack's sockets."""
 
 import pathlib
 import shutil
@@ -21,23 +21,23 @@ with sockets.prepare(layout.Layout(pathlib.Path(sys.argv[1]))) as socket_paths:
 """
 
 
-def test_they_are_in_the_run_directory_and_what_was_left_there_goes(tmp_path: pathlib.Path) -> None:
+def test_sockets_are_in_the_run_directory_and_stale_ones_are_removed(tmp_path: pathlib.Path) -> None:
     paths = layout.Layout(tmp_path / "data")
     paths.create()
-    for left in ("server-0.sock", ".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
-        (paths.run / left).write_text("")
+    for stale in ("server-0.sock", ".s.PGSQL.5432", ".s.PGSQL.5432.lock"):
+        (paths.run / stale).write_text("")
     with sockets.prepare(paths) as socket_paths:
         assert socket_paths.directory == paths.run
         assert not list(paths.run.iterdir())
 
 
 @pytest.mark.parametrize("name", ["d" * 100, "My Projects", "a,b", "100%", "josé", "quote'd", "a#b?c"])
-def test_where_a_path_does_not_fit_they_are_in_a_short_directory_of_their_own(
+def test_sockets_are_in_a_temporary_directory_if_the_path_does_not_fit(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     paths = layout.Layout(tmp_path / name)
     paths.create()
-    for temporary in (tmp_path, tmp_path / ("t" * 100)):  # where TMPDIR is too long as well
+    for temporary in (tmp_path, tmp_path / ("t" * 100)):  # the second is too long as well
         temporary.mkdir(exist_ok=True)
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
         with sockets.prepare(paths) as socket_paths:
@@ -46,13 +46,13 @@ def test_where_a_path_does_not_fit_they_are_in_a_short_directory_of_their_own(
         assert not socket_paths.directory.exists()
 
 
-def test_the_short_directory_of_a_stack_that_was_killed_is_removed_at_the_next_start(
+def test_the_temporary_directory_of_a_killed_stack_is_removed_at_the_next_start(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = layout.Layout(tmp_path / ("d" * 100))
     paths.create()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    # It ends without a word: what would clean up does not run.
+    # Killed, so that its cleanup does not run.
     killed = subprocess.run(
         [sys.executable, "-c", _KILLED, str(paths.data_dir), str(tmp_path)],
         capture_output=True,
@@ -68,7 +68,7 @@ def test_the_short_directory_of_a_stack_that_was_killed_is_removed_at_the_next_s
 
 
 @pytest.mark.parametrize("name", ["duetime-link", "another"])
-def test_what_is_no_directory_of_an_earlier_start_stays(
+def test_a_directory_that_is_not_from_an_earlier_start_is_kept(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     paths = layout.Layout(tmp_path / ("d" * 100))
@@ -82,7 +82,7 @@ def test_what_is_no_directory_of_an_earlier_start_stays(
         assert another.is_dir()
 
 
-def test_a_copy_of_the_data_directory_leaves_the_sockets_of_the_stack_that_runs(
+def test_a_copy_of_the_data_directory_keeps_the_sockets_of_the_running_stack(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths, copied = (layout.Layout(tmp_path / (letter * 100)) for letter in "dc")
@@ -92,12 +92,12 @@ def test_a_copy_of_the_data_directory_leaves_the_sockets_of_the_stack_that_runs(
         supervisor.bind(str(socket_paths.supervisor))
         supervisor.listen()
         shutil.copytree(paths.data_dir, copied.data_dir)
-        with sockets.prepare(copied) as of_the_copy:
-            assert of_the_copy.directory != socket_paths.directory
+        with sockets.prepare(copied) as copied_sockets:
+            assert copied_sockets.directory != socket_paths.directory
             assert socket_paths.supervisor.exists()
 
 
-def test_where_all_paths_are_too_long_that_is_said(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_paths_are_reported(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "MAX_PATH", 10)
     with pytest.raises(errors.StackError, match="can hold unix sockets"), sockets.prepare(layout.Layout(tmp_path)):
         pass

@@ -1,4 +1,4 @@
-"""What a stack leaves open to others on its machine: Envoy's port, and nothing else."""
+"""A stack exposes only Envoy's port to other users of its machine."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from duetime_stack import environments, privileges, roles
-from tests.acceptance import parts
+from tests.acceptance import stack_processes
 from tests.support import stacks
 
 
@@ -17,10 +17,10 @@ def names(process: psutil.Process) -> set[str]:
     return set(process.environ())
 
 
-def test_only_envoy_listens_on_a_port_and_on_this_machine_alone(stack: stacks.Stack) -> None:
+def test_only_envoy_listens_on_a_port_and_only_on_loopback(stack: stacks.Stack) -> None:
     listening = {
         (process.name(), *connection.laddr)
-        for process in parts.everything(stack)
+        for process in stack_processes.all_of(stack)
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     }
@@ -28,24 +28,24 @@ def test_only_envoy_listens_on_a_port_and_on_this_machine_alone(stack: stacks.St
     assert listening == {("envoy", host, int(port))}
 
 
-def test_nobody_else_may_enter_the_data_directory_or_read_what_is_in_it(stack: stacks.Stack) -> None:
+def test_other_users_can_neither_enter_nor_read_the_data_directory(stack: stacks.Stack) -> None:
     for path in (stack.data_dir, *stack.data_dir.rglob("*")):
         assert path.lstat().st_mode & 0o077 == 0, path
 
 
-def test_all_parts_run_as_one_user_that_is_not_root(stack: stacks.Stack) -> None:
-    users = {process.username() for process in parts.everything(stack)}
+def test_all_processes_run_as_one_user_that_is_not_root(stack: stacks.Stack) -> None:
+    users = {process.username() for process in stack_processes.all_of(stack)}
     assert users == {privileges.NAME if os.geteuid() == 0 else psutil.Process().username()}
 
 
 @pytest.mark.parametrize("role", [roles.APPLICATION, roles.OWNER])
-async def test_no_role_reaches_the_machine_through_the_database(stack: stacks.Stack, role: str) -> None:
+async def test_no_role_can_access_the_machine_through_the_database(stack: stacks.Stack, role: str) -> None:
     url = stack.database_url.replace(f"//{roles.APPLICATION}@", f"//{role}@")
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute("CREATE TEMP TABLE told (line text)")
+        await connection.execute("CREATE TEMP TABLE copied (line text)")
         for statement in (
-            "COPY told FROM PROGRAM 'env'",
-            "COPY told FROM '/etc/passwd'",
+            "COPY copied FROM PROGRAM 'env'",
+            "COPY copied FROM '/etc/passwd'",
             "SELECT pg_read_file('/etc/passwd')",
             "SELECT rolpassword FROM pg_authid",
             "ALTER SYSTEM SET listen_addresses = '*'",
@@ -57,7 +57,7 @@ async def test_no_role_reaches_the_machine_through_the_database(stack: stacks.St
                 await connection.execute(statement.encode())
 
 
-async def test_servers_and_workers_change_no_table_as_themselves(stack: stacks.Stack) -> None:
+async def test_the_role_of_servers_and_workers_cannot_change_tables(stack: stacks.Stack) -> None:
     async with await psycopg.AsyncConnection.connect(stack.database_url, autocommit=True) as connection:
         for statement in ("DROP TABLE tasks", "CREATE TABLE more (id int)", "DELETE FROM alembic_version"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -68,7 +68,7 @@ async def test_servers_and_workers_change_no_table_as_themselves(stack: stacks.S
     ("user", "refusal"),
     [(roles.SUPERUSER, r"no pg_hba\.conf entry"), (roles.OWNER, "no password supplied")],
 )
-def test_the_superuser_takes_no_connection_and_others_need_their_password(
+def test_the_superuser_cannot_connect_and_other_roles_need_their_password(
     stack: stacks.Stack, user: str, refusal: str
 ) -> None:
     place = f"host={stack.data_dir}/run dbname=postgres user={user} passfile=/nowhere"
@@ -76,7 +76,7 @@ def test_the_superuser_takes_no_connection_and_others_need_their_password(
         psycopg.connect(place)
 
 
-def test_a_program_gets_its_own_variables_alone(stack: stacks.Stack) -> None:
+def test_each_program_gets_only_its_own_variables(stack: stacks.Stack) -> None:
     allowed = {
         "postgres": environments.is_basic,
         "valkey-server": environments.is_basic,
@@ -84,28 +84,30 @@ def test_a_program_gets_its_own_variables_alone(stack: stacks.Stack) -> None:
         "duetime_stack.mailbox_server": environments.is_for_python,
         "duetime_server": environments.is_for_servers,
     }
-    running = parts.of(stack)
+    running = stack_processes.by_program(stack)
     for name, gets in allowed.items():
-        # PostgreSQL's and supervisord's own are no secrets.
+        # Variables that PostgreSQL and supervisord set themselves are not secret.
         others = {each for each in names(running[name]) if not each.startswith(("SUPERVISOR_", "PG_"))}
         assert {each for each in others if not gets(each)} <= {"PWD", "OLDPWD", "SHLVL", "_"} & set(os.environ), name
     assert {"TEST_DIRECTORY", "DUETIME_SMTP_HOST"} <= names(running["duetime_worker"])
 
 
-def test_the_embedded_passwords_stand_in_no_command_line_no_log_and_no_configuration(stack: stacks.Stack) -> None:
+def test_the_embedded_passwords_are_in_no_command_line_log_or_configuration(stack: stacks.Stack) -> None:
     passwords = roles.passwords(stack.data_dir / "postgres").values()
     assert len(passwords) == 2
-    shown = ["\n".join(stack.process.log), *(" ".join(process.cmdline()) for process in parts.everything(stack))]
+    shown = ["\n".join(stack.process.log), *(" ".join(process.cmdline()) for process in stack_processes.all_of(stack))]
     shown += [
         path.read_text() for name in ("logs", "run") for path in (stack.data_dir / name).iterdir() if path.is_file()
     ]
-    shown += [repr(parts.of(stack)[name].environ()) for name in ("envoy", "valkey-server", "postgres")]
+    shown += [
+        repr(stack_processes.by_program(stack)[name].environ()) for name in ("envoy", "valkey-server", "postgres")
+    ]
     for text in shown:
         assert not [password for password in passwords if password in text]
 
 
-def test_psql_reaches_the_database_by_the_address_that_is_printed(stack: stacks.Stack) -> None:
-    psql = pathlib.Path(parts.of(stack)["postgres"].exe()).with_name("psql")
+def test_psql_connects_with_the_printed_url(stack: stacks.Stack) -> None:
+    psql = pathlib.Path(stack_processes.by_program(stack)["postgres"].exe()).with_name("psql")
     command = (str(psql), stack.database_url, "--tuples-only", "--command", "SELECT count(*) >= 0 FROM tasks")
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PGPORT": "1", "PGUSER": "x"})
     assert done.stdout.strip() == "t"

@@ -5,14 +5,14 @@ import psutil
 from tests.support import stacks
 
 
-def everything(stack: stacks.Stack) -> list[psutil.Process]:
-    """Returns all of the stack's processes."""
+def all_of(stack: stacks.Stack) -> list[psutil.Process]:
+    """Returns all processes of the stack."""
     stack_itself = psutil.Process(stack.process.pid)
     return [stack_itself, *stack_itself.children(recursive=True)]
 
 
-def of(stack: stacks.Stack) -> dict[str, psutil.Process]:
-    """Returns what supervisord keeps running, by the name of the program."""
+def by_program(stack: stacks.Stack) -> dict[str, psutil.Process]:
+    """Returns supervisord's children by the name of their program."""
     (supervisord,) = psutil.Process(stack.process.pid).children()
     return {_name(part): part for part in supervisord.children()}
 
