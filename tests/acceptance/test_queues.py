@@ -145,7 +145,7 @@ async def test_the_command_line_pauses_and_limits_queues(
     assert queue in (await commands.run(stack, "queue list")).stdout
     wrong = await commands.run(stack, f"{limit} --max-running 2.5")
     assert (wrong.returncode, "must be a whole number" in wrong.stderr) == (2, True)
-    assert "nor 'none'" in (await commands.run(stack, f"{limit} --max-per-second fast")).stderr
+    assert "or 'none'" in (await commands.run(stack, f"{limit} --max-per-second fast")).stderr
     assert (await commands.run(stack, f"queue get {queue}-of-nobody")).returncode == 3
 
 

@@ -274,7 +274,7 @@ async def test_the_command_line_manages_schedules(stack: stacks.Stack) -> None:
     assert "mon,tue,wed,thu,fri 09:00:00-00:00:00 move" in shut
     assert "repeated times: auto" in shut
     assert "triggered" in await run(f"logs {schedule_id}")
-    assert (await run("recompute")).startswith("0 schedules and 0 tasks moved to 20")
+    assert (await run("recompute")).startswith("0 schedules and 0 tasks moved by time zone database 20")
     assert await run(f"delete {schedule_id}") == "Schedule deleted successfully\n"
 
 

@@ -8,7 +8,7 @@ import typer
 import typer.core
 
 from duetime_client import cli
-from duetime_client.cli import bulk, changing, creating, plugins, queues, reading, schedules, watching
+from duetime_client.cli import bulk, changing, creating, plugins, printing, queues, reading, schedules, watching
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
@@ -65,9 +65,9 @@ def build() -> typer.Typer:
     return app
 
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
-        typer.echo(f"duetime {importlib.metadata.version('duetime-client')}")
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        printing.line(f"duetime {importlib.metadata.version('duetime-client')}")
         raise typer.Exit
 
 
