@@ -20,7 +20,7 @@ async def test_a_task_cannot_call_the_api_even_if_its_host_is_allowed(
         assert (await client.get(victim["task_id"])).status == "pending"
     assert (failed.status, failed.retry_count) == ("failed", 0)
     assert failed.error_message is not None
-    assert "it is denied by DUETIME_EGRESS_DENY, to which duetime up adds its own address" in failed.error_message
+    assert "DUETIME_EGRESS_DENY denies it (`duetime up` adds its own address there)" in failed.error_message
 
 
 async def test_a_task_can_call_an_allowed_receiver(stack: stacks.Stack) -> None:

@@ -14,7 +14,7 @@ from tests.support import certificates, clients, processes, receiver, runs, webh
 pytestmark = pytest.mark.usefixtures("reachable")
 
 
-async def test_a_call_arrives_as_it_was_asked_for(received: receiver.Receiver) -> None:
+async def test_a_call_arrives_as_requested(received: receiver.Receiver) -> None:
     result = await webhooks.call(
         f"{received.url}/a?b=c", method="PUT", headers={"X-Key": " value "}, json={"order": "№ 7"}
     )
@@ -25,7 +25,7 @@ async def test_a_call_arrives_as_it_was_asked_for(received: receiver.Receiver) -
     assert (arrived.headers["x-key"], arrived.headers["content-type"]) == ("value", "application/json")
 
 
-async def test_a_call_is_a_post_without_a_body_unless_told_otherwise(received: receiver.Receiver) -> None:
+async def test_a_call_is_a_post_without_a_body_by_default(received: receiver.Receiver) -> None:
     await webhooks.call(received.url)
     await webhooks.call(received.url, json=None, headers={"content-type": "application/vnd.api+json"})
     bare, null = received.calls
@@ -70,7 +70,7 @@ async def test_a_url_may_have_8000_characters(received: receiver.Receiver) -> No
     assert received.calls[0].path == path
 
 
-async def test_a_receiver_can_see_that_a_call_comes_again(received: receiver.Receiver) -> None:
+async def test_a_receiver_can_recognize_a_repeated_call(received: receiver.Receiver) -> None:
     await webhooks.call(received.url, runs.of(task_id=7, attempt=2), headers={"duetime-attempt": "1"})
     headers = received.calls[0].headers
     assert (headers["duetime-task-id"], headers["duetime-attempt"]) == ("7", "2")
@@ -89,7 +89,7 @@ async def test_credentials_in_a_url_are_sent(received: receiver.Receiver) -> Non
     assert received.calls[0].headers["authorization"] == "Basic YWRhOnNlY3JldA=="
 
 
-async def test_calls_go_over_tls_to_those_who_are_trusted(
+async def test_calls_over_tls_need_a_trusted_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     async with receiver.receiving(tls=certificates.trusted(monkeypatch, tmp_path)) as received:
@@ -101,7 +101,7 @@ async def test_calls_go_over_tls_to_those_who_are_trusted(
             await webhooks.call(url)
 
 
-async def test_a_task_calls_again_when_the_receiver_says_so(received: receiver.Receiver, pair: processes.Pair) -> None:
+async def test_a_retry_honours_retry_after(received: receiver.Receiver, pair: processes.Pair) -> None:
     received.status, received.headers = 503, {"Retry-After": "1"}
     async with duetime_client.AsyncClient(pair.server.address) as client:
         task_id = await client.create("Call Webhook", clients.NOW, {"url": f"{received.url}/secret", "json": [1]})

@@ -1,4 +1,4 @@
-"""What a worker connects to on a caller's word, against real listeners: refused is without a packet."""
+"""The egress policy against real listeners: a refused destination gets no packet."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ Names = Callable[[dict[str, list[list[str]]]], list[str]]
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Makes names resolve: each to its answers in turn, then to the last one. Returns the lookups."""
+    """Makes names resolve to their answers in turn, then to the last one. Returns the lookups."""
     real = socket.getaddrinfo
     lookups: list[str] = []
 
@@ -86,7 +86,7 @@ async def test_one_bad_address_of_a_name_refuses_the_others_too(
     assert received.connections == 1
 
 
-async def test_a_name_is_looked_up_once_and_what_was_checked_is_called(
+async def test_a_name_is_resolved_once_and_the_checked_address_is_called(
     monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver, names: Names
 ) -> None:
     lookups = names({"rebinding.example": [["127.0.0.1"], ["127.0.0.9"]]})
@@ -95,7 +95,7 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_called(
             await webhooks.call(f"http://rebinding.example:{received.port}/", headers={"Connection-Id": "1"})
             assert (lookups, received.connections) == (["rebinding.example"], 1)
             assert received.calls[0].headers["host"] == f"rebinding.example:{received.port}"
-            # A kept connection leads to what was checked; a new one is checked again.
+            # A kept connection leads to the checked address; a new one is checked again.
             await webhooks.call(f"http://rebinding.example:{received.port}/")
             assert (len(lookups), received.connections) == (1, 1)
             await receiver.close_client()
@@ -126,7 +126,7 @@ async def test_an_address_that_does_not_answer_leaves_time_for_the_others(
     assert received.connections == 1
 
 
-async def test_tls_is_about_the_name_and_not_the_address(
+async def test_tls_verifies_the_name_and_not_the_address(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, names: Names
 ) -> None:
     names({"hooks.example": [["127.0.0.1"]], "other.example": [["127.0.0.1"]]})
@@ -149,7 +149,7 @@ async def test_proxies_and_passwords_of_the_environment_are_not_used(
     assert "authorization" not in received.calls[0].headers
 
 
-async def test_a_proxy_of_the_setting_resolves_the_names(
+async def test_a_configured_proxy_resolves_the_names(
     monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver, names: Names
 ) -> None:
     lookups = names({"hooks.example": [["127.0.0.1"]]})
@@ -169,7 +169,7 @@ async def test_a_proxy_of_the_setting_resolves_the_names(
     assert received.calls[0].headers["proxy-authorization"] == "Basic YWRhOnNlY3JldA=="
 
 
-async def test_names_that_are_never_found_hold_up_no_others(
+async def test_names_that_never_resolve_delay_no_others(
     monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver
 ) -> None:
     real, end = socket.getaddrinfo, threading.Event()
@@ -192,7 +192,7 @@ async def test_names_that_are_never_found_hold_up_no_others(
     assert len(received.calls) == 1
 
 
-async def test_a_name_that_is_not_found_in_time_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_does_not_resolve_in_time_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60) and [])
     monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
@@ -213,10 +213,12 @@ async def test_a_file_is_fetched_up_to_its_limit(monkeypatch: pytest.MonkeyPatch
             await fetching.fetch(received.url, max_bytes=999)
 
 
-async def test_a_file_is_not_unpacked(monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver) -> None:
+async def test_a_compressed_file_is_refused(monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver) -> None:
     received.headers = {"Content-Encoding": "gzip"}
     async with receiver.reachable(monkeypatch):
-        with pytest.raises(handlers.Fail, match="sent the file packed, although it was asked not to"):
+        with pytest.raises(
+            handlers.Fail, match="sent the file compressed, although the request asked for no compression"
+        ):
             await fetching.fetch(received.url, max_bytes=1000)
     assert received.calls[0].headers["accept-encoding"] == "identity"
 
@@ -224,7 +226,7 @@ async def test_a_file_is_not_unpacked(monkeypatch: pytest.MonkeyPatch, received:
 @pytest.mark.parametrize(
     ("status", "kind"), [(302, handlers.Fail), (404, handlers.Fail), (204, handlers.Fail), (503, handlers.Retry)]
 )
-async def test_a_file_that_is_not_there_is_an_error(
+async def test_a_missing_file_is_an_error(
     monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver, status: int, kind: type[Exception]
 ) -> None:
     received.status, received.headers = status, {"Location": "http://127.0.0.1:1/"}
@@ -237,13 +239,13 @@ async def test_a_file_that_is_not_there_is_an_error(
     "url",
     ["ftp://127.0.0.1/x", "file:///etc/passwd", "nonsense", "http://", "//x", "http://xn--/", "http://☃.example/"],
 )
-async def test_what_is_no_url_is_not_fetched(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+async def test_an_invalid_url_is_not_fetched(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     async with receiver.reachable(monkeypatch):
         with pytest.raises(handlers.Fail):
             await fetching.fetch(url, max_bytes=1000)
 
 
-async def test_a_task_that_is_refused_fails_at_once_and_names_the_setting(
+async def test_a_task_with_a_refused_destination_fails_at_once_naming_the_setting(
     received: receiver.Receiver, start: processes.Starter
 ) -> None:
     server, _ = await start.server(), await start.worker(egress_allow="")
@@ -252,8 +254,8 @@ async def test_a_task_that_is_refused_fails_at_once_and_names_the_setting(
         failed = await clients.finished(caller, task_id)
     assert failed.retry_count == 0
     assert failed.error_message == (
-        f"the worker does not connect to 127.0.0.1:{received.port}: it is a loopback address; "
-        f"DUETIME_EGRESS_ALLOW=127.0.0.1:{received.port} in the worker's environment allows it"
+        f"the worker may not call 127.0.0.1:{received.port}: it is a loopback address; "
+        f"to allow it, set DUETIME_EGRESS_ALLOW=127.0.0.1:{received.port} in the worker's environment"
     )
     assert received.connections == 0
 
@@ -265,7 +267,7 @@ async def test_an_international_name_that_cannot_be_called_fails_at_once(monkeyp
 
 
 @pytest.mark.parametrize("variable", ["DUETIME_EGRESS_ALLOW", "DUETIME_EGRESS_DENY", "DUETIME_EGRESS_PROXY"])
-async def test_a_worker_does_not_start_with_a_setting_that_it_cannot_read(variable: str) -> None:
+async def test_a_worker_does_not_start_with_an_invalid_setting(variable: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
     worker = await processes.launch(
         sys.executable, "-m", "duetime_worker", environment={**environment, variable: "127.0.0.1/nonsense"}

@@ -1,4 +1,4 @@
-"""Generate Report: from real runs, to a page that a browser shows, a table, a store and a mailbox."""
+"""Generate Report: from real runs to a page in a browser, a table, an object store and a mailbox."""
 
 import asyncio
 import csv
@@ -39,7 +39,7 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.fixture
 def directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, database_url: str) -> pathlib.Path:
-    """Where reports go."""
+    """The directory of reports."""
     monkeypatch.setenv("DUETIME_DATABASE_URL", database_url)
     monkeypatch.setenv("DUETIME_REPORT_DIRECTORY", str(tmp_path / "reports"))
     return tmp_path / "reports"
@@ -60,7 +60,7 @@ def files(directory: pathlib.Path) -> list[pathlib.Path]:
 
 @pytest_asyncio.fixture
 async def history(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    """Runs of all kinds, as workers leave them: of several names and queues, with various durations."""
+    """Completed, retried and failed runs of several names and queues, with various durations."""
     advanced = random.Random(7)
     for name, queue in (("Send Email", "mail"), ("Call <Webhook> & =cmd", "default"), ("$import", "default")):
         for _ in range(20):
@@ -81,7 +81,7 @@ def _outcome(claimed: task.Task, advanced: random.Random) -> task_outcomes.Outco
 
 
 async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[str, Any]:
-    """Counts the same by other statements: one for each number, over the log alone."""
+    """Computes the same figures another way: in Python, from the rows of the log."""
     async with engine.connect() as connection:
         await connection.execute(sa.text("SET enable_seqscan = on"))
         rows = (
@@ -109,7 +109,7 @@ async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[
 
 
 def _percentile(values: list[float], share: float) -> float:
-    """Interpolates between the two nearest, as SQL's percentile_cont is defined."""
+    """Interpolates between the two nearest values, like SQL's percentile_cont."""
     place = share * (len(values) - 1)
     below = int(place)
     above = min(below + 1, len(values) - 1)
@@ -117,9 +117,7 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 @pytest.mark.usefixtures("history")
-async def test_the_numbers_are_those_of_the_log(
-    engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path
-) -> None:
+async def test_the_numbers_match_the_log(engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path) -> None:
     result = await report()
     rows = list(csv.DictReader(io.StringIO(read(result["csv"]))))
     assert directory in pathlib.Path(result["csv"]).parents
@@ -139,31 +137,29 @@ async def test_the_numbers_are_those_of_the_log(
     }
     hours = [row for row in rows if row["group"] == "hour"]
     assert sum(int(row["succeeded"]) for row in hours) == total["succeeded"]
-    assert 2 <= len(hours) <= 4  # those without runs too
+    assert 2 <= len(hours) <= 4  # including hours without runs
 
 
 @pytest.mark.usefixtures("history")
-async def test_a_filter_counts_its_own_tasks_alone(
-    engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path
-) -> None:
+async def test_a_filter_counts_only_its_tasks(engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path) -> None:
     expected = (await plain_sql(engine, "t.queue"))["mail"]
     assert (await report(filter={"queue": "mail"}))["succeeded"] == expected["succeeded"]
     assert (await report(filter={"name": "nothing"}))["ran"] == 0
 
 
 @pytest.mark.usefixtures("history")
-async def test_a_retry_writes_over_what_the_attempt_before_it_wrote(directory: pathlib.Path) -> None:
+async def test_a_retry_replaces_the_report_of_the_attempt_before(directory: pathlib.Path) -> None:
     assert await report(title="Weekly: all!") == await report(title="Weekly: all!")
     written = files(directory)
     assert [path.suffix for path in written] == [".csv", ".html"]
     assert all(path.name.startswith("weekly-all-") for path in written)
 
 
-async def test_a_time_in_which_nothing_ran_says_so(
+async def test_a_period_without_runs_is_reported_as_such(
     engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path
 ) -> None:
     page = read((await report())["html"])
-    assert "Nothing ran in this time." in page
+    assert "No tasks ran in this period." in page
 
 
 async def browse(page: str, directory: pathlib.Path, *options: str) -> str:
@@ -180,7 +176,7 @@ async def browse(page: str, directory: pathlib.Path, *options: str) -> str:
 @pytest.mark.usefixtures("history")
 async def test_a_browser_shows_the_page_and_its_charts(directory: pathlib.Path, tmp_path: pathlib.Path) -> None:
     result = await report()
-    # A page that measures the other one: what a browser made of its images, and what it shows as text.
+    # A page that reports how the browser rendered the other one: the widths of its images, and its text.
     probe = pathlib.Path(result["html"]).with_name("probe.html")
     script = (
         "<script>onload = () => { document.body.textContent = JSON.stringify({"
@@ -226,7 +222,7 @@ async def test_the_mail_has_the_page_in_its_body_and_the_table_attached(inbox: s
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An S3-compatible store with a bucket."""
+    """An S3-compatible store, and the name of its bucket."""
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -258,14 +254,14 @@ async def test_a_report_goes_to_an_s3_compatible_store(bucket: str) -> None:
 
 
 @pytest.mark.usefixtures("directory")
-async def test_a_place_that_cannot_be_written_to_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_directory_that_cannot_be_written_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("/proc/reports", "gopher://reports"):
         monkeypatch.setenv("DUETIME_REPORT_DIRECTORY", place)
-        with pytest.raises(handlers.Retry, match=f"the report cannot be written to {place}"):
+        with pytest.raises(handlers.Retry, match=f"could not write the report to {place}"):
             await report()
 
 
-async def test_history_that_is_no_longer_kept_is_told(
+async def test_a_page_reports_that_the_log_begins_within_its_period(
     engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path
 ) -> None:
     await factories.brought_to(engine, task.Status.COMPLETED)
@@ -279,7 +275,7 @@ async def test_history_that_is_no_longer_kept_is_told(
 
 
 @pytest.mark.usefixtures("directory")
-async def test_a_retry_after_midnight_is_about_the_day_that_the_task_was_made_for(
+async def test_a_retry_after_midnight_covers_the_same_day(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     task_id = await factories.create(engine, name="Generate Report")
@@ -290,7 +286,7 @@ async def test_a_retry_after_midnight_is_about_the_day_that_the_task_was_made_fo
 
 
 @pytest.mark.usefixtures("history", "directory")
-async def test_the_page_shows_every_hour_by_the_clock_of_its_zone() -> None:
+async def test_the_page_shows_every_hour_in_local_time() -> None:
     page = read((await report(time_zone="Asia/Kolkata"))["html"])
     table = page.partition("<h2>Over time</h2>")[2]
     zone = zoneinfo.ZoneInfo("Asia/Kolkata")

@@ -1,4 +1,4 @@
-"""What Send Email writes into a mail, as a real SMTP server has it."""
+"""The content of Send Email's mails, as a real SMTP server receives it."""
 
 import asyncio
 import base64
@@ -51,7 +51,7 @@ def quoted(name: str, address: str) -> str:
 
 
 def arrived(inbox: smtp.Inbox) -> email.message.Message:
-    """The last mail, read by Python's old reader, which has nothing to do with how it was written."""
+    """The last mail, parsed by Python's legacy parser, which shares no code with the writer."""
     content: bytes = inbox.envelopes[-1].content
     head, _, _ = content.partition(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
@@ -66,7 +66,7 @@ def addresses(message: email.message.Message, field: str) -> list[tuple[str, str
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 33, 100])
-async def test_recipients_with_all_sorts_of_names_read_back_as_they_were_given(inbox: smtp.Inbox, count: int) -> None:
+async def test_recipients_with_unusual_names_round_trip(inbox: smtp.Inbox, count: int) -> None:
     choose = random.Random(count)
     wanted = [(choose.choice(NAMES), f"user{number}@mail.corp.local") for number in range(count)]
     await send(email=[quoted(*each) for each in wanted])
@@ -75,7 +75,7 @@ async def test_recipients_with_all_sorts_of_names_read_back_as_they_were_given(i
     assert inbox.envelopes[0].rcpt_tos == [address for _, address in wanted]
 
 
-async def test_bcc_stands_nowhere_and_cc_and_reply_to_in_the_headers(inbox: smtp.Inbox) -> None:
+async def test_cc_and_reply_to_are_in_the_headers_and_bcc_is_not(inbox: smtp.Inbox) -> None:
     await send(cc=["Zoë, B <bob@localhost>"], bcc="eve@admin", reply_to=["Hilfe ☎ <help@example.com>"])
     (envelope,) = inbox.envelopes
     assert envelope.rcpt_tos == ["ada@example.com", "bob@localhost", "eve@admin"]
@@ -95,13 +95,13 @@ async def test_the_operators_server_decides_which_addresses_there_are(inbox: smt
 
 
 @pytest.mark.parametrize("subject", ["", "Ü" * 998, "x" * 998, "word " * 199 + "x", "=?utf-8?q?a?=", "a  b", "✓, (é)"])
-async def test_a_subject_reads_back_as_it_was_given(inbox: smtp.Inbox, subject: str) -> None:
+async def test_a_subject_round_trips(inbox: smtp.Inbox, subject: str) -> None:
     await send(subject=subject)
     unfolded = re.sub(r"\r?\n", "", arrived(inbox)["Subject"])
     assert str(email.header.make_header(email.header.decode_header(unfolded))) == subject
 
 
-async def test_headers_arrive_as_they_were_given(inbox: smtp.Inbox) -> None:
+async def test_headers_round_trip(inbox: smtp.Inbox) -> None:
     headers = {
         "List-Unsubscribe": f"<https://example.com/{'u' * 100}>, <mailto:u@example.com>",
         "References": " ".join(f"<{number}@example.com>" for number in range(40)),
@@ -131,7 +131,7 @@ async def test_attachments_arrive_with_their_names_and_bytes(inbox: smtp.Inbox, 
         found = part.get_filename()
         assert found is not None
         assert email.utils.collapse_rfc2231_value(found) == filename
-    # This reader, as many others, also decodes encoded words within quotes.
+    # This parser, like many others, also decodes encoded words within quotes.
     lenient = email.message_from_bytes(inbox.envelopes[0].content, policy=email.policy.default)
     assert {part.get_filename() for part in lenient.walk() if part.is_attachment()} == {filename}
     assert inbox.envelopes[0].content.isascii()
@@ -157,7 +157,7 @@ async def test_attachments_are_fetched_when_the_mail_is_sent(
         assert len(inbox.envelopes) == 1
 
 
-async def test_an_attachment_at_an_address_that_the_policy_refuses_fails_naming_the_setting(inbox: smtp.Inbox) -> None:
+async def test_an_attachment_that_the_egress_policy_refuses_fails_naming_the_setting(inbox: smtp.Inbox) -> None:
     for host in ("127.0.0.1", "localhost", "169.254.169.254", "[::ffff:127.0.0.1]"):
         with pytest.raises(handlers.Fail, match=r"^attachments\[0\]: .*DUETIME_EGRESS_"):
             await send(attachments=[{"filename": "a.pdf", "url": f"http://{host}/a.pdf"}])
@@ -191,16 +191,16 @@ async def test_few_mails_with_fetched_files_are_in_memory_at_once(
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         sending = [asyncio.create_task(send(attachments=[{"filename": "a", "url": url}])) for _ in range(9)]
         async with asyncio.timeout(20):
-            while asked < 5:  # noqa: ASYNC110 - the server tells nobody
+            while asked < 5:  # noqa: ASYNC110 - the server signals nothing
                 await asyncio.sleep(0.01)
-        await send()  # one without waits for none of them
+        await send()  # a mail without fetched files does not wait
         assert (asked, len(inbox.envelopes)) == (5, 1)
         may_answer.set()
         await asyncio.gather(*sending)
     assert (asked, len(inbox.envelopes)) == (9, 10)
 
 
-async def test_a_mail_goes_to_those_who_can_have_it_before_days_have_passed(inbox: smtp.Inbox) -> None:
+async def test_a_deferred_recipient_does_not_delay_the_others_for_days(inbox: smtp.Inbox) -> None:
     inbox.answers["full@example.com"] = "452 mailbox full"
     both = ["ada@example.com", "full@example.com"]
     for attempt in range(1, send_email.PATIENT_ATTEMPTS):

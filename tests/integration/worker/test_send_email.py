@@ -47,7 +47,7 @@ def content(part: Any) -> str:
 
 
 @pytest.mark.usefixtures("plain")
-async def test_a_mail_arrives_as_it_was_asked_for(inbox: smtp.Inbox) -> None:
+async def test_a_mail_arrives_as_requested(inbox: smtp.Inbox) -> None:
     result = await send(email=["ada@example.com", "Grace Hopper <grace@example.com>"])
     (arrived,) = inbox.mails
     assert arrived["From"] == "Duetime <duetime@example.org>"
@@ -80,7 +80,7 @@ async def test_a_body_is_text_or_html_or_both(
 
 
 @pytest.mark.usefixtures("plain")
-async def test_a_retry_sends_the_same_message_id_and_the_date_when_it_was_due(inbox: smtp.Inbox) -> None:
+async def test_a_retry_has_the_same_message_id_and_its_own_due_time_as_date(inbox: smtp.Inbox) -> None:
     later = runs.MOMENT + datetime.timedelta(hours=1)
     first, second = await send(), await send(runs.of(attempt=2, execution_time=later))
     assert first == second
@@ -88,13 +88,13 @@ async def test_a_retry_sends_the_same_message_id_and_the_date_when_it_was_due(in
 
 
 @pytest.mark.usefixtures("plain")
-async def test_a_mail_that_was_due_before_it_was_asked_for_is_not_an_old_one(inbox: smtp.Inbox) -> None:
+async def test_a_mail_due_before_it_was_created_is_dated_by_its_creation(inbox: smtp.Inbox) -> None:
     await send(runs.of(execution_time=runs.MOMENT - datetime.timedelta(days=9999)))
     assert inbox.mails[0]["Date"].datetime == runs.MOMENT
 
 
 @pytest.mark.usefixtures("plain")
-async def test_addresses_beyond_ascii_are_written_as_the_server_needs_them(inbox: smtp.Inbox) -> None:
+async def test_non_ascii_addresses_use_smtputf8_where_necessary(inbox: smtp.Inbox) -> None:
     await send(email="ada@bücher.example")
     await send(email="bärbel@bücher.example")
     assert [envelope.rcpt_tos[0] for envelope in inbox.envelopes] == [
@@ -106,15 +106,17 @@ async def test_addresses_beyond_ascii_are_written_as_the_server_needs_them(inbox
     assert inbox.mails[1]["Subject"] == DATA["subject"]
 
 
-async def test_an_address_that_the_server_cannot_take_fails(monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox) -> None:
+async def test_an_address_that_the_server_does_not_support_fails(
+    monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox
+) -> None:
     async with smtp.serving(inbox, enable_SMTPUTF8=False) as port:
         monkeypatch.setenv("DUETIME_SMTP_PORT", str(port))
-        with pytest.raises(handlers.Fail, match="takes no addresses beyond ASCII"):
+        with pytest.raises(handlers.Fail, match="does not support non-ASCII addresses"):
             await send(email="bärbel@example.com")
 
 
 @pytest.mark.usefixtures("plain")
-async def test_a_recipient_that_is_refused_among_others_is_told(inbox: smtp.Inbox) -> None:
+async def test_rejected_recipients_are_in_the_result(inbox: smtp.Inbox) -> None:
     inbox.answers["gone@example.com"] = "550 no such user"
     result = await send(email=["ada@example.com", "gone@example.com"])
     assert result["refused"] == {"gone@example.com": "550 no such user"}
@@ -122,13 +124,13 @@ async def test_a_recipient_that_is_refused_among_others_is_told(inbox: smtp.Inbo
 
 
 @pytest.mark.usefixtures("plain")
-async def test_nobody_gets_a_mail_twice_because_another_is_put_off(inbox: smtp.Inbox) -> None:
+async def test_a_deferred_recipient_does_not_send_the_mail_twice_to_others(inbox: smtp.Inbox) -> None:
     inbox.answers["full@example.com"] = "452 mailbox full"
     both = ["ada@example.com", "full@example.com"]
-    with pytest.raises(handlers.Retry, match=r"the mail server put off full@example\.com: 452 mailbox full"):
+    with pytest.raises(handlers.Retry, match=r"the mail server deferred full@example\.com: 452 mailbox full"):
         await send(email=both)
     assert inbox.mails == []
-    result = await send(runs.of(attempt=4, max_retries=3), email=both)  # the last attempt: better some than none
+    result = await send(runs.of(attempt=4, max_retries=3), email=both)  # the last attempt
     assert result["refused"] == {"full@example.com": "452 mailbox full"}
     assert len(inbox.mails) == 1
 
@@ -137,7 +139,7 @@ async def test_nobody_gets_a_mail_twice_because_another_is_put_off(inbox: smtp.I
 @pytest.mark.parametrize(
     ("answer", "expected"), [("550 no such user", handlers.Fail), ("450 try again", handlers.Retry)]
 )
-async def test_recipients_that_are_all_refused_fail_or_retry_as_the_server_says(
+async def test_rejected_recipients_fail_and_deferred_ones_retry(
     inbox: smtp.Inbox, answer: str, expected: type[Exception]
 ) -> None:
     inbox.answers["ada@example.com"] = answer
@@ -157,7 +159,7 @@ async def test_recipients_that_are_all_refused_fail_or_retry_as_the_server_says(
         ("451 later", None, handlers.Retry),
     ],
 )
-async def test_a_mail_that_is_refused_fails_if_it_is_to_blame(
+async def test_a_rejected_mail_fails_and_a_rejected_sender_retries(
     inbox: smtp.Inbox, sender: str | None, data: str | None, expected: type[Exception]
 ) -> None:
     inbox.answer_to_sender, inbox.answer_to_data = sender, data
@@ -165,7 +167,7 @@ async def test_a_mail_that_is_refused_fails_if_it_is_to_blame(
         await send()
 
 
-async def test_a_server_that_is_not_there_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_server_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUETIME_SMTP_PORT", str(processes.free_port()))
     with pytest.raises(handlers.Retry, match=r"the mail server 127\.0\.0\.1: Error connecting to 127\.0\.0\.1"):
         await send()
@@ -173,7 +175,7 @@ async def test_a_server_that_is_not_there_is_retried(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize(("tls", "username"), [("starttls", ""), ("none", "duetime")])
-async def test_a_server_without_what_the_settings_ask_for_is_retried_and_gets_nothing(
+async def test_a_server_without_tls_or_login_gets_no_mail_and_is_retried(
     monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox, tls: str, username: str
 ) -> None:
     monkeypatch.setenv("DUETIME_SMTP_TLS", tls)
@@ -186,7 +188,7 @@ async def test_a_server_without_what_the_settings_ask_for_is_retried_and_gets_no
 # aiosmtpd does not see that "tls" is TLS from the first byte.
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
-async def test_mails_go_over_tls_with_credentials_and_refused_ones_are_retried_and_not_told(
+async def test_mails_use_tls_and_credentials_and_wrong_ones_are_retried_without_showing_them(
     monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox, tmp_path: pathlib.Path, tls: str
 ) -> None:
     certificate = certificates.trusted(monkeypatch, tmp_path)
@@ -213,7 +215,7 @@ async def test_mails_go_over_tls_with_credentials_and_refused_ones_are_retried_a
         assert "wrong" not in str(refused.value)
 
 
-async def test_a_server_with_a_certificate_that_is_not_trusted_is_retried(
+async def test_a_server_with_an_untrusted_certificate_is_retried(
     monkeypatch: pytest.MonkeyPatch, inbox: smtp.Inbox, tmp_path: pathlib.Path
 ) -> None:
     certificate = certificates.trusted(monkeypatch, tmp_path)
@@ -225,7 +227,7 @@ async def test_a_server_with_a_certificate_that_is_not_trusted_is_retried(
             await send()
 
 
-async def test_a_server_that_is_silent_does_not_keep_a_cancelled_run(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_server_does_not_delay_a_cancelled_run(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -259,7 +261,7 @@ async def test_a_server_that_is_silent_does_not_keep_a_cancelled_run(monkeypatch
         ({"colour": "red"}, "colour: is not known"),
     ],
 )
-def test_what_is_no_mail_does_not_fit(wrong: dict[str, Any], problem: str) -> None:
+def test_invalid_task_data_is_refused(wrong: dict[str, Any], problem: str) -> None:
     registered = handlers.registered(send_email.send_email)
     assert registered is not None
     with pytest.raises(handlers.Fail, match=f"task_data does not fit Email: .*{problem}"):

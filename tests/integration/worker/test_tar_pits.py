@@ -1,4 +1,4 @@
-"""Receivers that keep the worker waiting: calls end, and free their slots."""
+"""Receivers that are slow on purpose: calls end, and free their slots."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ WEEK = datetime.timedelta(days=7)
 
 @contextlib.asynccontextmanager
 async def tar_pit(head: bytes, drop: bytes) -> AsyncIterator[str]:
-    """The URL of a server that answers `head`, and then `drop` again and again."""
+    """The URL of a server that sends `head`, and then `drop` repeatedly."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             writer.write(head)
-            while not reader.at_eof():  # until the worker hangs up
+            while not reader.at_eof():  # until the worker disconnects
                 writer.write(drop)
                 await writer.drain()
                 with contextlib.suppress(TimeoutError):
@@ -39,7 +39,7 @@ async def tar_pit(head: bytes, drop: bytes) -> AsyncIterator[str]:
 
 
 async def outcomes(monkeypatch: pytest.MonkeyPatch, url: str, *, longest: float) -> set[tuple[task.Change, str | None]]:
-    """Returns how 100 calls end that have a week, under a longest time that a test can wait for."""
+    """Returns the outcomes of 100 calls with a timeout of a week, capped to `longest` seconds."""
     registered = handlers.registered(call_webhook.call_webhook)
     assert registered is not None
     assert registered.max_timeout is not None
@@ -47,14 +47,14 @@ async def outcomes(monkeypatch: pytest.MonkeyPatch, url: str, *, longest: float)
     shorter = dataclasses.replace(registered, max_timeout=datetime.timedelta(seconds=longest))
     runner = execution.Executor({"Call Webhook": shorter}, concurrency=100)
     claimed = runs.claimed(name="Call Webhook", task_data={"url": url}, timeout=WEEK)
-    # Logs would be printed in colours, a traceback each.
+    # Logs would be printed, each with a traceback.
     async with receiver.reachable(monkeypatch):
         with structlog.testing.capture_logs():
             ended = await asyncio.gather(*(runner.run(claimed) for _ in range(100)))
     return {(each.change, each.error_message) for each in ended}
 
 
-async def test_a_receiver_that_is_silent_is_left_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_receiver_is_abandoned_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.READ_SECONDS <= 60
     monkeypatch.setattr(client, "READ_SECONDS", 0.5)
     async with tar_pit(b"", b"") as url:
@@ -63,7 +63,7 @@ async def test_a_receiver_that_is_silent_is_left_after_a_minute(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n"])
-async def test_a_receiver_that_drips_is_left_when_the_longest_time_is_over(
+async def test_a_dripping_receiver_is_abandoned_at_the_handlers_max_timeout(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     async with tar_pit(head, b"X" if not head else b"X: y\r\n") as url:

@@ -1,4 +1,4 @@
-"""What Call Webhook makes of answers, against a real HTTP server."""
+"""How Call Webhook handles responses, against a real HTTP server."""
 
 import datetime
 import gzip
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("reachable")
         (599, "599"),
     ],
 )
-async def test_an_answer_that_may_change_is_retried(received: receiver.Receiver, status: int, shown: str) -> None:
+async def test_a_temporary_failure_is_retried(received: receiver.Receiver, status: int, shown: str) -> None:
     received.status = status
     with pytest.raises(handlers.Retry, match=f"^{received.url} answered {shown}$") as later:
         await webhooks.call(received.url)
@@ -45,7 +45,7 @@ async def test_an_answer_that_may_change_is_retried(received: receiver.Receiver,
         ("%a, %d %b %Y %H:%M:%S -0000", 3600),
         ("9" * 400, 86400),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
-        # The retry policy says when.
+        # The retry policy decides.
         ("0", None),
         ("0.0", None),
         ("-0.5", None),
@@ -68,12 +68,12 @@ async def test_retry_after_is_honoured_up_to_a_day(
     with pytest.raises(handlers.Retry) as later:
         await webhooks.call(received.url)
     after = later.value.after and later.value.after.total_seconds()
-    # What is relative to a date of whole seconds changes while the call is on its way.
+    # A time relative to a date of whole seconds changes while the call is in progress.
     assert after == (pytest.approx(seconds, abs=60) if seconds == 3600 else seconds)
 
 
 @pytest.mark.parametrize("status", [304, 400, 401, 404, 410])
-async def test_any_other_answer_fails(received: receiver.Receiver, status: int) -> None:
+async def test_any_other_status_fails(received: receiver.Receiver, status: int) -> None:
     received.status, received.body = status, b""
     with pytest.raises(handlers.Fail, match=rf"^{received.url} answered {status} {http.HTTPStatus(status).phrase}$"):
         await webhooks.call(received.url)
@@ -99,7 +99,7 @@ async def test_any_other_answer_fails(received: receiver.Receiver, status: int) 
         ("http://" + "secret" * 12_000, ""),
     ],
 )
-async def test_a_redirect_is_not_followed_and_fails_naming_the_origin_that_it_leads_to(
+async def test_a_redirect_is_not_followed_and_fails_naming_its_target_origin(
     received: receiver.Receiver, status: int, location: str, shown: str
 ) -> None:
     received.status, received.headers = status, {"Location": location}
@@ -112,7 +112,7 @@ async def test_a_redirect_is_not_followed_and_fails_naming_the_origin_that_it_le
 
 
 @pytest.mark.parametrize("status", [302, 400, 503])
-async def test_an_error_names_no_more_than_the_origin_and_the_status(received: receiver.Receiver, status: int) -> None:
+async def test_an_error_names_only_the_origin_and_the_status(received: receiver.Receiver, status: int) -> None:
     received.status, received.reason = status, "secret5"
     received.headers = {"Location": f"{received.url}/hooks/secret1/?token=secret2"}
     received.body = b"cannot POST /hooks/secret1?token=secret2 for Bearer secret3 and secret2 or secret3 or secret4"
@@ -128,40 +128,40 @@ async def test_an_error_names_no_more_than_the_origin_and_the_status(received: r
 @pytest.mark.parametrize(
     "body", [b"x" * 10_000_000, b"\0\xff" * 5000, "é".encode() * 5000, "😀".encode() * 5000], ids=len
 )
-async def test_an_answer_of_any_size_and_kind_is_kept_in_part(received: receiver.Receiver, body: bytes) -> None:
+async def test_the_beginning_of_a_body_of_any_size_and_kind_is_kept(received: receiver.Receiver, body: bytes) -> None:
     received.body = body
     kept = (await webhooks.call(received.url))["body"]
-    assert len(kept) == call_webhook.MAX_ANSWER_CHARACTERS
+    assert len(kept) == call_webhook.MAX_BODY_CHARACTERS
     assert kept.endswith("…")
     assert "\0" not in kept
 
 
 @pytest.mark.parametrize("charset", ["unicode_escape", "utf-16", "zlib", "nonsense"])
-async def test_what_an_answer_says_of_itself_is_not_believed(received: receiver.Receiver, charset: str) -> None:
+async def test_the_charset_of_a_response_is_ignored(received: receiver.Receiver, charset: str) -> None:
     received.headers = {"Content-Type": f"text/plain; charset={charset}"}
     received.body = b"\\ud800"
     assert (await webhooks.call(received.url))["body"] == "\\ud800"
 
 
-async def test_a_packed_answer_is_neither_asked_for_nor_unpacked(received: receiver.Receiver) -> None:
+async def test_a_compressed_body_is_neither_requested_nor_decompressed(received: receiver.Receiver) -> None:
     received.headers = {"Content-Encoding": "gzip"}
     received.body = gzip.compress(b"x" * 10_000_000)
-    assert len((await webhooks.call(received.url))["body"]) == call_webhook.MAX_ANSWER_CHARACTERS
+    assert len((await webhooks.call(received.url))["body"]) == call_webhook.MAX_BODY_CHARACTERS
     assert received.calls[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("hangs_up", [True, False])
-async def test_a_success_whose_answer_never_ends_is_one(
+async def test_a_success_whose_body_never_ends_completes(
     monkeypatch: pytest.MonkeyPatch, received: receiver.Receiver, hangs_up: bool
 ) -> None:
-    monkeypatch.setattr(call_webhook, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(call_webhook, "_BODY_SECONDS", 0.2)
     received.raw, received.hangs_up = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthan", hangs_up
     assert await webhooks.call(received.url) == {"status_code": 200, "body": "than"}
     assert await webhooks.call(received.url) == {"status_code": 200, "body": "than"}
 
 
 @pytest.mark.parametrize("raw", [b"", b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 20"])
-async def test_no_answer_is_retried_and_what_came_instead_is_not_quoted(
+async def test_no_response_is_retried_and_the_bytes_received_are_not_quoted(
     received: receiver.Receiver, raw: bytes
 ) -> None:
     received.raw, received.hangs_up = raw, True
@@ -169,13 +169,13 @@ async def test_no_answer_is_retried_and_what_came_instead_is_not_quoted(
         await webhooks.call(received.url)
 
 
-async def test_a_receiver_that_is_not_there_is_retried() -> None:
+async def test_an_unreachable_receiver_is_retried() -> None:
     url = f"http://127.0.0.1:{processes.free_port()}"
     with pytest.raises(handlers.Retry, match=f"^{url} did not answer: ConnectError: "):
         await webhooks.call(f"{url}/secret")
 
 
-async def test_a_name_that_is_not_found_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_does_not_resolve_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_found(*_arguments: object, **_more: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

@@ -1,1 +1,1 @@
-"""The handlers that every worker has."""
+"""The built-in handlers: Send Email, Call Webhook and Generate Report."""

@@ -1,4 +1,4 @@
-"""Generate Report: what happened to tasks in a period, as a page with charts and as CSV, and by mail if asked."""
+"""Generate Report: statistics of a period as a page with charts and as CSV, optionally sent by email."""
 
 import asyncio
 import datetime
@@ -21,24 +21,24 @@ from duetime_worker.builtin.report import period as periods
 
 @handlers.built_in(builtin.GENERATE_REPORT)
 async def generate_report(run: handlers.Task, report: builtin.Report) -> dict[str, Any]:
-    """Writes the report, over the one that an earlier attempt wrote, and sends it if it has recipients."""
+    """Writes the report, replacing that of an earlier attempt, and sends it if it has recipients."""
     period, found = await _read(run, report)
-    made = await asyncio.to_thread(_make, report.title, period, found)
+    rendered = await asyncio.to_thread(_render, report.title, period, found)
     stem = f"{_slug(report.title)}-{period.start:%Y-%m-%d}-{run.task_id}"
     directory = settings.Reports().directory
-    files = {f"{stem}.html": made["html"], f"{stem}.csv": made["csv"]}
-    placed = await asyncio.to_thread(_put, directory, files)
+    files = {f"{stem}.html": rendered["html"], f"{stem}.csv": rendered["csv"]}
+    urls = await asyncio.to_thread(_put, directory, files)
     total = found.total
     result: dict[str, Any] = {
-        "html": placed[f"{stem}.html"],
-        "csv": placed[f"{stem}.csv"],
+        "html": urls[f"{stem}.html"],
+        "csv": urls[f"{stem}.csv"],
         "start_time": period.start.isoformat(),
         "end_time": period.end.isoformat(),
         **{name: getattr(total, name) for name in ("ran", "succeeded", "failed", "retried")},
     }
     if report.email:
         mail = builtin.Email.model_construct(
-            email=report.email, subject=f"{report.title}: {period}", body=made["text"], html=made["mail"]
+            email=report.email, subject=f"{report.title}: {period}", body=rendered["text"], html=rendered["mail"]
         )
         sender = addresses.parse_sender(settings.Smtp().sender)
         message = await asyncio.to_thread(
@@ -46,8 +46,8 @@ async def generate_report(run: handlers.Task, report: builtin.Report) -> dict[st
             run,
             mail,
             sender,
-            attached=[parts.Part(f"{stem}.csv", "text/csv", made["csv"])],
-            shown=[parts.Part(name, "image/png", png) for name, png in made["charts"].items()],
+            attached=[parts.Part(f"{stem}.csv", "text/csv", rendered["csv"])],
+            inline=[parts.Part(name, "image/png", png) for name, png in rendered["charts"].items()],
         )
         result["mail"] = await send_email.deliver(run, mail, message)
     return result
@@ -61,20 +61,20 @@ def _period(report: builtin.Report, due: datetime.datetime) -> periods.Period:
     return periods.last(report.period, due, zone)
 
 
-async def _due(engine: sqlalchemy_asyncio.AsyncEngine, run: handlers.Task) -> datetime.datetime:
-    """Returns what the report is relative to, which a late run or a retry does not change."""
+async def _due_at(engine: sqlalchemy_asyncio.AsyncEngine, run: handlers.Task) -> datetime.datetime:
+    """Returns the time that the report is relative to: the same for late runs and retries."""
     if run.nominal_time is not None:
         return run.nominal_time
     if run.attempt == 1:
         return run.execution_time
-    # That of a retry is when its backoff ended, perhaps on another day.
+    # The execution_time of a retry is the end of its backoff, perhaps on another day.
     return await store.asked_for(engine, run.task_id) or run.execution_time
 
 
 async def _read(run: handlers.Task, report: builtin.Report) -> tuple[periods.Period, statistics.Statistics]:
     engine = database.connect(core_settings.Settings.read().database_url, pool_size=1)
     try:
-        period = _period(report, await _due(engine, run))
+        period = _period(report, await _due_at(engine, run))
         found = await store.read(
             engine,
             start=period.start.astimezone(datetime.UTC),
@@ -89,8 +89,8 @@ async def _read(run: handlers.Task, report: builtin.Report) -> tuple[periods.Per
         await engine.dispose()
 
 
-def _make(title: str, period: periods.Period, found: statistics.Statistics) -> dict[str, Any]:
-    # Imported here, and in a thread: drawing takes time and memory that only reports need.
+def _render(title: str, period: periods.Period, found: statistics.Statistics) -> dict[str, Any]:
+    # Imported here, and in a thread: matplotlib takes time and memory that only reports need.
     from duetime_worker.builtin.report import charts, page, tables
 
     drawn = charts.draw(period, found)
@@ -109,8 +109,8 @@ def _put(directory: str, files: dict[str, bytes]) -> dict[str, str]:
     try:
         return storage.put(directory, files)
     except (OSError, ValueError, ImportError) as error:
-        # Whatever is wrong with the place may be mended while the task waits.
-        raise handlers.Retry(f"the report cannot be written to {directory}: {error}") from error
+        # The directory may be fixed before the retry.
+        raise handlers.Retry(f"could not write the report to {directory}: {error}") from error
 
 
 def _slug(title: str) -> str:

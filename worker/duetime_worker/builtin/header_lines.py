@@ -1,7 +1,7 @@
-"""Writing the headers of a mail: as lines that every reader takes for what was given.
+"""Encodes and folds mail headers so that every reader decodes them to the given values.
 
-Python's own folding is not used. In several of its releases it puts the comma between two addresses into an encoded
-word (CVE-2025-1795), and then two recipients are one.
+Python's own folding is not used: in several releases it encodes the comma between two addresses into an encoded word
+(CVE-2025-1795), which turns two recipients into one.
 """
 
 import base64
@@ -12,17 +12,17 @@ from duetime_core.model.builtin.addresses import Address
 
 _NEWLINE = "\r\n "
 _MOST = 76
-"""Characters of a line: RFC 2047 (2) asks for that many where it has an encoded word, RFC 5322 (2.1.1) for 78."""
+"""Characters of a line: RFC 2047 (2) allows 76 in a line with an encoded word, RFC 5322 (2.1.1) recommends 78."""
 _MOST_OF_ANY_LINE = 990
 _WORD_BYTES = 45
-"""What an encoded word holds: in base64 and with what is around them 72 characters, of the 75 that it may have."""
+"""The content of an encoded word: 72 characters in base64 with its delimiters, of the 75 allowed."""
 _PLAIN = re.compile(r"[\x20-\x7e]*")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MOST_OF_A_QUOTED_NAME = 60
 
 
 def addresses(field: str, given: Iterable[Address]) -> str:
-    """Returns the value of a header of addresses: one on each line."""
+    """Returns the value of an address header, one address per line."""
     lines = []
     room = _MOST - len(field) - 2
     for address in given:
@@ -32,7 +32,7 @@ def addresses(field: str, given: Iterable[Address]) -> str:
 
 
 def text(field: str, given: str) -> str:
-    """Returns the value of a header that is text: folded at spaces, or in encoded words if it needs them."""
+    """Returns the value of a text header: folded at spaces, or as encoded words if necessary."""
     if _PLAIN.fullmatch(given) and "=?" not in given and given == given.strip():
         lines = _folded(given, _MOST - len(field) - 2)
         if all(len(line) < _MOST_OF_ANY_LINE for line in lines):
@@ -41,7 +41,7 @@ def text(field: str, given: str) -> str:
 
 
 def tokens(field: str, given: str) -> str:
-    """Returns the value of a header whose ASCII has a grammar, in which no encoded word may stand."""
+    """Returns the value of a structured ASCII header, which may not contain encoded words."""
     return _NEWLINE.join(_folded(given.strip(), _MOST - len(field) - 2))
 
 
@@ -50,7 +50,7 @@ def _mailbox(address: Address, room: int) -> str:
         return address.spec
     words = _phrase(address.name, room)
     spec = f"<{address.spec}>"
-    # An address, and the comma behind it, stand on the line of its name's last word if they fit.
+    # The address and the comma after it go on the line of the name's last word if they fit.
     fits = len(f"{words[-1]} {spec},") <= (room if len(words) == 1 else _MOST - 1)
     separator = " " if fits else _NEWLINE
     return f"{_NEWLINE.join(words)}{separator}{spec}"
@@ -66,14 +66,14 @@ def _phrase(name: str, room: int) -> list[str]:
 
 
 def _encoded(given: str, room: int) -> list[str]:
-    """Returns encoded words (RFC 2047), none of which ends within a character. `room` is left on the first line.
+    """Returns encoded words (RFC 2047), split between characters. `room` is the space left on the first line.
 
-    They end behind a space if they can, because some readers, Python's among them, wrongly add one between two.
+    They end after a space where possible, because some readers, Python's among them, wrongly add one between two words.
     """
     words, rest = [], given
     most = min(_WORD_BYTES, (room - 12) // 4 * 3)
     while len(rest.encode()) > most:
-        # A sequence that is cut in its middle is left out.
+        # A character that is cut in the middle goes into the next word.
         head = rest.encode()[:most].decode(errors="ignore")
         head = head[: head.rfind(" ") + 1] or head
         words.append(_word(head))
@@ -86,7 +86,7 @@ def _word(content: str) -> str:
 
 
 def _folded(given: str, room: int) -> list[str]:
-    """Splits text at single spaces, which the folding stands for; a word that is too long has a line of its own."""
+    """Splits text at single spaces, which folding preserves; a word that is too long gets its own line."""
     lines, current = [], ""
     for word in re.split(r"(?<=\S) (?=\S)", given):
         if current and len(current) + 1 + len(word) > room:

@@ -1,4 +1,4 @@
-"""The messages that Send Email sends."""
+"""Builds the messages that Send Email sends."""
 
 import email.message
 import email.policy
@@ -15,7 +15,7 @@ from duetime_worker.builtin.parts import Part
 
 
 def needs_smtputf8(mail: builtin.Email) -> bool:
-    """Tells whether only a server that takes addresses beyond ASCII (RFC 6531) can send it."""
+    """Returns whether the server must support non-ASCII addresses (SMTPUTF8, RFC 6531)."""
     return not all(address.spec.isascii() for address in [*mail.recipients, *(mail.reply_to or ())])
 
 
@@ -25,16 +25,15 @@ def make_message(
     sender: Address,
     *,
     attached: Sequence[Part] = (),
-    shown: Sequence[Part] = (),
+    inline: Sequence[Part] = (),
 ) -> email.message.EmailMessage:
-    """Returns the message of this run, with files attached to it and with others that its HTML shows.
+    """Returns the message of this run, with attachments and with files that its HTML shows inline.
 
-    All but its headers is ASCII, and so are these unless an address is not. A retry has the same Message-ID, by which
-    the receiver's side can drop what it already has. Its Date is when the run was due: a mail that waited out an
-    outage is not an old one.
+    Its body is ASCII, and so are its headers unless an address is not. A retry has the same Message-ID, so that the
+    receiving server can drop a duplicate. Its Date is when the run was due.
     """
     policy = email.policy.SMTPUTF8 if needs_smtputf8(mail) else email.policy.SMTP
-    # The lines that are written here stay as they are.
+    # Do not refold the lines of header_lines.
     message = email.message.EmailMessage(policy.clone(cte_type="7bit", refold_source="none"))
     for name, value in _headers(run, mail, sender):
         message.set_raw(name, value)
@@ -45,8 +44,8 @@ def make_message(
     else:
         message.set_content(mail.body)
         message.add_alternative(mail.html, subtype="html")
-    page = message.get_body(("html",)) if shown else None
-    for part in shown:
+    page = message.get_body(("html",)) if inline else None
+    for part in inline:
         assert isinstance(page, email.message.EmailMessage)
         page.add_related(part.content, *part.media_type.split("/"), cid=f"<{part.filename}>")
         _name([*page.iter_parts()][-1], "inline", part.filename)
@@ -72,8 +71,8 @@ def _headers(run: handlers.Task, mail: builtin.Email, sender: Address) -> Iterat
 
 
 def _name(part: email.message.MIMEPart, disposition: str, filename: str) -> None:
-    """Gives a part its filename: in quotes, or as RFC 2231 has it. It is short enough for one line."""
-    if filename.isascii() and "=?" not in filename:  # many readers decode encoded words there, against RFC 2047
+    """Sets the filename of a part: quoted, or encoded by RFC 2231. It is short enough for one line."""
+    if filename.isascii() and "=?" not in filename:  # many readers decode encoded words here, contrary to RFC 2047
         quoted = filename.replace("\\", "\\\\").replace('"', '\\"')
         named = f'filename="{quoted}"'
     else:

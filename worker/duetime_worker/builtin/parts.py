@@ -1,4 +1,4 @@
-"""The files of a mail, as they are when it is sent."""
+"""The files of a mail. Attachments by URL are fetched when the mail is sent."""
 
 import asyncio
 import contextlib
@@ -9,27 +9,27 @@ from duetime_core.model.builtin import attachment as attachments
 from duetime_worker import handlers
 from duetime_worker.egress import fetching
 
-_concurrency = asyncio.Semaphore(5)
-"""Of mails with fetched files: in memory each takes several times the size of its files."""
+_fetching = asyncio.Semaphore(5)
+"""Limits mails with fetched files: each takes several times the size of its files in memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A file within a mail."""
+    """A file in a mail."""
 
     filename: str
     media_type: str
     content: bytes
 
 
-def place(given: Iterable[attachments.Attachment]) -> contextlib.AbstractAsyncContextManager[None]:
-    """Returns the place that a mail with these files needs in this worker while it is made and sent."""
-    # Files in task_data are small.
-    return _concurrency if any(each.url is not None for each in given) else contextlib.nullcontext()
+def memory_slot(given: Iterable[attachments.Attachment]) -> contextlib.AbstractAsyncContextManager[None]:
+    """Returns the slot that a mail with these files holds while it is built and sent."""
+    # Files in task_data are small and need none.
+    return _fetching if any(each.url is not None for each in given) else contextlib.nullcontext()
 
 
 async def fetch(given: Iterable[attachments.Attachment]) -> list[Part]:
-    """Returns the files, those with a URL fetched. Raises Fail or Retry, naming the one that cannot be had."""
+    """Returns the files, fetching those with a URL. Raises Fail or Retry, naming the attachment that failed."""
     parts: list[Part] = []
     room = attachments.MAX_BYTES
     for position, each in enumerate(given):
@@ -45,6 +45,6 @@ async def fetch(given: Iterable[attachments.Attachment]) -> list[Part]:
                 raise handlers.Retry(f"attachments[{position}]: {error}", after=after) from error
         room -= len(content)
         if room < 0:
-            raise handlers.Fail(f"attachments: all together must be at most {attachments.MAX_BYTES} bytes")
+            raise handlers.Fail(f"attachments: must be at most {attachments.MAX_BYTES} bytes in total")
         parts.append(Part(each.filename, each.media_type, content))
     return parts

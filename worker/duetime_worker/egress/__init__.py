@@ -1,1 +1,1 @@
-"""What tasks may make a worker connect to: the only way in which a handler of ours calls what a caller names."""
+"""The egress policy, and the client that enforces it: built-in handlers call destinations in task_data only here."""

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# By IANA's registries of special-purpose addresses. `ipaddress.is_global` differs between patch releases of Python,
-# and calls some of these global.
+# From IANA's registries of special-purpose addresses. `ipaddress.is_global` differs between patch releases of Python,
+# and is True for some of these.
 _SPECIAL_V4 = {
     ipaddress.IPv4Network(network): kind
     for network, kind in {
         "0.0.0.0/8": "an unspecified address",
         "10.0.0.0/8": "a private address",
-        "100.64.0.0/10": "an address shared by a carrier's customers",
+        "100.64.0.0/10": "a carrier-grade NAT address",
         "127.0.0.0/8": "a loopback address",
-        "168.63.129.16/32": "an address of cloud metadata",
+        "168.63.129.16/32": "a cloud metadata address",
         "169.254.0.0/16": "a link-local address",
         "172.16.0.0/12": "a private address",
         "192.0.0.0/24": "a reserved address",
@@ -49,15 +49,15 @@ _6TO4 = ipaddress.IPv6Network("2002::/16")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _WITH_IPV4_AT_THE_END = (
     _NAT64,
-    ipaddress.IPv6Network("64:ff9b:1::/48"),  # NAT64 of a house
+    ipaddress.IPv6Network("64:ff9b:1::/48"),  # NAT64 within a network
     ipaddress.IPv6Network("::/96"),  # IPv4-compatible
     ipaddress.IPv6Network("::ffff:0:0:0/96"),  # IPv4-translated
 )
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 
-def faces(address: Address) -> Iterator[Address]:
-    """Yields the address, and those of IPv4 that it carries: who translates or tunnels it may deliver to them."""
+def with_embedded(address: Address) -> Iterator[Address]:
+    """Yields the address and the IPv4 addresses embedded in it, to which a translator or tunnel may deliver."""
     if address.version == 4:
         yield address
         return
@@ -78,7 +78,10 @@ def faces(address: Address) -> Iterator[Address]:
 
 
 def why_not_public(address: Address) -> str | None:
-    """Returns what kind of address it is, by itself, if it is not one of the public internet's."""
+    """Returns the kind of an address that is not public, such as "a private address"; None for a public one.
+
+    Addresses embedded in it are not considered.
+    """
     if address.version == 4:
         return next((kind for network, kind in _SPECIAL_V4.items() if address in network), None)
     for network, kind in _SPECIAL_V6.items():
@@ -92,17 +95,17 @@ def why_not_public(address: Address) -> str | None:
 
 
 def is_never_called(address: Address) -> bool:
-    """Tells what no setting can allow: what stands for no host or for several, or depends on the worker's links."""
+    """Returns whether no setting can allow the address: it names no single host, or depends on the worker's links."""
     has_zone = address.version == 6 and address.scope_id is not None
     return has_zone or address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255"
 
 
 def literal(host: str) -> list[Address]:
-    """Returns the address that a host written as one has, in any notation that resolvers read; raises OSError."""
+    """Parses a host that is an address in any notation that resolvers accept; raises OSError if it is none."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    return [ipaddress.ip_address(where[0]) for *_, where in found]
+    return [ipaddress.ip_address(socket_address[0]) for *_, socket_address in found]
 
 
 def show(host: str, port: int) -> str:
-    """Returns host and port as URLs have them."""
+    """Returns host and port as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

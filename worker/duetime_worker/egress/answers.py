@@ -1,4 +1,4 @@
-"""What the other side's answer, or its silence, means for the task; errors name its origin and the status alone."""
+"""Maps HTTP responses and failed calls to Retry or Fail. Their messages contain only the origin and the status."""
 
 import datetime
 import email.utils
@@ -17,34 +17,34 @@ _RETRIED = frozenset({408, 425, 429, *range(500, 600)})
 
 
 def origin(url: httpx.URL) -> str:
-    """Returns the part of a URL that is never secret: `https://example.com`. Tokens are in paths and queries."""
+    """Returns the part of a URL without secrets: `https://example.com`. Paths and queries may contain tokens."""
     return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def no_answer(target: str, error: httpx.RequestError) -> handlers.Retry:
-    """Returns the error of a call that failed before it had an answer."""
-    # What came instead of an answer says which program listens there, and may repeat secrets.
+    """Returns the error for a call without a response."""
+    # The bytes received instead of a response reveal which program listens there, and may repeat secrets.
     problem = "" if isinstance(error, httpx.RemoteProtocolError) else str(error)
     return handlers.Retry(f"{target} did not answer: {type(error).__name__}: {problem}".rstrip(": "))
 
 
 def failure(target: str, response: httpx.Response) -> handlers.Retry | handlers.Fail:
-    """Returns the error of an answer that is no success: 408, 425, 429 and 5xx are retried when Retry-After says."""
+    """Returns the error for a status other than 2xx: Retry for 408, 425, 429 and 5xx, else Fail."""
     status = response.status_code
     problem = f"{target} answered {status} {_phrase(status)}".rstrip()
     if status in _REDIRECTS:
-        problem += f", a redirect{_leading_to(response)}: redirects are not followed"
+        problem += f", a redirect{_location(response)}: redirects are not followed"
     if status in _RETRIED:
         return handlers.Retry(problem, after=_retry_after(response.headers.get("Retry-After", "")))
     return handlers.Fail(problem)
 
 
 def _phrase(status: int) -> str:
-    # What the other side wrote there may repeat secrets of the call.
+    # The server's own reason phrase may repeat secrets of the request.
     return http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else ""
 
 
-def _leading_to(response: httpx.Response) -> str:
+def _location(response: httpx.Response) -> str:
     if "Location" not in response.headers:
         return ""
     found = origin(response.url.join(response.headers["Location"]))
@@ -52,13 +52,13 @@ def _leading_to(response: httpx.Response) -> str:
 
 
 def _retry_after(value: str) -> float | None:
-    """Returns the seconds to wait, at most MAX_RETRY_AFTER; None, for the retry policy, if it does not say more."""
+    """Returns the seconds to wait, at most MAX_RETRY_AFTER; None, for the retry policy, if the header has none."""
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value, re.ASCII):
         seconds = float(value)
     else:
         try:
             moment = email.utils.parsedate_to_datetime(value)
-            if moment.tzinfo is None:  # "-0000", and the form of asctime
+            if moment.tzinfo is None:  # "-0000", and asctime's format
                 moment = moment.replace(tzinfo=datetime.UTC)
             seconds = (moment - datetime.datetime.now(datetime.UTC)).total_seconds()
         except (ValueError, OverflowError):

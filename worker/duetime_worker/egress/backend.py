@@ -1,4 +1,4 @@
-"""Connecting under the policy."""
+"""A network backend for httpcore that enforces the egress policy."""
 
 import asyncio
 import typing
@@ -12,7 +12,7 @@ from duetime_worker.egress.address import Address
 from duetime_worker.egress.policy import Policy, Refused
 
 _ATTEMPT_SECONDS = 2.0
-"""For each address but the last: one that drops packets must not use up the time of the others."""
+"""For each address but the last, so that one that drops packets does not use up the time for the others."""
 
 _log = structlog.get_logger()
 
@@ -20,8 +20,8 @@ _log = structlog.get_logger()
 class Backend(httpcore.AsyncNetworkBackend):
     """Resolves a host once, checks all its addresses, and connects to one that was checked.
 
-    httpcore keeps connections by scheme, host and port: each leads to the address that was checked when it was
-    opened. It gives TLS the host's name.
+    httpcore pools connections by scheme, host and port, so each leads to the address that was checked when it was
+    opened. It passes the host name to TLS.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -36,7 +36,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[typing.Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises Refused, before any packet to the host, if the policy refuses one of its addresses."""
+        """Connects; raises Refused, before any packet to the host, if the policy refuses one of its addresses."""
         try:
             async with asyncio.timeout(timeout):
                 try:
@@ -52,7 +52,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         try:
             self._policy.check(host, port, addresses)
         except Refused as refused:
-            # The task's error must not tell callers the addresses of a name.
+            # Only the log has the addresses: the task's error must not reveal them to callers.
             _log.warning("destination refused", problem=str(refused), addresses=",".join(map(str, addresses)))
             raise
 

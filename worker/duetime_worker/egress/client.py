@@ -1,4 +1,4 @@
-"""The HTTP client of a worker's handlers."""
+"""The HTTP client of the built-in handlers."""
 
 import asyncio
 import http.cookiejar
@@ -13,9 +13,9 @@ from duetime_worker.egress.policy import Policy
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
-"""How long the other side may be silent."""
+"""How long the server may send nothing."""
 _IDLE_SECONDS = 2
-"""How long a connection waits for the next call. Many servers close theirs after 5 s, maybe just as it is used."""
+"""How long an idle connection is kept. Many servers close theirs after 5 s, perhaps just as it is used again."""
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_IDLE_SECONDS)
 
@@ -23,9 +23,9 @@ _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient
 
 
 def of_this_loop() -> httpx.AsyncClient:
-    """Returns the client of this loop, which keeps connections for the next calls. They end with the process.
+    """Returns the client of this event loop, which keeps connections until the process ends.
 
-    It connects as DUETIME_EGRESS_ALLOW, _DENY and _PROXY say, and raises `policy.Refused` for the rest.
+    It enforces DUETIME_EGRESS_ALLOW, _DENY and _PROXY, and raises `policy.Refused` for other destinations.
     """
     loop = asyncio.get_running_loop()
     client = _clients.get(loop)
@@ -39,12 +39,12 @@ def _make(chosen: settings.Egress) -> httpx.AsyncClient:
     proxy = None if chosen.proxy is None else httpx.Proxy(chosen.proxy.get_secret_value())
     return httpx.AsyncClient(
         transport=_Direct(policy) if proxy is None else _Proxied(policy, proxy),
-        # What else limits a call is the run's timeout.
+        # The run's timeout limits the whole call.
         timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None),
         headers={"User-Agent": "Duetime", "Accept-Encoding": "identity"},
-        # One task's cookies are not for another's.
+        # No task may receive another task's cookies.
         cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
-        # No proxies, and no passwords from ~/.netrc, because of what surrounds the worker.
+        # The worker's environment sets no proxy, and ~/.netrc no passwords.
         trust_env=False,
         follow_redirects=False,
         event_hooks={"response": [_drop_unreadable_location]},
@@ -52,7 +52,7 @@ def _make(chosen: settings.Egress) -> httpx.AsyncClient:
 
 
 async def _drop_unreadable_location(response: httpx.Response) -> None:
-    """Lets httpx, which prepares every redirect whether it is followed or not, not fail at one that cannot be."""
+    """Drops an invalid Location: httpx prepares every redirect, followed or not, and would raise."""
     if "Location" not in response.headers:
         return
     try:
@@ -65,7 +65,7 @@ async def _drop_unreadable_location(response: httpx.Response) -> None:
 
 
 class _Direct(httpx.AsyncHTTPTransport):
-    """Connects by itself, under the policy."""
+    """Connects directly, under the policy."""
 
     def __init__(self, policy: Policy) -> None:
         context = httpx.create_ssl_context()  # heeds SSL_CERT_FILE
@@ -80,14 +80,14 @@ class _Direct(httpx.AsyncHTTPTransport):
 
 
 class _Proxied(httpx.AsyncHTTPTransport):
-    """Has a proxy connect, which resolves the names: it has to check the addresses that it finds."""
+    """Connects through a proxy, which resolves the names and must itself check their addresses."""
 
     def __init__(self, policy: Policy, proxy: httpx.Proxy) -> None:
         super().__init__(verify=httpx.create_ssl_context(), limits=_LIMITS, proxy=proxy)
         self._policy = policy
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises Refused for what the policy forbids whatever the proxy finds."""
+        """Sends the request; raises Refused if the policy forbids it whatever the proxy resolves."""
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         self._policy.check_unresolved(request.url.raw_host.decode(), port)
         return await super().handle_async_request(request)

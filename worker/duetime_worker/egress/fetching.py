@@ -1,4 +1,4 @@
-"""Getting a file that a caller names by URL."""
+"""Fetches files by URL."""
 
 import asyncio
 
@@ -8,18 +8,19 @@ from duetime_worker import handlers
 from duetime_worker.egress import answers, client
 
 MAX_SECONDS = 120
-"""For a whole file."""
+"""The limit for a whole file."""
 
 
 async def fetch(url: str, *, max_bytes: int) -> bytes:
-    """Returns what a GET of the URL answers with 200.
+    """Returns the body of a GET of the URL.
 
-    Raises Fail for what is refused, redirected, missing (4xx) or above `max_bytes`, and Retry for what may change.
+    Raises Fail if the call is refused or redirected, or the file is missing (4xx) or larger than `max_bytes`, and Retry
+    for failures that may be temporary.
     """
     try:
         request = client.of_this_loop().build_request("GET", url)
-    except (httpx.InvalidURL, ValueError) as error:  # the latter for international names that are none
-        raise handlers.Fail(f"the URL is wrong: {error}") from None
+    except (httpx.InvalidURL, ValueError) as error:  # ValueError: an invalid international name
+        raise handlers.Fail(f"the URL is invalid: {error}") from None
     target = answers.origin(request.url)
     try:
         async with asyncio.timeout(MAX_SECONDS):
@@ -31,7 +32,7 @@ async def fetch(url: str, *, max_bytes: int) -> bytes:
     except TimeoutError as error:
         raise handlers.Retry(f"{target} did not send the file within {MAX_SECONDS} s") from error
     except (httpx.UnsupportedProtocol, httpx.LocalProtocolError):
-        raise handlers.Fail(f"{target} cannot be called: its URL must begin with http:// or https://") from None
+        raise handlers.Fail(f"the URL of {target} must begin with http:// or https://") from None
     except httpx.RequestError as error:
         raise answers.no_answer(target, error) from error
 
@@ -39,10 +40,10 @@ async def fetch(url: str, *, max_bytes: int) -> bytes:
 async def _read(response: httpx.Response, target: str, max_bytes: int) -> bytes:
     if response.status_code != httpx.codes.OK:
         raise answers.failure(target, response)
-    packing = response.headers.get("Content-Encoding", "identity")
-    if packing.lower() != "identity":
-        # A small file may unpack into one that fills the memory.
-        raise handlers.Fail(f"{target} sent the file packed, although it was asked not to")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        # A small compressed file may decompress to one that fills the memory.
+        raise handlers.Fail(f"{target} sent the file compressed, although the request asked for no compression")
     content = bytearray()
     async for part in response.aiter_raw():
         content += part

@@ -1,4 +1,4 @@
-"""Which destinations a worker connects to on a caller's word."""
+"""The egress policy: which destinations the built-in handlers may call."""
 
 import dataclasses
 import ipaddress
@@ -8,7 +8,7 @@ from duetime_worker import handlers
 from duetime_worker.egress import address as addresses
 from duetime_worker.egress.rule import Destination, Rule, host_name, is_localhost
 
-# What hands out credentials, or is of one link: no network and no name that is allowed opens it.
+# Metadata services, which hand out credentials, and link-local addresses: only an exact entry allows them.
 _GUARDED = tuple(
     Rule.parse(network)
     for network in (
@@ -19,29 +19,29 @@ _GUARDED = tuple(
 
 
 class Refused(handlers.Fail):
-    """The worker does not connect there. No retry changes that."""
+    """The policy forbids the destination. A retry would not change that."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
-    """What may be called: the public internet, at ports 80, 443 and from 1024 on, and what is allowed besides.
+    """Permits the public internet at ports 80, 443 and 1024 to 65535, plus `allow`, minus `deny`.
 
-    An entry of `allow` without a port means those ports, one of `deny` all ports. What is denied is refused although
-    it is public or allowed, unless `allow` has that host with its port.
+    An entry of `allow` without a port means those ports, an entry of `deny` without one all ports. `deny` takes
+    precedence, except over an entry of `allow` with exactly that host and port.
     """
 
     allow: Sequence[Rule] = ()
     deny: Sequence[Rule] = ()
 
     def check(self, host: str, port: int, found: Iterable[addresses.Address]) -> None:
-        """Raises Refused if one of the addresses that were found for `host` may not be called at this port."""
+        """Raises Refused if one of the addresses of `host` may not be called at this port."""
         name = host_name(host)
         for address in found:
-            for face in addresses.faces(address):
-                self._check(Destination(name, face, port))
+            for each in addresses.with_embedded(address):
+                self._check(Destination(name, each, port))
 
     def check_unresolved(self, host: str, port: int) -> None:
-        """Raises Refused for what may not be called, as far as that shows before a proxy resolves the host."""
+        """Raises Refused if the destination may not be called, judged before a proxy resolves the host."""
         name = host_name(host)
         if name is None:
             self.check(host, port, _read(host, port))
@@ -52,21 +52,23 @@ class Policy:
 
     def _check(self, to: Destination) -> None:
         if to.address and addresses.is_never_called(to.address):
-            raise _refused(to, "no host can be called at it, whatever DUETIME_EGRESS_ALLOW says")
+            raise _refused(to, "its address does not name a single host, so DUETIME_EGRESS_ALLOW cannot allow it")
         if self._hits(self.deny, to):
-            problem = "it is denied by DUETIME_EGRESS_DENY, to which duetime up adds its own address"
+            problem = "DUETIME_EGRESS_DENY denies it (`duetime up` adds its own address there)"
             raise _refused(to, f"{problem}; {_exactly(to)}")
         kind = addresses.why_not_public(to.address) if to.address else None
         problem = _port_problem(to) if kind is None else _address_problem(to, kind)
         if self._hits(_GUARDED, to):
             raise _refused(to, f"{problem}; {_exactly(to)}")
         if (kind is not None or not _is_usual(to.port)) and not self._allows(to):
-            raise _refused(to, f"{problem}; DUETIME_EGRESS_ALLOW={_shown(to)} in the worker's environment allows it")
+            raise _refused(
+                to, f"{problem}; to allow it, set DUETIME_EGRESS_ALLOW={_shown(to)} in the worker's environment"
+            )
 
     def _hits(self, rules: Iterable[Rule], to: Destination) -> bool:
-        """Tells whether one of the rules is about this destination, and no exact entry is an exception to it."""
+        """Returns whether a rule covers this destination, and no exact entry of `allow` is an exception to it."""
         exceptions = [rule for rule in self.allow if rule.is_exact and rule.port == to.port and rule.covers_host(to)]
-        # A name's owner says which addresses it has: that a name is allowed does not allow an address that is denied.
+        # The owner of a name chooses its addresses, so allowing a name does not allow a denied address.
         return any(
             rule.port in (None, to.port)
             and rule.covers_host(to)
@@ -85,7 +87,9 @@ def _read(host: str, port: int) -> Sequence[addresses.Address]:
     try:
         return addresses.literal(host)
     except OSError:
-        raise Refused(f"the worker does not connect to {addresses.show(host, port)}: it is no address") from None
+        raise Refused(
+            f"the worker may not call {addresses.show(host, port)}: the host is not a valid address"
+        ) from None
 
 
 def _is_usual(port: int) -> bool:
@@ -93,7 +97,7 @@ def _is_usual(port: int) -> bool:
 
 
 def _shown(to: Destination) -> str:
-    # Not the address of a name: callers would learn what names of the house lead to.
+    # Not the address of a name: callers would learn the addresses of internal names.
     return addresses.show(to.name or str(to.address), to.port)
 
 
@@ -102,14 +106,14 @@ def _address_problem(to: Destination, kind: str) -> str:
 
 
 def _port_problem(to: Destination) -> str:
-    return f"port {to.port} is none of 80, 443 and those from 1024 on"
+    return f"port {to.port} is not 80, 443 or 1024 to 65535"
 
 
 def _exactly(to: Destination) -> str:
     if to.name is None:
-        return f"only DUETIME_EGRESS_ALLOW={_shown(to)}, with the port, in the worker's environment allows it"
-    return "only an entry in DUETIME_EGRESS_ALLOW that is exactly the name or address denied, with the port, allows it"
+        return f"to allow it, set DUETIME_EGRESS_ALLOW={_shown(to)}, with the port, in the worker's environment"
+    return "only an entry of DUETIME_EGRESS_ALLOW with exactly the denied name or address and the port allows it"
 
 
 def _refused(to: Destination, problem: str) -> Refused:
-    return Refused(f"the worker does not connect to {_shown(to)}: {problem}")
+    return Refused(f"the worker may not call {_shown(to)}: {problem}")

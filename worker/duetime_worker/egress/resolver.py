@@ -1,4 +1,4 @@
-"""Finding the addresses of a host."""
+"""Resolves host names."""
 
 import asyncio
 import concurrent.futures
@@ -10,35 +10,35 @@ from duetime_worker.egress.address import Address
 from duetime_worker.egress.rule import host_name, is_localhost
 
 _MAX_LOOKUPS = 256
-_concurrency = threading.BoundedSemaphore(_MAX_LOOKUPS)
+_lookups = threading.BoundedSemaphore(_MAX_LOOKUPS)
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """Returns the addresses of a host, as this machine's resolver finds them; raises OSError if it finds none.
+    """Returns the addresses of a host from this machine's resolver; raises OSError if there are none.
 
-    Each lookup has a thread of its own, and nothing can end it before the resolver gives up. A host whose name
-    servers never answer would hold up the loop's threads, which connections to the database need, and the worker's end.
+    Each lookup has its own daemon thread, because it cannot be ended before the resolver times out. In the loop's
+    executor, name servers that never answer would block database connections and the worker's exit.
     """
     if is_localhost(host_name(host)):
         host = "localhost"
-    if not _concurrency.acquire(blocking=False):
-        raise OSError(f"{_MAX_LOOKUPS} other names are being looked up")
+    if not _lookups.acquire(blocking=False):
+        raise OSError(f"too many DNS lookups at once: {_MAX_LOOKUPS} are in progress")
     found: concurrent.futures.Future[list[Address]] = concurrent.futures.Future()
     try:
-        threading.Thread(target=_look, args=(host, port, found), name="lookup", daemon=True).start()
+        threading.Thread(target=_lookup, args=(host, port, found), name="lookup", daemon=True).start()
     except RuntimeError as error:  # the machine allows no more threads
-        _concurrency.release()
-        raise OSError("no thread could be started to look up its name") from error
+        _lookups.release()
+        raise OSError("could not start a thread for the DNS lookup") from error
     return await asyncio.wrap_future(found)
 
 
-def _look(host: str, port: int, found: concurrent.futures.Future[list[Address]]) -> None:
+def _lookup(host: str, port: int, found: concurrent.futures.Future[list[Address]]) -> None:
     try:
         if found.set_running_or_notify_cancel():
-            # As bytes, or Python's codec of names would refuse long labels with an error of its own.
+            # As bytes: Python's idna codec would reject long labels with a UnicodeError.
             answers = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
             found.set_result([ipaddress.ip_address(address[0]) for *_, address in answers])
-    except Exception as error:  # the caller that waits gets it
+    except Exception as error:  # re-raised in the waiting caller
         found.set_exception(error)
     finally:
-        _concurrency.release()
+        _lookups.release()

@@ -18,28 +18,28 @@ _MAX_SHOWN = 60
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Destination:
-    """What is about to be called."""
+    """The host and port of a call."""
 
     name: str | None
-    """The host's name as `host_name` returns it; None for a host that is called by its address."""
+    """The host name as `host_name` returns it; None for a host given by its address."""
     address: Address | None
-    """One of its addresses; None if a proxy will find them."""
+    """One of its addresses; None if a proxy will resolve them."""
     port: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """Which destinations an entry is about."""
+    """The destinations that an entry covers."""
 
     network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
-    """0.0.0.0 and :: alone stand for every address of this machine, as they do for a program that listens."""
+    """0.0.0.0 and :: mean every address of this machine, as they do for a listening socket."""
     name: str
-    """A host name, or `*.example.com` for every name below; empty if there is a network."""
+    """A host name, or `*.example.com` for all names below it; empty for a network."""
     port: int | None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads an entry; raises ValueError, naming what is wrong with it."""
+        """Parses an entry; raises ValueError, with the entry and what would be right."""
         match = _WITH_PORT.fullmatch(text)
         host, port = (match["host"], int(match["port"])) if match else (text, None)
         if port is not None and not 1 <= port <= 65535:
@@ -50,25 +50,24 @@ class Rule:
         except ValueError as error:
             if "host bits" in str(error):
                 meant = ipaddress.ip_network(bare, strict=False)
-                raise _wrong(text, f"the network of that prefix is {meant}") from None
+                raise _wrong(text, f"it has host bits set; the network is {meant}") from None
         name = host_name(host)
         if name is None or not _NAME.fullmatch(name):
             raise _wrong(
                 text,
                 "it must be a network (10.0.0.0/8), an address (10.1.2.3, ::1), a host name (hooks.internal) or a "
-                "pattern (*.hooks.internal), and may end in a port (10.1.2.3:9000, [::1]:9000); "
-                "not a URL",
+                "pattern (*.hooks.internal), optionally with a port (10.1.2.3:9000, [::1]:9000), not a URL",
             )
         return cls(None, name, port)
 
     @property
     def is_exact(self) -> bool:
-        """Tells one host and port from a network, a pattern or a host with several ports."""
+        """Whether it names exactly one host and one port."""
         is_one = self.network.num_addresses == 1 if self.network else not self.name.startswith("*")
         return is_one and self.port is not None
 
     def covers_host(self, destination: Destination) -> bool:
-        """Tells whether it is about the destination's host, whatever the port."""
+        """Returns whether it covers the destination's host, whatever the port."""
         if self.network is None:
             name = destination.name
             return name is not None and (name.endswith(self.name[1:]) if self.name[0] == "*" else name == self.name)
@@ -80,11 +79,11 @@ class Rule:
 
 
 def host_name(host: str) -> str | None:
-    """Returns a host's name in ASCII and lower case; None for an address, in whatever notation, and what is neither."""
+    """Returns a host name in ASCII and lower case; None for an address in any notation, and for an invalid name."""
     name = host.lower().rstrip(".")
     if not name.isascii():
         try:
-            name = httpx.URL(scheme="http", host=name).raw_host.decode()  # as it is called
+            name = httpx.URL(scheme="http", host=name).raw_host.decode()  # as httpx calls it
         except httpx.InvalidURL:
             return None
     is_address = ":" in name or _NUMBER.fullmatch(name.rpartition(".")[2])
@@ -96,12 +95,12 @@ def _without_mapping(
 ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     if network.version == 4 or network.network_address.ipv4_mapped is None:
         return network
-    # Addresses are compared in their own notation.
+    # IPv4 addresses are compared as IPv4.
     return ipaddress.IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
 
 
 def is_localhost(name: str | None) -> bool:
-    """Tells names that stand for this machine whatever resolvers say (RFC 6761, 6.3)."""
+    """Returns whether the name means this machine whatever resolvers answer (RFC 6761, 6.3)."""
     return name is not None and (name == "localhost" or name.endswith(".localhost"))
 
 

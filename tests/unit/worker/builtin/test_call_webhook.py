@@ -1,4 +1,4 @@
-"""What Call Webhook takes as its task_data."""
+"""Validation of Call Webhook's task_data."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ BODIES: dict[str, Any] = {"json": None, "form": {}, "text": "", "base64": ""}
 
 
 def problem(**task_data: Any) -> str:
-    """Returns what is wrong with it."""
+    """Returns the validation error."""
     with pytest.raises(validation.Invalid) as refused:
         validation.validate(builtin.Webhook, {"url": URL, **task_data})
     return str(refused.value)
 
 
 @pytest.mark.parametrize("characters", [8000, 2084])
-def test_a_url_may_be_as_long_as_the_web_wants(characters: int) -> None:
+def test_a_url_may_have_8000_characters(characters: int) -> None:
     url = URL.ljust(characters, "x")
     assert str(validation.validate(builtin.Webhook, {"url": url}).url) == url
 
@@ -38,7 +38,7 @@ def test_a_url_may_be_as_long_as_the_web_wants(characters: int) -> None:
         ("http://[fe80::1%25eth0]/", "must be a URL such as https://example.com/path"),
     ],
 )
-def test_a_url_that_cannot_be_called_is_named(url: object, wrong: str) -> None:
+def test_an_invalid_url_is_named(url: object, wrong: str) -> None:
     assert problem(url=url) == f"url: {wrong}"
 
 
@@ -72,7 +72,7 @@ def test_headers_of_the_connection_are_refused(name: str) -> None:
         (["X-Key"], "headers: must be an object, not a list"),
     ],
 )
-def test_other_headers_that_cannot_be_sent_are_named(headers: Any, wrong: str) -> None:
+def test_other_invalid_headers_are_named(headers: Any, wrong: str) -> None:
     assert problem(headers=headers) == wrong
 
 
@@ -105,10 +105,10 @@ def test_a_request_has_one_body(first: str, second: str) -> None:
         ({"body": "x"}, "body: is not known; known are url, method, headers, json, form, text, base64"),
     ],
 )
-def test_a_body_that_cannot_be_sent_is_named(body: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_body_is_named(body: dict[str, Any], wrong: str) -> None:
     assert problem(**body) == wrong
 
 
 @pytest.mark.parametrize("method", ["BREW", "CONNECT", "TRACE", "", "get ", None, 7])
-def test_a_method_that_is_not_sent_is_named(method: object) -> None:
+def test_an_unsupported_method_is_named(method: object) -> None:
     assert problem(method=method).startswith("method: must be 'GET', 'HEAD', 'POST', 'PUT', 'PATCH' or 'DELETE', not ")

@@ -1,4 +1,4 @@
-"""What is written into a mail's headers reads back as it was given, by readers that had no part in writing it."""
+"""Mail headers round-trip through parsers that share no code with the writer."""
 
 import email
 import email.header
@@ -51,7 +51,7 @@ def decoded(text: str) -> str:
 @example([Address(f"Zoë, {number}", "a", "example.com") for number in range(100)], "To")
 @example([Address("é" * 900, "a" * 64, "b" * 60)], "To")
 @example([Address("Renée Ünal", "renee", "example.com"), Address("Jürgen Groß", "juergen", "example.com")], "To")
-def test_addresses_read_back_as_they_were_given(wanted: list[Address], field: str) -> None:
+def test_addresses_round_trip(wanted: list[Address], field: str) -> None:
     value = header_lines.addresses(field, wanted)
     assert value.isascii()
     found = [(decoded(name), spec) for name, spec in email.utils.getaddresses(read(field, value).get_all(field, []))]
@@ -60,11 +60,11 @@ def test_addresses_read_back_as_they_were_given(wanted: list[Address], field: st
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ADDRESSES, min_size=1, max_size=4))
-def test_addresses_read_back_also_with_pythons_other_reader(wanted: list[Address]) -> None:
+def test_addresses_round_trip_through_pythons_modern_parser(wanted: list[Address]) -> None:
     raw = f"To: {header_lines.addresses('To', wanted)}\r\n\r\n".encode()
     message: Any = email.message_from_bytes(raw, policy=email.policy.default)
     assert [address.addr_spec for address in message["To"].addresses] == [address.spec for address in wanted]
-    # In many releases it adds spaces between encoded words, and makes one of several.
+    # Many releases add spaces between encoded words, and collapse several.
     names = ["".join(address.display_name.split()) for address in message["To"].addresses]
     assert names == ["".join(address.name.split()) for address in wanted]
 
@@ -81,28 +81,28 @@ def test_addresses_read_back_also_with_pythons_other_reader(wanted: list[Address
 @example(("word " * 200).strip())
 @example("  two  spaces  ")
 @example("=?utf-8?q?not_encoded?=")
-def test_a_subject_reads_back_as_it_was_given(subject: str) -> None:
+def test_a_subject_round_trips(subject: str) -> None:
     value = header_lines.text("Subject", subject)
     assert value.isascii()
     message: Any = read("Subject", value or "")
     assert decoded(message["Subject"].replace("\r\n", "").replace("\n", "")) == subject
 
 
-def test_words_end_behind_spaces_for_readers_that_add_one_between_them() -> None:
+def test_words_end_after_spaces_for_readers_that_add_one_between_them() -> None:
     name = "Jürgen Groß von und zu der Großen Wüste am Ö-See bei Zürich"
     raw = f"To: {header_lines.addresses('To', [Address(name, 'a', 'example.com')])}\r\n\r\n".encode()
     message: Any = email.message_from_bytes(raw, policy=email.policy.default)
     assert message["To"].addresses[0].display_name.split() == name.split()
 
 
-def test_each_address_has_a_line_of_its_own() -> None:
+def test_each_address_has_its_own_line() -> None:
     value = header_lines.addresses("To", [Address("Ada", "ada", "example.com"), Address("", "bob", "example.com")])
     assert value == "Ada <ada@example.com>,\r\n bob@example.com"
 
 
 @settings(max_examples=300, deadline=None)
 @given(NAMES, st.booleans())
-def test_a_name_is_taken_as_it_stands_or_out_of_its_quotes(name: str, is_quoted: bool) -> None:
+def test_a_name_may_be_bare_or_quoted(name: str, is_quoted: bool) -> None:
     if is_quoted:
         written = '"' + re.sub(r'(["\\])', r"\\\1", name) + '" <ada@example.com>'
         assert addresses.parse(written) == Address(name, "ada", "example.com")
@@ -118,7 +118,7 @@ def test_a_name_is_taken_as_it_stands_or_out_of_its_quotes(name: str, is_quoted:
         f"{'a' * 64}@{'b' * 63}.de", "Postmaster@Example.COM",
     ],
 )  # fmt: skip
-def test_what_the_grammar_allows_is_an_address(right: str) -> None:
+def test_valid_addresses_are_accepted(right: str) -> None:
     assert addresses.parse(right).spec == right
     assert addresses.parse(f"Ada <{right}>").spec == right
     assert addresses.parse(f" <{right}> ").spec == right
@@ -160,10 +160,10 @@ def test_what_the_grammar_allows_is_an_address(right: str) -> None:
         (7, "as text"),
     ],
 )
-def test_what_is_no_address_is_refused_saying_why(wrong: Any, problem: str) -> None:
+def test_invalid_addresses_are_refused_with_the_reason(wrong: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         addresses.parse(wrong)
 
 
-def test_a_domain_beyond_ascii_is_written_in_ascii() -> None:
+def test_a_non_ascii_domain_is_encoded_as_ascii() -> None:
     assert addresses.parse("ada@bücher.example").spec == "ada@xn--bcher-kva.example"

@@ -36,7 +36,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
         ("bücher。example", None, "xn--bcher-kva.example", None, False),
     ],
 )
-def test_an_entry_is_a_network_or_a_name_perhaps_with_a_port(
+def test_an_entry_is_a_network_or_a_name_optionally_with_a_port(
     text: str, network: str | None, name: str, port: int | None, is_exact: bool
 ) -> None:
     rule = Rule.parse(text)
@@ -47,7 +47,7 @@ def test_an_entry_is_a_network_or_a_name_perhaps_with_a_port(
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("10.1.2.3/8", "'10.1.2.3/8': the network of that prefix is 10.0.0.0/8"),
+        ("10.1.2.3/8", "'10.1.2.3/8': it has host bits set; the network is 10.0.0.0/8"),
         ("10.0.0.0/33", "must be a network"),
         ("127.0.0.1:0", "the port must be between 1 and 65535"),
         ("127.0.0.1:65536", "the port must be between 1 and 65535"),
@@ -65,7 +65,7 @@ def test_an_entry_is_a_network_or_a_name_perhaps_with_a_port(
     ],
 )
 @pytest.mark.parametrize("variable", ["ALLOW", "DENY"])
-def test_an_entry_that_cannot_be_read_ends_the_worker_naming_the_variable(
+def test_an_invalid_entry_ends_the_worker_naming_the_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, entry: str, problem: str
 ) -> None:
     monkeypatch.setenv(f"DUETIME_EGRESS_{variable}", f"localhost, {entry}")
@@ -79,7 +79,9 @@ def test_an_entry_that_cannot_be_read_ends_the_worker_naming_the_variable(
 @pytest.mark.parametrize(
     "url", ["proxy", "proxy:3128", "socks5://user:secret@proxy", "http://", "http://user:secret@", "http://a:secret"]
 )
-def test_a_proxy_that_is_none_ends_the_worker_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_an_invalid_proxy_ends_the_worker_without_showing_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     monkeypatch.setenv("DUETIME_EGRESS_PROXY", url)
     with pytest.raises(SystemExit) as ended:
         settings.Egress.read()
@@ -88,7 +90,7 @@ def test_a_proxy_that_is_none_ends_the_worker_without_its_password(monkeypatch: 
     assert "secret" not in str(ended.value)
 
 
-def test_nothing_is_allowed_denied_or_proxied_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_allowed_denied_or_proxied_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("DUETIME_EGRESS_ALLOW", "")
     read = settings.Egress.read()

@@ -1,4 +1,4 @@
-"""The charts of a report, as PNG: drawn without a window, and with an object of their own each."""
+"""The charts of a report as PNG. Each has its own figure, not pyplot's global state, and needs no display."""
 
 import datetime
 import io
@@ -37,7 +37,7 @@ def lateness(period: Period, lines: Lines) -> bytes:
     measured = [(moment, line.lateness) for moment, line in period.filled(lines)]
     for label, color in zip(("p50", "p95", "p99"), _BLUES, strict=True):
         points = [(moment, getattr(found, label)) for moment, found in measured if found is not None]
-        moments: Any = [moment for moment, _ in points]  # numbers, says its type
+        moments: Any = [moment for moment, _ in points]  # typed as numbers
         plot.plot(moments, [value for _, value in points], "o-", label=label, color=color)
     plot.set_ylabel("seconds late")
     plot.set_ylim(bottom=0)
@@ -45,15 +45,15 @@ def lateness(period: Period, lines: Lines) -> bytes:
 
 
 def durations(by_name: dict[str, statistics.Line]) -> bytes:
-    """Returns the chart of how long runs take, by name: of those that take longest."""
+    """Returns the chart of how long runs took, for the slowest names."""
     found = [(name, line.duration) for name, line in by_name.items() if line.duration is not None]
     longest = sorted(found, key=lambda each: each[1].p95, reverse=True)[:_MOST_NAMES][::-1]
     drawn, plot = _figure(height=1 + 0.4 * max(len(longest), 2))
-    # By place: names that are shortened to the same would share a bar.
-    places = list(range(len(longest)))
-    plot.barh(places, [found.p95 for _, found in longest], color=_BLUES[0], label="p95")
-    plot.barh(places, [found.p50 for _, found in longest], color=_BLUES[2], label="p50", height=0.4)
-    plot.set_yticks(places, [_shortened(name) for name, _ in longest])
+    # By position: names that shorten to the same text would share a bar.
+    positions = list(range(len(longest)))
+    plot.barh(positions, [found.p95 for _, found in longest], color=_BLUES[0], label="p95")
+    plot.barh(positions, [found.p50 for _, found in longest], color=_BLUES[2], label="p50", height=0.4)
+    plot.set_yticks(positions, [_shortened(name) for name, _ in longest])
     plot.set_xlabel("seconds")
     return _save(drawn, plot)
 
@@ -88,13 +88,13 @@ def _save(drawn: figure.Figure, plot: axes.Axes) -> bytes:
 
 
 def _shortened(name: str) -> str:
-    # A dollar sign begins a formula.
+    # To matplotlib a dollar sign begins a formula.
     shown = name if len(name) <= 30 else f"{name[:29]}…"
     return shown.replace("$", r"\$")
 
 
 def draw(period: Period, found: statistics.Statistics) -> dict[str, bytes]:
-    """Returns all charts by their names."""
+    """Returns all charts, by name."""
     return {
         "runs": over_time(period, found.over_time),
         "lateness": lateness(period, found.over_time),

@@ -1,4 +1,4 @@
-"""A report as a page, and as the text of a mail."""
+"""A report as an HTML page, and as the text of a mail."""
 
 import base64
 import datetime
@@ -27,17 +27,17 @@ def _templates() -> jinja2.Environment:
 
 
 def html(title: str, period: Period, found: statistics.Statistics, images: Mapping[str, str]) -> str:
-    """Returns the page; `images` are where it finds its charts, by their names."""
+    """Returns the page; `images` maps the names of charts to their URLs."""
     return _templates().get_template("report.html").render(images=images, **_context(title, period, found))
 
 
 def text(title: str, period: Period, found: statistics.Statistics) -> str:
-    """Returns the numbers alone, for who reads mails as text."""
+    """Returns the totals as plain text, for mail clients without HTML."""
     return _templates().get_template("report.txt").render(**_context(title, period, found))
 
 
 def embedded(charts: Mapping[str, bytes]) -> dict[str, str]:
-    """Returns the charts as URLs that hold them."""
+    """Returns the charts as data URLs."""
     return {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in charts.items()}
 
 
@@ -49,7 +49,7 @@ def _context(title: str, period: Period, found: statistics.Statistics) -> dict[s
         "period": period,
         "found": found,
         "failing": [(name, line) for name, line in failing if line.failed or line.retried][:_MOST_FAILING],
-        # An empty log lacks nothing if the period is as young as the log.
+        # An empty log is complete if the period began after it.
         "log_begins": found.log_begins if is_cut else None,
         "zone": period.start.tzinfo,
         "over_time": [(_shown(moment, period), line) for moment, line in period.filled(found.over_time)],
@@ -57,7 +57,7 @@ def _context(title: str, period: Period, found: statistics.Statistics) -> dict[s
 
 
 def _shown(moment: datetime.datetime, period: Period) -> str:
-    # An hour that comes twice has another abbreviation the second time.
+    # A repeated hour (DST) has another abbreviation the second time.
     return f"{moment:%Y-%m-%d %H:%M %Z}" if period.unit == "hour" else f"{moment:%Y-%m-%d}"
 
 

@@ -1,4 +1,4 @@
-"""The period that a report is about."""
+"""The period that a report covers."""
 
 import dataclasses
 import datetime
@@ -14,18 +14,18 @@ _SHORT = datetime.timedelta(days=3)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Period:
-    """From `start` on and before `end`; both are aware, in the zone of the report."""
+    """The half-open interval [start, end); both are aware, in the report's zone."""
 
     start: datetime.datetime
     end: datetime.datetime
 
     @property
     def unit(self) -> Literal["hour", "day"]:
-        """What it is divided into over time."""
+        """The width of its buckets."""
         return "hour" if self.end - self.start <= _SHORT else "day"
 
     def buckets(self) -> list[datetime.datetime]:
-        """Returns the beginning of each of its hours or days, as the zone's clock shows them."""
+        """Returns the start of each of its hours or days, in local time."""
         found = []
         if self.unit == "hour":
             moment = self.start.replace(minute=0, second=0, microsecond=0).astimezone(datetime.UTC)
@@ -36,19 +36,19 @@ class Period:
         moment = self.start.replace(hour=0, minute=0, second=0, microsecond=0)
         while moment < self.end:
             found.append(moment)
-            moment += _DAY  # by the clock of the zone
+            moment += _DAY  # of local time
         return found
 
     def filled(
         self, lines: Mapping[datetime.datetime, statistics.Line]
     ) -> list[tuple[datetime.datetime, statistics.Line]]:
-        """Returns the line of each of its hours or days, those in which nothing happened too."""
+        """Returns the line of each of its hours or days, including those without runs."""
         found = {self._key(moment): line for moment, line in lines.items()}
         return [(moment, found.get(self._key(moment), statistics.NOTHING)) for moment in self.buckets()]
 
     def _key(self, moment: datetime.datetime) -> datetime.datetime | datetime.date:
-        # Where the clock of a zone changes, its times equal those of no other zone (PEP 495), and a midnight that
-        # comes twice, or never, is another moment to PostgreSQL than to Python.
+        # Around a DST transition, times of a zone compare equal to none of another zone (PEP 495), and PostgreSQL and
+        # Python resolve a repeated or skipped midnight to different instants.
         return moment.astimezone(datetime.UTC) if self.unit == "hour" else moment.astimezone(self.start.tzinfo).date()
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class Period:
 
 
 def last(which: Literal["last_day", "last_week"], before: datetime.datetime, zone: zoneinfo.ZoneInfo) -> Period:
-    """Returns the last calendar day, or week from Monday on, of the zone that was over at that moment."""
+    """Returns the last calendar day, or week beginning on Monday, that had ended in the zone at `before`."""
     today = before.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if which == "last_day":
         return Period(today - _DAY, today)

@@ -12,7 +12,7 @@ from duetime_worker.builtin.report.period import Period
 
 _COUNTS = ("ran", "succeeded", "failed", "retried")
 _PERCENTILES = tuple(field.name for field in dataclasses.fields(statistics.Percentiles))
-_SHAPELESS = frozenset({"Cc", "Cf", "Mn", "Pf", "Pi", "Zl", "Zp", "Zs"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Mn", "Pf", "Pi", "Zl", "Zp", "Zs"})
 _SIGNS = frozenset("=+-@\N{MINUS SIGN}")
 HEADER = (
     "group", "key", *_COUNTS,
@@ -21,7 +21,7 @@ HEADER = (
 
 
 def write(period: Period, found: statistics.Statistics) -> bytes:
-    """Returns the table: a line for the total, for each hour or day, for each name and for each queue."""
+    """Returns the table: a row for the total, and one for each hour or day, name and queue."""
     written = io.StringIO()
     writer = csv.writer(written)
     writer.writerow(HEADER)
@@ -36,21 +36,21 @@ def write(period: Period, found: statistics.Statistics) -> bytes:
 
 def _row(group: str, key: str, line: statistics.Line) -> Iterator[object]:
     yield group
-    yield _inert(key)
+    yield _escaped(key)
     yield from (getattr(line, name) for name in _COUNTS)
     for measured in (line.lateness, line.duration):
         for name in _PERCENTILES:
             yield "" if measured is None else f"{getattr(measured, name):.6f}"
 
 
-def _inert(text: str) -> str:
-    """Returns a name that no spreadsheet takes for a formula, also where another sign than the comma ends a cell."""
+def _escaped(text: str) -> str:
+    """Escapes a name so that no spreadsheet evaluates it as a formula, whatever separator it uses."""
     begins_with_control = unicodedata.category(text[:1] or " ") == "Cc"
     parts = re.split(r"([,;|\t\r\n])", text)
     return "'" * begins_with_control + "".join(f"'{part}" if _is_formula(part) else part for part in parts)
 
 
 def _is_formula(text: str) -> bool:
-    # Spreadsheets skip what has no shape, and quotes. Some take wide and small forms of the signs.
-    first = next((each for each in text if unicodedata.category(each) not in _SHAPELESS and each not in "\"'`"), "")
+    # Spreadsheets skip invisible characters and quotes. Some accept full-width and small forms of the signs.
+    first = next((each for each in text if unicodedata.category(each) not in _INVISIBLE and each not in "\"'`"), "")
     return unicodedata.normalize("NFKC", first) in _SIGNS

@@ -9,7 +9,7 @@ from duetime_core.model import statistics
 from duetime_worker.builtin.report import charts
 
 
-def test_names_that_begin_alike_have_a_bar_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_with_the_same_beginning_have_separate_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     bars: list[Any] = []
     original = axes.Axes.barh
 

@@ -1,4 +1,4 @@
-"""Where reports are put."""
+"""Storing reports."""
 
 import pathlib
 import tempfile
@@ -8,10 +8,8 @@ import pytest
 from duetime_worker.builtin.report import storage
 
 
-def test_who_reads_a_report_while_it_is_written_over_reads_one_of_the_two(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # On another file system, from where a file cannot be renamed.
+def test_a_report_is_replaced_atomically(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On another file system, from which a file cannot be renamed.
     monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
     placed = storage.put(str(tmp_path), {"report.html": b"old"})
     with pathlib.Path(placed["report.html"]).open("rb") as opened:

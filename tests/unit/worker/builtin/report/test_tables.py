@@ -1,4 +1,4 @@
-"""A report as CSV: names are whatever callers chose."""
+"""A report as CSV, with names that callers chose freely."""
 
 import csv
 import datetime
@@ -38,7 +38,7 @@ NAMES = ["Send Email", "a=1", "1+1", "ünïcode", "日本", "$import", "(a)", "1
 
 
 def keys(*names: str) -> tuple[bytes, list[str]]:
-    """Returns the table of tasks with these names and in queues called alike, and the keys that are read back."""
+    """Returns the table for these names, also as queues, and the keys as a CSV reader parses them."""
     lines = dict.fromkeys(names, statistics.NOTHING)
     written = tables.write(DAY, statistics.Statistics(statistics.NOTHING, {}, lines, lines, [], None))
     rows = list(csv.DictReader(io.StringIO(written.decode(), newline="")))
@@ -54,12 +54,12 @@ def test_no_name_is_a_formula(name: str) -> None:
     assert key.replace("'", "") == name.replace("'", "")
 
 
-def test_other_names_stay_as_they_are() -> None:
+def test_other_names_are_unchanged() -> None:
     assert keys(*NAMES)[1] == NAMES
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|", ","])
-def test_no_name_ends_its_cell_whatever_a_spreadsheet_takes_for_a_separator(separator: str) -> None:
+def test_no_name_ends_its_cell_with_any_separator(separator: str) -> None:
     written, _ = keys(f"x{separator}=1+1", f'y"{separator}=1+1', f"z\n{separator}=1+1")
     for row in csv.reader(io.StringIO(written.decode(), newline=""), delimiter=separator):
         assert not [cell for cell in row if cell.lstrip(' "\n').startswith("=")]
