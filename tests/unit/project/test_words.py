@@ -1,6 +1,6 @@
 """Texts use the words of docs/glossary.md, and none of those that it replaced.
 
-To hold more files to the table, add them to `TEXTS`.
+To hold another folder to the table, add it to `FOLDERS`.
 """
 
 import pathlib
@@ -40,7 +40,9 @@ FORBIDDEN = {
 }
 """What is not written, as a regular expression → what is."""
 
-TEXTS = [*pages.pages(), *sorted(pages.ROOT.glob("proto/duetime/v1/*.proto"))]
+FOLDERS = ["bench", "clients/python", "envoy", "proto", "stack", "tools"]
+"""Where code, its comments and its messages are held to the table too."""
+_SUFFIXES = {".lua", ".mako", ".proto", ".py", ".toml", ".yaml"}
 
 FIELD_TERMS = ["idempotent", "heartbeat", "rate limit", "at-least-once", "DST", "daylight-saving", "quarantine"]
 
@@ -62,9 +64,16 @@ def helps(command: Any) -> Iterator[str]:
         yield from helps(each)
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(pages.ROOT)))
-def test_a_text_uses_the_words_of_the_glossary(path: pathlib.Path) -> None:
-    assert found(path.read_text()) == []
+@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: str(page.relative_to(pages.ROOT)))
+def test_a_page_uses_the_words_of_the_glossary(page: pathlib.Path) -> None:
+    assert found(page.read_text()) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_code_uses_the_words_of_the_glossary(folder: str) -> None:
+    files = [path for path in (pages.ROOT / folder).rglob("*") if path.suffix in _SUFFIXES]
+    assert files
+    assert [f"{path.name}: {each}" for path in files for each in found(path.read_text())] == []
 
 
 def test_the_command_line_uses_the_words_of_the_glossary() -> None:
