@@ -1,4 +1,4 @@
-"""Brings the schema up to date. `python -m duetime_core.migrate` does so, and may run on several hosts at once."""
+"""Brings the schema up to date: `python -m duetime_core.migrate`. Several hosts may run it at once."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,11 @@ from duetime_core.postgres import database, roles
 from duetime_core.process import settings
 from duetime_core.store.log import partitions, restoration
 
-_LOCK = 0x6475657469  # "dueti": any number that is always the same
+_LOCK = 0x6475657469  # "dueti": any constant
 
 
 def config(connection: sa.Connection) -> alembic.config.Config:
-    """Returns Alembic's configuration to run on `connection`."""
+    """Returns Alembic's configuration for `connection`."""
     configuration = alembic.config.Config()
     configuration.set_main_option("script_location", str(pathlib.Path(__file__).parent / "postgres" / "migrations"))
     configuration.attributes["connection"] = connection
@@ -26,37 +26,37 @@ def config(connection: sa.Connection) -> alembic.config.Config:
 
 
 class Settings(settings.DatabaseSettings):
-    """What the migrations need to know besides."""
+    """The settings of the migrations."""
 
     application_role: str | None = None
-    """The role of servers and workers, where that is another than the one that migrates."""
+    """The role of servers and workers, where it is not the one that migrates."""
 
 
 async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: str | None = None) -> None:
-    """Applies, in one transaction, the migrations that are missing, and makes the log's next partitions.
+    """Applies the missing migrations in one transaction, and creates the log's next partitions.
 
-    A database that was restored from a dump needs nothing else. The application's role, if one is named, may read and
-    write rows afterwards. Raises StoreUnavailable.
+    A database restored from a dump needs nothing else. `application_role`, if given, may then read and write rows.
+    Raises StoreUnavailable.
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
-            await database.be_patient(connection)
-            # First, because waiting for another host's migration takes as long as that does.
+            await database.wait_indefinitely(connection)
+            # First, because another host's migration may take any time.
             await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), "head"))
-            await restoration.settle(connection)
+            await restoration.reset_transaction_ids(connection)
             if application_role is not None:
                 await roles.grant(connection, application_role)
-    with contextlib.suppress(errors.LogBusy):  # a backup may be in the way: the workers make them later
+    with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
 
 
 async def _main() -> None:
-    chosen = Settings.read()
-    engine = database.connect(chosen.database_url, pool_size=1)
+    configured = Settings.read()
+    engine = database.connect(configured.database_url, pool_size=1)
     try:
-        await upgrade(engine, application_role=chosen.application_role)
+        await upgrade(engine, application_role=configured.application_role)
     finally:
         await engine.dispose()
 

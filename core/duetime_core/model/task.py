@@ -16,6 +16,8 @@ MAX_RETRIES = 1000
 MAX_MULTIPLIER = 100
 MAX_BACKOFF = datetime.timedelta(days=30)
 MAX_PRIORITY = 9
+QUARANTINE_LEASES = 2
+"""A task that lost this many leases in a row is quarantined: it is claimed apart from others."""
 
 
 class Status(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""The database's clock, which due times and leases go by."""
+"""The database's clock, by which due times and leases are measured."""
 
 import datetime
 
@@ -11,8 +11,8 @@ _NOW = sa.text("SELECT now()")
 
 
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> datetime.datetime:
-    """Returns the time by the database's clock, which leases run by."""
+    """Returns the database's time. Raises StoreUnavailable."""
     with database.unavailable():
         async with engine.connect() as connection:
-            moment: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
-            return moment
+            time: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
+            return time

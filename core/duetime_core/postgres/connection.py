@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL, which does not wait for ever."""
+"""A connection to PostgreSQL with a timeout for each response."""
 
 import asyncio
 import contextlib
@@ -11,26 +11,26 @@ import psycopg
 
 ANSWER_SECONDS = 10.0
 """How long a statement may go unanswered. A database that is stopped, or whose machine hangs, keeps its connections
-open and says nothing; one that is only slow gives up before that, and then says so."""
+open and sends nothing; one that is only slow reaches its statement_timeout first, and reports that."""
 
 CANCEL_SECONDS = 1.0
-"""How long a statement that nobody waits for any more keeps its connection until the database says that it stops it."""
+"""How long the database may take to confirm that it cancelled a statement, before the connection is closed."""
 
 
 class Connection(psycopg.AsyncConnection[Any]):
-    """A connection that is closed, and its statement failed, once an answer is overdue."""
+    """A connection that is closed, so that its statement fails, once a response is overdue."""
 
     is_new = True
-    """Until it is used for the first time."""
+    """Until its first use."""
     answer_seconds: float | None = ANSWER_SECONDS
-    """None waits for ever. Whoever takes the connection from the pool finds ANSWER_SECONDS."""
+    """None waits indefinitely. The pool resets it to ANSWER_SECONDS at each checkout."""
     _overdue = False
 
     async def wait(self, *arguments: Any, **keywords: Any) -> Any:
-        """Waits for the database, as psycopg does for each exchange with it."""
+        """Waits for the database, as psycopg does in each round trip. Raises ConnectionTimeout."""
         if self.answer_seconds is None:
             return await super().wait(*arguments, **keywords)
-        timer = asyncio.get_running_loop().call_later(self.answer_seconds, self._hang_up)
+        timer = asyncio.get_running_loop().call_later(self.answer_seconds, self._shut_down)
         try:
             return await super().wait(*arguments, **keywords)
         except psycopg.OperationalError as error:
@@ -41,24 +41,26 @@ class Connection(psycopg.AsyncConnection[Any]):
             timer.cancel()
 
     async def cancel_safe(self, *, timeout: float = CANCEL_SECONDS) -> None:  # noqa: ASYNC109 - psycopg's signature
-        """Asks the database to stop the statement, as psycopg does where whoever waits for it is cancelled."""
+        """Cancels the statement in the database, as psycopg does when the waiting coroutine is cancelled."""
         try:
             await super().cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
         except psycopg.OperationalError:
-            self._hang_up()
+            self._shut_down()
 
-    def _hang_up(self) -> None:
-        # To the statement it looks as if the other side had closed the connection; cancelling it instead would ask the
-        # database to cancel it, and wait for that.
+    def _shut_down(self) -> None:
+        # To the statement it looks as if the other side had closed the connection. Cancelling the statement instead
+        # would send a request to the database and wait for it.
         self._overdue = True
-        with contextlib.suppress(psycopg.OperationalError, OSError), socket.socket(fileno=os.dup(self.fileno())) as own:
-            own.shutdown(socket.SHUT_RDWR)
+        with (
+            contextlib.suppress(psycopg.OperationalError, OSError),
+            socket.socket(fileno=os.dup(self.fileno())) as duplicate,
+        ):
+            duplicate.shutdown(socket.SHUT_RDWR)
 
     def is_lost(self) -> bool:
-        """Tells whether the database closed this connection while nobody used it.
+        """Returns whether the database closed this connection while it was idle.
 
-        A closed socket can be read from, and an idle connection's cannot; asking the database instead would cost each
-        statement a second round trip.
+        A closed socket is readable, an idle one is not. A query instead would cost each statement a second round trip.
         """
         if self.closed:
             return True

@@ -1,4 +1,4 @@
-"""The one constructor of connections to PostgreSQL."""
+"""Engines for PostgreSQL: the only place that makes connections."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,17 +15,16 @@ from duetime_core.process import background
 
 _SESSION = {
     "timezone": "UTC",
-    # Autocommit is the rule; a transaction that is left open would hold back vacuum and the claims' row locks.
+    # Autocommit is the rule. A transaction left open would block vacuum and keep the row locks of a claim.
     "idle_in_transaction_session_timeout": "10s",
-    # Before `connection.ANSWER_SECONDS`, so that a slow statement's end is known.
+    # Less than `connection.ANSWER_SECONDS`, so that the outcome of a slow statement is known.
     "statement_timeout": "8s",
-    # A statement is short and its plan is known: compiling it, having others help, or planning it anew each time would
-    # cost more than it.
+    # Statements are short and their plans known: JIT, parallel workers or planning each anew would cost more than the
+    # statement itself.
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
     "max_parallel_workers_per_gather": "0",
-    # Every row is found through an index. A plan that was made while a table was small, and is kept, would read all of
-    # it once it is large.
+    # Every row is found by an index. A cached plan from when a table was small would scan it whole once it is large.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
@@ -36,10 +35,10 @@ _Result = TypeVar("_Result")
 
 
 def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.AsyncEngine:
-    """Returns an engine for `postgresql://…` that keeps at most `pool_size` connections; it connects when used.
+    """Returns an engine for `postgresql://…` with at most `pool_size` connections; it connects when first used.
 
-    Its connections are in autocommit, because nearly every change is one statement and the two round trips
-    of BEGIN and COMMIT would be two thirds of its time; `transaction` is for the others.
+    Its connections are in autocommit: nearly every change is one statement, and the two round trips of BEGIN and COMMIT
+    would be two thirds of its time. Use `transaction` for the others.
     """
     url = sqlalchemy.make_url(database_url).set(drivername="postgresql+psycopg")
     engine = sqlalchemy_asyncio.create_async_engine(
@@ -49,13 +48,13 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
-        # A task's data may hold credentials, and what an error says is logged.
+        # A task's data may hold credentials, and errors are logged.
         hide_parameters=True,
         json_deserializer=payload.decode,
         connect_args={
             "async_creator_fn": connection.Connection.connect,
             "connect_timeout": 5,
-            # Notice within seconds that the database's machine is gone, instead of hanging.
+            # Detect within seconds that the database's machine is down, instead of hanging.
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
@@ -64,43 +63,43 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         },
     )
     sqlalchemy.event.listen(engine.sync_engine, "checkout", _check)
-    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _conceal)
+    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _redact)
     return engine
 
 
 def _check(adapted: Any, *_: object) -> None:
-    """Has the pool replace its connections if the database closed this one while nobody used it."""
+    """Makes the pool replace its connections if the database closed this one while it was idle."""
     driver: connection.Connection = adapted.driver_connection
     if driver.is_lost():
         if driver.is_new:
-            # Replacing it again and again would only end in an error that looks like a mistake of ours.
-            raise psycopg.OperationalError("the connection was closed as soon as it was made")
+            # Replacing it repeatedly would end in an error that looks like a bug.
+            raise psycopg.OperationalError("the database closed the connection as soon as it was opened")
         raise sqlalchemy.exc.InvalidatePoolError
     driver.is_new = False
     driver.answer_seconds = connection.ANSWER_SECONDS
 
 
-def _conceal(context: sqlalchemy.engine.ExceptionContext) -> None:
-    """Leaves PostgreSQL's first sentence of an error: its DETAIL and CONTEXT quote rows and parameters."""
-    cause, told = context.original_exception, context.sqlalchemy_exception
-    if isinstance(cause, psycopg.Error) and told is not None and cause.diag.message_primary:
+def _redact(context: sqlalchemy.engine.ExceptionContext) -> None:
+    """Keeps only the primary message of PostgreSQL's error: its DETAIL and CONTEXT quote rows and parameters."""
+    cause, raised = context.original_exception, context.sqlalchemy_exception
+    if isinstance(cause, psycopg.Error) and raised is not None and cause.diag.message_primary:
         cause.args = (cause.diag.message_primary,)
-        told.args = (f"{type(cause).__name__}: {cause.diag.message_primary}",)
+        raised.args = (f"{type(cause).__name__}: {cause.diag.message_primary}",)
 
 
 def transaction(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> contextlib.AbstractAsyncContextManager[sqlalchemy_asyncio.AsyncConnection]:
-    """Opens a transaction on `engine`: committed at the end of the block, rolled back if that raises."""
+    """Opens a transaction on `engine`: committed at the end of the block, rolled back if the block raises."""
     return engine.execution_options(isolation_level="READ COMMITTED").begin()
 
 
-async def to_the_end(
+async def run_to_completion(
     engine: sqlalchemy_asyncio.AsyncEngine, work: Callable[[sqlalchemy_asyncio.AsyncConnection], Awaitable[_Result]]
 ) -> _Result:
-    """Returns what `work` does in a transaction, which ends once it has begun, also for a caller who hangs up.
+    """Returns the result of `work` in a transaction, which runs to its end even if the caller hangs up.
 
-    Taken back because of that, the ids that it drew would be lost, a thousand for a call that costs its caller nothing.
+    Rolled back, it would lose the ids that it drew: a thousand by a call that costs its caller nothing.
     """
 
     async def in_transaction(connection: sqlalchemy_asyncio.AsyncConnection) -> _Result:
@@ -111,15 +110,15 @@ async def to_the_end(
         return await background.finish(in_transaction(connection))
 
 
-async def be_patient(connected: sqlalchemy_asyncio.AsyncConnection) -> None:
-    """Lets statements of `connected` go unanswered for as long as PostgreSQL's statement_timeout lets them."""
+async def wait_indefinitely(connected: sqlalchemy_asyncio.AsyncConnection) -> None:
+    """Removes the timeout for responses to `connected`: only PostgreSQL's statement_timeout limits its statements."""
     driver: Any = (await connected.get_raw_connection()).driver_connection
     driver.answer_seconds = None
 
 
 @contextlib.contextmanager
 def unavailable() -> Iterator[None]:
-    """Turns what drivers raise when the database cannot be reached, or gives up, into StoreUnavailable."""
+    """Turns the driver's errors into StoreUnavailable where the database cannot be reached or refuses for now."""
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:

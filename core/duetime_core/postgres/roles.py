@@ -1,9 +1,9 @@
-"""The rights of the role that servers and workers have, where it is another than the owner of the tables."""
+"""The privileges of the role that servers and workers use, where it does not own the tables."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-# Names of roles cannot be bound.
+# A role's name cannot be a bind parameter.
 _NAME = sa.text("SELECT set_config('duetime.role', :role, true)")
 _GRANT = sa.text("""
 DO $$
@@ -14,7 +14,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %s TO %s', schema, role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO %s', schema, role);
     EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA %s TO %s', schema, role);
-    -- The log's partitions of months to come.
+    -- For future partitions of the log.
     EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %s',
         schema, role);
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM %s', role);
@@ -23,9 +23,9 @@ END $$
 
 
 async def grant(connection: sqlalchemy_asyncio.AsyncConnection, role: str) -> None:
-    """Lets the role read and write the rows of all tables, and of those that the migrating role makes later.
+    """Lets the role read and write the rows of all tables, those included that the migrating role creates later.
 
-    To make and drop partitions of the log it has to be a member of the owner besides, as `partitions.changing` is.
+    To create and drop partitions of the log, it must also be a member of the owner; see `partitions.changing`.
     """
     await connection.execute(_NAME, {"role": role})
     await connection.execute(_GRANT)

@@ -1,4 +1,4 @@
-"""The tables, as Alembic compares them with the migrations. What the columns mean stands in `task`."""
+"""The tables, as Alembic compares them with the migrations. `model.task` documents their columns."""
 
 from typing import Any
 
@@ -32,13 +32,15 @@ metadata = sa.MetaData(
 
 DUE_AT = "greatest(execution_time)"
 """The execution_time, as claims order by it, in a form that only their own indexes have. PostgreSQL would take another
-index that has pending tasks in that order once statistics make it look cheaper, and walk past all that finished."""
+index with pending tasks in that order once statistics make it look cheaper, and walk past all finished ones."""
 
 NOT_RUNNING = "status <> 'running'"
-ENDED = "status NOT IN ('pending', 'running')"
-WAITS = "status = 'pending' AND lost_leases < 2"
-ORDINARY = f"{WAITS} AND NOT is_next AND priority = 0"
-URGENT = f"{WAITS} AND NOT is_next AND priority > 0"
+UNFINISHED = "status IN ('pending', 'running')"
+FINISHED = "status NOT IN ('pending', 'running')"
+QUARANTINED = f"status = 'pending' AND lost_leases > {task.QUARANTINE_LEASES - 1}"
+NOT_QUARANTINED = f"status = 'pending' AND lost_leases < {task.QUARANTINE_LEASES}"
+ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND priority = 0"
+URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND priority > 0"
 _STATUSES = ", ".join(f"'{status}'" for status in task.Status)
 
 tasks = sa.Table(
@@ -64,7 +66,7 @@ tasks = sa.Table(
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("executed_at", sa.DateTime(timezone=True)),
     sa.Column("request_id", sa.Text),
-    sa.Column("request_digest", sa.Uuid),  # tells the same request from another one under its request_id
+    sa.Column("request_digest", sa.Uuid),  # distinguishes a repeated request from another one with its request_id
     sa.Column("worker_id", sa.Text),
     sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
@@ -82,8 +84,7 @@ tasks = sa.Table(
     sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("local_time", sa.DateTime),
     sa.Column("time_zone", sa.Text),
-    # Claims: the due tasks of one queue, in order; those of a higher priority; and those that may be what ends their
-    # workers.
+    # Claims: the due tasks of one queue, in order; those with a priority; and the quarantined ones.
     sa.Index(
         "tasks_due_idx",
         "queue",
@@ -104,15 +105,15 @@ tasks = sa.Table(
         "queue",
         sa.text(DUE_AT),
         "task_id",
-        postgresql_where=sa.text("status = 'pending' AND lost_leases > 1"),
+        postgresql_where=sa.text(QUARANTINED),
     ),
-    # Schedules: their next occurrences in the order in which they are due; what has not ended of one schedule; and that
-    # no nominal time has two tasks.
+    # Schedules: their next occurrences in the order in which they are due; the unfinished tasks of one schedule; and
+    # one task at most per nominal time.
     sa.Index("tasks_next_idx", "queue", sa.text(DUE_AT), "task_id", postgresql_where=sa.text("is_next")),
     sa.Index(
         "tasks_unfinished_idx",
         "schedule_id",
-        postgresql_where=sa.text("schedule_id IS NOT NULL AND status IN ('pending', 'running')"),
+        postgresql_where=sa.text(f"schedule_id IS NOT NULL AND {UNFINISHED}"),
     ),
     sa.Index(
         "tasks_nominal_time_key",
@@ -121,28 +122,29 @@ tasks = sa.Table(
         unique=True,
         postgresql_where=sa.text("schedule_id IS NOT NULL AND deleted_at IS NULL"),
     ),
-    # The tasks that move when the time zone database changes.
+    # Tasks with a local time, which move when the time zone database changes.
     sa.Index(
         "tasks_local_time_idx",
         "task_id",
         postgresql_where=sa.text("time_zone IS NOT NULL AND status = 'pending'"),
     ),
-    # Sweeps: the leases that ran out.
+    # Sweeps: expired leases.
     sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
     sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
-    # Lists, by each filter in the order of execution; see `store.reads`. Every move writes to each index that has the
-    # task then, so none has what is found otherwise: what runs by its lease, what waits in a queue as claims find it.
+    # Lists, by each filter in the order of execution; see `store.tasks.read`. Every change of status writes to each
+    # index that then has the task, so none repeats another: running tasks are found by their lease, the waiting tasks
+    # of a queue by the indexes of claims.
     sa.Index("tasks_status_idx", "status", "execution_time", "task_id", postgresql_where=sa.text(NOT_RUNNING)),
     sa.Index("tasks_name_idx", "name", "execution_time", "task_id", postgresql_where=sa.text(NOT_RUNNING)),
-    sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id", postgresql_where=sa.text(ENDED)),
-    # Retention, of the tasks that finish before they are due.
+    sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id", postgresql_where=sa.text(FINISHED)),
+    # Retention, of tasks that finish before they are due.
     sa.Index("tasks_cancelled_idx", "updated_at", "task_id", postgresql_where=sa.text("status = 'cancelled'")),
 )
 
 task_logs = sa.Table(
     "task_logs",
     metadata,
-    # Rises with the versions of a task, and orders the feed within a window; see `store.feed`.
+    # Rises with the versions of a task, and orders the feed within a window; see `store.log.feed`.
     sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
     sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
@@ -154,19 +156,18 @@ task_logs = sa.Table(
     sa.Column("retry_count", sa.Integer, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("duration", sa.Interval),
-    # The transaction that wrote the row: what a watch has seen is the rows that its snapshot sees.
+    # The transaction that wrote the row: a watch has seen the rows that its snapshot sees.
     sa.Column("xid", XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
     sa.Index("task_logs_xid_idx", "xid"),
     sa.Index("task_logs_log_id_idx", "log_id"),
-    # By time, so that retention drops a partition instead of deleting rows. No foreign key: the history
-    # outlives its task.
+    # By time, so that retention drops a partition instead of deleting rows. No foreign key: a log outlives its task.
     postgresql_partition_by="RANGE (timestamp)",
 )
 
 feed_floor = sa.Table(
     "feed_floor",
     metadata,
-    # The last transaction of which something is forgotten: who has not seen it cannot follow the feed from there.
+    # The last transaction whose rows were deleted in part: a watch that has not seen it cannot resume.
     sa.Column("xid", XID8, nullable=False),
     sa.Column(
         "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
@@ -176,14 +177,14 @@ feed_floor = sa.Table(
 queues = sa.Table(
     "queues",
     metadata,
-    # Of queues that are under control alone: a queue without a row is neither paused nor limited.
+    # Limited queues alone: a queue without a row is neither paused nor limited.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("max_running", sa.Integer),
     sa.Column("max_per_second", sa.Double),
     sa.Column("max_running_per_key", sa.Integer),
     sa.Column("max_per_second_per_key", sa.Double),
-    # The token bucket of max_per_second: how many tasks might start at that moment.
+    # The token bucket of max_per_second: how many tasks could start at tokens_at.
     sa.Column("tokens", sa.Double, nullable=False, server_default="0"),
     sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False, server_default="epoch"),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
@@ -192,7 +193,7 @@ queues = sa.Table(
 queue_keys = sa.Table(
     "queue_keys",
     metadata,
-    # The token buckets of max_per_second_per_key; one that is full again has no row.
+    # The token buckets of max_per_second_per_key; a full one needs no row.
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("concurrency_key", sa.Text, primary_key=True),
     sa.Column("tokens", sa.Double, nullable=False),
@@ -203,7 +204,7 @@ queue_keys = sa.Table(
 queue_logs = sa.Table(
     "queue_logs",
     metadata,
-    # The row of the queue is locked while a line is written: those of one queue are in the order of their commits.
+    # The queue's row is locked while a log row is written, so that those of one queue are in commit order.
     sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("queue", sa.Text, nullable=False),
     sa.Column("change", sa.Text, nullable=False),
@@ -217,23 +218,23 @@ queue_logs = sa.Table(
 workers = sa.Table(
     "workers",
     metadata,
-    # Who serves what, by their own word. Nothing depends on it but what is told to people.
+    # Workers as they describe themselves in heartbeats. For people only: nothing else depends on it.
     sa.Column("worker_id", sa.Text, primary_key=True),
     sa.Column("queues", postgresql.ARRAY(sa.Text), nullable=False),
     sa.Column("handlers", postgresql.ARRAY(sa.Text), nullable=False),
     sa.Column("concurrency", sa.Integer, nullable=False),
     sa.Column("running", sa.Integer, nullable=False),
-    sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last sign of life
+    sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last heartbeat
     sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("last_heartbeat_at", sa.DateTime(timezone=True), nullable=False),
-    # False for a version of the worker that did not yet announce its user's handlers.
+    # False for versions of the worker that do not announce their users' handlers.
     sa.Column("announces", sa.Boolean, nullable=False, server_default="false"),
 )
 
 handlers = sa.Table(
     "handlers",
     metadata,
-    # Those that users wrote, as their workers announce them; the retries are NULL where a handler brings none.
+    # Users' handlers, as their workers announce them; the retries are NULL for a handler without defaults.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("max_retries", sa.Integer),
     sa.Column("initial_backoff", sa.Interval),
@@ -254,7 +255,7 @@ schedules = sa.Table(
     sa.Column("catch_up", sa.Text, nullable=False),
     sa.Column("catch_up_window", sa.Interval),
     sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
-    # The last one that was dealt with, by a task or by skipping it: the next occurrence comes after it.
+    # The last nominal time that has a task or was skipped: the next occurrence comes after it.
     sa.Column("last_nominal_time", sa.DateTime(timezone=True), nullable=False),
     sa.Column("zone_version", sa.Text, nullable=False),  # of the time zone database that gave the next occurrence
     sa.Column("version", sa.Integer, nullable=False, server_default="1"),
@@ -272,8 +273,8 @@ schedule_logs = sa.Table(
     sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("schedule_id", sa.BigInteger, nullable=False),
     sa.Column("change", sa.Text, nullable=False),
-    sa.Column("nominal_time", sa.DateTime(timezone=True)),  # of the occurrence that it is about, or the first of them
-    sa.Column("until", sa.DateTime(timezone=True)),  # the last of them, where it is about several
+    sa.Column("nominal_time", sa.DateTime(timezone=True)),  # of the occurrence, or the first of several
+    sa.Column("until", sa.DateTime(timezone=True)),  # the last of several
     sa.Column("reason", sa.Text),
     sa.Column("task_id", sa.BigInteger),
     sa.Column("actor", sa.Text, nullable=False),

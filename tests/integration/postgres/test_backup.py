@@ -1,4 +1,4 @@
-"""A dump that is taken while everything goes on, restored into another cluster, as docs/backup.md tells."""
+"""A dump taken while workers run, restored into another cluster as docs/backup.md describes."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ async def run(program: str, *arguments: str) -> None:
 
 
 async def work(engine: Engine, name: str) -> None:
-    """Creates, claims, finishes and cancels, until it is cancelled; some of what it claims it forgets."""
+    """Creates, claims, finishes and cancels tasks until it is cancelled; abandons some of those it claims."""
     backoff = datetime.timedelta(milliseconds=10)
     while True:
         ids = [await factories.create(engine, max_retries=10) for _ in range(5)]
@@ -57,7 +57,7 @@ async def work(engine: Engine, name: str) -> None:
 
 
 async def spend_transactions(engine: Engine, *, count: int) -> None:
-    """Has the cluster give as many transaction ids."""
+    """Makes the cluster assign as many transaction ids."""
     spend = f"DO $$ BEGIN FOR i IN 1..{count} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
     async with engine.connect() as connection:
         await connection.execute(sa.text(spend))
@@ -65,7 +65,7 @@ async def spend_transactions(engine: Engine, *, count: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A database that was restored, and what a watch of all tasks of the other one was given."""
+    """A restored database, and the cursor of a watch of the dumped one."""
 
     url: str
     engine: Engine
@@ -79,7 +79,7 @@ def watch_all(engine: Engine, cursor: str = "") -> streams.Events:
 
 @pytest.fixture(scope="module")
 def other_cluster(short_directory: pathlib.Path) -> Iterator[str]:
-    """A PostgreSQL that has given few transaction ids yet: the URL of its database `postgres`."""
+    """A PostgreSQL that has assigned few transaction ids: the URL of its database `postgres`."""
     server = postgres.Postgres(short_directory / "restored")
     yield server.url
     server.kill()
@@ -89,7 +89,7 @@ def other_cluster(short_directory: pathlib.Path) -> Iterator[str]:
 async def restored(
     engine: Engine, database_url: str, other_cluster: str, tmp_path: pathlib.Path
 ) -> AsyncIterator[Restored]:
-    """A dump of this test's database, taken while six workers work, restored into the other cluster and migrated."""
+    """A dump of this test's database, taken while six workers run, restored into the other cluster and migrated."""
     empty = database.connect(other_cluster)
     ahead = (await feed.now(engine)).seen.xmax - (await feed.now(empty)).seen.xmax
     await empty.dispose()
@@ -151,9 +151,9 @@ async def test_a_dump_of_a_busy_database_is_consistent_and_a_worker_completes_it
     assert await count(engine, differences) == 0
 
 
-async def test_nothing_that_was_restored_is_announced_again(restored: Restored) -> None:
+async def test_a_restored_log_is_not_in_the_feed_again(restored: Restored) -> None:
     engine = restored.engine
-    assert await count(engine, "SELECT count(*) FROM task_logs WHERE xid = '3'"), "nothing was of the future"
+    assert await count(engine, "SELECT count(*) FROM task_logs WHERE xid = '3'"), "no transaction id was in the future"
     position = await feed.now(engine)
     await spend_transactions(engine, count=30_000)
     task_id = await factories.create(engine)
@@ -162,18 +162,18 @@ async def test_nothing_that_was_restored_is_announced_again(restored: Restored) 
     assert page.is_last
 
 
-async def test_a_cursor_of_the_database_that_was_dumped_is_refused_for_good(restored: Restored) -> None:
+async def test_a_cursor_of_the_dumped_database_is_always_refused(restored: Restored) -> None:
     for spent in (0, 30_000):
         await spend_transactions(restored.engine, count=spent)
         with pytest.raises(errors.InvalidArgument, match="must come from a watch of this database"):
             await anext(watch_all(restored.engine, restored.cursor))
 
 
-async def test_settling_leaves_the_log_of_a_living_database_as_it_is(engine: Engine) -> None:
+async def test_resetting_transaction_ids_leaves_the_log_of_the_same_cluster_unchanged(engine: Engine) -> None:
     position = await feed.now(engine)
     async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("SELECT pg_current_xact_id()"))  # older than what it sees next
+        await connection.execute(sa.text("SELECT pg_current_xact_id()"))  # older than the next task
         task_id = await factories.create(engine)
-        await restoration.settle(connection)
+        await restoration.reset_transaction_ids(connection)
     page = await feed.read(engine, position, limit=10)
     assert [entry.log.task_id for entry in page.entries] == [task_id]

@@ -1,4 +1,4 @@
-"""Connections: what is said when the database is gone, busy or back."""
+"""Connections to a database that is unavailable, busy or recovered."""
 
 import asyncio
 import pathlib
@@ -20,7 +20,7 @@ Engine = sqlalchemy_asyncio.AsyncEngine
 
 
 async def end_connections(admin: Engine, engine: Engine) -> None:
-    """Has the server end all connections of `engine`, and waits until they are."""
+    """Terminates all connections of `engine`, and waits until they have ended."""
     statement = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = :name"
     async with admin.connect() as connection:
         await connection.execute(sa.text(statement), {"name": engine.url.database})
@@ -49,7 +49,7 @@ async def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
     await engine.dispose()
 
 
-async def test_a_database_that_is_not_there_is_unavailable(admin: Engine) -> None:
+async def test_a_missing_database_is_unavailable(admin: Engine) -> None:
     engine = database.connect(admin.url.set(database="nowhere").render_as_string(hide_password=False))
     with pytest.raises(errors.StoreUnavailable):
         await task_read.get(engine, 1)
@@ -68,7 +68,7 @@ async def test_a_connection_that_is_lost_in_a_statement_is_unavailable_and_the_n
     assert (await task_read.get(engine, task_id)).task_id == task_id
 
 
-async def test_nobody_sees_that_connections_were_closed_while_they_were_idle(admin: Engine, engine: Engine) -> None:
+async def test_connections_closed_while_idle_are_replaced_unnoticed(admin: Engine, engine: Engine) -> None:
     task_id = await factories.create(engine)
     await asyncio.gather(*(task_read.get(engine, task_id) for _ in range(10)))
     await end_connections(admin, engine)
@@ -80,23 +80,23 @@ async def test_nobody_sees_that_connections_were_closed_while_they_were_idle(adm
     "statement",
     [
         "SELECT CAST(:secret AS text), no_such_function()",
-        # What PostgreSQL says of these has the row, the value, and the JSON.
+        # PostgreSQL's errors of these quote the row, the value and the JSON.
         "INSERT INTO queues (name, is_paused) VALUES (:secret, NULL)",
         "SELECT CAST('{\"a\": \"' || CAST(:secret AS text) || '\", ' AS jsonb)",
     ],
 )
-async def test_an_unexpected_error_tells_neither_parameters_nor_rows(engine: Engine, statement: str) -> None:
+async def test_an_unexpected_error_quotes_neither_parameters_nor_rows(engine: Engine, statement: str) -> None:
     secret = f"Secret{uuid.uuid4()}"
     async with engine.connect() as connection:
         with pytest.raises(sqlalchemy.exc.DBAPIError) as raised:
             await connection.execute(sa.text(statement), {"secret": secret})
-    told = "".join(traceback.format_exception(raised.value))
-    assert secret not in told
-    assert "DETAIL" not in told
+    printed = "".join(traceback.format_exception(raised.value))
+    assert secret not in printed
+    assert "DETAIL" not in printed
     assert type(raised.value.orig).__name__ in str(raised.value)
 
 
-async def test_who_gets_no_connection_in_time_is_told_that_all_are_busy(
+async def test_a_statement_without_a_free_connection_fails_as_busy(
     engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = database.connect(database_url, pool_size=1)
@@ -133,7 +133,9 @@ async def test_a_transaction_is_committed_whole_or_not_at_all(engine: Engine) ->
         assert counted.scalar_one() == 1
 
 
-async def test_times_are_in_utc_whatever_the_database_says(admin: Engine, engine: Engine, database_url: str) -> None:
+async def test_times_are_in_utc_whatever_the_databases_setting(
+    admin: Engine, engine: Engine, database_url: str
+) -> None:
     async with admin.connect() as connection:
         name = engine.url.database
         await connection.execute(sa.text(f"ALTER DATABASE {name} SET timezone = 'Asia/Kathmandu'"))
@@ -144,7 +146,7 @@ async def test_times_are_in_utc_whatever_the_database_says(admin: Engine, engine
     await fresh.dispose()
 
 
-async def test_a_database_that_closes_each_connection_as_soon_as_it_is_made_is_unavailable(
+async def test_a_database_that_closes_each_connection_as_soon_as_it_is_opened_is_unavailable(
     engine: Engine, database_url: str, short_directory: pathlib.Path
 ) -> None:
     task_id = await factories.create(engine)
@@ -161,20 +163,21 @@ async def test_a_database_that_closes_each_connection_as_soon_as_it_is_made_is_u
         await through.dispose()
 
 
-async def test_a_statement_that_takes_too_long_is_given_up_by_the_database(engine: Engine) -> None:
+async def test_the_database_cancels_a_statement_that_takes_too_long(engine: Engine) -> None:
     async with engine.connect() as connected:
         await connected.execute(sa.text("SET statement_timeout = 1"))
-        with pytest.raises(errors.StoreUnavailable, match="took too long; nothing was changed"), database.unavailable():
+        timeout = pytest.raises(errors.StoreUnavailable, match="took too long and was cancelled; nothing was changed")
+        with timeout, database.unavailable():
             await connected.execute(sa.text("SELECT pg_sleep(60)"))
 
 
-async def test_a_statement_that_goes_unanswered_is_given_up_and_its_connection_too(
+async def test_an_unanswered_statement_fails_and_its_connection_is_closed(
     admin: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = database.connect(database_url, pool_size=1)
     task_id = await factories.create(small)
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.1)
-    with pytest.raises(errors.StoreUnavailable, match=r"did not answer in time. .* is not known"):
+    with pytest.raises(errors.StoreUnavailable, match=r"did not answer in time. The outcome is unknown"):
         await sleep(small)
     monkeypatch.undo()
     assert (await task_read.get(small, task_id)).task_id == task_id
@@ -182,7 +185,7 @@ async def test_a_statement_that_goes_unanswered_is_given_up_and_its_connection_t
     await small.dispose()
 
 
-async def test_a_transaction_that_goes_unanswered_is_given_up_too(
+async def test_a_statement_in_a_transaction_fails_when_it_is_unanswered(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def sleep_in_transaction() -> None:
@@ -198,13 +201,13 @@ async def test_a_transaction_that_goes_unanswered_is_given_up_too(
     assert (await task_read.get(engine, task_id)).task_id == task_id
 
 
-async def test_a_patient_caller_waits_and_the_next_one_does_not(
+async def test_one_caller_waits_indefinitely_and_the_next_one_does_not(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
     small = database.connect(database_url, pool_size=1)
     async with small.connect() as connected:
-        await database.be_patient(connected)
+        await database.wait_indefinitely(connected)
         await connected.execute(sa.text("SELECT pg_sleep(0.4)"))
     with pytest.raises(errors.StoreUnavailable, match="did not answer in time"):
         await sleep(small)

@@ -1,4 +1,4 @@
-"""What happens to tasks when the database is unavailable for a while."""
+"""Tasks survive a database that is unavailable for a while."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ LEASE_SECONDS = 3
 async def outage(
     admin: sqlalchemy_asyncio.AsyncEngine, database_url: str
 ) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """Cuts everybody off from the test's database for as long as the block lasts: a connection beside it."""
+    """Disconnects all clients from the test's database during the block; yields a connection to another database."""
     name = sa.make_url(database_url).database
     async with admin.connect() as connection:
         await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
@@ -31,7 +31,7 @@ async def outage(
         await connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
 
 
-async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_worker_that_lives(
+async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
     client: duetime_client.AsyncClient,
     start: processes.Starter,
     admin: sqlalchemy_asyncio.AsyncEngine,
@@ -47,7 +47,7 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_worker_that_li
     async with outage(admin, database_url) as connection:
         await asyncio.gather(*(worker.wait_for_log("the database is unavailable") for worker in workers))
         await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS + 1})"))
-        # One comes back later than the other, and than a worker which starts now, which both sweep meanwhile.
+        # One worker resumes later than the other and than a worker that starts now; both of these sweep meanwhile.
         workers[0].process.send_signal(signal.SIGSTOP)
         await start.worker(lease=f"PT{LEASE_SECONDS}S")
     await workers[1].wait_for_log("the database recovered")
@@ -80,7 +80,7 @@ async def test_a_task_whose_worker_is_killed_in_an_outage_runs_again_after_it(
     assert [each.pid for each in clients.told(tmp_path, task_id)] == [doomed.pid, survivor.pid, survivor.pid]
 
 
-async def test_a_worker_stops_although_its_database_is_gone(
+async def test_a_worker_stops_although_its_database_is_unavailable(
     client: duetime_client.AsyncClient,
     start: processes.Starter,
     admin: sqlalchemy_asyncio.AsyncEngine,

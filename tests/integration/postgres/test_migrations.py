@@ -1,4 +1,4 @@
-"""The migrations, from nothing to now and back."""
+"""The migrations, from an empty database to the present schema and back."""
 
 import asyncio
 import uuid
@@ -35,7 +35,7 @@ async def tables(engine: sqlalchemy_asyncio.AsyncEngine) -> set[str]:
         return set(await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names()))
 
 
-async def test_models_and_migrations_agree(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_the_schema_and_its_migrations_agree(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     async with engine.connect() as connection:
         await connection.run_sync(lambda sync: alembic.command.check(migrate.config(sync)))
 
@@ -52,7 +52,7 @@ async def test_several_hosts_may_migrate_at_once(empty: sqlalchemy_asyncio.Async
     assert schema.metadata.tables.keys() <= await tables(empty)
 
 
-async def test_migrations_go_back_to_nothing_and_up_again(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_migrations_can_be_reverted_and_applied_again(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
     await migrate.upgrade(empty)
     async with database.transaction(empty) as connection:
         await connection.run_sync(lambda sync: alembic.command.downgrade(migrate.config(sync), "base"))
@@ -61,7 +61,7 @@ async def test_migrations_go_back_to_nothing_and_up_again(empty: sqlalchemy_asyn
     assert schema.metadata.tables.keys() <= await tables(empty)
 
 
-async def test_tasks_of_the_first_schema_stay_as_they_are(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_tasks_of_the_first_schema_are_kept(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
     async with database.transaction(empty) as connection:
         await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), "0001"))
         await connection.execute(
@@ -96,25 +96,25 @@ async def test_the_log_has_the_final_names_of_changes(empty: sqlalchemy_asyncio.
         ).scalars().all() == ["7"]
 
 
-async def test_the_log_has_partitions_ahead_and_making_them_again_changes_nothing(
+async def test_the_log_has_partitions_ahead_and_creating_them_again_changes_nothing(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    there = {name for name in await tables(engine) if name.startswith("task_logs_")}
-    assert len(there) == partitions.MONTHS_AHEAD + 2  # this month's, and the default
+    before = {name for name in await tables(engine) if name.startswith("task_logs_")}
+    assert len(before) == partitions.MONTHS_AHEAD + 2  # this month's, and the default
     await asyncio.gather(*(partitions.create_ahead(engine) for _ in range(4)))
-    assert {name for name in await tables(engine) if name.startswith("task_logs_")} == there
+    assert {name for name in await tables(engine) if name.startswith("task_logs_")} == before
 
 
-async def test_a_missing_partition_is_made_again(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    there = await tables(engine)
-    last = max(name for name in there if name.startswith("task_logs_y"))
+async def test_a_missing_partition_is_created_again(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    before = await tables(engine)
+    last = max(name for name in before if name.startswith("task_logs_y"))
     async with engine.connect() as connection:
         await connection.execute(sa.text(f"DROP TABLE {last}"))
     await partitions.create_ahead(engine)
-    assert await tables(engine) == there
+    assert await tables(engine) == before
 
 
-async def test_a_month_that_the_default_partition_has_rows_of_stays_there(
+async def test_a_month_with_rows_in_the_default_partition_stays_there(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     this_month = min(name for name in await tables(engine) if name.startswith("task_logs_y"))
@@ -126,7 +126,7 @@ async def test_a_month_that_the_default_partition_has_rows_of_stays_there(
     assert await factories.history(engine, task_id) == ["created"]
 
 
-async def test_an_unreachable_database_is_said_to_be_unavailable() -> None:
+async def test_an_unreachable_database_is_unavailable() -> None:
     engine = database.connect("postgresql://nobody@127.0.0.1:1/nothing")
     with pytest.raises(errors.StoreUnavailable):
         await partitions.create_ahead(engine)

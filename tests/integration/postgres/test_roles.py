@@ -1,4 +1,4 @@
-"""Servers and workers whose role is not the one that owns the tables."""
+"""Servers and workers whose role does not own the tables."""
 
 import dataclasses
 import datetime
@@ -28,7 +28,7 @@ async def execute(engine: Engine, statement: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Roles:
-    """A database, as its owner and as the application sees it."""
+    """Engines on one database, as its owner and as the application."""
 
     owner: Engine
     application: Engine
@@ -36,7 +36,7 @@ class Roles:
 
 @pytest_asyncio.fixture
 async def roles(admin: Engine) -> AsyncIterator[Roles]:
-    """A migrated database whose owner, and whose servers and workers, have roles of their own, without superuser."""
+    """A migrated database with one role for its owner and one for servers and workers, neither a superuser."""
     name = f"roles_{uuid.uuid4().hex}"
     owner, application = f"{name}_owner", f"{name}_application"
     for statement in (
@@ -57,23 +57,23 @@ async def roles(admin: Engine) -> AsyncIterator[Roles]:
         await execute(admin, f"DROP ROLE {each}")
 
 
-async def test_a_tasks_life_needs_no_more_than_reading_and_writing_rows(roles: Roles) -> None:
+async def test_a_task_runs_with_privileges_on_rows_alone(roles: Roles) -> None:
     task_id = await factories.create(roles.application)
     (claimed,) = await factories.claim(roles.application)
     await task_outcomes.record(roles.application, [factories.outcome(claimed)], worker_id="worker")
     assert await factories.history(roles.application, task_id) == ["created", "started", "completed"]
 
 
-async def test_housekeeping_makes_and_drops_months_as_the_owner(roles: Roles) -> None:
-    there = await logs.months(roles.owner)
+async def test_maintenance_creates_and_drops_partitions_as_the_owner(roles: Roles) -> None:
+    months = await logs.months(roles.owner)
     await logs.drop_last(roles.owner)
     await partitions.create_ahead(roles.application)
-    assert await logs.months(roles.owner) == there
-    await execute(roles.application, f"SELECT count(*) FROM {there[-1]}")  # as pg_dump does
+    assert await logs.months(roles.owner) == months
+    await execute(roles.application, f"SELECT count(*) FROM {months[-1]}")  # as pg_dump does
     old = datetime.timedelta(days=-36_500)
     dropped = [name async for name in _dropped(roles.application, old)]
-    assert dropped == there
-    # The role is the transaction's alone.
+    assert dropped == months
+    # The owner's role was set for that transaction alone.
     with pytest.raises(sqlalchemy.exc.ProgrammingError) as raised:
         await execute(roles.application, "DROP TABLE tasks")
     assert isinstance(raised.value.orig, psycopg.errors.InsufficientPrivilege)
@@ -84,7 +84,7 @@ async def _dropped(engine: Engine, keep: datetime.timedelta) -> AsyncIterator[st
         yield name
 
 
-async def test_a_migration_that_is_repeated_keeps_the_rights(roles: Roles) -> None:
+async def test_a_repeated_migration_keeps_the_privileges(roles: Roles) -> None:
     application = roles.application.url.username
     await migrate.upgrade(roles.owner, application_role=application)
     assert await factories.create(roles.application)

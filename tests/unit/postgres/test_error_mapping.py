@@ -1,4 +1,4 @@
-"""What callers are told of what PostgreSQL and its driver raise."""
+"""Errors of PostgreSQL and its driver become errors that tell callers whether anything changed."""
 
 import psycopg
 import psycopg.errors
@@ -9,8 +9,8 @@ from duetime_core.model import errors
 from duetime_core.postgres import database
 
 
-def told(cause: Exception, *, invalidated: bool = False) -> str:
-    """Returns what a caller is told if a statement ends so."""
+def message_of(cause: Exception, *, invalidated: bool = False) -> str:
+    """Returns the message that a caller gets if a statement fails so."""
     with pytest.raises(errors.StoreUnavailable) as raised, database.unavailable():
         raise sqlalchemy.exc.DBAPIError("a statement", {}, cause, connection_invalidated=invalidated)
     return raised.value.message
@@ -20,20 +20,20 @@ def told(cause: Exception, *, invalidated: bool = False) -> str:
     ("cause", "sentence"),
     [
         (psycopg.errors.DiskFull, "The database's disk is full; nothing was changed."),
-        (psycopg.errors.QueryCanceled, "The database gave up, because it took too long; nothing was changed."),
+        (psycopg.errors.QueryCanceled, "The statement took too long and was cancelled; nothing was changed."),
         (psycopg.errors.OutOfMemory, "The database is out of memory; nothing was changed."),
         (psycopg.errors.TooManyConnections, "The database has too many connections; nothing was changed."),
         (psycopg.errors.ConfigurationLimitExceeded, "The database lacks resources; nothing was changed."),
         (psycopg.errors.LockNotAvailable, "The database waited too long for a lock; nothing was changed."),
-        (psycopg.errors.DeadlockDetected, "Others were changing the same tasks; nothing was changed."),
-        (psycopg.errors.SerializationFailure, "Others were changing the same tasks; nothing was changed."),
+        (psycopg.errors.DeadlockDetected, "Concurrent changes to the same tasks conflicted; nothing was changed."),
+        (psycopg.errors.SerializationFailure, "Concurrent changes to the same tasks conflicted; nothing was changed."),
         (psycopg.errors.ReadOnlySqlTransaction, "The database is read-only, as a replica is; nothing was changed."),
         (psycopg.errors.CannotConnectNow, "The database is starting or stopping; nothing was changed."),
-        (psycopg.errors.IoError, "The database's disk or system fails; nothing was changed."),
+        (psycopg.errors.IoError, "The database's disk or system failed; nothing was changed."),
     ],
 )
-def test_what_may_work_later_is_unavailable_and_says_why(cause: type[psycopg.Error], sentence: str) -> None:
-    assert told(cause("not now")).startswith(sentence)
+def test_a_transient_error_is_unavailable_with_its_reason(cause: type[psycopg.Error], sentence: str) -> None:
+    assert message_of(cause("not now")).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_may_work_later_is_unavailable_and_says_why(cause: type[psycopg.Err
     ids=str,
 )
 def test_without_a_connection_nothing_was_changed(cause: psycopg.Error) -> None:
-    assert told(cause) == "The database cannot be reached; nothing was changed. Try again."
+    assert message_of(cause) == "The database cannot be reached; nothing was changed. Try again."
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_without_a_connection_nothing_was_changed(cause: psycopg.Error) -> None:
     ],
     ids=str,
 )
-def test_what_was_going_on_when_the_connection_was_lost_has_an_unknown_end(cause: psycopg.Error) -> None:
-    message = told(cause, invalidated=True)
-    assert message.startswith("The connection to the database was lost. Whether a change was made is not known")
+def test_a_statement_whose_connection_is_lost_has_an_unknown_outcome(cause: psycopg.Error) -> None:
+    message = message_of(cause, invalidated=True)
+    assert message.startswith("The connection to the database was lost. The outcome is unknown:")
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_what_was_going_on_when_the_connection_was_lost_has_an_unknown_end(cause
         psycopg.errors.TransactionTimeout,
     ],
 )
-def test_what_always_ends_the_connection_has_an_unknown_end_too(cause: type[psycopg.Error]) -> None:
-    assert told(cause("terminating connection")).endswith(
-        "Whether a change was made is not known: look, or create again with the same request_id."
+def test_an_error_that_ends_the_connection_has_an_unknown_outcome(cause: type[psycopg.Error]) -> None:
+    assert message_of(cause("terminating connection")).endswith(
+        "The outcome is unknown: the change may have been committed. Read the task, or retry with the same request_id."
     )
 
 
-def test_an_answer_that_is_overdue_has_an_unknown_end() -> None:
-    message = told(psycopg.errors.ConnectionTimeout("no answer within 10 s"), invalidated=True)
-    assert message.startswith("The database did not answer in time. Whether a change was made is not known")
+def test_an_overdue_response_has_an_unknown_outcome() -> None:
+    message = message_of(psycopg.errors.ConnectionTimeout("no answer within 10 s"), invalidated=True)
+    assert message.startswith("The database did not answer in time. The outcome is unknown:")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_an_answer_that_is_overdue_has_an_unknown_end() -> None:
         (psycopg.errors.CannotConnectNow, "The database is starting or stopping;"),
     ],
 )
-def test_what_ends_a_connection_before_it_reads_the_statement_changed_nothing(
+def test_a_connection_that_ends_before_the_statement_is_read_changed_nothing(
     cause: type[psycopg.Error], sentence: str
 ) -> None:
-    assert told(cause("terminating"), invalidated=True) == f"{sentence} nothing was changed. Try again."
+    assert message_of(cause("terminating"), invalidated=True) == f"{sentence} nothing was changed. Try again."
 
 
 @pytest.mark.parametrize(
@@ -116,17 +116,17 @@ def test_what_ends_a_connection_before_it_reads_the_statement_changed_nothing(
         psycopg.ProgrammingError,
     ],
 )
-def test_what_is_wrong_with_a_statement_stays_what_it_is(cause: type[psycopg.Error]) -> None:
+def test_an_error_in_a_statement_is_raised_unchanged(cause: type[psycopg.Error]) -> None:
     with pytest.raises(sqlalchemy.exc.DBAPIError), database.unavailable():
         raise sqlalchemy.exc.DBAPIError("a statement", {}, cause("no"))
 
 
-def test_a_sequence_that_is_used_up_is_told_as_such() -> None:
+def test_an_exhausted_sequence_has_an_error_of_its_own() -> None:
     with pytest.raises(errors.TaskIdsExhausted), database.unavailable():
         raise sqlalchemy.exc.DBAPIError("", {}, psycopg.errors.SequenceGeneratorLimitExceeded("no more"))
 
 
 @pytest.mark.parametrize("error", [sqlalchemy.exc.InvalidRequestError, KeyError])
-def test_mistakes_of_ours_are_not_hidden(error: type[Exception]) -> None:
+def test_a_bug_is_not_hidden(error: type[Exception]) -> None:
     with pytest.raises(error), database.unavailable():
         raise error

@@ -1,4 +1,4 @@
-"""Alembic's environment: it runs on the connection that `duetime_core.migrate` hands over."""
+"""Alembic's environment, which runs on the connection that `duetime_core.migrate` passes."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from duetime_core.postgres import schema
 
 
 def _is_ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
-    # The partitions of task_logs come and go with time; see `store.partitions`.
+    # The partitions of task_logs change over time; see `store.log.partitions`.
     return kind != "table" or not (name or "").startswith("task_logs_")
 
 
-# Reflection has to know the type, or it warns and compares nothing.
+# Without this type, reflection warns and compares nothing.
 postgresql.ischema_names["xid8"] = schema.XID8
 
 context.configure(

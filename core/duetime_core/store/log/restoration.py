@@ -1,19 +1,19 @@
-"""What a database needs that was restored from a dump into another cluster of PostgreSQL."""
+"""Adapting a database that was restored from a dump into another PostgreSQL cluster."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-# The dump's transaction ids mean nothing in the new cluster. Those that it has still to give would be announced by the
-# feed once it gives them, so they become the first that any cluster gives. What this statement sees is committed;
-# only if it comes from elsewhere does the snapshot that it is seen with not count its transaction as ended.
-_SETTLE = """
+# The dump's transaction ids mean nothing in the new cluster. The feed would show rows with future ids once the cluster
+# assigns those, so they get the first id of any cluster. Every row that this statement sees is committed; only a row
+# from another cluster has a transaction that the statement's snapshot does not count as ended.
+_RESET = """
 UPDATE {table} SET xid = '3'
 WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(xid, pg_current_snapshot())
 """
 _TABLES = ("task_logs", "feed_floor")
 
 
-async def settle(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
-    """Makes the log's transactions past ones; a glance at an index where they are already."""
+async def reset_transaction_ids(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
+    """Replaces future transaction ids in the log by a past one; where there are none, this reads one index entry."""
     for table in _TABLES:
-        await connection.execute(sa.text(_SETTLE.format(table=table)))
+        await connection.execute(sa.text(_RESET.format(table=table)))

@@ -82,7 +82,7 @@ async def read(
     parameters = {"start": start, "end": end, "unit": unit, "zone": zone, "name": name, "queue": queue}
     with database.unavailable():
         async with engine.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
-            await database.be_patient(connection)
+            await database.wait_indefinitely(connection)
             await connection.execute(_SETTINGS)
             lines = (await connection.execute(_READ, parameters)).all()
             slowest = [statistics.SlowRun(*row) for row in await connection.execute(_SLOWEST, parameters)]

@@ -13,7 +13,7 @@ _WAITING = {
     "due": schema.ORDINARY,
     "urgent": schema.URGENT,
     "next": "is_next",
-    "suspects": "status = 'pending' AND lost_leases > 1",
+    "quarantined": schema.QUARANTINED,
 }
 """What waits in a queue, by the index that has it."""
 
@@ -41,7 +41,7 @@ _DUE = f"""(
         WHERE queue = names.queue AND {_WAITING["next"]} AND {schema.DUE_AT} <= now() AND status = 'pending'
         UNION ALL
         SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["suspects"]} AND {schema.DUE_AT} <= now()
+        WHERE queue = names.queue AND {_WAITING["quarantined"]} AND {schema.DUE_AT} <= now()
     ) AS due
 )"""
 _RUNNING = "SELECT queue, count(*) AS running FROM tasks WHERE status = 'running' {} GROUP BY queue"
@@ -67,7 +67,7 @@ controlled AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :
 names AS MATERIALIZED (
     SELECT queue FROM (
         SELECT queue FROM due_names UNION SELECT queue FROM urgent_names
-        UNION SELECT queue FROM next_names UNION SELECT queue FROM suspects_names
+        UNION SELECT queue FROM next_names UNION SELECT queue FROM quarantined_names
         UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT name FROM controlled
     ) AS known
     WHERE queue IS NOT NULL ORDER BY queue LIMIT :limit

@@ -21,16 +21,15 @@ from duetime_core.store.tasks import columns as task_columns
 _log = structlog.get_logger()
 
 # Not EXISTS, for which PostgreSQL may read all tasks once instead of a few for each schedule.
-_IS_UNFINISHED = """coalesce((
+_IS_UNFINISHED = f"""coalesce((
     SELECT true FROM tasks AS earlier
-    WHERE earlier.schedule_id = schedules.schedule_id AND earlier.status IN ('pending', 'running')
-        AND NOT earlier.is_next
+    WHERE earlier.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
     LIMIT 1
 ), false)"""
 _WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND {_IS_UNFINISHED}"
 _IS_DUE = f"""
     FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
-    WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT.replace("(", "(tasks.")} <= now()
+    WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT} <= now()
 """
 # What somebody holds, a caller who changes the schedule or another worker, is left to the next look.
 _FIND_DUE = f"""
@@ -43,7 +42,7 @@ SELECT {schedule_columns.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.exec
 {_IS_DUE} AND NOT ({_WAITS})
 """
 _IN_ORDER = f"""
-ORDER BY {schema.DUE_AT.replace("(", "(tasks.")}, tasks.task_id
+ORDER BY {schema.DUE_AT}, tasks.task_id
 LIMIT :limit
 FOR UPDATE OF tasks, schedules SKIP LOCKED
 """

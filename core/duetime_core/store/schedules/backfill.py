@@ -48,7 +48,7 @@ async def backfill(
         return placed
 
     with database.unavailable():
-        return await database.to_the_end(engine, backfill_in)
+        return await database.run_to_completion(engine, backfill_in)
 
 
 def _between(

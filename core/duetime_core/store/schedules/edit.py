@@ -14,15 +14,15 @@ import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json, task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, schema
 from duetime_core.store.schedules import columns, occurrences
 from duetime_core.store.tasks import read as task_read
 from duetime_core.store.tasks import request_ids
 
-_NEXT = """
+_NEXT = f"""
     LEFT JOIN LATERAL (
         SELECT nominal_time, task_id FROM tasks
-        WHERE tasks.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND is_next
+        WHERE tasks.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND is_next
     ) AS upcoming ON true
 """
 _SELECT = f"SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, now() AS now FROM schedules {_NEXT}"
@@ -113,7 +113,7 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
         return Changed(await _read(connection, _GET, schedule_id), [placed] if placed else [])
 
     with database.unavailable():
-        return await database.to_the_end(engine, create_in)
+        return await database.run_to_completion(engine, create_in)
 
 
 async def _find_request(

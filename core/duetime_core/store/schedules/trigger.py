@@ -38,7 +38,7 @@ async def trigger(
         return placed
 
     with database.unavailable():
-        return await database.to_the_end(engine, trigger_in)
+        return await database.run_to_completion(engine, trigger_in)
 
 
 async def _requested(connection: sqlalchemy_asyncio.AsyncConnection, request_id: str, schedule_id: int) -> int | None:

@@ -122,7 +122,7 @@ async def create_all(
         return created
 
     with database.unavailable():
-        return await database.to_the_end(engine, create_encoded)
+        return await database.run_to_completion(engine, create_encoded)
 
 
 def _require_one_request_each(encoded: Sequence[dict[str, Any]]) -> None:

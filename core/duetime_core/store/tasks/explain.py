@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, explanation, queue, worker
-from duetime_core.postgres import database
+from duetime_core.postgres import database, schema
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
 
@@ -25,8 +25,7 @@ SELECT {", ".join(f"tasks.{column}" for column in columns.TASK_COLUMNS.split(", 
     ) AS running_of_key,
     tasks.is_next AND overlap = 'queue' AND EXISTS (
         SELECT FROM tasks AS earlier
-        WHERE earlier.schedule_id = tasks.schedule_id AND earlier.status IN ('pending', 'running')
-            AND NOT earlier.is_next
+        WHERE earlier.schedule_id = tasks.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
     ) AS waits_for_run
 FROM tasks
 LEFT JOIN queues ON queues.name = tasks.queue

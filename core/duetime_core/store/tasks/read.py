@@ -146,11 +146,11 @@ def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tu
         parts.append((_is_one_of([task.Status.RUNNING]), "execution_time"))
     if task.Status.PENDING in statuses and "queue" in fields:
         others.remove(task.Status.PENDING)
-        pending = _is_one_of([task.Status.PENDING])
-        parts += [(schema.ORDINARY, schema.DUE_AT), (f"{schema.WAITS} AND is_next", schema.DUE_AT)]
+
+        parts += [(schema.ORDINARY, schema.DUE_AT), (f"{schema.NOT_QUARANTINED} AND is_next", schema.DUE_AT)]
         levels = range(1, task.MAX_PRIORITY + 1)
         parts += [(f"{schema.URGENT} AND priority = {level}", schema.DUE_AT) for level in levels]
-        parts.append((f"{pending} AND lost_leases > 1", schema.DUE_AT))
+        parts.append((schema.QUARANTINED, schema.DUE_AT))
     if others and {"queue", "name"} & set(fields):
         parts.append((_is_one_of(others), "execution_time"))
     else:

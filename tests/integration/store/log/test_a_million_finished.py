@@ -72,7 +72,7 @@ async def test_a_million_finished_tasks_are_not_read(admin: sqlalchemy_asyncio.A
     async with conftest.new_database(admin) as url:
         engine = database.connect(url, pool_size=1)
         async with engine.connect() as connection:
-            await database.be_patient(connection)
+            await database.wait_indefinitely(connection)
             await connection.execute(sa.text("SET statement_timeout = 0"))
             for statement in FEW:
                 await connection.execute(sa.text(statement))

@@ -204,7 +204,7 @@ async def test_a_batch_whose_caller_hangs_up_ends_and_burns_no_ids(engine: Engin
             errors.StoreUnavailable,
             "gave up, because it took too lo",
         ),
-        ("pg_terminate_backend(pg_backend_pid()), pg_sleep(9)", errors.StoreUnavailable, "is not known"),
+        ("pg_terminate_backend(pg_backend_pid()), pg_sleep(9)", errors.StoreUnavailable, "outcome is unknown"),
         ("1 / 0", sqlalchemy.exc.DBAPIError, "division by zero"),
     ],
     ids=["cancelled", "connection lost", "mistake"],

@@ -59,7 +59,7 @@ async def filled(
         engine = database.connect(url, pool_size=1)
         async with engine.connect() as connection:
             await connection.execute(sa.text("SET statement_timeout = 0"))
-            await database.be_patient(connection)
+            await database.wait_indefinitely(connection)
             for statement in statements.split(";")[:-1]:
                 await connection.execute(sa.text(statement))
             await connection.execute(sa.text("VACUUM ANALYZE"))

@@ -42,7 +42,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", _TIMESTAMP),
         sa.PrimaryKeyConstraint("task_id", name="tasks_pkey"),
         sa.CheckConstraint("status IN ('pending', 'running', 'completed', 'failed', 'cancelled')", name="status"),
-        # Every task is updated twice or more within minutes: leave room on its page, and vacuum early.
+        # Most tasks are updated twice or more within minutes: leave space on their page, and vacuum early.
         postgresql_with={"fillfactor": "80", "autovacuum_vacuum_scale_factor": "0.01"},
     )
     pending = sa.text("status = 'pending'")
@@ -77,11 +77,11 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (timestamp)",
     )
     op.create_index("task_logs_xid_idx", "task_logs", ["xid"])
-    # Catches what falls into no month, so that no row is ever refused; see `store.partitions`.
+    # Takes the rows of months without a partition, so that no row is ever refused; see `store.log.partitions`.
     op.execute("CREATE TABLE task_logs_default PARTITION OF task_logs DEFAULT")
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.drop_table("task_logs")
     op.drop_table("tasks")

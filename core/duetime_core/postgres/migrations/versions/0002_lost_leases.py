@@ -1,4 +1,4 @@
-"""How many runs of a task in a row ended with a lost lease, and the claims that go by it."""
+"""How many leases in a row a task lost, and the indexes of the claims that use it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _DUE = ["queue", "execution_time", "task_id"]
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; the index over what is due is built anew, and nothing is written meanwhile."""
+    """Applies it. No row is rewritten; the index of due tasks is rebuilt, and writes wait meanwhile."""
     op.add_column("tasks", sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"))
     op.drop_index("tasks_due_idx", "tasks")
     for name, condition in (("tasks_due_idx", "lost_leases < 2"), ("tasks_suspects_idx", "lost_leases > 1")):
@@ -18,7 +18,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.drop_index("tasks_suspects_idx", "tasks")
     op.drop_index("tasks_due_idx", "tasks")
     op.drop_column("tasks", "lost_leases")

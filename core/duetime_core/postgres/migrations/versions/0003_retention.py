@@ -1,4 +1,4 @@
-"""What retention needs: to find cancelled tasks by their age, and to tell watches that they come too late."""
+"""For retention: an index of cancelled tasks by age, and the floor below which a watch cannot resume."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +25,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.drop_table("feed_floor")
     op.drop_index("tasks_cancelled_idx", "tasks")

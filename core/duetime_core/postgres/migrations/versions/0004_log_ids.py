@@ -1,4 +1,4 @@
-"""What reading the feed page by page needs: to find where a page ended."""
+"""An index of log ids, by which the feed continues after a page."""
 
 from alembic import op
 
@@ -7,10 +7,10 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; the index is built, and nothing is written meanwhile."""
+    """Applies it. No row is rewritten; the index is built, and writes wait meanwhile."""
     op.create_index("task_logs_log_id_idx", "task_logs", ["log_id"])
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.drop_index("task_logs_log_id_idx", "task_logs")

@@ -1,4 +1,4 @@
-"""The indexes that claims read, by an expression that no other index has; and one index less."""
+"""Claim indexes by an expression that no other index has; one index is dropped."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,20 +11,20 @@ _DUE_AT = sa.text("greatest(execution_time)")
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; two indexes are built, and meanwhile nothing is written, but read."""
+    """Applies it. No row is rewritten; two indexes are built, and writes wait meanwhile, reads do not."""
     _build_anew(_DUE_AT)
     op.drop_index("tasks_execution_time_idx", "tasks")
     op.execute("ANALYZE tasks")  # an expression has no statistics until then
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.create_index("tasks_execution_time_idx", "tasks", ["execution_time", "task_id"])
     _build_anew("execution_time")
 
 
 def _build_anew(due_at: str | sa.TextClause) -> None:
-    # Dropping locks out readers until the end of the transaction: it comes last.
+    # Dropping blocks readers until the transaction ends, so it comes last.
     for name, condition in _INDEXES:
         where = sa.text(f"status = 'pending' AND {condition}")
         op.create_index(f"{name}_new", "tasks", ["queue", due_at, "task_id"], postgresql_where=where)

@@ -1,4 +1,4 @@
-"""The indexes of lists without what runs, and that of queues without what waits: other indexes have these already."""
+"""List indexes without running tasks, and that of queues without pending ones: other indexes have these already."""
 
 from collections.abc import Mapping
 
@@ -14,17 +14,17 @@ _INDEXES = {"status": _NOT_RUNNING, "name": _NOT_RUNNING, "queue": _ENDED}
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; three indexes are built, and meanwhile nothing is written, but read."""
+    """Applies it. No row is rewritten; three indexes are built, and writes wait meanwhile, reads do not."""
     _build_anew(_INDEXES)
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     _build_anew(dict.fromkeys(_INDEXES))
 
 
 def _build_anew(conditions: Mapping[str, sa.TextClause | None]) -> None:
-    # Dropping locks out readers until the end of the transaction: it comes last.
+    # Dropping blocks readers until the transaction ends, so it comes last.
     for column, where in conditions.items():
         columns = [column, "execution_time", "task_id"]
         op.create_index(f"tasks_{column}_idx_new", "tasks", columns, postgresql_where=where)

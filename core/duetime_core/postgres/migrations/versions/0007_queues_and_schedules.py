@@ -1,4 +1,4 @@
-"""Priorities and keys of tasks, queues under control, workers that make themselves known, and schedules."""
+"""Priorities and concurrency keys of tasks, limited queues, workers with heartbeats, and schedules."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ _WAITS = "status = 'pending' AND lost_leases < 2"
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; the index over what is due is built anew, and nothing is written meanwhile."""
+    """Applies it. No row is rewritten; the index of due tasks is rebuilt, and writes wait meanwhile."""
     for column in (
         sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
         sa.Column("concurrency_key", sa.Text),
@@ -123,7 +123,7 @@ def _create_schedules() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     for table in ("schedule_logs", "schedules", "workers", "queue_keys", "queues"):
         op.drop_table(table)
     for index in ("due", "urgent", "next", "unfinished", "local_time"):

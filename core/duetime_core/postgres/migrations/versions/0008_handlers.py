@@ -1,4 +1,4 @@
-"""The handlers that users wrote, as workers announce them."""
+"""Users' handlers, as their workers announce them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,6 +23,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.drop_table("handlers")
     op.drop_column("workers", "announces")

@@ -1,4 +1,4 @@
-"""A log of what was changed about queues."""
+"""The log of changes to queues."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.drop_table("queue_logs")

@@ -10,14 +10,14 @@ _COLUMNS = {"places": "concurrency", "last_seen_at": "last_heartbeat_at"}
 
 
 def upgrade() -> None:
-    """Applies it. The whole log is read while others write it, and only the rows of that change are rewritten."""
+    """Applies it. The whole log is read, while writes continue; only rows with that change are rewritten."""
     _rename_change("handed_back", "released")
     for before, after in _COLUMNS.items():
         op.alter_column("workers", before, new_column_name=after)
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     for before, after in _COLUMNS.items():
         op.alter_column("workers", after, new_column_name=before)
     _rename_change("released", "handed_back")

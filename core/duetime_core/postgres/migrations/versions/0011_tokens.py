@@ -1,4 +1,4 @@
-"""The final names of token buckets: their tokens, and since when they hold them."""
+"""The final names of a token bucket's columns: its tokens, and when they were counted."""
 
 from alembic import op
 
@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     op.execute("ALTER INDEX queue_keys_tokens_at_idx RENAME TO queue_keys_allowance_at_idx")
     for table in ("queues", "queue_keys"):
         for before, after in _COLUMNS.items():
