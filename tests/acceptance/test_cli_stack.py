@@ -1,4 +1,4 @@
-"""The command line against a whole stack, as its own process."""
+"""The command line against a whole stack, as a process."""
 
 import asyncio
 import dataclasses
@@ -27,12 +27,12 @@ class Result:
 
     @property
     def json(self) -> Any:
-        """The one document on stdout."""
+        """The only document on stdout."""
         return json.loads(self.stdout)
 
     @property
     def json_lines(self) -> list[Any]:
-        """The documents on stdout, one a line."""
+        """The documents on stdout, one per line."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
 
@@ -75,7 +75,7 @@ async def rest(stack: Any, path: str) -> Any:
     return await asyncio.to_thread(get)
 
 
-async def test_task_lives_its_life_on_the_command_line(run: Run, name: str) -> None:
+async def test_a_task_s_whole_life_on_the_command_line(run: Run, name: str) -> None:
     created = await run("create", name, "--in", "1d", "--data", '{"n": 1}', "--json")
     task_id = str(created.json["task_id"])
     assert (await run("update", task_id, "--in", "2d", "--max-retries", "0")).stdout == "Task updated successfully\n"
@@ -91,7 +91,7 @@ async def test_task_lives_its_life_on_the_command_line(run: Run, name: str) -> N
     assert changes == ["created", "updated", "cancelled", "retried", "started", "failed", "deleted"]
 
 
-async def test_json_is_that_of_rest(run: Run, stack: Any, name: str) -> None:
+async def test_json_matches_the_rest_api(run: Run, stack: Any, name: str) -> None:
     created = await run("create", name, "--in", "0s", "--max-retries", "0", "--timeout", "1.5s", "--json")
     task_id = created.json["task_id"]
     watched = await run("watch", str(task_id), "--json")
@@ -110,12 +110,12 @@ async def test_watch_of_a_task_that_completes_exits_with_0(run: Run) -> None:
     assert "completed" in (await run("list", "--status", "completed", "--order-by", "task_id desc")).stdout
 
 
-async def test_watch_of_many_tells_what_matches_until_ctrl_c(run: Run, stack: Any, name: str) -> None:
+async def test_watch_of_many_prints_matching_changes_until_ctrl_c(run: Run, stack: Any, name: str) -> None:
     watching = await spawn(stack, "watch", "--name", name, "--json")
     assert watching.stdout is not None
     reading = asyncio.create_task(watching.stdout.readline())
     created = []
-    while not reading.done():  # the watch begins when it begins: at some task it sees
+    while not reading.done():  # it is unknown when the watch has started: at the first task that it sees
         created.append((await run("create", name, "--in", "1d", "--json")).json["task_id"])
     assert json.loads(await reading)["change"]["task_id"] in created
     watching.send_signal(signal.SIGINT)
@@ -143,7 +143,7 @@ async def test_failure_has_its_exit_code_and_reason(run: Run, arguments: list[st
     assert json.loads(as_json.stderr)["details"][0]["reason"] == reason
 
 
-async def test_state_that_does_not_allow_it_exits_with_4(run: Run, name: str) -> None:
+async def test_change_that_the_status_does_not_allow_exits_with_4(run: Run, name: str) -> None:
     create = ("create", name, "--at", "2099-01-01T00:00Z", "--request-id", name, "--json")
     task_id = str((await run(*create)).json["task_id"])
     assert (await run(*create)).json == {"task_id": int(task_id)}
@@ -157,7 +157,7 @@ async def test_state_that_does_not_allow_it_exits_with_4(run: Run, name: str) ->
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "Pacific/Kiritimati", "Etc/GMT+12"])
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59.999999Z", "9999-12-31t24:00:00+14:00"])
-async def test_task_at_the_end_of_the_calendar_is_shown_in_every_zone(
+async def test_task_at_the_end_of_the_calendar_is_printed_in_every_zone(
     run: Run, name: str, zone: str, time: str
 ) -> None:
     task_id = str((await run("create", name, "--at", time, "--json")).json["task_id"])
@@ -170,14 +170,14 @@ async def test_task_at_the_end_of_the_calendar_is_shown_in_every_zone(
     assert as_json["execution_time"].startswith("9999-12-31T")
 
 
-async def test_data_comes_from_standard_input_and_numbers_as_they_are_written(run: Run, name: str) -> None:
+async def test_data_is_read_from_standard_input_with_exact_numbers(run: Run, name: str) -> None:
     data = {"mole": 6.02214076e23, "huge": 1e22, "beyond": 2.0**53, "least": 5e-324, "half": 0.5, "two": 2}
     given = b"\xef\xbb\xbf" + json.dumps(data).encode()
     created = await run("create", name, "--in", "P1D", "--data", "-", "--json", given=given)
     assert (await run("get", str(created.json["task_id"]), "--json")).json["task_data"] == data
 
 
-async def test_addresses_are_taken_as_up_prints_them(run: Run, stack: Any) -> None:
+async def test_addresses_are_accepted_as_up_prints_them(run: Run, stack: Any) -> None:
     for address in (f"http://{stack.address}", f"http://{stack.address}/", f"grpc://{stack.address}"):
         assert (await run("workers", "--server", address)).exit_code == 0
     dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "grpc_proxy": "http://127.0.0.1:9"}

@@ -64,7 +64,7 @@ async def test_watches_and_creates_survive_a_server_that_dies_and_one_that_stops
     assert seen == {task_id: list(range(1, version + 1)) for task_id, version in versions.items()}
 
 
-async def test_watch_of_a_task_ends_in_another_server_than_it_began(start: processes.Starter) -> None:
+async def test_watch_of_a_task_resumes_on_another_server(start: processes.Starter) -> None:
     server = await start.server()
     async with duetime_client.AsyncClient(server.address) as client:
         task_id = await client.create("N", LATER)
@@ -76,7 +76,7 @@ async def test_watch_of_a_task_ends_in_another_server_than_it_began(start: proce
             assert [event.change.version async for event in events] == [2]
 
 
-async def test_call_that_may_not_be_repeated_says_that_the_server_is_gone(start: processes.Starter) -> None:
+async def test_call_that_is_not_retried_raises_unavailable(start: processes.Starter) -> None:
     server = await start.server()
     async with duetime_client.AsyncClient(server.address) as client:
         task_id = await client.create("N", LATER)

@@ -31,7 +31,7 @@ def name() -> str:
 
 @pytest.fixture
 def mute_url() -> Iterator[str]:
-    """The URL of a server that never answers: a webhook to it runs until it is cancelled."""
+    """The URL of a server that never responds: a webhook to it runs until it is cancelled."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
@@ -79,7 +79,7 @@ async def test_synchronous_client_does_the_same(stack: Any, name: str) -> None:
     await asyncio.to_thread(scenario)
 
 
-async def test_everything_that_is_given_comes_back(client: duetime_client.AsyncClient, name: str) -> None:
+async def test_every_given_field_comes_back(client: duetime_client.AsyncClient, name: str) -> None:
     due = datetime.datetime(2031, 1, 2, 3, 4, 5, 678901, tzinfo=datetime.UTC)
     policy = duetime_client.RetryPolicy(
         initial_backoff=datetime.timedelta(milliseconds=1),
@@ -104,7 +104,7 @@ async def test_everything_that_is_given_comes_back(client: duetime_client.AsyncC
     assert (task.request_id, task.version, task.result, task.executed_at) == (name, 1, None, None)
 
 
-async def test_update_changes_what_is_given_and_resets_what_is_none(
+async def test_update_changes_given_fields_and_resets_those_that_are_none(
     client: duetime_client.AsyncClient, name: str
 ) -> None:
     task_id = await client.create(
@@ -118,9 +118,7 @@ async def test_update_changes_what_is_given_and_resets_what_is_none(
     assert after.version == before.version + 1
 
 
-async def test_create_again_with_the_same_request_id_answers_the_same_task(
-    client: duetime_client.AsyncClient, name: str
-) -> None:
+async def test_create_is_idempotent_by_request_id(client: duetime_client.AsyncClient, name: str) -> None:
     due = datetime.datetime.now(datetime.UTC) + LATER
     task_id = await client.create(name, due, request_id=name)
     assert await client.create(name, due, request_id=name) == task_id
@@ -128,7 +126,7 @@ async def test_create_again_with_the_same_request_id_answers_the_same_task(
         await client.create(name, due, {"another": True}, request_id=name)
 
 
-async def test_create_many_again_creates_nothing_twice(client: duetime_client.AsyncClient, name: str) -> None:
+async def test_create_many_is_idempotent_by_request_id(client: duetime_client.AsyncClient, name: str) -> None:
     due = datetime.datetime.now(datetime.UTC) + LATER
     tasks = [duetime_client.NewTask(name, due, {"n": n}, request_id=f"{name} {n}") for n in range(1_203)]
     task_ids = await client.create_many(tasks)
@@ -138,7 +136,7 @@ async def test_create_many_again_creates_nothing_twice(client: duetime_client.As
     assert sorted(task_ids) == [task.task_id for task in found]
 
 
-async def test_create_many_names_the_wrong_task_and_leaves_its_batch_out(
+async def test_create_many_names_the_invalid_task_and_creates_none_of_its_batch(
     client: duetime_client.AsyncClient, name: str
 ) -> None:
     due = datetime.datetime.now(datetime.UTC) + LATER
@@ -178,7 +176,9 @@ async def test_task_that_does_not_exist_is_not_found(client: duetime_client.Asyn
     assert caught.value.reason == "TASK_NOT_FOUND"
 
 
-async def test_state_that_does_not_allow_it_is_named(client: duetime_client.AsyncClient, name: str) -> None:
+async def test_error_names_the_status_that_does_not_allow_the_change(
+    client: duetime_client.AsyncClient, name: str
+) -> None:
     task_id = await client.create(name, LATER)
     with pytest.raises(duetime_client.VersionMismatch) as stale:
         await client.update(task_id, name=name, version=9)
@@ -228,13 +228,15 @@ async def test_failed_task_can_be_retried(client: duetime_client.AsyncClient, na
         ({"task_data": {"text": "x" * 300_000}}, "task_data"),
     ],
 )
-async def test_wrong_field_is_named(client: duetime_client.AsyncClient, fields: dict[str, Any], field: str) -> None:
+async def test_error_names_the_invalid_field(
+    client: duetime_client.AsyncClient, fields: dict[str, Any], field: str
+) -> None:
     with pytest.raises(duetime_client.InvalidArgument) as caught:
         await client.create(**{"name": "N", "execution_time": LATER, **fields})
     assert [violation.field for violation in caught.value.violations] == [field]
 
 
-async def test_watch_goes_on_in_another_process_with_the_cursor(client: duetime_client.AsyncClient, name: str) -> None:
+async def test_watch_resumes_in_another_process_with_the_cursor(client: duetime_client.AsyncClient, name: str) -> None:
     task_id = await client.create(name, LATER)
     async with client.watch(task_id) as events:
         first = await anext(events)
@@ -244,7 +246,7 @@ async def test_watch_goes_on_in_another_process_with_the_cursor(client: duetime_
     assert (first.change.change, rest) == ("created", ["updated", "cancelled"])
 
 
-async def test_watch_of_all_tells_what_matches_and_goes_on_with_its_cursor(
+async def test_watch_of_all_returns_matching_changes_and_resumes_with_its_cursor(
     client: duetime_client.AsyncClient, name: str
 ) -> None:
     async with client.watch_all(name=name, status=[Status.PENDING, Status.CANCELLED]) as events:

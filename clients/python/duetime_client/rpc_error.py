@@ -43,7 +43,7 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
 }
 
 
-# How gRPC's own messages begin that end in the cause, after layers of their own.
+# Prefixes of gRPC's own messages that end with the cause.
 _LAYERED = ("failed to connect to all addresses; last error: ", "errors resolving ")
 
 

@@ -40,7 +40,7 @@ class RetryPolicy:
 class LocalTime:
     """The local time in a time zone at which a task is due, even if the zone's rules change until then.
 
-    A local time that a DST transition skips is shifted by the length of the gap; of a repeated one, the first is meant.
+    A local time that a DST transition skips is shifted by the length of the gap; a repeated one means the first.
     """
 
     local_time: datetime.datetime

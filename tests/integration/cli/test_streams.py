@@ -1,4 +1,4 @@
-"""What the process of the command line does when its streams fail, and what it prints to those that know little."""
+"""The process of the command line: failing streams, and encodings that lack characters."""
 
 import ast
 import asyncio
@@ -25,7 +25,7 @@ PAGE = task_service_pb2.ListTasksResponse(
 
 
 async def run(shell: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Runs `duetime` with those arguments where `shell` has "$@", and returns how it ended."""
+    """Runs `duetime` with these arguments in place of "$@" in `shell`; returns its exit code and output."""
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", f"set -o pipefail; {shell}", "bash", DUETIME, *arguments,
         env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -39,18 +39,18 @@ async def run(shell: str, *arguments: str, **environment: str) -> tuple[int, str
 @pytest.mark.parametrize(
     ("shell", "problem"), [('"$@" > /dev/full', "No space left on device"), ('"$@" >&-', "it is closed")]
 )
-async def test_output_that_cannot_be_written_is_one_line_and_a_status(
+async def test_failed_output_prints_one_line_and_has_an_exit_code(
     arguments: list[str], shell: str, problem: str
 ) -> None:
     code, _, stderr = await run(shell, *arguments)
-    if arguments == ["queue"]:  # its help is the answer to a wrong command line
+    if arguments == ["queue"]:  # its help is printed for an incomplete command line
         assert code in (1, 2)
     else:
         assert (code, stderr) == (1, f"Error: standard output cannot be written: {problem}\n")
     assert "Traceback" not in stderr
 
 
-async def test_created_task_is_named_where_its_line_cannot_be_written() -> None:
+async def test_created_task_id_is_printed_on_stderr_if_stdout_fails() -> None:
     async with answers.served(answers.CREATED) as server:
         code, _, stderr = await run('"$@" > /dev/full', "create", "N", "--in", "1s", "--server", server.address)
     assert (code, stderr.count("\n")) == (1, 1)
@@ -58,7 +58,7 @@ async def test_created_task_is_named_where_its_line_cannot_be_written() -> None:
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["table", "json"])
-async def test_reader_that_leaves_ends_a_listing_in_silence(option: list[str]) -> None:
+async def test_closed_reader_ends_a_list_without_output(option: list[str]) -> None:
     async with answers.served(PAGE) as server:
         code, stdout, stderr = await run(
             '"$@" | (read -n 1; exit 0)', "list", "--limit", "500", *option, "--server", server.address
@@ -66,7 +66,7 @@ async def test_reader_that_leaves_ends_a_listing_in_silence(option: list[str]) -
     assert (code, stdout, stderr) == (141, "", "")
 
 
-async def test_reader_that_is_not_there_ends_the_help_in_silence() -> None:
+async def test_missing_reader_ends_the_help_without_output() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     process = await asyncio.create_subprocess_exec(DUETIME, "--help", stdout=writing, stderr=subprocess.PIPE)
@@ -77,7 +77,7 @@ async def test_reader_that_is_not_there_ends_the_help_in_silence() -> None:
 
 @pytest.mark.parametrize("shell", ['"$@" 2> /dev/full', '"$@" 2>&-'])
 @pytest.mark.parametrize(("arguments", "status"), [(["get", "1", *NOWHERE], 5), (["nonsense"], 2)])
-async def test_error_that_cannot_be_written_has_its_status(shell: str, arguments: list[str], status: int) -> None:
+async def test_error_that_cannot_be_written_has_its_exit_code(shell: str, arguments: list[str], status: int) -> None:
     assert await run(shell, *arguments) == (status, "", "")
 
 
@@ -89,7 +89,7 @@ async def test_error_that_cannot_be_written_has_its_status(shell: str, arguments
         ('printf \'{"a": 1\' | "$@"', "standard input is not JSON"),
     ],
 )
-async def test_standard_input_that_holds_no_object_is_named(shell: str, problem: str) -> None:
+async def test_standard_input_without_an_object_is_refused(shell: str, problem: str) -> None:
     code, _, stderr = await run(shell, "create", "N", "--in", "1s", "--data", "-", *NOWHERE)
     assert code == 2
     assert problem in stderr
@@ -117,7 +117,7 @@ async def test_encoding_without_a_character_never_fails(environment: dict[str, s
 
 
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"COLUMNS": "20"}, {"TERM": "dumb"}], ids=str)
-async def test_pipe_gets_whole_rows_without_decoration(environment: dict[str, str]) -> None:
+async def test_pipe_gets_whole_rows_without_styles(environment: dict[str, str]) -> None:
     async with answers.served(PAGE) as server:
         _, stdout, _ = await run('"$@" | cat', "list", "--server", server.address, **environment)
     lines = stdout.splitlines()
@@ -126,8 +126,8 @@ async def test_pipe_gets_whole_rows_without_decoration(environment: dict[str, st
     assert "\x1b" not in stdout
 
 
-async def test_ctrl_c_at_any_moment_ends_in_silence_with_130() -> None:
-    """Also while everything is imported. Python itself, before it imports anything of ours, is out of reach."""
+async def test_ctrl_c_at_any_time_exits_with_130_without_output() -> None:
+    """Also during its imports, but not before Python imports the first module of the project."""
 
     async def interrupted_after(seconds: float) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -145,8 +145,8 @@ async def test_ctrl_c_at_any_moment_ends_in_silence_with_130() -> None:
         await interrupted_after(moment * 0.08)
 
 
-def test_nothing_is_printed_but_by_the_module_that_prints() -> None:
-    """It is the one that escapes what a terminal would obey."""
+def test_only_the_printing_module_prints() -> None:
+    """It is the module that escapes control characters."""
     for path in pathlib.Path(cli.__file__).parent.glob("*.py"):
         if path.stem in ("printing", "streams", "process"):
             continue
@@ -156,7 +156,7 @@ def test_nothing_is_printed_but_by_the_module_that_prints() -> None:
             assert not name.startswith(("sys.stdout.", "sys.stderr.")), path
 
 
-async def test_words_of_the_command_line_itself_are_shown_as_text() -> None:
+async def test_control_characters_of_the_command_line_are_escaped() -> None:
     for wrong in (["create", "N", "--in", HOSTILE], ["create", "N", "--at", HOSTILE], ["list", "--status", HOSTILE],
                   ["create", "N", "--in", "1s", "--data", HOSTILE], ["get", HOSTILE], [HOSTILE], ["get", "1", HOSTILE],
                   ["create", "N", "--in", "1s", "--data", f"@{HOSTILE}"], ["get", "1", "--server", HOSTILE],
@@ -166,7 +166,7 @@ async def test_words_of_the_command_line_itself_are_shown_as_text() -> None:
         assert stderr.replace("\n", "").isprintable(), wrong
 
 
-async def test_byte_that_is_no_text_on_the_command_line_is_refused() -> None:
+async def test_invalid_utf_8_on_the_command_line_is_refused() -> None:
     process = await asyncio.create_subprocess_exec(
         DUETIME, "list", "--queue", b"\xff", "--server", "127.0.0.1:1", stderr=subprocess.PIPE
     )

@@ -28,12 +28,12 @@ CHANGE = task_service_pb2.TaskEvent(
 HEARTBEAT = task_service_pb2.TaskEvent(cursor="c0", heartbeat=task_service_pb2.TaskEvent.Heartbeat())
 END = task_service_pb2.TaskEvent(end=task_service_pb2.TaskEvent.End(reason="TASK_TERMINAL"))
 HIDDEN, SHOWN = b"\x1b[?25l", b"\x1b[?25h"
-# What rich itself writes: bold, the cursor's movements, and whether it is seen.
+# What rich itself writes: bold, the cursor's movements, and whether it is visible.
 OF_RICH = re.compile(r"\x1b\[(?:[\d;]*[mAGK]|\?25[lh])")
 
 
 class Watching:
-    """A `duetime watch` that runs, and what it has written."""
+    """A running `duetime watch`, and its output so far."""
 
     def __init__(self, process: asyncio.subprocess.Process, terminal: int) -> None:
         self.process = process
@@ -54,7 +54,7 @@ class Watching:
     async def _read(self) -> bytes:
         try:
             chunk = await asyncio.to_thread(os.read, self._terminal, 65_536)
-        except OSError:  # the process, which had it open, is gone
+        except OSError:  # the process that had it open has ended
             chunk = b""
         self.written += chunk
         return chunk
@@ -77,7 +77,7 @@ async def start(address: str, *arguments: str, **environment: str) -> Watching:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_signal_ends_a_watch_in_silence_and_gives_the_cursor_back(
+async def test_signal_ends_a_watch_without_output_and_restores_the_cursor(
     mute: answers.Mute, number: signal.Signals
 ) -> None:
     watching = await start(mute.address)
@@ -88,7 +88,7 @@ async def test_signal_ends_a_watch_in_silence_and_gives_the_cursor_back(
     assert OF_RICH.sub("", watching.written.decode()).strip() == ""
 
 
-async def test_terminal_obeys_nothing_that_a_change_says() -> None:
+async def test_no_control_character_of_a_change_reaches_the_terminal() -> None:
     async with answers.served(CHANGE, END) as server:
         watching = await start(server.address, "1")
         assert await watching.ended() == 6
@@ -97,7 +97,7 @@ async def test_terminal_obeys_nothing_that_a_change_says() -> None:
     assert text.replace("\r", "").replace("\n", "").isprintable()
 
 
-async def test_json_of_a_watch_is_json_and_plain_text() -> None:
+async def test_json_of_a_watch_is_valid_and_printable() -> None:
     async with answers.served(CHANGE, END) as server:
         watching = await start(server.address, "1", "--json")
         assert await watching.ended() == 6
@@ -106,7 +106,7 @@ async def test_json_of_a_watch_is_json_and_plain_text() -> None:
     assert json.loads(line)["change"]["change"] == HOSTILE
 
 
-async def test_dumb_terminal_gets_a_line_a_change() -> None:
+async def test_dumb_terminal_gets_one_line_per_change() -> None:
     async with answers.served(CHANGE, END) as server:
         watching = await start(server.address, "1", TERM="dumb")
         assert await watching.ended() == 6
@@ -114,7 +114,7 @@ async def test_dumb_terminal_gets_a_line_a_change() -> None:
     assert len(watching.written.splitlines()) == 1
 
 
-async def test_reader_that_leaves_ends_a_watch_before_another_change() -> None:
+async def test_closed_reader_ends_a_watch_before_another_change() -> None:
     async with answers.Mute(CHANGE) as server:
         process = await asyncio.create_subprocess_exec(
             "bash", "-c", 'set -o pipefail; "$@" | head -1', "bash", DUETIME, "watch", "1",

@@ -1,4 +1,4 @@
-"""The commands against a client that records what it is asked."""
+"""The commands against a client that records its calls."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Events(list[duetime_client.TaskEvent]):
 
 
 class Client:
-    """Answers each method with `answer`, or raises it."""
+    """Returns `answer` from every method, or raises it."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -98,7 +98,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_create_says_the_id(run: Run) -> None:
+def test_create_prints_the_task_id(run: Run) -> None:
     client = Client(7)
     result = run(
         "create", "Send Email", "--in", "1h30m", "--data", '{"to": "a"}', "--max-retries", "0", client=client
@@ -119,7 +119,7 @@ def test_create_reads_data_from_a_file(run: Run, tmp_path: pathlib.Path) -> None
     assert client.called[1][2] == {"größe": 1}
 
 
-def test_json_is_that_of_rest(run: Run) -> None:
+def test_json_matches_the_rest_api(run: Run) -> None:
     assert json.loads(run("create", "N", "--in", "1s", "--json", answer=7).stdout) == {"task_id": 7}
     assert json.loads(run("get", "7", "--json", answer=task()).stdout)["created_at"] == "2026-11-24T08:00:00Z"
     updated = json.loads(run("update", "7", "--name", "N", "--json").stdout)
@@ -129,7 +129,7 @@ def test_json_is_that_of_rest(run: Run) -> None:
         assert json.loads(run(command, "7", "--json", answer=task()).stdout)["task_id"] == 7
 
 
-def test_lists_as_json_have_a_document_a_line(run: Run) -> None:
+def test_lists_as_json_have_one_document_per_line(run: Run) -> None:
     listed = run("list", "--json", answer=iter([task(task_id=1), task(task_id=2)]))
     assert [json.loads(line)["task_id"] for line in listed.stdout.splitlines()] == [1, 2]
     logged = run("logs", "7", "--json", answer=iter([event(1, "pending", "created").change]))
@@ -138,13 +138,13 @@ def test_lists_as_json_have_a_document_a_line(run: Run) -> None:
     assert [json.loads(line)["cursor"] for line in watched.stdout.splitlines()] == ["c1"]
 
 
-def test_list_stops_at_its_limit_and_says_that_there_are_more(run: Run) -> None:
+def test_list_stops_at_its_limit_and_reports_it(run: Run) -> None:
     result = run("list", "--limit", "2", answer=iter([task(task_id=number) for number in range(1, 4)]))
     assert len(result.stdout.splitlines()) == 3
     assert "first 2 are listed" in result.stderr
 
 
-def test_list_hands_its_filter_over(run: Run) -> None:
+def test_list_sends_its_filter(run: Run) -> None:
     client = Client(iter([]))
     run("list", "--status", "failed", "--status", "pending", "--order-by", "task_id desc", client=client)
     assert client.called is not None
@@ -152,7 +152,7 @@ def test_list_hands_its_filter_over(run: Run) -> None:
     assert client.called[2]["order_by"] == "task_id desc"
 
 
-def test_update_sends_only_what_is_given(run: Run) -> None:
+def test_update_sends_only_the_given_fields(run: Run) -> None:
     client = Client(None)
     run("update", "7", "--max-retries", "0", "--version", "3", client=client)
     assert client.called == ("update", (7,), {"max_retries": 0, "version": 3})
@@ -176,7 +176,7 @@ def test_update_sends_only_what_is_given(run: Run) -> None:
         (["nonsense"], "No such command"),
     ],
 )
-def test_wrong_command_line_exits_with_2_and_says_why(run: Run, arguments: list[str], problem: str) -> None:
+def test_invalid_command_line_exits_with_2_and_the_reason(run: Run, arguments: list[str], problem: str) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert problem in result.stderr
@@ -187,7 +187,7 @@ def test_wrong_command_line_exits_with_2_and_says_why(run: Run, arguments: list[
     ("address", "problem"),
     [("https://127.0.0.1:8080", "TLS is not supported"), ("127.0.0.1", "has no port"), ("ftp://x", "unknown scheme")],
 )
-def test_address_that_is_none_exits_with_2(monkeypatch: pytest.MonkeyPatch, address: str, problem: str) -> None:
+def test_invalid_address_exits_with_2(monkeypatch: pytest.MonkeyPatch, address: str, problem: str) -> None:
     monkeypatch.setenv("DUETIME_ADDRESS", address)
     result = typer.testing.CliRunner().invoke(app.build(), ["get", "7"])
     assert result.exit_code == 2
@@ -218,13 +218,13 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: type(value).__name__)
-def test_failure_is_one_line_and_an_exit_code(run: Run, error: duetime_client.DuetimeError, code: int) -> None:
+def test_failure_prints_one_line_and_has_an_exit_code(run: Run, error: duetime_client.DuetimeError, code: int) -> None:
     result = run("get", "7", answer=error)
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"Error: {error.message}\n")
 
 
 @pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: type(value).__name__)
-def test_failure_as_json_is_that_of_rest(run: Run, error: duetime_client.DuetimeError, code: int) -> None:
+def test_failure_as_json_matches_the_rest_api(run: Run, error: duetime_client.DuetimeError, code: int) -> None:
     result = run("get", "7", "--json", answer=error)
     body = json.loads(result.stderr)
     assert result.exit_code == code
@@ -232,13 +232,13 @@ def test_failure_as_json_is_that_of_rest(run: Run, error: duetime_client.Duetime
     assert body["details"][0]["reason"] == error.reason
 
 
-def test_several_violations_have_a_line_each(run: Run) -> None:
+def test_several_violations_have_one_line_each(run: Run) -> None:
     violations = [duetime_client.Violation("name", "is empty"), duetime_client.Violation("queue", "is long")]
     result = run("get", "7", answer=duetime_client.InvalidArgument(*violations))
     assert result.stderr.splitlines() == ["Error: several fields are invalid", "  name: is empty", "  queue: is long"]
 
 
-def test_create_that_was_not_answered_says_how_to_ask_again(run: Run) -> None:
+def test_create_with_an_unknown_outcome_can_be_retried(run: Run) -> None:
     error = duetime_client.DeadlineExceeded(code=grpc.StatusCode.DEADLINE_EXCEEDED)
     error.remaining = (duetime_client.NewTask("N", NOW, request_id="abc"),)
     result = run("create", "N", "--in", "1s", answer=error)
@@ -255,7 +255,7 @@ def test_create_that_was_not_answered_says_how_to_ask_again(run: Run) -> None:
         (("completed", "deleted"), 6),
     ],
 )
-def test_watch_of_a_task_exits_with_how_it_ended(run: Run, last: tuple[str, str], code: int) -> None:
+def test_exit_code_of_a_watch_follows_the_task_s_outcome(run: Run, last: tuple[str, str], code: int) -> None:
     result = run("watch", "7", answer=Events([event(1, "pending", "created"), event(2, *last)]))
     assert result.exit_code == code
     assert len(result.stdout.splitlines()) == 2
@@ -289,7 +289,7 @@ def test_every_command_has_json_and_server(run: Run, command: str) -> None:
     assert "--server" in text
 
 
-def test_command_line_without_its_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_without_its_extra_prints_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "duetime_client.cli.app")
     monkeypatch.delattr(cli, "app")
     monkeypatch.setitem(sys.modules, "typer", None)

@@ -20,7 +20,7 @@ SECOND = datetime.timedelta(seconds=1)
         *[("PT0.25S", 0.25), ("PT1,5H", 5_400), ("pt1h30m", 5_400), ("P2W1D", 1_296_000), ("P0D", 0)],
     ],
 )
-def test_duration_is_read(text: str, seconds: float) -> None:
+def test_duration_is_parsed(text: str, seconds: float) -> None:
     assert durations.parse(text) == datetime.timedelta(seconds=seconds)
 
 
@@ -37,7 +37,7 @@ def test_duration_is_read(text: str, seconds: float) -> None:
         *[("99999999999d", "too long"), ("9" * 5_000 + "s", "too long"), ("P9999999999W", "too long")],
     ],
 )
-def test_text_that_is_no_duration_is_refused_in_one_short_sentence(text: str, problem: str) -> None:
+def test_invalid_duration_is_refused_in_one_short_sentence(text: str, problem: str) -> None:
     with pytest.raises(typer.BadParameter, match=problem) as caught:
         durations.parse(text)
     assert len(caught.value.message) < 250
@@ -51,7 +51,7 @@ def test_text_that_is_no_duration_is_refused_in_one_short_sentence(text: str, pr
         *[(0.000_25, "0.00025s"), (3_599.9996, "1h"), (-90, "-1m30s"), (-0.5, "-0.5s")],
     ],
 )
-def test_duration_is_shown(seconds: float, text: str) -> None:
+def test_duration_is_formatted(seconds: float, text: str) -> None:
     assert durations.shown(datetime.timedelta(seconds=seconds)) == text
 
 
@@ -59,7 +59,7 @@ def test_duration_is_shown(seconds: float, text: str) -> None:
 @hypothesis.given(strategies.timedeltas())
 @hypothesis.example(datetime.timedelta.max)
 @hypothesis.example(datetime.timedelta.min)
-def test_every_duration_is_shown_as_it_is_typed(value: datetime.timedelta) -> None:
+def test_every_formatted_duration_can_be_parsed(value: datetime.timedelta) -> None:
     text = durations.shown(value)
     if datetime.timedelta.min + SECOND < value < datetime.timedelta.max - SECOND:
         magnitude = durations.parse(text.removeprefix("-"))

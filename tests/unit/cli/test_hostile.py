@@ -1,4 +1,4 @@
-"""Names, errors and results come from anybody: no command lets a terminal obey them, and one odd row breaks nothing."""
+"""Untrusted names, errors and results: no command prints their control characters, and one odd row breaks nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTILE = (
     "[red]x[/red][link=http://a.example]y[/link] \x1b]0;pwned\x07\x1b[2J\x9b31m\x7f\x08\r\n"
     "\u202eabc\u2066\u2028\u2029\u200b\U000e0041 \x85 :smile: \\"
 )
-# What rich itself writes to a terminal: bold, the cursor's movements, and whether it is seen.
+# What rich itself writes to a terminal: bold, the cursor's movements, and whether it is visible.
 OF_RICH = re.compile(r"\x1b\[(?:[\d;]*[mAGK]|\?25[lh])")
 
 COMMANDS = {
@@ -54,13 +54,13 @@ COMMANDS = {
     "schedule backfill 1 --from {0} --until {0}": "BackfillSchedule",
     "schedule preview --cron *": "PreviewSchedule",
 }
-"""What is typed, and the rpc that answers."""
+"""The command line, and the rpc that it calls."""
 DUE = "2026-12-01T09:00Z"
 ENDS = [(-62_135_596_800, 0), (253_402_300_799, 999_999_999), (2**62, 0), (-(2**62), 0)]
 
 
 def hostile(kind: Any, which: int) -> Any:
-    """Returns a message of that kind whose every text is hostile and whose every time is an end of the calendar."""
+    """Returns a message of that kind with only hostile texts, and times at the ends of the calendar."""
     if kind is timestamp_pb2.Timestamp:
         return timestamp_pb2.Timestamp(seconds=ENDS[which][0], nanos=ENDS[which][1])
     if kind is duration_pb2.Duration:
@@ -103,7 +103,7 @@ Run = Callable[..., Awaitable[tuple[int, str]]]
 
 @pytest.fixture
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs the command line in this process, and returns its exit code and all that it wrote to its terminal."""
+    """Runs the command line in this process, and returns its exit code and what it wrote to its terminal."""
     for name, value in {"TERM": "xterm", "COLUMNS": "4000", "LINES": "50", "TZ": "Asia/Tokyo"}.items():
         monkeypatch.setenv(name, value)
     time.tzset()
@@ -123,7 +123,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 def answer_to(command: str, which: int) -> message.Message:
-    """Returns the hostile answer to the rpc that the command calls."""
+    """Returns the hostile response of the rpc that the command calls."""
     (method,) = (method for path, method in answers.METHODS.items() if path.endswith(f"/{COMMANDS[command]}"))
     made: message.Message = hostile(message_factory.GetMessageClass(method.output_type), which)
     return made
@@ -134,7 +134,7 @@ def arguments(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_terminal_obeys_nothing_that_the_server_says(on_a_terminal: Run, command: str) -> None:
+async def test_no_control_character_of_the_server_reaches_the_terminal(on_a_terminal: Run, command: str) -> None:
     which = list(COMMANDS).index(command) % len(ENDS)
     async with answers.served(answer_to(command, which)) as server:
         code, written = await on_a_terminal(arguments(command), server.address)
@@ -148,7 +148,7 @@ async def test_terminal_obeys_nothing_that_the_server_says(on_a_terminal: Run, c
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_json_is_json_and_plain_text(on_a_terminal: Run, command: str) -> None:
+async def test_json_is_valid_and_printable(on_a_terminal: Run, command: str) -> None:
     which = (list(COMMANDS).index(command) + 1) % len(ENDS)
     async with answers.served(answer_to(command, which)) as server:
         code, written = await on_a_terminal([*arguments(command), "--json"], server.address)
@@ -175,7 +175,7 @@ class Full(Terminal):
 @pytest.mark.parametrize("option", [[], ["--json"]], ids=["plain", "json"])
 @pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_output_that_cannot_be_written_ends_every_command(
+async def test_failed_output_ends_every_command(
     on_a_terminal: Run, command: str, is_terminal: bool, option: list[str]
 ) -> None:
     async with answers.served(answer_to(command, 0)) as server:
@@ -188,7 +188,7 @@ async def test_output_that_cannot_be_written_ends_every_command(
     ("code", "status"),
     [(grpc.StatusCode.INVALID_ARGUMENT, 2), (grpc.StatusCode.NOT_FOUND, 3), (grpc.StatusCode.INTERNAL, 1)],
 )
-async def test_refusal_is_shown_as_text(
+async def test_control_characters_in_an_error_are_escaped(
     on_a_terminal: Run, code: grpc.StatusCode, status: int, option: list[str]
 ) -> None:
     refusal = test_calls.refusal(code, HOSTILE, HOSTILE, HOSTILE, name=HOSTILE)

@@ -23,7 +23,7 @@ LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
         *["2026-12-01T09:00:00-00:00", "20261201T090000Z", " 2026-12-01T09:00Z\n", "2026-12-01T09:00:00.0000009Z"],
     ],
 )
-def test_time_with_a_zone_is_that_moment(text: str) -> None:
+def test_time_with_a_zone_is_parsed(text: str) -> None:
     assert moments.parse_time(text) == NINE
 
 
@@ -56,7 +56,7 @@ def test_24_00_is_the_end_of_the_day() -> None:
         ("2026-12-01T09:00Z\x1b[2J", r"\\x1b"),
     ],
 )
-def test_time_that_names_no_moment_is_refused_in_one_short_sentence(text: str, problem: str) -> None:
+def test_invalid_time_is_refused_in_one_short_sentence(text: str, problem: str) -> None:
     with pytest.raises(typer.BadParameter, match=problem) as caught:
         moments.parse_time(text)
     assert len(caught.value.message) < 200
@@ -78,7 +78,7 @@ def restored_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     anywhere=strategies.datetimes(timezones=strategies.just(datetime.UTC)),
 )
 @pytest.mark.usefixtures("restored_zone")
-def test_every_moment_is_shown_in_every_zone(
+def test_every_time_is_formatted_in_every_zone(
     monkeypatch: pytest.MonkeyPatch, near_an_end: datetime.timedelta, anywhere: datetime.datetime
 ) -> None:
     for zone in zoneinfo.available_timezones():

@@ -16,7 +16,7 @@ from duetime_client.cli import app
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     def hello(name: Annotated[str, typer.Option()] = "nobody") -> None:
-        """Greet somebody."""
+        """Greet a user."""
         typer.echo(f"hello {name}")
 
     module = types.ModuleType("some_plugin")
@@ -35,17 +35,17 @@ def invoke(*arguments: str) -> typer.testing.Result:
 
 
 @pytest.mark.usefixtures("plugins")
-def test_command_of_another_distribution_is_a_command() -> None:
+def test_command_of_another_distribution_runs() -> None:
     assert invoke("hello", "--name", "you").stdout == "hello you\n"
 
 
 @pytest.mark.usefixtures("plugins")
-def test_broken_command_says_so_and_leaves_the_others_alone() -> None:
+def test_broken_command_fails_and_does_not_affect_the_others() -> None:
     result = invoke("gone", "--whatever", "1")
     assert result.exit_code == 1
     assert "gone cannot be loaded from some_plugin.gone:hello: ModuleNotFoundError" in result.stderr
     text = invoke("--help").stdout
-    assert "Greet somebody." in text
+    assert "Greet a user." in text
     assert re.search(r"gone +cannot be loaded", text)
 
 

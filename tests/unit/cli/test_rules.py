@@ -1,4 +1,4 @@
-"""The command line's words for blackouts; what hours and days may be, the server says."""
+"""The notation of blackouts on the command line; the server checks hours and days."""
 
 import pytest
 import typer
@@ -21,13 +21,13 @@ READ = {
 
 
 @pytest.mark.parametrize("text", READ)
-def test_a_blackout_is_read(text: str) -> None:
+def test_a_blackout_is_parsed(text: str) -> None:
     assert rules.parse_blackout(text) == READ[text]
 
 
 @pytest.mark.parametrize(
     "text", ["", "move", "night", "24.12.2027", "2027-12-24 22:00-06:00", "22:00", "sat 22:00", "2027-12"]
 )
-def test_what_is_no_blackout_is_refused_with_what_would_be_one(text: str) -> None:
+def test_an_invalid_blackout_is_refused_with_examples(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a blackout such as '22:00-06:00', 'sat,sun'"):
         rules.parse_blackout(text)

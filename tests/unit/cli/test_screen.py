@@ -1,4 +1,4 @@
-"""What the command line prints, from tasks and log rows as they come from the server."""
+"""The command line's output for tasks and log rows of the server."""
 
 import datetime
 import time
@@ -71,12 +71,12 @@ def log_message(**fields: Any) -> task_pb2.TaskLog:
         task_message(result={"sent": True}, task_data={}, error_message="so", worker_id="w", request_id="r"),
     ],
 )
-def test_json_of_a_task_is_that_of_rest(message: task_pb2.Task) -> None:
+def test_json_of_a_task_matches_the_rest_api(message: task_pb2.Task) -> None:
     assert json_shape.of(response.to_task(message)) == as_rest(message)
 
 
 @pytest.mark.parametrize("message", [log_message(), task_pb2.TaskLog(task_id=1, status=task_pb2.Task.failed)])
-def test_json_of_a_log_row_is_that_of_rest(message: task_pb2.TaskLog) -> None:
+def test_json_of_a_log_row_matches_the_rest_api(message: task_pb2.TaskLog) -> None:
     log = json_shape.of(response.to_task_log(message))
     for unset in {"timestamp", "execution_time"} - as_rest(message).keys():  # a server always sets them
         del log[unset]
@@ -113,14 +113,14 @@ def test_log_table_fits_into_80_columns() -> None:
     assert max(len(line) for line in lines) <= 80
 
 
-def test_details_show_what_is_known_and_nothing_else() -> None:
+def test_details_show_only_fields_that_are_set() -> None:
     lines = rendered(screen.task_details(response.to_task(task_message())))
     labels = [line.split("  ")[0].strip() for line in lines]
     assert {"task", "name", "status", "due", "data", "backoff"} <= set(labels)
     assert not {"worker", "result", "error", "timeout", "started"} & set(labels)
 
 
-def test_control_characters_and_markup_of_strangers_are_printed_as_text() -> None:
+def test_control_characters_and_markup_are_printed_as_text() -> None:
     hostile = response.to_task(task_message(name="[red]x[/red] \x1b[2J\x07"))
     text = "".join(rendered(screen.task_details(hostile)))
     assert "[red]x[/red] \\x1b[2J\\x07" in text

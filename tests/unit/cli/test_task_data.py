@@ -1,4 +1,4 @@
-"""`--data`: on the command line, in files of all makes, and on standard input."""
+"""`--data`: on the command line, in files of every encoding, and on standard input."""
 
 import codecs
 import io
@@ -27,13 +27,13 @@ TEXT = '{"größe": 1}\n'
     ],
     ids=["UTF-8", "UTF-8 with a mark", "UTF-16", "UTF-16 LE", "UTF-16 BE", "UTF-32", "CRLF"],
 )
-def test_file_of_any_make_is_read(tmp_path: pathlib.Path, content: bytes) -> None:
+def test_file_in_any_encoding_is_read(tmp_path: pathlib.Path, content: bytes) -> None:
     (tmp_path / "data.json").write_bytes(content)
     assert task_data.parse(f"@{tmp_path / 'data.json'}") == DATA
 
 
 @pytest.mark.parametrize("text", [TEXT, f"\ufeff{TEXT}", "  \n{} "])
-def test_text_is_read(text: str) -> None:
+def test_text_is_parsed(text: str) -> None:
     assert task_data.parse(text) in (DATA, {})
 
 
@@ -53,7 +53,7 @@ def test_text_is_read(text: str) -> None:
         (b'{"a": ' + b"1" * 5_000 + b"}", "data.json is not JSON"),
     ],
 )
-def test_file_that_is_no_object_is_refused_by_name(tmp_path: pathlib.Path, content: bytes, problem: str) -> None:
+def test_file_without_an_object_is_refused_with_its_name(tmp_path: pathlib.Path, content: bytes, problem: str) -> None:
     (tmp_path / "data.json").write_bytes(content)
     with pytest.raises(typer.BadParameter, match=problem) as caught:
         task_data.parse(f"@{tmp_path / 'data.json'}")
@@ -77,7 +77,7 @@ def test_file_that_is_no_object_is_refused_by_name(tmp_path: pathlib.Path, conte
         ("{\x1b[2J", r"\\x1b.* is not JSON"),
     ],
 )
-def test_text_that_is_no_object_is_refused_in_one_short_sentence(text: str, problem: str) -> None:
+def test_text_that_is_not_an_object_is_refused_in_one_short_sentence(text: str, problem: str) -> None:
     with pytest.raises(typer.BadParameter, match=problem) as caught:
         task_data.parse(text)
     assert len(caught.value.message) < 250

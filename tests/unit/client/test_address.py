@@ -1,4 +1,4 @@
-"""Where the server is: addresses as people write them, and the proxies that the environment names."""
+"""The server's address in every notation, and the proxies of the environment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEAD_PROXY = "http://user:secret@127.0.0.1:9"
         ("dns:///duetime.internal:8080", "dns:///duetime.internal:8080"),
     ],
 )
-def test_address_is_taken_as_people_write_it(given: str, target: str) -> None:
+def test_every_common_notation_of_an_address_is_accepted(given: str, target: str) -> None:
     assert address.target(given) == target
 
 
@@ -59,9 +59,7 @@ def test_address_is_taken_as_people_write_it(given: str, target: str) -> None:
         ("user:secret@127.0.0.1:8080", "must not contain a user name or password"),
     ],
 )
-def test_address_that_is_none_is_refused_in_one_sentence(
-    kind: Callable[[str], object], given: str, problem: str
-) -> None:
+def test_invalid_address_is_refused_in_one_sentence(kind: Callable[[str], object], given: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem) as caught:
         kind(given)
     message = str(caught.value)
@@ -82,7 +80,7 @@ def test_address_that_is_none_is_refused_in_one_sentence(
         ("dns:///duetime.example:1", False),
     ],
 )
-def test_this_machine_is_known_in_every_notation(target: str, is_local: bool) -> None:
+def test_this_machine_is_recognized_in_every_notation(target: str, is_local: bool) -> None:
     assert address.is_local(target) is is_local
 
 
@@ -128,7 +126,7 @@ def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch, no_proxy: str, is
     assert proxy.is_used("duetime.example.com:8080") is is_used
 
 
-def test_no_proxy_takes_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_accepts_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "10.0.0.0/8")
     assert not proxy.is_used("10.1.2.3:8080")
@@ -136,7 +134,7 @@ def test_no_proxy_takes_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["http://user:secret@[:3128", "https://user:secret@proxy.example", "secret"])
-def test_proxy_that_grpc_cannot_use_is_said_to_be_ignored(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_proxy_that_grpc_cannot_use_is_reported_as_ignored(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("http_proxy", value)
     ignored = " (http_proxy is ignored: a proxy must be http://host:port)"
     assert proxy.described("192.0.2.1:8080") == ignored

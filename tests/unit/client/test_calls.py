@@ -1,4 +1,4 @@
-"""Both faces' calls against a server that fails on purpose: it listens on a loopback port."""
+"""Calls of both clients to a server on a loopback port that fails on purpose."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def new_task(name: str = "Send Email", **fields: Any) -> duetime_client.NewTask:
         ("create_many", ([new_task()],), task_service_pb2.BatchCreateTasksResponse(task_ids=[1])),
     ],
 )
-async def test_safe_call_is_repeated_while_the_server_is_unavailable(
+async def test_safe_call_is_retried_while_the_server_is_unavailable(
     call: answers.Caller, method: str, arguments: tuple[Any, ...], answer: message.Message
 ) -> None:
     async with answers.served(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, answer) as server:
@@ -64,7 +64,7 @@ async def test_safe_call_is_repeated_while_the_server_is_unavailable(
     ("method", "arguments", "options"),
     [("update", (1,), {"name": "Other"}), ("delete", (1,), {}), ("retry", (1,), {})],
 )
-async def test_call_that_could_do_harm_twice_is_not_repeated(
+async def test_call_that_is_not_safe_to_retry_is_not_retried(
     call: answers.Caller, method: str, arguments: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
     async with answers.served(grpc.StatusCode.UNAVAILABLE) as server:
@@ -73,14 +73,14 @@ async def test_call_that_could_do_harm_twice_is_not_repeated(
         assert len(server.asked) == 1
 
 
-async def test_create_sends_a_request_id_of_its_own(call: answers.Caller) -> None:
+async def test_create_generates_a_request_id(call: answers.Caller) -> None:
     async with answers.served(answers.CREATED) as server:
         assert await call(server, "create", "Send Email", DUE) == 1
         assert await call(server, "create", "Send Email", DUE) == 1
         assert len({request.request_id for request in server.asked} - {""}) == 2
 
 
-async def test_create_that_was_not_answered_says_how_to_ask_again(call: answers.Caller) -> None:
+async def test_create_with_an_unknown_outcome_can_be_retried(call: answers.Caller) -> None:
     async with answers.served(grpc.StatusCode.DEADLINE_EXCEEDED, answers.CREATED) as server:
         with pytest.raises(duetime_client.DeadlineExceeded) as caught:
             await call(server, "create", "Send Email", datetime.timedelta(seconds=9), {"to": "a@example.com"})
@@ -90,7 +90,7 @@ async def test_create_that_was_not_answered_says_how_to_ask_again(call: answers.
         assert list(server.asked[1].requests) == [server.asked[0]]
 
 
-async def test_update_sends_what_is_given_and_clears_what_is_none(call: answers.Caller) -> None:
+async def test_update_sends_the_given_fields_and_resets_those_that_are_none(call: answers.Caller) -> None:
     async with answers.served(task_service_pb2.UpdateTaskResponse()) as server:
         await call(server, "update", 1, max_retries=0, timeout=None, version=3)
         (request,) = server.asked
@@ -100,7 +100,7 @@ async def test_update_sends_what_is_given_and_clears_what_is_none(call: answers.
         assert request.version == 3
 
 
-async def test_list_goes_from_page_to_page_with_the_same_filter(call: answers.Caller) -> None:
+async def test_list_reads_every_page_with_the_same_filter(call: answers.Caller) -> None:
     pages = [
         task_service_pb2.ListTasksResponse(tasks=[answers.READ_TASK], next_page_token="next"),
         task_service_pb2.ListTasksResponse(tasks=[answers.READ_TASK, answers.READ_TASK]),
@@ -114,7 +114,7 @@ async def test_list_goes_from_page_to_page_with_the_same_filter(call: answers.Ca
             assert request.due_from.ToDatetime(datetime.UTC) == DUE
 
 
-async def test_create_many_cuts_batches_and_keeps_the_order(call: answers.Caller) -> None:
+async def test_create_many_splits_into_batches_and_keeps_the_order(call: answers.Caller) -> None:
     batches = [range(1, 1001), range(1001, 1502)]
     created = [task_service_pb2.BatchCreateTasksResponse(task_ids=batch) for batch in batches]
     async with answers.served(*created) as server:
@@ -124,13 +124,13 @@ async def test_create_many_cuts_batches_and_keeps_the_order(call: answers.Caller
         assert server.asked[1].requests[0].name == "Task 1000"
 
 
-async def test_create_many_of_nothing_asks_nothing(call: answers.Caller) -> None:
+async def test_create_many_of_no_tasks_sends_nothing(call: answers.Caller) -> None:
     async with answers.served(grpc.StatusCode.INTERNAL) as server:
         assert await call(server, "create_many", []) == []
         assert server.asked == []
 
 
-async def test_create_many_that_fails_in_between_says_what_exists_and_what_remains(call: answers.Caller) -> None:
+async def test_create_many_that_fails_returns_created_and_remaining_tasks(call: answers.Caller) -> None:
     wrong = refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", "requests[1].queue")
     first = task_service_pb2.BatchCreateTasksResponse(task_ids=range(1, 1001))
     async with answers.served(first, wrong) as server:
@@ -142,7 +142,7 @@ async def test_create_many_that_fails_in_between_says_what_exists_and_what_remai
         assert caught.value.violations == (("requests[1001].queue", "is wrong"),)
 
 
-async def test_create_many_checks_everything_before_it_sends_anything(call: answers.Caller) -> None:
+async def test_create_many_checks_all_tasks_before_it_sends_any(call: answers.Caller) -> None:
     async with answers.served(grpc.StatusCode.INTERNAL) as server:
         tasks = [new_task(), new_task(task_data={"order": {"id": 2**53}})]
         with pytest.raises(duetime_client.InvalidArgument, match=r"requests\[1\]\.task_data\.order\.id"):
@@ -172,7 +172,7 @@ async def test_create_many_checks_everything_before_it_sends_anything(call: answ
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "FROM_THE_FUTURE", duetime_client.DuetimeError),
     ],
 )
-async def test_error_is_what_its_reason_says(
+async def test_error_class_follows_the_reason(
     call: answers.Caller, code: grpc.StatusCode, reason: str, kind: type[duetime_client.DuetimeError]
 ) -> None:
     async with answers.served(refusal(code, reason, status="running")) as server:
@@ -185,7 +185,7 @@ async def test_error_is_what_its_reason_says(
 
 
 @pytest.mark.parametrize(("sent", "expected"), [([2.5], 2.5), ([], 1)], ids=["with RetryInfo", "without"])
-async def test_a_busy_server_s_retry_delay_is_retry_after(
+async def test_retry_after_is_the_retry_delay_of_a_busy_server(
     call: answers.Caller, sent: list[float], expected: float
 ) -> None:
     busy = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY")
@@ -217,9 +217,7 @@ async def test_a_busy_server_s_retry_delay_is_retry_after(
     ],
     ids=lambda text: text.rpartition(": ")[2],
 )
-async def test_a_server_that_cannot_be_reached_is_named_with_the_cause_alone(
-    call: answers.Caller, message: str, cause: str
-) -> None:
+async def test_unreachable_server_is_named_with_only_the_cause(call: answers.Caller, message: str, cause: str) -> None:
     async with answers.served(status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=message)) as server:
         with pytest.raises(duetime_client.Unavailable) as caught:
             await call(server, "delete", 1)
@@ -241,7 +239,7 @@ async def test_error_without_a_reason_is_named_after_its_code(call: answers.Call
     assert (caught.value.reason, caught.value.message) == ("PERMISSION_DENIED", "as told")
 
 
-async def test_call_without_an_answer_ends_after_the_client_s_timeout() -> None:
+async def test_call_without_a_response_ends_after_the_client_s_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         async with duetime_client.AsyncClient(address, timeout=datetime.timedelta(seconds=0.2)) as client:

@@ -1,4 +1,4 @@
-"""Clients that are opened late, closed early, forgotten, or used where they do not belong."""
+"""Clients that are opened late, closed early, forgotten, or used in another event loop or process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_synchronous_client_without_a_with_block_opens_at_its_first_use() 
 
 
 @pytest.mark.parametrize("was_used", [False, True])
-async def test_closed_client_says_so_whatever_it_is_asked(was_used: bool) -> None:
+async def test_every_method_of_a_closed_client_raises(was_used: bool) -> None:
     async with answers.served(answers.PENDING) as server:
         client = duetime_client.AsyncClient(server.address)
         if was_used:
@@ -55,7 +55,7 @@ async def test_closed_client_says_so_whatever_it_is_asked(was_used: bool) -> Non
             pass
 
 
-def test_closed_synchronous_client_says_so_whatever_it_is_asked() -> None:
+def test_every_method_of_a_closed_synchronous_client_raises() -> None:
     with duetime_client.Client("127.0.0.1:1") as client:
         pass
     client.close()
@@ -65,7 +65,7 @@ def test_closed_synchronous_client_says_so_whatever_it_is_asked() -> None:
             call()
 
 
-async def test_call_that_is_under_way_when_its_client_is_closed_says_so() -> None:
+async def test_closing_a_client_ends_its_running_call() -> None:
     async with answers.Mute() as mute:
         client = duetime_client.AsyncClient(mute.address)
         calling = asyncio.create_task(client.status(1))
@@ -75,7 +75,7 @@ async def test_call_that_is_under_way_when_its_client_is_closed_says_so() -> Non
             await calling
 
 
-async def test_call_of_another_thread_that_is_under_way_says_so_too() -> None:
+async def test_closing_a_client_ends_a_running_call_of_another_thread() -> None:
     async with answers.Mute() as mute:
         client = duetime_client.Client(mute.address)
         calling = asyncio.create_task(asyncio.to_thread(client.status, 1))
@@ -114,7 +114,7 @@ async def test_task_that_is_cancelled_during_a_call_is_cancelled() -> None:
             await calling
 
 
-async def test_client_of_another_event_loop_says_so_and_can_still_be_used_in_its_own() -> None:
+async def test_client_raises_in_another_event_loop_and_still_works_in_its_own() -> None:
     async def elsewhere() -> None:
         await client.status(1)
 
@@ -186,12 +186,12 @@ async def python(code: str, address: str) -> tuple[int | None, str, str]:
     return process.returncode, stdout.decode(), stderr.decode()
 
 
-async def test_client_of_a_parent_process_says_so() -> None:
+async def test_client_of_a_parent_process_raises() -> None:
     async with answers.served(answers.PENDING) as server:
         assert (await python(FORKED, server.address))[:2] == (0, "7 pending\n")
 
 
 @pytest.mark.parametrize("code", FORGOTTEN.values(), ids=FORGOTTEN)
-async def test_client_that_is_never_closed_ends_without_a_word(code: str) -> None:
+async def test_client_that_is_never_closed_exits_without_output(code: str) -> None:
     async with answers.served(answers.PENDING) as server:
         assert await python(code, server.address) == (0, "pending\n", "")

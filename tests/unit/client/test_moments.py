@@ -1,4 +1,4 @@
-"""Times and durations at the ends of what protobuf and Python can hold."""
+"""Times and durations at the limits of protobuf and Python."""
 
 import datetime
 import json
@@ -25,7 +25,7 @@ nanos = strategies.integers(-999_999_999, 999_999_999)
 @hypothesis.given(strategies.datetimes(timezones=strategies.timezones(no_cache=True)))
 @hypothesis.example(FIRST)
 @hypothesis.example(LAST)
-def test_every_moment_of_every_zone_is_sent_exactly_or_refused_by_name(value: datetime.datetime) -> None:
+def test_every_time_is_sent_exactly_or_refused_with_its_field(value: datetime.datetime) -> None:
     is_near_an_end = not FIRST + DAY < value.replace(tzinfo=datetime.UTC) < LAST - DAY
     try:
         sent = moment.to_timestamp(value, "execution_time")
@@ -69,7 +69,7 @@ def test_every_duration_is_read_and_printed(seconds: int, nanoseconds: int) -> N
 
 
 @pytest.mark.parametrize("value", [datetime.timedelta.max, datetime.timedelta.min])
-def test_duration_that_protobuf_cannot_hold_is_refused_by_name(value: datetime.timedelta) -> None:
+def test_duration_too_long_for_protobuf_is_refused_with_its_field(value: datetime.timedelta) -> None:
     with pytest.raises(duetime_client.InvalidArgument, match=r"^timeout: must be at most 3,652,500 days, not"):
         moment.to_duration(value, "timeout")
 
@@ -84,7 +84,7 @@ def test_duration_that_protobuf_cannot_hold_is_refused_by_name(value: datetime.t
         ("\x1b]0;x\x07\r\n", '"\\u001b]0;x\\u0007\\r\\n"'),
     ],
 )
-def test_json_is_json_and_nothing_that_a_terminal_obeys(value: Any, text: str) -> None:
+def test_json_contains_no_control_characters(value: Any, text: str) -> None:
     assert json_shape.text(value) == text
     json.loads(text)
     assert text.isprintable()

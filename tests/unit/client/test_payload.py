@@ -26,7 +26,7 @@ def nested(levels: int) -> dict[str, Any]:
         nested(20),
     ],
 )
-def test_payload_comes_back_as_it_was_sent(value: dict[str, Any]) -> None:
+def test_payload_comes_back_unchanged(value: dict[str, Any]) -> None:
     returned = payload.from_struct(payload.to_struct(value, "task_data"))
     assert returned == value
     assert repr(returned) == repr({key: returned[key] for key in returned})
@@ -59,7 +59,7 @@ def test_tuples_are_lists_and_whole_floats_are_ints() -> None:
         ("{}", "task_data", "must be an object"),
     ],
 )
-def test_payload_that_would_not_come_back_is_refused_with_its_path(value: Any, path: str, problem: str) -> None:
+def test_payload_that_would_come_back_changed_is_refused_with_its_path(value: Any, path: str, problem: str) -> None:
     with pytest.raises(duetime_client.InvalidArgument, match=problem) as caught:
         payload.to_struct(value, "task_data")
     ((field, description),) = caught.value.violations
@@ -67,7 +67,7 @@ def test_payload_that_would_not_come_back_is_refused_with_its_path(value: Any, p
     assert problem in description
 
 
-def test_payload_that_is_too_deep_is_refused_even_if_it_contains_itself() -> None:
+def test_payload_nested_too_deeply_is_refused_even_if_it_contains_itself() -> None:
     endless: dict[str, Any] = {}
     endless["a"] = endless
     for value in (nested(21), endless):
@@ -76,7 +76,7 @@ def test_payload_that_is_too_deep_is_refused_even_if_it_contains_itself() -> Non
 
 
 @pytest.mark.parametrize("value", [{"k" * 100_000: 2**53}, {"a": {10**4_000: 1}}])
-def test_refusal_is_short_however_long_the_keys_are(value: dict[str, Any]) -> None:
+def test_error_is_short_even_if_keys_are_long(value: dict[str, Any]) -> None:
     with pytest.raises(duetime_client.InvalidArgument) as caught:
         payload.to_struct(value, "task_data")
     assert len(str(caught.value)) < 400

@@ -44,17 +44,17 @@ def test_due_time_is_exact_to_the_microsecond(execution_time: Any, due: datetime
         (datetime.datetime.max.replace(tzinfo=datetime.timezone(-datetime.timedelta(hours=1))), "from year 1"),
     ],
 )
-def test_due_time_that_names_no_moment_is_a_value_error(execution_time: Any, problem: str) -> None:
+def test_invalid_due_time_is_a_value_error(execution_time: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         create(execution_time=execution_time)
 
 
-def test_fields_that_are_not_given_are_not_sent() -> None:
+def test_unset_fields_are_not_sent() -> None:
     sent = {field.name for field, _ in create().ListFields()}
     assert sent == {"name", "execution_time", "request_id"}
 
 
-def test_fields_that_are_given_are_sent() -> None:
+def test_given_fields_are_sent() -> None:
     message = create(
         task_data={"a": 1},
         queue="mail",
@@ -85,7 +85,7 @@ def test_fields_that_are_given_are_sent() -> None:
         ({"task_data": {"text": "x" * 2**20}}, "task_data"),
     ],
 )
-def test_field_that_cannot_be_sent_is_named(fields: dict[str, Any], field: str) -> None:
+def test_error_names_the_field_that_cannot_be_sent(fields: dict[str, Any], field: str) -> None:
     for build in (create, update):
         with pytest.raises(duetime_client.InvalidArgument) as caught:
             build(**fields)
@@ -93,19 +93,19 @@ def test_field_that_cannot_be_sent_is_named(fields: dict[str, Any], field: str) 
 
 
 @pytest.mark.parametrize("task_id", [0, -1, 2**32, "1", None])
-def test_task_id_that_no_task_can_have_is_refused(task_id: Any) -> None:
+def test_task_id_out_of_range_is_refused(task_id: Any) -> None:
     with pytest.raises(duetime_client.InvalidArgument, match="task_id: must be an integer from 1"):
         request.checked_task_id(task_id)
 
 
 @pytest.mark.parametrize("changes", [{}, {"name": request.UNSET}, {"name": None}, {"execution_time": None}])
-def test_update_without_a_change_or_to_a_default_that_there_is_not_is_refused(changes: dict[str, Any]) -> None:
+def test_update_without_a_field_or_to_a_missing_default_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(duetime_client.InvalidArgument):
         update(**changes)
 
 
 @pytest.mark.parametrize("status", ["done", ["pending", "done"], [1]])
-def test_unknown_status_is_refused_with_those_that_are_known(status: Any) -> None:
+def test_unknown_status_is_refused_with_the_known_ones(status: Any) -> None:
     with pytest.raises(duetime_client.InvalidArgument, match="pending, running, completed, failed, cancelled"):
         request.statuses(status)
 

@@ -1,4 +1,4 @@
-"""Fields of a message that cannot have a value: a sentence that names the field, and never protobuf's own words."""
+"""Invalid values of a message's fields: the error names the field, and never quotes protobuf."""
 
 import datetime
 from collections.abc import Callable
@@ -84,7 +84,7 @@ CASES: dict[str, tuple[Call, str]] = {
 
 
 @pytest.mark.parametrize(("call", "problem"), CASES.values(), ids=CASES)
-def test_value_that_a_field_cannot_have_is_refused_by_name(call: Call, problem: str) -> None:
+def test_invalid_value_is_refused_with_its_field(call: Call, problem: str) -> None:
     with (
         duetime_client.Client("127.0.0.1:1") as client,
         pytest.raises(duetime_client.InvalidArgument) as caught,

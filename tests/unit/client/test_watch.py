@@ -1,4 +1,4 @@
-"""Both faces' watches against a server that misbehaves on purpose: it listens on a loopback port."""
+"""Watches of both clients on a server on a loopback port that misbehaves on purpose."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from duetime_client import watch_progress
 
 Step = task_service_pb2.TaskEvent | grpc.StatusCode | str
-"""What a stream does next: it says something, aborts with a code or a reason of the server, or hangs."""
+"""What a stream does next: it sends a message, aborts with a code or a reason of the server, or hangs."""
 HANG = "hang"
 
 
@@ -38,7 +38,7 @@ def end(reason: str, cursor: str = "") -> task_service_pb2.TaskEvent:
 
 @dataclasses.dataclass
 class Server(task_service_pb2_grpc.TaskServiceServicer):
-    """Plays one list of steps a stream, and keeps what it was asked."""
+    """Plays one list of steps per stream, and keeps the requests."""
 
     streams: list[list[Step]]
     asked: list[Any] = dataclasses.field(default_factory=list)
@@ -149,7 +149,7 @@ async def test_watch_ends_when_the_task_is_terminal(watch: Watcher) -> None:
     ],
     ids=str,
 )
-async def test_watch_goes_on_right_after_its_last_event(watch: Watcher, interruption: list[Step]) -> None:
+async def test_watch_resumes_right_after_its_last_event(watch: Watcher, interruption: list[Step]) -> None:
     async with served(
         [heartbeat(), change(1), change(2), *interruption],
         [heartbeat(), change(3, "failed"), end("TASK_TERMINAL")],
@@ -158,8 +158,8 @@ async def test_watch_goes_on_right_after_its_last_event(watch: Watcher, interrup
         assert server.cursors == ["", "c2"]
 
 
-async def test_watch_goes_on_after_several_failures_in_a_row(watch: Watcher) -> None:
-    # gRPC repeats the two UNAVAILABLE by itself, the watch the rest.
+async def test_watch_resumes_after_several_failures_in_a_row(watch: Watcher) -> None:
+    # gRPC retries the two UNAVAILABLE itself, the watch the others.
     async with served(
         [change(1)],
         [grpc.StatusCode.UNAVAILABLE],
@@ -172,7 +172,7 @@ async def test_watch_goes_on_after_several_failures_in_a_row(watch: Watcher) -> 
         assert set(server.cursors[1:]) == {"c1"}
 
 
-async def test_watch_remembers_the_cursor_of_heartbeats_and_does_not_show_them(watch: Watcher) -> None:
+async def test_watch_keeps_the_cursor_of_heartbeats_and_hides_them(watch: Watcher) -> None:
     async with served(
         [heartbeat("a0"), change(1), heartbeat("a1"), end("SERVER_STOPPING")],
         [heartbeat("a2"), change(2, "completed"), heartbeat("a3"), end("TASK_TERMINAL")],
@@ -181,20 +181,20 @@ async def test_watch_remembers_the_cursor_of_heartbeats_and_does_not_show_them(w
         assert server.cursors == ["", "a1"]
 
 
-async def test_watch_begins_at_the_cursor_it_is_given(watch: Watcher) -> None:
+async def test_watch_starts_at_the_given_cursor(watch: Watcher) -> None:
     async with served([change(6, "completed"), end("TASK_TERMINAL")]) as server:
         assert (await watch(server.address, cursor="c5"))[0] == [6]
         assert server.cursors == ["c5"]
 
 
-async def test_watch_counts_a_silent_stream_as_lost(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watch_reconnects_if_heartbeats_are_missing(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_progress, "HEARTBEAT_TIMEOUT_SECONDS", 0.2)
     async with served([change(1), HANG], [change(2, "completed"), end("TASK_TERMINAL")]) as server:
         assert (await watch(server.address))[0] == [1, 2]
         assert server.cursors == ["", "c1"]
 
 
-async def test_watch_of_all_has_begun_when_its_block_is_entered() -> None:
+async def test_watch_of_all_has_started_once_its_block_is_entered() -> None:
     async with (
         served([grpc.StatusCode.INTERNAL], [heartbeat("now"), HANG]) as server,
         duetime_client.AsyncClient(server.address) as client,
@@ -209,7 +209,7 @@ async def test_watch_of_all_has_begun_when_its_block_is_entered() -> None:
         assert server.cursors == ["", ""]
 
 
-async def test_watch_of_all_hands_its_filter_over_and_goes_on_with_it(watch: Watcher) -> None:
+async def test_watch_of_all_resumes_with_the_same_filter(watch: Watcher) -> None:
     async with served([change(1), grpc.StatusCode.UNAVAILABLE], [change(2), HANG]) as server:
         status = [duetime_client.Status.FAILED]
         assert (await watch(server.address, every=True, limit=2, status=status, queue="mail", name="N"))[0] == [1, 2]
@@ -233,14 +233,14 @@ async def test_watch_with_an_unknown_end_raises_its_reason(watch: Watcher) -> No
         assert caught.value.reason == "QUOTA_SPENT"
 
 
-async def test_watch_without_any_answer_gives_up(watch: Watcher) -> None:
+async def test_watch_that_never_connects_raises(watch: Watcher) -> None:
     async with served() as server:
         address = server.address
     with pytest.raises(duetime_client.Unavailable, match=f"{address} cannot be reached"):
         await watch(address)
 
 
-async def test_watch_goes_on_when_the_server_comes_back_on_the_same_port(watch: Watcher) -> None:
+async def test_watch_resumes_after_the_server_recovers_on_the_same_port(watch: Watcher) -> None:
     async with served([change(1), HANG]) as server:
         watching = asyncio.create_task(watch(server.address))
         await server.hanging.wait()
@@ -250,7 +250,7 @@ async def test_watch_goes_on_when_the_server_comes_back_on_the_same_port(watch: 
         assert server.cursors == ["c1"]
 
 
-async def test_interrupted_iteration_goes_on_from_the_cursor() -> None:
+async def test_interrupted_iteration_resumes_from_the_cursor() -> None:
     async with (
         served([change(1), HANG], [change(2, "completed"), end("TASK_TERMINAL")]) as server,
         duetime_client.AsyncClient(server.address) as client,

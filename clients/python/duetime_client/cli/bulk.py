@@ -45,7 +45,7 @@ def retry(
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Make all matching tasks that failed or were cancelled pending again."""
+    """Retry all matching tasks that failed or were cancelled, now."""
     selected = _selected(status, queue, name, due_from, due_before, all_)
     _confirm("Retry", selected, yes)
     with session.connect(server, as_json) as client:
@@ -91,7 +91,7 @@ def move(
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Move all matching tasks that are pending, by --at, --in or --to-queue."""
+    """Move all matching pending tasks, by --at, --in or --to-queue."""
     to_time = moments.one_of(at, in_)
     if to_time is None and to_queue is None:
         raise arguments.UsageError("--at, --in or --to-queue is required")

@@ -21,7 +21,7 @@ Zone = Annotated[
 ]
 In = Annotated[
     datetime.timedelta | None,
-    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="The time from now, such as 2h or 1d12h."),
+    typer.Option("--in", parser=durations.parse, metavar="DURATION", help="How long from now, such as 2h or 1d12h."),
 ]
 Data = Annotated[
     dict[str, Any] | None,
@@ -45,7 +45,7 @@ Priority = Annotated[
 ]
 ConcurrencyKey = Annotated[
     str | None,
-    typer.Option("--key", metavar="KEY", help="The key that the queue's limits per key count.", show_default=False),
+    typer.Option("--key", metavar="KEY", help="The concurrency key, which limits per key count.", show_default=False),
 ]
 Timeout = Annotated[
     datetime.timedelta | None,

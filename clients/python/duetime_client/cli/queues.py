@@ -34,7 +34,7 @@ def _option(help_text: str) -> Any:
 
 @app.command("list")
 def list_(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """List the queues that have unfinished tasks, a live worker, or are limited.
+    """List the queues with unfinished tasks, live workers or limits.
 
     With --json, one queue per line.
     """

@@ -119,7 +119,7 @@ def explain(
 
 
 def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """List all workers: their queues, handlers and whether they are alive.
+    """List workers: their queues, handlers and whether they are alive.
 
     A worker is listed until an hour after its last heartbeat, or until it shuts down cleanly. With --json, one worker
     per line.

@@ -160,7 +160,7 @@ def backfill(
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Create a task, due now, for each past time of a schedule that has none."""
+    """Create a task for each past time of a schedule that has none."""
     with session.connect(server, as_json) as client:
         task_ids = client.backfill_schedule(schedule_id, start, end)
     if as_json:
@@ -197,9 +197,9 @@ def preview(
 
 @app.command()
 def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
-    """Show a schedule's history: its changes and skipped occurrences, oldest first.
+    """Show a schedule's history: changes and skipped occurrences.
 
-    Works for a deleted schedule too. With --json, one change per line.
+    Oldest first. Works for a deleted schedule too. With --json, one change per line.
     """
     with session.connect(server, as_json) as client:
         lines = client.schedule_logs(schedule_id)
