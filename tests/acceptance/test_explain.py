@@ -30,7 +30,7 @@ async def test_a_running_or_finished_task_is_explained(stack: stacks.Stack) -> N
         await clients.reached(client, task_id, "started")
         explained = await client.explain(task_id)
         assert [reason.code for reason in explained.reasons] == ["RUNNING"]
-        assert explained.reasons[0].message.startswith("It runs on worker ")
+        assert explained.reasons[0].message.startswith("The task is running on worker ")
         await client.cancel(task_id)
         explained = await client.explain(task_id)
         assert (explained.status, explained.reasons[0].code) == ("cancelled", "FINISHED")
@@ -46,6 +46,6 @@ async def test_the_worker_of_the_stack_is_listed(stack: stacks.Stack) -> None:
         assert "Send Email" in worker.handlers
         assert worker.worker_id in (await commands.run(stack, "workers")).stdout
         task_id = await client.create("noop", requests.at(86_400))
-        assert (await commands.run(stack, f"explain {task_id}")).stdout.startswith("It is due at ")
+        assert (await commands.run(stack, f"explain {task_id}")).stdout.startswith("The task is due at ")
         as_json = (await commands.run(stack, f"explain {task_id} --json")).stdout
         assert json.loads(as_json)["reasons"][0]["code"] == "NOT_DUE"

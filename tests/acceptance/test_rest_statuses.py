@@ -106,4 +106,4 @@ async def test_every_route_reports_an_unavailable_database(start: processes.Star
             assert response.status_code == 503
             refusal = refusals.over_rest(response)
             assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
-            assert refusal.message == "The database cannot be reached; nothing was changed. Try again."
+            assert refusal.message == "The database is unavailable. Nothing was changed; retry later."

@@ -1,6 +1,6 @@
-"""Rolling a schedule on: what becomes of its next occurrence once that is due, and which one comes next.
+"""Advancing a schedule: whether its due occurrence runs, what is skipped, and which occurrence comes next.
 
-Pure: `store.rolling` applies it, in the transaction that claims.
+Pure: `store.schedules.advance` applies it, in the transaction that claims.
 """
 
 import contextlib
@@ -12,25 +12,25 @@ from collections.abc import Iterator
 from duetime_core.model import recurrence, schedule
 
 ON_TIME = datetime.timedelta(minutes=1)
-"""How late an occurrence may be and is still on time: later, it was missed."""
+"""An occurrence that is later than this was missed."""
 _MOST_SINGLY = 100
-"""How many occurrences that are skipped together are logged one by one."""
+"""How many occurrences skipped at once are logged one by one."""
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
-_CANCELLED = "its task was cancelled by a caller"
+_CANCELLED = "a caller cancelled its task"
 _OVERLAP = "an earlier run had not ended, and overlap is skip"
-_WAITED = "another one waited for an earlier run already, and overlap is queue"
+_WAITED = "another occurrence was already waiting for an earlier run, and overlap is queue"
 _CATCH_UP = {
     schedule.CatchUp.LAST: "it was missed, a later one was due as well, and catch_up is last",
     schedule.CatchUp.NONE: "it was more than a minute late, and catch_up is none",
 }
 _WINDOW = "it was later than catch_up_window"
-_GIVEN_UP = "no later occurrence was found in the steps that a search may take: change the rule or its blackouts"
+_GIVEN_UP = "the search found no later occurrence within its step limit: change the rule or its blackouts"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Due:
-    """The next occurrence of a schedule, now that it is due."""
+    """An occurrence of a schedule that is due."""
 
     nominal: datetime.datetime
     due: datetime.datetime
@@ -44,23 +44,23 @@ class Due:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Advance:
-    """What becomes of a due occurrence: it runs, unless `reason` says why not; and what comes next."""
+    """The decision about a due occurrence. It runs unless `reason` is set."""
 
     reason: str | None
     skips: list[recurrence.Skip]
-    """All that are skipped, this one too; `until` is the last of several."""
+    """All skipped occurrences, possibly this one; `until` is the last of several."""
     next: recurrence.Occurrence | None
     last_nominal: datetime.datetime
-    """The last one that is dealt with."""
+    """The last nominal time that was run or skipped."""
 
 
 def plan(advanced: schedule.Schedule, this: Due, now: datetime.datetime) -> Advance:
-    """Decides about an occurrence that is due."""
+    """Decides about a due occurrence."""
     steps = recurrence.Steps()
     try:
         reason, since = _decide(advanced, this, now, steps)
     except recurrence.TooManyStepsError:
-        # It runs, and `first` says that nothing comes after it.
+        # It runs, and `first` finds no occurrence after it.
         reason, since = None, None
     runs = reason is None or reason is _WAITED
     skips = [] if runs else [recurrence.Skip(this.nominal, this.nominal, str(reason))]
@@ -76,9 +76,9 @@ def plan(advanced: schedule.Schedule, this: Due, now: datetime.datetime) -> Adva
 def first(
     spec: recurrence.Spec, after: datetime.datetime, seed: str
 ) -> tuple[list[recurrence.Skip], recurrence.Occurrence | None]:
-    """Returns the first occurrence after that moment, and what is skipped before it.
+    """Returns the first occurrence after that moment, and the skips before it.
 
-    A search that is given up has found none, and says so as if it were skipped.
+    A search that reaches its step limit returns no occurrence, and a skip with that reason.
     """
     skips: list[recurrence.Skip] = []
     try:
@@ -95,7 +95,7 @@ def first(
 def _decide(
     advanced: schedule.Schedule, this: Due, now: datetime.datetime, steps: recurrence.Steps
 ) -> tuple[str | None, datetime.datetime | None]:
-    """Returns why it, or what comes after it, is skipped, and from which moment on nothing is any more."""
+    """Returns why this occurrence, or later ones, are skipped, and the moment at which skipping ends."""
     if this.is_cancelled:
         return _CANCELLED, None
     if this.is_overlapped and advanced.overlap is schedule.Overlap.SKIP:
@@ -126,7 +126,7 @@ def _passed(
 ) -> list[recurrence.Skip]:
     """Returns the occurrences between two moments, both exclusive, as skipped for that reason, and all other skips.
 
-    Where they are more than are logged one by one, the last one is there, but not all before it.
+    If there are more than are logged one by one, the result has the last one, but not all before it.
     """
     passed = list(itertools.islice(_skipped(advanced, after, until, reason), _MOST_SINGLY + 1))
     if len(passed) > _MOST_SINGLY:
@@ -154,7 +154,7 @@ def _skipped(
 
 
 def _together(skips: list[recurrence.Skip]) -> list[recurrence.Skip]:
-    """Returns many skips as one, from the first to the last, with each reason that one of them has."""
+    """Merges many skips into one, from the first to the last, with all their reasons."""
     if len(skips) <= _MOST_SINGLY:
         return skips
     reasons = dict.fromkeys(skip.reason for skip in skips)

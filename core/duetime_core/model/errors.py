@@ -1,10 +1,10 @@
-"""One tree of errors. A class's docstring is its default message; its `reason` is what callers may match on."""
+"""One tree of errors. A class's docstring is its default message; callers may match on its `reason`."""
 
 import dataclasses
 
 
 class DuetimeError(Exception):
-    """Something went wrong."""
+    """An internal error occurred."""
 
     reason = "INTERNAL"
 
@@ -20,20 +20,20 @@ class DuetimeError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
-    """One wrong field: its path in the request, such as `retry_policy.jitter`, and what would be right."""
+    """One invalid field: its path in the request, such as `retry_policy.jitter`, and what would be valid."""
 
     field: str
     description: str
 
 
 class InvalidArgument(DuetimeError):
-    """The request is wrong."""
+    """The request is invalid."""
 
     reason = "INVALID_ARGUMENT"
 
     def __init__(self, *violations: Violation, more: int = 0) -> None:
-        told = [f"{each.field}: {each.description}" if each.field else each.description for each in violations]
-        super().__init__("; ".join([*told, f"and {more} more"] if more else told))
+        lines = [f"{each.field}: {each.description}" if each.field else each.description for each in violations]
+        super().__init__("; ".join([*lines, f"and {more} more"] if more else lines))
         self.violations = violations
 
 
@@ -71,19 +71,19 @@ class ScheduleNotFound(DuetimeError):
 
 
 class StateConflict(DuetimeError):
-    """The state of the task or schedule does not allow that."""
+    """The state of the task or schedule does not allow this."""
 
 
 class ScheduleUnreadable(StateConflict):
-    """The schedule has something that this release does not know."""
+    """The schedule uses a feature that this release does not support."""
 
     reason = "SCHEDULE_UNREADABLE"
 
     @classmethod
     def of(cls, schedule_id: int, cause: Exception) -> "ScheduleUnreadable":
-        """Returns the error that names the schedule, and what cannot be read of it."""
+        """Returns the error that names the schedule and the cause."""
         return cls(
-            f"Schedule {schedule_id} has something that this release does not know: {cause}. It can be deleted.",
+            f"Schedule {schedule_id} uses a feature that this release does not support: {cause}. It can be deleted.",
             schedule_id=str(schedule_id),
         )
 
@@ -113,66 +113,66 @@ class TaskNotRetryable(StateConflict):
 
 
 class VersionMismatch(DuetimeError):
-    """The task has changed since that version."""
+    """The version does not match: the task was changed since."""
 
     reason = "VERSION_MISMATCH"
 
 
 class RequestIdTaken(DuetimeError):
-    """The request_id was used before."""
+    """The request_id is already used."""
 
 
 class RequestIdReused(RequestIdTaken):
-    """The request_id was used before, for another request."""
+    """The request_id is already used by a different request."""
 
     reason = "REQUEST_ID_REUSED"
 
 
 class RequestIdOfDeletedTask(RequestIdTaken):
-    """The request_id made a task that was deleted."""
+    """The request_id belongs to a deleted task."""
 
     reason = "REQUEST_ID_OF_DELETED_TASK"
 
 
 class RequestIdOfCancelledTask(RequestIdTaken):
-    """The request_id made a task that was cancelled."""
+    """The request_id belongs to a cancelled task."""
 
     reason = "REQUEST_ID_OF_CANCELLED_TASK"
 
 
 class RequestIdOfDeletedSchedule(RequestIdTaken):
-    """The request_id made a schedule that was deleted."""
+    """The request_id belongs to a deleted schedule."""
 
     reason = "REQUEST_ID_OF_DELETED_SCHEDULE"
 
 
 class TaskIdsExhausted(DuetimeError):
-    """All 4,294,967,295 task ids are given away."""
+    """All 4,294,967,295 task ids are used."""
 
     reason = "TASK_IDS_EXHAUSTED"
 
 
 class WatcherTooSlow(DuetimeError):
-    """The watch was not read for too long. Go on with the cursor of the last event, in another watch."""
+    """The client did not read the watch for too long. Resume with a new watch and the cursor of the last event."""
 
     reason = "WATCHER_TOO_SLOW"
 
 
 class ServerBusy(DuetimeError):
-    """The server answers as many calls of that kind as it can; nothing was changed. Try again."""
+    """The server is handling as many calls of this kind as it can. Nothing was changed; retry later."""
 
     reason = "SERVER_BUSY"
     retry_seconds = 1
-    """After which to try again."""
+    """How long a caller should wait before it retries."""
 
 
 class StoreUnavailable(DuetimeError):
-    """The database cannot be reached; nothing was changed. Try again."""
+    """The database is unavailable. Nothing was changed; retry later."""
 
     reason = "STORE_UNAVAILABLE"
 
 
 class LogBusy(DuetimeError):
-    """Somebody reads the log, or changes its partitions: they cannot be changed now."""
+    """Another transaction is using the log or its partitions, so they cannot be changed now."""
 
     reason = "LOG_BUSY"

@@ -1,4 +1,4 @@
-"""How a queue is held back: whether it is paused, and its limits."""
+"""Queues: whether they are paused, and their limits."""
 
 import dataclasses
 import datetime
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """What holds a queue back, over all workers; a limit of None is none.
+    """The limits of a queue, over all workers. None means no limit.
 
-    The limits per key count the tasks of one concurrency_key; tasks without a key have only the others.
+    The limits per key apply to the tasks of one concurrency_key; tasks without a key have only the others.
     """
 
     is_paused: bool = False
@@ -21,28 +21,28 @@ class QueueLimits:
 
     @property
     def has_key_limits(self) -> bool:
-        """Whether tasks are counted by their key."""
+        """Whether a limit per key is set."""
         return self.max_running_per_key is not None or self.max_per_second_per_key is not None
 
 
 ALIVE_SECONDS = 15
-"""How long after its last sign of life a worker counts as alive."""
+"""How long after its last heartbeat a worker counts as alive."""
 
 UNLIMITED = QueueLimits()
-"""Nothing holds it back. So are all queues that have no row."""
+"""Neither paused nor limited, as are all queues without a row."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue as it stands. Times are by the database's clock."""
+    """The current state of a queue. Times are by the database's clock."""
 
     name: str
     limits: QueueLimits
-    depth: int = 0  # the tasks that are due and wait
-    oldest_due: datetime.datetime | None = None  # since when the first of them is due
+    depth: int = 0  # waiting tasks that are due
+    oldest_due: datetime.datetime | None = None  # when the first of them was due
     running: int = 0
-    rate: float = 0.0  # runs begun a second, as its live workers counted last
-    workers: int = 0  # the live ones that serve it
+    rate: float = 0.0  # runs started per second, by the last heartbeats of live workers
+    workers: int = 0  # live workers that serve it
 
 
 class Change(enum.StrEnum):
@@ -51,12 +51,12 @@ class Change(enum.StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     UPDATED = "updated"
-    """Limits changed, and perhaps whether it is paused."""
+    """Limits changed, and possibly whether it is paused."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field of a queue's Control, as it was and as it is since; a limit of None is none."""
+    """A field of QueueLimits, before and after a change. None means no limit."""
 
     field: str
     before: float | bool | None
@@ -65,7 +65,7 @@ class FieldChange:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class QueueLog:
-    """A row of `queue_logs`: one change of a queue's Control."""
+    """A row of `queue_logs`: one change of a queue's limits."""
 
     log_id: int
     queue: str
@@ -77,9 +77,9 @@ class QueueLog:
 
 @dataclasses.dataclass(slots=True)
 class TokenBucket:
-    """The token bucket of a rate: how many tasks may start now.
+    """The token bucket of a rate limit: each start of a task takes one token.
 
-    It holds at most a tenth of a second's worth and one more, so that a burst after a rest stays within that.
+    It holds at most a tenth of a second's worth plus one, which bounds a burst after a rest.
     """
 
     per_second: float
@@ -88,15 +88,15 @@ class TokenBucket:
 
     @property
     def capacity(self) -> float:
-        """The most that it holds."""
+        """The most tokens that it holds."""
         return 1 + self.per_second / 10
 
     def advance(self, now: datetime.datetime) -> None:
-        """Adds what came since; a clock that was set back adds nothing."""
+        """Adds the tokens of the time since the last call; none if the clock was set back."""
         elapsed = max(0.0, (now - self.at).total_seconds())
         self.tokens = min(self.capacity, self.tokens + self.per_second * elapsed)
         self.at = now
 
     def next_at(self) -> datetime.datetime:
-        """When the next task may start."""
+        """When the next token is available."""
         return self.at + datetime.timedelta(seconds=max(0.0, 1 - self.tokens) / self.per_second)

@@ -1,4 +1,4 @@
-"""The schedule: a rule, the task that is made each time, and what happens when runs overlap or times were missed."""
+"""Schedules: a recurrence rule, the task to create each time, and the policies for overlapping and missed runs."""
 
 import dataclasses
 import datetime
@@ -10,27 +10,27 @@ from duetime_core.model import recurrence, task
 
 
 class Overlap(enum.StrEnum):
-    """What happens when an occurrence is due and one before it has not ended."""
+    """What happens when an occurrence is due while an earlier one has not ended."""
 
     ALLOW = "allow"
     SKIP = "skip"
     QUEUE = "queue"
-    """One waits; what comes while one waits is skipped."""
+    """One occurrence waits; those that become due meanwhile are skipped."""
 
 
 class CatchUp(enum.StrEnum):
-    """What happens to times that passed while nothing could run."""
+    """What happens to occurrences that were missed while nothing could run."""
 
     LAST = "last"
-    """The last of them runs."""
+    """Only the last of them runs."""
     ALL = "all"
     NONE = "none"
-    """None runs that is more than a minute late."""
+    """An occurrence that is more than a minute late is skipped."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Template:
-    """The task that is made each time. The fields are those of `task.NewTask`."""
+    """The task to create each time. The fields are those of `task.NewTask`."""
 
     name: str
     task_data: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -44,7 +44,7 @@ class Template:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewSchedule:
-    """What a caller asks for; checked already."""
+    """A schedule to create, already validated."""
 
     name: str
     spec: recurrence.Spec
@@ -52,7 +52,7 @@ class NewSchedule:
     overlap: Overlap = Overlap.ALLOW
     catch_up: CatchUp = CatchUp.LAST
     catch_up_window: datetime.timedelta | None = None
-    """How late an occurrence may be and still be caught up with; None: however late."""
+    """How late an occurrence may be and still be caught up; None: any delay."""
     is_paused: bool = False
     request_id: str | None = None
     asked: task.Retries | None = None
@@ -71,24 +71,24 @@ class Schedule:
     catch_up: CatchUp
     catch_up_window: datetime.timedelta | None
     is_paused: bool
-    last_nominal_time: datetime.datetime  # the last that was dealt with, by a task or by skipping it
-    zone_version: str  # of the time zone database that gave the next occurrence
-    version: int  # by one with every change by a caller
+    last_nominal_time: datetime.datetime  # the last one that was run or skipped
+    zone_version: str  # of the time zone database that the next occurrence was computed with
+    version: int  # incremented with every change by a caller
     created_at: datetime.datetime
     updated_at: datetime.datetime
     request_id: str | None
     next_time: datetime.datetime | None = None  # the nominal time of its next occurrence
-    next_task_id: int | None = None  # and the task that it is
+    next_task_id: int | None = None  # and its task
 
     @property
     def seed(self) -> str:
-        """What its jitter depends on."""
+        """The seed of its jitter."""
         return str(self.schedule_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ScheduleLog:
-    """A row of `schedule_logs`; `until` is the last nominal time where it is about several.
+    """A row of `schedule_logs`. `until` is the last nominal time if the row covers several.
 
     `reason` says why an occurrence was skipped, or which fields an update changed.
     """
@@ -105,7 +105,7 @@ class ScheduleLog:
 
 
 def differences(before: Schedule, after: Schedule) -> list[str]:
-    """Returns the fields that differ, by the names that they have in the API."""
+    """Returns the names of the fields that differ, as the API spells them."""
     changed = _differing(before.spec, after.spec)
     changed += _differing(before, after, within=("name", "overlap", "catch_up", "catch_up_window"))
     return changed + [f"task.{name}" for name in _differing(before.template, after.template)]

@@ -21,7 +21,7 @@ QUARANTINE_LEASES = 2
 
 
 class Status(enum.StrEnum):
-    """Where a task is in its life."""
+    """The states of a task."""
 
     PENDING = "pending"
     """It waits for its execution_time."""
@@ -30,13 +30,13 @@ class Status(enum.StrEnum):
     COMPLETED = "completed"
     """Its handler returned."""
     FAILED = "failed"
-    """Its retries are spent, or its handler said never."""
+    """Its retries are spent, or its handler raised Fail."""
     CANCELLED = "cancelled"
-    """A caller stopped it."""
+    """A caller cancelled it."""
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
-"""No worker touches a task in one of these again, unless a caller retries it."""
+"""A task in one of these runs again only if a caller retries it."""
 
 
 class Change(enum.StrEnum):
@@ -50,9 +50,9 @@ class Change(enum.StrEnum):
     RETRY_SCHEDULED = "retry_scheduled"
     """The run failed; the next one waits for its backoff."""
     LEASE_LOST = "lease_lost"
-    """The worker stopped extending the lease; this spends a retry, or a task that kills workers would for ever."""
+    """The worker stopped extending the lease. It spends a retry, so that a poison task cannot run indefinitely."""
     RELEASED = "released"
-    """The worker stopped before the run ended, or never heard that its claim was made; this spends no retry."""
+    """The worker stopped before the run ended, or never received the answer to its claim. It spends no retry."""
     CANCELLED = "cancelled"
     DELETED = "deleted"
     RETRIED = "retried"
@@ -103,13 +103,13 @@ class RetryPolicy:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Retries:
-    """How often a task is retried, and after what waits."""
+    """How often a task is retried, and with which backoff."""
 
     max_retries: int = DEFAULT_MAX_RETRIES
     retry_policy: RetryPolicy = RetryPolicy()
 
     def problems(self) -> Iterator[str]:
-        """Yields what no task may have."""
+        """Yields what is out of bounds."""
         policy = self.retry_policy
         if not 0 <= self.max_retries <= MAX_RETRIES:
             yield f"max_retries must be from 0 to {MAX_RETRIES}"
@@ -123,9 +123,9 @@ class Retries:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a caller asks for; checked already. `execution_time` is aware; a past one means now.
+    """A task to create, already validated. `execution_time` is aware; a past one means now.
 
-    `local_time` and `time_zone` are what gave the execution_time, where the caller gave no instant; see `Task`.
+    `local_time` and `time_zone` are set if the caller gave a local time instead of an instant; see `Task`.
     """
 
     name: str
@@ -141,45 +141,45 @@ class NewTask:
     local_time: datetime.datetime | None = None
     time_zone: str | None = None
     asked: Retries | None = None
-    """The retries without the defaults of the handler, if these changed them. Requests are compared by it: one that is
-    repeated stays the same request when the defaults have changed since."""
+    """The retries as requested, if the handler's defaults changed them. Requests are compared by it, so that a repeated
+    request stays the same request when the defaults have changed since."""
 
 
 @dataclasses.dataclass(slots=True)
 class Task:
     """A row of `tasks`. All times are aware, in UTC, by the database's clock.
 
-    Nobody changes it; frozen, it would take eight times as long to make, and claims make thousands a second.
+    Treat it as immutable; a frozen dataclass takes eight times as long to make, and claims make thousands a second.
     """
 
     task_id: int
     name: str
     queue: str
-    status: Status  # with every move
-    execution_time: datetime.datetime  # when updated, when it waits to be retried, when a caller retries it
+    status: Status  # changes with every move
+    execution_time: datetime.datetime  # changes with an update, a scheduled retry, and a retry by a caller
     task_data: dict[str, Any]
-    result: dict[str, Any] | None  # when it completes; cleared when a caller retries it
-    error_message: str | None  # when a run fails; cleared when a run completes
-    retry_count: int  # with every failed run and every lost lease; back to 0 when a caller retries it
+    result: dict[str, Any] | None  # set when it completes; cleared when a caller retries it
+    error_message: str | None  # set when a run fails; cleared when a run completes
+    retry_count: int  # incremented by every failed run and lost lease; reset when a caller retries it
     max_retries: int
     retry_policy: RetryPolicy
     timeout: datetime.timedelta | None
-    version: int  # by one with every change that has a log row
+    version: int  # incremented with every change that has a log row
     created_at: datetime.datetime
-    updated_at: datetime.datetime  # with every version
-    executed_at: datetime.datetime | None  # when a run begins
+    updated_at: datetime.datetime  # changes with every version
+    executed_at: datetime.datetime | None  # when the last run started
     request_id: str | None
-    worker_id: str | None  # while it runs
-    lease_expires_at: datetime.datetime | None  # while it runs: a third of a lease before it would end
+    worker_id: str | None  # set while it runs
+    lease_expires_at: datetime.datetime | None  # set while it runs; extended every third of a lease
     deleted_at: datetime.datetime | None
-    lost_leases: int  # with every lost lease; back to 0 when a run ends by itself, and with every edit
-    priority: int  # 0 to 9: of what is due, the higher ones run first
-    concurrency_key: str | None  # what its queue's limits per key count it under
-    schedule_id: int | None  # the schedule that made it
-    nominal_time: datetime.datetime | None  # the time by the schedule's rule that it stands for
-    is_next: bool  # whether it is its schedule's next occurrence: once it is due, the one after it is made
-    local_time: datetime.datetime | None  # naive: what a clock in `time_zone` shows when it is due
-    time_zone: str | None  # IANA's name; with local_time, where the caller gave no instant
+    lost_leases: int  # incremented by every lost lease; reset when a run ends by itself, and by every edit
+    priority: int  # 0 to 9: due tasks of a higher priority run first
+    concurrency_key: str | None  # for the queue's limits per key
+    schedule_id: int | None  # the schedule that created it
+    nominal_time: datetime.datetime | None  # the time by the schedule's rule, before blackouts and jitter
+    is_next: bool  # whether it is its schedule's next occurrence: once it is due, the following one is created
+    local_time: datetime.datetime | None  # naive: the local time in `time_zone` at which it is due
+    time_zone: str | None  # IANA name; set with local_time
 
 
 # Not frozen, for the same reason as `Task`.
@@ -201,7 +201,7 @@ class Changed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskLog:
-    """A row of `task_logs`: one change of one task. Never changed itself."""
+    """A row of `task_logs`: one change of one task. Append-only."""
 
     task_id: int
     version: int

@@ -1,4 +1,4 @@
-"""The worker, as it makes itself known. Nothing depends on it but what people are told."""
+"""Workers, as their heartbeats describe them. They inform people; no promise depends on them."""
 
 import dataclasses
 import datetime
@@ -16,12 +16,12 @@ class Worker:
     running: int
     started_at: datetime.datetime
     last_heartbeat_at: datetime.datetime
-    is_alive: bool  # whether its last sign of life is recent
+    is_alive: bool  # whether its last heartbeat is recent
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life: who a worker is, and how it does."""
+    """What a worker reports every 5 s: its queues, handlers and load."""
 
     worker_id: str
     queues: Sequence[str]
@@ -29,4 +29,4 @@ class Heartbeat:
     concurrency: int
     running: int
     rates: Mapping[str, float]
-    """Queue → runs begun a second, since the sign before."""
+    """Queue → runs started per second since the previous heartbeat."""

@@ -1,4 +1,4 @@
-"""The services of a process, such as `Doorbell.run`: coroutines that go on until the process stops."""
+"""Background services of a process, such as `Doorbell.run`: coroutines that run until the process stops."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ _Result = TypeVar("_Result")
 
 
 def start(*services: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
-    """Starts them."""
+    """Starts them as tasks."""
     return [asyncio.create_task(service) for service in services]
 
 
 async def wait(event: asyncio.Event, services: Collection[asyncio.Task[None]]) -> None:
-    """Waits for the event; raises what a service raises meanwhile, because the process is of no use without it."""
+    """Waits for the event. Raises what a service raises meanwhile: the process cannot work without it."""
     waiting = asyncio.create_task(event.wait())
     ended, _ = await asyncio.wait([waiting, *services], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -25,7 +25,7 @@ async def wait(event: asyncio.Event, services: Collection[asyncio.Task[None]]) -
 
 
 async def end(services: Collection[asyncio.Task[None]]) -> None:
-    """Cancels them until they have ended: redis-py over uvloop swallows a cancellation that comes as it connects."""
+    """Cancels them until they end: redis-py over uvloop swallows a cancellation that arrives while it connects."""
     going = set(services)
     while going:
         for service in going:
@@ -34,7 +34,7 @@ async def end(services: Collection[asyncio.Task[None]]) -> None:
 
 
 async def finish(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Returns or raises what `work` does; if it is cancelled meanwhile, it raises that once `work` has ended."""
+    """Returns or raises what `work` does. If the caller is cancelled, `work` still runs to its end first."""
     working = asyncio.create_task(work)
     try:
         return await asyncio.shield(working)
@@ -43,5 +43,5 @@ async def finish(work: Coroutine[Any, Any, _Result]) -> _Result:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([working])
         if not working.cancelled():
-            working.exception()  # which nobody waits for any more
+            working.exception()  # marks it as retrieved: no caller waits for it any more
         raise

@@ -11,10 +11,10 @@ import structlog
 
 VARIABLE = "DUETIME_CRASH_POINT"
 POINTS = {
-    "server.committed": "tasks are committed; nobody is woken or answered yet",
-    "worker.claimed": "a claim is committed; none of its runs has begun",
-    "worker.ran": "handlers ended; nothing of it is sent to the database",
-    "worker.finished": "outcomes are committed; nobody is told",
+    "server.committed": "tasks are committed; no worker is woken and the call is not answered yet",
+    "worker.claimed": "a claim is committed; none of its runs has started",
+    "worker.ran": "handlers ended; no outcome is sent to the database yet",
+    "worker.finished": "outcomes are committed; no hint is sent yet",
 }
 
 _log = structlog.get_logger()
@@ -22,7 +22,7 @@ _chosen: str | None = None
 
 
 def configure() -> None:
-    """Reads which point is chosen, for this process; ends the process if there is no such point."""
+    """Reads the chosen point from the environment. Exits the process if it does not exist."""
     global _chosen
     _chosen = os.environ.get(VARIABLE) or None
     if _chosen is not None and _chosen not in POINTS:
@@ -32,6 +32,6 @@ def configure() -> None:
 
 
 def point(name: str) -> None:
-    """Ends this process with SIGKILL, without a word, if that point is chosen."""
+    """Ends this process with SIGKILL if that point is chosen."""
     if name == _chosen:
         os.kill(os.getpid(), signal.SIGKILL)

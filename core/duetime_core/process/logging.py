@@ -1,4 +1,4 @@
-"""How processes log: one line an event on standard error, for people and for machines alike."""
+"""Logging: one logfmt line per event on standard error."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from duetime_core.model import quoting
 
 
 def configure() -> None:
-    """Sets up structlog, and the standard logging of libraries, for this process."""
+    """Configures structlog, and the standard logging that libraries use, for this process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -25,14 +25,14 @@ def configure() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Escaping("level=%(levelname)s logger=%(name)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # arq logs each job, and we have one for every slot.
+    # arq logs each job, and there is one for every slot.
     logging.getLogger("arq").setLevel(logging.ERROR)
-    # psycopg tells of each statement that it could not cancel; that the database is gone is told once.
+    # psycopg logs each statement that it could not cancel; an outage of the database is logged once.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escapes control characters in all values, so that text of callers neither forges lines nor steers a terminal."""
+    """Escapes control characters in all values, so that callers can neither forge lines nor control a terminal."""
     return {key: _escaped(value) for key, value in event.items()}
 
 
@@ -41,7 +41,7 @@ def _escaped(value: Any) -> Any:
 
 
 class Escaping(logging.Formatter):
-    """Writes a record of a library's as one line, with its traceback."""
+    """Formats a library's log record as one line, with its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns that line."""

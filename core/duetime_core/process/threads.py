@@ -1,4 +1,4 @@
-"""Computations that may take tens of milliseconds, in a thread of their own: others' calls go on meanwhile."""
+"""A thread for computations that may take tens of milliseconds, so that they do not block the event loop."""
 
 import asyncio
 import functools
@@ -14,16 +14,16 @@ _Result = TypeVar("_Result")
 async def apart(
     function: Callable[_Parameters, _Result], *arguments: _Parameters.args, **named: _Parameters.kwargs
 ) -> _Result:
-    """Returns or raises what `function` does. It must be bounded itself, because nothing can interrupt it."""
+    """Runs `function` in the thread; returns or raises what it does. It must be bounded: nothing can interrupt it."""
     return await asyncio.get_running_loop().run_in_executor(_thread(), functools.partial(function, *arguments, **named))
 
 
 _SWITCH_SECONDS = 0.001
-"""After which the thread lets the event loop have a turn. A call takes a dozen: at Python's 5 ms it would be late."""
+"""How long the thread keeps the GIL. A call takes a dozen turns: with Python's default of 5 ms it would be late."""
 
 
 @functools.cache
 def _thread() -> futures.ThreadPoolExecutor:
-    # One for the process: several would only take turns with each other, and the event loop would get fewer.
+    # One for the process: several would share the GIL with each other, and leave less of it to the event loop.
     sys.setswitchinterval(_SWITCH_SECONDS)
     return futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="computing")

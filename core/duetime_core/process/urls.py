@@ -1,4 +1,4 @@
-"""Addresses of PostgreSQL and Redis: checked, and shown, without ever quoting what may be a secret."""
+"""URLs of PostgreSQL and Redis: validated and displayed without quoting possible secrets."""
 
 import re
 import urllib.parse
@@ -16,7 +16,7 @@ REDIS_FORM = (
     f"must be a URL such as redis://:password@host:6379/0, rediss://… for TLS, or unix:///path?db=0; {_ENCODING}"
 )
 HIDDEN = "***"
-"""Stands for whatever is not shown."""
+"""Replaces what is not shown."""
 
 # Anything else in a query may be a secret, as `password` and `sslpassword` are.
 _SHOWN_KEYS = frozenset({"host", "port", "db", "passfile", "sslmode", "sslrootcert", "ssl_cert_reqs", "ssl_ca_certs"})
@@ -72,12 +72,12 @@ def check_redis(url: str) -> str:
 
 
 def has_secret(url: str) -> bool:
-    """Tells whether a checked URL has a part that is not shown."""
+    """Returns whether a validated URL has a part that is not shown."""
     return HIDDEN in shown(url)
 
 
 def shown(url: str) -> str:
-    """Returns a checked URL as terminals and logs may show it: what may be a secret is HIDDEN."""
+    """Returns a validated URL for terminals and logs: possible secrets are HIDDEN."""
     if url.partition(":")[0].startswith("postgres"):
         # Unlike Redis's, a password of PostgreSQL's may have each of / ? # as it is: SQLAlchemy reads it.
         parsed = sqlalchemy.make_url(url)

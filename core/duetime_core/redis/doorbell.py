@@ -1,7 +1,7 @@
-"""Ringing: telling workers when to look for tasks, and servers and workers which tasks changed.
+"""The doorbell: it sends wakeups to workers, and hints of changed tasks to servers and workers.
 
-Ringing is best effort. It never waits, never fails and holds nothing up: what Redis does not carry, the
-sweep finds within a second.
+It is best effort: it never blocks and never fails. Tasks whose wakeup is lost are found by the sweep within a
+second.
 """
 
 import asyncio
@@ -19,23 +19,23 @@ from duetime_core.process import outage
 from duetime_core.redis import wakeup
 
 CHANGES = "duetime:changes"
-"""The channel that carries the ids of tasks that changed, as a JSON list, once per commit."""
+"""The channel of the ids of changed tasks, as a JSON list, once per commit."""
 CANCELLATIONS = "duetime:cancellations"
-"""The channel that carries the ids of tasks that were cancelled, in the same form."""
+"""The channel of the ids of cancelled tasks, in the same form."""
 
 DRAIN_SECONDS = 2.0
-"""How long a process that stops waits for its last rings, which the sweep makes up for."""
+"""How long a stopping process waits for its last messages. The sweep makes up for lost ones."""
 
 _LONGEST_COMMIT = datetime.timedelta(seconds=1)
-"""A commit that takes longer may miss its wakeup; the sweep finds its tasks, as late as they are anyway."""
+"""A commit that takes longer may miss its wakeup; the sweep finds its tasks, which are late anyway."""
 _MOST_QUEUES = 1000
-"""Queue names are the callers' to choose; forgetting what is armed costs a ring too many."""
+"""Callers choose queue names, so this bounds memory. Forgetting an armed wakeup costs one redundant message."""
 _ROUND = 50
-"""How many wakeups travel together: 3 ms of work, for which other rings wait."""
+"""How many wakeups are sent together: 3 ms of work, for which other messages wait."""
 
 
 class Doorbell:
-    """Gathers rings while the ones before them are on their way; `run` sends them."""
+    """Batches messages while earlier ones are being sent; `run` sends them."""
 
     def __init__(self, client: arq.connections.ArqRedis) -> None:
         self._client = client

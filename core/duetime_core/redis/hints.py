@@ -1,4 +1,4 @@
-"""Hearing the hints that `doorbell` rings."""
+"""Receiving the hints that `doorbell` sends."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ import structlog
 _log = structlog.get_logger()
 
 _RECONNECT_SECONDS = 1.0
-_READ_SECONDS = 30.0  # given, because reading would else time out as commands do
+_READ_SECONDS = 30.0  # without it, a read would time out as commands do
 
 
 async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterator[frozenset[int]]:
-    """Yields the task ids of each hint on `channel`, for ever, over lost connections.
+    """Yields the task ids of each hint on `channel` indefinitely, and reconnects after lost connections.
 
-    Hints that were rung while the connection was lost are lost: whoever listens looks once a second anyway.
+    Hints sent while the connection was lost are lost: listeners poll once a second anyway.
     """
     while True:
         try:
@@ -35,6 +35,6 @@ def _parse(data: bytes) -> frozenset[int]:
     try:
         return frozenset(int(task_id) for task_id in json.loads(data))
     except (ValueError, TypeError):
-        # Channels are open to whoever uses that Redis, and nothing depends on a hint.
-        _log.warning("a hint could not be read", data=repr(data[:100]))
+        # Any client of that Redis may publish to the channel, and no promise depends on a hint.
+        _log.warning("invalid hint ignored", data=repr(data[:100]))
         return frozenset()

@@ -1,4 +1,4 @@
-"""The contract of wakeups: arq jobs that say "look now". They carry no task.
+"""The format of wakeups: arq jobs that tell a worker to claim now. They carry no task.
 
 A wakeup is deferred until a slot, 10 ms wide, of its queue's time. All tasks due in a slot share it, and only
 the next minute is armed, so Redis holds O(queues × slots), never O(tasks).
@@ -17,17 +17,17 @@ FUNCTION = "wakeup"
 """The name of the arq job; its one argument is the queue."""
 SLOT = datetime.timedelta(milliseconds=10)
 HORIZON = datetime.timedelta(minutes=1)
-"""Wakeups further away are armed by the sweep, when their time comes nearer."""
+"""Later wakeups are armed by the sweep, when their time is near."""
 KEPT = 2 * HORIZON
-"""How long Redis keeps what was armed, and the name of its queue, if no worker takes it."""
+"""How long Redis keeps an armed wakeup, and the key of its queue, if no worker takes it."""
 _STALE = datetime.timedelta(seconds=5)
-"""A wakeup that nobody took since then, because no worker serves its queue or all are busy, says nothing any more."""
+"""After this, a wakeup that no worker took is dropped: no worker serves its queue, or all are busy."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class Wakeup(NamedTuple):
-    """A wakeup that is armed: `now` is when the statement began that made its task, or found when it is due."""
+    """An armed wakeup. `now` is the start of the statement that created its task or found its due time."""
 
     queue: str
     slot: int
@@ -55,7 +55,7 @@ def arq_queue(queue: str) -> str:
 
 
 def serialize(job: object) -> bytes:
-    """Serializes an arq job as JSON; arq's default is pickle, which runs whatever Redis holds."""
+    """Serializes an arq job as JSON. arq's default is pickle, which would execute what Redis holds."""
     return json.dumps(job, default=str).encode()
 
 
@@ -63,9 +63,9 @@ deserialize = json.loads
 
 
 def enqueue(wakeups: Iterable[Wakeup], transaction: redis.asyncio.client.Pipeline) -> None:
-    """Adds to a transaction what enqueues wakeups as arq's `enqueue_job` does, and forgets stale ones.
+    """Adds the commands to a transaction that enqueue wakeups as arq's `enqueue_job` does, and drop stale ones.
 
-    arq's takes three round trips for each, and leaves the name of the queue in Redis indefinitely.
+    arq's own takes three round trips for each, and leaves the key of the queue in Redis indefinitely.
     """
     kept = KEPT // datetime.timedelta(milliseconds=1)
     for queue, slot, now in wakeups:

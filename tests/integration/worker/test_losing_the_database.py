@@ -130,7 +130,7 @@ async def test_a_database_that_is_frozen_lets_no_call_hang(
         watching = asyncio.create_task(_refusals(_watches(stub, task_id), seconds=12))
         told = await _refusals(_calls(stub, task_id), seconds=9.9)
         await watching
-        assert any("The database cannot be reached; nothing was changed." in each for each in told)
+        assert any("The database is unavailable. Nothing was changed" in each for each in told)
     assert (await stub.CreateTask(_request())).task_id  # the other one may be deleted: that was not known
     assert len([line for line in server.log if "the database is unavailable" in line]) == 1
     assert not any("Traceback" in line for line in server.log)
@@ -143,7 +143,7 @@ async def test_a_database_that_is_killed_is_told_at_once(
     await _open_connections(own_postgres, stub, task_id)
     own_postgres.kill()
     told = await _refusals([*_calls(stub, task_id), *_watches(stub, task_id)], seconds=5)
-    assert "The database cannot be reached; nothing was changed. Try again." in told
+    assert "The database is unavailable. Nothing was changed; retry later." in told
     assert len([line for line in server.log if "the database is unavailable" in line]) == 1
     assert not any("Traceback" in line for line in server.log)
     server.terminate()

@@ -129,7 +129,7 @@ def test_one_that_waited_runs_and_those_that_came_meanwhile_are_skipped() -> Non
 
 def test_one_whose_task_a_caller_cancelled_is_skipped_alone() -> None:
     decided = advance.plan(hourly(), at(8, is_cancelled=True), EIGHT + 2.5 * HOUR)
-    assert (decided.reason, hours(decided), next_hour(decided)) == ("its task was cancelled by a caller", [8], 9)
+    assert (decided.reason, hours(decided), next_hour(decided)) == ("a caller cancelled its task", [8], 9)
 
 
 def test_a_schedule_that_ends_has_no_next_one() -> None:
@@ -194,4 +194,4 @@ def test_a_stored_rule_whose_next_time_takes_too_many_steps_runs_and_is_over() -
         together, given_up = decided.skips
         assert together.reason == "it lies in a blackout"
         assert together.until > together.nominal + 900 * 24 * HOUR
-        assert "no later occurrence was found" in given_up.reason
+        assert "found no later occurrence" in given_up.reason

@@ -36,7 +36,7 @@ def facts(given: dict[str, Any] | None = None, **changes: Any) -> explanation.Fa
         "running": 0,
         "running_of_key": 0,
         "bucket": None,
-        "key_tokens": None,
+        "key_bucket": None,
         "waits_for_run": False,
         "workers": [live()],
     }
@@ -45,69 +45,73 @@ def facts(given: dict[str, Any] | None = None, **changes: Any) -> explanation.Fa
 
 EMPTY = TokenBucket(0.5, 0.2, NOW)
 CASES: dict[str, tuple[explanation.Facts, str, str]] = {
-    "due later": (facts({"execution_time": NOW + 3 * HOUR}), "NOT_DUE", "It is due at "),
+    "due later": (facts({"execution_time": NOW + 3 * HOUR}), "NOT_DUE", "The task is due at "),
     "waiting for a retry": (
         facts({"execution_time": NOW + HOUR / 60, "retry_count": 2, "error_message": "it broke"}),
         "WAITING_FOR_RETRY",
-        "in 60 s: the run before it failed with 'it broke'.",
+        "in 60 s: the previous run failed with 'it broke'.",
     ),
     "a paused queue": (facts(limits=QueueLimits(is_paused=True)), "QUEUE_PAUSED", "'default' is paused"),
-    "a limit": (facts(limits=QueueLimits(max_running=5), running=5), "QUEUE_LIMIT", "5 run of at most 5"),
+    "a limit": (
+        facts(limits=QueueLimits(max_running=5), running=5),
+        "QUEUE_LIMIT",
+        "Queue 'default' is at its limit: 5 of 5 tasks running.",
+    ),
     "a rate": (
         facts(limits=QueueLimits(max_per_second=0.5), bucket=EMPTY),
         "QUEUE_RATE",
-        "at most 0.5 start a second",
+        "at most 0.5 tasks start per second",
     ),
     "a limit per key": (
         facts({"concurrency_key": "ada"}, limits=QueueLimits(max_running_per_key=1), running_of_key=1),
         "KEY_LIMIT",
-        "'ada' is at its limit in queue 'default': 1 run of at most 1",
+        "Concurrency key 'ada' is at its limit in queue 'default': 1 of 1 tasks running.",
     ),
     "a rate per key": (
-        facts({"concurrency_key": "ada"}, limits=QueueLimits(max_per_second_per_key=0.5), key_tokens=EMPTY),
+        facts({"concurrency_key": "ada"}, limits=QueueLimits(max_per_second_per_key=0.5), key_bucket=EMPTY),
         "KEY_RATE",
-        "'ada' is at its rate",
+        "Concurrency key 'ada' is at its rate limit",
     ),
-    "an earlier run": (facts(waits_for_run=True), "OVERLAP", "until an earlier run of its schedule has ended"),
+    "an earlier run": (facts(waits_for_run=True), "OVERLAP", "for an earlier run of its schedule to end"),
     "nobody serves its queue": (
         facts({"queue": "mail"}),
         "NO_WORKER_FOR_QUEUE",
-        "No live worker serves its queue 'mail': those that live serve 'default'.",
+        "No live worker serves queue 'mail': live workers serve 'default'.",
     ),
-    "nobody lives": (facts(workers=[]), "NO_WORKER_FOR_QUEUE", "no worker lives."),
+    "nobody lives": (facts(workers=[]), "NO_WORKER_FOR_QUEUE", "there are no live workers."),
     "nobody has its handler": (
         facts({"name": "Send Mail"}),
         "NO_WORKER_WITH_HANDLER",
-        "a handler 'Send Mail': a run there fails, and spends a retry. "
-        "They have 'Send Email', 'noop'. Is 'Send Email' meant?",
+        "a handler 'Send Mail': a run there fails and spends a retry. "
+        "They have 'Send Email', 'noop'. Did you mean 'Send Email'?",
     ),
     "busy workers": (facts(workers=[live(running=100)]), "WORKERS_BUSY", "All 100 slots of worker host-1 are in use."),
-    "nothing": (facts(), "ABOUT_TO_START", "nothing keeps it"),
+    "nothing": (facts(), "ABOUT_TO_START", "nothing blocks it"),
     "it runs": (
         facts({"status": task.Status.RUNNING, "worker_id": "host-1", "lease_expires_at": NOW + HOUR}),
         "RUNNING",
-        "It runs on worker host-1 since ",
+        "The task is running on worker host-1 since ",
     ),
     "a silent worker": (
         facts({"status": task.Status.RUNNING, "worker_id": "host-9", "lease_expires_at": NOW + HOUR}),
         "RUNNING",
-        "That worker gave no sign of life lately.",
+        "That worker has sent no heartbeat lately.",
     ),
     "a lost lease": (
         facts({"status": task.Status.RUNNING, "worker_id": "host-1", "lease_expires_at": NOW - HOUR}),
         "LEASE_EXPIRED",
-        "has not extended its lease",
+        "The lease of worker host-1 on run 1 expired at ",
     ),
     "it failed": (
         facts({"status": task.Status.FAILED, "error_message": "it broke."}),
         "FINISHED",
-        "It is failed since ",
+        "The task failed at ",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_keeps_a_task_is_said(case: str) -> None:
+def test_the_reason_why_a_task_is_not_running(case: str) -> None:
     known, code, text = CASES[case]
     (reason,) = explanation.explain(known)
     assert reason.code == code

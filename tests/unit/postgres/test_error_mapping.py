@@ -47,7 +47,7 @@ def test_a_transient_error_is_unavailable_with_its_reason(cause: type[psycopg.Er
     ids=str,
 )
 def test_without_a_connection_nothing_was_changed(cause: psycopg.Error) -> None:
-    assert message_of(cause) == "The database cannot be reached; nothing was changed. Try again."
+    assert message_of(cause) == "The database is unavailable. Nothing was changed; retry later."
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_can_go_on(pair: proce
         assert [_told(event) async for event in other][-1] == "TASK_TERMINAL"
         await pair.server.wait_for_log("cut off a watcher")
         seen = set()
-        with pytest.raises(grpc.aio.AioRpcError, match="Go on with the cursor"):  # noqa: PT012 - what came before
+        with pytest.raises(grpc.aio.AioRpcError, match="Resume with a new watch"):  # noqa: PT012 - what came before
             async for event in events:
                 cursor = event.cursor
                 seen.add(event.change.task_id)

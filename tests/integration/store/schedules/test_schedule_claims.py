@@ -179,7 +179,7 @@ async def test_a_cancelled_occurrence_does_not_end_its_schedule(engine: sqlalche
     await shift(engine, HOUR)
     assert (await factories.claim_carefully(engine)).tasks == []
     (told,) = await skips(engine, made)
-    assert told.reason == "its task was cancelled by a caller"
+    assert told.reason == "a caller cancelled its task"
     await shift(engine, HOUR)
     assert len((await factories.claim_carefully(engine)).tasks) == 1
 
