@@ -1,4 +1,4 @@
-"""`python -m duetime_server`: a server, until SIGTERM or SIGINT."""
+"""`python -m duetime_server` runs a server until SIGTERM or SIGINT."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
 
 GRACE_SECONDS = 10.0
-_FIRST_LOOK_SECONDS = 1.0
+_FIRST_READ_SECONDS = 1.0
 
 _SERVICES = [
     service.full_name
@@ -41,13 +41,13 @@ _SERVICES = [
 ]
 _OPTIONS = [
     ("grpc.max_receive_message_length", admission.MAX_TRANSCODED_BYTES),
-    ("grpc.max_send_message_length", -1),  # a page of 1,000 tasks may be as large as they are
-    # All that the edge lets pass, 60 KiB and what HTTP/2 counts for each header. From 8 KiB on gRPC would refuse some
-    # requests by chance, as if there were too many: those with long cursors, or with other programs' cookies.
+    ("grpc.max_send_message_length", -1),  # a page of 1,000 tasks is as large as its tasks
+    # All that the edge admits: 60 KiB, and HTTP/2's overhead for each header. Above its default of 8 KiB gRPC refuses
+    # requests at random, with RESOURCE_EXHAUSTED: those with long cursors, or with cookies of other programs.
     ("grpc.max_metadata_size", 128 * 1024),
     ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it unevenly
-    # Watches are many, long and silent.
+    # Watches are many, long-lived and mostly silent.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
     ("grpc.keepalive_time_ms", 60_000),
@@ -59,23 +59,23 @@ _log = structlog.get_logger()
 
 
 async def serve(chosen: settings.Settings) -> None:
-    """Serves until a signal comes, and stops in order."""
+    """Serves until a signal arrives, and then stops in order."""
     engine = database.connect(chosen.database_url)
     client = redis_client.connect(chosen.redis_url)
     bell = doorbell.Doorbell(client)
-    create = creator.Creator(engine, bell)
+    task_creator = creator.Creator(engine, bell)
     database_outage = outage.Outage("the database", "calls return UNAVAILABLE, and watches wait", quiet_seconds=5)
-    feeder = hub.Hub(engine, database_outage)
-    known = handler_catalog.HandlerCatalog(engine, database_outage)
-    aside = offload.Offload()
+    watch_hub = hub.Hub(engine, database_outage)
+    catalog = handler_catalog.HandlerCatalog(engine, database_outage)
+    offloader = offload.Offload()
     checks = health.aio.HealthServicer()
-    server = grpc.aio.server(interceptors=[rpc_errors.Failures(database_outage)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[rpc_errors.Interceptor(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
-        tasks.TaskService(engine, bell, create, feeder, known, aside), server
+        tasks.TaskService(engine, bell, task_creator, watch_hub, catalog, offloader), server
     )
     queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues.QueueService(engine, bell), server)
     schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(
-        schedules.ScheduleService(engine, bell, known, aside), server
+        schedules.ScheduleService(engine, bell, catalog, offloader), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -89,9 +89,11 @@ async def serve(chosen: settings.Settings) -> None:
     signals.on_stop(terminated.set)
 
     with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
-        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
-            await known.refresh()  # so that the first tasks get the retries that their handlers bring
-    services = background.start(bell.run(), create.run(), feeder.run(), feeder.listen(chosen.redis_url), known.run())
+        async with asyncio.timeout(_FIRST_READ_SECONDS):
+            await catalog.refresh()  # so that the first tasks get their handlers' retries
+    services = background.start(
+        bell.run(), task_creator.run(), watch_hub.run(), watch_hub.listen(chosen.redis_url), catalog.run()
+    )
     try:
         await server.start()
         for name in ("", *_SERVICES):
@@ -99,9 +101,9 @@ async def serve(chosen: settings.Settings) -> None:
         _log.info("serving", version=importlib.metadata.version("duetime-server"), listen=chosen.listen)
         await background.wait(terminated, services)
         _log.info("stopping")
-        # In this order: first no new calls come, then the watches end with an event, then the calls end.
+        # First new calls stop arriving, then the watches end with an event, then the calls end.
         await checks.enter_graceful_shutdown()
-        feeder.stop()
+        watch_hub.stop()
         await server.stop(GRACE_SECONDS)
         await bell.drain()
     finally:

@@ -1,4 +1,4 @@
-"""Where a server listens: a port, or a unix socket that nobody else serves."""
+"""The address that a server listens on: a port, or a unix socket that no other server uses."""
 
 import contextlib
 import os
@@ -11,14 +11,14 @@ FORM = "must be host:port, such as 127.0.0.1:50051, or unix: and a path of at mo
 
 _PORT = re.compile(r"\S+:[0-9]{1,5}")
 _SOCKET = re.compile(r"unix:(//)?(?P<path>/.+)")
-_LONGEST = 107
+_MAX_PATH_BYTES = 107
 """The longest path of a unix socket, in bytes (`sun_path` in unix(7), without its final NUL)."""
 
 
 def check(address: str) -> str:
-    """Returns the address. Raises ValueError if it is none."""
+    """Returns the address. Raises ValueError if it is malformed."""
     path = _path(address)
-    if path is not None and len(bytes(path)) <= _LONGEST:
+    if path is not None and len(bytes(path)) <= _MAX_PATH_BYTES:
         return address
     if path is None and _PORT.fullmatch(address) and int(address.rpartition(":")[2]) <= 65535:
         return address
@@ -26,9 +26,9 @@ def check(address: str) -> str:
 
 
 def clear(address: str) -> None:
-    """Removes a unix socket that a killed server left behind. Raises OSError if a living one serves it, or it is none.
+    """Removes a unix socket that a killed server left behind.
 
-    gRPC would take the place of either without a word.
+    gRPC itself would silently replace one that is in use, and any other file. Raises OSError for both.
     """
     path = _path(address)
     if path is None:

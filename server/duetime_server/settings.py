@@ -9,7 +9,7 @@ from duetime_server import listening
 
 
 class Settings(settings.Settings):
-    """What a server needs to know besides."""
+    """The settings of a server, besides those of every process."""
 
     listen: Annotated[str, pydantic.AfterValidator(listening.check)] = "127.0.0.1:50051"
     """Where gRPC is served: `host:port` or `unix:/path`. There is no authentication: keep it on this machine."""

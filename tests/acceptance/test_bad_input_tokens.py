@@ -13,7 +13,7 @@ from duetime.v1 import task_service_pb2
 from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-UNKNOWN = "must be one that the server gave, unchanged"
+UNKNOWN = "must be a value that the server returned, unchanged"
 ELSEWHERE = "must come from a watch of this database"
 
 

@@ -84,7 +84,7 @@ async def test_a_stale_version_is_refused_with_the_current_one(rest: httpx.Async
 async def test_an_update_that_changes_nothing_is_refused(rest: httpx.AsyncClient, stub: Any) -> None:
     task_id = await create(stub)
     refusal = refusals.over_rest(await rest.patch(f"/api/tasks/{task_id}", json={}))
-    assert refusal.fields["update_mask"].startswith("nothing to change: send one of name, execution_time")
+    assert refusal.fields["update_mask"].startswith("nothing to change: send at least one of name, execution_time")
     assert await version(stub, task_id) == 1
 
 
@@ -100,7 +100,7 @@ async def test_a_mask_selects_the_fields_that_change_and_clears_absent_ones(rest
 @pytest.mark.parametrize(
     ("paths", "field", "description"),
     [
-        (["status"], "update_mask", "names 'status', which is not one of name, "),
+        (["status"], "update_mask", "names 'status'; must be one of name, "),
         (["name"], "name", "is required"),
         (["execution_time"], "execution_time", "is required"),
     ],
@@ -142,7 +142,7 @@ async def test_an_impossible_task_id_is_refused(rest: httpx.AsyncClient, task_id
         ({"page_size": "1001"}, "page_size: must be at most 1000"),
         ({"page_size": "-1"}, "page_size"),
         ({"page_size": "many"}, "page_size"),
-        ({"page_token": "nonsense"}, "page_token: must be one that the server gave, unchanged"),
+        ({"page_token": "nonsense"}, "page_token: must be a value that the server returned, unchanged"),
         ({"page_token": "é"}, "page_token"),
         ({"order_by": "name"}, "order_by: must be one of: execution_time, execution_time desc, task_id, task_id desc"),
         ({"status": "waiting"}, "status"),

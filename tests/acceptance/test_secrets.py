@@ -101,7 +101,7 @@ def seen(stack: stacks.Stack) -> dict[str, str]:
 
 def require_unseen(stack: stacks.Stack, planted: list[str], *, but: tuple[str, ...] = ()) -> None:
     places = seen(stack)
-    assert any("logs/server-0.log" in place and "unexpected error" in text for place, text in places.items())
+    assert any("logs/server-0.log" in place and "rpc failed" in text for place, text in places.items())
     for place, text in places.items():
         if place not in but:
             assert not [secret for secret in planted if secret in text], place

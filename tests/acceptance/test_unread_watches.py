@@ -18,7 +18,7 @@ OPTIONS = [("grpc.use_local_subchannel_pool", 1), ("grpc.http2.bdp_probe", 0)]
 
 def _cut_off(stack: stacks.Stack) -> int:
     logs = (stack.data_dir / "logs").glob("server-*.log")
-    return sum(log.read_text().count("cut off a watcher") for log in logs)
+    return sum(log.read_text().count("watch aborted") for log in logs)
 
 
 @pytest.mark.timeout(180)

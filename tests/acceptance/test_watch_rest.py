@@ -120,7 +120,7 @@ async def test_a_watch_of_all_tasks_returns_only_matching_changes(
         ({"status": "unspecified"}, "status: must be one of pending, running, completed, failed, cancelled"),
         ({"queue": "A B"}, "queue: must be 1 to 100 characters"),
         ({"name": "x" * 256}, "name: must be at most 255 characters; it has 256"),
-        ({"cursor": "nonsense"}, "cursor: must be one that the server gave, unchanged"),
+        ({"cursor": "nonsense"}, "cursor: must be a value that the server returned, unchanged"),
     ],
 )
 async def test_a_watch_of_all_tasks_with_an_invalid_filter_is_an_error_and_not_a_stream(

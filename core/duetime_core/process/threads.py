@@ -11,7 +11,7 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
-async def apart(
+async def run(
     function: Callable[_Parameters, _Result], *arguments: _Parameters.args, **named: _Parameters.kwargs
 ) -> _Result:
     """Runs `function` in the thread; returns or raises what it does. It must be bounded: nothing can interrupt it."""

@@ -1,1 +1,1 @@
-"""What all rpcs share: errors, deadlines, admission, and reading single fields."""
+"""Shared by all rpcs: errors, deadlines, admission, limits, and reading single fields."""

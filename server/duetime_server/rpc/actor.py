@@ -1,4 +1,4 @@
-"""Who does what a call asks for, as logs name the actor."""
+"""The actor of a call, as logs name it."""
 
 CALLER = "api"
 """Any caller: there is no authentication yet."""

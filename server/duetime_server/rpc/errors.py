@@ -1,4 +1,4 @@
-"""One interceptor that reads requests and turns errors into statuses, for every rpc."""
+"""The interceptor of every rpc: parses requests and turns errors into statuses."""
 
 from __future__ import annotations  # grpc's RpcMethodHandler is generic for type checkers alone
 
@@ -20,7 +20,7 @@ from duetime_server.rpc import admission, deadline
 
 DOMAIN = "duetime"
 WRITE_SECONDS = 10.0
-"""How long a caller may leave a stream unread once it is full."""
+"""How long a caller may leave a full stream unread."""
 _OURS = "/duetime.v1."
 _DETAILS = "grpc-status-details-bin"
 
@@ -43,12 +43,12 @@ _log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Failures(grpc.aio.ServerInterceptor):
-    """Aborts each failed rpc with the status of its error, an ErrorInfo and, for wrong fields, a BadRequest.
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Aborts each failed rpc with the status of its error, an ErrorInfo and, for invalid fields, a BadRequest.
 
-    It also has the requests parsed, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too
-    deeply) with INTERNAL, and they are the caller's mistake. Callers learn what is wrong with the database, and
-    `database_outage` keeps the log from telling it once a call.
+    It also parses the requests, because gRPC answers those that cannot be parsed (invalid UTF-8, nested too deeply)
+    with INTERNAL, although they are the caller's mistake. Errors of the database are returned to callers, and logged
+    once per `database_outage`.
     """
 
     def __init__(self, database_outage: outage.Outage) -> None:
@@ -63,7 +63,7 @@ class Failures(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps the handler of one rpc."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:  # unknown, or reflection: nothing of ours
+        if handler is None or handler.request_streaming:  # unknown, or reflection: not ours
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
@@ -72,19 +72,19 @@ class Failures(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(self._unary(handler, handler_call_details.method))
 
     def _unary(self, handler: Any, method: str) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        admitted, asks_database = self._admission.answering(handler, method), method.startswith(_OURS)
+        admitted, uses_database = self._admission.admitting(handler, method), method.startswith(_OURS)
 
         async def call(request: bytes, context: Context) -> bytes:
             try:
-                answering = admitted(request, context)
-                answer = await (self._deadline.keep(answering) if asks_database else answering)
+                running = admitted(request, context)
+                response = await (self._deadline.keep(running) if uses_database else running)
             except errors.DuetimeError as error:
                 await self._abort(context, error)
             except Exception:
                 await _abort_unexpected(context)
-            if asks_database:
+            if uses_database:
                 self._database_outage.end()
-            return answer
+            return response
 
         return call
 
@@ -110,13 +110,13 @@ class Failures(grpc.aio.ServerInterceptor):
 
 
 async def _write(context: Context, response: Any) -> None:
-    # A caller who does not read would keep the stream, and what waits for it, for ever. Cancelling the rpc would
-    # not end it for the caller, because nothing can be sent behind the pending message; aborting does.
+    # A caller who does not read would keep the stream and its buffer indefinitely. Cancelling the rpc would not end
+    # it for the caller, because nothing can be sent after the pending message; aborting does.
     try:
         async with asyncio.timeout(WRITE_SECONDS):
             await context.write(response)
     except TimeoutError:
-        _log.warning("cut off a watcher that did not read", peer=context.peer())
+        _log.warning("watch aborted: its caller does not read", peer=context.peer(), seconds=WRITE_SECONDS)
         raise errors.WatcherTooSlow from None
 
 
@@ -132,7 +132,7 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     ]
     if isinstance(error, errors.ServerBusy):
         details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_seconds)))
-        headers.append(("retry-after", str(error.retry_seconds)))  # as HTTP says it
+        headers.append(("retry-after", str(error.retry_seconds)))  # the HTTP form
     if isinstance(error, errors.InvalidArgument):
         details.append(
             error_details_pb2.BadRequest(
@@ -144,16 +144,16 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
                 ]
             )
         )
-        message = error.message  # of violations, which are shortened
+        message = error.message  # its violations are shortened already
     else:
         message = quoting.sentence(error.message)
     await _abort_with(context, code, message, details, headers)
 
 
 async def _abort_unexpected(context: Context) -> NoReturn:
-    _log.exception("unexpected error")
+    _log.exception("rpc failed")
     details = [error_details_pb2.ErrorInfo(reason=errors.DuetimeError.reason, domain=DOMAIN)]
-    await _abort_with(context, grpc.StatusCode.INTERNAL, "The server failed; its log says why.", details)
+    await _abort_with(context, grpc.StatusCode.INTERNAL, "Internal error. The server's log has the details.", details)
 
 
 async def _abort_with(

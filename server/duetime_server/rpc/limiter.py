@@ -1,4 +1,4 @@
-"""A gate: how many calls of a costly kind are answered at a time, so that others keep memory and connections."""
+"""Limits how many calls of a costly kind run at a time, so that others keep memory and connections."""
 
 import asyncio
 import contextlib
@@ -8,38 +8,38 @@ from duetime_core.model import errors
 
 
 class Limiter:
-    """Lets `most` calls in at a time. The others wait `patience` seconds: at most `room` of them, by their sizes."""
+    """Runs at most `limit` calls at a time. The others wait up to `wait_seconds`; together they take `max_waiting`."""
 
-    def __init__(self, what: str, *, most: int, room: int, patience: float) -> None:
+    def __init__(self, what: str, *, limit: int, max_waiting: int, wait_seconds: float) -> None:
         self._what = what
-        self._most = most
-        self._room = room
-        self._patience = patience
-        self._inside = asyncio.Semaphore(most)
-        self._waiting = 0
+        self._limit = limit
+        self._max_waiting = max_waiting
+        self._wait_seconds = wait_seconds
+        self._slots = asyncio.Semaphore(limit)
+        self._waiting = 0  # the sizes of the waiting calls
 
     @contextlib.asynccontextmanager
-    async def entered(self, size: int = 1) -> AsyncIterator[None]:
-        """Holds a place for as long as the block lasts. Raises ServerBusy if there is none in time."""
-        await self._enter(size)
+    async def slot(self, size: int = 1) -> AsyncIterator[None]:
+        """Holds a slot during the block; `size` counts against `max_waiting` until it has one. Raises ServerBusy."""
+        await self._acquire(size)
         try:
             yield
         finally:
-            self._inside.release()
+            self._slots.release()
 
-    async def _enter(self, size: int) -> None:
-        if self._inside.locked() and self._waiting + size > self._room:
-            raise self._busy("too many wait already")
+    async def _acquire(self, size: int) -> None:
+        if self._slots.locked() and self._waiting + size > self._max_waiting:
+            raise self._busy("too many are waiting")
         self._waiting += size
         try:
-            async with asyncio.timeout(self._patience):
-                await self._inside.acquire()
+            async with asyncio.timeout(self._wait_seconds):
+                await self._slots.acquire()
         except TimeoutError:
-            raise self._busy(f"this one waited {self._patience:g} s") from None
+            raise self._busy(f"this call waited {self._wait_seconds:g} s") from None
         finally:
             self._waiting -= size
 
     def _busy(self, why: str) -> errors.ServerBusy:
         return errors.ServerBusy(
-            f"The server answers {self._most} {self._what} at a time, and {why}; nothing was changed. Try again."
+            f"The server handles {self._limit} {self._what} at a time, and {why}. Nothing was changed; retry."
         )

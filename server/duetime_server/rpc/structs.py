@@ -1,4 +1,4 @@
-"""Reading protobuf's Struct: into a JSON object, checked and counted as it is read, so that too much ends it early."""
+"""Reads protobuf's Struct into a JSON object; checks and counts as it reads, so that it stops early if too large."""
 
 import math
 from typing import Any
@@ -7,19 +7,19 @@ from google.protobuf import struct_pb2
 
 from duetime_core.model import payload
 
-MOST_BYTES = payload.MAX_BYTES * 11 // 2 + 1024
-"""The largest message of what is small enough as JSON: of `[1,1,1]` each two characters are eleven bytes."""
-_LONGEST = 13
-"""How many bytes of JSON one that `_Reader` counts can be: `-1.7976931348623157e+308,` is counted as two."""
+MAX_BYTES = payload.MAX_BYTES * 11 // 2 + 1024
+"""The largest message whose JSON can be small enough: in `[1,1,1]`, two characters become eleven bytes."""
+_MAX_RATIO = 13
+"""How many bytes of JSON each byte counted by `_Reader` may be: `-1.7976931348623157e+308,` is counted as two."""
 
 
 def read(value: struct_pb2.Struct) -> dict[str, Any]:
     """Returns a JSON object; raises payload.PayloadError if it cannot be stored and returned exactly.
 
-    A number is an int if it is whole and exact. Whether 9007199254740993 was written, or 9007199254740992.0, a message
-    does not say: beyond ±(2^53 - 1) it is the float that it is.
+    A number is an int if it is whole and exact. Beyond ±(2^53 - 1) it stays a float, because the message does not
+    say whether 9007199254740993 or 9007199254740992.0 was written.
     """
-    if value.ByteSize() > MOST_BYTES:
+    if value.ByteSize() > MAX_BYTES:
         raise payload.PayloadError("", payload.TOO_LARGE)
     reader = _Reader()
     try:
@@ -28,20 +28,20 @@ def read(value: struct_pb2.Struct) -> dict[str, Any]:
         raise payload.PayloadError("", error.problem) from None
     except _PartError as error:
         raise payload.PayloadError("".join(reversed(error.path)), error.problem) from None
-    if reader.counted * _LONGEST > payload.MAX_BYTES:
-        payload.write(found)  # which knows
+    if reader.counted * _MAX_RATIO > payload.MAX_BYTES:
+        payload.write(found)  # decides exactly
     return found
 
 
 class _WholeError(Exception):
-    """What is wrong with all of it."""
+    """A problem of the whole object."""
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
 
 
 class _PartError(Exception):
-    """What is wrong with one value, and the parts of its path, the last one first."""
+    """A problem of one value, with the parts of its path, the last one first."""
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
@@ -49,7 +49,7 @@ class _PartError(Exception):
 
 
 class _Reader:
-    """Counts, in `counted`, at most as many bytes as the JSON text has."""
+    """Reads values; `counted` is a lower bound of the bytes of their JSON."""
 
     def __init__(self) -> None:
         self.counted = 1

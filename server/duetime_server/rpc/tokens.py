@@ -1,4 +1,4 @@
-"""Page tokens and watch cursors: opaque to callers, and refused where they do not belong."""
+"""Page tokens and watch cursors: opaque to callers, and refused for another request than their own."""
 
 import base64
 import binascii
@@ -7,20 +7,20 @@ import json
 
 from duetime_server.rpc import violations
 
-UNKNOWN = "must be one that the server gave, unchanged"
-MOST_CHARACTERS = 32_768
-"""The longest, a position with as many transactions in progress as it may have, is shorter."""
+UNKNOWN = "must be a value that the server returned, unchanged"
+MAX_CHARACTERS = 32_768
+"""More than the longest, a position with the most transactions in progress."""
 
 
 def encode(scope: object, value: object) -> str:
-    """Returns the token that holds `value`, which JSON can hold, for what `scope` says it belongs to."""
+    """Returns the token of `value`, which must be JSON, for the request that `scope` identifies."""
     text = json.dumps([_digest(scope), value], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(field: str, token: str, scope: object) -> object:
-    """Returns the value that `encode` put in for the same `scope`; raises InvalidArgument for anything else."""
-    if len(token) > MOST_CHARACTERS:
+    """Returns the value that `encode` wrote for the same `scope`. Raises InvalidArgument for anything else."""
+    if len(token) > MAX_CHARACTERS:
         raise violations.refuse(field, UNKNOWN)
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
@@ -33,7 +33,7 @@ def decode(field: str, token: str, scope: object) -> object:
 
 
 def number(page_token: str, scope: object) -> int:
-    """Returns the number that a page_token holds, 0 if there is none; raises InvalidArgument."""
+    """Returns the number in a page_token, 0 if that is empty. Raises InvalidArgument."""
     value = decode("page_token", page_token, scope) if page_token else 0
     if not isinstance(value, int) or isinstance(value, bool):
         raise violations.refuse("page_token", UNKNOWN)
@@ -41,9 +41,9 @@ def number(page_token: str, scope: object) -> int:
 
 
 def name(page_token: str, scope: object) -> str:
-    """Returns the name that a page_token holds, an empty one if there is none; raises InvalidArgument."""
+    """Returns the name in a page_token, an empty one if that is empty. Raises InvalidArgument."""
     value = decode("page_token", page_token, scope) if page_token else ""
-    if not isinstance(value, str) or not value.isprintable():  # anybody can make one, also of what is no text
+    if not isinstance(value, str) or not value.isprintable():  # a caller can forge one, with any value
         raise violations.refuse("page_token", UNKNOWN)
     return value
 

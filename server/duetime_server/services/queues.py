@@ -22,7 +22,7 @@ _MOST_NAMED = 10
 
 
 class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
-    """The servicer. Errors are turned into statuses by `failures`."""
+    """The servicer. `rpc.errors` turns errors into statuses."""
 
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine

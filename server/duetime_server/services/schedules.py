@@ -30,19 +30,19 @@ _RECOMPUTE_SECONDS = 5.0
 
 
 class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
-    """The servicer. Errors are turned into statuses by `failures`."""
+    """The servicer. `rpc.errors` turns errors into statuses."""
 
     def __init__(
         self,
         engine: sqlalchemy_asyncio.AsyncEngine,
         bell: doorbell.Doorbell,
-        known: handler_catalog.HandlerCatalog,
-        aside: offload.Offload,
+        catalog: handler_catalog.HandlerCatalog,
+        offloader: offload.Offload,
     ) -> None:
         self._engine = engine
         self._bell = bell
-        self._catalog = known
-        self._offload = aside
+        self._catalog = catalog
+        self._offloader = offloader
 
     async def CreateSchedule(
         self, request: schedule_service_pb2.CreateScheduleRequest, _: rpc_errors.Context
@@ -56,7 +56,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Reads a schedule."""
         find = functools.partial(schedule_edit.get, self._engine, schedule_requests.schedule_id(request.schedule_id))
-        return await self._offload.find(schedule_messages.from_schedule, find)
+        return await self._offloader.find(schedule_messages.from_schedule, find)
 
     async def ListSchedules(
         self, request: schedule_service_pb2.ListSchedulesRequest, _: rpc_errors.Context
@@ -69,7 +69,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         answer = schedule_service_pb2.ListSchedulesResponse()
         if page.following is not None:
             answer.next_page_token = tokens.encode(scope, page.following)
-        answer.schedules.extend(await self._offload.write_all(schedule_messages.from_schedule, page.schedules))
+        answer.schedules.extend(await self._offloader.write_all(schedule_messages.from_schedule, page.schedules))
         return answer
 
     async def UpdateSchedule(
@@ -81,7 +81,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             # A rule is checked as a whole: with what the schedule has now, and the version holds it to that.
             present = await schedule_edit.get(self._engine, schedule_id)
             now = await clock.now(self._engine)
-            changes = await threads.apart(schedule_requests.changes, request, present, now)
+            changes = await threads.run(schedule_requests.changes, request, present, now)
             if "template" in changes:
                 changes["template"] = await handler_validation.template(
                     self._catalog, changes["template"], request.task
@@ -151,7 +151,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.PreviewScheduleRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.PreviewScheduleResponse:
         """Tells when a rule comes true next."""
-        return await threads.apart(_preview, request, datetime.datetime.now(datetime.UTC))
+        return await threads.run(_preview, request, datetime.datetime.now(datetime.UTC))
 
     async def ListScheduleLogs(
         self, request: schedule_service_pb2.ListScheduleLogsRequest, _: rpc_errors.Context
@@ -190,7 +190,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
 
     async def _answer(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:
         self._bell.announce(changed.tasks)
-        return await self._offload.write(schedule_messages.from_schedule, changed.schedule)
+        return await self._offloader.write(schedule_messages.from_schedule, changed.schedule)
 
 
 def _preview(

@@ -18,29 +18,29 @@ from duetime_server.watch import cursors, hub, streams
 
 
 class TaskService(task_service_pb2_grpc.TaskServiceServicer):
-    """The servicer. Errors are turned into statuses by `failures`."""
+    """The servicer. `rpc.errors` turns errors into statuses."""
 
     def __init__(
         self,
         engine: sqlalchemy_asyncio.AsyncEngine,
         bell: doorbell.Doorbell,
-        create: creator.Creator,
-        feeder: hub.Hub,
-        known: handler_catalog.HandlerCatalog,
-        aside: offload.Offload,
+        task_creator: creator.Creator,
+        watch_hub: hub.Hub,
+        catalog: handler_catalog.HandlerCatalog,
+        offloader: offload.Offload,
     ) -> None:
         self._engine = engine
         self._bell = bell
-        self._creator = create
-        self._hub = feeder
-        self._catalog = known
-        self._offload = aside
+        self._creator = task_creator
+        self._hub = watch_hub
+        self._catalog = catalog
+        self._offloader = offloader
 
     async def CreateTask(
         self, request: task_service_pb2.CreateTaskRequest, _: rpc_errors.Context
     ) -> task_service_pb2.CreateTaskResponse:
         """Creates one task, sharing a commit with others."""
-        new = await handler_validation.new_task(self._catalog, self._offload, request)
+        new = await handler_validation.new_task(self._catalog, self._offloader, request)
         created = await self._creator.create(new, size=offload.request_bytes.get())
         return task_service_pb2.CreateTaskResponse(task_id=created.task_id)
 
@@ -49,14 +49,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """Creates all of them, or none."""
         created = await self._creator.create_all(
-            await handler_validation.new_tasks(self._catalog, self._offload, request)
+            await handler_validation.new_tasks(self._catalog, self._offloader, request)
         )
         return task_service_pb2.BatchCreateTasksResponse(task_ids=[each.task_id for each in created])
 
     async def GetTask(self, request: task_service_pb2.GetTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Reads a task."""
         find = functools.partial(task_read.get, self._engine, fields.task_id(request.task_id))
-        return await self._offload.find(task_messages.from_task, find)
+        return await self._offloader.find(task_messages.from_task, find)
 
     async def GetTaskStatus(
         self, request: task_service_pb2.GetTaskStatusRequest, _: rpc_errors.Context
@@ -69,7 +69,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.ListTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ListTasksResponse:
         """Reads a page of tasks."""
-        return await pages.list_tasks(self._engine, self._offload, request)
+        return await pages.list_tasks(self._engine, self._offloader, request)
 
     async def ListTaskLogs(
         self, request: task_service_pb2.ListTaskLogsRequest, _: rpc_errors.Context
@@ -81,7 +81,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.UpdateTaskRequest, _: rpc_errors.Context
     ) -> task_service_pb2.UpdateTaskResponse:
         """Changes a pending task."""
-        updated, now = await update.update(self._engine, self._catalog, self._offload, request)
+        updated, now = await update.update(self._engine, self._catalog, self._offloader, request)
         self._bell.announce([task.Changed.of(updated, now)])
         return task_service_pb2.UpdateTaskResponse(message="Task updated successfully")
 
@@ -99,13 +99,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         cancelled, now = await task_edit.cancel(self._engine, fields.task_id(request.task_id), actor=actor.CALLER)
         self._bell.cancelled([cancelled.task_id])
         self._bell.announce([task.Changed.of(cancelled, now)])
-        return await self._offload.write(task_messages.from_task, cancelled)
+        return await self._offloader.write(task_messages.from_task, cancelled)
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Makes a failed or cancelled task pending again."""
         retried, now = await task_edit.retry(self._engine, fields.task_id(request.task_id), actor=actor.CALLER)
         self._bell.announce([task.Changed.of(retried, now)])
-        return await self._offload.write(task_messages.from_task, retried)
+        return await self._offloader.write(task_messages.from_task, retried)
 
     async def CancelTasks(
         self, request: task_service_pb2.CancelTasksRequest, _: rpc_errors.Context

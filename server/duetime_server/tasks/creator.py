@@ -43,7 +43,7 @@ class Creator:
         self._waiting: dict[_Future, _Wanted] = {}  # in their order
         self._waiting_bytes = 0
         self._added = asyncio.Event()
-        self._under_way = in_flight.UnderWay()
+        self._in_flight = in_flight.InFlight()
 
     async def create(self, new: task.NewTask, *, size: int = 0) -> task_create.Created:
         """Creates one task, of so many bytes, and returns it once it is committed.
@@ -64,7 +64,7 @@ class Creator:
 
     async def create_all(self, news: list[task.NewTask]) -> list[task_create.Created]:
         """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
-        async with self._under_way.alone(_request_ids(news)):
+        async with self._in_flight.track_alone(_request_ids(news)):
             created = await task_create.create_all(self._engine, news, actor=actor.CALLER)
         self._announce(created)
         return created
@@ -103,7 +103,7 @@ class Creator:
     async def _create(self, batch: _Batch) -> None:
         try:
             news = [new for new, _ in batch]
-            with self._under_way.using(_request_ids(news)):
+            with self._in_flight.track(_request_ids(news)):
                 answers = await task_create.create(self._engine, news, actor=actor.CALLER)
         except sqlalchemy.exc.DBAPIError as error:
             # A task that PostgreSQL does not take, although it was checked, must not fail the others.

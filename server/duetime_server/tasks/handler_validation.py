@@ -88,19 +88,19 @@ def _misfits(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[st
 
 
 async def new_task(
-    catalog: HandlerCatalog, aside: offload.Offload, request: task_service_pb2.CreateTaskRequest
+    catalog: HandlerCatalog, offloader: offload.Offload, request: task_service_pb2.CreateTaskRequest
 ) -> task.NewTask:
     """Reads a task to be created that fits its handler. Raises InvalidArgument."""
-    new = await aside.read(task_requests.new_task, request)
+    new = await offloader.read(task_requests.new_task, request)
     await check(catalog, [Given(new.name, new.task_data, new.timeout)])
     return _with_retries(catalog, new, request)
 
 
 async def new_tasks(
-    catalog: HandlerCatalog, aside: offload.Offload, request: task_service_pb2.BatchCreateTasksRequest
+    catalog: HandlerCatalog, offloader: offload.Offload, request: task_service_pb2.BatchCreateTasksRequest
 ) -> list[task.NewTask]:
     """Reads tasks to be created that fit their handlers. Raises InvalidArgument."""
-    news = await aside.read(task_requests.new_tasks, request)
+    news = await offloader.read(task_requests.new_tasks, request)
     await check(
         catalog,
         [
@@ -125,7 +125,7 @@ async def new_schedule(
     catalog: HandlerCatalog, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
 ) -> schedule.NewSchedule:
     """Reads a schedule to be created whose tasks fit their handler. Raises InvalidArgument."""
-    new = await threads.apart(schedule_requests.new_schedule, request, now)
+    new = await threads.run(schedule_requests.new_schedule, request, now)
     asked = task.Retries(new.template.max_retries, new.template.retry_policy)
     return dataclasses.replace(new, template=await template(catalog, new.template, request.task), asked=asked)
 

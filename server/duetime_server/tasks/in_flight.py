@@ -1,21 +1,22 @@
-"""The creates that are under way in this server, by their request ids."""
+"""The creates that are in flight in this server, by their request ids."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterator
 
 
-class UnderWay:
-    """Lets a batch wait for creates that use one of its request ids: refused by what it could not see, it would have
-    drawn a thousand ids in vain.
+class InFlight:
+    """Lets a batch wait for creates that use one of its request ids.
+
+    Otherwise such a create, which the batch cannot see, could refuse it after it had drawn a thousand task ids.
     """
 
     def __init__(self) -> None:
         self._ends: dict[str, asyncio.Future[None]] = {}
 
     @contextlib.contextmanager
-    def using(self, request_ids: Collection[str]) -> Iterator[None]:
-        """Notes that the block creates with those request ids."""
+    def track(self, request_ids: Collection[str]) -> Iterator[None]:
+        """Marks those request ids as in use during the block."""
         end = asyncio.get_running_loop().create_future()
         mine = [request_id for request_id in request_ids if self._ends.setdefault(request_id, end) is end]
         try:
@@ -26,9 +27,9 @@ class UnderWay:
             end.set_result(None)
 
     @contextlib.asynccontextmanager
-    async def alone(self, request_ids: Collection[str]) -> AsyncIterator[None]:
-        """Does the same once nobody else uses any of them."""
+    async def track_alone(self, request_ids: Collection[str]) -> AsyncIterator[None]:
+        """Does the same once none of them is in use."""
         while others := {self._ends[request_id] for request_id in request_ids if request_id in self._ends}:
             await asyncio.wait(others)
-        with self.using(request_ids):
+        with self.track(request_ids):
             yield

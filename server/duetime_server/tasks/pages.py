@@ -12,7 +12,7 @@ from duetime_server.tasks import messages, requests
 
 
 async def list_tasks(
-    engine: sqlalchemy_asyncio.AsyncEngine, aside: offload.Offload, request: task_service_pb2.ListTasksRequest
+    engine: sqlalchemy_asyncio.AsyncEngine, offloader: offload.Offload, request: task_service_pb2.ListTasksRequest
 ) -> task_service_pb2.ListTasksResponse:
     """Reads a page of tasks. Raises InvalidArgument."""
     wanted, order = requests.task_filter(request), requests.order(request.order_by)
@@ -24,7 +24,7 @@ async def list_tasks(
     if not page.is_last:
         last = page.tasks[-1]
         answer.next_page_token = tokens.encode(scope, [last.execution_time.isoformat(), last.task_id])
-    answer.tasks.extend(await aside.write_all(messages.from_task, page.tasks))
+    answer.tasks.extend(await offloader.write_all(messages.from_task, page.tasks))
     return answer
 
 

@@ -19,14 +19,14 @@ _OF_THE_HANDLER = frozenset({"name", "task_data", "timeout", "max_retries", "ret
 async def update(
     engine: sqlalchemy_asyncio.AsyncEngine,
     catalog: HandlerCatalog,
-    aside: offload.Offload,
+    offloader: offload.Offload,
     request: task_service_pb2.UpdateTaskRequest,
 ) -> tuple[task.Task, datetime.datetime]:
     """Changes a pending task, and returns it with the database's time.
 
     Raises InvalidArgument, TaskNotFound, TaskNotPending or VersionMismatch.
     """
-    task_id, changes = fields.task_id(request.task_id), await aside.read(requests.changes, request)
+    task_id, changes = fields.task_id(request.task_id), await offloader.read(requests.changes, request)
     version = request.version if request.HasField("version") else None
     if not changes.keys() & _OF_THE_HANDLER:
         return await task_edit.update(engine, task_id, changes, version=version, actor=actor.CALLER)

@@ -1,4 +1,4 @@
-"""Cursors of watches: where a browser stopped, and positions in the feed of one database."""
+"""Cursors of watches: positions in the feed of one database, and the last one that a browser received."""
 
 import contextlib
 import dataclasses
@@ -14,9 +14,9 @@ _Watch = TypeVar("_Watch", task_service_pb2.WatchTaskRequest, task_service_pb2.W
 
 
 def resumed(request: _Watch, context: rpc_errors.Context) -> _Watch:
-    """Returns the request with the cursor that a browser has from the last event it received, if it says so.
+    """Returns the request, resumed from the `Last-Event-ID` that a browser sends when it reconnects.
 
-    That is later than the cursor in the address, which a browser sends again each time.
+    It is later than the cursor in the URL, which a browser repeats each time.
     """
     for name, value in context.invocation_metadata() or ():
         if name == "last-event-id" and value:
@@ -26,17 +26,17 @@ def resumed(request: _Watch, context: rpc_errors.Context) -> _Watch:
 
 @dataclasses.dataclass(frozen=True)
 class Cursors:
-    """Writes and reads the cursors of the watches with one filter, `scope`."""
+    """Writes and reads the cursors of watches with one filter, `scope`."""
 
     scope: object
     database_id: str
 
     def write(self, position: snapshot.Position) -> str:
-        """Returns the cursor that goes on after `position`."""
+        """Returns the cursor that resumes after `position`."""
         return tokens.encode(self.scope, [self.database_id, str(position)])
 
     def read(self, cursor: str) -> snapshot.Position:
-        """Returns the position that `write` put in; raises InvalidArgument for anything else."""
+        """Returns the position in a cursor of `write`. Raises InvalidArgument for anything else."""
         match tokens.decode("cursor", cursor, self.scope):
             case [str(database_id), str(position)]:
                 if database_id != self.database_id:

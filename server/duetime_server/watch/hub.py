@@ -1,4 +1,4 @@
-"""The hub: it reads the feed once for all watches of this server, and hands out what is new."""
+"""The hub reads the feed of changes once for all watches of this server, and distributes them."""
 
 import asyncio
 import collections
@@ -17,18 +17,18 @@ from duetime_core.store.tasks import read as task_read
 from duetime_server.watch import subscription
 
 POLL_SECONDS = 1.0
-"""How often the hub reads without a hint: the lateness of watches while Redis is gone."""
+"""How often the hub reads without a hint: the lateness of watches while Redis is unavailable."""
 _PAGE = 1000
 CATCH_UP_PAGE = 200
-"""What each watch that is behind holds in memory, about 160 KB, where the hub's page is shared by all."""
-_CATCHING_UP = 3
-"""How many watches that are behind read at a time: after a restart all are, and calls need connections too."""
+"""Changes that a watch which catches up holds in memory, about 160 KB; the hub's own page is shared by all."""
+_MAX_CATCHING_UP = 3
+"""How many watches catch up at a time: after a restart all do, and calls need connections too."""
 
 _log = structlog.get_logger()
 
 
 class Hub:
-    """Reads what is new after a hint, or each second without one; not at all while nobody watches."""
+    """Reads new changes after a hint, or each second without one; reads nothing while there is no watch."""
 
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, database_outage: outage.Outage) -> None:
         self._engine = engine
@@ -38,12 +38,12 @@ class Hub:
         self._position: snapshot.Position | None = None
         self._opening = asyncio.Lock()
         self._hinted = asyncio.Event()
-        self._catching_up = asyncio.Semaphore(_CATCHING_UP)
+        self._catching_up = asyncio.Semaphore(_MAX_CATCHING_UP)
         self._is_stopping = False
 
     @contextlib.asynccontextmanager
     async def subscribed(self, watching: subscription.Watch) -> AsyncIterator[None]:
-        """Hands `watching` every change that is committed from now on, until the block ends."""
+        """Offers `watching` every change that is committed during the block."""
         async with self._opening:
             if self._position is None:
                 self._position = await feed.now(self._engine)
@@ -59,17 +59,17 @@ class Hub:
                 self._of_task.pop(watching.task_id, None)
 
     async def catch_up(self, position: snapshot.Position) -> feed.Page:
-        """Reads the next page for a watch that is behind."""
+        """Reads the next page for a watch that catches up."""
         async with self._catching_up:
             return await feed.read(self._engine, position, limit=CATCH_UP_PAGE)
 
     async def catch_up_with_task(self, task_id: int, *, after_version: int) -> Sequence[task.TaskLog]:
-        """Reads the next page of one task's log for a watch that is behind; the last one is not full."""
+        """Reads the next page of one task's log for a watch that catches up; the last page is not full."""
         async with self._catching_up:
             return await task_read.list_logs(self._engine, task_id, after_version=after_version, limit=CATCH_UP_PAGE)
 
     async def run(self) -> None:
-        """Reads and hands out, for ever."""
+        """Reads and distributes changes until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hinted.wait(), POLL_SECONDS)
@@ -80,22 +80,22 @@ class Hub:
                 self._database_outage.begin(error)
                 await asyncio.sleep(POLL_SECONDS)
             except errors.InvalidArgument:
-                # The database is behind where it was: a backup, or a replica that had not got everything. Let the
-                # callers begin again, each from its own cursor.
-                _log.warning("the database has lost changes; ending all watches")
+                # The database is behind its former position: it was restored from a backup, or failed over to a
+                # replica that lagged. Callers resume, each from its own cursor.
+                _log.warning("all watches ended: the database lost changes")
                 self._position = None
                 self._end_all()
             else:
                 self._database_outage.end()
 
     async def listen(self, redis_url: str) -> None:
-        """Hears the hints, for ever."""
+        """Listens for hints until cancelled."""
         async for changed in hints.listen(redis_client.connect(redis_url), doorbell.CHANGES):
             if self._of_all or not self._of_task.keys().isdisjoint(changed):
                 self._hinted.set()
 
     def stop(self) -> None:
-        """Ends all watches, and those that come."""
+        """Ends all watches, and every new one."""
         self._is_stopping = True
         self._end_all()
 
@@ -114,11 +114,11 @@ class Hub:
                 task_ids = None if self._of_all else list(self._of_task)
                 page = await feed.read(self._engine, self._position, task_ids=task_ids, limit=_PAGE)
                 self._position, is_last = page.position, page.is_last
-            self._hand_out(page)
+            self._distribute(page)
         for watching in self._of_all:
             watching.advance(page.position)
 
-    def _hand_out(self, page: feed.Page) -> None:
+    def _distribute(self, page: feed.Page) -> None:
         for entry in page.entries:
             for watching in (*self._of_all, *self._of_task.get(entry.log.task_id, ())):
                 watching.offer(entry)

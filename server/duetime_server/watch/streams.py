@@ -1,4 +1,4 @@
-"""The two watches, as streams of events."""
+"""The two watches as streams of events."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
@@ -14,25 +14,25 @@ from duetime_server.tasks import requests as task_requests
 from duetime_server.watch import cursors, hub, subscription
 
 _CURRENT = "current"
-"""The `change` of what is no change: how a task stands whose last change is no longer in the log."""
+"""The `change` of a task's present state, sent if its last change is no longer in the log."""
 
 Events = AsyncGenerator[task_service_pb2.TaskEvent, None]
 
 
 async def watch_task(
-    engine: sqlalchemy_asyncio.AsyncEngine, feeder: hub.Hub, request: task_service_pb2.WatchTaskRequest
+    engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, request: task_service_pb2.WatchTaskRequest
 ) -> Events:
     """Streams the changes of one task, and ends once it is terminal. Raises TaskNotFound or InvalidArgument."""
     task_id = fields.task_id(request.task_id)
     watching = subscription.Watch(task_id=task_id)
-    async with feeder.subscribed(watching):
-        last = standing = None
+    async with watch_hub.subscribed(watching):
+        last = current = None
         if request.cursor:
-            watching.version, last = await _last_told(engine, task_id, request.cursor)
+            watching.version, last = await _resume_at(engine, task_id, request.cursor)
         else:
-            standing = _as_it_stands(await task_read.get(engine, task_id))
-            watching.version = standing.version - 1
-        async for log in _changes(feeder, watching, standing):
+            current = _as_current(await task_read.get(engine, task_id))
+            watching.version = current.version - 1
+        async for log in _changes(watch_hub, watching, current):
             if log is not None:
                 last = log
                 watching.version = log.version
@@ -45,10 +45,10 @@ async def watch_task(
         yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, _cursor(watching))
 
 
-async def _last_told(
+async def _resume_at(
     engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, cursor: str
 ) -> tuple[int, task.TaskLog | None]:
-    """Returns the version that the cursor means and its row: None if that is forgotten, but nothing after it."""
+    """Returns the cursor's version and its log row, which is None if only rows up to it are deleted."""
     version = tokens.decode("cursor", cursor, ("WatchTask", task_id))
     if not isinstance(version, int) or not 1 <= version < 2**31:
         raise violations.refuse("cursor", tokens.UNKNOWN)
@@ -58,14 +58,14 @@ async def _last_told(
         if log.version == version + 1:
             return version, None
         raise violations.refuse("cursor", retention.TOO_OLD)
-    standing = _as_it_stands(await task_read.get(engine, task_id))
-    if standing.version == version:
-        return version, standing
-    raise violations.refuse("cursor", retention.TOO_OLD if standing.version > version else tokens.UNKNOWN)
+    current = _as_current(await task_read.get(engine, task_id))
+    if current.version == version:
+        return version, current
+    raise violations.refuse("cursor", retention.TOO_OLD if current.version > version else tokens.UNKNOWN)
 
 
-def _as_it_stands(found: task.Task) -> task.TaskLog:
-    """Returns what takes the place of the task's last log row where retention has deleted that."""
+def _as_current(found: task.Task) -> task.TaskLog:
+    """Returns the event that replaces the task's last log row if retention has deleted that."""
     return task.TaskLog(
         found.task_id,
         found.version,
@@ -81,22 +81,22 @@ def _as_it_stands(found: task.Task) -> task.TaskLog:
 
 
 async def _changes(
-    feeder: hub.Hub, watching: subscription.Watch, standing: task.TaskLog | None
+    watch_hub: hub.Hub, watching: subscription.Watch, current: task.TaskLog | None
 ) -> AsyncIterator[task.TaskLog | None]:
-    """Yields the rows after `watching.version`, those that are there and those that come; None says that it waits.
+    """Yields the log rows after `watching.version`, present and future ones, and None after each silence.
 
-    Where none is there, it begins with `standing`.
+    If there is none at present, it begins with `current`.
     """
     assert watching.task_id is not None
     page_size = 0
-    while logs := await feeder.catch_up_with_task(watching.task_id, after_version=watching.version):
+    while logs := await watch_hub.catch_up_with_task(watching.task_id, after_version=watching.version):
         page_size = len(logs)
         for log in logs:
             yield log
         if page_size < hub.CATCH_UP_PAGE:
             break
     if page_size == 0:
-        yield standing
+        yield current
     async for entry in watching.changes():
         yield None if entry is None else entry.log
 
@@ -106,57 +106,56 @@ def _cursor(watching: subscription.Watch) -> str:
 
 
 async def watch_tasks(
-    engine: sqlalchemy_asyncio.AsyncEngine, feeder: hub.Hub, request: task_service_pb2.WatchTasksRequest
+    engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, request: task_service_pb2.WatchTasksRequest
 ) -> Events:
     """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
     wanted = task_requests.task_filter(request)
-    cursor_of = cursors.Cursors(("WatchTasks", wanted), await feed.database_id(engine))
+    codec = cursors.Cursors(("WatchTasks", wanted), await feed.database_id(engine))
     position = now = await feed.now(engine)
     if request.cursor:
-        position = cursor_of.read(request.cursor)
-        # Before the first event: over HTTP/1.1 an error after it would look like an end.
+        position = codec.read(request.cursor)
+        # Before the first event, because an error after it looks like the end of the stream over HTTP/1.1.
         feed.require_past(position, now.seen)
         await retention.require_kept(engine, position)
-    yield task_messages.heartbeat_event(cursor_of.write(position))
+    yield task_messages.heartbeat_event(codec.write(position))
     while True:
-        # What was missed is read twice: once before the hub feeds this watch, so that a long absence does not make
-        # it too slow, and once when it is fed, for what came in between.
-        async for page in _pages(feeder, position):
+        # Missed changes are read twice: before the watch follows the hub, so that a long absence does not make it too
+        # slow, and once it follows, for the changes that were committed in between.
+        async for page in _pages(watch_hub, position):
             position = page.position
-            for event in _events(page, wanted, cursor_of):
+            for event in _events(page, wanted, codec):
                 yield event
         watching = subscription.Watch(wanted=wanted)
-        async with feeder.subscribed(watching):
-            async for page in _pages(feeder, position):
+        async with watch_hub.subscribed(watching):
+            async for page in _pages(watch_hub, position):
                 position = page.position
-                for event in _events(page, wanted, cursor_of):
+                for event in _events(page, wanted, codec):
                     yield event
             watching.seen = position.seen
             async for entry in watching.changes():
                 if entry is None:
                     position = watching.idle_position()
-                    yield task_messages.heartbeat_event(cursor_of.write(position))
+                    yield task_messages.heartbeat_event(codec.write(position))
                 else:
                     position = watching.position_after(entry)
-                    yield task_messages.change_event(entry.log, cursor_of.write(position))
+                    yield task_messages.change_event(entry.log, codec.write(position))
         if watching.end_reason != subscription.WATCHER_TOO_SLOW:
             break
-        # Many changes came at once. Who reads them goes on as with a cursor; `failures` cuts off who does not read.
+        # Many changes arrived at once. A caller that reads them continues as with a cursor; `rpc.errors` aborts the
+        # watch of one that does not.
         await retention.require_kept(engine, position)
-    yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, cursor_of.write(position))
+    yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, codec.write(position))
 
 
-async def _pages(feeder: hub.Hub, position: snapshot.Position) -> AsyncIterator[feed.Page]:
+async def _pages(watch_hub: hub.Hub, position: snapshot.Position) -> AsyncIterator[feed.Page]:
     is_last = False
     while not is_last:
-        page = await feeder.catch_up(position)
+        page = await watch_hub.catch_up(position)
         position, is_last = page.position, page.is_last
         yield page
 
 
-def _events(
-    page: feed.Page, wanted: task_read.Filter, cursor_of: cursors.Cursors
-) -> Iterator[task_service_pb2.TaskEvent]:
+def _events(page: feed.Page, wanted: task_read.Filter, codec: cursors.Cursors) -> Iterator[task_service_pb2.TaskEvent]:
     for entry in page.entries:
         if subscription.matches(wanted, entry):
-            yield task_messages.change_event(entry.log, cursor_of.write(entry.position))
+            yield task_messages.change_event(entry.log, codec.write(entry.position))

@@ -1,4 +1,4 @@
-"""One watch: what it wants, what waits for its caller, and how it ends."""
+"""One watch: its filter, the changes that wait for its caller, and how it ends."""
 
 import asyncio
 import collections
@@ -13,10 +13,10 @@ TASK_TERMINAL = "TASK_TERMINAL"
 SERVER_STOPPING = "SERVER_STOPPING"
 WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
 
-ALIVE_SECONDS = 15.0
-"""How long a watch is silent at most."""
+HEARTBEAT_SECONDS = 15.0
+"""The longest silence of a watch."""
 MAX_WAITING = 1000
-"""Changes that a caller may be behind: what a watch can cost in memory."""
+"""How many changes a caller may be behind, which bounds a watch's memory."""
 
 
 class Watch:
@@ -26,16 +26,16 @@ class Watch:
         self.task_id = task_id
         self._wanted = wanted or task_read.Filter()
         self.version = 0
-        """Of a watch of one task: the last version that was told. The feed's are passed over up to it."""
+        """Of a watch of one task: the last version that was sent. Versions up to it are skipped in the feed."""
         self.seen = snapshot.NOTHING
-        """Of a watch of all: what was read and told besides the feed. The feed's is passed over."""
-        self._fed = snapshot.NOTHING  # how far the feed has come
+        """Of a watch of all: changes that were sent before it followed the feed. They are skipped in the feed."""
+        self._fed = snapshot.NOTHING  # how far the feed is read
         self._waiting: collections.deque[feed.Entry] = collections.deque()
         self._woken = asyncio.Event()
         self.end_reason: str | None = None
 
     def offer(self, entry: feed.Entry) -> None:
-        """Takes a change from the feed, if this watch wants it and still follows."""
+        """Queues a change of the feed if it matches the filter and the watch has not ended."""
         if self.end_reason is not None or not matches(self._wanted, entry):
             return
         if len(self._waiting) >= MAX_WAITING:
@@ -45,17 +45,17 @@ class Watch:
         self._woken.set()
 
     def end(self, reason: str) -> None:
-        """Ends the watch once what waits is told."""
+        """Ends the watch once its queued changes are sent."""
         if self.end_reason is None:
             self.end_reason = reason
             self._woken.set()
 
     def advance(self, position: snapshot.Position) -> None:
-        """Notes how far the feed is read."""
+        """Records how far the feed is read."""
         self._fed = position.seen
 
     async def changes(self) -> AsyncIterator[feed.Entry | None]:
-        """Yields the changes as they come, and None after each silence of ALIVE_SECONDS; stops at the end."""
+        """Yields the changes as they arrive, and None after each silence of HEARTBEAT_SECONDS, until the watch ends."""
         while True:
             while self._waiting:
                 entry = self._waiting.popleft()
@@ -65,25 +65,25 @@ class Watch:
                 return
             self._woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), ALIVE_SECONDS)
+                await asyncio.wait_for(self._woken.wait(), HEARTBEAT_SECONDS)
                 continue
-            if not self._waiting and self.end_reason is None:  # it may come just as the silence ends
+            if not self._waiting and self.end_reason is None:  # a change may arrive just as the silence ends
                 yield None
 
     def position_after(self, entry: feed.Entry) -> snapshot.Position:
-        """Returns where to go on after `entry`, with all that was told before it."""
+        """Returns the position from which to resume after `entry` and all that was sent before it."""
         position = entry.position
         if position.seen.covers(self.seen):
             return position
         return snapshot.Position(self.seen, position.upto, position.log_id)
 
     def idle_position(self) -> snapshot.Position:
-        """Returns where to go on while nothing waits."""
+        """Returns the position from which to resume while no change waits."""
         return snapshot.Position(self._fed if self._fed.covers(self.seen) else self.seen)
 
 
 def matches(wanted: task_read.Filter, entry: feed.Entry) -> bool:
-    """Tells whether a change passes a watch's filter."""
+    """Returns whether a change matches a filter."""
     return (
         (not wanted.statuses or entry.log.status in wanted.statuses)
         and wanted.queue in (None, entry.queue)

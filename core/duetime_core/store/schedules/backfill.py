@@ -34,7 +34,7 @@ async def backfill(
 
     async def backfill_in(connection: sqlalchemy_asyncio.AsyncConnection) -> list[occurrences.Placed]:
         filled = await row_lock.lock(connection, schedule_id)
-        found = await threads.apart(_between, filled, start_time, end_time)
+        found = await threads.run(_between, filled, start_time, end_time)
         encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
         placed = await occurrences.insert(connection, encoded, actor=actor)
         if placed:

@@ -114,7 +114,7 @@ async def test_batches_that_use_the_same_request_at_once_draw_ids_for_one(
     answers = await asyncio.gather(*map(create.create_all, batches), return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["RequestIdReused"] * 9 + ["list"]
     alone = asyncio.create_task(create.create(factories.new_task(request_id="s")))
-    while not create._under_way._ends:  # noqa: ASYNC110 - a turn of the loop later it is
+    while not create._in_flight._ends:  # noqa: ASYNC110 - a turn of the loop later it is
         await asyncio.sleep(0)
     others = await asyncio.gather(
         *(create.create_all([*batch[:99], factories.new_task(name="x", request_id="s")]) for batch in batches),
@@ -129,7 +129,7 @@ async def test_batches_that_use_the_same_request_at_once_draw_ids_for_one(
             sa.text("SELECT count(*), (SELECT last_value FROM tasks_task_id_seq) FROM tasks")
         )
         assert len({*counted.one()}) == 1
-    assert create._under_way._ends == {}
+    assert create._in_flight._ends == {}
 
 
 @contextlib.asynccontextmanager

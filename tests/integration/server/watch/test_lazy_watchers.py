@@ -72,7 +72,7 @@ async def test_unread_watches_cost_little_memory_and_hold_up_nobody(
             most = max(most, process.memory_info().rss)
         await creating
         read = await reading
-        await server.wait_for_log("cut off a watcher")
+        await server.wait_for_log("watch aborted")
         most = max(most, process.memory_info().rss)
         ends = [await _end(call) for call in unread]
     with capsys.disabled():

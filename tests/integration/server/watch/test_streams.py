@@ -176,7 +176,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_can_go_on(pair: proce
             created.update((await stub.BatchCreateTasks(batch)).task_ids)
         other = _watch(stub, await _create(stub))  # others are not held up
         assert [_told(event) async for event in other][-1] == "TASK_TERMINAL"
-        await pair.server.wait_for_log("cut off a watcher")
+        await pair.server.wait_for_log("watch aborted")
         seen = set()
         with pytest.raises(grpc.aio.AioRpcError, match="Resume with a new watch"):  # noqa: PT012 - what came before
             async for event in events:

@@ -55,12 +55,12 @@ async def test_a_late_call_is_told_at_once_and_ends_by_itself(
         await kept.keep(call())
     assert raised.value.message == error_mapping.LATE
     await call.cancelled.wait()
-    (left,) = kept._left
+    (left,) = kept._abandoned
     call.released.set()
     with structlog.testing.capture_logs() as logged:
         await asyncio.wait([left])
         await asyncio.sleep(0)  # a turn of the loop, in which it is forgotten
-    assert not kept._left
+    assert not kept._abandoned
     assert [each["exc_info"] for each in logged] == ([failure] if isinstance(failure, LookupError) else [])
 
 
@@ -93,4 +93,4 @@ async def test_a_caller_who_hangs_up_as_the_call_fails_leaves_no_error_behind() 
     with pytest.raises(asyncio.CancelledError):
         await caller
     await asyncio.sleep(0)
-    assert not kept._left
+    assert not kept._abandoned

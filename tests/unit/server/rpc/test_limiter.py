@@ -1,4 +1,4 @@
-"""Gates: who goes in, who waits, and who is refused."""
+"""The limiter: which calls run, which wait, and which are refused."""
 
 import asyncio
 
@@ -8,47 +8,47 @@ from duetime_core.model import errors
 from duetime_server.rpc import limiter
 
 
-class Visitor:
-    """Goes through a gate and stays inside until it is told to leave."""
+class Call:
+    """Holds a slot until it is released."""
 
-    def __init__(self, through: limiter.Limiter, size: int = 1) -> None:
-        self._through, self._size = through, size
-        self.is_inside, self.leave = asyncio.Event(), asyncio.Event()
-        self.visit = asyncio.create_task(self._visit())
+    def __init__(self, limited: limiter.Limiter, size: int = 1) -> None:
+        self._limited, self._size = limited, size
+        self.is_running, self.release = asyncio.Event(), asyncio.Event()
+        self.running = asyncio.create_task(self._run())
 
-    async def _visit(self) -> None:
-        async with self._through.entered(self._size):
-            self.is_inside.set()
-            await self.leave.wait()
-
-
-async def test_as_many_are_inside_as_may_be_and_the_next_goes_in_when_one_leaves() -> None:
-    through = limiter.Limiter("visits", most=2, room=10, patience=5)
-    visitors = [Visitor(through) for _ in range(4)]
-    await visitors[1].is_inside.wait()
-    assert [each.is_inside.is_set() for each in visitors] == [True, True, False, False]
-    visitors[2].visit.cancel()  # a caller who hangs up while it waits
-    visitors[0].leave.set()
-    await visitors[3].is_inside.wait()
-    visitors[1].visit.cancel()  # one who hangs up inside
-    late = Visitor(through)
-    await late.is_inside.wait()
-    for each in (visitors[3], late):
-        each.leave.set()
-        await each.visit
+    async def _run(self) -> None:
+        async with self._limited.slot(self._size):
+            self.is_running.set()
+            await self.release.wait()
 
 
-async def test_who_waits_too_long_is_refused_and_who_comes_to_a_full_line_at_once() -> None:
-    through = limiter.Limiter("visits", most=1, room=10, patience=0.5)
-    inside = Visitor(through, 1_000)  # whatever its size: it does not wait
-    await inside.is_inside.wait()
-    waiting = Visitor(through, 10)
+async def test_as_many_calls_run_as_the_limit_allows_and_the_next_starts_when_one_ends() -> None:
+    limited = limiter.Limiter("calls", limit=2, max_waiting=10, wait_seconds=5)
+    calls = [Call(limited) for _ in range(4)]
+    await calls[1].is_running.wait()
+    assert [each.is_running.is_set() for each in calls] == [True, True, False, False]
+    calls[2].running.cancel()  # a caller that hangs up while it waits
+    calls[0].release.set()
+    await calls[3].is_running.wait()
+    calls[1].running.cancel()  # one that hangs up while it runs
+    late = Call(limited)
+    await late.is_running.wait()
+    for each in (calls[3], late):
+        each.release.set()
+        await each.running
+
+
+async def test_a_call_is_refused_after_its_wait_and_at_once_if_too_many_are_waiting() -> None:
+    limited = limiter.Limiter("calls", limit=1, max_waiting=10, wait_seconds=0.5)
+    running = Call(limited, 1_000)  # of any size: it does not wait
+    await running.is_running.wait()
+    waiting = Call(limited, 10)
     await asyncio.sleep(0)
-    with pytest.raises(errors.ServerBusy, match="answers 1 visits at a time, and too many wait already"):
-        await Visitor(through).visit
-    waiting.visit.cancel()
-    await asyncio.wait([waiting.visit])
-    with pytest.raises(errors.ServerBusy, match=r"this one waited 0\.5 s"):
-        await Visitor(through, 10).visit
-    inside.leave.set()
-    await inside.visit
+    with pytest.raises(errors.ServerBusy, match="handles 1 calls at a time, and too many are waiting"):
+        await Call(limited).running
+    waiting.running.cancel()
+    await asyncio.wait([waiting.running])
+    with pytest.raises(errors.ServerBusy, match=r"this call waited 0\.5 s"):
+        await Call(limited, 10).running
+    running.release.set()
+    await running.running

@@ -29,5 +29,5 @@ def test_a_cursor_of_another_filter_is_refused() -> None:
 
 @pytest.mark.parametrize("value", [None, 7, "10:20:", [], ["here"], ["here", 7], ["here", "x"], [7, "10:20:"]])
 def test_what_no_server_wrote_is_refused(value: object) -> None:
-    with pytest.raises(errors.InvalidArgument, match="cursor: must be one that the server gave"):
+    with pytest.raises(errors.InvalidArgument, match="cursor: must be a value that the server returned"):
         cursors.Cursors("all", "here").read(tokens.encode("all", value))

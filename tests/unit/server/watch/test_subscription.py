@@ -82,7 +82,7 @@ async def test_a_watch_whose_caller_is_too_far_behind_ends_and_holds_no_more() -
 
 
 async def test_a_silent_watch_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription, "ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(subscription, "HEARTBEAT_SECONDS", 0.01)
     watching = subscription.Watch()
     changes = watching.changes()
     assert await anext(changes) is None
@@ -101,7 +101,7 @@ async def test_a_waiting_watch_is_woken_by_its_end() -> None:
 
 
 def test_a_silence_is_not_longer_than_the_contract_says() -> None:
-    assert subscription.ALIVE_SECONDS <= 15
+    assert subscription.HEARTBEAT_SECONDS <= 15
 
 
 async def test_the_cursor_of_a_change_keeps_what_was_read_before_the_feed() -> None:
