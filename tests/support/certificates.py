@@ -8,7 +8,7 @@ import trustme
 
 
 def trusted(monkeypatch: pytest.MonkeyPatch, directory: pathlib.Path, host: str = "127.0.0.1") -> ssl.SSLContext:
-    """Returns what a TLS server of this name needs, with a certificate that this process trusts from now on."""
+    """Returns the TLS context of a server of this name, whose certificate this process trusts from now on."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(directory / "authority.pem"))

@@ -1,4 +1,4 @@
-"""Waiting for tasks through the client, as a user would."""
+"""Waiting for tasks through the client, as a user would, and the events that handlers record."""
 
 import asyncio
 import dataclasses
@@ -21,7 +21,7 @@ async def finished(client: duetime_client.AsyncClient, task_id: int, *, seconds:
 async def reached(
     client: duetime_client.AsyncClient, task_id: int, change: str, *, seconds: float = 30
 ) -> duetime_client.TaskLog:
-    """Returns the log row of that change, once the task's log has one."""
+    """Returns the log row of that change, once it exists."""
     async with asyncio.timeout(seconds):
         async for event in client.watch(task_id):
             if event.change.change == change:
@@ -33,12 +33,12 @@ async def reached(
 
 
 async def changes(client: duetime_client.AsyncClient, task_id: int) -> list[str]:
-    """Returns what happened to the task, in order."""
+    """Returns the task's changes in order."""
     return [log.change async for log in client.logs(task_id)]
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class HandlerEvent:
     """A line that a handler wrote."""
 
     task_id: int
@@ -47,9 +47,9 @@ class Told:
     what: str
 
 
-def told(directory: pathlib.Path, *task_ids: int) -> list[Told]:
-    """Returns what the handlers of those tasks wrote, in order."""
-    path = directory / "told"
+def handler_events(directory: pathlib.Path, *task_ids: int) -> list[HandlerEvent]:
+    """Returns the events that the handlers of those tasks wrote, in order."""
+    path = directory / "handler_events"
     lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
-    all_told = [Told(int(task_id), int(attempt), int(pid), what) for task_id, attempt, pid, what in lines]
-    return [each for each in all_told if each.task_id in task_ids]
+    events = [HandlerEvent(int(task_id), int(attempt), int(pid), what) for task_id, attempt, pid, what in lines]
+    return [each for each in events if each.task_id in task_ids]

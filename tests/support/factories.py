@@ -1,4 +1,4 @@
-"""What tests are made of, right unless they say otherwise."""
+"""Factories of valid test data, with changes on request."""
 
 import datetime
 from typing import Any
@@ -18,12 +18,12 @@ SECOND = datetime.timedelta(seconds=1)
 
 
 def new_task(**changes: Any) -> task.NewTask:
-    """A task that is due now."""
+    """Returns a new task that is due now."""
     return task.NewTask(**{"name": "noop", "execution_time": datetime.datetime.now(datetime.UTC), **changes})
 
 
 def outcome(claimed: task.Task, change: task.Change = task.Change.COMPLETED, **changes: Any) -> task_outcomes.Outcome:
-    """How a claimed task's run ended."""
+    """Returns the outcome of a claimed task's run."""
     if change is task.Change.RETRY_SCHEDULED:
         changes = {"backoff": SECOND, **changes}
     return task_outcomes.Outcome(claimed.task_id, claimed.version, change, SECOND, **changes)
@@ -44,7 +44,7 @@ async def claim(
     queue: str = task.DEFAULT_QUEUE,
     lease: datetime.timedelta = LEASE,
 ) -> list[task.Task]:
-    """Claims what is due."""
+    """Claims due tasks."""
     claimed = await fast.claim(engine, queue=queue, worker_id=worker_id, limit=limit, lease=lease)
     return claimed.tasks
 
@@ -52,14 +52,14 @@ async def claim(
 async def claim_quarantined(
     engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 2, lease: datetime.timedelta = LEASE, limit: int = 100
 ) -> list[task.Task]:
-    """Claims what lost that many leases."""
+    """Claims tasks that have lost that many leases."""
     return await fast.claim_quarantined(
         engine, queues=[task.DEFAULT_QUEUE], level=level, worker_id="worker", limit=limit, lease=lease
     )
 
 
 async def brought_to(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status, **changes: Any) -> int:
-    """Creates a task, brings it to that status and returns its id. It is alone in a queue of its own."""
+    """Creates a task in a queue of its own, brings it to that status, and returns its id."""
     queue = f"to-{status}-{id(changes)}"
     task_id = await create(engine, queue=queue, **changes)
     if status is not task.Status.PENDING:
@@ -74,7 +74,7 @@ async def brought_to(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status
 
 
 async def history(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[str]:
-    """Returns a task's changes; holds its versions to be without a gap."""
+    """Returns a task's changes, and verifies that its versions have no gap."""
     logs = await task_read.list_logs(engine, task_id, after_version=0, limit=1000)
     assert [log.version for log in logs] == list(range(1, len(logs) + 1))
     return [log.change for log in logs]
@@ -83,7 +83,7 @@ async def history(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[
 def new_schedule(
     *, template: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **changes: Any
 ) -> schedule.NewSchedule:
-    """A schedule that is due each hour."""
+    """Returns a new schedule that is due each hour."""
     given = {"interval": datetime.timedelta(hours=1), **(spec or {})}
     if "cron" in given:
         del given["interval"]
@@ -100,12 +100,12 @@ async def create_schedule(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any
     return (await schedule_edit.create(engine, new_schedule(**changes), actor="api")).schedule
 
 
-async def claim_carefully(
+async def claim_locked(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     queue: str = task.DEFAULT_QUEUE,
     worker_id: str = "worker",
     limit: int = 100,
 ) -> fast.Claim:
-    """Claims in a transaction: from a queue that is held back, and the occurrences of schedules."""
+    """Claims in a transaction: from a limited queue, and the occurrences of schedules."""
     return await locked.claim(engine, queue=queue, worker_id=worker_id, limit=limit, lease=LEASE)

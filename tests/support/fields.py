@@ -1,4 +1,4 @@
-"""Every field of every rpc, from the descriptors: requests that differ in one value from a right one."""
+"""Every field of every rpc, from the descriptors: requests that differ from a valid one in a single value."""
 
 import datetime
 import itertools
@@ -33,7 +33,7 @@ _WELL_KNOWN = {
 
 
 class Case(NamedTuple):
-    """A request of the rpc `method` that has `value` at `path`."""
+    """A request of the rpc `method` with a value under test at `path`."""
 
     method: str
     path: str
@@ -41,12 +41,12 @@ class Case(NamedTuple):
 
     @property
     def field(self) -> str:
-        """The field of the request itself that the value is in."""
+        """The top-level field that contains the value."""
         return self.path.partition(".")[0]
 
 
 def paths(kind: Any, before: Path = ()) -> Iterator[Path]:
-    """Yields the path of each field, into messages of ours and not into well-known ones."""
+    """Yields the path of each field, descending into our messages but not into well-known ones."""
     for field in kind.fields:
         is_ours = field.message_type is not None and field.message_type.full_name not in _WELL_KNOWN
         if is_ours:
@@ -56,19 +56,19 @@ def paths(kind: Any, before: Path = ()) -> Iterator[Path]:
 
 
 def cases(bases: dict[str, Any], values: Any) -> Iterator[Case]:
-    """Yields, for each value that `values` gives for a field, a request: the base of its rpc, or an empty one."""
+    """Yields a request for each value that `values` returns for a field, based on the rpc's valid request."""
     for method in METHODS.values():
         for path in paths(method.input_type):
             for value in values(path[-1]):
                 request = message_of(method, bases)
                 put(request, path, value)
                 if path[0].name == "cron":
-                    request.ClearField("interval")  # which is for rules without one
+                    request.ClearField("interval")  # cron and interval exclude each other
                 yield Case(method.name, ".".join(field.name for field in path), request)
 
 
 def message_of(method: descriptor.MethodDescriptor, bases: dict[str, Any]) -> Any:
-    """Returns a right request of an rpc."""
+    """Returns a valid request of an rpc."""
     request: Any = message_factory.GetMessageClass(method.input_type)()
     for name, value in bases.items():
         field = method.input_type.fields_by_name.get(name)
@@ -103,7 +103,7 @@ def put(request: message.Message, path: Path, value: Any) -> None:
 
 
 def texts(field: descriptor.FieldDescriptor, long: str) -> Iterator[Any]:
-    """Yields `long` as it may stand in that field: as its value or, in well-known messages, as a value or a key."""
+    """Yields `long` as a value of the field or, in well-known messages, as a value or a key inside."""
     if field.message_type is None:
         if field.type == _FIELD.TYPE_STRING:
             yield long
@@ -135,7 +135,7 @@ _TEXTS = [
     "٣",
     "0" * 5000,
 ]
-_WHOLE = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
+_INTEGERS = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
 _DOUBLES = [0.0, -0.0, 1.0, -1.0, 5e-324, 1e22, 1.7976931348623157e308, float("inf"), float("-inf"), float("nan")]
 _SECONDS = [0, 1, -1, -62135596800, -62135596801, 253402300799, 253402300800, 315576000000, 315576000001]
 _SECONDS += [-315576000001, 2**63 - 1, -(2**63), 86_400_000_000 * 1_000_000]
@@ -152,7 +152,7 @@ _STRUCTS: list[dict[str, Any]] = [
 
 
 def odd(field: descriptor.FieldDescriptor) -> Iterator[Any]:
-    """Yields odd values of a field: ends of its type, and what other programs write there."""
+    """Yields unusual values of a field: limits of its type, and values that other programs send."""
     for value in _odd(field):
         yield value
         if field.is_repeated:
@@ -168,7 +168,7 @@ def _odd(field: descriptor.FieldDescriptor) -> Iterator[Any]:
     elif field.type == _FIELD.TYPE_STRING:
         yield from _TEXTS
     elif field.type == _FIELD.TYPE_UINT32:
-        yield from _WHOLE
+        yield from _INTEGERS
     elif field.type == _FIELD.TYPE_DOUBLE:
         yield from _DOUBLES
     elif field.type == _FIELD.TYPE_BOOL:
@@ -176,7 +176,7 @@ def _odd(field: descriptor.FieldDescriptor) -> Iterator[Any]:
     elif field.type == _FIELD.TYPE_ENUM:
         yield from (0, 1, 5, 6, 99, -1, 2**31 - 1, -(2**31))
     else:
-        raise AssertionError(f"{field.full_name} has a type that this does not know")
+        raise AssertionError(f"{field.full_name} has an unknown type")
 
 
 def _odd_message(kind: str) -> Iterator[message.Message]:
@@ -202,7 +202,7 @@ def _odd_message(kind: str) -> Iterator[message.Message]:
 
 
 def tomorrow() -> timestamp_pb2.Timestamp:
-    """Returns a time to come."""
+    """Returns a time in the future."""
     moment = timestamp_pb2.Timestamp()
     moment.FromDatetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1))
     return moment

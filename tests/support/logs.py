@@ -1,4 +1,4 @@
-"""The log's partitions, and somebody who reads it for long, as a backup does."""
+"""The log's partitions, and a long reader of the log, such as a backup."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ async def drop_last(engine: Engine) -> None:
 
 
 async def add_month(engine: Engine, month: datetime.date) -> str:
-    """Makes the partition of a past month, with a row in it; returns its name."""
+    """Creates the partition of a past month with a row in it, and returns its name."""
     name = f"task_logs_y{month.year}m{month.month:02}"
     following = (month + datetime.timedelta(days=31)).replace(day=1)
     async with engine.connect() as connection:
@@ -46,14 +46,14 @@ async def add_month(engine: Engine, month: datetime.date) -> str:
 
 @contextlib.asynccontextmanager
 async def reading(engine: Engine) -> AsyncIterator[None]:
-    """Has a transaction open that has read the log."""
+    """Holds a transaction open that has read the log."""
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text("SELECT FROM task_logs LIMIT 1"))
         yield
 
 
 async def waits_for_a_lock(engine: Engine, *, waiters: int = 1) -> None:
-    """Returns once so many in this database wait for a lock on a table."""
+    """Returns once so many sessions of this database wait for a lock on a table."""
     waiting = sa.text("""
         SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
         WHERE datname = current_database() AND locktype = 'relation' AND NOT granted
@@ -64,7 +64,7 @@ async def waits_for_a_lock(engine: Engine, *, waiters: int = 1) -> None:
 
 
 async def waits_for_a_row(engine: Engine, *, waiters: int = 1) -> None:
-    """Returns once so many in this database wait for a transaction that has changed a row."""
+    """Returns once so many sessions of this database wait for a transaction that has changed a row."""
     waiting = sa.text("""
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event IN ('transactionid', 'tuple')

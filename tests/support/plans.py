@@ -1,4 +1,4 @@
-"""How PostgreSQL runs a statement of the store."""
+"""PostgreSQL's plans of the store's statements."""
 
 import re
 from typing import Any
@@ -14,8 +14,8 @@ _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 async def explain(
     connection: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause, parameters: dict[str, Any]
 ) -> dict[str, Any]:
-    """Runs the statement, takes it back, and returns its plan; `mode` is a plan_cache_mode."""
-    # Prepared, because EXPLAIN with bound parameters would always be given a custom plan.
+    """Runs the statement, rolls it back, and returns its plan; `mode` is a plan_cache_mode."""
+    # Prepared, because EXPLAIN with bound parameters always uses a custom plan.
     names = list(dict.fromkeys(_PARAMETER.findall(statement.text)))
     numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", statement.text)
     driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection  # type: ignore[assignment]
@@ -35,6 +35,6 @@ async def explain(
 
 
 def buffers(plan: dict[str, Any]) -> int:
-    """Returns how many blocks it touched."""
+    """Returns how many blocks the plan touched."""
     found: int = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     return found

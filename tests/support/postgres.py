@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: the stack's, with a superuser that anyone who reaches its socket may be."""
+"""The tests' PostgreSQL: like the stack's, but without passwords at its socket."""
 
 import contextlib
 import pathlib
@@ -14,9 +14,9 @@ _START_SECONDS = 60
 
 
 class Postgres:
-    """A running PostgreSQL server, in a directory that only its user, who is not root, may enter.
+    """A running PostgreSQL server, in a directory that only its user, which is not root, can enter.
 
-    `url` is of its database `postgres`, for the superuser.
+    `url` is that of its database `postgres`, for the superuser.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
@@ -26,7 +26,7 @@ class Postgres:
         self.url = f"postgresql://{roles.SUPERUSER}@/postgres?host={directory}"
         self._make()
         settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}")
-        # What `become` begins has the process id that the server then has.
+        # The wrappers of `become` exec the server, so the process id is the server's.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command("postgres", *settings), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
@@ -37,7 +37,7 @@ class Postgres:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stops all its processes for as long as the block lasts: its connections stay open and say nothing."""
+        """Suspends all its processes during the block: connections stay open and get no response."""
         for process in (self._postmaster, *self._postmaster.children()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
@@ -50,7 +50,7 @@ class Postgres:
                     self._frozen.pop().resume()
 
     def kill(self) -> None:
-        """Ends all its processes as a crash of its machine would, but for the connections: they are closed."""
+        """Kills all its processes, as a crash of its machine would, except that connections are closed."""
         with contextlib.suppress(psutil.NoSuchProcess):
             processes = [self._postmaster, *self._postmaster.children()]
             for process in processes:

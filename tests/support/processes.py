@@ -1,4 +1,4 @@
-"""Servers and workers as real processes, and waiting for what they log."""
+"""Servers and workers as real processes, and waiting for their log lines."""
 
 import asyncio
 import dataclasses
@@ -16,7 +16,7 @@ START_SECONDS = 20
 
 
 def free_port() -> int:
-    """Returns a port of 127.0.0.1 on which nothing listens now."""
+    """Returns a port of 127.0.0.1 on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 @dataclasses.dataclass
 class Process:
-    """A process of ours. What it logged so far is in `log`."""
+    """A running process; `log` has the lines that it has logged so far."""
 
     process: asyncio.subprocess.Process
     log: list[str]
@@ -39,7 +39,7 @@ class Process:
         return self.process.pid
 
     async def wait_for_log(self, text: str, *, seconds: float = START_SECONDS) -> str:
-        """Returns the first line with that text, once it is logged."""
+        """Returns the first log line that contains the text, once there is one."""
 
         def found() -> list[str]:
             return [line for line in self.log if text in line]
@@ -54,16 +54,16 @@ class Process:
         return found()[0]
 
     async def kill(self) -> None:
-        """Ends it as a crash would: SIGKILL."""
+        """Kills it (SIGKILL), as a crash would."""
         self.process.kill()
         await self.ended()
 
     def terminate(self) -> None:
-        """Asks it to stop: SIGTERM."""
+        """Sends SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     async def ended(self, *, seconds: float = 60) -> int:
-        """Returns its exit status, once it has ended."""
+        """Returns its exit status once it has exited."""
         async with asyncio.timeout(seconds):
             status = await self.process.wait()
             await self.reading
@@ -72,7 +72,7 @@ class Process:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A server and a worker on one database. The worker's handlers write into `directory`."""
+    """A server and a worker on one database. The worker's handlers write to `directory`."""
 
     server: Process
     worker: Process
@@ -80,7 +80,7 @@ class Pair:
 
 
 class Starter:
-    """Starts processes with the settings of one test; other settings are given as `queues="a,b"`."""
+    """Starts processes with the settings of one test; further settings are keywords, such as `queues="a,b"`."""
 
     def __init__(
         self, directory: pathlib.Path, *, database_url: str, redis_url: str, wrapper: Sequence[str] = ()
@@ -98,14 +98,14 @@ class Starter:
         self._numbers = itertools.count()
 
     async def server(self, *, address: str = "", **settings: object) -> Process:
-        """Starts a server, on a free port if no address is given, and returns it once it serves."""
+        """Starts a server, by default on a free port, and returns it once it serves."""
         address = address or f"127.0.0.1:{free_port()}"
         server = await self._start("duetime_server", {"listen": address, **settings}, ready="event=serving")
         server.address = address
         return server
 
     async def worker(self, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object) -> Process:
-        """Starts a worker, with environment variables besides its settings, and returns it once it works."""
+        """Starts a worker, with further environment variables, and returns it once it is working."""
         return await self._start("duetime_worker", settings, ready="event=working", variables=variables)
 
     async def _start(
@@ -124,14 +124,14 @@ class Starter:
         return started
 
     async def kill_all(self) -> None:
-        """Kills what still runs."""
+        """Kills the processes that still run."""
         for process in self._processes:
             if process.process.returncode is None:
                 await process.kill()
 
 
 async def launch(*command: str, environment: Mapping[str, str], **options: Any) -> Process:
-    """Starts a process whose output is read as its log; the options are those of `subprocess.Popen`."""
+    """Starts a process whose output is its log; the options are those of `subprocess.Popen`."""
     process = await asyncio.create_subprocess_exec(
         *command,
         env=environment,

@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that a test can spoil."""
+"""A proxy in front of PostgreSQL that can lose connections and responses."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,11 @@ import pathlib
 
 import sqlalchemy as sa
 
-_READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery: the end of a connection's greeting, and of each answer
+_READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery: ends the startup of a connection, and each response
 
 
 class Proxy:
-    """Passes bytes between a socket in `directory` and the PostgreSQL of `url`. Its own `url` leads through it."""
+    """Forwards between a socket in `directory` and the PostgreSQL at `url`; its own `url` connects through it."""
 
     def __init__(self, url: str, directory: pathlib.Path) -> None:
         target = sa.make_url(url)
@@ -19,9 +19,9 @@ class Proxy:
         through = target.set(port=5432).update_query_dict({"host": str(directory)})
         self.url = through.render_as_string(hide_password=False)
         self.closes_new = False
-        """Whether a connection is closed right after it was greeted."""
+        """Whether to close each new connection right after its startup."""
         self.loses_answer_to: bytes | None = None
-        """The next statement with this text is done, and its connection closed instead of answered."""
+        """The next statement with this text is executed, and its connection closed instead of answered."""
         self.answer_lost = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -35,7 +35,7 @@ class Proxy:
         await self._server.wait_closed()
 
     async def close_all(self) -> None:
-        """Closes all its connections, as a PostgreSQL that is restarted does."""
+        """Closes all connections, as a restart of PostgreSQL does."""
         for writer in self._writers:
             writer.close()
         for writer in self._writers:
@@ -46,7 +46,7 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind_reader, behind_writer = await asyncio.open_unix_connection(self._target)
         self._writers += [writer, behind_writer]
-        lost = asyncio.Event()  # the answer that is awaited
+        lost = asyncio.Event()  # set once the response to drop is expected
         async with asyncio.TaskGroup() as both:
             both.create_task(self._pass_on(reader, behind_writer, lost))
             both.create_task(self._answer(behind_reader, writer, lost))
@@ -65,7 +65,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 if lost.is_set():
-                    if data.endswith(_READY):  # before that it may not be committed
+                    if data.endswith(_READY):  # before that, it may not be committed
                         self.answer_lost.set()
                         break
                     continue

@@ -1,4 +1,4 @@
-"""A real HTTP server on this loop, which keeps what it is sent and answers as it is told, byte for byte."""
+"""A real HTTP server on this loop that records requests and sends scripted responses, byte for byte."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from duetime_worker.egress import client
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A request that came, over which connection."""
+    """A received request, and the number of its connection."""
 
     connection: int
     method: str
@@ -23,7 +23,7 @@ class Call:
 
 
 class Receiver:
-    """What came, and what is answered."""
+    """The received requests, and the response to send."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -33,7 +33,7 @@ class Receiver:
         self.reason = "Because"
         self.headers: dict[str, str] = {}
         self.body = b"thanks"
-        self.raw: bytes | None = None  # the whole answer, after which nothing comes
+        self.raw: bytes | None = None  # the whole response, instead of the fields above
         self.hangs_up = False  # after `raw`
 
     @property
@@ -64,7 +64,7 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def receiving(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Lends a receiver that listens."""
+    """Yields a listening receiver."""
     receiver = Receiver()
     async with await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls) as server:
         receiver.port = server.sockets[0].getsockname()[1]
@@ -73,7 +73,7 @@ async def receiving(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Recei
 
 @contextlib.asynccontextmanager
 async def reachable(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIterator[None]:
-    """Gives this loop a client of its own under these settings; without any it may call receivers."""
+    """Gives this loop its own client with these settings; by default it may call receivers."""
     for name, value in (settings or {"allow": "127.0.0.1"}).items():
         monkeypatch.setenv(f"DUETIME_EGRESS_{name.upper()}", value)
     await close_client()
@@ -82,7 +82,7 @@ async def reachable(monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIt
 
 
 async def close_client() -> None:
-    """Closes the client of this loop, if there is one; the next call makes another."""
+    """Closes the client of this loop, if there is one; the next call creates another."""
     found = client._clients.pop(asyncio.get_running_loop(), None)
     if found is not None:
         await found.aclose()

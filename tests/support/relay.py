@@ -1,4 +1,4 @@
-"""A way to a TCP port or a unix socket that a test can break and bring back."""
+"""A relay to a TCP port or a unix socket that a test can cut and restore."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import pathlib
 
 
 class Relay:
-    """Passes on what comes to a port of its own to another port of this machine, or to a unix socket."""
+    """Forwards from a port of its own to another port of this machine, or to a unix socket."""
 
     def __init__(self, target: int | pathlib.Path) -> None:
         self._target = target
@@ -15,12 +15,12 @@ class Relay:
         self.port = 0
 
     async def start(self) -> None:
-        """Listens: on the same port as before, if there was one."""
+        """Starts listening, on the same port as before if there was one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Breaks every connection and refuses new ones."""
+        """Breaks all connections and refuses new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -35,12 +35,12 @@ class Relay:
         self._connections.add(connection)
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                await self._hand_on(reader, writer)
+                await self._forward(reader, writer)
         finally:
             self._connections.discard(connection)
             writer.transport.abort()
 
-    async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await self._open()
         try:
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
@@ -57,4 +57,4 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while piece := await reader.read(65536):
         writer.write(piece)
         await writer.drain()
-    raise ConnectionResetError("it is over in both directions")
+    raise ConnectionResetError("closed in both directions")

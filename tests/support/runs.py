@@ -1,4 +1,4 @@
-"""Runs of tasks as handlers see them, without a database."""
+"""Tasks as handlers receive them, without a database."""
 
 import datetime
 from typing import Any
@@ -10,7 +10,7 @@ MOMENT = datetime.datetime(2026, 11, 24, 9, 0, tzinfo=datetime.UTC)
 
 
 def of(**changes: Any) -> handlers.Task:
-    """Returns the first run of a task."""
+    """Returns a task at its first run."""
     given = {
         "task_id": 7,
         "name": "noop",
@@ -26,7 +26,7 @@ def of(**changes: Any) -> handlers.Task:
 
 
 def claimed(**changes: Any) -> task.Task:
-    """Returns the row of a task as its claim returns it."""
+    """Returns a task's row as a claim returns it."""
     given = {
         "task_id": 7,
         "name": "noop",

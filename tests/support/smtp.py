@@ -1,4 +1,4 @@
-"""A real SMTP server on this loop, which keeps what arrives and answers as it is told."""
+"""A real SMTP server on this loop that records mail and sends scripted responses."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import aiosmtpd.smtp
 
 
 class Inbox:
-    """What arrived, and what is answered: to each recipient, to a sender, to a mail."""
+    """The received mail, and the responses to recipients, senders and data."""
 
     def __init__(self) -> None:
         self.envelopes: list[Any] = []
@@ -25,7 +25,7 @@ class Inbox:
     def mails(self) -> list[email.message.EmailMessage]:
         return [email.message_from_bytes(envelope.content, policy=email.policy.SMTPUTF8) for envelope in self.envelopes]
 
-    async def handle_MAIL(self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd names it
+    async def handle_MAIL(self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd's name
         envelope.mail_from, envelope.mail_options = address, options
         return self.answer_to_sender or "250 OK"
 
@@ -44,7 +44,7 @@ class Inbox:
 
 @contextlib.asynccontextmanager
 async def serving(inbox: Inbox, *, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncIterator[int]:
-    """Lends the port of a server with these options of aiosmtpd; with `tls` it is TLS from the first byte."""
+    """Yields the port of a server with these options of aiosmtpd; with `tls`, implicit TLS."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: aiosmtpd.smtp.SMTP(inbox, loop=loop, **{"enable_SMTPUTF8": True, **options}), "127.0.0.1", 0, ssl=tls
@@ -55,7 +55,7 @@ async def serving(inbox: Inbox, *, tls: ssl.SSLContext | None = None, **options:
 
 @contextlib.asynccontextmanager
 async def serving_at(path: pathlib.Path, inbox: Inbox) -> AsyncIterator[None]:
-    """Has a server on that unix socket."""
+    """Runs a server on that unix socket."""
     loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(lambda: aiosmtpd.smtp.SMTP(inbox, loop=loop), path)
     async with server:

@@ -1,4 +1,4 @@
-"""Whole stacks: `duetime up` as a process, and what it says."""
+"""Whole stacks: `duetime up` as a process."""
 
 import asyncio
 import dataclasses
@@ -20,19 +20,19 @@ class Stack:
 
     process: processes.Process
     url: str
-    """Where REST is: `http://127.0.0.1:…`."""
+    """The URL of REST: `http://127.0.0.1:…`."""
     database_url: str
     redis_url: str
     data_dir: pathlib.Path
 
     @property
     def address(self) -> str:
-        """Where gRPC is: the same `host:port`."""
+        """The address of gRPC: the same `host:port`."""
         return self.url.removeprefix("http://")
 
     @property
     def mailbox(self) -> pathlib.Path:
-        """The directory where mails arrive."""
+        """The directory where mail arrives."""
         return self.data_dir / "mailbox" / "new"
 
     async def stop(self) -> int:
@@ -48,11 +48,11 @@ async def launch(
     wrapper: Sequence[str] = (),
     variables: Mapping[str, str] = types.MappingProxyType({}),
 ) -> processes.Process:
-    """Starts `duetime up` with these flags, in a process group of its own, so that the group can be killed."""
+    """Starts `duetime up` with these flags, in its own process group, so that the group can be killed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
     return await processes.launch(
         *(*wrapper, str(pathlib.Path(sys.executable).with_name("duetime")), "up", *flags),
-        # The second is where the receivers of tests listen.
+        # Tests' receivers listen on 127.0.0.1.
         environment={
             **environment,
             "TEST_DIRECTORY": str(directory),
@@ -81,6 +81,6 @@ async def start(
 
 
 async def kill_group(process: processes.Process) -> None:
-    """Kills the whole process group: `duetime up` and what it did not put elsewhere."""
+    """Kills the process group: `duetime up` and those of its processes that are still in it."""
     os.killpg(process.pid, signal.SIGKILL)
     await asyncio.wait_for(process.process.wait(), 10)

@@ -1,4 +1,4 @@
-"""The user that the stack's programs run as where the tests are root's: PostgreSQL does not run as root."""
+"""The user that runs PostgreSQL if root runs the tests: PostgreSQL does not run as root."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ from duetime_stack import permissions, privileges
 
 
 def become() -> list[str]:
-    """Returns what to put before a command so that it does not run as root."""
+    """Returns a command prefix that drops root's privileges, or nothing."""
     if os.geteuid() != 0:
         return []
     as_user = privileges.become(privileges.ensure_user())
@@ -16,7 +16,7 @@ def become() -> list[str]:
 
 
 def make_directory(path: pathlib.Path) -> pathlib.Path:
-    """Makes a directory that is this user's."""
+    """Creates a directory that this user owns."""
     path.mkdir(mode=0o700, exist_ok=True)
     if os.geteuid() == 0:
         shutil.chown(path, privileges.NAME, privileges.NAME)

@@ -1,4 +1,4 @@
-"""Calls of webhooks, without a database."""
+"""Running Call Webhook without a database."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A worker within the test's process."""
+"""A worker inside the test's process."""
 
 import asyncio
 import datetime
@@ -13,7 +13,7 @@ from duetime_worker import context, execution, handlers, outcomes, runner
 
 
 class Worker:
-    """A runner and its reporter, whose one handler says when it began and ended, and ends when it is told."""
+    """A runner and its outcome recorder, with one handler that signals its events and ends when `may_end` is set."""
 
     def __init__(
         self,

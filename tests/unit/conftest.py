@@ -7,6 +7,6 @@ from tests.support import answers
 
 @pytest.fixture(params=[answers.call_async, answers.call_sync], ids=["async", "sync"])
 def call(request: pytest.FixtureRequest) -> answers.Caller:
-    """Calls a method of a client, of either face."""
+    """Calls a method of the asynchronous or the synchronous client."""
     caller: answers.Caller = request.param
     return caller

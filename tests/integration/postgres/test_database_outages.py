@@ -54,7 +54,7 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
     async with admin.connect() as connection:
         await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS / 2})"))
     workers[0].process.send_signal(signal.SIGCONT)
-    assert len(clients.told(tmp_path, *task_ids)) == len(task_ids)  # all began, and none has ended
+    assert len(clients.handler_events(tmp_path, *task_ids)) == len(task_ids)  # all began, and none has ended
     for task_id in task_ids:
         done = await clients.finished(client, task_id)
         assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
@@ -77,7 +77,7 @@ async def test_a_task_whose_worker_is_killed_in_an_outage_runs_again_after_it(
         await doomed.kill()
     done = await clients.finished(client, task_id)
     assert (done.status, done.retry_count) == (Status.COMPLETED, 1)
-    assert [each.pid for each in clients.told(tmp_path, task_id)] == [doomed.pid, survivor.pid, survivor.pid]
+    assert [each.pid for each in clients.handler_events(tmp_path, task_id)] == [doomed.pid, survivor.pid, survivor.pid]
 
 
 async def test_a_worker_stops_although_its_database_is_unavailable(

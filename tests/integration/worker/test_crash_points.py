@@ -31,7 +31,7 @@ async def test_a_task_whose_worker_crashes_completes(
         done = await clients.finished(client, task_id)
         assert (done.status, done.result) == (Status.COMPLETED, {"a": 1})
         assert await clients.changes(client, task_id) == changes
-        assert len(clients.told(tmp_path, task_id)) == runs
+        assert len(clients.handler_events(tmp_path, task_id)) == runs
 
 
 async def test_a_task_that_is_committed_runs_once_although_its_server_crashes(
@@ -45,7 +45,7 @@ async def test_a_task_that_is_committed_runs_once_although_its_server_crashes(
         await start.server(address=doomed.address)
         task_id = await creating
         assert (await clients.finished(client, task_id)).status is Status.COMPLETED
-        assert len(clients.told(tmp_path, task_id)) == 1
+        assert len(clients.handler_events(tmp_path, task_id)) == 1
         assert [each.task_id async for each in client.list()] == [task_id]
 
 

@@ -32,7 +32,7 @@ async def all_ended(engine: sqlalchemy_asyncio.AsyncEngine, count: int, *, secon
             await asyncio.sleep(0.05)
 
 
-def most_at_once(told: Sequence[clients.Told]) -> int:
+def most_at_once(told: Sequence[clients.HandlerEvent]) -> int:
     running, most = 0, 0
     for each in told:
         running += 1 if each.what.startswith("began") else -1
@@ -52,7 +52,7 @@ async def test_three_workers_together_never_run_more_than_the_limit(
     task_ids = await given(engine, [None] * count, max_running=limit)
     await asyncio.gather(*(start.worker(concurrency=concurrency) for _ in range(WORKERS)))
     await all_ended(engine, count)
-    told = clients.told(tmp_path, *task_ids)
+    told = clients.handler_events(tmp_path, *task_ids)
     assert len(told) == 2 * count
     most = most_at_once(told)
     assert most <= limit
@@ -68,7 +68,9 @@ async def test_a_worker_that_dies_takes_no_place_along(
     await all_ended(engine, 50)
     await doomed.kill()
     await all_ended(engine, 400)
-    began = collections.Counter(each.task_id for each in clients.told(tmp_path, *task_ids) if "began" in each.what)
+    began = collections.Counter(
+        each.task_id for each in clients.handler_events(tmp_path, *task_ids) if "began" in each.what
+    )
     assert began.keys() == set(task_ids)
     assert began.total() <= 400 + 4
 
@@ -80,7 +82,7 @@ async def test_one_at_a_time_per_customer_over_all_workers(
     task_ids = await given(engine, keys, max_running_per_key=1)
     await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
     await all_ended(engine, len(keys))
-    told = clients.told(tmp_path, *task_ids)
+    told = clients.handler_events(tmp_path, *task_ids)
     for customer in set(keys):
         its_own = {task_id for task_id, key in zip(task_ids, keys, strict=True) if key == customer}
         assert most_at_once([each for each in told if each.task_id in its_own]) == 1
@@ -94,7 +96,7 @@ async def test_three_workers_together_keep_the_rate(
     task_ids = await given(engine, [None] * count, max_per_second=rate)
     await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
     await all_ended(engine, count)
-    told = clients.told(tmp_path, *task_ids)
+    told = clients.handler_events(tmp_path, *task_ids)
     began = sorted(float(each.what.partition("@")[2]) for each in told if each.what.startswith("began"))
     # What a rest had saved starts at once; from then on it is the rate.
     burst = 1 + rate // 10
@@ -109,7 +111,7 @@ async def test_a_queue_that_is_resumed_runs_at_once(
     task_ids = await given(engine, [None] * 3, is_paused=True)
     await start.worker()
     await asyncio.sleep(1.5)  # looks each second
-    assert clients.told(tmp_path, *task_ids) == []
+    assert clients.handler_events(tmp_path, *task_ids) == []
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False, actor="api")
     await all_ended(engine, 3, seconds=5)
 
@@ -124,7 +126,11 @@ async def test_a_worker_serves_its_queues_in_turn(
         queues_of |= {each.task_id: queue for each in created}
     await start.worker(queues="first,second,third", concurrency=2)
     await all_ended(engine, len(queues_of))
-    told = [queues_of[each.task_id] for each in clients.told(tmp_path, *queues_of) if each.what.startswith("began")]
+    told = [
+        queues_of[each.task_id]
+        for each in clients.handler_events(tmp_path, *queues_of)
+        if each.what.startswith("began")
+    ]
     # None waits until another one is empty.
     for queue in set(told):
         assert 5 <= told[:30].count(queue) <= 15
@@ -139,5 +145,5 @@ async def test_a_worker_begins_with_what_has_the_highest_priority(
     priority_of = {each.task_id: priority for each, priority in zip(created, priorities, strict=True)}
     await start.worker(concurrency=1)
     await all_ended(engine, len(created))
-    told = clients.told(tmp_path, *priority_of)
+    told = clients.handler_events(tmp_path, *priority_of)
     assert [priority_of[each.task_id] for each in told if each.what.startswith("began")] == sorted(priorities)[::-1]

@@ -31,7 +31,7 @@ async def test_a_task_whose_worker_is_killed_runs_again_after_its_lease(
     assert logs[2].error_message.endswith("was lost: it stopped extending its lease.")
     limit = datetime.timedelta(seconds=LEASE_SECONDS + SWEEP_SECONDS + SLACK_SECONDS)
     assert logs[3].timestamp - logs[1].timestamp < limit
-    assert [each.pid for each in clients.told(tmp_path, task_id)] == [doomed.pid, survivor.pid, survivor.pid]
+    assert [each.pid for each in clients.handler_events(tmp_path, task_id)] == [doomed.pid, survivor.pid, survivor.pid]
 
 
 async def test_a_task_longer_than_its_lease_keeps_it(
@@ -62,7 +62,7 @@ async def test_a_task_that_kills_its_worker_fails_once_its_retries_are_spent(
 async def test_a_worker_that_is_stopped_finishes_what_runs_and_loses_nothing(
     client: duetime_client.AsyncClient, start: processes.Starter
 ) -> None:
-    stopped = await start.worker(places=5)
+    stopped = await start.worker(concurrency=5)
     task_ids = await client.create_many(NewTask("sleep", clients.NOW, {"seconds": 0.5}) for _ in range(10))
     await clients.reached(client, task_ids[0], "started")
     stopped.terminate()
@@ -103,7 +103,7 @@ async def test_a_second_signal_cuts_the_grace_period_short_and_loses_nothing(
 async def test_a_task_that_a_stopped_worker_hands_back_goes_on_elsewhere_at_once(
     client: duetime_client.AsyncClient, start: processes.Starter
 ) -> None:
-    stopped = await start.worker(grace_period="PT0S", places=1)
+    stopped = await start.worker(grace_period="PT0S", concurrency=1)
     task_id = await client.create("sleep", clients.NOW, {"seconds": 1})
     await clients.reached(client, task_id, "started")
     await start.worker()
@@ -165,7 +165,7 @@ async def test_no_queue_of_a_worker_starves_another(
     }
     ended: list[str] = []
     async with client.watch_all(status=[Status.COMPLETED]) as completions:
-        await start.worker(queues=",".join(queues), places=2)
+        await start.worker(queues=",".join(queues), concurrency=2)
         async for event in completions:
             ended += [queue for queue, task_ids in by_queue.items() if event.change.task_id in task_ids]
             if ended.count(ended[0]) == 300:

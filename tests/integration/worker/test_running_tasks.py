@@ -154,7 +154,7 @@ async def test_cancelling_a_running_task_reaches_its_handler(
         # The only place is free for this task once the handler of the other has ended.
         await clients.finished(client, await client.create("echo", clients.NOW), seconds=5)
         assert await clients.changes(client, task_id) == ["created", "started", "cancelled"]
-    assert [each.what for each in clients.told(tmp_path, task_id)] == ["began", "cancelled"]
+    assert [each.what for each in clients.handler_events(tmp_path, task_id)] == ["began", "cancelled"]
 
 
 async def test_a_pending_task_that_is_cancelled_or_deleted_does_not_run(
@@ -166,7 +166,7 @@ async def test_a_pending_task_that_is_cancelled_or_deleted_does_not_run(
     await client.delete(deleted)
     later = await client.create("echo", datetime.timedelta(seconds=0.8))
     await clients.finished(client, later)
-    assert [each.task_id for each in clients.told(pair.directory, cancelled, deleted, later)] == [later]
+    assert [each.task_id for each in clients.handler_events(pair.directory, cancelled, deleted, later)] == [later]
     assert await clients.changes(client, cancelled) == ["created", "cancelled"]
     assert await clients.changes(client, deleted) == ["created", "deleted"]
 

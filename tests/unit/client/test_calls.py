@@ -68,7 +68,7 @@ async def test_call_that_is_not_safe_to_retry_is_not_retried(
     call: answers.Caller, method: str, arguments: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
     async with answers.served(grpc.StatusCode.UNAVAILABLE) as server:
-        with pytest.raises(duetime_client.Unavailable, match="cannot be reached: as told"):
+        with pytest.raises(duetime_client.Unavailable, match="cannot be reached: scripted by the test"):
             await call(server, method, *arguments, **options)
         assert len(server.asked) == 1
 
@@ -236,7 +236,7 @@ async def test_error_without_a_reason_is_named_after_its_code(call: answers.Call
     async with answers.served(grpc.StatusCode.PERMISSION_DENIED) as server:
         with pytest.raises(duetime_client.DuetimeError) as caught:
             await call(server, "get", 1)
-    assert (caught.value.reason, caught.value.message) == ("PERMISSION_DENIED", "as told")
+    assert (caught.value.reason, caught.value.message) == ("PERMISSION_DENIED", "scripted by the test")
 
 
 async def test_call_without_a_response_ends_after_the_client_s_timeout() -> None:

@@ -131,7 +131,7 @@ async def test_a_stored_one_without_an_end_to_its_search_runs_once_more_and_is_o
         [{"days": [0, 1, 2, 3, 4, 5, 6], "from_time": "02:00:00", "until_time": "05:00:00", "behavior": "skip"}]}'"""
     await spoil(engine, endless, spec)
     await shift(engine, HOUR)
-    claimed = await factories.claim_carefully(engine)
+    claimed = await factories.claim_locked(engine)
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [endless.schedule_id, sound.schedule_id]
     assert (await schedule_edit.get(engine, endless.schedule_id)).next_time is None
     told = await skips(engine, endless)
@@ -139,7 +139,7 @@ async def test_a_stored_one_without_an_end_to_its_search_runs_once_more_and_is_o
     assert "found no later occurrence" in str(told[-1].reason)
     # It is not looked at again; the other one goes on.
     await shift(engine, HOUR)
-    assert [each.schedule_id for each in (await factories.claim_carefully(engine)).tasks] == [sound.schedule_id]
+    assert [each.schedule_id for each in (await factories.claim_locked(engine)).tasks] == [sound.schedule_id]
     assert len(await skips(engine, endless)) == len(told)
 
 
@@ -160,5 +160,5 @@ async def test_those_that_cannot_be_rolled_on_keep_no_place_from_others(engine: 
     for number, broken in enumerate(made[:7]):
         await spoil(engine, broken, ODD["a policy"] if number % 2 else NO_ZONE)
     await shift(engine, HOUR)
-    claimed = await factories.claim_carefully(engine, limit=2)
+    claimed = await factories.claim_locked(engine, limit=2)
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [each.schedule_id for each in made[7:]]

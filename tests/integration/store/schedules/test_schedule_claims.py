@@ -66,7 +66,7 @@ async def test_a_due_occurrence_runs_and_the_one_after_it_waits(engine: sqlalche
     made = await due(engine, template={"task_data": {"a": 1}, "priority": 3, "max_retries": 5})
     ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=factories.LEASE)
     assert (ordinary.tasks, ordinary.has_occurrences) == ([], True)
-    claim = await factories.claim_carefully(engine)
+    claim = await factories.claim_locked(engine)
     (claimed,) = claim.tasks
     assert (claimed.schedule_id, claimed.nominal_time) == (made.schedule_id, made.next_time)
     assert (claimed.name, claimed.task_data, claimed.priority, claimed.max_retries) == ("noop", {"a": 1}, 3, 5)
@@ -83,9 +83,9 @@ async def test_workers_that_claim_at_once_make_each_occurrence_once(engine: sqla
     made = [await factories.create_schedule(engine, name=f"schedule {number}") for number in range(20)]
     await shift(engine, HOUR)
     claimed = await asyncio.gather(
-        *(factories.claim_carefully(engine, worker_id=f"worker-{number}", limit=7) for number in range(8))
+        *(factories.claim_locked(engine, worker_id=f"worker-{number}", limit=7) for number in range(8))
     )
-    claimed += [await factories.claim_carefully(engine)]
+    claimed += [await factories.claim_locked(engine)]
     tasks = [each for claim in claimed for each in claim.tasks]
     assert sorted(each.schedule_id or 0 for each in tasks) == [each.schedule_id for each in made]
     for each in made:
@@ -99,12 +99,12 @@ async def test_a_worker_that_dies_before_it_commits_leaves_all_as_it_was(
     connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
     await schedule_advance.advance_due(connection, task.DEFAULT_QUEUE, limit=9, actor="doomed")
     # Others pass over what it holds.
-    assert (await factories.claim_carefully(engine)).tasks == []
+    assert (await factories.claim_locked(engine)).tasks == []
     await connection.invalidate()
     await connection.close()
     async with asyncio.timeout(5):
         # PostgreSQL takes a moment to notice that it is gone, and tells nobody when it has.
-        while not (taken := (await factories.claim_carefully(engine)).tasks):  # noqa: ASYNC110
+        while not (taken := (await factories.claim_locked(engine)).tasks):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert len(taken) == 1
     found = await nominals(engine, made)
@@ -116,10 +116,10 @@ async def test_a_limited_queue_makes_no_more_than_it_may_start(engine: sqlalchem
     for number in range(5):
         await factories.create_schedule(engine, name=f"schedule {number}")
     await shift(engine, HOUR)
-    claim = await factories.claim_carefully(engine)
+    claim = await factories.claim_locked(engine)
     assert (len(claim.tasks), claim.waits_for_runs) == (2, True)
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": True}, is_new=False, actor="api")
-    assert (await factories.claim_carefully(engine)).tasks == []
+    assert (await factories.claim_locked(engine)).tasks == []
 
 
 async def test_after_downtime_the_last_one_runs_and_the_others_are_logged(
@@ -127,7 +127,7 @@ async def test_after_downtime_the_last_one_runs_and_the_others_are_logged(
 ) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"})
     await shift(engine, 5 * HOUR)
-    claimed = [each for _ in range(2) for each in (await factories.claim_carefully(engine)).tasks]
+    claimed = [each for _ in range(2) for each in (await factories.claim_locked(engine)).tasks]
     assert len(claimed) == 1
     found = await nominals(engine, made)
     assert {status: len(times) for status, times in found.items()} == {"cancelled": 1, "running": 1, "next": 1}
@@ -143,32 +143,32 @@ async def test_after_downtime_the_last_one_runs_and_the_others_are_logged(
 async def test_after_downtime_all_run_if_that_is_wanted(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"}, catch_up=schedule.CatchUp.ALL)
     await shift(engine, 5 * HOUR)
-    claimed = [each for _ in range(8) for each in (await factories.claim_carefully(engine)).tasks]
+    claimed = [each for _ in range(8) for each in (await factories.claim_locked(engine)).tasks]
     assert len(claimed) in (4, 5)
     assert await skips(engine, made) == []
 
 
 async def test_an_occurrence_is_skipped_while_an_earlier_run_goes_on(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await due(engine, overlap=schedule.Overlap.SKIP)
-    (running,) = (await factories.claim_carefully(engine)).tasks
+    (running,) = (await factories.claim_locked(engine)).tasks
     await shift(engine, HOUR)
-    assert (await factories.claim_carefully(engine)).tasks == []
+    assert (await factories.claim_locked(engine)).tasks == []
     (told,) = await skips(engine, made)
     assert told.reason == "an earlier run had not ended, and overlap is skip"
     await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
     await shift(engine, HOUR)
-    assert len((await factories.claim_carefully(engine)).tasks) == 1
+    assert len((await factories.claim_locked(engine)).tasks) == 1
 
 
 async def test_one_occurrence_waits_for_an_earlier_run(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await due(engine, overlap=schedule.Overlap.QUEUE)
-    (running,) = (await factories.claim_carefully(engine)).tasks
+    (running,) = (await factories.claim_locked(engine)).tasks
     await shift(engine, HOUR)
     waiting = await schedule_edit.get(engine, made.schedule_id)
-    claim = await factories.claim_carefully(engine)
+    claim = await factories.claim_locked(engine)
     assert (claim.tasks, claim.waits_for_runs, claim.has_occurrences) == ([], True, True)
     await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
-    (claimed,) = (await factories.claim_carefully(engine)).tasks
+    (claimed,) = (await factories.claim_locked(engine)).tasks
     assert claimed.task_id == waiting.next_task_id
 
 
@@ -177,11 +177,11 @@ async def test_a_cancelled_occurrence_does_not_end_its_schedule(engine: sqlalche
     assert made.next_task_id is not None
     await task_edit.cancel(engine, made.next_task_id, actor="api")
     await shift(engine, HOUR)
-    assert (await factories.claim_carefully(engine)).tasks == []
+    assert (await factories.claim_locked(engine)).tasks == []
     (told,) = await skips(engine, made)
     assert told.reason == "a caller cancelled its task"
     await shift(engine, HOUR)
-    assert len((await factories.claim_carefully(engine)).tasks) == 1
+    assert len((await factories.claim_locked(engine)).tasks) == 1
 
 
 async def test_a_deleted_occurrence_does_not_end_its_schedule(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -189,7 +189,7 @@ async def test_a_deleted_occurrence_does_not_end_its_schedule(engine: sqlalchemy
     assert made.next_task_id is not None
     await task_edit.delete(engine, made.next_task_id, actor="api")
     await shift(engine, 2 * HOUR)
-    taken = [each for _ in range(3) for each in (await factories.claim_carefully(engine)).tasks]
+    taken = [each for _ in range(3) for each in (await factories.claim_locked(engine)).tasks]
     assert len(taken) == 1
 
 
@@ -203,7 +203,7 @@ async def test_a_schedule_that_is_over_has_no_next_occurrence(engine: sqlalchemy
             sa.text("UPDATE schedules SET spec = jsonb_set(spec, '{end_time}', to_jsonb(CAST(:end AS text)))"),
             {"end": (end - HOUR).isoformat()},
         )
-    assert len((await factories.claim_carefully(engine)).tasks) == 1
+    assert len((await factories.claim_locked(engine)).tasks) == 1
     assert (await schedule_edit.get(engine, made.schedule_id)).next_time is None
 
 
@@ -212,7 +212,7 @@ async def test_a_retried_run_is_an_ordinary_task(
     engine: sqlalchemy_asyncio.AsyncEngine, overlap: schedule.Overlap
 ) -> None:
     made = await due(engine, overlap=overlap)
-    (running,) = (await factories.claim_carefully(engine)).tasks
+    (running,) = (await factories.claim_locked(engine)).tasks
     retried = factories.outcome(running, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
     await task_outcomes.record(engine, [retried], worker_id="worker")
     assert [each.task_id for each in await factories.claim(engine)] == [running.task_id]
@@ -231,7 +231,7 @@ async def test_a_schedule_that_cannot_be_read_keeps_no_other_from_running(
             ),
             {"id": broken.schedule_id},
         )
-    claim = await factories.claim_carefully(engine)
+    claim = await factories.claim_locked(engine)
     assert [each.schedule_id for each in claim.tasks] == [sound.schedule_id]
     # It is as it was: whoever can read it goes on from there.
     assert len((await nominals(engine, broken))["next"]) == 1
