@@ -133,6 +133,9 @@ return {
     ["ListSchedulesRequest"] = {
       {"page_size", "integer"},
       {"page_token", "string"},
+      {"name", "string"},
+      {"queue", "string"},
+      {"paused", "boolean"},
     },
     ["ListTaskLogsRequest"] = {
       {"task_id", "integer"},
@@ -148,6 +151,10 @@ return {
       {"order_by", "string"},
       {"page_size", "integer"},
       {"page_token", "string"},
+      {"schedule_id", "integer"},
+      {"concurrency_key", "string"},
+      {"request_id", "string"},
+      {"name_prefix", "string"},
     },
     ["ListWorkersRequest"] = {
       {"page_size", "integer"},
@@ -205,6 +212,10 @@ return {
       {"name", "string"},
       {"due_from", "timestamp"},
       {"due_before", "timestamp"},
+      {"schedule_id", "integer"},
+      {"concurrency_key", "string"},
+      {"request_id", "string"},
+      {"name_prefix", "string"},
     },
     ["TaskTemplate"] = {
       {"name", "string"},

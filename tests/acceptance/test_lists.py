@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance import requests
+from tests.acceptance import refusals, requests
 
 ORDERS = ["", "execution_time", "execution_time desc", "task_id", "task_id desc"]
 
@@ -77,6 +77,41 @@ async def test_filters_select_by_status_name_and_time(rest: httpx.AsyncClient, q
     assert await ids(rest, queue=queue, due_from=later) == [two, three]
     assert await ids(rest, queue=queue, due_before=later) == [one]
     assert await ids(rest, queue=queue, due_from=noon, due_before=later, status="pending", name="one") == [one]
+
+
+async def test_filters_choose_by_key_request_and_beginning_of_the_name(rest: httpx.AsyncClient, queue: str) -> None:
+    one, two, three = await create_many(
+        rest,
+        requests.as_json(queue=queue, name=f"{queue} one", concurrency_key=f"{queue}-key", request_id=f"{queue}-1"),
+        requests.as_json(queue=queue, name=f"{queue} one more", concurrency_key=f"{queue}-key"),
+        requests.as_json(queue=queue, name=f"{queue} 100%"),
+    )
+    for order in ORDERS:
+        assert sorted(await ids(rest, concurrency_key=f"{queue}-key", order_by=order, page_size=1)) == [one, two]
+        assert await ids(rest, request_id=f"{queue}-1", order_by=order) == [one]
+        assert await ids(rest, request_id=f"{queue}-1", status="failed", order_by=order) == []
+        assert sorted(await ids(rest, name_prefix=f"{queue} one", order_by=order, page_size=1)) == [one, two]
+        assert await ids(rest, name_prefix=f"{queue} 100%", order_by=order) == [three]
+    assert await ids(rest, concurrency_key=f"{queue}-key", name_prefix=f"{queue} one m", queue=queue) == [two]
+    filtered = {"filter": {"concurrency_key": f"{queue}-key", "name_prefix": f"{queue} one m"}}
+    assert (await rest.post("/api/tasks:cancel", json=filtered)).json() == {"count": 1, "has_more": False}
+    assert await ids(rest, queue=queue, status="cancelled") == [two]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"name_prefix": "n" * 256}, "name_prefix: must be at most 255 characters; it has 256"),
+        ({"concurrency_key": "k" * 256}, "concurrency_key: must be at most 255 characters; it has 256"),
+        ({"request_id": "r" * 129}, "request_id: must be at most 128 characters; it has 129"),
+        ({"schedule_id": "many"}, "schedule_id: must be a whole number from 0 to 4294967295"),
+    ],
+)
+async def test_a_filter_that_nothing_can_match_is_refused(
+    rest: httpx.AsyncClient, parameters: dict[str, str], message: str
+) -> None:
+    refused = refusals.over_rest(await rest.get("/api/tasks", params=parameters))
+    assert refused.message.startswith(message)
 
 
 async def test_a_deleted_task_is_not_listed(rest: httpx.AsyncClient, queue: str) -> None:

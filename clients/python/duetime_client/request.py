@@ -8,7 +8,7 @@ import enum
 import reprlib
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from google.protobuf import message as protobuf_message
@@ -123,34 +123,20 @@ def update_task(
 
 
 def list_tasks(
-    status: task.Status | Iterable[task.Status],
-    queue: str | None,
-    name: str | None,
-    due_from: datetime.datetime | None,
-    due_before: datetime.datetime | None,
-    order_by: OrderBy,
-    page_size: int,
+    status: task.Status | Iterable[task.Status], order_by: OrderBy, page_size: int, **filters: object
 ) -> task_service_pb2.ListTasksRequest:
-    """Returns the request for the first page."""
+    """Returns the request for the first page; `filters` are the other fields of `task_filter`."""
     request = task_service_pb2.ListTasksRequest(status=statuses(status), page_size=page_size)
-    scalar.filled(request, queue=queue, name=name, order_by=order_by)
-    if due_from is not None:
-        _assign(request, "due_from", due_from)
-    if due_before is not None:
-        _assign(request, "due_before", due_before)
-    return request
+    return _filtered(scalar.filled(request, order_by=order_by), filters)
 
 
-def task_filter(
-    status: task.Status | Iterable[task.Status] = (),
-    queue: str | None = None,
-    name: str | None = None,
-    due_from: datetime.datetime | None = None,
-    due_before: datetime.datetime | None = None,
-) -> task_service_pb2.TaskFilter:
-    """Returns the filter of a bulk change."""
-    message = scalar.filled(task_service_pb2.TaskFilter(status=statuses(status)), queue=queue, name=name)
-    for field, value in (("due_from", due_from), ("due_before", due_before)):
+def task_filter(status: task.Status | Iterable[task.Status] = (), **filters: object) -> task_service_pb2.TaskFilter:
+    """Returns the filter of a bulk change; `filters` are its other fields."""
+    return _filtered(task_service_pb2.TaskFilter(status=statuses(status)), filters)
+
+
+def _filtered(message: Request, filters: Mapping[str, object]) -> Request:
+    for field, value in filters.items():
         if value is not None:
             _assign(message, field, value)
     return message

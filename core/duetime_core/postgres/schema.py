@@ -34,6 +34,12 @@ DUE_AT = "greatest(execution_time)"
 """The execution_time, as claims order by it, in a form that only their own indexes have. PostgreSQL would take another
 index with pending tasks in that order once statistics make it look cheaper, and walk past all finished ones."""
 
+LISTED_BY = "greatest(schedule_id)"
+"""The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk the primary key past all
+that do not match, because the filter lets most schedules pass."""
+TEMPLATE_QUEUE = "(template ->> 'queue'::text)"
+
+NOT_DELETED = "deleted_at IS NULL"
 NOT_RUNNING = "status <> 'running'"
 UNFINISHED = "status IN ('pending', 'running')"
 FINISHED = "status NOT IN ('pending', 'running')"
@@ -42,6 +48,13 @@ NOT_QUARANTINED = f"status = 'pending' AND lost_leases < {task.QUARANTINE_LEASES
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND priority = 0"
 URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND priority > 0"
 _STATUSES = ", ".join(f"'{status}'" for status in task.Status)
+
+
+def _index(name: str, *columns: str, where: str, **others: Any) -> sa.Index:
+    """Returns an index of the tasks that match."""
+    expressions = (sa.text(column) if "(" in column else column for column in columns)
+    return sa.Index(f"tasks_{name}_idx", *expressions, postgresql_where=sa.text(where), **others)
+
 
 tasks = sa.Table(
     "tasks",
@@ -85,36 +98,13 @@ tasks = sa.Table(
     sa.Column("local_time", sa.DateTime),
     sa.Column("time_zone", sa.Text),
     # Claims: the due tasks of one queue, in order; those with a priority; and the quarantined ones.
-    sa.Index(
-        "tasks_due_idx",
-        "queue",
-        sa.text(DUE_AT),
-        "task_id",
-        postgresql_where=sa.text(ORDINARY),
-    ),
-    sa.Index(
-        "tasks_urgent_idx",
-        "queue",
-        "priority",
-        sa.text(DUE_AT),
-        "task_id",
-        postgresql_where=sa.text(URGENT),
-    ),
-    sa.Index(
-        "tasks_suspects_idx",
-        "queue",
-        sa.text(DUE_AT),
-        "task_id",
-        postgresql_where=sa.text(QUARANTINED),
-    ),
+    _index("due", "queue", DUE_AT, "task_id", where=ORDINARY),
+    _index("urgent", "queue", "priority", DUE_AT, "task_id", where=URGENT),
+    _index("suspects", "queue", DUE_AT, "task_id", where=QUARANTINED),
     # Schedules: their next occurrences in the order in which they are due; the unfinished tasks of one schedule; and
     # one task at most per nominal time.
-    sa.Index("tasks_next_idx", "queue", sa.text(DUE_AT), "task_id", postgresql_where=sa.text("is_next")),
-    sa.Index(
-        "tasks_unfinished_idx",
-        "schedule_id",
-        postgresql_where=sa.text(f"schedule_id IS NOT NULL AND {UNFINISHED}"),
-    ),
+    _index("next", "queue", DUE_AT, "task_id", where="is_next"),
+    _index("unfinished", "schedule_id", where=f"schedule_id IS NOT NULL AND {UNFINISHED}"),
     sa.Index(
         "tasks_nominal_time_key",
         "schedule_id",
@@ -123,22 +113,22 @@ tasks = sa.Table(
         postgresql_where=sa.text("schedule_id IS NOT NULL AND deleted_at IS NULL"),
     ),
     # Tasks with a local time, which move when the time zone database changes.
-    sa.Index(
-        "tasks_local_time_idx",
-        "task_id",
-        postgresql_where=sa.text("time_zone IS NOT NULL AND status = 'pending'"),
-    ),
+    _index("local_time", "task_id", where="time_zone IS NOT NULL AND status = 'pending'"),
     # Sweeps: expired leases.
-    sa.Index("tasks_lease_idx", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
+    _index("lease", "lease_expires_at", where="status = 'running'"),
     sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
-    # Lists, by each filter in the order of execution; see `store.tasks.read`. Every change of status writes to each
+    # Lists, by each filter in the order of execution; see `store.tasks.page`. Every change of status writes to each
     # index that then has the task, so none repeats another: running tasks are found by their lease, the waiting tasks
     # of a queue by the indexes of claims.
-    sa.Index("tasks_status_idx", "status", "execution_time", "task_id", postgresql_where=sa.text(NOT_RUNNING)),
-    sa.Index("tasks_name_idx", "name", "execution_time", "task_id", postgresql_where=sa.text(NOT_RUNNING)),
-    sa.Index("tasks_queue_idx", "queue", "execution_time", "task_id", postgresql_where=sa.text(FINISHED)),
+    _index("status", "status", "execution_time", "task_id", where=NOT_RUNNING),
+    # For beginnings of names, whatever the collation.
+    _index("name", "name", "execution_time", "task_id", where=NOT_RUNNING, postgresql_ops={"name": "text_pattern_ops"}),
+    _index("queue", "queue", "execution_time", "task_id", where=FINISHED),
+    # In an order that no other index of these tasks has: a plan cannot prefer a wrong one.
+    _index("schedule", "schedule_id", DUE_AT, "task_id", where=f"schedule_id IS NOT NULL AND {NOT_RUNNING}"),
+    _index("key", "concurrency_key", DUE_AT, "task_id", where=f"concurrency_key IS NOT NULL AND {NOT_RUNNING}"),
     # Retention, of tasks that finish before they are due.
-    sa.Index("tasks_cancelled_idx", "updated_at", "task_id", postgresql_where=sa.text("status = 'cancelled'")),
+    _index("cancelled", "updated_at", "task_id", where="status = 'cancelled'"),
 )
 
 task_logs = sa.Table(
@@ -264,6 +254,13 @@ schedules = sa.Table(
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.Column("request_id", sa.Text),
     sa.Column("request_digest", sa.Uuid),
+    # Lists, by each filter.
+    *(
+        sa.Index(
+            f"schedules_{name}_idx", sa.text(column), sa.text(LISTED_BY), postgresql_where=sa.text("deleted_at IS NULL")
+        )
+        for name, column in (("name", "name"), ("queue", TEMPLATE_QUEUE), ("paused", "is_paused"))
+    ),
     sa.Index("schedules_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
 )
 

@@ -124,7 +124,8 @@ class ScheduleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSchedules(self, request, context):
-        """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
+        """Lists the schedules that match all filters, ordered by schedule_id, one page per call. Each filter is served by an
+        index. Schedules that this release cannot read are left out.
 
         Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
         """

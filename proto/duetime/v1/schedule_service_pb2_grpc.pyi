@@ -48,7 +48,8 @@ class ScheduleServiceStub:
     FAILED_PRECONDITION (SCHEDULE_UNREADABLE) if a newer release wrote it and this one cannot read it.
     """
     ListSchedules: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ListSchedulesRequest, _schedule_service_pb2.ListSchedulesResponse]
-    """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
+    """Lists the schedules that match all filters, ordered by schedule_id, one page per call. Each filter is served by an
+    index. Schedules that this release cannot read are left out.
 
     Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
     """
@@ -123,7 +124,8 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     FAILED_PRECONDITION (SCHEDULE_UNREADABLE) if a newer release wrote it and this one cannot read it.
     """
     ListSchedules: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ListSchedulesRequest, _schedule_service_pb2.ListSchedulesResponse]  # type: ignore[assignment]
-    """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
+    """Lists the schedules that match all filters, ordered by schedule_id, one page per call. Each filter is served by an
+    index. Schedules that this release cannot read are left out.
 
     Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
     """
@@ -213,7 +215,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _schedule_service_pb2.ListSchedulesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_schedule_service_pb2.ListSchedulesResponse, _abc.Awaitable[_schedule_service_pb2.ListSchedulesResponse]]:
-        """Lists schedules, ordered by schedule_id, one page per call. Those that this release cannot read are left out.
+        """Lists the schedules that match all filters, ordered by schedule_id, one page per call. Each filter is served by an
+        index. Schedules that this release cannot read are left out.
 
         Fails with INVALID_ARGUMENT for a page_size above 1,000, or a page_token of another list.
         """

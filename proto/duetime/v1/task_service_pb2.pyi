@@ -244,6 +244,10 @@ class ListTasksRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAME_PREFIX_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
     """Only tasks in this queue."""
     name: _builtins.str
@@ -258,6 +262,14 @@ class ListTasksRequest(_message.Message):
     """
     page_token: _builtins.str
     """The next_page_token of the previous page, of the same filters and order."""
+    schedule_id: _builtins.int
+    """Only tasks of this schedule."""
+    concurrency_key: _builtins.str
+    """Only tasks with this concurrency_key."""
+    request_id: _builtins.str
+    """Only the task that was created with this request_id."""
+    name_prefix: _builtins.str
+    """Only tasks whose name begins with this text. At most 255 characters."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
         """Only tasks in one of these statuses; default: in any."""
@@ -281,10 +293,14 @@ class ListTasksRequest(_message.Message):
         order_by: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        schedule_id: _builtins.int = ...,
+        concurrency_key: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        name_prefix: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from", "name", b"name", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "queue", b"queue", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -801,10 +817,22 @@ class TaskFilter(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DUE_FROM_FIELD_NUMBER: _builtins.int
     DUE_BEFORE_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_KEY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAME_PREFIX_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
     """Only tasks in this queue."""
     name: _builtins.str
     """Only tasks with this name."""
+    schedule_id: _builtins.int
+    """Only tasks of this schedule."""
+    concurrency_key: _builtins.str
+    """Only tasks with this concurrency_key."""
+    request_id: _builtins.str
+    """Only the task that was created with this request_id."""
+    name_prefix: _builtins.str
+    """Only tasks whose name begins with this text. At most 255 characters."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
         """Only tasks in one of these statuses; default: in any."""
@@ -825,10 +853,14 @@ class TaskFilter(_message.Message):
         name: _builtins.str = ...,
         due_from: _timestamp_pb2.Timestamp | None = ...,
         due_before: _timestamp_pb2.Timestamp | None = ...,
+        schedule_id: _builtins.int = ...,
+        concurrency_key: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        name_prefix: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from", "name", b"name", "queue", b"queue", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

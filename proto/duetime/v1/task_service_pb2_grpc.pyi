@@ -64,7 +64,11 @@ class TaskServiceStub:
     Fails as GetTask does.
     """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]
-    """Lists the tasks that match the filters, one page per call.
+    """Lists the tasks that match all filters, one page per call.
+
+    In the order of execution_time each filter is served by an index; of several filters one is, and the tasks that it
+    finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it. In
+    the order of task_id, a filter that few tasks match may read all tasks, unless it is request_id.
 
     Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
     """
@@ -183,7 +187,11 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Fails as GetTask does.
     """
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists the tasks that match the filters, one page per call.
+    """Lists the tasks that match all filters, one page per call.
+
+    In the order of execution_time each filter is served by an index; of several filters one is, and the tasks that it
+    finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it. In
+    the order of task_id, a filter that few tasks match may read all tasks, unless it is request_id.
 
     Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
     """
@@ -329,7 +337,11 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ListTasksResponse, _abc.Awaitable[_task_service_pb2.ListTasksResponse]]:
-        """Lists the tasks that match the filters, one page per call.
+        """Lists the tasks that match all filters, one page per call.
+
+        In the order of execution_time each filter is served by an index; of several filters one is, and the tasks that it
+        finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it. In
+        the order of task_id, a filter that few tasks match may read all tasks, unless it is request_id.
 
         Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
         """

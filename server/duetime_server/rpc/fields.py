@@ -39,12 +39,12 @@ def name(value: str, wrong: violations.Violations, *, what: str = "the name of t
     return value
 
 
-def wanted_name(value: str, wrong: violations.Violations) -> str | None:
-    """Checks the name that a filter wants, which may be one from before control characters were refused."""
-    if len(value) > MAX_NAME_CHARACTERS:
-        wrong.add("name", f"must be at most {MAX_NAME_CHARACTERS} characters; it has {len(value)}")
+def wanted_text(value: str, field: str, wrong: violations.Violations, *, most: int = MAX_NAME_CHARACTERS) -> str | None:
+    """Checks the text that a filter wants, which may be one from before control characters were refused."""
+    if len(value) > most:
+        wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif "\0" in value:
-        wrong.add("name", "must not contain the NUL character")
+        wrong.add(field, "must not contain the NUL character")
     return value or None
 
 

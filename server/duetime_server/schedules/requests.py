@@ -10,6 +10,7 @@ from duetime_core.model import recurrence, schedule
 from duetime_core.model.recurrence.validation import MAX_INTERVAL
 from duetime_core.postgres import schema
 from duetime_core.store.schedules import backfill as schedule_backfill
+from duetime_core.store.schedules import page as schedule_page
 from duetime_server.rpc import fields, masks, violations
 from duetime_server.schedules import blackouts
 from duetime_server.tasks import requests as task_requests
@@ -103,6 +104,18 @@ def too_many() -> Exception:
     """Returns the error for a backfill of more occurrences than one makes."""
     most = schedule_backfill.MAX_BACKFILL
     return violations.refuse("end_time", f"ends an interval of more than {most} occurrences: split it")
+
+
+def schedule_filter(request: schedule_service_pb2.ListSchedulesRequest) -> schedule_page.Filter:
+    """Reads a filter of schedules."""
+    wrong = violations.Violations()
+    read = schedule_page.Filter(
+        name=fields.wanted_text(request.name, "name", wrong),
+        queue=fields.queue(request.queue, wrong) if request.queue else None,
+        is_paused=request.paused if request.HasField("paused") else None,
+    )
+    wrong.check()
+    return read
 
 
 def _spec(request: Request, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:

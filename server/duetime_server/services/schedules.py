@@ -16,6 +16,7 @@ from duetime_core.redis import doorbell
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import log as schedule_log
+from duetime_core.store.schedules import page as schedule_page
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
@@ -62,10 +63,10 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.ListSchedulesRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Reads a page of schedules."""
-        size, scope = task_requests.page_size(request.page_size), ("ListSchedules",)
-        page = await schedule_edit.list_schedules(
-            self._engine, after=tokens.number(request.page_token, scope), limit=size
-        )
+        wanted, size = schedule_requests.schedule_filter(request), task_requests.page_size(request.page_size)
+        scope = ("ListSchedules", wanted)
+        after = tokens.number(request.page_token, scope)
+        page = await schedule_page.list_schedules(self._engine, wanted, after=after, limit=size)
         answer = schedule_service_pb2.ListSchedulesResponse()
         if page.following is not None:
             answer.next_page_token = tokens.encode(scope, page.following)

@@ -1,5 +1,6 @@
 """Changes of many tasks by a filter: reading them, and making them within a call's time."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from duetime.v1 import task_service_pb2
 from duetime_core.model import task
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
-from duetime_core.store.tasks import read as task_read
+from duetime_core.store.tasks import page as task_page
 from duetime_server.rpc import actor, fields, violations
 from duetime_server.tasks import requests
 
@@ -41,9 +42,9 @@ async def change(
     return task_service_pb2.ChangedTasks(count=progress.count, has_more=progress.has_more)
 
 
-def _filter(what: task.Change, request: Request) -> task_read.Filter:
+def _filter(what: task.Change, request: Request) -> task_page.Filter:
     wanted = requests.task_filter(request.filter, prefix="filter.")
-    if wanted == task_read.Filter() and not request.all:
+    if wanted == task_page.Filter() and not request.all:
         raise violations.refuse("filter", "must say which tasks; if all of them are meant, set `all`")
     allowed = task.MOVES[what].sources
     statuses = tuple(status for status in wanted.statuses or sorted(allowed) if status in allowed)
@@ -51,7 +52,7 @@ def _filter(what: task.Change, request: Request) -> task_read.Filter:
         raise violations.refuse(
             "filter.status", f"names none that allows it; it must be one of {', '.join(sorted(allowed))}"
         )
-    return task_read.Filter(statuses, wanted.queue, wanted.name, wanted.due_from, wanted.due_before)
+    return dataclasses.replace(wanted, statuses=statuses)
 
 
 def _moves(request: task_service_pb2.MoveTasksRequest) -> Mapping[str, Any]:

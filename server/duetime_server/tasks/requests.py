@@ -1,12 +1,13 @@
 """Reading requests: from protobuf to what `core` works with, checked. All raise InvalidArgument."""
 
+import dataclasses
 import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from duetime.v1 import schedule_pb2, task_pb2, task_service_pb2
 from duetime_core.model import quoting, task
-from duetime_core.store.tasks import read as task_read
+from duetime_core.store.tasks import page as task_page
 from duetime_server.rpc import fields, masks, violations
 from duetime_server.tasks import local_times
 
@@ -20,7 +21,7 @@ _EITHER = "must not be given together with local_time"
 _FIRST = ("name", "execution_time")
 _UNKNOWN = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
-ORDERS: tuple[task_read.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
+ORDERS: tuple[task_page.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
 
 Request = task_service_pb2.CreateTaskRequest | task_service_pb2.UpdateTaskRequest | schedule_pb2.TaskTemplate
 
@@ -194,28 +195,39 @@ def task_filter(
     request: task_service_pb2.ListTasksRequest | task_service_pb2.WatchTasksRequest | task_service_pb2.TaskFilter,
     *,
     prefix: str = "",
-) -> task_read.Filter:
+) -> task_page.Filter:
     """Reads a filter of tasks; `prefix` comes before the names of wrong fields."""
     wrong = violations.Violations()
     wrong.prefix = prefix
-    due_from = due_before = None
-    if not isinstance(request, task_service_pb2.WatchTasksRequest):
-        if request.HasField("due_from"):
-            due_from = fields.moment(request.due_from, "due_from", wrong)
-        if request.HasField("due_before"):
-            due_before = fields.moment(request.due_before, "due_before", wrong)
-    read = task_read.Filter(
+    read = task_page.Filter(
         statuses=statuses(request.status, wrong),
         queue=fields.queue(request.queue, wrong) if request.queue else None,
-        name=fields.wanted_name(request.name, wrong),
-        due_from=due_from,
-        due_before=due_before,
+        name=fields.wanted_text(request.name, "name", wrong),
     )
+    if not isinstance(request, task_service_pb2.WatchTasksRequest):
+        read = _with_what_watches_lack(read, request, wrong)
     wrong.check()
     return read
 
 
-def order(given: str) -> task_read.Order:
+def _with_what_watches_lack(
+    read: task_page.Filter,
+    request: task_service_pb2.ListTasksRequest | task_service_pb2.TaskFilter,
+    wrong: violations.Violations,
+) -> task_page.Filter:
+    key, request_id = request.concurrency_key, request.request_id
+    return dataclasses.replace(
+        read,
+        due_from=fields.moment(request.due_from, "due_from", wrong) if request.HasField("due_from") else None,
+        due_before=fields.moment(request.due_before, "due_before", wrong) if request.HasField("due_before") else None,
+        schedule_id=request.schedule_id or None,
+        concurrency_key=fields.wanted_text(key, "concurrency_key", wrong, most=fields.MAX_KEY_CHARACTERS),
+        request_id=fields.wanted_text(request_id, "request_id", wrong, most=fields.MAX_REQUEST_ID_CHARACTERS),
+        name_prefix=fields.wanted_text(request.name_prefix, "name_prefix", wrong),
+    )
+
+
+def order(given: str) -> task_page.Order:
     """Reads an order_by."""
     wanted = " ".join(quoting.shortened(given).split()).removesuffix(" asc") or ORDERS[0]
     for known in ORDERS:

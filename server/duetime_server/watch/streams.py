@@ -7,6 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_service_pb2
 from duetime_core.model import snapshot, task
 from duetime_core.store.log import feed, retention
+from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import fields, tokens, violations
 from duetime_server.tasks import messages as task_messages
@@ -155,7 +156,7 @@ async def _pages(watch_hub: hub.Hub, position: snapshot.Position) -> AsyncIterat
         yield page
 
 
-def _events(page: feed.Page, wanted: task_read.Filter, codec: cursors.Cursors) -> Iterator[task_service_pb2.TaskEvent]:
+def _events(page: feed.Page, wanted: task_page.Filter, codec: cursors.Cursors) -> Iterator[task_service_pb2.TaskEvent]:
     for entry in page.entries:
         if subscription.matches(wanted, entry):
             yield task_messages.change_event(entry.log, codec.write(entry.position))

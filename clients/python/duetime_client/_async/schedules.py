@@ -42,9 +42,14 @@ class AsyncSchedules(connection.AsyncConnection):
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
         return schedule_messages.to_schedule(await self._call(self._open().schedules.GetSchedule, message))
 
-    async def list_schedules(self) -> AsyncIterator[schedule.Schedule]:
-        """Iterates over all schedules in the order of their ids; reads a page at a time, as needed."""
+    async def list_schedules(
+        self, *, name: str | None = None, queue: str | None = None, paused: bool | None = None
+    ) -> AsyncIterator[schedule.Schedule]:
+        """Iterates over the schedules that match all filters, in the order of their ids; reads a page at a time, as
+        needed. `queue` is that of their tasks.
+        """
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
+        scalar.filled(message, name=name, queue=queue, paused=paused)
         while True:
             page = await self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:

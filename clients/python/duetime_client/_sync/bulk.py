@@ -13,13 +13,17 @@ from duetime_client._sync import connection
 
 
 class Filter(TypedDict, total=False):
-    """Selects tasks by status, queue, name, and execution time: from `due_from` on, before `due_before`."""
+    """Selects tasks by the filters of `list`; a task must match all that are given."""
 
     status: task.Status | Iterable[task.Status]
     queue: str
     name: str
     due_from: datetime.datetime
     due_before: datetime.datetime
+    schedule_id: int
+    concurrency_key: str
+    request_id: str
+    name_prefix: str
 
 
 class Bulk(connection.Connection):

@@ -107,12 +107,28 @@ class Tasks(connection.Connection):
         name: str | None = None,
         due_from: datetime.datetime | None = None,
         due_before: datetime.datetime | None = None,
+        schedule_id: int | None = None,
+        concurrency_key: str | None = None,
+        request_id: str | None = None,
+        name_prefix: str | None = None,
         order_by: request.OrderBy = "execution_time",
     ) -> Iterator[task.Task]:
-        """Iterates over the tasks in one of these statuses, of this queue and name, due from `due_from` on and before
-        `due_before`; reads a page at a time, as needed.
+        """Iterates over the tasks that match all filters: in one of these statuses, due from `due_from` on and before
+        `due_before`, and so on; reads a page at a time, as needed.
         """
-        message = request.list_tasks(status, queue, name, due_from, due_before, order_by, _PAGE_SIZE)
+        message = request.list_tasks(
+            status,
+            order_by,
+            _PAGE_SIZE,
+            queue=queue,
+            name=name,
+            due_from=due_from,
+            due_before=due_before,
+            schedule_id=schedule_id,
+            concurrency_key=concurrency_key,
+            request_id=request_id,
+            name_prefix=name_prefix,
+        )
         while True:
             page = self._call(self._open().tasks.ListTasks, message)
             for member in page.tasks:

@@ -21,13 +21,17 @@ def cancel(
     name: reading.Name = None,
     due_from: reading.DueFrom = None,
     due_before: reading.DueBefore = None,
+    schedule: reading.Schedule = None,
+    key: reading.Key = None,
+    request_id: reading.RequestId = None,
+    name_prefix: reading.NamePrefix = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
     """Cancel all matching tasks that are pending or running."""
-    selected = _selected(status, queue, name, due_from, due_before, all_)
+    selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Cancel", selected, yes)
     with session.connect(server, as_json) as client:
         _print_count("cancelled", client.cancel_many(**selected), as_json)
@@ -40,13 +44,17 @@ def retry(
     name: reading.Name = None,
     due_from: reading.DueFrom = None,
     due_before: reading.DueBefore = None,
+    schedule: reading.Schedule = None,
+    key: reading.Key = None,
+    request_id: reading.RequestId = None,
+    name_prefix: reading.NamePrefix = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
     """Retry all matching tasks that failed or were cancelled, now."""
-    selected = _selected(status, queue, name, due_from, due_before, all_)
+    selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Retry", selected, yes)
     with session.connect(server, as_json) as client:
         _print_count("pending again", client.retry_many(**selected), as_json)
@@ -59,13 +67,17 @@ def delete(
     name: reading.Name = None,
     due_from: reading.DueFrom = None,
     due_before: reading.DueBefore = None,
+    schedule: reading.Schedule = None,
+    key: reading.Key = None,
+    request_id: reading.RequestId = None,
+    name_prefix: reading.NamePrefix = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
     """Delete all matching tasks that are not running; their logs stay."""
-    selected = _selected(status, queue, name, due_from, due_before, all_)
+    selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Delete", selected, yes)
     with session.connect(server, as_json) as client:
         _print_count("deleted", client.delete_many(**selected), as_json)
@@ -86,6 +98,10 @@ def move(
     name: reading.Name = None,
     due_from: reading.DueFrom = None,
     due_before: reading.DueBefore = None,
+    schedule: reading.Schedule = None,
+    key: reading.Key = None,
+    request_id: reading.RequestId = None,
+    name_prefix: reading.NamePrefix = None,
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
@@ -95,15 +111,27 @@ def move(
     to_time = moments.one_of(at, in_)
     if to_time is None and to_queue is None:
         raise arguments.UsageError("--at, --in or --to-queue is required")
-    selected = _selected(status, queue, name, due_from, due_before, all_)
+    selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Move", selected, yes)
     with session.connect(server, as_json) as client:
         _print_count("moved", client.move_many(to_time=to_time, to_queue=to_queue, **selected), as_json)
 
 
-def _selected(status: Any, queue: Any, name: Any, due_from: Any, due_before: Any, all_: bool) -> dict[str, Any]:
-    given = {"status": status, "queue": queue, "name": name, "due_from": due_from, "due_before": due_before}
-    filters = {field: value for field, value in given.items() if value}
+_FILTERS = (
+    "status",
+    "queue",
+    "name",
+    "due_from",
+    "due_before",
+    "schedule_id",
+    "concurrency_key",
+    "request_id",
+    "name_prefix",
+)
+
+
+def _selected(all_: bool, *given: Any) -> dict[str, Any]:
+    filters = {field: value for field, value in zip(_FILTERS, given, strict=True) if value}
     if not filters and not all_:
         raise arguments.UsageError("a filter such as --queue, or --all, is required")
     return {**filters, "all": all_}

@@ -22,6 +22,26 @@ Statuses = Annotated[
 ]
 Queue = Annotated[str | None, typer.Option(metavar="QUEUE", help="Only tasks of this queue.", show_default=False)]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="Only tasks of this name.", show_default=False)]
+Schedule = Annotated[
+    int | None,
+    typer.Option(
+        "--schedule",
+        metavar="SCHEDULE_ID",
+        parser=arguments.whole_number(1),
+        help="Only tasks of this schedule.",
+        show_default=False,
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="KEY", help="Only tasks with this concurrency key.", show_default=False),
+]
+RequestId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Only the task created with this request id.", show_default=False)
+]
+NamePrefix = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Only tasks whose name begins with this.", show_default=False)
+]
 DueFrom = Annotated[
     datetime.datetime | None,
     typer.Option(parser=moments.parse_time, metavar="TIME", help="Only tasks due at this time or later."),
@@ -59,6 +79,10 @@ def list_(
     name: Name = None,
     due_from: DueFrom = None,
     due_before: DueBefore = None,
+    schedule: Schedule = None,
+    key: Key = None,
+    request_id: RequestId = None,
+    name_prefix: NamePrefix = None,
     order_by: Annotated[
         Order, typer.Option(parser=arguments.choice(Order), metavar="ORDER", help=f"One of: {', '.join(Order)}.")
     ] = Order.EXECUTION_TIME,
@@ -77,6 +101,10 @@ def list_(
             name=name,
             due_from=due_from,
             due_before=due_before,
+            schedule_id=schedule,
+            concurrency_key=key,
+            request_id=request_id,
+            name_prefix=name_prefix,
             order_by=order_by.value,
         )
         tasks = itertools.islice(found, limit)

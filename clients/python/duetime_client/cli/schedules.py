@@ -64,6 +64,17 @@ def get(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_jso
 
 @app.command("list")
 def list_(
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only schedules of this name.", show_default=False)
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option(metavar="QUEUE", help="Only schedules whose tasks go to this queue.", show_default=False),
+    ] = None,
+    paused: Annotated[
+        bool | None,
+        typer.Option("--paused/--not-paused", help="Only paused schedules, or only others.", show_default=False),
+    ] = None,
     limit: Annotated[int, arguments.count("How many schedules to list at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
@@ -73,7 +84,7 @@ def list_(
     With --json, one schedule per line.
     """
     with session.connect(server, as_json) as client:
-        found = client.list_schedules()
+        found = client.list_schedules(name=name, queue=queue, paused=paused)
         listed = itertools.islice(found, limit)
         if as_json:
             for each in listed:

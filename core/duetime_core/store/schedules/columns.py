@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json
+from duetime_core.postgres import schema
 
 COLUMNS = (
     "schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused, "
@@ -15,6 +16,13 @@ COLUMNS = (
     "schedules.request_id"
 )
 COLUMN_COUNT = 14
+NEXT = f"""
+    LEFT JOIN LATERAL (
+        SELECT nominal_time, task_id FROM tasks
+        WHERE tasks.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND is_next
+    ) AS upcoming ON true
+"""
+"""What joins the next occurrence to rows of `schedules`."""
 LOG_COLUMNS = "log_id, schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp"
 
 # The cast of a JSON text keeps what a caller wrote as it is.

@@ -7,43 +7,23 @@ import hashlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json, task
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database
 from duetime_core.store.schedules import columns, occurrences
-from duetime_core.store.tasks import read as task_read
 from duetime_core.store.tasks import request_ids
 
-_NEXT = f"""
-    LEFT JOIN LATERAL (
-        SELECT nominal_time, task_id FROM tasks
-        WHERE tasks.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND is_next
-    ) AS upcoming ON true
+_SELECT = f"""
+SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, now() AS now FROM schedules {columns.NEXT}
 """
-_SELECT = f"SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, now() AS now FROM schedules {_NEXT}"
 _GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL")
 _LOCK = sa.text(
     f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL FOR UPDATE OF schedules"
 )
-_ABOVE = "(ORDER BY schedule_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-# Cut by size as lists of tasks are: first by what is stored, which PostgreSQL knows without reading it.
-_LIST = sa.text(f"""
-SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, found FROM (
-    SELECT *, sum(octet_length(CAST(template AS text))) OVER {_ABOVE} AS written_above FROM (
-        SELECT *, sum(pg_column_size(template)) OVER {_ABOVE} AS stored_above, count(*) OVER () AS found FROM (
-            SELECT * FROM schedules WHERE schedule_id > :after AND deleted_at IS NULL ORDER BY schedule_id LIMIT :limit
-        ) AS page
-    ) AS stored
-    WHERE coalesce(stored_above, 0) < {task_read.MAX_PAGE_BYTES}
-) AS schedules {_NEXT}
-WHERE coalesce(written_above, 0) < {task_read.MAX_PAGE_BYTES}
-ORDER BY schedules.schedule_id
-""")
 _INSERT = sa.text("""
 INSERT INTO schedules (name, spec, template, overlap, catch_up, catch_up_window, is_paused, last_nominal_time,
     zone_version, request_id, request_digest)
@@ -61,8 +41,6 @@ WHERE schedule_id = :schedule_id
 """)
 _DELETE = sa.text("UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE schedule_id = :schedule_id")
 
-_log = structlog.get_logger()
-
 PAUSED = "The schedule was paused."
 DELETED = "The schedule was deleted."
 
@@ -73,13 +51,6 @@ class Changed:
 
     schedule: schedule.Schedule
     tasks: Sequence[task.Changed] = ()
-
-
-class SchedulePage(NamedTuple):
-    """Schedules by their id, and the id after which there are more; None if there are no more."""
-
-    schedules: list[schedule.Schedule]
-    following: int | None
 
 
 async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedule, *, actor: str) -> Changed:
@@ -135,25 +106,6 @@ async def get(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int) -> sched
     with database.unavailable():
         async with engine.connect() as connection:
             return await _read(connection, _GET, schedule_id)
-
-
-async def list_schedules(engine: sqlalchemy_asyncio.AsyncEngine, *, after: int, limit: int) -> SchedulePage:
-    """Returns up to `limit` schedules with an id above `after`, by their ids; fewer if their JSON is large.
-
-    One that cannot be read is left out, and logged.
-    """
-    with database.unavailable():
-        async with engine.connect() as connection:
-            # One more than a page tells whether there is another.
-            rows = (await connection.execute(_LIST, {"after": after, "limit": limit + 1})).all()
-    listed = []
-    for row in rows[:limit]:
-        try:
-            listed.append(columns.read_schedule(row))
-        except errors.ScheduleUnreadable as error:
-            _log.warning("a schedule is left out of a list", schedule_id=row.schedule_id, reason=str(error))
-    is_last = not rows or len(rows[:limit]) == rows[0].found
-    return SchedulePage(listed, None if is_last else rows[:limit][-1].schedule_id)
 
 
 async def update(

@@ -10,7 +10,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import clock, database
-from duetime_core.store.tasks import columns, edit, read
+from duetime_core.store.tasks import columns, edit
+from duetime_core.store.tasks import page as task_page
 
 BATCH = 1_000
 _MOST_PASSES = 3
@@ -28,7 +29,7 @@ class Progress:
 async def change(
     engine: sqlalchemy_asyncio.AsyncEngine,
     what: task.Change,
-    wanted: read.Filter,
+    wanted: task_page.Filter,
     *,
     changes: Mapping[str, Any] | None = None,
     progress: Progress,
@@ -47,7 +48,7 @@ async def change(
     for _ in range(_MOST_PASSES):
         after, left = None, 0
         while True:
-            page, filtering = read.page_statement(wanted, after=after)
+            page, filtering = task_page.page_statement(wanted, after=after)
             statement = _statement(what, page, assignments)
             given = {**filtering, **parameters, "began": began, "limit": BATCH, "actor": actor}
             with database.unavailable():

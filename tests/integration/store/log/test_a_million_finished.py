@@ -11,6 +11,7 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.store.claiming import fast, rescue
 from duetime_core.store.log import retention
+from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests import conftest
 from tests.support import plans
@@ -47,14 +48,14 @@ STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
     "a batch of cancelled tasks": (retention._DELETE_TASKS[2], _BATCH),
 }
 _FILTERS = {
-    **{f"{status} tasks": task_read.Filter(statuses=(status,)) for status in task.Status},
-    "all tasks": task_read.Filter(),
-    "a queue": task_read.Filter(queue="queue-7"),
-    "a name": task_read.Filter(name="name 7"),
+    **{f"{status} tasks": task_page.Filter(statuses=(status,)) for status in task.Status},
+    "all tasks": task_page.Filter(),
+    "a queue": task_page.Filter(queue="queue-7"),
+    "a name": task_page.Filter(name="name 7"),
 }
 for _name, _wanted in _FILTERS.items():
     for _order in ("execution_time", "execution_time desc"):
-        _statement, _parameters = task_read.list_statement(_wanted, order=_order, after=None)
+        _statement, _parameters = task_page.list_statement(_wanted, order=_order, after=None)
         STATEMENTS[f"a list of {_name} by {_order}"] = (_statement, {**_parameters, "limit": 51})
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, recurrence, schedule, task
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import page as schedule_page
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
@@ -51,7 +52,7 @@ async def test_a_list_is_without_one_that_cannot_be_read(engine: sqlalchemy_asyn
     listed: list[int] = []
     after: int | None = 0
     while after is not None:
-        page, after = await schedule_edit.list_schedules(engine, after=after, limit=2)
+        page, after = await schedule_page.list_schedules(engine, schedule_page.Filter(), after=after, limit=2)
         listed += [each.schedule_id for each in page]
     assert listed == [made[number].schedule_id for number in (0, 3, 4)]
 
@@ -79,7 +80,7 @@ async def test_one_whose_zone_is_no_more_can_be_read_but_not_placed(engine: sqla
     made = await factories.create_schedule(engine)
     await spoil(engine, made, NO_ZONE)
     assert (await schedule_edit.get(engine, made.schedule_id)).spec.time_zone == "Mars/Olympus"
-    (listed,), _ = await schedule_edit.list_schedules(engine, after=0, limit=9)
+    (listed,), _ = await schedule_page.list_schedules(engine, schedule_page.Filter(), after=0, limit=9)
     assert listed.schedule_id == made.schedule_id
     now = datetime.datetime.now(datetime.UTC)
     for call in (

@@ -9,8 +9,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.store.claiming import fast
 from duetime_core.store.schedules import advance as schedule_advance
-from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import occurrences
+from duetime_core.store.schedules import page as schedule_page
 from tests.integration.store.tasks import test_plans
 from tests.support import factories, plans
 
@@ -18,11 +18,13 @@ SCHEDULES = 100_000
 DUE = 20
 
 _FILL = f"""
-INSERT INTO schedules (name, spec, template, overlap, catch_up, last_nominal_time, zone_version)
-SELECT 'schedule ' || n,
+INSERT INTO schedules (name, spec, template, overlap, catch_up, is_paused, last_nominal_time, zone_version)
+SELECT CASE WHEN n % 2 = 0 THEN 'most' ELSE 'schedule ' || n END,
     '{{"cron": "0 9 * * *", "time_zone": "UTC", "missing_time": "shift", "repeated_time": "first"}}',
-    '{{"name": "noop", "task_data": {{}}, "queue": "default", "max_retries": 3, "initial_backoff": 1,
-        "max_backoff": 1, "multiplier": 2, "jitter": 0}}', 'allow', 'last', now(), '2026a'
+    jsonb_build_object('name', 'noop', 'task_data', jsonb_build_object(), 'max_retries', 3, 'initial_backoff', 1,
+        'max_backoff', 1, 'multiplier', 2, 'jitter', 0,
+        'queue', CASE WHEN n % 20000 = 0 THEN 'rare' ELSE 'default' END),
+    'allow', 'last', n % 20000 = 7, now(), '2026a'
 FROM generate_series(1, {SCHEDULES}) AS n;
 INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
     retry_multiplier, retry_jitter, schedule_id, nominal_time, is_next)
@@ -80,5 +82,40 @@ async def test_making_occurrences_looks_for_each_time_in_its_index(
 async def test_a_page_of_schedules_costs_the_same_wherever_it_lies(
     full: sqlalchemy_asyncio.AsyncConnection, page: int
 ) -> None:
-    plan = await plans.explain(full, "force_generic_plan", schedule_edit._LIST, {"after": page, "limit": 50})
+    statement, _ = schedule_page.list_statement(schedule_page.Filter())
+    plan = await plans.explain(full, "force_generic_plan", statement, {"after": page, "limit": 50})
     assert plans.buffers(plan) < 800
+
+
+# What is found of each filter, which most schedules match, few or none.
+FILTERS = {
+    "a name": (schedule_page.Filter(name="schedule 99999"), {"schedules_name_idx"}),
+    "the name of most": (schedule_page.Filter(name="most"), {"schedules_name_idx"}),
+    "no name": (schedule_page.Filter(name="none"), {"schedules_name_idx"}),
+    "a queue": (schedule_page.Filter(queue="rare"), {"schedules_queue_idx"}),
+    "the queue of most": (schedule_page.Filter(queue="default"), {"schedules_queue_idx"}),
+    "no queue": (schedule_page.Filter(queue="none"), {"schedules_queue_idx"}),
+    "paused": (schedule_page.Filter(is_paused=True), {"schedules_paused_idx"}),
+    "not paused": (schedule_page.Filter(is_paused=False), {"schedules_paused_idx"}),
+    "several": (
+        schedule_page.Filter(name="most", queue="rare", is_paused=True),
+        {"schedules_name_idx", "schedules_queue_idx", "schedules_paused_idx"},
+    ),
+}
+
+
+@test_plans.MODES
+@pytest.mark.parametrize("after", [0, SCHEDULES - 100])
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_list_of_schedules_reads_through_the_index_of_its_filter(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, after: int
+) -> None:
+    wanted, indexes = FILTERS[name]
+    statement, parameters = schedule_page.list_statement(wanted)
+    parameters |= {"after": after, "limit": 51}
+    used = await test_plans.scans(full, mode, statement, parameters)
+    used.pop("tasks", None)  # the next occurrence of each
+    assert used
+    assert {index for index in used.values() if index.startswith("schedules") or "Scan" in index} <= indexes
+    if name != "several":  # of which one index is read, whose schedules are then checked
+        assert plans.buffers(await plans.explain(full, mode, statement, parameters)) < 1_000

@@ -13,19 +13,20 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests.support import factories
 
 Status = task.Status
 Change = task.Change
 HOUR = datetime.timedelta(hours=1)
-PENDING = task_read.Filter(statuses=(Status.PENDING, Status.RUNNING))
+PENDING = task_page.Filter(statuses=(Status.PENDING, Status.RUNNING))
 
 
 async def change(
     engine: sqlalchemy_asyncio.AsyncEngine,
     what: Change,
-    wanted: task_read.Filter,
+    wanted: task_page.Filter,
     changes: Mapping[str, Any] | None = None,
     *,
     seconds: float = 5,
@@ -56,7 +57,7 @@ async def test_a_change_of_many_is_that_of_one(
 ) -> None:
     task_id = await factories.brought_to(engine, before, name="this")
     await factories.brought_to(engine, before, name="other")
-    progress = await change(engine, what, task_read.Filter(statuses=(before,), name="this"))
+    progress = await change(engine, what, task_page.Filter(statuses=(before,), name="this"))
     assert (progress.count, progress.has_more) == (1, False)
     assert (await task_read.get(engine, task_id)).status is after
     assert (await factories.history(engine, task_id))[-1] == word
@@ -67,16 +68,16 @@ async def test_deleting_many_leaves_their_logs(engine: sqlalchemy_asyncio.AsyncE
     waiting = await factories.brought_to(engine, Status.PENDING)
     running = await factories.brought_to(engine, Status.RUNNING)
     allowed = tuple(sorted(task.MOVES[Change.DELETED].sources))
-    assert (await change(engine, Change.DELETED, task_read.Filter(statuses=allowed))).count == 2
+    assert (await change(engine, Change.DELETED, task_page.Filter(statuses=allowed))).count == 2
     assert [(await factories.history(engine, each))[-1] for each in (done, waiting)] == ["deleted", "deleted"]
     assert (await task_read.get(engine, running)).status is Status.RUNNING
-    assert (await change(engine, Change.DELETED, task_read.Filter(statuses=allowed))).count == 0
+    assert (await change(engine, Change.DELETED, task_page.Filter(statuses=allowed))).count == 0
 
 
 async def test_moving_many_to_another_time_and_queue(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_ids = await many(engine, 5, queue="here")
     due = datetime.datetime.now(datetime.UTC) + HOUR
-    wanted = task_read.Filter(statuses=(Status.PENDING,), queue="here")
+    wanted = task_page.Filter(statuses=(Status.PENDING,), queue="here")
     assert (await change(engine, Change.UPDATED, wanted, {"queue": "there", "execution_time": due})).count == 5
     for task_id in task_ids:
         moved = await task_read.get(engine, task_id)
@@ -89,7 +90,7 @@ async def test_tasks_that_are_moved_behind_what_is_still_to_come_are_moved_once(
 ) -> None:
     await many(engine, 2500)
     due = datetime.datetime.now(datetime.UTC) + HOUR
-    wanted = task_read.Filter(statuses=(Status.PENDING,))
+    wanted = task_page.Filter(statuses=(Status.PENDING,))
     assert (await change(engine, Change.UPDATED, wanted, {"execution_time": due})).count == 2500
     async with engine.connect() as connection:
         assert await connection.scalar(sa.text("SELECT max(version) FROM tasks")) == 2

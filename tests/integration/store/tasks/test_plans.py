@@ -25,15 +25,21 @@ ROWS = 200_000
 LEASE = datetime.timedelta(seconds=30)
 NOW = datetime.datetime.now(datetime.UTC)
 
-_FILL = f"""
+FILL = f"""
 INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version, lost_leases)
+    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version, lost_leases, schedule_id, nominal_time,
+    concurrency_key, request_id)
 SELECT 'name ' || n % 200, 'queue-' || n % 50,
     CASE WHEN n % 1000 = 0 THEN 'running' ELSE (ARRAY['pending', 'completed', 'failed', 'cancelled'])[1 + n % 4] END,
     now() + (n - {ROWS // 2}) * interval '1 second', '{{}}', '1 second', '1 hour', 2, 0.1,
     CASE WHEN n % 1000 = 0 THEN 'worker' END,
     CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END, 2,
-    CASE WHEN n % 500 = 4 THEN 1 + n % 3 ELSE 0 END
+    CASE WHEN n % 500 = 4 THEN 1 + n % 3 ELSE 0 END,
+    -- Half of the tasks that have one have the same: what is right for those is wrong for all others.
+    CASE WHEN n % 3 = 0 THEN CASE WHEN n % 2 = 0 THEN 1 ELSE 2 + n % 100 END END,
+    CASE WHEN n % 3 = 0 THEN now() + n * interval '1 second' END,
+    CASE WHEN n % 7 < 3 THEN CASE WHEN n % 2 = 0 THEN 'many' ELSE 'key ' || n % 300 END END,
+    CASE WHEN n % 2 = 0 THEN 'request ' || n END
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
 SELECT task_id, number, 'pending', 'created', execution_time, 0, 'api'
@@ -70,7 +76,7 @@ async def filled(
 @pytest_asyncio.fixture(scope="module")
 async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
     """A connection to a database with many tasks of all kinds, and the snapshot before the last twenty changes."""
-    async with filled(admin, _FILL) as connection:
+    async with filled(admin, FILL) as connection:
         snapshot = (await connection.execute(sa.text("SELECT CAST(pg_current_snapshot() AS text)"))).scalar_one()
         connection.info["snapshot"] = snapshot
         for task_id in range(1, 21):
@@ -230,64 +236,3 @@ async def test_a_history_is_read_by_its_task(full: sqlalchemy_asyncio.AsyncConne
     used = await scans(full, mode, task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50})
     assert used
     assert all(index.endswith("_pkey") for index in used.values()), used
-
-
-FILTERS = {
-    "all": (task_read.Filter(), {"tasks_status_idx", "tasks_lease_idx"}),
-    "status": (task_read.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx"}),
-    "rare status": (task_read.Filter(statuses=(task.Status.RUNNING,)), {"tasks_lease_idx"}),
-    "statuses": (
-        task_read.Filter(statuses=(task.Status.FAILED, task.Status.RUNNING)),
-        {"tasks_lease_idx", "tasks_status_idx"},
-    ),
-    "queue": (
-        task_read.Filter(queue="queue-7"),
-        {
-            "tasks_due_idx",
-            "tasks_urgent_idx",
-            "tasks_next_idx",
-            "tasks_suspects_idx",
-            "tasks_queue_idx",
-            "tasks_lease_idx",
-        },
-    ),
-    "name": (task_read.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
-    "queue, and what waits": (
-        task_read.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
-        {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_suspects_idx"},
-    ),
-    "queue, and how it ended": (
-        task_read.Filter(queue="queue-7", statuses=(task.Status.FAILED, task.Status.COMPLETED)),
-        {"tasks_queue_idx"},
-    ),
-    "due": (
-        task_read.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)),
-        {"tasks_status_idx", "tasks_lease_idx"},
-    ),
-}
-
-
-@MODES
-@pytest.mark.parametrize("after", [None, (NOW, ROWS // 2)], ids=["first page", "a later page"])
-@pytest.mark.parametrize("order", ["execution_time", "execution_time desc"])
-@pytest.mark.parametrize("name", FILTERS)
-async def test_a_list_reads_through_the_index_of_its_filter(
-    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, order: task_read.Order, after: Any
-) -> None:
-    wanted, indexes = FILTERS[name]
-    statement, parameters = task_read.list_statement(wanted, order=order, after=after)
-    used = await scans(full, mode, statement, {**parameters, "limit": 51})
-    assert used
-    assert set(used.values()) <= indexes
-
-
-@MODES
-@pytest.mark.parametrize("order", ["task_id", "task_id desc"])
-@pytest.mark.parametrize("name", FILTERS)
-async def test_a_list_by_id_never_reads_the_whole_table(
-    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str, order: task_read.Order
-) -> None:
-    statement, parameters = task_read.list_statement(FILTERS[name][0], order=order, after=None)
-    used = await scans(full, mode, statement, {**parameters, "limit": 51})
-    assert used
-    assert "Seq Scan" not in used.values()

@@ -14,13 +14,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, task
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests.support import factories
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 FIRST = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
-ORDERS: tuple[task_read.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
+ORDERS: tuple[task_page.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
 
 
 _CHANGES = {1: "status = 'running', worker_id = 'worker', lease_expires_at = now()", 2: "lost_leases = 2"}
@@ -28,7 +29,10 @@ _CHANGES = {1: "status = 'running', worker_id = 'worker', lease_expires_at = now
 
 @pytest_asyncio.fixture
 async def tasks(engine: Engine) -> list[task.Task]:
-    """Tasks of two names in three queues, many of which share a time; a quarter each is cancelled, runs, is suspect."""
+    """Tasks of two names in three queues, many of which share a time; a quarter each is cancelled, runs, is suspect.
+
+    Of five one has a key, of three one a schedule, and each a request_id.
+    """
     made = []
     for number in range(24):
         task_id = await factories.create(
@@ -36,7 +40,13 @@ async def tasks(engine: Engine) -> list[task.Task]:
             name=f"name {number % 2}",
             queue=f"queue-{number % 3}",
             execution_time=FIRST + (7 * number % 3) * HOUR,
+            concurrency_key="key" if number % 5 == 0 else None,
+            request_id=f"request {number}",
         )
+        if number % 3 == 0:
+            async with engine.connect() as connection:
+                columns = f"schedule_id = 7, nominal_time = now() + {number} * interval '1 s'"
+                await connection.execute(sa.text(f"UPDATE tasks SET {columns} WHERE task_id = {task_id}"))
         if number % 4 == 0:
             await task_edit.cancel(engine, task_id, actor="api")
         elif changes := _CHANGES.get(number % 4):
@@ -46,7 +56,7 @@ async def tasks(engine: Engine) -> list[task.Task]:
     return made
 
 
-def in_order(tasks: list[task.Task], order: task_read.Order) -> list[task.Task]:
+def in_order(tasks: list[task.Task], order: task_page.Order) -> list[task.Task]:
     def by_id(each: task.Task) -> tuple[object, ...]:
         return (each.task_id,)
 
@@ -56,7 +66,7 @@ def in_order(tasks: list[task.Task], order: task_read.Order) -> list[task.Task]:
     return sorted(tasks, key=by_id if order.startswith("task_id") else by_time, reverse=order.endswith("desc"))
 
 
-async def list_all(engine: Engine, wanted: task_read.Filter, order: task_read.Order, limit: int) -> list[task.Task]:
+async def list_all(engine: Engine, wanted: task_page.Filter, order: task_page.Order, limit: int) -> list[task.Task]:
     listed: list[task.Task] = []
     after = None
     while True:
@@ -71,37 +81,69 @@ async def list_all(engine: Engine, wanted: task_read.Filter, order: task_read.Or
 @pytest.mark.parametrize("limit", [1, 5, 24, 1000])
 @pytest.mark.parametrize("order", ORDERS)
 async def test_pages_of_any_size_hold_each_task_once_in_order(
-    engine: Engine, tasks: list[task.Task], order: task_read.Order, limit: int
+    engine: Engine, tasks: list[task.Task], order: task_page.Order, limit: int
 ) -> None:
-    assert await list_all(engine, task_read.Filter(), order, limit) == in_order(tasks, order)
+    assert await list_all(engine, task_page.Filter(), order, limit) == in_order(tasks, order)
 
 
-FILTERS: list[tuple[task_read.Filter, Callable[[task.Task], bool]]] = [
-    (task_read.Filter(statuses=(task.Status.CANCELLED,)), lambda each: each.status is task.Status.CANCELLED),
+FILTERS: list[tuple[task_page.Filter, Callable[[task.Task], bool]]] = [
+    (task_page.Filter(statuses=(task.Status.CANCELLED,)), lambda each: each.status is task.Status.CANCELLED),
     (
-        task_read.Filter(statuses=(task.Status.PENDING, task.Status.CANCELLED)),
+        task_page.Filter(statuses=(task.Status.PENDING, task.Status.CANCELLED)),
         lambda each: each.status is not task.Status.RUNNING,
     ),
     (
-        task_read.Filter(statuses=(task.Status.RUNNING, task.Status.FAILED)),
+        task_page.Filter(statuses=(task.Status.RUNNING, task.Status.FAILED)),
         lambda each: each.status is task.Status.RUNNING,
     ),
-    (task_read.Filter(statuses=(task.Status.FAILED,)), lambda _: False),
+    (task_page.Filter(statuses=(task.Status.FAILED,)), lambda _: False),
     (
-        task_read.Filter(statuses=(task.Status.PENDING,), queue="queue-1"),
+        task_page.Filter(statuses=(task.Status.PENDING,), queue="queue-1"),
         lambda each: (each.status, each.queue) == (task.Status.PENDING, "queue-1"),
     ),
-    (task_read.Filter(queue="queue-1"), lambda each: each.queue == "queue-1"),
-    (task_read.Filter(queue="queue-1' OR true --"), lambda _: False),
-    (task_read.Filter(name="name 1"), lambda each: each.name == "name 1"),
+    (task_page.Filter(queue="queue-1"), lambda each: each.queue == "queue-1"),
+    (task_page.Filter(queue="queue-1' OR true --"), lambda _: False),
+    (task_page.Filter(name="name 1"), lambda each: each.name == "name 1"),
     (
-        task_read.Filter(queue="queue-1", due_from=FIRST + HOUR),
+        task_page.Filter(queue="queue-1", due_from=FIRST + HOUR),
         lambda each: each.queue == "queue-1" and each.execution_time >= FIRST + HOUR,
     ),
-    (task_read.Filter(due_from=FIRST + HOUR), lambda each: each.execution_time >= FIRST + HOUR),
-    (task_read.Filter(due_before=FIRST + HOUR), lambda each: each.execution_time < FIRST + HOUR),
+    (task_page.Filter(due_from=FIRST + HOUR), lambda each: each.execution_time >= FIRST + HOUR),
+    (task_page.Filter(due_before=FIRST + HOUR), lambda each: each.execution_time < FIRST + HOUR),
+    (task_page.Filter(schedule_id=7), lambda each: each.schedule_id == 7),
+    (task_page.Filter(schedule_id=8), lambda _: False),
     (
-        task_read.Filter((task.Status.PENDING,), "queue-1", "name 1", FIRST + HOUR, FIRST + 2 * HOUR),
+        task_page.Filter(schedule_id=7, statuses=(task.Status.RUNNING,)),
+        lambda each: (each.schedule_id, each.status) == (7, task.Status.RUNNING),
+    ),
+    (
+        task_page.Filter(schedule_id=7, queue="queue-0", due_from=FIRST, due_before=FIRST + HOUR),
+        lambda each: (each.schedule_id, each.queue, each.execution_time) == (7, "queue-0", FIRST),
+    ),
+    (task_page.Filter(concurrency_key="key"), lambda each: each.concurrency_key == "key"),
+    (
+        task_page.Filter(concurrency_key="key", schedule_id=7, name="name 1"),
+        lambda each: (each.concurrency_key, each.schedule_id, each.name) == ("key", 7, "name 1"),
+    ),
+    (task_page.Filter(request_id="request 5"), lambda each: each.request_id == "request 5"),
+    (task_page.Filter(request_id="request 5", statuses=(task.Status.COMPLETED,)), lambda _: False),
+    (task_page.Filter(name_prefix="name"), lambda _: True),
+    (task_page.Filter(name_prefix="name 1"), lambda each: each.name == "name 1"),
+    (task_page.Filter(name_prefix="name%"), lambda _: False),
+    (
+        task_page.Filter(name_prefix="name ", statuses=(task.Status.RUNNING,)),
+        lambda each: each.status is task.Status.RUNNING,
+    ),
+    (
+        task_page.Filter(name_prefix="name", statuses=(task.Status.CANCELLED,), due_from=FIRST + HOUR),
+        lambda each: each.status is task.Status.CANCELLED and each.execution_time >= FIRST + HOUR,
+    ),
+    (
+        task_page.Filter(name_prefix="name", queue="queue-2", concurrency_key="key"),
+        lambda each: (each.queue, each.concurrency_key) == ("queue-2", "key"),
+    ),
+    (
+        task_page.Filter((task.Status.PENDING,), "queue-1", "name 1", FIRST + HOUR, FIRST + 2 * HOUR),
         lambda each: (
             (each.status, each.queue, each.name, each.execution_time)
             == (task.Status.PENDING, "queue-1", "name 1", FIRST + HOUR)
@@ -110,13 +152,24 @@ FILTERS: list[tuple[task_read.Filter, Callable[[task.Task], bool]]] = [
 ]
 
 
+NAMES = ["a", "ab", "ab ", "aB", "abc", "ab\U0010ffff", "abÿ", "ac", "a%", "a_b", "b", "ÄB", "äb", "äbc"]
+
+
+@pytest.mark.parametrize("prefix", ["a", "ab", "ab\U0010ffff", "ä", "a%", "a_", "b", "\U0010ffff", "A"])
+async def test_a_name_begins_letter_by_letter(engine: Engine, prefix: str) -> None:
+    for name in NAMES:
+        await factories.create(engine, name=name, execution_time=FIRST)
+    listed = await list_all(engine, task_page.Filter(name_prefix=prefix), "execution_time", 3)
+    assert sorted(each.name for each in listed) == sorted(name for name in NAMES if name.startswith(prefix))
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("wanted", "matches"), FILTERS)
 async def test_a_filter_leaves_what_matches_all_of_it(
     engine: Engine,
     tasks: list[task.Task],
-    order: task_read.Order,
-    wanted: task_read.Filter,
+    order: task_page.Order,
+    wanted: task_page.Filter,
     matches: Callable[[task.Task], bool],
 ) -> None:
     assert await list_all(engine, wanted, order, 2) == in_order([each for each in tasks if matches(each)], order)
@@ -124,16 +177,16 @@ async def test_a_filter_leaves_what_matches_all_of_it(
 
 async def test_a_task_that_moves_while_pages_are_read_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
     wanted = in_order(tasks, "task_id")
-    page = await task_read.list_tasks(engine, task_read.Filter(), order="task_id", after=None, limit=4)
+    page = await task_read.list_tasks(engine, task_page.Filter(), order="task_id", after=None, limit=4)
     await task_edit.delete(engine, page.tasks[-1].task_id, actor="api")
     await factories.create(engine)
     after = (page.tasks[-1].execution_time, page.tasks[-1].task_id)
-    rest = await task_read.list_tasks(engine, task_read.Filter(), order="task_id", after=after, limit=100)
+    rest = await task_read.list_tasks(engine, task_page.Filter(), order="task_id", after=after, limit=100)
     assert rest.tasks[:-1] == wanted[4:]
 
 
 @pytest.mark.parametrize("order", ORDERS)
-async def test_pages_of_large_tasks_are_short_and_hold_each_task_once(engine: Engine, order: task_read.Order) -> None:
+async def test_pages_of_large_tasks_are_short_and_hold_each_task_once(engine: Engine, order: task_page.Order) -> None:
     # Much as text and little as it is stored; much as both; little.
     packed, full = {"numbers": [0] * 80_000}, {"text": random.Random(1).randbytes(120_000).hex()}
     news = [factories.new_task(task_data=[packed, {}, full, {}][number % 4]) for number in range(120)]
@@ -141,24 +194,24 @@ async def test_pages_of_large_tasks_are_short_and_hold_each_task_once(engine: En
     listed: list[task.Task] = []
     after, is_last = None, False
     while not is_last:
-        page = await task_read.list_tasks(engine, task_read.Filter(), order=order, after=after, limit=100)
+        page = await task_read.list_tasks(engine, task_page.Filter(), order=order, after=after, limit=100)
         sizes = [len(json.dumps(each.task_data)) for each in page.tasks]
-        assert sum(sizes[:-1]) < task_read.MAX_PAGE_BYTES
+        assert sum(sizes[:-1]) < task_page.MAX_PAGE_BYTES
         listed += page.tasks
         after, is_last = (page.tasks[-1].execution_time, page.tasks[-1].task_id), page.is_last
-        assert is_last or sum(sizes) > task_read.MAX_PAGE_BYTES * 0.9
+        assert is_last or sum(sizes) > task_page.MAX_PAGE_BYTES * 0.9
     assert [each.task_id for each in listed] == [each.task_id for each in in_order(listed, order)]
     assert len({each.task_id for each in listed}) == len(listed) == 120
 
 
 async def test_a_task_larger_than_a_page_has_a_page_of_its_own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_read, "MAX_PAGE_BYTES", 1)
-    task_read._list.cache_clear()
+    monkeypatch.setattr(task_page, "MAX_PAGE_BYTES", 1)
+    task_page._list.cache_clear()
     task_ids = [await factories.create(engine) for _ in range(3)]
-    page = await task_read.list_tasks(engine, task_read.Filter(), order="task_id", after=None, limit=10)
+    page = await task_read.list_tasks(engine, task_page.Filter(), order="task_id", after=None, limit=10)
     assert ([each.task_id for each in page.tasks], page.is_last) == (task_ids[:1], False)
-    assert [each.task_id for each in await list_all(engine, task_read.Filter(), "task_id", 10)] == task_ids
-    task_read._list.cache_clear()
+    assert [each.task_id for each in await list_all(engine, task_page.Filter(), "task_id", 10)] == task_ids
+    task_page._list.cache_clear()
 
 
 async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -> None:
@@ -168,7 +221,7 @@ async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -
         with pytest.raises(errors.TaskNotFound) as refused:
             await read(engine, task_id)
         assert refused.value.metadata == {"task_id": str(task_id)}
-    assert await list_all(engine, task_read.Filter(), "task_id", 10) == []
+    assert await list_all(engine, task_page.Filter(), "task_id", 10) == []
     assert await factories.history(engine, task_id) == ["created", "deleted"]
 
 

@@ -78,7 +78,7 @@ def test_new_names_hold_no_control_characters_and_filters_find_old_ones(characte
             wrong.check()
     if character != "\0":
         wrong = violations.Violations()
-        assert fields.wanted_name(value, wrong) == value
+        assert fields.wanted_text(value, "name", wrong) == value
         wrong.check()
 
 
