@@ -1,5 +1,5 @@
 """Every SQL statement of Duetime.
 
-Each module is one concern. Its functions take the engine (`database.connect`) first, do their work in one
-statement where that is possible, and raise `errors`: StoreUnavailable from all of them.
+Each module has one concern. Its functions take the engine (`database.connect`) first, use one statement where
+possible, and raise `errors`: all of them StoreUnavailable.
 """

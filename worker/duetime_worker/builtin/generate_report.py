@@ -68,7 +68,7 @@ async def _due_at(engine: sqlalchemy_asyncio.AsyncEngine, run: handlers.Task) ->
     if run.attempt == 1:
         return run.execution_time
     # The execution_time of a retry is the end of its backoff, perhaps on another day.
-    return await store.asked_for(engine, run.task_id) or run.execution_time
+    return await store.requested_time(engine, run.task_id) or run.execution_time
 
 
 async def _read(run: handlers.Task, report: builtin.Report) -> tuple[periods.Period, statistics.Statistics]:

@@ -1,8 +1,8 @@
 """The feed of all changes: every log row once, in an order in which each task's versions rise.
 
-Ids alone cannot say what is new, because a row with a lower id may be committed later. PostgreSQL's snapshots
-can: what a reader has seen is what a snapshot sees, and what is new is what the next snapshot sees besides.
-A long transaction elsewhere holds up only its own rows.
+Ids alone cannot identify new rows, because a row with a lower id may be committed later. PostgreSQL's snapshots can: a
+reader has read all rows that one snapshot sees, and the new ones are those that only the next snapshot sees. A long
+transaction elsewhere delays only its own rows.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from duetime_core.store.tasks import columns as task_columns
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One log row, with what a filter asks about its task, and the position right after it."""
+    """One log row, the name and queue of its task for filters, and the position right after it."""
 
     log: task.TaskLog
     name: str
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """What was new. Reading goes on from `position`; `is_last` is False where more is there already."""
+    """New log rows. Reading continues from `position`; `is_last` is False if there are more already."""
 
     entries: list[Entry]
     position: Position
@@ -38,7 +38,7 @@ class Page:
 
 
 ELSEWHERE = "must come from a watch of this database"
-"""What is wrong with a cursor of another one, or of this one before it was restored."""
+"""The violation of a cursor from another database, or from this one before it was restored."""
 
 _LOG_COLUMNS = ", ".join(f"task_logs.{column}" for column in task_columns.LOG_COLUMNS.split(", "))
 
@@ -46,7 +46,7 @@ _NOW = sa.text("SELECT CAST(pg_current_snapshot() AS text)")
 
 
 def _read(which: str, *, order: str) -> sa.TextClause:
-    # `pg_current_snapshot()` is the very snapshot that this statement reads with, so up to it the answer is complete.
+    # `pg_current_snapshot()` is the snapshot that this statement reads with, so the result is complete up to it.
     return sa.text(f"""
         SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current
         FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto) AS bound
@@ -63,10 +63,10 @@ def _read(which: str, *, order: str) -> sa.TextClause:
     """)
 
 
-# What `seen` does not see, as the index of xid finds it; the bounds that add nothing have the planner expect few rows,
-# whatever it knows of xid. All of that is sorted by log_id, for which the index of log_id must not be used (+ 0): it
-# begins with the oldest row. The pages that follow go on in that index where the one before ended, so that a window
-# costs what it holds, and not its square.
+# The rows that `seen` does not see, found by the index of xid; the redundant bounds make the planner expect few rows,
+# whatever its statistics of xid. They are sorted by log_id, for which the index of log_id must not be used (+ 0): it
+# begins with the oldest row. The following pages continue in that index where the page before ended, so that a window
+# of n rows costs n, not its square.
 _READ_FIRST = _read(
     """(
         task_logs.xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot)) AND task_logs.xid < pg_snapshot_xmax(bound.upto)
@@ -76,7 +76,7 @@ _READ_FIRST = _read(
     )""",
     order="task_logs.log_id + 0",
 )
-_READ_ON = _read(
+_READ_NEXT = _read(
     "task_logs.log_id > :log_id AND NOT pg_visible_in_snapshot(task_logs.xid, CAST(:seen AS pg_snapshot))",
     order="task_logs.log_id",
 )
@@ -89,21 +89,21 @@ WHERE datname = current_database()
 
 
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> Position:
-    """Returns the position from which everything that is committed from now on is new."""
+    """Returns the position after all committed rows: everything committed from now on comes after it."""
     with database.unavailable():
         async with engine.connect() as connection:
             return Position(Snapshot.parse((await connection.execute(_NOW)).scalar_one()))
 
 
 async def database_id(engine: sqlalchemy_asyncio.AsyncEngine) -> str:
-    """Returns what names this database; a replica has the same, and one that was restored from a dump another."""
+    """Returns this database's identifier. A replica has the same one, a database restored from a dump has another."""
     with database.unavailable():
         async with engine.connect() as connection:
             return str((await connection.execute(_DATABASE_ID)).scalar_one())
 
 
 def require_past(position: Position, current: Snapshot) -> None:
-    """Raises InvalidArgument for a position that lies in the future of `current`: it is another database's."""
+    """Raises InvalidArgument for a position in the future of `current`: it is from another database."""
     upto = position.upto or current
     if not (current.covers(upto) and upto.covers(position.seen)):
         raise errors.InvalidArgument(errors.Violation("cursor", ELSEWHERE))
@@ -116,9 +116,9 @@ async def read(
     task_ids: Collection[int] | None = None,
     limit: int,
 ) -> Page:
-    """Returns up to `limit` log rows after `position`: all of them, or those of certain tasks.
+    """Returns up to `limit` log rows after `position`, of all tasks or of `task_ids`.
 
-    Raises InvalidArgument for a position that lies in this database's future: it is another database's.
+    Raises InvalidArgument for a position in this database's future: it is from another database.
     """
     parameters = {
         "seen": str(position.seen),
@@ -129,7 +129,7 @@ async def read(
     }
     with database.unavailable():
         async with engine.connect() as connection:
-            statement = _READ_ON if position.log_id else _READ_FIRST
+            statement = _READ_NEXT if position.log_id else _READ_FIRST
             found = (await connection.execute(statement, parameters)).all()
     current = Snapshot.parse(found[0].current)
     require_past(position, current)

@@ -1,4 +1,4 @@
-"""The monthly partitions of the log, made before they are needed."""
+"""The monthly partitions of the log, created before they are needed."""
 
 import contextlib
 import datetime
@@ -13,24 +13,24 @@ from duetime_core.model import errors
 from duetime_core.postgres import database
 
 MONTHS_AHEAD = 3
-"""A deployment in which no worker ran for so long writes into the default partition: slower to drop, nothing lost."""
+"""Where no worker ran for longer, rows go to the default partition: deleted more slowly, but none is lost."""
 
-PATIENCE = datetime.timedelta(milliseconds=100)
-"""How long to wait for a lock. Whoever waits for one has everybody wait who comes later, and a backup may hold it
-for hours: better to give up, and to try again later."""
+LOCK_TIMEOUT = datetime.timedelta(milliseconds=100)
+"""How long to wait for a lock. A waiting lock request blocks all later ones, and a backup may hold the lock for hours:
+fail, and retry later."""
 
 _BEGIN = sa.text("""
 SELECT set_config('lock_timeout', :milliseconds, true),
-    -- Only the owner of a table may change it. Servers and workers may have another role, which has to be a member.
+    -- Only its owner may alter a table. Another role of servers and workers must be a member of the owner.
     (SELECT set_config('role', pg_get_userbyid(relowner), true) FROM pg_class
         WHERE oid = to_regclass('task_logs') AND NOT pg_has_role(relowner, 'USAGE')),
-    -- Only one at a time works on the partitions.
+    -- One process at a time changes the partitions.
     pg_advisory_xact_lock(hashtext('task_logs partitions'))
 """)
 
-# CREATE TABLE … PARTITION OF would lock the whole log against everything. This holds up no write at all, because
-# those lock the log and their own month's partition only; it needs the default partition for itself, to see that it
-# has no rows of the month, and so reads wait meanwhile.
+# CREATE TABLE … PARTITION OF would lock the whole log against everything. This blocks no write, because writes lock
+# only the log and their month's partition. It locks the default partition exclusively, to check that it has no rows of
+# the month, so reads wait meanwhile.
 _CREATE = sa.text(f"""
 DO $$
 DECLARE
@@ -59,9 +59,9 @@ END $$
 
 
 async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    """Makes the partitions of this month and the next MONTHS_AHEAD, where they are missing.
+    """Creates the missing partitions of this month and the next MONTHS_AHEAD.
 
-    Raises LogBusy, having made none, if somebody is in the way.
+    Raises LogBusy, having created none, if another transaction holds a lock.
     """
     async with changing(engine) as connection:
         await connection.execute(_CREATE)
@@ -69,11 +69,12 @@ async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
 
 @contextlib.asynccontextmanager
 async def changing(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """Opens a transaction that changes partitions, in which waiting longer than PATIENCE for a lock raises LogBusy."""
+    """Opens a transaction to change partitions. Raises LogBusy if a lock is not free within LOCK_TIMEOUT."""
     with database.unavailable():
         try:
             async with database.transaction(engine) as connection:
-                await connection.execute(_BEGIN, {"milliseconds": str(PATIENCE // datetime.timedelta(milliseconds=1))})
+                milliseconds = LOCK_TIMEOUT // datetime.timedelta(milliseconds=1)
+                await connection.execute(_BEGIN, {"milliseconds": str(milliseconds)})
                 yield connection
         except sqlalchemy.exc.OperationalError as error:
             if isinstance(error.orig, psycopg.errors.LockNotAvailable):

@@ -1,7 +1,7 @@
-"""Retention: forgetting finished tasks and old log rows, a little at a time.
+"""Retention: deleting finished tasks and old log rows in small batches.
 
-Each batch is a statement of its own that looks at few rows, waits for nobody, and is as good as never begun if it is
-interrupted. What a watch would miss is noted in the same statement; see `require_kept`.
+Each batch is one statement that reads few rows and waits for no lock; interrupted, it has no effect. The same statement
+records what a watch would miss; see `require_kept`.
 """
 
 import datetime
@@ -16,50 +16,50 @@ from duetime_core.postgres import database
 from duetime_core.store.log import partitions
 
 BATCH = 1000
-"""How many tasks one statement looks at."""
+"""How many tasks one statement reads."""
 _BLOCKS = 32
-"""How many blocks of the default partition one statement looks at."""
+"""How many blocks of the default partition one statement reads."""
 
 TOO_OLD = "is too old: changes after it are no longer kept. Begin again without it"
-"""What is wrong with a watch's cursor then."""
+"""The violation of a cursor after which log rows were deleted."""
 
 _FIRST = (datetime.datetime.min.replace(tzinfo=datetime.UTC), 0)
 
-# One worker at a time: who does not get the lock sees an empty page, and leaves the rest to the one who has it.
-_TURN = "(SELECT pg_try_advisory_xact_lock(hashtext('retention')))"
+# One worker at a time: a worker without the lock reads an empty page, and leaves the rest to the one that has it.
+_HAS_LOCK = "(SELECT pg_try_advisory_xact_lock(hashtext('retention')))"
 
 _RAISE_FLOOR = """
-    UPDATE feed_floor SET xid = lost.xid FROM (
-        SELECT gone.xid FROM gone ORDER BY gone.xid DESC LIMIT 1
-    ) AS lost WHERE feed_floor.xid < lost.xid"""
-"""The watches that had not seen the rows of `gone` cannot go on."""
+    UPDATE feed_floor SET xid = newest.xid FROM (
+        SELECT forgotten.xid FROM forgotten ORDER BY forgotten.xid DESC LIMIT 1
+    ) AS newest WHERE feed_floor.xid < newest.xid"""
+"""Watches that have not seen the rows of the CTE `forgotten` cannot resume."""
 
 
 def _delete_tasks(status: str, key: str) -> sa.TextClause:
-    """Returns the statement for the tasks of one status, in the order of `key`, which an index has for that status.
+    """Returns the statement that deletes tasks of one status in the order of `key`, which an index has for that status.
 
-    A page is what is looked at, not what is deleted, so that many tasks that must be kept, because they finished
-    long after their time, do not make it long.
+    A page limits how many tasks are read, not how many are deleted: many tasks that must be kept, because they finished
+    long after they were due, do not make it longer.
     """
     return sa.text(f"""
         WITH page AS MATERIALIZED (
             SELECT task_id, {key} AS key, updated_at FROM tasks
             WHERE status = '{status}' AND {key} < now() - CAST(:keep AS interval)
-                AND ({key}, task_id) > (:after_key, :after_id) AND {_TURN}
+                AND ({key}, task_id) > (:after_key, :after_id) AND {_HAS_LOCK}
             ORDER BY {key}, task_id
             LIMIT :limit
-        ), doomed AS MATERIALIZED (
+        ), expired AS MATERIALIZED (
             SELECT task_id FROM tasks
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE updated_at < now() - CAST(:keep AS interval)))
                 AND status = '{status}' AND updated_at < now() - CAST(:keep AS interval)
-                -- A schedule goes on from its next occurrence, although a caller cancelled that.
+                -- A schedule advances from its next occurrence, even if a caller cancelled that.
                 AND NOT is_next
             FOR UPDATE SKIP LOCKED
         ), deleted AS (
-            DELETE FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM doomed))
+            DELETE FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM expired))
             RETURNING task_id, version, updated_at
-        ), gone AS (
-            -- A watch with a filter needs the task of a log row that it has not seen.
+        ), forgotten AS (
+            -- A watch with a filter needs the task of each log row that it has not seen.
             SELECT logged.xid FROM deleted CROSS JOIN LATERAL (
                 SELECT xid FROM task_logs
                 WHERE task_id = deleted.task_id AND version = deleted.version AND timestamp = deleted.updated_at
@@ -67,38 +67,38 @@ def _delete_tasks(status: str, key: str) -> sa.TextClause:
             ) AS logged
         ), raised AS ({_RAISE_FLOOR}
         )
-        SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM page) AS looked_at, key, task_id
+        SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM page) AS read, key, task_id
         FROM (SELECT) AS nothing LEFT JOIN page ON true
         ORDER BY key DESC, task_id DESC LIMIT 1
     """)
 
 
 _DELETE_TASKS = [
-    # These finish after their execution_time; so the index of lists serves, and finishing writes to no other.
+    # These finish after their execution_time, so an index of lists serves, and recording outcomes writes to no other.
     _delete_tasks("completed", "execution_time"),
     _delete_tasks("failed", "execution_time"),
-    # These may have been due in a far future.
+    # These may have been due in the far future.
     _delete_tasks("cancelled", "updated_at"),
 ]
 
-# No index has the default partition's times: it is read from end to end, a few blocks a statement.
+# No index has the default partition's times: it is scanned, a few blocks per statement.
 _DELETE_STRAYS = sa.text(f"""
-WITH gone AS (
+WITH forgotten AS (
     DELETE FROM task_logs_default
     WHERE ctid >= CAST(format('(%s,0)', CAST(:block AS bigint)) AS tid)
         AND ctid < CAST(format('(%s,0)', CAST(:block AS bigint) + {_BLOCKS}) AS tid)
-        AND timestamp < now() - CAST(:keep AS interval) AND {_TURN}
+        AND timestamp < now() - CAST(:keep AS interval) AND {_HAS_LOCK}
     RETURNING xid
 ), raised AS ({_RAISE_FLOOR}
 )
-SELECT (SELECT count(*) FROM gone) AS deleted,
+SELECT (SELECT count(*) FROM forgotten) AS deleted,
     pg_relation_size('task_logs_default') / CAST(current_setting('block_size') AS bigint) AS blocks
 """)
 
 _DELETE_OTHER_LOGS = [
     sa.text(f"""
         DELETE FROM {table} WHERE log_id = ANY(ARRAY(
-            SELECT log_id FROM {table} WHERE timestamp < now() - CAST(:keep AS interval) AND {_TURN}
+            SELECT log_id FROM {table} WHERE timestamp < now() - CAST(:keep AS interval) AND {_HAS_LOCK}
             ORDER BY timestamp LIMIT :limit
         ))
     """)
@@ -118,21 +118,21 @@ _FLOOR = sa.text("SELECT CAST(xid AS text) FROM feed_floor")
 
 
 async def delete_tasks(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
-    """Deletes finished tasks that have not changed for `keep`; yields after each batch how many it deleted."""
+    """Deletes finished tasks that have not changed for `keep`; yields how many each batch deleted."""
     for statement in _DELETE_TASKS:
         after = _FIRST
-        looked_at = BATCH
-        while looked_at == BATCH:
+        read = BATCH
+        while read == BATCH:
             parameters = {"keep": keep, "after_key": after[0], "after_id": after[1], "limit": BATCH}
             with database.unavailable():
                 async with engine.connect() as connection:
                     batch = (await connection.execute(statement, parameters)).one()
-            after, looked_at = (batch.key, batch.task_id), batch.looked_at
+            after, read = (batch.key, batch.task_id), batch.read
             yield batch.deleted
 
 
 async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
-    """Deletes the default partition's rows that are older than `keep`; yields after each batch how many it deleted."""
+    """Deletes the default partition's rows that are older than `keep`; yields how many each batch deleted."""
     block, blocks = 0, 1
     while block < blocks:
         with database.unavailable():
@@ -143,28 +143,28 @@ async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.t
 
 
 async def delete_other_logs(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
-    """Deletes lines of schedules' and queues' logs that are older than `keep`; yields after each batch how many."""
+    """Deletes rows of schedules' and queues' logs older than `keep`; yields how many each batch deleted."""
     for statement in _DELETE_OTHER_LOGS:
         deleted = BATCH
         while deleted == BATCH:
             with database.unavailable():
                 async with engine.connect() as connection:
-                    answered = await connection.execute(statement, {"keep": keep, "limit": BATCH})
-            deleted = answered.rowcount
+                    result = await connection.execute(statement, {"keep": keep, "limit": BATCH})
+            deleted = result.rowcount
             yield deleted
 
 
 async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> str | None:
-    """Drops the oldest of the log's months that are wholly older than `keep`; returns its partition, or None.
+    """Drops the oldest of the log's partitions that are wholly older than `keep`; returns its name, or None.
 
-    Raises LogBusy if somebody is in the way.
+    Raises LogBusy if another transaction holds a lock.
     """
     async with partitions.changing(engine) as connection:
         name: str | None = (await connection.execute(_OLDEST, {"keep": keep})).scalar()
         if name is not None:
-            gone = f"WITH gone AS (SELECT xid FROM {name} ORDER BY xid DESC LIMIT 1) {_RAISE_FLOOR}"
-            await connection.execute(sa.text(gone))
-            # The log as a whole comes last: behind whoever reads, writes do not wait.
+            raise_floor = f"WITH forgotten AS (SELECT xid FROM {name} ORDER BY xid DESC LIMIT 1) {_RAISE_FLOOR}"
+            await connection.execute(sa.text(raise_floor))
+            # The log as a whole comes last: while this waits for readers of a partition, writes do not wait.
             lock = f"LOCK TABLE {name}, task_logs_default, ONLY task_logs IN ACCESS EXCLUSIVE MODE"
             await connection.execute(sa.text(lock))
             await connection.execute(sa.text(f"DROP TABLE {name}"))
@@ -172,7 +172,7 @@ async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.time
 
 
 async def used_ids(engine: sqlalchemy_asyncio.AsyncEngine) -> int:
-    """Returns how many task ids are used."""
+    """Returns how many task ids have been assigned."""
     with database.unavailable():
         async with engine.connect() as connection:
             used: int = (await connection.execute(_USED_IDS)).scalar_one()
@@ -180,7 +180,7 @@ async def used_ids(engine: sqlalchemy_asyncio.AsyncEngine) -> int:
 
 
 async def require_kept(engine: sqlalchemy_asyncio.AsyncEngine, position: Position) -> None:
-    """Raises InvalidArgument for a position in the feed after which something is forgotten already."""
+    """Raises InvalidArgument for a position in the feed after which log rows were deleted."""
     with database.unavailable():
         async with engine.connect() as connection:
             floor = int((await connection.execute(_FLOOR)).scalar_one())

@@ -1,4 +1,4 @@
-"""Counting what happened, from the log: a few statements on one snapshot, which wait for nobody and hold up nobody."""
+"""Statistics of runs, counted from the log: a few statements on one snapshot, which block nothing and wait for none."""
 
 import datetime
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from duetime_core.postgres import database
 Unit = Literal["hour", "day"]
 
 FORGOTTEN = "(no longer kept)"
-"""Stands for the name and the queue of tasks that retention deleted."""
+"""The name and the queue shown for tasks that retention deleted."""
 _MOST_SLOW = 10
 _PERCENTILES = "ARRAY[0.5, 0.95, 0.99, 1]"
 
-# A report reads much of the log: other plans are right for it than for what workers and callers ask.
+# A report reads much of the log, so other plans suit it than the statements of workers and servers.
 _SETTINGS = sa.text("""
 SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true),
     set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '64MB', true),
@@ -52,18 +52,18 @@ SELECT task_id, name, queue, duration, timestamp FROM events WHERE duration IS N
 ORDER BY duration DESC, task_id LIMIT {_MOST_SLOW}
 """)
 _LOG_BEGINS = sa.text("SELECT min(timestamp) FROM task_logs")
-_ASKED_FOR = sa.text("""
+_REQUESTED_TIME = sa.text("""
 SELECT execution_time FROM task_logs WHERE task_id = :task_id AND change IN ('created', 'updated', 'retried')
 ORDER BY version DESC LIMIT 1
 """)
 
 
-async def asked_for(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> datetime.datetime | None:
-    """Returns when a caller last asked a task to run, whatever backoffs came after; None if that is not kept."""
+async def requested_time(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> datetime.datetime | None:
+    """Returns the execution_time that a caller last set, before any backoff; None if its log row is no longer kept."""
     with database.unavailable():
         async with engine.connect() as connection:
             found: datetime.datetime | None = (
-                await connection.execute(_ASKED_FOR, {"task_id": task_id})
+                await connection.execute(_REQUESTED_TIME, {"task_id": task_id})
             ).scalar_one_or_none()
     return found
 
@@ -78,7 +78,7 @@ async def read(
     name: str | None = None,
     queue: str | None = None,
 ) -> statistics.Statistics:
-    """Returns what happened from `start` on and before `end`, over time by `unit` as the clock of `zone` shows it."""
+    """Returns the statistics from `start` (inclusive) to `end` (exclusive), per `unit` of local time in `zone`."""
     parameters = {"start": start, "end": end, "unit": unit, "zone": zone, "name": name, "queue": queue}
     with database.unavailable():
         async with engine.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
@@ -87,7 +87,7 @@ async def read(
             lines = (await connection.execute(_READ, parameters)).all()
             slowest = [statistics.SlowRun(*row) for row in await connection.execute(_SLOWEST, parameters)]
             log_begins = (await connection.execute(_LOG_BEGINS)).scalar_one()
-    # What a grouping set does not group by counts as a bit, from the right.
+    # `without` has a bit, from the right, for each column that the grouping set does not group by.
     groups: dict[int, dict[Any, statistics.Line]] = {0b111: {}, 0b011: {}, 0b101: {}, 0b110: {}}
     for row in lines:
         key = {0b111: None, 0b011: row.bucket, 0b101: row.name, 0b110: row.queue}[row.without]

@@ -1,6 +1,6 @@
-"""What workers announce of the handlers that their users wrote. The server reads it when tasks are created.
+"""Users' handlers, as their workers announce them. Servers read them when tasks are created.
 
-A name stays known while its workers are away: a task may be created while they restart.
+A handler stays known while its workers are down: a task may be created while they restart.
 """
 
 import json
@@ -17,7 +17,7 @@ from duetime_core.store.queues import workers
 
 _KEPT = "30 days"
 _KEPT_UNDER_A_BUILT_IN_NAME = "1 day"
-"""Where other workers run the built-in handler: then a user's may have been taken away again."""
+"""For a user's handler with the name of a built-in one: it may have been removed, and workers run the built-in one."""
 
 _ANNOUNCE = sa.text("""
 INSERT INTO handlers (name, max_retries, initial_backoff, max_backoff, multiplier, jitter, announced_at)
@@ -31,8 +31,8 @@ ON CONFLICT (name) DO UPDATE SET announced_at = now(),
     multiplier = CASE WHEN :is_first THEN excluded.multiplier ELSE handlers.multiplier END,
     jitter = CASE WHEN :is_first THEN excluded.jitter ELSE handlers.jitter END
 """)
-# Two workers that forget at once must not wait for each other.
-_FORGET = sa.text(f"""
+# Two workers that delete at once must not wait for each other.
+_DELETE_OLD = sa.text(f"""
 DELETE FROM handlers WHERE name = ANY(ARRAY(
     SELECT name FROM handlers WHERE announced_at < now() - CASE
         WHEN name = ANY(CAST(:built_in AS text[])) THEN interval '{_KEPT_UNDER_A_BUILT_IN_NAME}'
@@ -40,7 +40,7 @@ DELETE FROM handlers WHERE name = ANY(ARRAY(
     END FOR UPDATE SKIP LOCKED
 ))
 """)
-# A worker of a version that announces nothing may have a handler of its own under any of its names.
+# A worker of a version that announces nothing may have a user's handler under any of its names.
 _READ = sa.text(f"""
 SELECT name, max_retries, initial_backoff, max_backoff, multiplier, jitter FROM handlers
 UNION ALL
@@ -52,20 +52,20 @@ FROM workers WHERE NOT announces AND last_heartbeat_at > now() - interval '{work
 async def announce(
     engine: sqlalchemy_asyncio.AsyncEngine, handlers: Mapping[str, task.Retries | None], *, is_first: bool
 ) -> None:
-    """Announces the handlers of a worker's user, with the retries that they bring, and forgets those of long ago.
+    """Announces the user's handlers of a worker, with their default retries, and deletes old ones.
 
-    The worker that started last decides what retries a handler brings: `is_first` tells its first announcement.
+    The worker that started last decides a handler's default retries: `is_first` is true of its first announcement.
     """
     encoded = json.dumps([_encode(name, retries) for name, retries in handlers.items()])
     built_in = [name for name in builtin.SPECS if name not in handlers]
     with database.unavailable():
         async with engine.connect() as connection:
             await connection.execute(_ANNOUNCE, {"handlers": encoded, "is_first": is_first})
-            await connection.execute(_FORGET, {"built_in": built_in})
+            await connection.execute(_DELETE_OLD, {"built_in": built_in})
 
 
 async def read(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, task.Retries]:
-    """Returns the handlers that users wrote, as far as workers announced them, and the retries that they bring."""
+    """Returns the users' handlers that workers announced, and their default retries."""
     found: dict[str, task.Retries] = {}
     with database.unavailable():
         async with engine.connect() as connection:

@@ -1,9 +1,9 @@
-"""Holding queues back, and the log of it."""
+"""Limiting and pausing queues, and the log of these changes."""
 
 import dataclasses
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,8 +23,7 @@ UPDATE queues SET is_paused = :is_paused, max_running = :max_running, max_per_se
     max_running_per_key = :max_running_per_key, max_per_second_per_key = :max_per_second_per_key, updated_at = now()
 WHERE name = :queue
 """)
-# What a rate let pass before is nothing to a new one, and a queue that nothing holds back is claimed from in one
-# statement.
+# An unlimited queue has no row: it is claimed from in one statement, and a later rate limit begins with a new bucket.
 _DELETE = sa.text("DELETE FROM queues WHERE name = :queue")
 _DELETE_KEYS = sa.text("DELETE FROM queue_keys WHERE queue = :queue")
 _NOW = sa.text("SELECT now()")
@@ -41,10 +40,9 @@ WHERE queue = :queue AND log_id > :after ORDER BY log_id LIMIT :limit
 async def update(
     engine: sqlalchemy_asyncio.AsyncEngine, name: str, changes: Mapping[str, Any], *, is_new: bool, actor: str
 ) -> tuple[queue.Queue, datetime.datetime]:
-    """Changes those fields of the queue's control, checked already, and returns it with the database's time.
+    """Changes those limits of a queue, validated already, and returns the queue with the database's time.
 
-    What differs is logged. Raises QueueNotFound as `queues.get` does, unless `is_new` lets it hold back a queue that
-    nothing names yet.
+    Fields that differ are logged. Raises QueueNotFound as `read.get` does, unless `is_new` allows an unknown queue.
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
@@ -64,7 +62,7 @@ async def update(
         found = await read.find(engine, name)
     except errors.StoreUnavailable as error:
         raise errors.StoreUnavailable(
-            f"Queue {name!r} was changed, but how it stands could not be read: {error.message}"
+            f"Queue {name!r} was changed, but could not be read afterwards: {error.message}"
         ) from error
     return found or queue.Queue(name, limits), now
 
@@ -74,8 +72,8 @@ async def _lock(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> qu
         await connection.execute(_INSERT, {"queue": name})
         present = (await connection.execute(_LOCK, {"queue": name})).one_or_none()
         if present is not None:
-            return queue.QueueLimits(*present)
-        # The transaction that had it locked released it, and its row is gone.
+            return queue.QueueLimits(**present._asdict())
+        # The transaction that held the lock deleted the row.
 
 
 async def _log(
@@ -98,9 +96,9 @@ async def _log(
 async def list_logs(
     engine: sqlalchemy_asyncio.AsyncEngine, name: str, *, after: int, limit: int
 ) -> list[queue.QueueLog]:
-    """Returns up to `limit` lines of the queue's log with a log_id above `after`, oldest first.
+    """Returns up to `limit` rows of the queue's log with a log_id above `after`, oldest first.
 
-    Raises QueueNotFound if there is none, and `queues.list_queues` would not list the queue either.
+    Raises QueueNotFound if there is none and `read.list_queues` would not list the queue either.
     """
     with database.unavailable():
         async with engine.connect() as connection:
@@ -111,6 +109,6 @@ async def list_logs(
             return logs
 
 
-def _read_log(row: Sequence[Any]) -> queue.QueueLog:
-    log_id, name, change, changes, actor, timestamp = row
-    return queue.QueueLog(log_id, name, change, [queue.FieldChange(*each) for each in changes], actor, timestamp)
+def _read_log(row: sa.Row[Any]) -> queue.QueueLog:
+    changes = [queue.FieldChange(*change) for change in row.changes]
+    return queue.QueueLog(row.log_id, row.queue, row.change, changes, row.actor, row.timestamp)

@@ -1,4 +1,4 @@
-"""Reading queues: a page of them, or one. One is looked for by its name alone, however many there are."""
+"""Reading queues: a page of them, or one. One is found by its name alone, however many there are."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ _WAITING = {
     "next": "is_next",
     "quarantined": schema.QUARANTINED,
 }
-"""What waits in a queue, by the index that has it."""
+"""The waiting tasks of a queue, by the index that has them."""
 
 
 def _names_of(index: str, condition: str) -> str:
-    """Returns the CTE of a page of the queues that an index has, each found by one look into it."""
+    """Returns the CTE of a page of the queues in an index, each found by one look-up (a loose index scan)."""
     return f"""{index}_names AS (
         (SELECT queue, 1 AS number FROM tasks WHERE {condition} AND queue > :after ORDER BY queue LIMIT 1)
         UNION ALL
@@ -50,8 +50,9 @@ _SERVED = f"""
     FROM workers, unnest(queues) AS queue WHERE {workers.ALIVE} {{}} GROUP BY queue
 """
 _FACTS = f"""
-SELECT names.queue, coalesce(is_paused, false), max_running, max_per_second, max_running_per_key,
-    max_per_second_per_key, due.depth, due.oldest_due, coalesce(running, 0), coalesce(rate, 0), coalesce(workers, 0)
+SELECT names.queue, coalesce(is_paused, false) AS is_paused, max_running, max_per_second, max_running_per_key,
+    max_per_second_per_key, due.depth, due.oldest_due, coalesce(running, 0) AS running, coalesce(rate, 0) AS rate,
+    coalesce(workers, 0) AS workers
 FROM names
 CROSS JOIN LATERAL {_DUE} AS due
 LEFT JOIN queues ON queues.name = names.queue
@@ -63,12 +64,12 @@ _PAGE = f"""
 WITH RECURSIVE {", ".join(_names_of(index, condition) for index, condition in _WAITING.items())},
 running AS MATERIALIZED ({_RUNNING.format("AND queue > :after")}),
 served AS MATERIALIZED ({_SERVED.format("AND queue > :after")}),
-controlled AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :limit),
+limited AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :limit),
 names AS MATERIALIZED (
     SELECT queue FROM (
         SELECT queue FROM due_names UNION SELECT queue FROM urgent_names
         UNION SELECT queue FROM next_names UNION SELECT queue FROM quarantined_names
-        UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT name FROM controlled
+        UNION SELECT queue FROM running UNION SELECT queue FROM served UNION SELECT name FROM limited
     ) AS known
     WHERE queue IS NOT NULL ORDER BY queue LIMIT :limit
 )
@@ -76,11 +77,11 @@ names AS MATERIALIZED (
 _LIST = sa.text(_PAGE + _FACTS)
 _NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
 
-_IS_WAITED_IN = " OR ".join(
+_HAS_WAITING = " OR ".join(
     f"EXISTS (SELECT FROM tasks WHERE {condition} AND queue = :queue)" for condition in _WAITING.values()
 )
 _IS_KNOWN = f"""
-    EXISTS (SELECT FROM queues WHERE name = :queue) OR {_IS_WAITED_IN}
+    EXISTS (SELECT FROM queues WHERE name = :queue) OR {_HAS_WAITING}
     OR EXISTS (SELECT FROM tasks WHERE status = 'running' AND queue = :queue)
     OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
 """
@@ -94,8 +95,9 @@ served AS MATERIALIZED ({_SERVED.format("AND queue = :queue")})
 
 
 async def list_queues(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, limit: int) -> list[queue.Queue]:
-    """Returns up to `limit` queues that come after that name and have tasks to run, are served by a live worker, or
-    are paused or limited; by name.
+    """Returns up to `limit` queues after that name, by name.
+
+    They have waiting or running tasks, are limited, or are served by a live worker.
     """
     with database.unavailable():
         async with engine.connect() as connection:
@@ -111,7 +113,7 @@ async def names(engine: sqlalchemy_asyncio.AsyncEngine, *, limit: int) -> list[s
 
 
 async def exists(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> bool:
-    """Tells whether `list_queues` would list that queue."""
+    """Returns whether `list_queues` would list that queue."""
     return bool((await connection.execute(_EXISTS, {"queue": name})).scalar_one())
 
 
@@ -132,4 +134,7 @@ async def get(engine: sqlalchemy_asyncio.AsyncEngine, name: str) -> queue.Queue:
 
 
 def _read(row: sa.Row[Any]) -> queue.Queue:
-    return queue.Queue(row[0], queue.QueueLimits(*row[1:6]), *row[6:])
+    limits = queue.QueueLimits(
+        row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
+    )
+    return queue.Queue(row.queue, limits, row.depth, row.oldest_due, row.running, row.rate, row.workers)

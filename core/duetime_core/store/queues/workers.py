@@ -1,4 +1,4 @@
-"""Workers that make themselves known."""
+"""Workers, and their heartbeats."""
 
 import json
 
@@ -9,13 +9,13 @@ from duetime_core.model import queue, worker
 from duetime_core.postgres import database
 
 KEPT = "1 hour"
-"""How long a worker is listed that gave no sign of life since."""
+"""How long a worker is listed after its last heartbeat."""
 
 ALIVE = f"last_heartbeat_at > now() - interval '{queue.ALIVE_SECONDS} s'"
-"""Whether a row of `workers` is of one that lives."""
+"""Whether a row of `workers` is of a live one."""
 
 _HEARTBEAT = sa.text(f"""
-WITH forgotten AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
+WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
 INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, announces, last_heartbeat_at)
 VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), true, now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
@@ -23,20 +23,21 @@ ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = exclu
 """)
 _REMOVE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
 _LIST = sa.text(f"""
-SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} FROM workers
+SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} AS is_alive
+FROM workers
 WHERE worker_id > :after AND last_heartbeat_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
 """)
 
 
-async def heartbeat(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Heartbeat) -> None:
-    """Notes a sign of life, and forgets the workers that gave none for an hour."""
+async def heartbeat(engine: sqlalchemy_asyncio.AsyncEngine, beat: worker.Heartbeat) -> None:
+    """Records a heartbeat, and deletes the workers that sent none for an hour."""
     parameters = {
-        "worker_id": sign.worker_id,
-        "queues": list(sign.queues),
-        "handlers": list(sign.handlers),
-        "concurrency": sign.concurrency,
-        "running": sign.running,
-        "rates": json.dumps(dict(sign.rates)),
+        "worker_id": beat.worker_id,
+        "queues": list(beat.queues),
+        "handlers": list(beat.handlers),
+        "concurrency": beat.concurrency,
+        "running": beat.running,
+        "rates": json.dumps(dict(beat.rates)),
     }
     with database.unavailable():
         async with engine.connect() as connection:
@@ -44,7 +45,7 @@ async def heartbeat(engine: sqlalchemy_asyncio.AsyncEngine, sign: worker.Heartbe
 
 
 async def remove(engine: sqlalchemy_asyncio.AsyncEngine, worker_id: str) -> None:
-    """Forgets a worker that stops in order."""
+    """Deletes a worker that stops in order."""
     with database.unavailable():
         async with engine.connect() as connection:
             await connection.execute(_REMOVE, {"worker_id": worker_id})
@@ -55,4 +56,4 @@ async def list_workers(engine: sqlalchemy_asyncio.AsyncEngine, *, after: str, li
     with database.unavailable():
         async with engine.connect() as connection:
             listed = await connection.execute(_LIST, {"after": after, "limit": limit})
-            return [worker.Worker(*row) for row in listed]
+            return [worker.Worker(**row._asdict()) for row in listed]

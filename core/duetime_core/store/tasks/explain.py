@@ -34,7 +34,7 @@ LEFT JOIN schedules ON schedules.schedule_id = tasks.schedule_id
 WHERE tasks.task_id = :task_id AND tasks.deleted_at IS NULL
 """)
 _LIVE = sa.text(f"""
-SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true FROM workers
+SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true AS is_alive FROM workers
 WHERE {workers.ALIVE} ORDER BY worker_id
 """)
 
@@ -46,7 +46,7 @@ async def read(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> explanat
             row = (await connection.execute(_READ, {"task_id": task_id})).one_or_none()
             if row is None:
                 raise errors.TaskNotFound.of(task_id)
-            live = [worker.Worker(*each) for each in await connection.execute(_LIVE)]
+            live = [worker.Worker(**found._asdict()) for found in await connection.execute(_LIVE)]
     limits = queue.QueueLimits(
         row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
     )

@@ -1,4 +1,4 @@
-"""A million finished tasks and their logs are in nobody's way: each statement reads about as much as without them."""
+"""A million finished tasks and their logs slow nothing down: each statement reads about as much as without them."""
 
 import datetime
 from typing import Any
@@ -30,7 +30,7 @@ INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_ti
 SELECT task_id, version, status, 'any', updated_at, execution_time, 0, 'worker' FROM tasks WHERE task_id > :after
 """
 _FINISHED = "(ARRAY['completed', 'failed', 'cancelled'])[1 + n % 3]"
-FEW = [  # what is due, what waits, and what retention deletes
+FEW = [  # due tasks, later ones, and those that retention deletes
     _TASKS.format(status="'pending'", time="now() - n * interval '1 second'", count=3000),
     _TASKS.format(status="'pending'", time="now() + n * interval '1 minute'", count=3000),
     _TASKS.format(status=_FINISHED, time="now() - interval '31 days' - n * interval '1 minute'", count=6000),
@@ -68,7 +68,7 @@ async def measure(connection: sqlalchemy_asyncio.AsyncConnection) -> dict[str, i
     }
 
 
-@pytest.mark.timeout(240)  # for 20 s of work, where others share the machine
+@pytest.mark.timeout(240)  # it takes 20 s on an idle machine
 async def test_a_million_finished_tasks_are_not_read(admin: sqlalchemy_asyncio.AsyncEngine) -> None:
     async with conftest.new_database(admin) as url:
         engine = database.connect(url, pool_size=1)

@@ -32,7 +32,7 @@ async def read_all(engine: Engine, position: Position, *, limit: int = 1000) -> 
             return rows, position
 
 
-async def test_what_is_committed_after_a_position_is_read_from_it_once(engine: Engine) -> None:
+async def test_rows_committed_after_a_position_are_read_from_it_once(engine: Engine) -> None:
     before = await factories.create(engine)
     position = await feed.now(engine)
     after = await factories.create(engine)
@@ -42,7 +42,7 @@ async def test_what_is_committed_after_a_position_is_read_from_it_once(engine: E
     assert await read_all(engine, position) == ([], position)
 
 
-async def test_a_row_that_is_committed_late_is_neither_missed_nor_repeated(engine: Engine) -> None:
+async def test_a_row_committed_late_is_neither_missed_nor_repeated(engine: Engine) -> None:
     task_id = await factories.create(engine)
     position = await feed.now(engine)
     async with database.transaction(engine) as connection:
@@ -60,7 +60,7 @@ async def test_a_row_that_is_committed_late_is_neither_missed_nor_repeated(engin
     assert (await read_all(engine, position))[0] == []
 
 
-async def test_a_long_transaction_elsewhere_holds_up_nothing_but_its_own_rows(engine: Engine) -> None:
+async def test_a_long_transaction_elsewhere_delays_only_its_own_rows(engine: Engine) -> None:
     position = await feed.now(engine)
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text("SELECT pg_current_xact_id()"))
@@ -82,7 +82,7 @@ async def test_pages_of_any_size_and_a_stop_at_any_entry_lose_and_repeat_nothing
         assert (await read_all(engine, resumed, limit=limit))[0] == expected[number:]
 
 
-async def test_who_goes_on_in_mid_page_is_told_that_more_has_come(engine: Engine) -> None:
+async def test_a_reader_that_resumes_in_mid_page_gets_the_later_rows_too(engine: Engine) -> None:
     position = await feed.now(engine)
     first, second = await factories.create(engine), await factories.create(engine)
     page = await feed.read(engine, position, limit=10)
@@ -93,7 +93,7 @@ async def test_who_goes_on_in_mid_page_is_told_that_more_has_come(engine: Engine
     assert page.entries[0].log.task_id == first
 
 
-async def test_only_the_tasks_that_are_asked_for_are_read(engine: Engine) -> None:
+async def test_only_the_rows_of_the_given_tasks_are_read(engine: Engine) -> None:
     position = await feed.now(engine)
     _, wanted, _ = [await factories.create(engine) for _ in range(3)]
     page = await feed.read(engine, position, task_ids=[wanted], limit=10)
@@ -101,7 +101,7 @@ async def test_only_the_tasks_that_are_asked_for_are_read(engine: Engine) -> Non
     assert (page.entries[0].name, page.entries[0].queue) == ("noop", "default")
 
 
-async def test_readers_among_many_writers_see_every_version_once_and_in_order(engine: Engine) -> None:
+async def test_a_reader_among_many_writers_reads_every_version_once_and_in_order(engine: Engine) -> None:
     position = await feed.now(engine)
     seen: dict[int, list[int]] = collections.defaultdict(list)
     writing = True
@@ -114,9 +114,9 @@ async def test_readers_among_many_writers_see_every_version_once_and_in_order(en
 
     async def read() -> None:
         nonlocal position
-        is_last_look = False
-        while not is_last_look:
-            is_last_look = not writing
+        is_last_read = False
+        while not is_last_read:
+            is_last_read = not writing
             rows, position = await read_all(engine, position, limit=5)
             for task_id, version in rows:
                 seen[task_id].append(version)
@@ -129,20 +129,20 @@ async def test_readers_among_many_writers_see_every_version_once_and_in_order(en
     assert all(versions == [1, 2, 3] for versions in seen.values())
 
 
-async def test_a_position_of_another_database_is_refused(engine: Engine) -> None:
+async def test_a_position_of_another_database_is_invalid(engine: Engine) -> None:
     now = await feed.now(engine)
     ahead = Snapshot(now.seen.xmax + 1000, now.seen.xmax + 1000, frozenset())
     with pytest.raises(errors.InvalidArgument, match="must come from a watch of this database"):
         await feed.read(engine, Position(ahead), limit=10)
 
 
-def test_a_snapshot_sees_what_had_ended_when_it_was_taken() -> None:
+def test_a_snapshot_sees_the_transactions_that_had_ended_when_it_was_taken() -> None:
     snapshot = Snapshot.parse("10:20:10,15")
     assert [xid for xid in range(8, 23) if snapshot.sees(xid)] == [8, 9, 11, 12, 13, 14, 16, 17, 18, 19]
     assert str(snapshot) == "10:20:10,15"
 
 
-def test_a_later_snapshot_covers_an_earlier_one_and_not_the_other_way_round() -> None:
+def test_a_later_snapshot_covers_an_earlier_one_but_not_vice_versa() -> None:
     earlier, later = Snapshot.parse("10:20:10,15"), Snapshot.parse("15:22:15,21")
     assert later.covers(earlier)
     assert later.covers(later)
@@ -150,12 +150,12 @@ def test_a_later_snapshot_covers_an_earlier_one_and_not_the_other_way_round() ->
 
 
 @pytest.mark.parametrize("text", ["", "1:2", "a:b:c", "1:2:x", "1:2:;3", "1:2:;3:4:;x"])
-def test_what_is_no_position_is_refused(text: str) -> None:
+def test_a_malformed_position_is_invalid(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         Position.parse(text)
 
 
-async def test_the_log_of_a_time_without_a_partition_is_kept(engine: Engine) -> None:
+async def test_a_log_row_of_a_month_without_a_partition_is_kept(engine: Engine) -> None:
     async with engine.connect() as connection:
         await connection.execute(
             sa.text("""
@@ -193,7 +193,7 @@ _TAKE_XID = sa.text("SELECT pg_current_xact_id()")
 
 
 @pytest.mark.parametrize("round_", range(3))
-async def test_transactions_that_overlap_in_any_way_are_read_once_and_in_order(engine: Engine, round_: int) -> None:
+async def test_overlapping_transactions_are_read_once_and_in_order(engine: Engine, round_: int) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     task_ids = [await factories.create(engine) for _ in range(4)]
@@ -207,7 +207,7 @@ async def test_transactions_that_overlap_in_any_way_are_read_once_and_in_order(e
             writer = chance.choice(writers)
             match chance.randrange(6):
                 case 0:
-                    await writer.execute(_TAKE_XID)  # as whoever waits for a lock has one already
+                    await writer.execute(_TAKE_XID)  # as a transaction that waits for a lock has one already
                 case 1 | 2:
                     await writer.execute(_CHANGE, {"task_id": chance.choice(task_ids)})
                 case 3:

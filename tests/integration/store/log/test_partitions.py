@@ -1,4 +1,4 @@
-"""Partitions of the log while somebody reads it for long, as a backup does."""
+"""Partitions of the log are created while a long reader, such as a backup, holds locks."""
 
 import asyncio
 import datetime
@@ -15,22 +15,22 @@ from tests.support import factories, logs
 Engine = sqlalchemy_asyncio.AsyncEngine
 
 
-async def test_a_partition_that_a_reader_is_in_the_way_of_is_made_once_the_reader_is_gone(engine: Engine) -> None:
-    there = await logs.months(engine)
+async def test_a_partition_that_a_reader_blocks_is_created_after_the_reader_has_ended(engine: Engine) -> None:
+    months = await logs.months(engine)
     await logs.drop_last(engine)
     async with logs.reading(engine):
         with pytest.raises(errors.LogBusy):
             await partitions.create_ahead(engine)
-    assert await logs.months(engine) == there[:-1]
+    assert await logs.months(engine) == months[:-1]
     await partitions.create_ahead(engine)
-    assert await logs.months(engine) == there
+    assert await logs.months(engine) == months
 
 
-async def test_making_a_partition_behind_a_reader_holds_up_no_change(
+async def test_creating_a_partition_that_waits_for_a_reader_blocks_no_change(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "PATIENCE", datetime.timedelta(minutes=1))
-    there = await logs.months(engine)
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", datetime.timedelta(minutes=1))
+    months = await logs.months(engine)
     await logs.drop_last(engine)
     async with logs.reading(engine):
         making = asyncio.create_task(partitions.create_ahead(engine))
@@ -40,17 +40,17 @@ async def test_making_a_partition_behind_a_reader_holds_up_no_change(
             assert [claimed.task_id for claimed in await factories.claim(engine)] == [task_id]
         assert not making.done()
     await making
-    assert await logs.months(engine) == there
+    assert await logs.months(engine) == months
 
 
-async def test_who_finds_another_at_it_leaves_it_to_him(engine: Engine) -> None:
+async def test_only_one_process_at_a_time_changes_partitions(engine: Engine) -> None:
     async with partitions.changing(engine):
         with pytest.raises(errors.LogBusy):
             await partitions.create_ahead(engine)
     await partitions.create_ahead(engine)
 
 
-async def test_a_partition_that_was_made_takes_the_rows_of_its_month_alone(engine: Engine) -> None:
+async def test_a_created_partition_takes_the_rows_of_its_month_alone(engine: Engine) -> None:
     await logs.drop_last(engine)
     await partitions.create_ahead(engine)
     insert = sa.text("""

@@ -1,4 +1,4 @@
-"""Retention: what is old and finished goes, and nothing else; nobody waits for it."""
+"""Retention deletes old finished tasks and old log rows, nothing else, and blocks nothing."""
 
 import asyncio
 import datetime
@@ -25,7 +25,7 @@ KEEP = 30 * DAY
 
 
 async def age(engine: Engine, by: datetime.timedelta) -> None:
-    """Makes everything older by that."""
+    """Makes all tasks and log rows older by that."""
     async with engine.connect() as connection:
         for table, column in (
             ("tasks", "created_at"),
@@ -45,7 +45,7 @@ async def remaining(engine: Engine) -> set[int]:
         return set((await connection.execute(sa.text("SELECT task_id FROM tasks"))).scalars())
 
 
-async def test_what_is_finished_and_old_is_deleted_and_its_history_stays(engine: Engine) -> None:
+async def test_old_finished_tasks_are_deleted_and_their_history_stays(engine: Engine) -> None:
     finished = [await factories.brought_to(engine, status) for status in sorted(task.TERMINAL)]
     await age(engine, KEEP + DAY)
     assert await delete_tasks(engine) == len(finished)
@@ -56,14 +56,14 @@ async def test_what_is_finished_and_old_is_deleted_and_its_history_stays(engine:
         assert (await factories.history(engine, task_id))[:2] == ["created", "started"]
 
 
-async def test_what_is_pending_or_running_stays_however_old_it_is(engine: Engine) -> None:
+async def test_pending_and_running_tasks_stay_however_old_they_are(engine: Engine) -> None:
     active = {await factories.brought_to(engine, status) for status in (task.Status.PENDING, task.Status.RUNNING)}
     await age(engine, 1000 * DAY)
     assert await delete_tasks(engine) == 0
     assert await remaining(engine) == active
 
 
-async def test_what_changed_lately_stays_however_long_ago_it_was_due(engine: Engine) -> None:
+async def test_tasks_that_changed_lately_stay_however_long_ago_they_were_due(engine: Engine) -> None:
     kept = set()
     for status in sorted(task.TERMINAL):
         long_ago = datetime.datetime.now(datetime.UTC) - 1000 * DAY
@@ -75,7 +75,7 @@ async def test_what_changed_lately_stays_however_long_ago_it_was_due(engine: Eng
     assert await remaining(engine) == kept
 
 
-async def test_what_was_cancelled_before_it_was_due_goes_too(engine: Engine) -> None:
+async def test_tasks_cancelled_before_they_were_due_are_deleted_too(engine: Engine) -> None:
     later = datetime.datetime.now(datetime.UTC) + 1000 * DAY
     cancelled, deleted = [await factories.create(engine, execution_time=later) for _ in range(2)]
     await task_edit.cancel(engine, cancelled, actor="api")
@@ -84,14 +84,14 @@ async def test_what_was_cancelled_before_it_was_due_goes_too(engine: Engine) -> 
     assert await delete_tasks(engine) == 2
 
 
-async def test_a_task_that_is_retried_meanwhile_stays(engine: Engine) -> None:
+async def test_a_task_that_was_retried_stays(engine: Engine) -> None:
     failed = await factories.brought_to(engine, task.Status.FAILED)
     await age(engine, KEEP + DAY)
     await task_edit.retry(engine, failed, actor="api")
     assert await delete_tasks(engine) == 0
 
 
-async def test_batches_go_on_behind_what_they_leave(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batches_continue_after_the_tasks_that_they_keep(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
     old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(20)]
     await age(engine, KEEP + DAY)
@@ -105,7 +105,7 @@ async def test_batches_go_on_behind_what_they_leave(engine: Engine, monkeypatch:
     assert await remaining(engine) == kept
 
 
-async def test_who_stops_in_the_middle_has_another_do_the_rest(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_retention_is_completed_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
     for _ in range(8):
         await factories.brought_to(engine, task.Status.FAILED)
@@ -117,7 +117,7 @@ async def test_who_stops_in_the_middle_has_another_do_the_rest(engine: Engine, m
     assert await delete_tasks(engine) == 5
 
 
-async def test_a_batch_waits_for_no_lock_and_is_not_waited_for(engine: Engine) -> None:
+async def test_a_batch_waits_for_no_lock_and_blocks_nothing(engine: Engine) -> None:
     old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(3)]
     await age(engine, KEEP + DAY)
     async with database.transaction(engine) as connection:
@@ -136,7 +136,7 @@ async def test_a_batch_waits_for_no_lock_and_is_not_waited_for(engine: Engine) -
     assert await remaining(engine) == {task_id}
 
 
-async def test_a_request_is_remembered_as_long_as_its_task(engine: Engine) -> None:
+async def test_a_request_id_is_kept_as_long_as_its_task(engine: Engine) -> None:
     new = factories.new_task(request_id="once")
     (first,) = await task_create.create(engine, [new], actor="api")
     assert isinstance(first, task_create.Created)
@@ -149,19 +149,19 @@ async def test_a_request_is_remembered_as_long_as_its_task(engine: Engine) -> No
     assert second.task_id > first.task_id
 
 
-async def test_a_month_of_the_log_goes_once_all_of_it_is_old(engine: Engine) -> None:
+async def test_a_month_of_the_log_is_dropped_once_all_of_it_is_old(engine: Engine) -> None:
     now = datetime.datetime.now(datetime.UTC)
-    there = await logs.months(engine)
+    months = await logs.months(engine)
     old = [await logs.add_month(engine, month) for month in (datetime.date(1999, 12, 1), datetime.date(2024, 2, 1))]
     keep = now - datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)
     assert await retention.drop_month(engine, keep + DAY) == old[0]
     assert await retention.drop_month(engine, keep + DAY) is None
     assert await retention.drop_month(engine, keep) == old[1]
     assert await retention.drop_month(engine, datetime.timedelta(hours=1)) is None
-    assert await logs.months(engine) == there
+    assert await logs.months(engine) == months
 
 
-async def test_a_month_that_a_reader_is_in_the_way_of_goes_once_the_reader_is_gone(engine: Engine) -> None:
+async def test_a_month_that_a_reader_blocks_is_dropped_after_the_reader_has_ended(engine: Engine) -> None:
     old = await logs.add_month(engine, datetime.date(1999, 12, 1))
     async with logs.reading(engine):
         with pytest.raises(errors.LogBusy):
@@ -169,10 +169,10 @@ async def test_a_month_that_a_reader_is_in_the_way_of_goes_once_the_reader_is_go
     assert await retention.drop_month(engine, KEEP) == old
 
 
-async def test_dropping_a_month_behind_a_reader_holds_up_no_change(
+async def test_dropping_a_month_that_waits_for_a_reader_blocks_no_change(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "PATIENCE", datetime.timedelta(seconds=20))
+    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", datetime.timedelta(seconds=20))
     await logs.add_month(engine, datetime.date(1999, 12, 1))
     async with logs.reading(engine):
         dropping = asyncio.create_task(retention.drop_month(engine, KEEP))
@@ -184,7 +184,7 @@ async def test_dropping_a_month_behind_a_reader_holds_up_no_change(
     assert await dropping is not None
 
 
-async def test_old_rows_of_the_default_partition_go_a_few_blocks_at_a_time(engine: Engine) -> None:
+async def test_old_rows_of_the_default_partition_are_deleted_a_few_blocks_at_a_time(engine: Engine) -> None:
     insert = sa.text("""
         INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_time, retry_count, actor)
         SELECT n, 1, 'pending', 'created', CASE n % 2 WHEN 0 THEN date '1999-01-01' ELSE date '2999-01-01' END,
@@ -208,7 +208,7 @@ async def forgotten(engine: Engine, position: Position) -> bool:
     return False
 
 
-async def test_who_has_not_seen_what_is_deleted_cannot_go_on_and_others_can(engine: Engine) -> None:
+async def test_a_position_before_deleted_rows_is_too_old_and_a_later_one_is_not(engine: Engine) -> None:
     before = await feed.now(engine)
     await factories.brought_to(engine, task.Status.COMPLETED)
     after = await feed.now(engine)
@@ -226,7 +226,7 @@ async def test_who_has_not_seen_what_is_deleted_cannot_go_on_and_others_can(engi
     assert not await forgotten(engine, later)
 
 
-async def test_who_has_not_seen_a_month_that_is_dropped_cannot_go_on(engine: Engine) -> None:
+async def test_a_position_before_a_dropped_month_is_too_old(engine: Engine) -> None:
     before = await feed.now(engine)
     await logs.add_month(engine, datetime.date(1999, 12, 1))
     after = await feed.now(engine)
@@ -236,7 +236,7 @@ async def test_who_has_not_seen_a_month_that_is_dropped_cannot_go_on(engine: Eng
     assert not await forgotten(engine, after)
 
 
-async def test_old_lines_of_the_logs_of_schedules_and_queues_go(engine: Engine) -> None:
+async def test_old_rows_of_the_logs_of_schedules_and_queues_are_deleted(engine: Engine) -> None:
     made = await factories.create_schedule(engine)
     await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
     async with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Among 30,000 queues one is found by its name, and a page costs the same wherever it lies."""
+"""Among 30,000 queues one is found by its name, and each page costs the same."""
 
 from collections.abc import AsyncIterator
 
@@ -49,7 +49,7 @@ async def test_one_queue_is_found_by_its_name(
 @pytest.mark.parametrize(
     ("statement", "most"), [(queue_read._LIST, 3000), (queue_read._NAMES, 1000)], ids=["queues", "names"]
 )
-async def test_a_page_of_queues_costs_the_same_wherever_it_lies(
+async def test_each_page_of_queues_costs_the_same(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, after: str, statement: sa.TextClause, most: int
 ) -> None:
     plan = await plans.explain(full, mode, statement, {"after": after, "limit": 51})
@@ -58,7 +58,7 @@ async def test_a_page_of_queues_costs_the_same_wherever_it_lies(
 
 
 @test_plans.MODES
-async def test_a_history_is_read_by_its_queue(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+async def test_a_log_is_read_by_its_queue(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     parameters = {"queue": "queue-015000", "after": 0, "limit": 51}
     assert await test_plans.scans(full, mode, queue_limit._LIST_LOGS, parameters) == {
         "queue_logs": "queue_logs_queue_idx"

@@ -1,4 +1,4 @@
-"""Queues as they are listed and controlled."""
+"""Queues are listed, limited and logged."""
 
 import asyncio
 import datetime
@@ -21,7 +21,9 @@ async def listed(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, queue.Queu
     return {each.name: each for each in await queue_read.list_queues(engine, after="", limit=1000)}
 
 
-async def test_a_queue_tells_what_is_due_since_when_and_what_runs(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_queue_has_its_due_tasks_the_oldest_due_time_and_its_running_tasks(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     now = datetime.datetime.now(datetime.UTC)
     await factories.create(engine, queue="mail")
     await factories.claim(engine, queue="mail")
@@ -39,7 +41,7 @@ async def test_a_queue_tells_what_is_due_since_when_and_what_runs(engine: sqlalc
     }
 
 
-async def test_a_queue_counts_its_suspects_and_the_occurrences_that_are_due(
+async def test_a_queue_counts_its_due_quarantined_tasks_and_occurrences(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     for column in ("lost_leases = 2", "is_next = true"):
@@ -49,12 +51,12 @@ async def test_a_queue_counts_its_suspects_and_the_occurrences_that_are_due(
     assert (await queue_read.get(engine, task.DEFAULT_QUEUE)).depth == 2
 
 
-async def test_a_queue_whose_tasks_have_all_ended_is_not_listed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_queue_with_finished_tasks_alone_is_not_listed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await factories.brought_to(engine, task.Status.COMPLETED)
     assert await listed(engine) == {}
 
 
-async def test_changes_leave_the_other_limits_as_they_are(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_change_keeps_the_other_limits(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await queue_limit.update(engine, "mail", {"max_running": 5}, is_new=True, actor="api")
     await queue_limit.update(engine, "mail", {"max_per_second": 2.5}, is_new=False, actor="api")
     updated, _ = await queue_limit.update(engine, "mail", {"max_running": None}, is_new=False, actor="api")
@@ -62,7 +64,7 @@ async def test_changes_leave_the_other_limits_as_they_are(engine: sqlalchemy_asy
     assert (await queue_read.get(engine, "mail")).limits == updated.limits
 
 
-async def test_a_queue_that_nothing_holds_back_any_more_leaves_no_row(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_queue_that_becomes_unlimited_leaves_no_row(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
     updated, _ = await queue_limit.update(engine, "mail", {"is_paused": False}, is_new=False, actor="api")
     assert updated == queue.Queue("mail", queue.UNLIMITED)
@@ -70,7 +72,7 @@ async def test_a_queue_that_nothing_holds_back_any_more_leaves_no_row(engine: sq
 
 
 @pytest.mark.parametrize("changes", [{"is_paused": True}, {"max_running": 3}], ids=str)
-async def test_an_unknown_queue_is_not_held_back_by_mistake(
+async def test_an_unknown_queue_is_not_limited_by_mistake(
     engine: sqlalchemy_asyncio.AsyncEngine, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(errors.QueueNotFound, match="mial"):
@@ -81,7 +83,7 @@ async def test_an_unknown_queue_is_not_held_back_by_mistake(
 
 
 async def test_queues_are_listed_a_page_at_a_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    # By each way in which a queue is known, and by several at once.
+    # Queues known for each reason, and for several at once.
     for number in range(0, 12, 3):
         await factories.create(engine, queue=f"q{number:02}")
         await factories.create(engine, queue=f"q{number:02}", priority=1)
@@ -106,12 +108,14 @@ async def test_queues_are_listed_a_page_at_a_time(engine: sqlalchemy_asyncio.Asy
 
 async def history(engine: sqlalchemy_asyncio.AsyncEngine, name: str) -> list[tuple[str, dict[str, tuple[Any, Any]]]]:
     logs = await queue_limit.list_logs(engine, name, after=0, limit=100)
-    assert all(log.queue == name and log.actor == "somebody" for log in logs)
+    assert all(log.queue == name and log.actor == "caller" for log in logs)
     assert [log.timestamp for log in logs] == sorted(log.timestamp for log in logs)
     return [(log.change, {each.field: (each.before, each.after) for each in log.changes}) for log in logs]
 
 
-async def test_each_change_leaves_a_line_that_says_what_it_was_and_is(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_each_change_leaves_a_log_row_with_the_values_before_and_after(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     for changes in (
         {"is_paused": True},
         {"is_paused": True},  # nothing changes
@@ -123,7 +127,7 @@ async def test_each_change_leaves_a_line_that_says_what_it_was_and_is(engine: sq
         {"is_paused": True},
         {"is_paused": False},
     ):
-        await queue_limit.update(engine, "mail", changes, is_new=True, actor="somebody")
+        await queue_limit.update(engine, "mail", changes, is_new=True, actor="caller")
     assert await history(engine, "mail") == [
         ("paused", {"is_paused": (False, True)}),
         ("updated", {"max_running": (None, 5), "max_per_second": (None, 2.5)}),
@@ -134,7 +138,7 @@ async def test_each_change_leaves_a_line_that_says_what_it_was_and_is(engine: sq
     ]
 
 
-async def test_a_queue_that_was_never_changed_has_an_empty_log_and_an_unknown_one_none(
+async def test_the_log_of_an_unchanged_queue_is_empty_and_that_of_an_unknown_one_is_not_found(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await factories.create(engine, queue="mail")
@@ -143,7 +147,7 @@ async def test_a_queue_that_was_never_changed_has_an_empty_log_and_an_unknown_on
         await history(engine, "mial")
 
 
-async def test_a_change_that_fails_leaves_no_line(
+async def test_a_failed_change_leaves_no_log_row(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_limit, "_NOW", sa.text("SELECT 1 / 0"))
@@ -154,15 +158,13 @@ async def test_a_change_that_fails_leaves_no_line(
     assert not (await queue_read.get(engine, "mail")).limits.is_paused
 
 
-async def test_changes_at_the_same_moment_are_made_one_after_another(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="somebody")
+async def test_concurrent_changes_are_made_one_after_another(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="caller")
     async with database.transaction(engine) as connection:
-        # Whoever resumes the queue takes its row away while others wait for it.
+        # Resuming the queue deletes its row while others wait for it.
         await connection.execute(sa.text("DELETE FROM queues"))
         changing = [
-            asyncio.create_task(
-                queue_limit.update(engine, "mail", {"max_running": limit}, is_new=True, actor="somebody")
-            )
+            asyncio.create_task(queue_limit.update(engine, "mail", {"max_running": limit}, is_new=True, actor="caller"))
             for limit in (1, 2)
         ]
         await logs.waits_for_a_row(engine, waiters=2)
@@ -175,7 +177,7 @@ async def test_changes_at_the_same_moment_are_made_one_after_another(engine: sql
     )
 
 
-async def test_a_change_counts_a_backlog_once_and_says_if_it_cannot(
+async def test_a_change_counts_the_backlog_once_and_fails_if_it_cannot(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[str] = []

@@ -227,7 +227,7 @@ async def test_a_watch_that_is_behind_goes_on_where_its_page_ended(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     parameters = {"seen": "3:3:", "upto": full.info["snapshot"], "log_id": ROWS, "task_ids": None, "limit": 1000}
-    used = await scans(full, mode, feed._READ_ON, parameters)
+    used = await scans(full, mode, feed._READ_NEXT, parameters)
     assert all("log_id" in index or index == "tasks_pkey" for index in used.values()), used
 
 
