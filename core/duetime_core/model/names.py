@@ -1,16 +1,16 @@
-"""Names of handlers, and how people confuse them."""
+"""Names of handlers, and suggestions for misspelt ones."""
 
 import difflib
 from collections.abc import Collection
 
 
 def letters(name: str) -> str:
-    """Returns what is left of a name without case, spaces and signs."""
+    """Returns a name without case, spaces and punctuation."""
     return "".join(filter(str.isalnum, name)).casefold()
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """Returns the one of the known names that is probably meant, if there is one."""
+    """Returns the known name that is most similar, if one is similar enough."""
     by_letters = {letters(each): each for each in sorted(known)}
     near = difflib.get_close_matches(letters(name), by_letters, n=1)
     return by_letters[near[0]] if near else None

@@ -1,4 +1,4 @@
-"""What task_data and results must be: JSON objects that PostgreSQL's JSONB and protobuf can both hold."""
+"""The payload format: task_data and results are JSON objects that both JSONB and protobuf can represent."""
 
 import json
 import math
@@ -8,7 +8,7 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 """Levels of objects and lists. Each costs protobuf up to three messages, and its parsers stop at 100."""
 MAX_EXACT_INTEGER = 2**53 - 1
-"""Beyond it a JSON number, which is a double in protobuf and in browsers, may be another integer than was sent."""
+"""Larger integers may change, because a JSON number is a double in protobuf and in browsers."""
 
 TOO_LARGE = f"must be at most {MAX_BYTES // 1024} KiB as JSON"
 TOO_DEEP = f"must be nested at most {MAX_DEPTH} levels deep"
@@ -17,7 +17,7 @@ NOT_FINITE = "must be a finite number"
 
 
 class PayloadError(ValueError):
-    """The value at `path`, such as `.order.items[2]`, cannot be kept as it is; `problem` says what would be right."""
+    """The value at `path`, such as `.order.items[2]`, cannot be stored exactly; `problem` says what would be valid."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}" if path else problem)
@@ -32,7 +32,7 @@ def encode(value: dict[str, Any]) -> str:
 
 
 def write(value: dict[str, Any]) -> str:
-    """Returns `value`, which is otherwise checked, as JSON text; raises PayloadError if that is too large."""
+    """Returns `value`, already validated, as JSON text; raises PayloadError if that is too large."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if len(text) > MAX_BYTES or len(text.encode()) > MAX_BYTES:
         raise PayloadError("", TOO_LARGE)
@@ -48,7 +48,7 @@ def decode(data: bytes | str) -> Any:
 
 
 def number(value: float) -> int | float:
-    """Returns a double as handlers are given it: an int if it is whole and no other integer can have been meant."""
+    """Returns a double as handlers receive it: an int if it is whole and represents that integer exactly."""
     return int(value) if value.is_integer() and abs(value) <= MAX_EXACT_INTEGER else value
 
 

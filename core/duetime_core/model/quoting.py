@@ -1,15 +1,15 @@
-"""How text from outside is quoted in errors and in the log: in part if it is long, and without control characters."""
+"""Quoting untrusted text in errors and logs: shortened, and with control characters escaped."""
 
 import re
 
 MOST_CHARACTERS = 100
-"""What an error quotes of one value."""
+"""How much of one value an error quotes."""
 _MOST_BYTES = 600
-"""Of an error's sentence, which quotes one value and says what would be right."""
+"""The longest error message, which quotes one value and says what would be valid."""
 _TAIL_BYTES = 200
 
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
-"""What no name may hold: Unicode's control characters (Cc) and its separators of lines and paragraphs (Zl, Zp)."""
+"""Characters that names may not contain: Unicode's control characters (Cc), line and paragraph separators (Zl, Zp)."""
 _UNPRINTABLE = re.compile(
     # Besides those: what changes the direction of text (Bidi_Control), lone surrogates, which no UTF-8 stream takes,
     # and marks and tags that show nothing.
@@ -19,18 +19,18 @@ _UNPRINTABLE = re.compile(
 
 def escaped(text: str) -> str:
     r"""Returns text that a terminal shows as it is and that stays on its line: ESC becomes `\x1b`, LF `\n`."""
-    # Nearly all text is printable, which Python knows at once.
+    # Nearly all text is printable, which is a fast check.
     return text if text.isprintable() else _UNPRINTABLE.sub(_escape, text)
 
 
 def shortened(text: str) -> str:
-    """Returns the beginning of a long text: MOST_CHARACTERS in all."""
+    """Shortens a long text to MOST_CHARACTERS."""
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
 def sentence(text: str) -> str:
-    """Returns an error's sentence as it may travel: without its middle if it quotes something long, and escaped."""
-    return _without_middle(escaped(_without_middle(text)))  # escapes are longer than what they stand for
+    """Returns an error message that is safe to send: escaped, and shortened in its middle if it is long."""
+    return _without_middle(escaped(_without_middle(text)))  # escapes are longer than the characters
 
 
 def _without_middle(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Specs and templates as the database keeps them: JSON, field by field; what is missing has its default."""
+"""Specs and templates as JSON for the database, field by field. A missing field has its default."""
 
 import datetime
 from typing import Any

@@ -1,14 +1,14 @@
-"""PostgreSQL's snapshots, as far as a reader of the feed needs them, and positions in the feed."""
+"""PostgreSQL's snapshots, as the reader of the feed needs them, and positions in the feed."""
 
 import dataclasses
 
 MOST_IN_PROGRESS = 1_000
-"""In a position: as many as PostgreSQL has of transactions that write at one time, and connections for them."""
+"""The limit in a position. PostgreSQL has no more concurrent writing transactions, for lack of connections."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Which transactions a reader sees: all below `xmax`, except those that were `in_progress`.
+    """The transactions that a reader sees: all below `xmax`, except those `in_progress`.
 
     Written `xmin:xmax:xip,xip,…`, as PostgreSQL's type pg_snapshot is.
     """
@@ -30,11 +30,11 @@ class Snapshot:
         return f"{self.xmin}:{self.xmax}:{','.join(map(str, sorted(self.in_progress)))}"
 
     def sees(self, xid: int) -> bool:
-        """Tells whether what that transaction wrote is seen."""
+        """Returns whether the writes of that transaction are visible."""
         return xid < self.xmax and xid not in self.in_progress
 
     def covers(self, other: "Snapshot") -> bool:
-        """Tells whether all that `other` sees is seen: true of a snapshot taken at the same time or later."""
+        """Returns whether all that is visible to `other` is visible, as to any snapshot taken later."""
         return other.xmax <= self.xmax and all(
             xid >= other.xmax or xid in other.in_progress for xid in self.in_progress
         )
@@ -58,7 +58,7 @@ class Position:
     @classmethod
     def parse(cls, text: str) -> "Position":
         """Reads what `str` wrote; raises ValueError for anything else, and for more than MOST_IN_PROGRESS."""
-        if text.count(",") >= MOST_IN_PROGRESS:  # callers may have made it up, and each of its events would repeat it
+        if text.count(",") >= MOST_IN_PROGRESS:  # a caller may have forged it, and each event would repeat it
             raise ValueError(f"a position with more than {MOST_IN_PROGRESS} transactions in progress")
         seen, *rest = text.split(";")
         if not rest:

@@ -1,4 +1,4 @@
-"""What happened in a period: counts and percentiles, in all, over time, by name and by queue."""
+"""Statistics of a period: counts and percentiles, in total, over time, by name and by queue."""
 
 import dataclasses
 import datetime
@@ -6,7 +6,7 @@ import datetime
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Of so many seconds, half, 95 % and 99 % of what was measured took at most; and the most of all."""
+    """The 50th, 95th and 99th percentile and the maximum, in seconds."""
 
     p50: float
     p95: float
@@ -16,29 +16,29 @@ class Percentiles:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Line:
-    """What happened to the tasks of one group. Percentiles are None where nothing was measured."""
+    """The statistics of one group of tasks. Percentiles are None if there is no data."""
 
     ran: int
     """Tasks that began a run."""
     succeeded: int
     """Runs that completed."""
     failed: int
-    """Tasks whose last run failed, so that they run no more."""
+    """Tasks that failed: their last run failed, and no retries are left."""
     retried: int
-    """Runs that failed, or were lost with their worker, and were to be repeated."""
+    """Runs that failed, or whose lease was lost, and that are retried."""
     lateness: Percentiles | None
-    """Seconds from when a run was due to when it began."""
+    """Lateness: seconds from due to started."""
     duration: Percentiles | None
-    """Seconds that a run took."""
+    """Duration of runs, in seconds."""
 
 
 NOTHING = Line(0, 0, 0, 0, None, None)
-"""Of an hour, a day or a group in which nothing happened."""
+"""The line of an hour, a day or a group without tasks."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SlowRun:
-    """A run, and the task that it was of."""
+    """A run and its task."""
 
     task_id: int
     name: str
@@ -49,7 +49,7 @@ class SlowRun:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Statistics:
-    """All of one period, from one snapshot. Groups are in the order of their keys."""
+    """The statistics of one period, from one snapshot. Groups are sorted by key."""
 
     total: Line
     over_time: dict[datetime.datetime, Line]
@@ -57,4 +57,4 @@ class Statistics:
     by_queue: dict[str, Line]
     slowest: list[SlowRun]
     log_begins: datetime.datetime | None
-    """The oldest line of the log that is kept: what was before it is missing."""
+    """The oldest log row that is kept; earlier data is missing."""

@@ -1,4 +1,4 @@
-"""What keeps task_data from fitting a model, in plain words."""
+"""Validating task_data with a model, with errors in plain words."""
 
 import difflib
 import itertools
@@ -12,13 +12,13 @@ import pydantic_core
 from duetime_core.model import quoting
 
 _OURS = re.compile(r"\(\w+\)|\[key\]")
-"""What is not of task_data in a path: the member of a union, and that an object's key is meant."""
+"""Parts of a pydantic path that are not in task_data: the member of a union, and the mark of an object's key."""
 MOST = 20
-"""Wrong places that are named: there may be thousands, and finding words for each takes time."""
+"""How many problems are reported: there may be thousands, and describing each takes time."""
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 _URL = "must be a URL such as https://example.com/path"
-"""What is given may be secret."""
+"""Without the given value, which may be a secret."""
 _WANTED = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -38,7 +38,7 @@ _WANTED = {
     "datetime_from_date_parsing": "a time such as 2027-01-01T09:00:00Z",
     "timezone_aware": "a time with its offset, such as 2027-01-01T09:00:00Z",
 }
-"""Kind of error → what would be right."""
+"""Type of pydantic's error → what would be valid."""
 _BOUNDS = {
     "url_type": _URL,
     "url_parsing": _URL,
@@ -56,7 +56,7 @@ _BOUNDS = {
 
 
 class Invalid(ValueError):
-    """The value does not fit. `problems` are the first wrong places, such as `email[3]`, and what is wrong there."""
+    """The value is invalid. `problems` are the first invalid paths, such as `email[3]`, each with its description."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{path}: {problem}" if path else problem for path, problem in problems))
@@ -64,9 +64,9 @@ class Invalid(ValueError):
 
 
 def validate(model: type[Model], task_data: object) -> Model:
-    """Returns the model with that task_data; raises Misfit."""
+    """Returns the model of that task_data. Raises Invalid."""
     if model.model_config.get("extra") == "forbid" and isinstance(task_data, dict):
-        # First, because there may be many thousands, for each of which pydantic would make an error.
+        # First, because there may be many thousands, and pydantic would make an error for each.
         known = set(_names(model))
         unknown = list(itertools.islice((name for name in task_data if name not in known), MOST + 1))
         if len(unknown) > MOST:
@@ -79,7 +79,7 @@ def validate(model: type[Model], task_data: object) -> Model:
 
 
 def at_most(most: int) -> pydantic.BeforeValidator:
-    """Returns a validator that refuses a list or an object with more, before it looks at any of it."""
+    """Returns a validator that refuses a list or an object with more items before it validates any."""
 
     def check(value: object) -> object:
         if isinstance(value, list | dict) and len(value) > most:

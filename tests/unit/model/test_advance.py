@@ -151,7 +151,7 @@ def test_what_lay_in_a_blackout_during_a_downtime_is_told_too(catch_up: CatchUp)
     told = {8 + (skip.nominal - EIGHT) / HOUR: skip.reason for skip in decided.skips}
     missed = [8, 9, 12, 13] if catch_up is CatchUp.LAST else [8, 9, 12, 13, 14]
     assert list(told) == sorted([*missed, 10, 11])
-    assert {told[10], told[11]} == {"it lies in a blackout"}
+    assert {told[10], told[11]} == {"it is in a blackout"}
     assert all("catch_up" in told[hour] for hour in missed)
     # Each nominal time has a task or a line, and none has two.
     assert next_hour(decided) == max(told) + 1
@@ -171,7 +171,7 @@ def test_what_lay_in_a_blackout_is_among_what_is_told_together() -> None:
         hourly({"cron": "* * * * *", "blackouts": (night,)}, catch_up=CatchUp.NONE), at(8), EIGHT + 15 * HOUR
     )
     skip = none.skips[0]
-    assert "it lies in a blackout" in skip.reason
+    assert "it is in a blackout" in skip.reason
     assert EIGHT + 14 * HOUR < skip.until < EIGHT + 15 * HOUR - 60 * SECOND
     assert none.next is not None
     assert none.next.nominal == EIGHT + 22 * HOUR
@@ -192,6 +192,6 @@ def test_a_stored_rule_whose_next_time_takes_too_many_steps_runs_and_is_over() -
         decided = advance.plan(stored, at(8), EIGHT + late)
         assert (decided.reason, decided.next) == (None, None)
         together, given_up = decided.skips
-        assert together.reason == "it lies in a blackout"
+        assert together.reason == "it is in a blackout"
         assert together.until > together.nominal + 900 * 24 * HOUR
         assert "found no later occurrence" in given_up.reason

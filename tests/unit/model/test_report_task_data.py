@@ -15,7 +15,7 @@ from duetime_core.model import builtin
         ({"period": {"start_time": "2027-01-02T00:00:00Z", "end_time": "2027-01-01T00:00:00Z"}}, "after start_time"),
         ({"period": {"start_time": "2027-01-01T00:00:00", "end_time": "2027-01-02T00:00:00Z"}}, "timezone"),
         ({"period": {"start_time": "2000-01-01T00:00:00Z", "end_time": "2027-01-01T00:00:00Z"}}, "ten years"),
-        ({"time_zone": "Europe/Lisboa"}, "is Europe/Lisbon"),
+        ({"time_zone": "Europe/Lisboa"}, "did you mean Europe/Lisbon"),
         ({"email": "nobody"}, "email"),
         ({"mail_to": "ada@example.com"}, "mail_to"),
     ],

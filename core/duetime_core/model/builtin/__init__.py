@@ -1,4 +1,4 @@
-"""The built-in handlers, but for what they do: the worker does that, and the server only checks what it is given."""
+"""The specifications of the built-in handlers. The worker runs them; the server validates their task_data."""
 
 import datetime
 

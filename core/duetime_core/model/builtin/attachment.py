@@ -13,10 +13,10 @@ from duetime_core.model import quoting, validation
 
 MAX_ATTACHMENTS = 20
 MAX_BYTES = 15 * 1024 * 1024
-"""All of them together. In base64 they are 20 MiB, and many servers take mails of 25 MB."""
+"""The total size. In base64 it is 20 MiB, and many servers accept mails of 25 MB."""
 _MAX_NAME_BYTES = 255
 _REVERSING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""What makes `gpj.exe` read as `exe.jpg`: Unicode's embeddings, overrides and isolates."""
+"""Unicode's embeddings, overrides and isolates, which make `gpj.exe` read as `exe.jpg`."""
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE | re.ASCII)
 
 
@@ -54,7 +54,7 @@ def _check_url(value: str) -> str:
     except ValueError:
         is_right = False
     if not is_right or quoting.CONTROL.search(value) or " " in value:
-        # What is given may be secret.
+        # The given value may be a secret.
         raise ValueError("must be a URL such as https://example.com/report.pdf")
     return value
 
@@ -64,13 +64,13 @@ class Attachment(pydantic.BaseModel, extra="forbid"):
 
     filename: Annotated[str, pydantic.AfterValidator(_check_filename)]
     content_type: Annotated[str, pydantic.AfterValidator(_check_type)] | None = None
-    """By default what the end of the filename stands for."""
+    """Default: guessed from the extension of the filename."""
     content: Annotated[bytes, pydantic.PlainValidator(_decode)] | None = None
     url: Annotated[str, pydantic.Field(max_length=8000), pydantic.AfterValidator(_check_url)] | None = None
 
     @property
     def media_type(self) -> str:
-        """Its content_type, or what the filename says."""
+        """Its content_type, or the one guessed from the filename."""
         return self.content_type or _TYPES.guess_type(self.filename)[0] or "application/octet-stream"
 
     @pydantic.model_validator(mode="after")
@@ -81,6 +81,6 @@ class Attachment(pydantic.BaseModel, extra="forbid"):
 
 
 _TYPES = mimetypes.MimeTypes()
-"""Without what this machine's files add, which differ."""
+"""Without the entries of this machine's files, which differ."""
 
 Attachments = Annotated[list[Attachment], validation.at_most(MAX_ATTACHMENTS)]

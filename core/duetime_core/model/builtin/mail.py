@@ -16,7 +16,7 @@ MAX_SUBJECT_CHARACTERS = 998
 
 
 def _as_list(value: object) -> object:
-    # Parsed here, what is wrong is wrong with the field, and not with the first of a list that nobody gave.
+    # Parsed here, so that an error names the field and not the first item of a list that was not given.
     if isinstance(value, str):
         return [addresses.parse(value)]
     if not isinstance(value, list):
@@ -41,14 +41,14 @@ Recipients = Annotated[
 
 
 class Email(pydantic.BaseModel, extra="forbid"):
-    """The task_data of Send Email: whom it is sent to, a subject, and a body as text, HTML or both."""
+    """The task_data of Send Email: recipients, a subject, and a body as text, HTML or both."""
 
     email: Recipients
     cc: Recipients | None = None
     bcc: Recipients | None = None
-    """Get the mail too, but stand nowhere in it."""
+    """Receive the mail, but do not appear in it."""
     reply_to: Recipients | None = None
-    """Where answers go, instead of to the sender."""
+    """Where replies go instead of to the sender."""
     subject: Annotated[str, pydantic.Field(max_length=MAX_SUBJECT_CHARACTERS), pydantic.AfterValidator(one_line)] = ""
     body: str = ""
     html: str | None = None
@@ -57,7 +57,7 @@ class Email(pydantic.BaseModel, extra="forbid"):
 
     @property
     def recipients(self) -> list[addresses.Address]:
-        """Whom it is handed over for, each once."""
+        """All recipients, each once."""
         everyone = [*self.email, *(self.cc or ()), *(self.bcc or ())]
         return list({address.spec: address for address in everyone}.values())
 

@@ -41,7 +41,7 @@ _FIELDS = {"to": "email", "cc": "cc", "bcc": "bcc", "reply-to": "reply_to", "sub
 
 
 def takes_any_text(name: str) -> bool:
-    """Tells whether the value may hold what is beyond ASCII: it is for people, or its meaning is private."""
+    """Returns whether the value may contain non-ASCII characters: it is for people, or its meaning is private."""
     return name.lower() in _UNSTRUCTURED or _OWN.fullmatch(name) is not None
 
 
@@ -73,4 +73,4 @@ Headers = Annotated[
     validation.at_most(MAX_HEADERS),
     pydantic.AfterValidator(_check),
 ]
-"""Name → value. What a mail's transport, its body and its addresses depend on is not among them."""
+"""Name → value. Headers of the transport, the body and the addresses are not allowed."""

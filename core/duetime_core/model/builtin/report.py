@@ -9,7 +9,7 @@ from duetime_core.model import recurrence
 from duetime_core.model.builtin import mail
 
 MAX_PERIOD = datetime.timedelta(days=3660)
-"""A chart has a bar for each day: those of centuries would take a worker's time and memory."""
+"""A chart has a bar for each day: centuries of them would cost a worker time and memory."""
 
 
 def _known_zone(name: str) -> str:
@@ -33,7 +33,7 @@ class Between(pydantic.BaseModel, extra="forbid"):
 
 
 class Filter(pydantic.BaseModel, extra="forbid"):
-    """Which tasks; what is None does not matter."""
+    """Which tasks to include; None matches all."""
 
     queue: str | None = None
     name: str | None = None
@@ -47,12 +47,12 @@ class Report(pydantic.BaseModel, extra="forbid"):
         | Annotated[Between, pydantic.Tag("(between)")],
         pydantic.Discriminator(lambda given: "(between)" if isinstance(given, dict | Between) else "(named)"),
     ] = "last_day"
-    """The calendar day, or the week from Monday on, that was over when the task was due."""
+    """The last full calendar day, or week from Monday, before the task was due."""
     time_zone: Annotated[str, pydantic.AfterValidator(_known_zone)] = "UTC"
-    """IANA's name of the zone whose days these are, and whose times the report shows."""
+    """The IANA name of the zone of these days and of the times in the report."""
     filter: Filter = Filter()
     title: Annotated[str, pydantic.Field(min_length=1, max_length=200), pydantic.AfterValidator(mail.one_line)] = (
         "Duetime report"
     )
     email: mail.Recipients | None = None
-    """Whom it is sent to: one address or several."""
+    """The recipients: one address or several."""

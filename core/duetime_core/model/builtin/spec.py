@@ -1,4 +1,4 @@
-"""What the server and the workers know of a built-in handler."""
+"""The specification of a built-in handler, as the server and the workers use it."""
 
 import dataclasses
 import datetime
@@ -10,14 +10,14 @@ from duetime_core.model import task
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spec:
-    """A built-in handler: what its tasks are called, what they hold, and how they run unless they say otherwise."""
+    """A built-in handler: its name, its task_data, and the defaults of its tasks."""
 
     name: str
     model: type[pydantic.BaseModel]
-    """What task_data is validated into."""
+    """The model that task_data is validated with."""
     retries: task.Retries
-    """The default for each field that a task does not give."""
+    """The default of each field that a task does not set."""
     timeout: datetime.timedelta
-    """The default for tasks that give none."""
+    """The default for tasks that set none."""
     max_timeout: datetime.timedelta
-    """The longest that a task may give."""
+    """The longest timeout that a task may set."""

@@ -13,7 +13,7 @@ from duetime_core.model import validation
 MAX_FORM_FIELDS = 1000
 MAX_HEADERS = 100
 MAX_URL_CHARACTERS = 8000
-"""What RFC 9110 (4.1) wants everything that handles URLs to take."""
+"""The length that RFC 9110 (4.1) recommends all implementations to support."""
 _SET_BY_THE_BODY = frozenset({"content-length", "transfer-encoding"})
 _OF_THE_CONNECTION = frozenset({"connection", "expect", "http2-settings", "keep-alive", "te", "trailer", "upgrade"})
 _BODIES = {"json_value": "json", "form": "form", "text": "text", "binary": "base64"}
@@ -81,7 +81,7 @@ class Webhook(pydantic.BaseModel, extra="forbid"):
         pydantic.AnyUrl,
         pydantic.UrlConstraints(allowed_schemes=["http", "https"], host_required=True),
         pydantic.BeforeValidator(_check_length),
-        pydantic.AfterValidator(_check_length),  # what is not ASCII becomes longer
+        pydantic.AfterValidator(_check_length),  # non-ASCII characters become longer
     ]
     method: Annotated[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], pydantic.BeforeValidator(_upper)] = (
         "POST"

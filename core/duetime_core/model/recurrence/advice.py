@@ -1,4 +1,4 @@
-"""What to write instead of a field that cannot be read, for what other programs' expressions have there."""
+"""Advice on what to write instead of an invalid field, for the syntax of other programs."""
 
 import re
 
@@ -17,7 +17,7 @@ _LONGEST_STEP = 86_400
 
 
 def for_term(wrong: field.Field, term: str) -> str:
-    """Returns what to write instead of a part of a field, as the end of a sentence; empty if nothing is known."""
+    """Returns advice for an invalid part of a field, as the end of a sentence; empty if there is none."""
     if not term:
         return "a comma stands between two values"
     if "?" in term:
@@ -45,7 +45,7 @@ def for_term(wrong: field.Field, term: str) -> str:
 
 
 def for_step(wrong: field.Field, term: str, step: int) -> str:
-    """Returns what is wrong with a step that leads out of its field, and what to write instead."""
+    """Returns the error for a step beyond its field's range, with advice."""
     span = _SECONDS.get(wrong.name)
     per = {"second": "minute", "minute": "hour", "hour": "day"}.get(wrong.name)
     if span is None or per is None or step > _LONGEST_STEP:

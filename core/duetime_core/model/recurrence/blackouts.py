@@ -1,4 +1,4 @@
-"""When the blackouts of a spec hold, by local time: looked up, however many there are."""
+"""Looking up the blackouts of a spec that apply to a local time, in a time that hardly depends on their number."""
 
 import bisect
 import dataclasses
@@ -11,18 +11,18 @@ from duetime_core.model.recurrence.spec import Blackout, BlackoutBehavior
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _DAY = 86_400_000_000  # in microseconds, like all times of the week
 _WEEK = 7 * _DAY
-_Span = tuple[int, int, bool]  # where it begins, where it ends, and whether it skips
+_Span = tuple[int, int, bool]  # start, end, and whether its behavior is skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hold:
-    """What blackouts make of a local time."""
+    """The effect of blackouts on a local time."""
 
     skips: bool
     end: datetime.datetime | None
-    """When the last of them ends by the clock; None: never within the calendar."""
+    """The local time at which the last of them ends; None: never within the calendar."""
     same_until: datetime.datetime | None
-    """Until when they make the same of each time; None: to the calendar's end."""
+    """The end of the time range with the same effect; None: the calendar's end."""
 
 
 class Calendar:
@@ -41,16 +41,16 @@ class Calendar:
             begin, end = _of_day(blackout.from_time), _of_day(blackout.until_time)
             end += _DAY if end <= begin else 0
             weekly += [(day * _DAY + begin, day * _DAY + end, skips) for day in blackout.days]
-        # With the week before, of which one may still hold, and the week after, in which the next one may begin.
+        # With the previous week, whose blackouts may still apply, and the following week, in which the next may begin.
         self._weekly = _Spans(
             (begin + shift, end + shift, skips) for shift in (-_WEEK, 0, _WEEK) for begin, end, skips in weekly
         )
         self._dates = _Spans(dates)
         self.is_total = bool(weekly) and self._weekly.cover(0, _WEEK)
-        """Whether those of the week leave no time free in it."""
+        """Whether the weekly blackouts cover the whole week."""
 
     def at(self, local: datetime.datetime) -> Hold | None:
-        """Returns what holds at a naive local time; None if no blackout does."""
+        """Returns the effect at a naive local time; None if no blackout applies."""
         now = _of_week(local)
         ends: list[datetime.datetime | None] = []
         skip_ends: list[datetime.datetime | None] = []
@@ -82,11 +82,11 @@ class Calendar:
 
 
 class _Spans:
-    """Spans that may overlap, by where they begin; and what those that skip come to together."""
+    """Spans that may overlap, sorted by start, and the union of those that skip."""
 
     def __init__(self, spans: Iterable[_Span]) -> None:
         self._begins: list[int] = []
-        self._ends: list[int] = []  # of all that have begun by then, the last end
+        self._ends: list[int] = []  # the latest end of all spans started by then
         self._skip_begins: list[int] = []
         self._skip_ends: list[int] = []
         for begin, end, skips in sorted(spans):
@@ -99,7 +99,7 @@ class _Spans:
                 self._skip_ends.append(end)
 
     def at(self, now: int) -> tuple[int, int | None] | None:
-        """Returns when the last one that holds now ends, and until when one skips, if one does; None if none holds."""
+        """Returns the end of the last span that applies, and of the skipping union that does; None if none applies."""
         number = bisect.bisect_right(self._begins, now) - 1
         if number < 0 or self._ends[number] <= now:
             return None
@@ -112,7 +112,7 @@ class _Spans:
         return self._begins[number] if number < len(self._begins) else None
 
     def cover(self, begin: int, end: int) -> bool:
-        """Tells whether they leave nothing between two points."""
+        """Returns whether they cover everything between two points."""
         while begin < end:
             found = self.at(begin)
             if found is None:

@@ -12,11 +12,11 @@ from duetime_core.model.recurrence.steps import Steps
 _DAY = datetime.timedelta(hours=25)
 _SECOND = datetime.timedelta(seconds=1)
 _EARLY_IN_A_STEP = 100
-"""Times near a change of the clock that turn out to be too early, and are as cheap together as one in a blackout."""
+"""Times near a DST transition that turn out to be too early; together they are as cheap as one in a blackout."""
 
 
 def repeated_time(spec: Spec) -> RepeatedTime:
-    """Returns which of repeated times count: what `auto` comes to for the rule."""
+    """Returns which repeated times count, with `auto` resolved for the rule."""
     if spec.repeated_time is not RepeatedTime.AUTO:
         return spec.repeated_time
     is_wildcard = spec.cron is not None and expression.read(spec.cron).is_wildcard
@@ -33,8 +33,8 @@ def matches(
     """
     assert spec.cron is not None
     repeated = repeated_time(spec)
-    # Around changes of the clock the order of local times is not that of their instants. A local time's instants wait
-    # until the clock can show none that comes before them.
+    # Around DST transitions the order of local times is not that of their instants. The instants of a local time are
+    # held until no earlier one can follow.
     waiting: list[tuple[datetime.datetime, bool]] = []
     last = None
     early = 0
@@ -64,14 +64,14 @@ def matches(
 
 
 def _margin(after: datetime.datetime, zone: zoneinfo.ZoneInfo) -> datetime.timedelta:
-    """Returns how much earlier than at `after` a clock may show times whose instants come after it."""
+    """Returns how much earlier than at `after` local times may be whose instants come after it."""
     change = _change(after, zone, _DAY)
-    # A clock that changes farther away than by as much as it does so has no part in it.
+    # A transition that is farther away than its size has no effect.
     return _change(after, zone, change + _SECOND) if change else change
 
 
 def _change(moment: datetime.datetime, zone: zoneinfo.ZoneInfo, span: datetime.timedelta) -> datetime.timedelta:
-    """Returns by how much the zone's clock changes within so long before or after a moment."""
+    """Returns by how much the zone's offset changes within that span around a moment."""
     nearby = [(moment + away).astimezone(zone).utcoffset() for away in (-span, datetime.timedelta(0), span)]
     offsets = [offset for offset in nearby if offset is not None]
     return max(offsets) - min(offsets)

@@ -1,4 +1,4 @@
-"""What is wrong with a cron expression, and what to write instead."""
+"""Validation of cron expressions, with advice on what to write instead."""
 
 from duetime_core.model.recurrence import advice, dialects, expression, field
 
@@ -6,15 +6,15 @@ MOST_CHARACTERS = 256
 _WITH_SECONDS = len(field.FIELDS)
 _SECONDS_FIRST = "of six fields the first one is the second"
 _MOST_SAID = 300
-"""What an error has room for, of characters: fields behind that are not looked at."""
+"""The longest error message, in characters. Later fields are not reported."""
 
 
 class CronError(ValueError):
-    """An expression that cannot be read, or is hardly what was meant. Says what would be right."""
+    """An invalid expression, or one that is hardly what was meant. The message says what would be valid."""
 
 
 def check(text: str) -> None:
-    """Raises CronError if it cannot be read, never comes true, or has a step that leads out of its field."""
+    """Raises CronError if the text is invalid, never matches, or has a step beyond its field's range."""
     if len(text) > MOST_CHARACTERS:
         raise CronError(f"must be at most {MOST_CHARACTERS} characters; it has {len(text)}")
     try:

@@ -1,4 +1,4 @@
-"""What other programs take for a time that recurs, and what to write for it here."""
+"""The recurrence syntax of other programs, and what to write instead."""
 
 import re
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _SUNDAY_IS_ONE = re.compile(r"(?<![/#\d])([1-7])(L?)(?!\d)", re.ASCII)
 
 
 def instead(text: str) -> str | None:
-    """Returns what is wrong with an expression that cannot be read, as far as its dialect is known; else None."""
+    """Returns the error for an invalid expression if its dialect is recognized; else None."""
     stripped = text.strip()
     return next((said for look in _DIALECTS if (said := look(stripped)) is not None), None)
 

@@ -1,4 +1,4 @@
-"""When an occurrence is due, after its nominal time: out of blackouts, and with jitter up to the next one."""
+"""The due time of an occurrence: its nominal time, moved out of blackouts, plus jitter."""
 
 import datetime
 import hashlib
@@ -21,14 +21,16 @@ class DueTimes:
         self._seed = seed
         self._steps = steps
         self._calendar = blackouts.calendar(spec.blackouts)
-        self._moved: dict[datetime.datetime, datetime.datetime | None] = {}  # where a blackout ends → what is due then
+        self._moved: dict[
+            datetime.datetime, datetime.datetime | None
+        ] = {}  # end of a blackout → the occurrence that is due then
 
     def hold(self, nominal: datetime.datetime) -> blackouts.Hold | None:
-        """Returns what holds at a nominal time; None if it does not lie in a blackout."""
+        """Returns the effect of blackouts at a nominal time; None if it is in none."""
         return self._calendar.at(local_time.of(nominal, self._zone)) if self._spec.blackouts else None
 
     def moved(self, nominal: datetime.datetime, hold: blackouts.Hold) -> datetime.datetime | None:
-        """Returns the end of the blackouts that it lies in, and of those that hold then; None if one of them skips."""
+        """Returns the end of the blackouts that it is in, and of those that apply then; None if one of them skips."""
         moment, passed = nominal, []
         while True:
             if hold.skips or hold.end is None or hold.end > local_time.LAST:
@@ -49,17 +51,17 @@ class DueTimes:
         return due
 
     def same_until(self, nominal: datetime.datetime, hold: blackouts.Hold) -> datetime.datetime | None:
-        """Returns until when the same becomes of all nominal times; None: to the calendar's end."""
+        """Returns the end of the time range in which nominal times have the same effect; None: the calendar's end."""
         if hold.same_until is None or hold.same_until > local_time.LAST:
             return None
         until = local_time.reached(hold.same_until, self._zone, nominal)
         if local_time.is_set_back(self._zone, nominal, until):
-            # The clock may show times before the blackout again.
+            # A DST transition may repeat local times before the blackout.
             return local_time.change(self._zone, nominal, until)
         return until
 
     def with_jitter(self, nominal: datetime.datetime, due: datetime.datetime) -> datetime.datetime:
-        """Returns when it is due with its jitter, which no blackout and not `end_time` may come before."""
+        """Returns the due time with jitter, which moves it neither into a blackout nor past `end_time`."""
         if not self._spec.jitter:
             return due
         latest = due + min(self._spec.jitter, _LATEST - due)
@@ -69,7 +71,7 @@ class DueTimes:
             latest = self._free_until(due, latest)
         digest = hashlib.sha256(f"{self._seed} {nominal.isoformat()}".encode()).digest()
         jittered = due + (latest - due) * (int.from_bytes(digest[:8]) / 2**64)
-        # A blackout that begins only after the clock was set back twice is found here.
+        # A blackout that begins only after two transitions backwards is found here.
         return due if self.hold(jittered) is not None else jittered
 
     def _free_until(self, due: datetime.datetime, latest: datetime.datetime) -> datetime.datetime:

@@ -1,4 +1,4 @@
-"""A cron expression: which local times it matches, found without looking at those that it does not."""
+"""A cron expression: the local times that it matches, found without testing those that it does not."""
 
 import bisect
 import calendar
@@ -28,12 +28,12 @@ def texts(expression: str) -> list[str]:
 
 
 class Expression:
-    """Five or six fields. Raises ValueError if one cannot be read, or there are fewer or more."""
+    """Five or six fields. Raises ValueError if a field is invalid, or their number is."""
 
     def __init__(self, written: list[str]) -> None:
         second, *others = written if len(written) == len(field.FIELDS) else ["0", *written]
         minute, hour, day, month, weekday = others
-        # Quartz has a sign of its own for a day that the other field of days says.
+        # Quartz writes ? in one of the two day fields.
         day, weekday = ("*" if text == "?" else text for text in (day, weekday))
         # Apart, because cronsim refuses some days that none of the months has.
         times = field.read([second, minute, hour, "*", month, "*"])
@@ -44,11 +44,11 @@ class Expression:
         self._days = dates.days
         # Sunday is 0 and 7.
         self._weekdays = {each % 7 if isinstance(each, int) else (each[0] % 7, each[1]) for each in dates.weekdays}
-        # As Vixie's cron has it: either will do where both are restricted.
+        # As in Vixie cron: if both are restricted, a day needs to match only one.
         self._is_either = not dates.day_and
         self._found: dict[tuple[int, int], tuple[int, ...]] = {}
         self.is_wildcard = minute.startswith("*") or hour.startswith("*")
-        """Whether it is for each minute or hour that comes, and not for times of day, as Debian's cron has it."""
+        """Whether it runs by elapsed minutes or hours rather than at times of day, as Debian's cron distinguishes."""
 
     @property
     def has_dates(self) -> bool:
@@ -109,7 +109,7 @@ class Expression:
 
 @functools.lru_cache(maxsize=1024)
 def read(expression: str) -> Expression:
-    """Returns the expression of a text; raises ValueError if it cannot be read."""
+    """Parses an expression. Raises ValueError if it is invalid."""
     return Expression(texts(expression))
 
 

@@ -1,4 +1,4 @@
-"""One field of a cron expression: its text, and what cronsim reads in it."""
+"""One field of a cron expression, parsed by cronsim."""
 
 import dataclasses
 import datetime
@@ -17,7 +17,7 @@ _UNUSED = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
-    """What may stand in a field. Its first name stands for the lowest value."""
+    """The values and names that a field allows. The first name is the lowest value."""
 
     name: str
     lowest: int
@@ -53,12 +53,12 @@ def read(texts: list[str]) -> cronsim.CronSim:
 
 
 def wrong_term(field: Field, text: str) -> str | None:
-    """Returns the first part of a field, whose text is in capital letters, that cannot be read; None if all can."""
+    """Returns the first invalid part of a field, whose text is in capital letters; None if it is valid."""
     return next((term for term in text.split(",") if not _is_read(field, term)), None)
 
 
 def too_wide_step(field: Field, text: str) -> tuple[str, int] | None:
-    """Returns the first part of a field whose step leads out of it, and that step: such as `*/90` of minutes."""
+    """Returns the first part of a field whose step exceeds its range, and that step: such as `*/90` for minutes."""
     for term in text.split(","):
         step = term.rpartition("/")[2] if "/" in term else "0"
         if int(step) > field.highest:

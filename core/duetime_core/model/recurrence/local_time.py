@@ -1,4 +1,4 @@
-"""From the local time of a zone to instants, where a change of the clock leaves a time out or brings it twice."""
+"""Converting local times to instants, including times that a DST transition skips or repeats."""
 
 import datetime
 import zoneinfo
@@ -12,7 +12,7 @@ _SECOND = datetime.timedelta(seconds=1)
 
 
 def offsets(local: datetime.datetime, zone: zoneinfo.ZoneInfo) -> tuple[datetime.timedelta, datetime.timedelta]:
-    """Returns the offsets of a naive local time before and after a change of the clock: the same away from one.
+    """Returns the offsets of a naive local time before and after a DST transition: the same away from one.
 
     The second one is larger where the time is left out, and smaller where it comes twice (PEP 495).
     """
@@ -43,12 +43,12 @@ def instants(
 
 
 def of(instant: datetime.datetime, zone: zoneinfo.ZoneInfo) -> datetime.datetime:
-    """Returns what a clock in the zone shows then, naive."""
+    """Returns the naive local time of an instant in the zone."""
     return instant.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 def reached(local: datetime.datetime, zone: zoneinfo.ZoneInfo, after: datetime.datetime) -> datetime.datetime:
-    """Returns the first instant after `after` at which a clock in the zone shows that time, or jumps over it."""
+    """Returns the first instant after `after` at which the zone's local time reaches or skips that time."""
     before, then = offsets(local, zone)
     first, last = _instant(local, before), _instant(local, then)
     if before < then:
@@ -57,7 +57,7 @@ def reached(local: datetime.datetime, zone: zoneinfo.ZoneInfo, after: datetime.d
 
 
 def change(zone: zoneinfo.ZoneInfo, low: datetime.datetime, high: datetime.datetime) -> datetime.datetime:
-    """Returns the instant at which the zone's clock changes between two instants whose offsets differ."""
+    """Returns the instant of the transition between two instants whose offsets differ."""
     before = _offset(low, zone)
     while high - low > _SECOND:
         middle = (low + (high - low) / 2).replace(microsecond=0)
@@ -68,7 +68,7 @@ def change(zone: zoneinfo.ZoneInfo, low: datetime.datetime, high: datetime.datet
 
 
 def is_set_back(zone: zoneinfo.ZoneInfo, low: datetime.datetime, high: datetime.datetime) -> bool:
-    """Tells whether the zone's clock is behind at the later of two instants."""
+    """Returns whether the zone's local time is earlier at the later of two instants."""
     return _offset(high, zone) < _offset(low, zone)
 
 

@@ -1,4 +1,4 @@
-"""What a spec gives: its occurrences, and the times at which it would have one and has none."""
+"""The occurrences of a spec, and the nominal times that it skips."""
 
 import dataclasses
 import datetime
@@ -13,11 +13,11 @@ from duetime_core.model.recurrence.steps import Steps
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _DAY = datetime.timedelta(days=1)
 _MOST_SINGLY = 100
-"""How many occurrences that are skipped in a row are told one by one; those after them are told by their blackout."""
+"""How many skipped occurrences in a row are reported one by one; later ones are reported per blackout."""
 _EARLIEST = local_time.FIRST.replace(tzinfo=datetime.UTC)
 _LATEST = local_time.LAST.replace(tzinfo=datetime.UTC)
 
-_BLACKOUT = "it lies in a blackout"
+_BLACKOUT = "it is in a blackout"
 _PAST_END = "a blackout would move it past end_time"
 
 
@@ -35,7 +35,7 @@ class Occurrence:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Skip:
-    """A nominal time that has no occurrence, and why; if `until` is later, all of them before that."""
+    """A nominal time without an occurrence, and why. If `until` is later, all nominal times up to it."""
 
     nominal: datetime.datetime
     until: datetime.datetime
@@ -77,7 +77,7 @@ def last_between(
     """
     steps = steps or Steps()
     last = None
-    # Half of what is left at a time: however many lie between, and however unevenly.
+    # Bisection: independent of how many occurrences there are, and how they are distributed.
     while after < until:
         middle = after + (until - after) / 2
         steps.begin_row()
@@ -141,7 +141,7 @@ def _events(
 
 
 class _Nominals:
-    """The nominal times of a rule after a moment, each with whether the clock leaves it out."""
+    """The nominal times of a rule after a moment, each with whether a DST transition skips it."""
 
     def __init__(self, spec: Spec, zone: zoneinfo.ZoneInfo, after: datetime.datetime, steps: Steps) -> None:
         self._spec = spec
@@ -174,7 +174,7 @@ class _Nominals:
 
 
 class _Gap:
-    """Times that a change of the clock leaves out: the first of them one by one, those after them together."""
+    """Times that a DST transition skips: the first ones one by one, later ones merged."""
 
     def __init__(self, spec: Spec, steps: Steps, most_singly: int) -> None:
         self._spec = spec
@@ -192,13 +192,13 @@ class _Gap:
         self._count += 1
         self._last = nominal
         if self._count <= self._most_singly:
-            yield Skip(nominal, nominal, f"the clock of {self._spec.time_zone} leaves this time out")
+            yield Skip(nominal, nominal, f"a DST transition of {self._spec.time_zone} skips this time")
         else:
             first = nominal if self._together is None else self._together.nominal
-            self._together = Skip(first, nominal, f"the clock of {self._spec.time_zone} leaves these times out")
+            self._together = Skip(first, nominal, f"a DST transition of {self._spec.time_zone} skips these times")
 
     def end(self) -> Iterator[Skip]:
-        """Yields those that were kept."""
+        """Yields the ones that were merged."""
         if self._together is not None:
             yield self._together
         self._count, self._last, self._together = 0, None, None

@@ -1,4 +1,4 @@
-"""What says when recurring work is due."""
+"""The specification of when recurring work is due."""
 
 import dataclasses
 import datetime
@@ -11,15 +11,15 @@ DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 
 
 class MissingTime(enum.StrEnum):
-    """What becomes of a local time that a change of the clock leaves out."""
+    """How a local time is handled that a DST transition skips."""
 
     SHIFT = "shift"
-    """It moves by as much as is left out: 02:30 becomes 03:30."""
+    """It moves by the length of the gap: 02:30 becomes 03:30."""
     SKIP = "skip"
 
 
 class RepeatedTime(enum.StrEnum):
-    """Which one counts of a local time that a change of the clock brings twice."""
+    """Which instant of a local time counts that a DST transition repeats."""
 
     AUTO = "auto"
     """Both for a cron expression of each minute or hour (its field begins with `*`), the first for times of day."""
@@ -29,7 +29,7 @@ class RepeatedTime(enum.StrEnum):
 
 
 class BlackoutBehavior(enum.StrEnum):
-    """What becomes of an occurrence in a blackout."""
+    """How an occurrence in a blackout is handled."""
 
     SKIP = "skip"
     MOVE = "move"
@@ -38,7 +38,7 @@ class BlackoutBehavior(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Blackout:
-    """A time in which nothing is due, in local time: each week from `from_time`, or from `first_date` to `last_date`.
+    """A range of local time without occurrences: each week from `from_time`, or from `first_date` to `last_date`.
 
     A weekly one begins on each of `days`, numbered as `datetime.weekday` does, and ends at `until_time`: on the same
     day or, if that is not later than `from_time`, on the next one.
@@ -54,7 +54,7 @@ class Blackout:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spec:
-    """A rule: a cron expression or an interval, and what changes the times that it gives.
+    """A recurrence rule: a cron expression or an interval, and the settings that modify its times.
 
     `cron` is read in the local time of `time_zone`; `interval` counts elapsed time from `anchor`. Both ends are
     inclusive. Occurrences are due up to `jitter` later than the rule says, but not past `end_time` or in a blackout.

@@ -1,20 +1,20 @@
-"""The budget of a search: so many steps, the same on every machine."""
+"""The step limit of a search, which is the same on every machine."""
 
 MOST_IN_A_ROW = 1_000
-"""Times looked at in vain, and blackouts passed, from one occurrence to the next: some years of a daily rule."""
+"""Rejected times and passed blackouts from one occurrence to the next: some years of a daily rule."""
 MOST = 5_000
-"""The same of one search for many occurrences. These take a few tenths of a second at most."""
+"""The same for one search for many occurrences. It takes a few tenths of a second at most."""
 
 
 class TooManyStepsError(ValueError):
-    """A search was given up: the rule and its blackouts leave too little."""
+    """A search reached its step limit: the rule and its blackouts leave too few occurrences."""
 
     def __init__(self, most: int) -> None:
         super().__init__(f"the search for occurrences ended after {most:,} steps without one")
 
 
 class Steps:
-    """What is left of a budget."""
+    """The remaining steps of a search."""
 
     __slots__ = ("_in_a_row", "_left")
 
@@ -23,7 +23,7 @@ class Steps:
         self._in_a_row = 0
 
     def take(self) -> None:
-        """Takes a step that found nothing; raises TooManyStepsError if there were too many."""
+        """Counts a step without a result. Raises TooManyStepsError at the limit."""
         self._left -= 1
         self._in_a_row += 1
         if self._in_a_row > MOST_IN_A_ROW:
@@ -32,5 +32,5 @@ class Steps:
             raise TooManyStepsError(MOST)
 
     def begin_row(self) -> None:
-        """Counts those in a row anew, such as after an occurrence."""
+        """Resets the count of consecutive steps, such as after an occurrence."""
         self._in_a_row = 0

@@ -1,4 +1,4 @@
-"""What is wrong with a spec, and what would be right."""
+"""Validation of a spec."""
 
 import dataclasses
 import datetime
@@ -12,21 +12,21 @@ MIN_INTERVAL = datetime.timedelta(seconds=1)
 MAX_INTERVAL = datetime.timedelta(days=3_653)
 MOST_BLACKOUTS = 100
 _LOOKED_AT = 50
-"""How many occurrences tell how close together they come."""
+"""How many occurrences are compared to find the shortest time between two."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """A wrong field: its path in the spec, such as `blackouts[0].days`, and what would be right."""
+    """An invalid field: its path in the spec, such as `blackouts[0].days`, and what would be valid."""
 
     field: str
     description: str
 
 
 def problems(spec: Spec, now: datetime.datetime) -> list[Problem]:
-    """Returns all that is wrong with it, as it would be used from `now` on."""
+    """Returns all problems of the spec, used from `now` on."""
     found = [*_rule(spec), *_bounds(spec), *_blackouts(spec)]
-    # What a rule gives can be asked only once it can be read.
+    # The occurrences of a rule are checked only once the rule itself is valid.
     return found or list(_outcome(spec, now))
 
 
@@ -90,7 +90,7 @@ def _outcome(spec: Spec, now: datetime.datetime) -> Iterator[Problem]:
     first = []
     try:
         for found in itertools.islice(occurrence.occurrences(spec, now), _LOOKED_AT):
-            first.append(found)  # noqa: PERF402 - what was found before the search was given up counts
+            first.append(found)  # noqa: PERF402 - what was found before the search reached its limit counts
     except steps.TooManyStepsError as error:
         if not first:
             field, verb = ("blackouts", "leave") if spec.blackouts else ("cron", "leaves")

@@ -14,12 +14,12 @@ MOST_CHARACTERS = 64
 
 
 class UnknownZoneError(ValueError):
-    """There is no time zone of that name. Says which ones may be meant."""
+    """There is no time zone with that name. The message suggests similar names."""
 
 
 @functools.cache
 def names() -> frozenset[str]:
-    """Returns IANA's names of all zones."""
+    """Returns the IANA names of all zones."""
     text = importlib.resources.files("tzdata").joinpath("zones").read_text()
     return frozenset(text.split())
 
@@ -49,4 +49,4 @@ def _meant(name: str) -> str:
     found += [by_city[key] for key in difflib.get_close_matches(wanted.rpartition("/")[2], by_city, n=1)]
     if not found:
         return "; IANA's names are such as Europe/Lisbon or UTC"
-    return f"; is {' or '.join(dict.fromkeys(found))} meant?"
+    return f"; did you mean {' or '.join(dict.fromkeys(found))}?"

@@ -136,7 +136,7 @@ async def test_a_stored_one_without_an_end_to_its_search_runs_once_more_and_is_o
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [endless.schedule_id, sound.schedule_id]
     assert (await schedule_edit.get(engine, endless.schedule_id)).next_time is None
     told = await skips(engine, endless)
-    assert told[0].reason == "it lies in a blackout"
+    assert told[0].reason == "it is in a blackout"
     assert "found no later occurrence" in str(told[-1].reason)
     # It is not looked at again; the other one goes on.
     await shift(engine, HOUR)

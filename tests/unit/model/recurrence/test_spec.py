@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[Spec, str, str]] = {
     "an unknown zone": (
         Spec(cron="@daily", time_zone="Europe/Lisboa"),
         "time_zone",
-        "'Europe/Lisboa' is no time zone; is Europe/Lisbon",
+        "'Europe/Lisboa' is no time zone; did you mean Europe/Lisbon",
     ),
     "a city": (Spec(cron="@daily", time_zone="New York"), "time_zone", "America/New_York"),
     "a path": (Spec(cron="@daily", time_zone="../etc/passwd"), "time_zone", "is no time zone"),
