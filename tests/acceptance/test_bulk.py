@@ -65,7 +65,7 @@ async def test_bulk_operations_work_in_the_client(stack: stacks.Stack, rest: htt
         assert await client.cancel_many(queue=queue, status=duetime_client.Status.PENDING) == 3
         assert await client.retry_many(queue=queue, name="noop") == 3
         assert await client.delete_many(queue=queue) == 3
-        with pytest.raises(duetime_client.InvalidArgument, match="must say which tasks") as refused:
+        with pytest.raises(duetime_client.InvalidArgument, match="which tasks to change") as refused:
             await client.cancel_many()
         assert refused.value.changed == 0
 

@@ -39,8 +39,8 @@ async def test_a_task_is_due_at_its_local_time(rest: httpx.AsyncClient, local_ti
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
-    "an offset": ({"local_time": "2030-07-01T09:00:00Z"}, "local_time", "must have no offset"),
-    "no time": ({"local_time": "tomorrow"}, "local_time", "must be such as 2027-03-28T09:00:00"),
+    "an offset": ({"local_time": "2030-07-01T09:00:00Z"}, "local_time", "must have no UTC offset"),
+    "no time": ({"local_time": "tomorrow"}, "local_time", "must be a local time such as 2027-03-28T09:00:00"),
     "no zone": ({"time_zone": None}, "time_zone", "is required with local_time"),
     "a zone alone": ({"local_time": None}, "local_time", "is required with time_zone"),
     "an unknown zone": ({"time_zone": "Europe/Lisboa"}, "time_zone", "is Europe/Lisbon"),

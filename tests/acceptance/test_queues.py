@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a rate per key that is far too high": (
         {"max_per_second_per_key": 1e9},
         "max_per_second_per_key",
-        "100000 tasks a second",
+        "100000 tasks per second",
     ),
     "nothing to change": ({}, "update_mask", "nothing to change"),
     "a field that no queue has": ({"update_mask": "depth"}, "update_mask", "names 'depth'"),

@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "blackouts[0].from_time",
         "22:00",
     ),
-    "no name": ({"name": ""}, "name", "is required: the name that people know the schedule by"),
+    "no name": ({"name": ""}, "name", "is required: the name to show for the schedule"),
     "no task": ({"task": None}, "task", "is required"),
     "a task without a name": ({"task": {}}, "task.name", "is required: the name of the handler"),
     "a task with a wrong queue": ({"task": {"name": "noop", "queue": "A B"}}, "task.queue", "must be 1 to"),
@@ -201,7 +201,7 @@ async def test_a_backfill_creates_missing_occurrences_once(stack: stacks.Stack) 
         assert await client.backfill_schedule(made.schedule_id, now - 10 * HOUR, now - HOUR) == []
         with pytest.raises(duetime_client.InvalidArgument, match="an interval of more than 1000 occurrences"):
             await client.backfill_schedule(made.schedule_id, now - 1_000_000 * HOUR, now)
-        with pytest.raises(duetime_client.InvalidArgument, match="end_time: must be past"):
+        with pytest.raises(duetime_client.InvalidArgument, match="end_time: must be in the past"):
             await client.backfill_schedule(made.schedule_id, now, now + HOUR)
         with pytest.raises(duetime_client.ScheduleNotFound):
             await client.backfill_schedule(4_000_000_000, now - HOUR, now)

@@ -1,4 +1,4 @@
-"""Writing answers about queues: from what `core` works with to protobuf."""
+"""Writes queues, their logs and workers as protobuf."""
 
 from google.protobuf import struct_pb2
 
@@ -9,7 +9,7 @@ from duetime_server.tasks import messages as task_messages
 
 
 def from_queue(row: queue.Queue) -> queue_pb2.Queue:
-    """Returns a queue as the API shows it."""
+    """Returns a queue as protobuf."""
     limits = row.limits
     return queue_pb2.Queue(
         name=row.name,
@@ -27,7 +27,7 @@ def from_queue(row: queue.Queue) -> queue_pb2.Queue:
 
 
 def from_log(row: queue.QueueLog) -> queue_pb2.QueueLog:
-    """Returns a line of a queue's log as the API shows it."""
+    """Returns a row of a queue's log as protobuf."""
     return queue_pb2.QueueLog(
         queue=row.queue,
         change=row.change,
@@ -53,7 +53,7 @@ def _value(value: float | bool | None) -> struct_pb2.Value | None:
 
 
 def from_worker(row: worker.Worker) -> queue_pb2.Worker:
-    """Returns a worker as the API shows it."""
+    """Returns a worker as protobuf."""
     return queue_pb2.Worker(
         worker_id=row.worker_id,
         queues=row.queues,

@@ -1,4 +1,4 @@
-"""Reading requests about queues. All raise InvalidArgument."""
+"""Reads requests about queues. All raise InvalidArgument."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ MIN_PER_SECOND = 0.001
 MAX_PER_SECOND = 100_000.0
 
 Request = queue_service_pb2.UpdateQueueRequest
-_INSTEAD = "to let nothing start, pause the queue; to take the limit away, name it in update_mask alone"
+_INSTEAD = "to start no tasks, pause the queue; to remove the limit, name it in update_mask and leave it unset"
 
 
 def name(value: str) -> str:
@@ -25,10 +25,10 @@ def name(value: str) -> str:
 
 
 def changes(request: Request) -> dict[str, Any]:
-    """Reads which fields of `queue.Control` to change, and to what: those present, or that update_mask names."""
+    """Reads the new values of fields of `queue.QueueLimits`: those present, or those that update_mask names."""
     wrong = violations.Violations()
-    named = masks.named(request, _CHANGEABLE, wrong)
-    read = {_CHANGEABLE[field][0]: _CHANGEABLE[field][1](request, field, wrong) for field in named}
+    named = masks.named(request, _SETTABLE, wrong)
+    read = {_SETTABLE[field][0]: _SETTABLE[field][1](request, field, wrong) for field in named}
     wrong.check()
     return read
 
@@ -51,19 +51,19 @@ def _rate(request: Request, field: str, wrong: violations.Violations) -> float |
         return None
     value: float = getattr(request, field)
     if not math.isfinite(value) or not MIN_PER_SECOND <= value <= MAX_PER_SECOND:
-        bounds = f"from {MIN_PER_SECOND} to {MAX_PER_SECOND:g} tasks a second"
+        bounds = f"from {MIN_PER_SECOND} to {MAX_PER_SECOND:g} tasks per second"
         wrong.add(field, f"must be {bounds}, not {value:g}; {_INSTEAD}")
     return value
 
 
-# Field → the one of queue.Control, and how it is read.
-_CHANGEABLE: dict[str, tuple[str, Callable[[Request, str, violations.Violations], Any]]] = {
+# Field of the request → field of queue.QueueLimits, and its reader.
+_SETTABLE: dict[str, tuple[str, Callable[[Request, str, violations.Violations], Any]]] = {
     "paused": ("is_paused", _paused),
     "max_running": ("max_running", _count),
     "max_per_second": ("max_per_second", _rate),
     "max_running_per_key": ("max_running_per_key", _count),
     "max_per_second_per_key": ("max_per_second_per_key", _rate),
 }
-FIELDS = {column: field for field, (column, _) in _CHANGEABLE.items()}
-"""Field of queue.Control → the API's."""
+FIELDS = {column: field for field, (column, _) in _SETTABLE.items()}
+"""Field of queue.QueueLimits → field of the API."""
 assert FIELDS.keys() == set(queue.QueueLimits.__dataclass_fields__)

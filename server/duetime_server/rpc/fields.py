@@ -1,4 +1,4 @@
-"""Reading single fields: protobuf's well-known types into Python's, checked."""
+"""Reads and checks single fields of requests, of which some are protobuf's well-known types."""
 
 import datetime
 import enum
@@ -24,14 +24,14 @@ _Choice = TypeVar("_Choice", bound=enum.StrEnum)
 
 
 def task_id(value: int) -> int:
-    """Returns `value`; raises InvalidArgument if no task can have it."""
+    """Returns `value`. Raises InvalidArgument if no task can have it."""
     if not 1 <= value <= schema.MAX_TASK_ID:
         raise violations.refuse("task_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
     return value
 
 
 def name(value: str, wrong: violations.Violations, *, what: str = "the name of the handler that runs the task") -> str:
-    """Checks a name; `what` says what it is."""
+    """Checks a name; `what` describes it."""
     if not value.strip():
         wrong.add("name", f"is required: {what}")
     else:
@@ -57,13 +57,13 @@ def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> 
 
 
 def request_id(value: str, wrong: violations.Violations) -> str | None:
-    """Checks a request_id; an empty one is none."""
+    """Checks a request_id; an empty one means none."""
     _check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, wrong)
     return value or None
 
 
 def concurrency_key(value: str, wrong: violations.Violations) -> str | None:
-    """Checks a concurrency_key; an empty one is none."""
+    """Checks a concurrency_key; an empty one means none."""
     _check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, wrong)
     return value or None
 
@@ -88,7 +88,7 @@ def choice(message: Any, field: str, default: _Choice, wrong: violations.Violati
 
 
 def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violations) -> datetime.datetime:
-    """Reads a timestamp, rounded up to the microsecond: rounded down it would be early."""
+    """Reads a timestamp, rounded up to the microsecond, so that it is never early."""
     try:
         if not 0 <= value.nanos < 1_000_000_000:
             raise OverflowError
@@ -110,7 +110,10 @@ def period(
     """Reads a duration between two bounds, rounded up to the microsecond."""
     seconds, nanos = value.seconds, value.nanos
     if abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
-        wrong.add(field, f"must have nanos below a second, of the sign of its seconds, not {seconds} s and {nanos} ns")
+        wrong.add(
+            field,
+            f"must have nanos of less than a second, with the sign of its seconds, not {seconds} s and {nanos} ns",
+        )
         return shortest
     try:
         read = datetime.timedelta(seconds=seconds, microseconds=-(-nanos // 1000))

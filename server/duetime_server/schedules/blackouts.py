@@ -1,4 +1,4 @@
-"""Blackouts, from protobuf and back."""
+"""Reads blackouts from protobuf, and writes them."""
 
 import datetime
 import re
@@ -10,15 +10,15 @@ from duetime_core.model.recurrence.spec import DAYS
 from duetime_core.model.recurrence.validation import MOST_BLACKOUTS
 from duetime_server.rpc import fields, violations
 
-_FEWEST_LETTERS = 3
+_MIN_LETTERS = 3
 """Of a day's name."""
-_MOST_DAYS = 100
-"""Named in one blackout, some of them twice."""
+_MAX_DAYS = 100
+"""Names of days in one blackout, with repetitions."""
 _END_OF_DAY = re.compile(r"24(:?00){0,2}(\.0+)?", re.ASCII)
 
 
 def read(given: Sequence[schedule_pb2.Blackout], wrong: violations.Violations) -> tuple[recurrence.Blackout, ...]:
-    """Reads blackouts. What they lack, or have too much, `recurrence.problems` tells."""
+    """Reads blackouts; `recurrence.problems` checks which of their fields are set together."""
     if len(given) > MOST_BLACKOUTS:
         wrong.add("blackouts", f"must be at most {MOST_BLACKOUTS}; there are {len(given)}")
         return ()
@@ -48,14 +48,17 @@ def _read(blackout: schedule_pb2.Blackout, wrong: violations.Violations) -> recu
 
 def _days(given: Sequence[str], wrong: violations.Violations) -> frozenset[int]:
     found: set[int] = set()
-    if len(given) > _MOST_DAYS:
-        wrong.add("days", f"must be at most {_MOST_DAYS}; there are {len(given)}")
+    if len(given) > _MAX_DAYS:
+        wrong.add("days", f"must be at most {_MAX_DAYS}; there are {len(given)}")
         return frozenset()
     for text in given:
-        for part in text.split(",", _MOST_DAYS):
+        for part in text.split(",", _MAX_DAYS):
             first, _, last = (_day(end) for end in part.partition("-"))
             if first is None or (last is None and "-" in part):
-                wrong.add("days", f"must be of {', '.join(DAYS)}, or such as mon-fri, not {quoting.shortened(part)!r}")
+                wrong.add(
+                    "days",
+                    f"must be one of {', '.join(DAYS)}, or a range such as mon-fri, not {quoting.shortened(part)!r}",
+                )
                 return frozenset(range(len(DAYS)))
             last = first if last is None else last
             found |= {number % len(DAYS) for number in range(first, last + 1 + len(DAYS) * (last < first))}
@@ -64,7 +67,7 @@ def _days(given: Sequence[str], wrong: violations.Violations) -> frozenset[int]:
 
 def _day(text: str) -> int | None:
     text = text.strip().lower()
-    named = (number for number, day in enumerate(DAYS) if len(text) >= _FEWEST_LETTERS and day.startswith(text))
+    named = (number for number, day in enumerate(DAYS) if len(text) >= _MIN_LETTERS and day.startswith(text))
     return next(named, None)
 
 
@@ -97,7 +100,7 @@ def _date(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violatio
 
 
 def write(blackout: recurrence.Blackout) -> schedule_pb2.Blackout:
-    """Returns a blackout as the API shows it."""
+    """Returns a blackout as protobuf."""
     return schedule_pb2.Blackout(
         days=[DAYS[number] for number in sorted(blackout.days)],
         from_time="" if blackout.from_time is None else blackout.from_time.isoformat("auto"),

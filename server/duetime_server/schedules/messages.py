@@ -1,4 +1,4 @@
-"""Writing answers about schedules: from what `core` works with to protobuf."""
+"""Writes schedules, their logs and previews as protobuf."""
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
 from duetime_core.model import recurrence, schedule
@@ -7,7 +7,7 @@ from duetime_server.tasks import messages as task_messages
 
 
 def from_schedule(row: schedule.Schedule) -> schedule_pb2.Schedule:
-    """Returns a schedule as the API shows it."""
+    """Returns a schedule as protobuf."""
     spec = row.spec
     return schedule_pb2.Schedule(
         cron=spec.cron or "",
@@ -38,7 +38,7 @@ def from_schedule(row: schedule.Schedule) -> schedule_pb2.Schedule:
 
 
 def from_log(row: schedule.ScheduleLog) -> schedule_pb2.ScheduleLog:
-    """Returns a line of a schedule's log as the API shows it."""
+    """Returns a row of a schedule's log as protobuf."""
     return schedule_pb2.ScheduleLog(
         schedule_id=row.schedule_id,
         change=row.change,
@@ -54,7 +54,7 @@ def from_log(row: schedule.ScheduleLog) -> schedule_pb2.ScheduleLog:
 def previewed(
     spec: recurrence.Spec, occurrences: list[recurrence.Occurrence]
 ) -> schedule_service_pb2.PreviewScheduleResponse:
-    """Returns the next times of a rule as the API shows them."""
+    """Returns the next times of a rule as protobuf."""
     zone = recurrence.zone(spec.time_zone)
     return schedule_service_pb2.PreviewScheduleResponse(
         times=[task_messages.timestamp(each.due) for each in occurrences],

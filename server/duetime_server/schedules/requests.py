@@ -1,4 +1,4 @@
-"""Reading requests about schedules. All raise InvalidArgument, naming each wrong field and what would be right."""
+"""Reads requests about schedules. All raise InvalidArgument, with each invalid field and what would be right."""
 
 import datetime
 import enum
@@ -18,7 +18,7 @@ from duetime_server.tasks import requests as task_requests
 DEFAULT_PREVIEW = 10
 MAX_PREVIEW = 1_000
 
-# They have fields 1 to 10 in common, which say when.
+# They share fields 1 to 10, the rule.
 Request = (
     schedule_service_pb2.CreateScheduleRequest
     | schedule_service_pb2.UpdateScheduleRequest
@@ -27,14 +27,14 @@ Request = (
 
 
 def schedule_id(value: int) -> int:
-    """Returns `value`; raises InvalidArgument if no schedule can have it."""
+    """Returns `value`. Raises InvalidArgument if no schedule can have it."""
     if not 1 <= value <= schema.MAX_TASK_ID:
         raise violations.refuse("schedule_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
     return value
 
 
 def new_schedule(request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime) -> schedule.NewSchedule:
-    """Reads a schedule to be created."""
+    """Reads a new schedule."""
     wrong = violations.Violations()
     new = schedule.NewSchedule(
         name=_name(request, wrong),
@@ -53,7 +53,7 @@ def new_schedule(request: schedule_service_pb2.CreateScheduleRequest, now: datet
 def changes(
     request: schedule_service_pb2.UpdateScheduleRequest, present: schedule.Schedule, now: datetime.datetime
 ) -> dict[str, Any]:
-    """Reads which fields of `schedule.NewSchedule` to change, and to what, for a schedule as it is at present."""
+    """Reads the new values of fields of `schedule.NewSchedule`, for a schedule as it is at present."""
     wrong = violations.Violations()
     named = masks.named(request, (*_SPEC, *_OTHERS), wrong)
     read = {_OTHERS[name][0]: _OTHERS[name][1](request, wrong) for name in named if name in _OTHERS}
@@ -72,7 +72,7 @@ def changes(
 def preview(
     request: schedule_service_pb2.PreviewScheduleRequest, now: datetime.datetime
 ) -> tuple[recurrence.Spec, int]:
-    """Reads a rule to be tried, and how many times of it are wanted."""
+    """Reads a rule to preview, and how many of its times to return."""
     wrong = violations.Violations()
     spec = _spec(request, wrong, now)
     if request.count > MAX_PREVIEW:
@@ -88,22 +88,22 @@ def backfilled(
     wrong = violations.Violations()
     for name in ("start_time", "end_time"):
         if not request.HasField(name):
-            wrong.add(name, "is required: the interval that is made up for")
+            wrong.add(name, "is required: the interval to backfill")
     start = fields.moment(request.start_time, "start_time", wrong)
     end = fields.moment(request.end_time, "end_time", wrong)
     wrong.check()
     if end < start:
         wrong.add("end_time", "must not be before start_time")
     elif end > now:
-        wrong.add("end_time", "must be past: what is to come is due by the schedule")
+        wrong.add("end_time", "must be in the past: the schedule itself creates later occurrences")
     wrong.check()
     return start, end
 
 
 def too_many() -> Exception:
-    """Returns the error for a backfill of more occurrences than one makes."""
+    """Returns the error for a backfill with too many occurrences."""
     most = schedule_backfill.MAX_BACKFILL
-    return violations.refuse("end_time", f"ends an interval of more than {most} occurrences: split it")
+    return violations.refuse("end_time", f"ends an interval of more than {most} occurrences; split it")
 
 
 def schedule_filter(request: schedule_service_pb2.ListSchedulesRequest) -> schedule_page.Filter:
@@ -123,7 +123,7 @@ def _spec(request: Request, wrong: violations.Violations, now: datetime.datetime
 
 
 def _checked(spec: recurrence.Spec, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
-    # What could not be read stands for something else: the rule is asked what it gives only if all could.
+    # A field that could not be read has a substitute value: the rule is checked only if all could.
     if not wrong.are_any:
         for problem in recurrence.problems(spec, now):
             wrong.add(problem.field, problem.description)
@@ -176,19 +176,19 @@ def _catch_up_window(request: Any, wrong: violations.Violations) -> datetime.tim
 
 
 def _name(request: Any, wrong: violations.Violations) -> str:
-    return fields.name(request.name, wrong, what="the name that people know the schedule by")
+    return fields.name(request.name, wrong, what="the name to show for the schedule")
 
 
 def _template(request: Any, wrong: violations.Violations) -> schedule.Template:
     template: schedule_pb2.TaskTemplate = request.task
     if not request.HasField("task"):
-        wrong.add("task", "is required: the task that is made each time, with a name at least")
+        wrong.add("task", "is required: the task to create for each occurrence, with at least a name")
         return schedule.Template("")
     with wrong.within("task."):
         return schedule.Template(**task_requests.template(template, wrong))
 
 
-# Field → the one of schedule.NewSchedule, and how it is read.
+# Field of the request → field of schedule.NewSchedule, and its reader.
 _OTHERS: dict[str, tuple[str, Callable[[Any, violations.Violations], Any]]] = {
     "overlap": ("overlap", _overlap),
     "catch_up": ("catch_up", _catch_up),

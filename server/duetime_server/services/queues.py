@@ -1,4 +1,4 @@
-"""QueueService: each rpc reads its request, calls the store, and writes its answer."""
+"""QueueService: each rpc reads its request, calls the store and writes its response."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +17,8 @@ from duetime_server.rpc import actor, tokens
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.tasks import requests as task_requests
 
-_MOST_NAMED = 10
-"""How many queues an error names."""
+_MAX_NAMED = 10
+"""How many queues an error names at most."""
 
 
 class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
@@ -47,18 +47,18 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
     async def UpdateQueue(
         self, request: queue_service_pb2.UpdateQueueRequest, _: rpc_errors.Context
     ) -> queue_pb2.Queue:
-        """Holds a queue back, or lets it go."""
+        """Changes whether a queue is paused, and its limits."""
         changes = queue_requests.changes(request)
         return await self._update(request.name, changes, is_new=request.allow_missing)
 
     async def PauseQueue(self, request: queue_service_pb2.PauseQueueRequest, _: rpc_errors.Context) -> queue_pb2.Queue:
-        """Lets nothing of a queue start any more."""
+        """Pauses a queue: none of its tasks start."""
         return await self._update(request.name, {"is_paused": True})
 
     async def ResumeQueue(
         self, request: queue_service_pb2.ResumeQueueRequest, _: rpc_errors.Context
     ) -> queue_pb2.Queue:
-        """Lets a queue's tasks start again."""
+        """Resumes a queue: its tasks start again."""
         return await self._update(request.name, {"is_paused": False})
 
     async def ListQueueLogs(
@@ -77,7 +77,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
     async def ListWorkers(
         self, request: queue_service_pb2.ListWorkersRequest, _: rpc_errors.Context
     ) -> queue_service_pb2.ListWorkersResponse:
-        """Reads a page of the workers that sent a heartbeat lately."""
+        """Reads a page of the workers with a recent heartbeat."""
         size, scope = task_requests.page_size(request.page_size), ("ListWorkers",)
         after = tokens.name(request.page_token, scope)
         found = await workers.list_workers(self._engine, after=after, limit=size + 1)
@@ -92,11 +92,11 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             updated, now = await queue_limit.update(self._engine, name, changes, is_new=is_new, actor=actor.CALLER)
         except errors.QueueNotFound as error:
             raise await self._with_known(error, name) from None
-        self._bell.arm(name, now, now=now)  # what may start now should not wait for the next look
+        self._bell.arm(name, now, now=now)  # tasks that may start now should not wait for the next sweep
         return queue_messages.from_queue(updated)
 
     async def _with_known(self, error: errors.QueueNotFound, name: str) -> errors.QueueNotFound:
-        known = await queue_read.names(self._engine, limit=_MOST_NAMED + 1)
-        named = ", ".join(known[:_MOST_NAMED]) + (", …" if len(known) > _MOST_NAMED else "")
+        known = await queue_read.names(self._engine, limit=_MAX_NAMED + 1)
+        named = ", ".join(known[:_MAX_NAMED]) + (", …" if len(known) > _MAX_NAMED else "")
         advice = "UpdateQueue with allow_missing creates it."
         return errors.QueueNotFound(f"{error.message} Known queues: {named or 'none'}. {advice}", queue=name)

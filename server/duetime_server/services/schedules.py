@@ -1,4 +1,4 @@
-"""ScheduleService: each rpc reads its request, calls the store, and writes its answer."""
+"""ScheduleService: each rpc reads its request, calls the store and writes its response."""
 
 import dataclasses
 import datetime
@@ -50,7 +50,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
         new = await handler_validation.new_schedule(self._catalog, request, await clock.now(self._engine))
-        return await self._answer(await schedule_edit.create(self._engine, new, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.create(self._engine, new, actor=actor.CALLER))
 
     async def GetSchedule(
         self, request: schedule_service_pb2.GetScheduleRequest, _: rpc_errors.Context
@@ -67,11 +67,11 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         scope = ("ListSchedules", wanted)
         after = tokens.number(request.page_token, scope)
         page = await schedule_page.list_schedules(self._engine, wanted, after=after, limit=size)
-        answer = schedule_service_pb2.ListSchedulesResponse()
+        response = schedule_service_pb2.ListSchedulesResponse()
         if page.following is not None:
-            answer.next_page_token = tokens.encode(scope, page.following)
-        answer.schedules.extend(await self._offloader.write_all(schedule_messages.from_schedule, page.schedules))
-        return answer
+            response.next_page_token = tokens.encode(scope, page.following)
+        response.schedules.extend(await self._offloader.write_all(schedule_messages.from_schedule, page.schedules))
+        return response
 
     async def UpdateSchedule(
         self, request: schedule_service_pb2.UpdateScheduleRequest, _: rpc_errors.Context
@@ -79,7 +79,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         """Changes a schedule, and moves its pending occurrence."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
         while True:
-            # A rule is checked as a whole: with what the schedule has now, and the version holds it to that.
+            # A rule is checked as a whole, with the present fields; the version makes sure that they still are.
             present = await schedule_edit.get(self._engine, schedule_id)
             now = await clock.now(self._engine)
             changes = await threads.run(schedule_requests.changes, request, present, now)
@@ -89,7 +89,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
                 )
             version = request.version if request.HasField("version") else present.version
             try:
-                return await self._answer(
+                return await self._respond(
                     await schedule_edit.update(self._engine, schedule_id, changes, version=version, actor=actor.CALLER)
                 )
             except errors.VersionMismatch:
@@ -107,21 +107,21 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     async def PauseSchedule(
         self, request: schedule_service_pb2.PauseScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
-        """Takes a schedule's pending occurrence away."""
+        """Pauses a schedule: its pending occurrence is deleted."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return await self._answer(await schedule_edit.pause(self._engine, schedule_id, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.pause(self._engine, schedule_id, actor=actor.CALLER))
 
     async def ResumeSchedule(
         self, request: schedule_service_pb2.ResumeScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
-        """Lets a schedule go on from now."""
+        """Resumes a schedule from now on."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return await self._answer(await schedule_edit.resume(self._engine, schedule_id, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.resume(self._engine, schedule_id, actor=actor.CALLER))
 
     async def TriggerSchedule(
         self, request: schedule_service_pb2.TriggerScheduleRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.TriggerScheduleResponse:
-        """Makes a task of a schedule that is due now."""
+        """Creates a task of a schedule that is due now."""
         schedule_id, wrong = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
         request_id = fields.request_id(request.request_id, wrong)
         wrong.check()
@@ -134,7 +134,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     async def BackfillSchedule(
         self, request: schedule_service_pb2.BackfillScheduleRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.BackfillScheduleResponse:
-        """Makes the tasks that a past interval lacks."""
+        """Creates the missing tasks of a past interval."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
         start, end = schedule_requests.backfilled(request, await clock.now(self._engine))
         try:
@@ -144,14 +144,16 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         except schedule_backfill.TooManyOccurrencesError:
             raise schedule_requests.too_many() from None
         except recurrence.TooManyStepsError as error:
-            raise violations.refuse("end_time", f"ends an interval of too few occurrences: {error}; split it") from None
+            raise violations.refuse(
+                "end_time", f"ends an interval that is too long to search: {error}; split it"
+            ) from None
         self._bell.announce(placed)
         return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
 
     async def PreviewSchedule(
         self, request: schedule_service_pb2.PreviewScheduleRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.PreviewScheduleResponse:
-        """Tells when a rule comes true next."""
+        """Returns the next times of a rule."""
         return await threads.run(_preview, request, datetime.datetime.now(datetime.UTC))
 
     async def ListScheduleLogs(
@@ -174,7 +176,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     async def RecomputeSchedules(
         self, _request: schedule_service_pb2.RecomputeSchedulesRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.RecomputeSchedulesResponse:
-        """Moves what another time zone database placed."""
+        """Moves the tasks whose times changed with the time zone database."""
         placed, has_more = await schedule_recompute.recompute(
             self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
@@ -189,7 +191,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             time_zone_version=recurrence.version(),
         )
 
-    async def _answer(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:
+    async def _respond(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:
         self._bell.announce(changed.tasks)
         return await self._offloader.write(schedule_messages.from_schedule, changed.schedule)
 
@@ -198,7 +200,7 @@ def _preview(
     request: schedule_service_pb2.PreviewScheduleRequest, now: datetime.datetime
 ) -> schedule_service_pb2.PreviewScheduleResponse:
     spec, count = schedule_requests.preview(request, now)
-    # Without jitter, which depends on the schedule that there is not.
+    # Without jitter, which depends on the schedule's id.
     plain = dataclasses.replace(spec, jitter=ZERO)
     try:
         found = list(itertools.islice(recurrence.occurrences(plain, now), count))

@@ -1,4 +1,4 @@
-"""TaskService: each rpc reads its request, calls the store, and writes its answer."""
+"""TaskService: each rpc reads its request, calls the store and writes its response."""
 
 import functools
 
@@ -47,7 +47,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     async def BatchCreateTasks(
         self, request: task_service_pb2.BatchCreateTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
-        """Creates all of them, or none."""
+        """Creates all tasks of a batch, or none."""
         created = await self._creator.create_all(
             await handler_validation.new_tasks(self._catalog, self._offloader, request)
         )
@@ -134,7 +134,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     async def ExplainTask(
         self, request: task_service_pb2.ExplainTaskRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ExplainTaskResponse:
-        """Says why a task does not run."""
+        """Explains why a task does not run."""
         facts = await task_explain.read(self._engine, fields.task_id(request.task_id))
         return task_service_pb2.ExplainTaskResponse(
             task_id=facts.task.task_id,

@@ -1,4 +1,4 @@
-"""Changes of many tasks by a filter: reading them, and making them within a call's time."""
+"""Changes all tasks that match a filter, within the time of a call."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from duetime_server.rpc import actor, fields, violations
 from duetime_server.tasks import requests
 
 SECONDS = 5.0
-"""How long one call works, so that it is answered before anybody gives it up."""
+"""How long one call works, so that it returns before its caller's deadline."""
 
 Request = (
     task_service_pb2.CancelTasksRequest
@@ -45,12 +45,12 @@ async def change(
 def _filter(what: task.Change, request: Request) -> task_page.Filter:
     wanted = requests.task_filter(request.filter, prefix="filter.")
     if wanted == task_page.Filter() and not request.all:
-        raise violations.refuse("filter", "must say which tasks; if all of them are meant, set `all`")
+        raise violations.refuse("filter", "is required: which tasks to change; to change all of them, set `all`")
     allowed = task.MOVES[what].sources
     statuses = tuple(status for status in wanted.statuses or sorted(allowed) if status in allowed)
     if not statuses:
         raise violations.refuse(
-            "filter.status", f"names none that allows it; it must be one of {', '.join(sorted(allowed))}"
+            "filter.status", f"has none that allows this change; must be one of {', '.join(sorted(allowed))}"
         )
     return dataclasses.replace(wanted, statuses=statuses)
 
@@ -64,5 +64,5 @@ def _moves(request: task_service_pb2.MoveTasksRequest) -> Mapping[str, Any]:
         changes["queue"] = fields.queue(request.queue, wrong)
     wrong.check()
     if not changes:
-        raise violations.refuse("execution_time", "or queue is required: where the tasks are to be moved")
+        raise violations.refuse("execution_time", "or queue is required: where to move the tasks")
     return changes

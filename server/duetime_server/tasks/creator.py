@@ -1,4 +1,4 @@
-"""The creator: unary creates that share commits."""
+"""The creator batches CreateTask calls, so that they share commits."""
 
 import asyncio
 import itertools
@@ -17,49 +17,50 @@ from duetime_server.tasks import in_flight
 
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 1_000_000
-"""Of what callers sent: writing as much as JSON holds up the loop for some milliseconds."""
-_MOST_TURNS = 8
-"""Of the event loop, which a batch waits for newcomers: where each turn brings one, the first must not wait for all."""
+"""Of the requests in a batch: writing that much JSON blocks the loop for some milliseconds."""
+_MAX_TURNS = 8
+"""Turns of the event loop for which a batch waits for more creates. If each turn brings one, the first must not wait
+for all."""
 
 MAX_WAITING = 10_000
-"""Creates that wait while a commit stalls: what that costs in memory, and how late the last of them are."""
+"""Creates that may wait while a commit stalls: bounds their memory and how late the last of them are."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 _Future = asyncio.Future[task_create.Created]
 _Batch = list[tuple[task.NewTask, _Future]]
 
 
-class _Wanted(NamedTuple):
+class _Waiting(NamedTuple):
     new: task.NewTask
     size: int
 
 
 class Creator:
-    """Creates tasks in batches that form by themselves: while one is under way, the next one gathers."""
+    """Creates tasks in batches: while one is in flight, the next one gathers."""
 
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine
         self._bell = bell
-        self._waiting: dict[_Future, _Wanted] = {}  # in their order
+        self._waiting: dict[_Future, _Waiting] = {}  # in order of arrival
         self._waiting_bytes = 0
         self._added = asyncio.Event()
         self._in_flight = in_flight.InFlight()
 
     async def create(self, new: task.NewTask, *, size: int = 0) -> task_create.Created:
-        """Creates one task, of so many bytes, and returns it once it is committed.
+        """Creates one task, from a request of `size` bytes, and returns it once it is committed.
 
-        A caller who goes away before its batch begins gets no task. Raises RequestIdTaken or StoreUnavailable.
+        If the caller hangs up before its batch begins, no task is created. Raises RequestIdTaken or StoreUnavailable.
         """
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise errors.StoreUnavailable("Too many creates wait for the database; nothing was changed. Try again.")
+            raise errors.StoreUnavailable("Too many creates are waiting for the database. Nothing was changed; retry.")
         future: _Future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = _Wanted(new, size)
+        self._waiting[future] = _Waiting(new, size)
         self._waiting_bytes += size
         self._added.set()
         try:
             return await future
         finally:
-            self._waiting.pop(future, None)  # if the caller hung up, or its deadline came
+            self._waiting.pop(future, None)  # if the caller hung up, or reached its deadline
             self._waiting_bytes -= size
 
     async def create_all(self, news: list[task.NewTask]) -> list[task_create.Created]:
@@ -70,7 +71,7 @@ class Creator:
         return created
 
     async def run(self) -> None:
-        """Creates what is asked for, for ever."""
+        """Creates the waiting tasks until cancelled."""
         while True:
             await self._added.wait()
             self._added.clear()
@@ -80,9 +81,9 @@ class Creator:
                     await self._create(batch)
 
     async def _gather(self) -> None:
-        """Returns once a turn of the loop brought nobody new: who has arrived already shares this commit."""
+        """Returns after a turn of the loop without a new create: those that arrived share this commit."""
         gathered = 0
-        for _ in range(_MOST_TURNS):
+        for _ in range(_MAX_TURNS):
             if len(self._waiting) == gathered:
                 return
             gathered = len(self._waiting)
@@ -96,7 +97,7 @@ class Creator:
                 break
             room -= wanted.size
             del self._waiting[future]
-            if not future.done():  # its caller hung up just now
+            if not future.done():  # its caller hung up just before
                 batch.append((wanted.new, future))
         return batch
 
@@ -106,7 +107,7 @@ class Creator:
             with self._in_flight.track(_request_ids(news)):
                 answers = await task_create.create(self._engine, news, actor=actor.CALLER)
         except sqlalchemy.exc.DBAPIError as error:
-            # A task that PostgreSQL does not take, although it was checked, must not fail the others.
+            # A task that PostgreSQL refuses, although it was checked, must not fail the others.
             if len(batch) > 1:
                 for waiting in batch:
                     await self._create([waiting])
@@ -130,7 +131,7 @@ def _request_ids(news: Iterable[task.NewTask]) -> set[str]:
 
 
 def _answer(future: asyncio.Future[task_create.Created], answer: task_create.Created | Exception) -> None:
-    if future.done():  # the caller hung up meanwhile
+    if future.done():  # the caller hung up
         return
     if isinstance(answer, Exception):
         future.set_exception(answer)

@@ -1,4 +1,4 @@
-"""The catalogue: which handlers there are, and what they bring. Creates read it without asking the database."""
+"""The catalog of handlers and their retry defaults, which creates read without a query."""
 
 import asyncio
 import contextlib
@@ -11,16 +11,16 @@ from duetime_core.process import outage
 from duetime_core.store.queues import handlers
 
 REFRESH_SECONDS = 2.0
-GENERAL = task.Retries()
-"""Of handlers that bring none."""
-_MOST_LOOKED_UP = 100
-"""Unknown names between two refreshes: a caller may make up as many as it likes."""
+DEFAULT_RETRIES = task.Retries()
+"""For handlers without defaults of their own."""
+_MAX_LOOKUPS = 100
+"""Unknown names that are looked up between two refreshes: callers may invent any number."""
 
 
 class HandlerCatalog:
-    """The built-in handlers, but for those in whose place users have put their own, and the handlers of users.
+    """The users' handlers, and the built-in handlers that no user's handler replaces.
 
-    While the database does not answer it stays as it is.
+    It keeps its contents while the database is unavailable.
     """
 
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, database_outage: outage.Outage) -> None:
@@ -35,7 +35,7 @@ class HandlerCatalog:
         self._failure: errors.StoreUnavailable | None = None
 
     async def run(self) -> None:
-        """Refreshes it, each two seconds."""
+        """Refreshes it every two seconds."""
         while True:
             try:
                 await self.refresh()
@@ -46,10 +46,10 @@ class HandlerCatalog:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        """Reads what workers have announced by now. Raises StoreUnavailable.
+        """Reads the handlers that workers have announced. Raises StoreUnavailable.
 
-        Calls that arrive during a read share the next one: each refused request asks for one, and there may be
-        thousands at once. Reads never overlap, so an older answer cannot replace a newer one.
+        Calls that arrive during a read share the next one: each refused request makes one, and there may be thousands
+        at once. Reads never overlap, so an older result cannot replace a newer one.
         """
         begun_before = self._begun
         async with self._reading:
@@ -69,29 +69,29 @@ class HandlerCatalog:
             self._looked_up.clear()
 
     async def look_up(self, name: str) -> None:
-        """Asks the database for a name that is not known, once between two refreshes: its worker may be new."""
+        """Looks an unknown name up in the database, once between two refreshes: its worker may be new."""
         if name in self._own or name in builtin.SPECS or name in self._looked_up:
             return
         async with self._looking:
-            if name in self._looked_up or len(self._looked_up) >= _MOST_LOOKED_UP:
+            if name in self._looked_up or len(self._looked_up) >= _MAX_LOOKUPS:
                 return
             before = self._looked_up.copy()
-            with contextlib.suppress(errors.StoreUnavailable):  # creating the task will say so
+            with contextlib.suppress(errors.StoreUnavailable):  # creating the task raises it
                 await self.refresh()
             self._looked_up = before | {name}
 
     def spec(self, name: str) -> builtin.Spec | None:
-        """Returns the built-in handler of that name, unless a worker has another one."""
+        """Returns the built-in handler of that name, unless a user's handler replaces it."""
         return None if name in self._own else builtin.SPECS.get(name)
 
     def meant(self, name: str) -> str | None:
-        """Returns the name of the built-in handler that differs from `name` in case, spaces and signs alone."""
+        """Returns the built-in handler whose name differs from `name` only in case, spaces and punctuation."""
         return None if name in self._own or name in builtin.SPECS else builtin.BY_LETTERS.get(names.letters(name))
 
     def retries(self, name: str) -> task.Retries:
-        """Returns the retries of tasks with that name which give none."""
+        """Returns the retries of tasks with that name that set none."""
         own = self._own.get(name)
         if own is not None:
             return own
         spec = builtin.SPECS.get(name)
-        return GENERAL if spec is None else spec.retries
+        return DEFAULT_RETRIES if spec is None else spec.retries

@@ -1,8 +1,7 @@
-"""Fitting tasks to their handlers, before they are kept.
+"""Validates new and changed tasks for their handlers.
 
-What a built-in handler would refuse when the task is due is refused now, unless workers have announced a handler of
-their users' under that name: a refusal is first checked against the database. Where a task gives no retries it gets
-those that its handler brings.
+Tasks that a built-in handler would refuse when they run are refused at once, unless a user's handler replaces it: a
+refusal is first checked against the database. A task that sets no retries gets its handler's.
 """
 
 import asyncio
@@ -18,29 +17,29 @@ from duetime_core.process import threads
 from duetime_server.rpc import offload, violations
 from duetime_server.schedules import requests as schedule_requests
 from duetime_server.tasks import requests as task_requests
-from duetime_server.tasks.handler_catalog import GENERAL, HandlerCatalog
+from duetime_server.tasks.handler_catalog import DEFAULT_RETRIES, HandlerCatalog
 
-_STINT_SECONDS = 0.01
-"""How long models are validated before other calls have their turn."""
+_TURN_SECONDS = 0.01
+"""How long models are validated before other calls get a turn."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Given:
-    """What a handler is given; what is None is not looked at."""
+class HandlerInput:
+    """The fields of a task that its handler validates; None skips one."""
 
     name: str
     task_data: dict[str, Any] | None
     timeout: datetime.timedelta | None
-    is_named: bool = True
-    """Whether the caller gave the name."""
+    is_name_given: bool = True
+    """Whether the request sets the name."""
     path: str = ""
-    """Where in the request it stands, such as `requests[3].`."""
+    """Its path in the request, such as `requests[3].`."""
 
 
-async def check(catalog: HandlerCatalog, tasks: Collection[Given]) -> None:
-    """Raises InvalidArgument for what built-in handlers would refuse, and for names that are almost theirs.
+async def check(catalog: HandlerCatalog, tasks: Collection[HandlerInput]) -> None:
+    """Raises InvalidArgument for tasks that built-in handlers would refuse, and for names that are almost theirs.
 
-    From here on the catalogue knows what the tasks' handlers bring.
+    Afterwards the catalog has the defaults of the tasks' handlers.
     """
     for name in {each.name for each in tasks}:
         await catalog.look_up(name)
@@ -49,62 +48,63 @@ async def check(catalog: HandlerCatalog, tasks: Collection[Given]) -> None:
         return
     wrong = await _violations(catalog, doubtful)
     if wrong.are_any:
-        # A worker may have announced another handler just now.
+        # A worker may just have announced another handler.
         await catalog.refresh()
         (await _violations(catalog, doubtful)).check()
 
 
-async def _violations(catalog: HandlerCatalog, tasks: Iterable[Given]) -> violations.Violations:
+async def _violations(catalog: HandlerCatalog, tasks: Iterable[HandlerInput]) -> violations.Violations:
     wrong, began = violations.Violations(), time.monotonic()
     for given in tasks:
         with wrong.within(given.path):
             for field, problem in _problems(catalog, given):
                 wrong.add(field, problem)
-        if time.monotonic() - began > _STINT_SECONDS:
+        if time.monotonic() - began > _TURN_SECONDS:
             await asyncio.sleep(0)
             began = time.monotonic()
     return wrong
 
 
-def _problems(catalog: HandlerCatalog, given: Given) -> Iterator[tuple[str, str]]:
+def _problems(catalog: HandlerCatalog, given: HandlerInput) -> Iterator[tuple[str, str]]:
     meant = catalog.meant(given.name)
-    if meant and given.is_named:
-        yield "name", f"names no handler: {given.name!r}. Did you mean {meant!r}?"
+    if meant and given.is_name_given:
+        yield "name", f"names no handler: {given.name!r}; did you mean {meant!r}?"
     spec = catalog.spec(given.name)
     if spec is None:
         return
     if given.task_data is not None:
-        yield from _misfits(spec, given.task_data)
+        yield from _payload_problems(spec, given.task_data)
     if given.timeout is not None and given.timeout > spec.max_timeout:
-        yield "timeout", f"must be at most {spec.max_timeout.total_seconds():g} s for {spec.name}"
+        longest, found = (each.total_seconds() for each in (spec.max_timeout, given.timeout))
+        yield "timeout", f"must be at most {longest:g} s for {spec.name}, not {found:g} s"
 
 
-def _misfits(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _payload_problems(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     try:
         validation.validate(spec.model, task_data)
-    except validation.Invalid as misfit:
-        for path, problem in misfit.problems:
+    except validation.Invalid as error:
+        for path, problem in error.problems:
             yield f"task_data.{path}" if path else "task_data", problem
 
 
 async def new_task(
     catalog: HandlerCatalog, offloader: offload.Offload, request: task_service_pb2.CreateTaskRequest
 ) -> task.NewTask:
-    """Reads a task to be created that fits its handler. Raises InvalidArgument."""
+    """Reads a new task and validates it for its handler. Raises InvalidArgument."""
     new = await offloader.read(task_requests.new_task, request)
-    await check(catalog, [Given(new.name, new.task_data, new.timeout)])
+    await check(catalog, [HandlerInput(new.name, new.task_data, new.timeout)])
     return _with_retries(catalog, new, request)
 
 
 async def new_tasks(
     catalog: HandlerCatalog, offloader: offload.Offload, request: task_service_pb2.BatchCreateTasksRequest
 ) -> list[task.NewTask]:
-    """Reads tasks to be created that fit their handlers. Raises InvalidArgument."""
+    """Reads new tasks and validates them for their handlers. Raises InvalidArgument."""
     news = await offloader.read(task_requests.new_tasks, request)
     await check(
         catalog,
         [
-            Given(new.name, new.task_data, new.timeout, path=f"requests[{position}].")
+            HandlerInput(new.name, new.task_data, new.timeout, path=f"requests[{position}].")
             for position, new in enumerate(news)
         ],
     )
@@ -115,7 +115,7 @@ def _with_retries(
     catalog: HandlerCatalog, new: task.NewTask, request: task_service_pb2.CreateTaskRequest
 ) -> task.NewTask:
     default = catalog.retries(new.name)
-    if default == GENERAL:
+    if default == DEFAULT_RETRIES:
         return new
     asked, retries = task.Retries(new.max_retries, new.retry_policy), given_retries(request, default)
     return dataclasses.replace(new, max_retries=retries.max_retries, retry_policy=retries.retry_policy, asked=asked)
@@ -124,7 +124,7 @@ def _with_retries(
 async def new_schedule(
     catalog: HandlerCatalog, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
 ) -> schedule.NewSchedule:
-    """Reads a schedule to be created whose tasks fit their handler. Raises InvalidArgument."""
+    """Reads a new schedule and validates its template for its handler. Raises InvalidArgument."""
     new = await threads.run(schedule_requests.new_schedule, request, now)
     asked = task.Retries(new.template.max_retries, new.template.retry_policy)
     return dataclasses.replace(new, template=await template(catalog, new.template, request.task), asked=asked)
@@ -133,14 +133,14 @@ async def new_schedule(
 async def template(
     catalog: HandlerCatalog, read: schedule.Template, request: schedule_pb2.TaskTemplate
 ) -> schedule.Template:
-    """Returns a schedule's template that fits its handler. Raises InvalidArgument."""
-    await check(catalog, [Given(read.name, read.task_data, read.timeout, path="task.")])
+    """Validates a schedule's template for its handler, and returns it with its retries. Raises InvalidArgument."""
+    await check(catalog, [HandlerInput(read.name, read.task_data, read.timeout, path="task.")])
     retries = given_retries(request, catalog.retries(read.name))
     return dataclasses.replace(read, max_retries=retries.max_retries, retry_policy=retries.retry_policy)
 
 
 def given_retries(request: task_requests.Request, default: task.Retries) -> task.Retries:
-    """Returns the retries of a request, checked before, whose fields are those of `default` where it gives none."""
+    """Returns the retries of a request that was checked before, completed from `default`."""
     return task.Retries(
         request.max_retries if request.HasField("max_retries") else default.max_retries,
         task_requests.retry_policy(request.retry_policy, default.retry_policy, violations.Violations()),

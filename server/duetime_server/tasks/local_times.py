@@ -1,4 +1,4 @@
-"""Reading local times: what a clock somewhere shows when a task is due."""
+"""Reads local times: a task's due time in a time zone."""
 
 import datetime
 from typing import Any
@@ -10,10 +10,10 @@ FIELDS = ("local_time", "time_zone")
 
 
 def read(request: Any, wrong: violations.Violations) -> tuple[datetime.datetime, datetime.datetime, str] | None:
-    """Returns the instant, the naive local time and the zone that a request names; None if one of them is wrong."""
+    """Returns the instant, the naive local time and the zone of a request; None if one of them is invalid."""
     local = _local(request.local_time, wrong)
     if not request.time_zone:
-        wrong.add("time_zone", "is required with local_time: IANA's name of the zone, such as Europe/Lisbon")
+        wrong.add("time_zone", "is required with local_time: an IANA time zone, such as Europe/Lisbon")
         return None
     try:
         zone = recurrence.zone(request.time_zone)
@@ -37,9 +37,11 @@ def _local(text: str, wrong: violations.Violations) -> datetime.datetime | None:
     try:
         read = datetime.datetime.fromisoformat(text)
     except ValueError:
-        wrong.add("local_time", f"must be such as 2027-03-28T09:00:00, not {quoting.shortened(text)!r}")
+        wrong.add("local_time", f"must be a local time such as 2027-03-28T09:00:00, not {quoting.shortened(text)!r}")
         return None
     if read.tzinfo is not None:
-        wrong.add("local_time", "must have no offset: time_zone says where it is; or use execution_time")
+        wrong.add(
+            "local_time", "must have no UTC offset, because time_zone gives it; for an instant use execution_time"
+        )
         return None
     return read

@@ -1,4 +1,4 @@
-"""Writing answers: from what `core` works with to protobuf."""
+"""Writes tasks and their logs as protobuf."""
 
 import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from duetime_core.model import task
 
 
 def from_task(row: task.Task) -> task_pb2.Task:
-    """Returns a task as the API shows it."""
+    """Returns a task as protobuf."""
     return task_pb2.Task(
         task_id=row.task_id,
         name=row.name,
@@ -41,7 +41,7 @@ def from_task(row: task.Task) -> task_pb2.Task:
 
 
 def retry_policy(policy: task.RetryPolicy) -> task_pb2.RetryPolicy:
-    """Returns a retry policy as the API shows it."""
+    """Returns a retry policy as protobuf."""
     return task_pb2.RetryPolicy(
         initial_backoff=duration(policy.initial_backoff),
         max_backoff=duration(policy.max_backoff),
@@ -51,7 +51,7 @@ def retry_policy(policy: task.RetryPolicy) -> task_pb2.RetryPolicy:
 
 
 def from_log(row: task.TaskLog) -> task_pb2.TaskLog:
-    """Returns a log row as the API shows it."""
+    """Returns a log row as protobuf."""
     return task_pb2.TaskLog(
         task_id=row.task_id,
         version=row.version,
@@ -67,12 +67,12 @@ def from_log(row: task.TaskLog) -> task_pb2.TaskLog:
 
 
 def change_event(row: task.TaskLog, cursor: str) -> task_service_pb2.TaskEvent:
-    """Returns the event that tells a change."""
+    """Returns the event of a change."""
     return task_service_pb2.TaskEvent(cursor=cursor, change=from_log(row))
 
 
 def heartbeat_event(cursor: str) -> task_service_pb2.TaskEvent:
-    """Returns the event that tells that nothing changed."""
+    """Returns the event that shows that a silent watch is open."""
     return task_service_pb2.TaskEvent(cursor=cursor, heartbeat=task_service_pb2.TaskEvent.Heartbeat())
 
 
@@ -87,21 +87,21 @@ def status(value: task.Status) -> task_pb2.Task.Status.ValueType:
 
 
 def timestamp(value: datetime.datetime) -> timestamp_pb2.Timestamp:
-    """Returns an aware time as protobuf has it."""
+    """Returns an aware time as protobuf."""
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(value)
     return message
 
 
 def duration(value: datetime.timedelta) -> duration_pb2.Duration:
-    """Returns a time span as protobuf has it."""
+    """Returns a duration as protobuf."""
     message = duration_pb2.Duration()
     message.FromTimedelta(value)
     return message
 
 
 def struct(value: dict[str, Any]) -> struct_pb2.Struct:
-    """Returns a JSON object as protobuf has it."""
+    """Returns a JSON object as protobuf."""
     message = struct_pb2.Struct()
     message.update(value)
     return message

@@ -1,4 +1,4 @@
-"""The two lists, a page a call."""
+"""The lists of tasks and of their logs, one page a call."""
 
 import contextlib
 import datetime
@@ -20,12 +20,12 @@ async def list_tasks(
     scope = ("ListTasks", wanted, order)
     after = _after(tokens.decode("page_token", request.page_token, scope)) if request.page_token else None
     page = await task_read.list_tasks(engine, wanted, order=order, after=after, limit=size)
-    answer = task_service_pb2.ListTasksResponse()
+    response = task_service_pb2.ListTasksResponse()
     if not page.is_last:
         last = page.tasks[-1]
-        answer.next_page_token = tokens.encode(scope, [last.execution_time.isoformat(), last.task_id])
-    answer.tasks.extend(await offloader.write_all(messages.from_task, page.tasks))
-    return answer
+        response.next_page_token = tokens.encode(scope, [last.execution_time.isoformat(), last.task_id])
+    response.tasks.extend(await offloader.write_all(messages.from_task, page.tasks))
+    return response
 
 
 def _after(value: object) -> tuple[datetime.datetime, int]:

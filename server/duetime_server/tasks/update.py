@@ -1,4 +1,4 @@
-"""Updating a task: what the change makes of it must fit its handler."""
+"""Updates a task, and validates the result for its handler."""
 
 import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from duetime_server.rpc import actor, fields, offload
 from duetime_server.tasks import handler_validation, requests
 from duetime_server.tasks.handler_catalog import HandlerCatalog
 
-_OF_THE_HANDLER = frozenset({"name", "task_data", "timeout", "max_retries", "retry_policy"})
+_HANDLER_FIELDS = frozenset({"name", "task_data", "timeout", "max_retries", "retry_policy"})
 
 
 async def update(
@@ -28,30 +28,30 @@ async def update(
     """
     task_id, changes = fields.task_id(request.task_id), await offloader.read(requests.changes, request)
     version = request.version if request.HasField("version") else None
-    if not changes.keys() & _OF_THE_HANDLER:
+    if not changes.keys() & _HANDLER_FIELDS:
         return await task_edit.update(engine, task_id, changes, version=version, actor=actor.CALLER)
     while True:
-        # Whether it fits depends on what the task has now, and the version holds it to that.
+        # The result depends on the task as it is now, and the version makes sure that it still is.
         present = await task_read.get(engine, task_id)
-        fitted = await _fitted(catalog, request, changes, present)
-        held = present.version if version is None else version
+        validated = await _validated(catalog, request, changes, present)
+        read_version = present.version if version is None else version
         try:
-            return await task_edit.update(engine, task_id, fitted, version=held, actor=actor.CALLER)
+            return await task_edit.update(engine, task_id, validated, version=read_version, actor=actor.CALLER)
         except errors.VersionMismatch:
             if version is not None:
                 raise
 
 
-async def _fitted(
+async def _validated(
     catalog: HandlerCatalog, request: task_service_pb2.UpdateTaskRequest, changes: dict[str, Any], present: task.Task
 ) -> dict[str, Any]:
     name = changes.get("name", present.name)
-    is_about_data = bool(changes.keys() & {"name", "task_data"})
-    given = handler_validation.Given(
+    changes_data = bool(changes.keys() & {"name", "task_data"})
+    given = handler_validation.HandlerInput(
         name,
-        changes.get("task_data", present.task_data) if is_about_data else None,
+        changes.get("task_data", present.task_data) if changes_data else None,
         changes.get("timeout"),
-        is_named="name" in changes,
+        is_name_given="name" in changes,
     )
     await handler_validation.check(catalog, [given])
     retries = handler_validation.given_retries(request, catalog.retries(name))

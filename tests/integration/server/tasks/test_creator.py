@@ -171,6 +171,6 @@ async def test_only_so_many_wait_while_a_commit_stalls(
     monkeypatch.setattr(creator, "MAX_WAITING", 10)
     async with stalled(engine):
         waiting = await called(create, 10)
-        with pytest.raises(errors.StoreUnavailable, match="Too many creates wait for the database; nothing was chan"):
+        with pytest.raises(errors.StoreUnavailable, match="Too many creates are waiting for the database"):
             await create.create(factories.new_task())
     assert all(created.is_new for created in await asyncio.gather(*waiting))

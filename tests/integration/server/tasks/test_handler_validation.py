@@ -96,7 +96,7 @@ async def test_a_timeout_above_the_handlers_longest_is_refused(client: duetime_c
 async def test_a_name_that_is_almost_a_built_in_one_is_refused_with_what_is_meant(
     client: duetime_client.AsyncClient, name: str
 ) -> None:
-    with pytest.raises(errors.InvalidArgument, match=r"^name: names no handler: .*Did you mean 'Send Email'\?"):
+    with pytest.raises(errors.InvalidArgument, match=r"^name: names no handler: .*did you mean 'Send Email'\?"):
         await client.create(name, LATER, GOOD)
 
 

@@ -34,9 +34,12 @@ def problem(read: Callable[[violations.Violations], Any]) -> str:
         (Span(seconds=604_800, nanos=1_000), "not 604800.000001 s"),
         (Span(seconds=2**63 - 1), "not 9223372036854775807 s"),
         (Span(seconds=-(2**63)), "not -9223372036854775808 s"),
-        (Span(seconds=1, nanos=-1), "of the sign of its seconds, not 1 s and -1 ns"),
-        (Span(seconds=-1, nanos=1), "of the sign of its seconds, not -1 s and 1 ns"),
-        (Span(seconds=0, nanos=2**31 - 1), "below a second, of the sign of its seconds, not 0 s and 2147483647 ns"),
+        (Span(seconds=1, nanos=-1), "with the sign of its seconds, not 1 s and -1 ns"),
+        (Span(seconds=-1, nanos=1), "with the sign of its seconds, not -1 s and 1 ns"),
+        (
+            Span(seconds=0, nanos=2**31 - 1),
+            "of less than a second, with the sign of its seconds, not 0 s and 2147483647 ns",
+        ),
     ],
 )
 def test_a_wrong_duration_is_quoted(span: duration_pb2.Duration, given: str) -> None:
