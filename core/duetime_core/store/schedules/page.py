@@ -16,7 +16,7 @@ from duetime_core.store.tasks import page as task_page
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Filter:
-    """Which schedules; what is None does not matter."""
+    """Selects schedules; a field that is None selects all."""
 
     name: str | None = None
     queue: str | None = None
@@ -69,7 +69,7 @@ def _list(fields: tuple[str, ...], is_paused: bool | None) -> sa.TextClause:
     conditions = {"name": "name = :name", "queue": f"{schema.TEMPLATE_QUEUE} = :queue"}
     which = [schema.NOT_DELETED, *(conditions[field] for field in fields)]
     if is_paused is not None:
-        # Written out and not bound, so that a plan that is kept knows how few they are.
+        # Written out instead of bound, so that a generic plan knows how few they are.
         which.append("is_paused" if is_paused else "NOT is_paused")
     order = schema.LISTED_BY if len(which) > 1 else "schedule_id"
     # Cut by size as lists of tasks are: first by what is stored, which PostgreSQL knows without reading it.

@@ -45,9 +45,9 @@ _CONDITIONS = {
     "name_prefix": "starts_with(name, :name_prefix)",
 }
 _WITH_OWN_INDEX = {"schedule_id", "concurrency_key"}
-"""The filters with an index of every task but the running ones, which is the only one of its order."""
-# The names that begin so, each found by one look into the index of names. They have no upper bound that every collation
-# would agree on: the first one that begins otherwise ends the search.
+"""The filters with an index of all matching tasks except running ones, in an order that no other index of them has."""
+# The names with a prefix, each found by one lookup in the index of names, in the order of their bytes: there the first
+# name with another beginning ends the search.
 _NAMES = f"""
     WITH RECURSIVE names AS (
         (SELECT name FROM tasks WHERE {schema.NOT_RUNNING} AND name ~>=~ :name_prefix ORDER BY name USING ~<~ LIMIT 1)
@@ -122,7 +122,7 @@ def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tu
     parts: list[tuple[str, str]] = []
     others = set(statuses)
     if task.Status.RUNNING in statuses:
-        # As few as there are places: they are sorted.
+        # At most as many as the workers have slots: they are sorted.
         others.remove(task.Status.RUNNING)
         parts.append((_is_one_of([task.Status.RUNNING]), "execution_time"))
     if not _WITH_OWN_INDEX.isdisjoint(fields):
@@ -143,14 +143,14 @@ def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tu
 
 
 def _searches_names(fields: Collection[str]) -> bool:
-    """Tells whether no other filter finds fewer tasks through an index than the beginning of their names does."""
+    """Returns whether the prefix of the name selects the index: no other filter has one that finds fewer tasks."""
     return "name_prefix" in fields and {"request_id", "queue", "name", *_WITH_OWN_INDEX}.isdisjoint(fields)
 
 
 def _select_by_names(
     columns: str, statuses: Collection[task.Status], conditions: Sequence[str], ordering: str
 ) -> list[str]:
-    """Returns the SELECT of the tasks that do not run, of each name that begins as wanted; none if only those do."""
+    """Returns the SELECT of the tasks of each name with the prefix that are not running; none if only those match."""
     others = set(statuses or task.Status) - {task.Status.RUNNING}
     if not others:
         return []

@@ -202,7 +202,7 @@ async def test_a_batch_whose_caller_hangs_up_ends_and_burns_no_ids(engine: Engin
         (
             "pg_cancel_backend(pg_backend_pid()), pg_sleep(9)",
             errors.StoreUnavailable,
-            "gave up, because it took too lo",
+            "The statement took too lo",
         ),
         ("pg_terminate_backend(pg_backend_pid()), pg_sleep(9)", errors.StoreUnavailable, "outcome is unknown"),
         ("1 / 0", sqlalchemy.exc.DBAPIError, "division by zero"),
