@@ -55,7 +55,7 @@ class NewSchedule:
     """How late an occurrence may be and still be caught up; None: any delay."""
     is_paused: bool = False
     request_id: str | None = None
-    asked: task.Retries | None = None
+    requested_retries: task.Retries | None = None
     """As in `task.NewTask`, for the template."""
 
 

@@ -140,7 +140,7 @@ class NewTask:
     concurrency_key: str | None = None
     local_time: datetime.datetime | None = None
     time_zone: str | None = None
-    asked: Retries | None = None
+    requested_retries: Retries | None = None
     """The retries as requested, if the handler's defaults changed them. Requests are compared by it, so that a repeated
     request stays the same request when the defaults have changed since."""
 

@@ -15,6 +15,8 @@ MAX_NAME_CHARACTERS = 255
 MAX_QUEUE_CHARACTERS = 100
 MAX_REQUEST_ID_CHARACTERS = 128
 MAX_KEY_CHARACTERS = 255
+MAX_PAGE_SIZE = 1000
+DEFAULT_PAGE_SIZE = 50
 
 _QUEUE = re.compile(rf"[a-z0-9._-]{{1,{MAX_QUEUE_CHARACTERS}}}")
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -30,6 +32,13 @@ def task_id(value: int) -> int:
     return value
 
 
+def page_size(value: int) -> int:
+    """Reads a page_size; 0 means the default. Raises InvalidArgument."""
+    if value > MAX_PAGE_SIZE:
+        raise violations.refuse("page_size", f"must be at most {MAX_PAGE_SIZE}, not {value}")
+    return value or DEFAULT_PAGE_SIZE
+
+
 def name(value: str, wrong: violations.Violations, *, what: str = "the name of the handler that runs the task") -> str:
     """Checks a name; `what` describes it."""
     if not value.strip():
@@ -39,8 +48,8 @@ def name(value: str, wrong: violations.Violations, *, what: str = "the name of t
     return value
 
 
-def wanted_text(value: str, field: str, wrong: violations.Violations, *, most: int = MAX_NAME_CHARACTERS) -> str | None:
-    """Checks the text that a filter wants, which may be one from before control characters were refused."""
+def filter_text(value: str, field: str, wrong: violations.Violations, *, most: int = MAX_NAME_CHARACTERS) -> str | None:
+    """Checks a text of a filter; stored ones may be older than the refusal of control characters."""
     if len(value) > most:
         wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif "\0" in value:

@@ -24,7 +24,7 @@ def from_schedule(row: schedule.Schedule) -> schedule_pb2.Schedule:
         catch_up=schedule_pb2.CatchUp.Policy.Value(row.catch_up),
         catch_up_window=None if row.catch_up_window is None else task_messages.duration(row.catch_up_window),
         name=row.name,
-        task=_template(row.template),
+        task=schedule_pb2.TaskTemplate(**task_messages.settable(row.template)),
         schedule_id=row.schedule_id,
         paused=row.is_paused,
         next_time=None if row.next_time is None else task_messages.timestamp(row.next_time),
@@ -67,17 +67,4 @@ def previewed(
             )
             for each in occurrences
         ],
-    )
-
-
-def _template(template: schedule.Template) -> schedule_pb2.TaskTemplate:
-    return schedule_pb2.TaskTemplate(
-        name=template.name,
-        task_data=task_messages.struct(template.task_data),
-        queue=template.queue,
-        max_retries=template.max_retries,
-        retry_policy=task_messages.retry_policy(template.retry_policy),
-        timeout=None if template.timeout is None else task_messages.duration(template.timeout),
-        priority=template.priority,
-        concurrency_key=template.concurrency_key or "",
     )

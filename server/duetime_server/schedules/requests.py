@@ -110,7 +110,7 @@ def schedule_filter(request: schedule_service_pb2.ListSchedulesRequest) -> sched
     """Reads a filter of schedules."""
     wrong = violations.Violations()
     read = schedule_page.Filter(
-        name=fields.wanted_text(request.name, "name", wrong),
+        name=fields.filter_text(request.name, "name", wrong),
         queue=fields.queue(request.queue, wrong) if request.queue else None,
         is_paused=request.paused if request.HasField("paused") else None,
     )

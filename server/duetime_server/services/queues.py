@@ -13,9 +13,8 @@ from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
 from duetime_server.queues import messages as queue_messages
 from duetime_server.queues import requests as queue_requests
-from duetime_server.rpc import actor, tokens
+from duetime_server.rpc import actor, fields, tokens
 from duetime_server.rpc import errors as rpc_errors
-from duetime_server.tasks import requests as task_requests
 
 _MAX_NAMED = 10
 """How many queues an error names at most."""
@@ -32,7 +31,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         self, request: queue_service_pb2.ListQueuesRequest, _: rpc_errors.Context
     ) -> queue_service_pb2.ListQueuesResponse:
         """Reads a page of queues."""
-        size, scope = task_requests.page_size(request.page_size), ("ListQueues",)
+        size, scope = fields.page_size(request.page_size), ("ListQueues",)
         after = tokens.name(request.page_token, scope)
         found = await queue_read.list_queues(self._engine, after=after, limit=size + 1)
         return queue_service_pb2.ListQueuesResponse(
@@ -65,7 +64,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         self, request: queue_service_pb2.ListQueueLogsRequest, _: rpc_errors.Context
     ) -> queue_service_pb2.ListQueueLogsResponse:
         """Reads a page of a queue's history."""
-        name, size = queue_requests.name(request.name), task_requests.page_size(request.page_size)
+        name, size = queue_requests.name(request.name), fields.page_size(request.page_size)
         scope = ("ListQueueLogs", name)
         after = tokens.number(request.page_token, scope)
         logs = await queue_limit.list_logs(self._engine, name, after=after, limit=size + 1)
@@ -78,7 +77,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         self, request: queue_service_pb2.ListWorkersRequest, _: rpc_errors.Context
     ) -> queue_service_pb2.ListWorkersResponse:
         """Reads a page of the workers with a recent heartbeat."""
-        size, scope = task_requests.page_size(request.page_size), ("ListWorkers",)
+        size, scope = fields.page_size(request.page_size), ("ListWorkers",)
         after = tokens.name(request.page_token, scope)
         found = await workers.list_workers(self._engine, after=after, limit=size + 1)
         return queue_service_pb2.ListWorkersResponse(

@@ -24,8 +24,8 @@ from duetime_server.rpc import actor, fields, offload, tokens, violations
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.schedules import messages as schedule_messages
 from duetime_server.schedules import requests as schedule_requests
-from duetime_server.tasks import handler_catalog, handler_validation
-from duetime_server.tasks import requests as task_requests
+from duetime_server.schedules import templates
+from duetime_server.tasks import handler_catalog
 
 _RECOMPUTE_SECONDS = 5.0
 
@@ -49,7 +49,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.CreateScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
-        new = await handler_validation.new_schedule(self._catalog, request, await clock.now(self._engine))
+        new = await templates.new_schedule(self._catalog, request, await clock.now(self._engine))
         return await self._respond(await schedule_edit.create(self._engine, new, actor=actor.CALLER))
 
     async def GetSchedule(
@@ -63,7 +63,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.ListSchedulesRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Reads a page of schedules."""
-        wanted, size = schedule_requests.schedule_filter(request), task_requests.page_size(request.page_size)
+        wanted, size = schedule_requests.schedule_filter(request), fields.page_size(request.page_size)
         scope = ("ListSchedules", wanted)
         after = tokens.number(request.page_token, scope)
         page = await schedule_page.list_schedules(self._engine, wanted, after=after, limit=size)
@@ -84,9 +84,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             now = await clock.now(self._engine)
             changes = await threads.run(schedule_requests.changes, request, present, now)
             if "template" in changes:
-                changes["template"] = await handler_validation.template(
-                    self._catalog, changes["template"], request.task
-                )
+                changes["template"] = await templates.validated(self._catalog, changes["template"], request.task)
             version = request.version if request.HasField("version") else present.version
             try:
                 return await self._respond(
@@ -162,7 +160,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         """Reads a page of a schedule's history."""
         schedule_id, size = (
             schedule_requests.schedule_id(request.schedule_id),
-            task_requests.page_size(request.page_size),
+            fields.page_size(request.page_size),
         )
         scope = ("ListScheduleLogs", schedule_id)
         logs = await schedule_log.list_logs(

@@ -12,7 +12,7 @@ from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_server.rpc import actor, fields, violations
-from duetime_server.tasks import requests
+from duetime_server.tasks import filters
 
 SECONDS = 5.0
 """How long one call works, so that it returns before its caller's deadline."""
@@ -43,7 +43,7 @@ async def change(
 
 
 def _filter(what: task.Change, request: Request) -> task_page.Filter:
-    wanted = requests.task_filter(request.filter, prefix="filter.")
+    wanted = filters.task_filter(request.filter, prefix="filter.")
     if wanted == task_page.Filter() and not request.all:
         raise violations.refuse("filter", "is required: which tasks to change; to change all of them, set `all`")
     allowed = task.MOVES[what].sources

@@ -11,12 +11,11 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from duetime.v1 import schedule_pb2, schedule_service_pb2, task_service_pb2
-from duetime_core.model import builtin, schedule, task, validation
-from duetime_core.process import threads
+from duetime.v1 import task_service_pb2
+from duetime_core.model import builtin, task, validation
 from duetime_server.rpc import offload, violations
-from duetime_server.schedules import requests as schedule_requests
 from duetime_server.tasks import requests as task_requests
+from duetime_server.tasks import retries
 from duetime_server.tasks.handler_catalog import DEFAULT_RETRIES, HandlerCatalog
 
 _TURN_SECONDS = 0.01
@@ -117,31 +116,7 @@ def _with_retries(
     default = catalog.retries(new.name)
     if default == DEFAULT_RETRIES:
         return new
-    asked, retries = task.Retries(new.max_retries, new.retry_policy), given_retries(request, default)
-    return dataclasses.replace(new, max_retries=retries.max_retries, retry_policy=retries.retry_policy, asked=asked)
-
-
-async def new_schedule(
-    catalog: HandlerCatalog, request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime
-) -> schedule.NewSchedule:
-    """Reads a new schedule and validates its template for its handler. Raises InvalidArgument."""
-    new = await threads.run(schedule_requests.new_schedule, request, now)
-    asked = task.Retries(new.template.max_retries, new.template.retry_policy)
-    return dataclasses.replace(new, template=await template(catalog, new.template, request.task), asked=asked)
-
-
-async def template(
-    catalog: HandlerCatalog, read: schedule.Template, request: schedule_pb2.TaskTemplate
-) -> schedule.Template:
-    """Validates a schedule's template for its handler, and returns it with its retries. Raises InvalidArgument."""
-    await check(catalog, [HandlerInput(read.name, read.task_data, read.timeout, path="task.")])
-    retries = given_retries(request, catalog.retries(read.name))
-    return dataclasses.replace(read, max_retries=retries.max_retries, retry_policy=retries.retry_policy)
-
-
-def given_retries(request: task_requests.Request, default: task.Retries) -> task.Retries:
-    """Returns the retries of a request that was checked before, completed from `default`."""
-    return task.Retries(
-        request.max_retries if request.HasField("max_retries") else default.max_retries,
-        task_requests.retry_policy(request.retry_policy, default.retry_policy, violations.Violations()),
+    requested, completed = task.Retries(new.max_retries, new.retry_policy), retries.read(request, default)
+    return dataclasses.replace(
+        new, max_retries=completed.max_retries, retry_policy=completed.retry_policy, requested_retries=requested
     )

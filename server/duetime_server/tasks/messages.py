@@ -6,24 +6,19 @@ from typing import Any
 from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 
 from duetime.v1 import task_pb2, task_service_pb2
-from duetime_core.model import task
+from duetime_core.model import schedule, task
 
 
 def from_task(row: task.Task) -> task_pb2.Task:
     """Returns a task as protobuf."""
     return task_pb2.Task(
+        **settable(row),
         task_id=row.task_id,
-        name=row.name,
-        queue=row.queue,
         status=status(row.status),
         execution_time=timestamp(row.execution_time),
-        task_data=struct(row.task_data),
         result=None if row.result is None else struct(row.result),
         error_message=row.error_message or "",
         retry_count=row.retry_count,
-        max_retries=row.max_retries,
-        retry_policy=retry_policy(row.retry_policy),
-        timeout=None if row.timeout is None else duration(row.timeout),
         version=row.version,
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
@@ -31,13 +26,25 @@ def from_task(row: task.Task) -> task_pb2.Task:
         request_id=row.request_id or "",
         worker_id=row.worker_id or "",
         lease_expires_at=None if row.lease_expires_at is None else timestamp(row.lease_expires_at),
-        priority=row.priority,
-        concurrency_key=row.concurrency_key or "",
         schedule_id=row.schedule_id or 0,
         nominal_time=None if row.nominal_time is None else timestamp(row.nominal_time),
         local_time="" if row.local_time is None else row.local_time.isoformat(),
         time_zone=row.time_zone or "",
     )
+
+
+def settable(row: task.Task | schedule.Template) -> dict[str, Any]:
+    """Returns the fields that a task and a schedule's template share, as protobuf: `settable.TEMPLATE`."""
+    return {
+        "name": row.name,
+        "queue": row.queue,
+        "task_data": struct(row.task_data),
+        "max_retries": row.max_retries,
+        "retry_policy": retry_policy(row.retry_policy),
+        "timeout": None if row.timeout is None else duration(row.timeout),
+        "priority": row.priority,
+        "concurrency_key": row.concurrency_key or "",
+    }
 
 
 def retry_policy(policy: task.RetryPolicy) -> task_pb2.RetryPolicy:

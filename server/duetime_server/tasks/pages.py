@@ -8,15 +8,15 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_service_pb2
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import fields, offload, tokens, violations
-from duetime_server.tasks import messages, requests
+from duetime_server.tasks import filters, messages
 
 
 async def list_tasks(
     engine: sqlalchemy_asyncio.AsyncEngine, offloader: offload.Offload, request: task_service_pb2.ListTasksRequest
 ) -> task_service_pb2.ListTasksResponse:
     """Reads a page of tasks. Raises InvalidArgument."""
-    wanted, order = requests.task_filter(request), requests.order(request.order_by)
-    size = requests.page_size(request.page_size)
+    wanted, order = filters.task_filter(request), filters.order(request.order_by)
+    size = fields.page_size(request.page_size)
     scope = ("ListTasks", wanted, order)
     after = _after(tokens.decode("page_token", request.page_token, scope)) if request.page_token else None
     page = await task_read.list_tasks(engine, wanted, order=order, after=after, limit=size)
@@ -42,7 +42,7 @@ async def list_logs(
     engine: sqlalchemy_asyncio.AsyncEngine, request: task_service_pb2.ListTaskLogsRequest
 ) -> task_service_pb2.ListTaskLogsResponse:
     """Reads a page of a task's history. Raises TaskNotFound or InvalidArgument."""
-    task_id, size = fields.task_id(request.task_id), requests.page_size(request.page_size)
+    task_id, size = fields.task_id(request.task_id), fields.page_size(request.page_size)
     scope = ("ListTaskLogs", task_id)
     after = tokens.number(request.page_token, scope)
     logs = await task_read.list_logs(engine, task_id, after_version=after, limit=size + 1)

@@ -10,7 +10,7 @@ from duetime_core.model import errors, task
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import actor, fields, offload
-from duetime_server.tasks import handler_validation, requests
+from duetime_server.tasks import handler_validation, requests, retries
 from duetime_server.tasks.handler_catalog import HandlerCatalog
 
 _HANDLER_FIELDS = frozenset({"name", "task_data", "timeout", "max_retries", "retry_policy"})
@@ -54,8 +54,8 @@ async def _validated(
         is_name_given="name" in changes,
     )
     await handler_validation.check(catalog, [given])
-    retries = handler_validation.given_retries(request, catalog.retries(name))
+    completed = retries.read(request, catalog.retries(name))
     return {
-        field: getattr(retries, field) if field in ("max_retries", "retry_policy") else value
+        field: getattr(completed, field) if field in ("max_retries", "retry_policy") else value
         for field, value in changes.items()
     }

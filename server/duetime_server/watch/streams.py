@@ -10,8 +10,8 @@ from duetime_core.store.log import feed, retention
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import fields, tokens, violations
+from duetime_server.tasks import filters
 from duetime_server.tasks import messages as task_messages
-from duetime_server.tasks import requests as task_requests
 from duetime_server.watch import cursors, hub, subscription
 
 _CURRENT = "current"
@@ -110,7 +110,7 @@ async def watch_tasks(
     engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, request: task_service_pb2.WatchTasksRequest
 ) -> Events:
     """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
-    wanted = task_requests.task_filter(request)
+    wanted = filters.task_filter(request)
     codec = cursors.Cursors(("WatchTasks", wanted), await feed.database_id(engine))
     position = now = await feed.now(engine)
     if request.cursor:

@@ -39,7 +39,7 @@ ROOMS = {
     },
     "core/duetime_core/store/log": {"store.log", "store.tasks", "postgres", "process", "model"},
     "server/duetime_server/rpc": {"rpc"},
-    "server/duetime_server/tasks": {"tasks", "schedules", "rpc"},
+    "server/duetime_server/tasks": {"tasks", "rpc"},
     "server/duetime_server/schedules": {"schedules", "tasks", "rpc"},
     "server/duetime_server/queues": {"queues", "tasks", "rpc"},
     "server/duetime_server/watch": {"watch", "tasks", "rpc"},

@@ -3,9 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import json
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -61,9 +59,8 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
     encoded = _encode(new)
     digest = None
     if new.request_id is not None:
-        asked = _encode(_asked(new))
-        canonical = json.dumps({**asked, "catch_up_window": str(new.catch_up_window)}, sort_keys=True).encode()
-        digest = uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16])
+        requested = _encode(_with_requested_retries(new))
+        digest = request_ids.digest({**requested, "catch_up_window": str(new.catch_up_window)})
     parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
 
     async def create_in(connection: sqlalchemy_asyncio.AsyncConnection) -> Changed:
@@ -209,11 +206,12 @@ async def _read(
     return columns.read_schedule(row)
 
 
-def _asked(new: schedule.NewSchedule) -> schedule.NewSchedule:
-    """Returns it without the retries that its handler brings."""
-    if new.asked is None:
+def _with_requested_retries(new: schedule.NewSchedule) -> schedule.NewSchedule:
+    """Returns it with the retries of the request, without its handler's."""
+    if new.requested_retries is None:
         return new
-    template = dataclasses.replace(new.template, max_retries=new.asked.max_retries, retry_policy=new.asked.retry_policy)
+    requested = new.requested_retries
+    template = dataclasses.replace(new.template, max_retries=requested.max_retries, retry_policy=requested.retry_policy)
     return dataclasses.replace(new, template=template)
 
 

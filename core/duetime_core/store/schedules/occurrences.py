@@ -103,17 +103,13 @@ def encode(
 
     One that `is_late` is due now, not when it was.
     """
-    template, policy = made.template, made.template.retry_policy
+    template = made.template
     return {
         "name": template.name,
         "queue": template.queue,
         "execution_time": None if occurrence is None or is_late else occurrence.due.isoformat(),
         "task_data": template.task_data,
-        "max_retries": template.max_retries,
-        "initial_backoff": encoding.interval(policy.initial_backoff),
-        "max_backoff": encoding.interval(policy.max_backoff),
-        "multiplier": policy.multiplier,
-        "jitter": policy.jitter,
+        **encoding.retries(template.max_retries, template.retry_policy),
         "timeout": None if template.timeout is None else encoding.interval(template.timeout),
         "priority": template.priority,
         "concurrency_key": template.concurrency_key,

@@ -1,9 +1,7 @@
 """Creating tasks: any number in one statement."""
 
 import dataclasses
-import hashlib
 import json
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -231,8 +229,8 @@ def _encode(new: task.NewTask) -> dict[str, Any]:
     if new.local_time is not None:
         encoded |= {"local_time": new.local_time.isoformat(), "time_zone": new.time_zone}
     if new.request_id is not None:
-        asked = {} if new.asked is None else encoding.retries(new.asked.max_retries, new.asked.retry_policy)
-        canonical = json.dumps({**encoded, **asked}, sort_keys=True).encode()
+        requested = new.requested_retries
+        retries = {} if requested is None else encoding.retries(requested.max_retries, requested.retry_policy)
+        encoded["request_digest"] = str(request_ids.digest({**encoded, **retries}))
         encoded["request_id"] = new.request_id
-        encoded["request_digest"] = str(uuid.UUID(bytes=hashlib.sha256(canonical).digest()[:16]))
     return encoded

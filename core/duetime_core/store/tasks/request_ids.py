@@ -1,10 +1,20 @@
 """What a request_id means that has made something already."""
 
 import datetime
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from duetime_core.model import errors, task
 
 _ANOTHER = "Use another request_id to make a new one."
+
+
+def digest(request: Mapping[str, Any]) -> uuid.UUID:
+    """Returns what distinguishes a repeated request from another one with its request_id."""
+    return uuid.UUID(bytes=hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()[:16])
 
 
 def refusal(

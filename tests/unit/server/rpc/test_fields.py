@@ -10,7 +10,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from duetime.v1 import task_pb2, task_service_pb2
 from duetime_core.model import errors
 from duetime_server.rpc import fields, violations
-from duetime_server.tasks import requests as task_requests
+from duetime_server.tasks import filters
 
 Span = duration_pb2.Duration
 WEEK = datetime.timedelta(days=7)
@@ -81,13 +81,13 @@ def test_new_names_hold_no_control_characters_and_filters_find_old_ones(characte
             wrong.check()
     if character != "\0":
         wrong = violations.Violations()
-        assert fields.wanted_text(value, "name", wrong) == value
+        assert fields.filter_text(value, "name", wrong) == value
         wrong.check()
 
 
 def test_filters_and_orders_of_a_megabyte_cost_little() -> None:
     request = task_service_pb2.ListTasksRequest(status=[task_pb2.Task.pending] * 1_000_000)
     with pytest.raises(errors.InvalidArgument, match="at most 1000 values; there are 1000000"):
-        task_requests.task_filter(request)
+        filters.task_filter(request)
     with pytest.raises(errors.InvalidArgument, match="order_by"):
-        task_requests.order("a " * 500_000)
+        filters.order("a " * 500_000)
