@@ -3,11 +3,14 @@
 import asyncio
 import datetime
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.store.schedules import edit as schedule_edit
 from tests.support import factories, processes
+
+pytestmark = pytest.mark.no_cover  # it measures time
 
 SCHEDULES = 1_000
 MOMENT = datetime.timedelta(seconds=15)

@@ -11,6 +11,8 @@ from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core.store.tasks import create as task_create
 from tests.support import factories, processes
 
+pytestmark = pytest.mark.no_cover  # it measures time
+
 MB = 1e6
 
 
