@@ -158,7 +158,7 @@ def trust_no_outage() -> None:
 
 def look_only_when_rung_for() -> None:
     """Looks for tasks when a wakeup or a timer says so, and never by itself."""
-    runner.Runner.look_everywhere = lambda self: None  # type: ignore[method-assign]
+    runner.Runner.poll_all = lambda self: None  # type: ignore[method-assign]
 
 
 ALL: dict[str, Callable[[], None]] = {

@@ -9,7 +9,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import task
 from duetime_core.process import outage
 from duetime_core.redis import doorbell
-from duetime_worker import context, execution, handlers, outcomes, runner
+from duetime_worker import context, execution, handlers, runner
 
 
 class Worker:
@@ -24,10 +24,10 @@ class Worker:
         concurrency: int = 10,
     ) -> None:
         self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
-        self.report = outcomes.OutcomeRecorder(here)
         handler = handlers.Handler("wait", self._wait, None, None, {})
         executor = execution.Executor({"wait": handler}, concurrency=concurrency)
-        self.runs = runner.Runner(here, executor, self.report, queues=[task.DEFAULT_QUEUE], concurrency=concurrency)
+        self.runner = runner.Runner(here, executor, queues=[task.DEFAULT_QUEUE], concurrency=concurrency)
+        self.recorder = self.runner.recorder
         self.began = asyncio.Semaphore(0)
         self.cancelled = asyncio.Semaphore(0)
         self.may_end = asyncio.Event()

@@ -1,4 +1,4 @@
-"""`python -m duetime_worker`: a worker, until SIGTERM or SIGINT. A second signal cuts the grace period short."""
+"""`python -m duetime_worker`: runs a worker until SIGTERM or SIGINT. A second signal ends the grace period."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ from duetime_worker import (
     maintenance,
     outcomes,
     registry,
-    runner,
     settings,
     sweep,
     wakeups,
 )
+from duetime_worker import runner as runners
 
 _ANNOUNCE_SECONDS = 1.0
 
@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 
 
 async def serve(chosen: settings.Settings) -> None:
-    """Works until a signal comes, and stops in order."""
+    """Runs a worker until a signal, and then stops it gracefully."""
     handlers = registry.load(chosen.handlers)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
@@ -50,34 +50,31 @@ async def serve(chosen: settings.Settings) -> None:
         outage.Outage("the database", "no tasks are claimed"),
     )
     executor = execution.Executor(handlers, concurrency=chosen.concurrency)
-    report = outcomes.OutcomeRecorder(here)
-    runs = runner.Runner(here, executor, report, queues=chosen.queues, concurrency=chosen.concurrency)
-    keeper = leases.LeaseKeeper(here, runs, report)
-    housekeeper = maintenance.Maintenance(
-        here, task_retention=chosen.task_retention, log_retention=chosen.log_retention
+    runner = runners.Runner(here, executor, queues=chosen.queues, concurrency=chosen.concurrency)
+    keeper = leases.LeaseKeeper(here, runner)
+    upkeep = maintenance.Maintenance(here, task_retention=chosen.task_retention, log_retention=chosen.log_retention)
+    heartbeats = heartbeat.HeartbeatSender(
+        here, runner, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
     )
-    present = heartbeat.HeartbeatSender(
-        here, runs, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
-    )
-    terminated, hurry = asyncio.Event(), asyncio.Event()
+    terminated, grace_ended = asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
-        (hurry if terminated.is_set() else terminated).set()
+        (grace_ended if terminated.is_set() else terminated).set()
 
     signals.on_stop(on_signal)
     with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
         async with asyncio.timeout(_ANNOUNCE_SECONDS):
-            await present.announce()  # so that tasks which are created now get the retries that their handlers bring
+            await heartbeats.announce()  # so that tasks created from now on get their handlers' retry defaults
     services = background.start(
         here.bell.run(),
-        report.run(),
-        runs.run(),
+        runner.recorder.run(),
+        runner.run(),
         keeper.run(),
         keeper.listen(chosen.redis_url),
-        sweep.Sweeper(here, runs).run(),
-        housekeeper.run(),
-        present.run(),
-        *(wakeups.receive(client, runs, queue) for queue in chosen.queues),
+        sweep.Sweeper(here, runner).run(),
+        upkeep.run(),
+        heartbeats.run(),
+        *(wakeups.receive(client, runner, queue) for queue in chosen.queues),
     )
     _log.info(
         "working",
@@ -90,40 +87,40 @@ async def serve(chosen: settings.Settings) -> None:
     try:
         await background.wait(terminated, services)
     except Exception:
-        # Without that service the worker is of no use; but what runs is not at fault.
-        _log.exception("a service failed")
+        # The worker cannot continue without that service, but its running tasks may end.
+        _log.exception("service failed")
         failed = True
-    _log.info("stopping", running=len(runs.versions), grace_seconds=chosen.grace_period.total_seconds())
-    await runs.stop(chosen.grace_period, hurry=hurry)
-    await _record_the_rest(report, chosen.lease)
+    _log.info("stopping", running=len(runner.versions), grace_seconds=chosen.grace_period.total_seconds())
+    await runner.stop(chosen.grace_period, grace_ended=grace_ended)
+    await _record_the_rest(runner.recorder, chosen.lease)
     await here.bell.drain()
     await background.end(services)
-    await present.leave()
+    await heartbeats.leave()
     await client.aclose(close_connection_pool=True)
     await here.engine.dispose()
     _log.info("stopped")
-    if runs.versions or executor.lingering:
-        # Handlers that nothing can end: Python would wait for them. Their tasks are handed back already.
+    if runner.versions or executor.abandoned:
+        # Python would wait for handlers that cannot be ended. Their tasks are already released.
         os._exit(int(failed))
     sys.exit(int(failed))
 
 
-async def _record_the_rest(report: outcomes.OutcomeRecorder, lease: datetime.timedelta) -> None:
+async def _record_the_rest(recorder: outcomes.OutcomeRecorder, lease: datetime.timedelta) -> None:
     try:
         async with asyncio.timeout(lease.total_seconds()):
-            await report.drain()
+            await recorder.drain()
     except TimeoutError:
-        # After a lease they come back by themselves.
-        _log.warning("could not record outcomes: the database is gone", task_ids=sorted(report.versions))
+        # Once their leases have expired, other workers reclaim them.
+        _log.warning("could not record outcomes: the database is unavailable", task_ids=sorted(recorder.versions))
 
 
 def main() -> None:
-    """Reads the settings and works."""
+    """Reads the settings and runs a worker."""
     logging.configure()
     crash.configure()
     chosen = settings.Settings.read()
-    for handlers_read in (settings.Smtp, settings.Reports, settings.Egress):
-        handlers_read.read()  # when they run: what is wrong shows now
+    for of_handlers in (settings.Smtp, settings.Reports, settings.Egress):
+        of_handlers.read()  # handlers read them when they run; invalid settings end the worker now
     uvloop.run(serve(chosen))
 
 

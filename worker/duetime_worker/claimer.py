@@ -1,4 +1,4 @@
-"""The claimer: it knows which queues are claimed from in one statement, and which in a transaction."""
+"""Chooses the claim for each queue: one statement, or a transaction under the queue lock."""
 
 import dataclasses
 from collections.abc import Collection
@@ -9,20 +9,20 @@ from duetime_worker import context
 
 
 class Claimer:
-    """Claims for one worker. What it knows about queues is what their last claims told, and may be out of date."""
+    """Claims for one worker. What it knows of a queue is from its last claim there, and may be out of date."""
 
     def __init__(self, here: context.Context) -> None:
         self._here = here
-        self._controlled: set[str] = set()
-        self._careful: set[str] = set()  # those, and where next occurrences of schedules are due
-        self._by_priority: set[str] = set()  # those in which tasks of a higher priority wait
+        self._limited: set[str] = set()
+        self._locked: set[str] = set()  # limited queues, and those in which next occurrences of schedules are due
+        self._by_priority: set[str] = set()  # queues with waiting tasks of a higher priority
         self.waits_for_runs: set[str] = set()
-        """The queues in which something is due that the end of a run lets start: look there when one is recorded."""
+        """Queues in which due tasks wait for a run to end: to be polled when an outcome is recorded."""
 
     async def claim(self, queue: str, limit: int) -> fast.Claim:
-        """Takes up to `limit` due tasks of the queue, and at most what its limits allow."""
-        if queue in self._careful:
-            return await self._claim_carefully(queue, limit)
+        """Claims up to `limit` due tasks of the queue, within its limits."""
+        if queue in self._locked:
+            return await self._claim_locked(queue, limit)
         by_priority = queue in self._by_priority
         claim = await fast.claim(
             self._here.engine,
@@ -33,13 +33,13 @@ class Claimer:
             by_priority=by_priority,
         )
         self._learn(queue, claim)
-        room = limit - len(claim.tasks)
-        if room and (queue in self._careful or (claim.has_priorities and not by_priority)):
-            rest = await self.claim(queue, room)
-            return dataclasses.replace(rest, tasks=[*claim.tasks, *rest.tasks])
+        rest = limit - len(claim.tasks)
+        if rest and (queue in self._locked or (claim.has_priorities and not by_priority)):
+            second = await self.claim(queue, rest)
+            return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
         return claim
 
-    async def _claim_carefully(self, queue: str, limit: int) -> fast.Claim:
+    async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
         claim = await locked.claim(
             self._here.engine, queue=queue, worker_id=self._here.worker_id, limit=limit, lease=self._here.lease
         )
@@ -48,8 +48,8 @@ class Claimer:
 
     def _learn(self, queue: str, claim: fast.Claim) -> None:
         for is_member, members in (
-            (claim.is_limited, self._controlled),
-            (claim.is_limited or claim.has_occurrences, self._careful),
+            (claim.is_limited, self._limited),
+            (claim.is_limited or claim.has_occurrences, self._locked),
             (claim.has_priorities, self._by_priority),
             (claim.waits_for_runs, self.waits_for_runs),
         ):
@@ -59,8 +59,8 @@ class Claimer:
                 members.discard(queue)
 
     async def claim_quarantined(self, queues: Collection[str], level: int, limit: int) -> list[task.Task]:
-        """Takes up to `limit` suspects of one of `claims.LEVELS`, and of each queue at most what its limits allow."""
-        taken = await fast.claim_quarantined(
+        """Claims up to `limit` quarantined tasks of one of `fast.LEVELS`, within the limits of their queues."""
+        claimed = await fast.claim_quarantined(
             self._here.engine,
             queues=queues,
             level=level,
@@ -68,14 +68,14 @@ class Claimer:
             limit=limit,
             lease=self._here.lease,
         )
-        for queue in self._controlled:
-            if len(taken) < limit:
-                taken += await locked.claim_quarantined(
+        for queue in self._limited:
+            if len(claimed) < limit:
+                claimed += await locked.claim_quarantined(
                     self._here.engine,
                     queue=queue,
                     level=level,
                     worker_id=self._here.worker_id,
-                    limit=limit - len(taken),
+                    limit=limit - len(claimed),
                     lease=self._here.lease,
                 )
-        return taken
+        return claimed

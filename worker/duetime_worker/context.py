@@ -1,4 +1,4 @@
-"""What every part of a worker needs."""
+"""What all parts of a worker share."""
 
 import dataclasses
 import datetime
@@ -11,7 +11,7 @@ from duetime_core.redis import doorbell
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """Who this worker is, and its connections."""
+    """The worker's id and lease, and its connections."""
 
     worker_id: str
     engine: sqlalchemy_asyncio.AsyncEngine

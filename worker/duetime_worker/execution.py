@@ -1,4 +1,4 @@
-"""Running one handler once, and telling how that ended."""
+"""Runs a handler once, and returns the outcome."""
 
 import asyncio
 import concurrent.futures
@@ -21,18 +21,18 @@ _log = structlog.get_logger()
 
 
 class Executor:
-    """Runs handlers: coroutines on the loop, plain functions in at most `concurrency` threads."""
+    """Runs handlers: coroutines on the event loop, plain functions in at most `concurrency` threads."""
 
     def __init__(self, registry: Mapping[str, handlers.Handler], *, concurrency: int) -> None:
         self._registry = registry
         self._threads = concurrent.futures.ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
-        self.lingering: set[asyncio.Future[Any]] = set()
-        """Plain functions that go on although their runs are over, since nothing can end a thread."""
+        self.abandoned: set[asyncio.Future[Any]] = set()
+        """Plain functions that still run although their runs have ended, because a thread cannot be stopped."""
 
     async def run(self, claimed: task.Task) -> task_outcomes.Outcome:
-        """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler did.
+        """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler raises.
 
-        Cancelling this cancels the handler, and raises CancelledError.
+        If this is cancelled, it cancels the handler and raises CancelledError.
         """
         started = time.monotonic()
         result = error_message = backoff = None
@@ -45,8 +45,8 @@ class Executor:
             if not _is_failure(error):
                 raise
             error_message = _describe(error)
-            # A handler that asks for a retry says why; where it was written tells nothing more.
-            cause = {"problem": error_message} if isinstance(error, handlers.Retry) else {"exc_info": error}
+            # Retry is raised on purpose: its message suffices, without a traceback.
+            cause = {"error": error_message} if isinstance(error, handlers.Retry) else {"exc_info": error}
             _log.warning("run failed", task_id=claimed.task_id, name=claimed.name, **cause)
             if claimed.retry_count < claimed.max_retries:
                 change = task.Change.RETRY_SCHEDULED
@@ -67,7 +67,7 @@ class Executor:
     async def _call(self, claimed: task.Task) -> object:
         handler = self._registry.get(claimed.name)
         if handler is None:
-            # A new name may reach the workers that have its handler last: retried, it gets there.
+            # Retried, because during a deployment other workers may already have its handler.
             raise handlers.Retry(registry.unknown(claimed.name, self._registry))
         run = handlers.Task(
             claimed.task_id,
@@ -92,12 +92,12 @@ class Executor:
                 return await self._call_in_thread(functools.partial(handler.function, **arguments))
         except TimeoutError as error:
             if scope.expired():
-                was_cut = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
-                why = f', the longest that "{handler.name}" may run' if was_cut else ""
-                raise TimeoutError(f"timed out after {seconds:g} s{why}") from error
+                is_capped = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
+                reason = f', the max_timeout of handler "{handler.name}"' if is_capped else ""
+                raise TimeoutError(f"timed out after {seconds:g} s{reason}") from error
             raise
         finally:
-            run._stop.is_set = True  # noqa: SLF001 - the run is ours; handlers only look
+            run._stop.is_set = True  # noqa: SLF001 - only handlers are outside its module
 
     async def _call_in_thread(self, call: functools.partial[Any]) -> object:
         future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, _in_thread, call))
@@ -105,24 +105,24 @@ class Executor:
             return await asyncio.shield(future)
         finally:
             if not future.done():
-                self.lingering.add(future)
+                self.abandoned.add(future)
                 future.add_done_callback(self._forget)
 
     def _forget(self, future: asyncio.Future[Any]) -> None:
-        self.lingering.discard(future)
+        self.abandoned.discard(future)
         if not future.cancelled():
-            future.exception()  # nobody wants it any more
+            future.exception()  # retrieved, or asyncio would log it
 
 
 def _in_thread(call: functools.partial[Any]) -> object:
     try:
         return call()
-    except (StopIteration, GeneratorExit) as error:  # which no future can carry: the run would never end
+    except (StopIteration, GeneratorExit) as error:  # a future cannot carry these: the run would never end
         raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
 
 def _is_failure(error: BaseException) -> bool:
-    """Tells what a handler raised by itself from this run being cancelled, or the process being interrupted."""
+    """Returns whether the handler itself raised it; otherwise the run was cancelled, or the process interrupted."""
     if isinstance(error, asyncio.CancelledError):
         current = asyncio.current_task()
         return current is not None and not current.cancelling()
@@ -143,7 +143,7 @@ def _encode(result: object) -> str | None:
 def _describe(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # the run failed all the same
+    except Exception:  # the error has no usable message, but the run failed
         text = "(its message cannot be read)"
     if not isinstance(error, handlers.Retry | handlers.Fail):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""What users write: handlers, and what these are given and may raise."""
+"""The API for handlers: the decorator, the Task they receive, and the exceptions they may raise."""
 
 import dataclasses
 import datetime
@@ -13,7 +13,7 @@ import pydantic
 from duetime_core.model import builtin, task, validation
 
 DEFAULT_TIMEOUT = datetime.timedelta(hours=1)
-"""For a task and a handler that say nothing: a run that hangs must not keep its place indefinitely."""
+"""If neither the task nor its handler has a timeout: a run that hangs must not hold its slot indefinitely."""
 
 MAX_AFTER = datetime.timedelta(days=30)
 
@@ -21,9 +21,10 @@ _ATTRIBUTE = "__duetime_handler__"
 
 
 class Retry(Exception):
-    """Raised by a handler to say "later": the task runs again after `after` seconds, if retries are left.
+    """Raise it in a handler to retry the task after `after` seconds, or fail it if no retries are left.
 
-    At most after 30 days, the longest backoff that there is. Without `after` it waits as its retry policy says.
+    `after` is capped to 30 days, the longest backoff. Without it, the task's retry policy decides. Any other exception
+    except Fail is retried by that policy too, and logged with its traceback.
     """
 
     def __init__(self, message: str = "The handler asked for a retry.", *, after: float | None = None) -> None:
@@ -35,19 +36,19 @@ class Retry(Exception):
 
 
 class Fail(Exception):
-    """Raised by a handler to say "never": the task fails at once, whatever retries are left."""
+    """Raise it in a handler to fail the task at once, without using its remaining retries."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Stop:
-    """Set once, by the loop, and looked at by the handler, be it in a thread: no more than that needs no lock."""
+    """Set once by the event loop and read by the handler, perhaps in a thread; that needs no lock."""
 
     is_set: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One run of a task, as its handler sees it."""
+    """One run of a task, as its handler receives it."""
 
     task_id: int
     name: str
@@ -56,25 +57,25 @@ class Task:
     execution_time: datetime.datetime
     """When this run was due: aware, in UTC, by the database's clock."""
     attempt: int
-    """1 for the first run, and one more for each retry. An attempt that was handed back runs again."""
+    """1 for the first run, and one more for each retry. A released task repeats its attempt."""
     max_retries: int
     version: int
-    """Rises with every run: a fencing token for systems that can refuse what comes from an earlier run."""
+    """Rises with every run: a fencing token, by which other systems can refuse writes of an earlier run."""
     created_at: datetime.datetime
-    """Together with task_id it names the task beyond this deployment, and stays the same over its retries."""
+    """When the task was created. With task_id it identifies the task across deployments; retries do not change it."""
     concurrency_key: str | None = None
-    """What its queue's limits per key count it under."""
+    """The key by which its queue's limits per key count it."""
     schedule_id: int | None = None
-    """The schedule that made it."""
+    """The schedule that created it."""
     nominal_time: datetime.datetime | None = None
-    """The time by the schedule's rule that it stands for: what a report is about, however late it runs."""
+    """The time by the schedule's rule that it stands for, however late it runs: what a report is relative to."""
     _stop: _Stop = dataclasses.field(default_factory=_Stop, repr=False, compare=False)
 
     @property
     def cancelled(self) -> bool:
-        """True once the result is no longer wanted: the task was cancelled, timed out or handed back.
+        """Whether the run was cancelled, timed out or released, so that its result is dropped.
 
-        A coroutine is cancelled by asyncio. A plain function cannot be: one that takes long looks here.
+        A coroutine is cancelled through asyncio. A plain function cannot be: if it takes long, it should check this.
         """
         return self._stop.is_set
 
@@ -84,7 +85,7 @@ HandlerFunction = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class Handler:
-    """A registered function: the name of its tasks, how long a run may take, and how to call it."""
+    """A registered function, with the name and options of its tasks and the arguments it takes."""
 
     name: str
     function: HandlerFunction
@@ -92,27 +93,27 @@ class Handler:
     max_timeout: datetime.timedelta | None
     parameters: dict[str, type[pydantic.BaseModel] | None]  # a model to validate into, or None for the Task
     retries: task.Retries | None = None
-    """For tasks that give none. The server heeds it when it creates them, so that they show it."""
+    """For tasks that give none. The server applies them when it creates a task."""
 
     @property
     def is_coroutine(self) -> bool:
-        """Tells a coroutine, which runs on the loop, from a plain function, which runs in a thread."""
+        """Whether it is a coroutine, which runs on the event loop, or a plain function, which runs in a thread."""
         return inspect.iscoroutinefunction(self.function)
 
-    def limit(self, asked: datetime.timedelta | None) -> datetime.timedelta:
-        """Returns how long a run of a task with this timeout, or with none, may take."""
-        timeout = asked or self.timeout or DEFAULT_TIMEOUT
+    def limit(self, requested: datetime.timedelta | None) -> datetime.timedelta:
+        """Returns the timeout of a run, of whose task the timeout was `requested`, if any."""
+        timeout = requested or self.timeout or DEFAULT_TIMEOUT
         return timeout if self.max_timeout is None else min(timeout, self.max_timeout)
 
     def arguments(self, run: Task) -> dict[str, Task | pydantic.BaseModel]:
-        """Returns what to call the function with; raises Fail, saying why, if task_data does not fit its model."""
+        """Returns the arguments for the function; raises Fail, with the reason, if task_data does not fit its model."""
         found: dict[str, Task | pydantic.BaseModel] = {}
         for name, model in self.parameters.items():
             try:
                 found[name] = run if model is None else validation.validate(model, run.task_data)
-            except validation.Invalid as misfit:
+            except validation.Invalid as invalid:
                 assert model is not None
-                raise Fail(f"task_data does not fit {model.__name__}: {misfit}") from None
+                raise Fail(f"task_data does not fit {model.__name__}: {invalid}") from None
         return found
 
 
@@ -127,18 +128,20 @@ def handler(
     max_retries: int | None = None,
     retry_policy: task.RetryPolicy | None = None,
 ) -> Callable[[Decorated], Decorated]:
-    """Makes a function or coroutine the handler of the tasks called `name`.
+    """Registers a function or coroutine as the handler of tasks named `name`. The function itself is unchanged.
 
-    It takes a `Task`, or a pydantic model into which task_data is validated, or both, told apart by their
-    annotations, and returns a dict that JSON can hold, or None. `timeout`, in seconds, `max_retries` and `retry_policy`
-    are for tasks that have none of their own; `max_timeout` ends the runs of tasks that have a longer one. The function
-    itself stays as it is. Raises TypeError or ValueError for what cannot work.
+    It takes a `Task`, a pydantic model into which task_data is validated, or both, distinguished by their annotations,
+    and returns None or a dict that can be encoded as JSON. It must be idempotent, because delivery is at-least-once.
+    `timeout` (in seconds), `max_retries` and `retry_policy` are defaults for tasks that give none; `max_timeout` caps
+    the timeout of every task. Raises TypeError or ValueError for invalid arguments or parameters.
     """
     if not isinstance(name, str):
-        raise TypeError('a handler needs the name of its tasks: @handler("…")')
+        raise TypeError('@handler needs the name of its tasks, such as @handler("Send Invoice")')
     longest, own = _span(name, "max_timeout", max_timeout), _span(name, "timeout", timeout)
     if own is not None and longest is not None and own > longest:
-        raise ValueError(f'the timeout of "{name}" must not be above its max_timeout of {max_timeout:g} s')
+        raise ValueError(
+            f'handler "{name}": timeout must be at most max_timeout, which is {max_timeout:g} s, not {timeout:g} s'
+        )
     retries = _retries(name, max_retries, retry_policy)
 
     def register(function: Decorated) -> Decorated:
@@ -153,18 +156,18 @@ def _span(name: str, limit: str, seconds: float | None) -> datetime.timedelta | 
     if seconds is None:
         return None
     if not 0 < seconds < datetime.timedelta.max.total_seconds():
-        raise ValueError(f'the {limit} of "{name}" must be above 0 and finite, not {seconds!r}')
+        raise ValueError(f'handler "{name}": {limit} must be a finite number of seconds above 0, not {seconds!r}')
     return datetime.timedelta(seconds=seconds)
 
 
 def built_in(spec: builtin.Spec) -> Callable[[Decorated], Decorated]:
-    """Makes a function the handler that the spec describes."""
+    """Registers a function as the built-in handler of the spec."""
     return handler(spec.name, timeout=spec.timeout.total_seconds(), max_timeout=spec.max_timeout.total_seconds())
 
 
 def registered(function: object) -> Handler | None:
-    """Returns the handler that `function` was made, if it was."""
-    # Looking statically: a proxy in a user's module may do anything when it is asked for an attribute.
+    """Returns the handler that `function` is registered as; None for other objects."""
+    # Static, because a proxy object in a user's module may run any code on attribute access.
     found = inspect.getattr_static(function, _ATTRIBUTE, None)
     return found if isinstance(found, Handler) else None
 
@@ -176,7 +179,7 @@ def _retries(name: str, max_retries: int | None, policy: task.RetryPolicy | None
         task.DEFAULT_MAX_RETRIES if max_retries is None else max_retries, policy or task.RetryPolicy()
     )
     for problem in retries.problems():
-        raise ValueError(f'the retries of "{name}": {problem}')
+        raise ValueError(f'handler "{name}": {problem}')
     return retries
 
 
@@ -185,7 +188,7 @@ def _parameters(function: HandlerFunction) -> dict[str, type[pydantic.BaseModel]
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         annotation = parameter.annotation
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise TypeError(f"handler {function.__qualname__}: parameter {name!r} must be one that has a name")
+            raise TypeError(f"handler {function.__qualname__}: parameter {name!r} cannot be passed by keyword")
         if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
             parameters[name] = annotation
         elif annotation is Task or (annotation is inspect.Parameter.empty and not parameters):

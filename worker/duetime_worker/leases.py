@@ -1,4 +1,4 @@
-"""The lease keeper: it tells PostgreSQL that the tasks here still run, and the runner which are no longer its own."""
+"""The lease keeper: it extends the leases of this worker's tasks, and cancels the runs of tasks that it lost."""
 
 import asyncio
 
@@ -6,34 +6,33 @@ from duetime_core.model import errors
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell, hints
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import context, outcomes, runner
+from duetime_worker import context, runner
 
 _RETRY_SECONDS = 0.25
 
 
 class LeaseKeeper:
-    """Extends all leases together, every third of a lease, and at once again while the database cannot be reached.
+    """Extends all leases together, every third of a lease, and retries at once while the database is unavailable.
 
-    A lease that ran out in an outage is extended like any other, as long as nobody took its task back: a worker that
-    lives has its tasks again within 0.25 s after the outage, if its attempts are refused. One that hangs, because
-    the network swallows what is sent, takes up to 10 s to fail; a lease shorter than that may be lost by it.
+    A lease that expired in an outage is extended like any other, unless its task was reclaimed: a live worker has its
+    leases again within 0.25 s after the outage, if its attempts are refused. An attempt that hangs, because the
+    network drops packets, takes up to 10 s to fail; shorter leases may be lost by that.
     """
 
-    def __init__(self, here: context.Context, runs: runner.Runner, report: outcomes.OutcomeRecorder) -> None:
+    def __init__(self, here: context.Context, runner: runner.Runner) -> None:
         self._here = here
-        self._runs = runs
-        self._report = report
+        self._runner = runner
 
     async def run(self) -> None:
-        """Extends leases, for ever."""
+        """Extends leases until cancelled."""
         while True:
-            has_answered = await self._extend(self._runs.versions | self._report.versions)
-            await asyncio.sleep(self._here.lease.total_seconds() / 3 if has_answered else _RETRY_SECONDS)
+            has_extended = await self._extend(self._runner.versions | self._runner.recorder.versions)
+            await asyncio.sleep(self._here.lease.total_seconds() / 3 if has_extended else _RETRY_SECONDS)
 
     async def listen(self, redis_url: str) -> None:
-        """Asks after a task as soon as a hint says that it was cancelled, for ever."""
+        """Checks running tasks as soon as a hint names them as cancelled, until this is cancelled itself."""
         async for cancelled in hints.listen(redis_client.connect(redis_url), doorbell.CANCELLATIONS):
-            versions = self._runs.versions
+            versions = self._runner.versions
             await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
 
     async def _extend(self, versions: dict[int, int]) -> bool:
@@ -48,5 +47,5 @@ class LeaseKeeper:
             return False
         self._here.database_outage.end()
         for task_id in versions.keys() - held:
-            self._runs.lose(task_id, versions[task_id])
+            self._runner.lose(task_id, versions[task_id])
         return True

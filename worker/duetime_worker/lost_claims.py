@@ -1,4 +1,4 @@
-"""Lost claims: those whose answer did not arrive, though PostgreSQL may have committed them, or may do so yet."""
+"""Lost claims: claims whose response did not arrive, although PostgreSQL may have committed them, or may yet do so."""
 
 import contextlib
 import time
@@ -15,23 +15,23 @@ _log = structlog.get_logger()
 
 
 class LostClaims:
-    """Hands back the tasks that lost claims brought: they run in this worker's name, and it does not know of them.
+    """Releases the tasks of lost claims: they are running by their rows, and this worker does not know of them.
 
-    Nobody would extend their leases, so each would spend a retry without a run. A claim that the network or a
-    PostgreSQL that stood still held up is committed after a look that found nothing. So the looks go on until one
-    lease after the database answered again.
+    No worker would extend their leases, so each would spend a retry without a run. A claim that was delayed by the
+    network, or by a frozen PostgreSQL, may be committed after a release that found nothing. So releases are repeated
+    until one lease after the database responded again.
     """
 
     def __init__(self, here: context.Context, clock: Callable[[], float] = time.monotonic) -> None:
         self._here = here
         self._clock = clock
         self.are_possible = False
-        """Whether there may be any."""
-        self._ends_at: float | None = None  # once the database has answered
+        """Whether a claim may be lost."""
+        self._ends_at: float | None = None  # set once the database has responded
 
     @contextlib.contextmanager
     def unless_answered(self) -> Iterator[None]:
-        """Notes that a claim may be lost, if the block is left by an error or is cancelled."""
+        """Records that a claim may be lost if the block raises or is cancelled."""
         try:
             yield
         except BaseException:
@@ -40,13 +40,13 @@ class LostClaims:
             raise
 
     async def release(self, held: Callable[[], Collection[int]]) -> None:
-        """Hands back what runs in this worker's name and is not one of `held`, the ids of all that it knows of.
+        """Releases this worker's running tasks except `held`, the ids of all tasks that it knows of.
 
-        No claim of this worker may be under way, but for lost ones.
+        No claim of this worker may be in progress, except lost ones.
         """
         try:
             with self.unless_answered():
-                # This statement may be held up as well. What is claimed after it was sent is none of its business.
+                # The release may be delayed as well, and must not touch tasks that are claimed after it was sent.
                 now = await clock.now(self._here.engine)
                 released = await rescue.release(
                     self._here.engine, worker_id=self._here.worker_id, held=held(), claimed_before=now
@@ -59,5 +59,5 @@ class LostClaims:
             self._ends_at = self._clock() + self._here.lease.total_seconds()
         self.are_possible = self._clock() < self._ends_at
         if released:
-            _log.warning("handed back tasks of a lost claim", task_ids=[each.task_id for each in released])
+            _log.warning("released tasks of a lost claim", task_ids=[each.task_id for each in released])
             self._here.bell.announce(released)

@@ -1,4 +1,4 @@
-"""Housekeeping: what can wait, and must not hold up what cannot."""
+"""Maintenance: the log's partitions and retention, which must not delay running tasks."""
 
 import asyncio
 import dataclasses
@@ -15,18 +15,18 @@ from duetime_core.store.log import partitions, retention
 from duetime_worker import context
 
 INTERVAL_SECONDS = 3600.0
-AGAIN_SECONDS = 60.0
-"""After a round that somebody was in the way of, such as a backup that reads the log."""
+RETRY_SECONDS = 60.0
+"""After a round that failed, for example because a backup was reading the log."""
 _PAUSE_SECONDS = 0.01
-"""Between two batches, at least; else as long as the batch took, so that half of the time is others' alone."""
+"""The shortest pause between batches. Otherwise it is as long as the batch took: a load of at most one half."""
 
 _log = structlog.get_logger()
-_sleep = asyncio.sleep  # which tests do not wait for
+_sleep = asyncio.sleep  # replaced in tests
 
 
 @dataclasses.dataclass
-class _Done:
-    """What a round has deleted."""
+class _Deleted:
+    """The counts of a round."""
 
     tasks: int = 0
     log_rows: int = 0
@@ -34,7 +34,7 @@ class _Done:
 
 
 class Maintenance:
-    """Keeps the log's partitions ahead of time, and deletes what is old. Every worker has one; one at a time works."""
+    """Creates the log's partitions ahead of time, and deletes expired rows. Of all workers, one runs it at a time."""
 
     def __init__(
         self, here: context.Context, *, task_retention: datetime.timedelta, log_retention: datetime.timedelta
@@ -44,15 +44,15 @@ class Maintenance:
         self._log_retention = log_retention
 
     async def run(self) -> None:
-        """Keeps house, for ever."""
+        """Runs a round each hour, until cancelled."""
         while True:
-            is_done = await self._keep_house()
-            # Jitter, so that workers which started together do not work at it together.
-            await _sleep((INTERVAL_SECONDS if is_done else AGAIN_SECONDS) * random.uniform(0.8, 1.0))
+            has_succeeded = await self._run_jobs()
+            # Jitter, so that workers which started together do not run it together.
+            await _sleep((INTERVAL_SECONDS if has_succeeded else RETRY_SECONDS) * random.uniform(0.8, 1.0))
 
-    async def _keep_house(self) -> bool:
-        """Does each job; returns False if one of them has to be tried again."""
-        done = _Done()
+    async def _run_jobs(self) -> bool:
+        """Runs each job; returns False if one of them failed and has to be retried."""
+        deleted = _Deleted()
         jobs = (
             self._make_partitions,
             self._delete_tasks,
@@ -60,40 +60,40 @@ class Maintenance:
             self._drop_months,
             self._count_ids,
         )
-        is_done = True
+        has_succeeded = True
         for job in jobs:
             try:
-                await job(done)
+                await job(deleted)
             except (errors.LogBusy, errors.StoreUnavailable) as error:
                 cause = str(error.__cause__ or error).partition("\n")[0]
-                _log.warning("housekeeping is tried again in a minute", error=error.message, cause=cause)
-                is_done = False
+                _log.warning("maintenance failed, retrying in a minute", error=error.message, cause=cause)
+                has_succeeded = False
             except Exception:
-                # Be it that its role may not change tables: tasks have to run all the same.
-                _log.exception("housekeeping failed, and is tried again in a minute")
-                is_done = False
-        if done != _Done():
-            _log.info("deleted what was old", **dataclasses.asdict(done))
-        return is_done
+                # For example, its role may not change tables. Tasks must run all the same.
+                _log.exception("maintenance failed, retrying in a minute")
+                has_succeeded = False
+        if deleted != _Deleted():
+            _log.info("expired rows deleted", **dataclasses.asdict(deleted))
+        return has_succeeded
 
-    async def _make_partitions(self, _: _Done) -> None:
+    async def _make_partitions(self, _: _Deleted) -> None:
         await partitions.create_ahead(self._engine)
 
-    async def _delete_tasks(self, done: _Done) -> None:
-        async for deleted in _with_pauses(retention.delete_tasks(self._engine, self._task_retention)):
-            done.tasks += deleted
+    async def _delete_tasks(self, deleted: _Deleted) -> None:
+        async for count in _with_pauses(retention.delete_tasks(self._engine, self._task_retention)):
+            deleted.tasks += count
 
-    async def _delete_log_rows(self, done: _Done) -> None:
-        async for deleted in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):
-            done.log_rows += deleted
-        async for deleted in _with_pauses(retention.delete_other_logs(self._engine, self._log_retention)):
-            done.log_rows += deleted
+    async def _delete_log_rows(self, deleted: _Deleted) -> None:
+        async for count in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):
+            deleted.log_rows += count
+        async for count in _with_pauses(retention.delete_other_logs(self._engine, self._log_retention)):
+            deleted.log_rows += count
 
-    async def _drop_months(self, done: _Done) -> None:
+    async def _drop_months(self, deleted: _Deleted) -> None:
         while (month := await retention.drop_month(self._engine, self._log_retention)) is not None:
-            done.log_months.append(month)
+            deleted.log_months.append(month)
 
-    async def _count_ids(self, _: _Done) -> None:
+    async def _count_ids(self, _: _Deleted) -> None:
         used = await retention.used_ids(self._engine)
         if used > schema.MAX_TASK_ID // 2:
             _log.warning("half of the task ids are used", used=used, of=schema.MAX_TASK_ID)
@@ -101,7 +101,7 @@ class Maintenance:
 
 async def _with_pauses(batches: AsyncIterator[int]) -> AsyncIterator[int]:
     started = time.monotonic()
-    async for deleted in batches:
-        yield deleted
+    async for count in batches:
+        yield count
         await asyncio.sleep(max(_PAUSE_SECONDS, time.monotonic() - started))
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Finding the handlers in the modules that the settings name."""
+"""Loads handlers from the modules in DUETIME_HANDLERS."""
 
 import importlib
 import pathlib
@@ -13,45 +13,46 @@ BUILT_IN = tuple(f"duetime_worker.builtin.{name}" for name in ("send_email", "ca
 
 
 def load(modules: Iterable[str]) -> Mapping[str, handlers.Handler]:
-    """Imports those modules and returns their handlers, by name, with the built-in ones.
+    """Imports the modules and returns their handlers and the built-in ones, by name.
 
-    A handler of the user's takes the place of a built-in one of the same name. Raises ValueError if two of the
-    user's have one name, and ImportError as the import does.
+    A user's handler overrides a built-in one of the same name. Raises ValueError if two of the user's handlers have
+    the same name, and ImportError as the import does.
     """
-    # The user's project is the directory that the worker was started in. It comes last, so that a queue.py
-    # there does not take the place of Python's.
+    # The working directory is the user's project. It comes last, so that a queue.py there does not shadow Python's.
     sys.path.append(str(pathlib.Path.cwd()))
-    built_in = _collect(BUILT_IN, besides=())
-    return {**built_in, **_collect(modules, besides=built_in.values())}
+    built_in = _collect(BUILT_IN, except_for=())
+    return {**built_in, **_collect(modules, except_for=built_in.values())}
 
 
 def own(found: Mapping[str, handlers.Handler]) -> dict[str, handlers.Handler]:
-    """Returns those that the user wrote."""
-    built_in = _collect(BUILT_IN, besides=())
+    """Returns the user's handlers, without the built-in ones."""
+    built_in = _collect(BUILT_IN, except_for=())
     return {name: handler for name, handler in found.items() if built_in.get(name) is not handler}
 
 
 def unknown(name: str, found: Collection[str]) -> str:
-    """Says that no handler has that name, and which names there are."""
-    near = names.nearest(name, found)
-    meant = f'; did you mean "{near}"?' if near else ""
+    """Returns the error message for a name without a handler, with the registered names."""
+    nearest = names.nearest(name, found)
+    hint = f'; did you mean "{nearest}"?' if nearest else ""
     known = ", ".join(f'"{each}"' for each in sorted(found)[:_MOST_NAMED])
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f'no handler is registered for "{name}"; registered are: {known}{more}{meant}'
+    return f'no handler is registered for "{name}"; registered are: {known}{more}{hint}'
 
 
-def _collect(modules: Iterable[str], *, besides: Collection[handlers.Handler]) -> dict[str, handlers.Handler]:
+def _collect(modules: Iterable[str], *, except_for: Collection[handlers.Handler]) -> dict[str, handlers.Handler]:
     found: dict[str, handlers.Handler] = {}
     for module in modules:
         for value in vars(importlib.import_module(module)).values():
             handler = handlers.registered(value)
-            if handler is None or handler in besides:
+            if handler is None or handler in except_for:
                 continue
             other = found.setdefault(handler.name, handler)
             if other.function is not handler.function:
-                raise ValueError(f'two handlers are called "{handler.name}": {_place(other)} and {_place(handler)}')
+                raise ValueError(
+                    f'two handlers are named "{handler.name}": {_qualified(other)} and {_qualified(handler)}'
+                )
     return found
 
 
-def _place(handler: handlers.Handler) -> str:
+def _qualified(handler: handlers.Handler) -> str:
     return f"{handler.function.__module__}.{handler.function.__qualname__}"

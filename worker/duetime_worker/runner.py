@@ -1,10 +1,8 @@
-"""The runner: it claims due tasks as slots are free, and runs them."""
+"""The runner: it claims due tasks while slots are free, and runs them."""
 
 import asyncio
 import collections
-import dataclasses
 import datetime
-import time
 from collections.abc import Collection, Coroutine
 from typing import Any
 
@@ -12,103 +10,78 @@ import structlog
 
 from duetime_core.model import errors, task
 from duetime_core.process import crash
-from duetime_core.redis import wakeup
 from duetime_core.store.claiming import fast
-from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import claimer, context, execution, lost_claims, outcomes, quarantine
+from duetime_worker import claimer, context, execution, lost_claims, outcomes, quarantine, timers
+from duetime_worker.run import Run
 
 _log = structlog.get_logger()
 
+Source = str | quarantine.Source
+"""Where tasks are claimed from: a queue by its name, or the quarantine of all queues."""
+
 _CANCELLATION = datetime.timedelta(seconds=1)
-"""How long a handler may take to end once it is cancelled."""
+"""How long a cancelled handler may take to end."""
 _LAST_CLAIM = datetime.timedelta(seconds=2)
-"""How long a claim that is under way may take once the worker is told to stop."""
+"""How long a claim in progress may take once the worker is stopping."""
 _SMALL_CLAIM = 100
-"""Up to so many tasks, what a statement costs by itself is a good part of what a claim costs."""
-_QUARANTINE = None
-"""Where a queue's name stands for its due tasks: those that are claimed apart, of all queues."""
-_LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-_ZERO = datetime.timedelta(0)
-_RING_AGAIN = datetime.timedelta(milliseconds=100)
-"""How long after ringing for idle workers to ring again: this worker itself may have answered, or a busy one."""
-_TIMER_MARGIN_SECONDS = 0.0005
-"""Timers fire a little late rather than early: an early look finds nothing and has to look again."""
-
-
-@dataclasses.dataclass
-class Run:
-    """A claimed task, and the asyncio task that runs its handler."""
-
-    claimed: task.Task
-    running: asyncio.Task[None] | None = None  # set at once, by who makes the run
-    started: float = dataclasses.field(default_factory=time.monotonic)
-    is_lost: bool = False  # once the task is no longer this worker's: its outcome is dropped
-    is_released: bool = False  # once the worker stops and the grace period is over
-
-    def cancel(self) -> None:
-        """Cancels the handler."""
-        if self.running is not None:
-            self.running.cancel()
+"""Up to this many tasks, the fixed cost of a statement is a large part of a claim's."""
+_QUARANTINE = quarantine.Source.QUARANTINE
 
 
 class Runner:
     """Runs at most `concurrency` tasks of `queues` at once."""
 
     def __init__(
-        self,
-        here: context.Context,
-        executor: execution.Executor,
-        report: outcomes.OutcomeRecorder,
-        *,
-        queues: Collection[str],
-        concurrency: int,
+        self, here: context.Context, executor: execution.Executor, *, queues: Collection[str], concurrency: int
     ) -> None:
         self._here = here
         self._executor = executor
-        self._report = report
         self._queues = queues
         self._concurrency = concurrency
+        self.recorder = outcomes.OutcomeRecorder(here, self._on_recorded)
         self._runs: dict[int, Run] = {}
-        self._quarantine = quarantine.Quarantine(
-            concurrency, here.lease
-        )  # from their claim until their outcome is recorded
-        report.on_recorded = self._recorded
+        # Counts a task from its claim until its outcome is recorded.
+        self._quarantine = quarantine.Quarantine(concurrency, here.lease)
         self._claimer = claimer.Claimer(here)
         self._lost_claims = lost_claims.LostClaims(here)
-        self.begun: collections.Counter[str] = collections.Counter()
-        """How many runs began, by their queues, since somebody took the count."""
-        self._looks: dict[str | None, None] = {}  # queues to look into, in their turn
-        # Those that may have more than there were slots, longest unserved first.
-        self._backlog: dict[str | None, None] = {}
-        self._rung: dict[str, datetime.datetime] = {}  # when idle workers were, or will be, called to a queue
-        self._is_look_everywhere = False  # whether the next one is
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = timers.Timers(here.bell, self.poll)
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._polls: dict[Source, None] = {}  # to be polled, in their turn
+        # May have more due tasks than there were slots; longest unserved first.
+        self._backlog: dict[Source, None] = {}
+        self._is_poll_of_all = False  # whether the next poll is
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a run ended
         self._is_stopping = False
-        self._claiming: asyncio.Task[Any] | None = None  # once `run` goes on
+        self._claiming: asyncio.Task[Any] | None = None  # the asyncio task of `run`
         self._claims_ended = asyncio.Event()
 
     @property
     def free_slots(self) -> int:
         """How many more tasks may run here now."""
-        return 0 if self._is_stopping else self._concurrency - len(self._runs) - len(self._executor.lingering)
+        return 0 if self._is_stopping else self._concurrency - len(self._runs) - len(self._executor.abandoned)
 
     @property
     def versions(self) -> dict[int, int]:
-        """The tasks that run here: task_id → the version that the claim gave."""
+        """The running tasks: task_id → claimed version."""
         return {task_id: run.claimed.version for task_id, run in self._runs.items()}
 
-    def look(self, queue: str | None) -> None:
-        """Looks for due tasks of `queue` soon, or for suspects. Looks that come together are one."""
-        self._looks[queue] = None
+    def take_counts(self) -> collections.Counter[str]:
+        """Returns how many runs started since the last call, by queue."""
+        counts, self._counts = self._counts, collections.Counter()
+        return counts
+
+    def poll(self, source: Source) -> None:
+        """Has `run` claim due tasks of `source` soon. Polls that come together are one."""
+        self._polls[source] = None
         self._woken.set()
 
-    def look_everywhere(self) -> None:
-        """Looks for due tasks of every queue, and for suspects; before that, for what lost claims brought."""
-        self._is_look_everywhere = True
-        for queue in (_QUARANTINE, *self._queues):
-            self.look(queue)
+    def poll_all(self) -> None:
+        """Has `run` claim due tasks of all queues soon; before that, it releases tasks of lost claims."""
+        self._is_poll_of_all = True
+        self.poll(_QUARANTINE)
+        for queue in self._queues:
+            self.poll(queue)
 
     def lose(self, task_id: int, version: int) -> None:
         """Cancels the run of a task that is no longer this worker's."""
@@ -118,77 +91,59 @@ class Runner:
             run.cancel()
 
     async def run(self) -> None:
-        """Claims and runs until `stop`."""
+        """Claims and runs tasks until `stop`."""
         self._claiming = asyncio.current_task()
         try:
             while not self._is_stopping:
                 await self._woken.wait()
                 self._woken.clear()
-                looks, self._looks = self._looks, {}
-                is_everywhere, self._is_look_everywhere = self._is_look_everywhere, False
-                if is_everywhere and self._lost_claims.are_possible:
-                    await self._lost_claims.release(self._held)  # so that the looks after it find them
-                for queue in looks:
-                    await self._look_into(queue)
+                polls, self._polls = self._polls, {}
+                is_all, self._is_poll_of_all = self._is_poll_of_all, False
+                if is_all and self._lost_claims.are_possible:
+                    await self._lost_claims.release(self._held)  # so that the polls after it claim them
+                for source in polls:
+                    await self._claim_from(source)
         finally:
             self._claims_ended.set()
 
     def _held(self) -> set[int]:
-        return {*self._runs, *self._report.versions}
+        return {*self._runs, *self.recorder.versions}
 
-    async def _look_into(self, queue: str | None) -> None:
+    async def _claim_from(self, source: Source) -> None:
         if self.free_slots <= 0:
-            self._backlog.setdefault(queue)
+            self._backlog.setdefault(source)
             return
         try:
             with self._lost_claims.unless_answered():
-                if queue is _QUARANTINE:
+                if isinstance(source, quarantine.Source):
                     await self._claim_quarantined()
                 else:
-                    await self._claim(queue)
+                    await self._claim(source)
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
         else:
             self._here.database_outage.end()
 
     async def _claim(self, queue: str) -> None:
-        # Half of all, so that one half runs while the claim for the other one travels.
+        # Half of all slots, so that one half runs while the claim for the other travels.
         limit = min(self.free_slots, max(_SMALL_CLAIM, self._concurrency // 2))
         claim = await self._claimer.claim(queue, limit)
         self._start_all(claim.tasks)
         self._backlog.pop(queue, None)
         if len(claim.tasks) == limit:
-            # There may be more: another worker may take it now, and this one as its slots are freed.
+            # More tasks may be due: for another worker now, and for this one once slots are free.
             self._backlog[queue] = None
-            self._call_idle_workers(queue, claim.now)
+            self._timers.call_idle_workers(queue, claim.now)
             if self.free_slots:
-                self.look(queue)
+                self.poll(queue)
         if claim.next_due_at is not None:
-            self._wait_for(queue, claim.next_due_at, now=claim.now)
-
-    def _call_idle_workers(self, queue: str, now: datetime.datetime) -> None:
-        since = now - self._rung.get(queue, _LONG_AGO)
-        if -_RING_AGAIN <= since < _ZERO:
-            return  # that ring is still to come
-        at = now + _RING_AGAIN - since if _ZERO <= since < _RING_AGAIN else now
-        self._rung[queue] = at
-        self._here.bell.arm(queue, at, now=now)
+            self._timers.schedule(queue, claim.next_due_at, now=claim.now)
 
     async def _claim_quarantined(self) -> None:
         self._backlog.pop(_QUARANTINE, None)
         for level in fast.LEVELS:
-            if (limit := min(self._quarantine.room(level), self.free_slots)) > 0:
+            if (limit := min(self._quarantine.free_slots(level), self.free_slots)) > 0:
                 self._start_all(await self._claimer.claim_quarantined(self._queues, level, limit))
-
-    def _wait_for(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
-        """Looks again when the queue's next task is due, and has any worker look a slot later."""
-        if due_at - now > wakeup.HORIZON:
-            return
-        self._here.bell.arm(queue, due_at + wakeup.SLOT, now=now)
-        if (timer := self._timers.get(queue)) is not None:
-            timer.cancel()
-        delay = (due_at - now).total_seconds() + _TIMER_MARGIN_SECONDS
-        self._timers[queue] = asyncio.get_running_loop().call_later(delay, self.look, queue)
 
     def _start_all(self, tasks: Collection[task.Task]) -> None:
         if tasks:
@@ -199,10 +154,10 @@ class Runner:
 
     def _start(self, claimed: task.Task) -> None:
         if (earlier := self._runs.get(claimed.task_id)) is not None:
-            # Its lease was lost, and before the lease keeper noticed the task came back here.
+            # Its lease was lost, and it was claimed here again before the lease keeper noticed.
             self.lose(claimed.task_id, earlier.claimed.version)
         self._quarantine.add(claimed)
-        self.begun[claimed.queue] += 1
+        self._counts[claimed.queue] += 1
         run = self._runs[claimed.task_id] = Run(claimed)
         run.running = asyncio.create_task(self._run(run))
 
@@ -211,55 +166,55 @@ class Runner:
         try:
             outcome = await self._executor.run(run.claimed)
         finally:
-            if is_present := self._runs.get(run.claimed.task_id) is run:
+            if is_current := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
-                outcome = _released(run)
+                outcome = run.released()
             if outcome is not None and not run.is_lost:
-                self._report.add(outcome)
-            elif is_present:
+                self.recorder.add(outcome)
+            elif is_current:
                 self._discard_quarantined([run.claimed.task_id])
             self._ended.set()
-            for queue in self._backlog:
-                self.look(queue)
+            for source in self._backlog:
+                self.poll(source)
 
-    def _recorded(self, task_ids: Collection[int]) -> None:
+    def _on_recorded(self, task_ids: Collection[int]) -> None:
         for queue in self._claimer.waits_for_runs:
-            self.look(queue)
+            self.poll(queue)
         self._discard_quarantined(task_ids)
 
     def _discard_quarantined(self, task_ids: Collection[int]) -> None:
-        # Not as soon as they ended: the next one could end this process before that is recorded.
+        # Not as soon as the run ends: the next poison task could kill this process before the outcome is recorded.
         if self._quarantine.discard([task_id for task_id in task_ids if task_id not in self._runs]):
-            self.look(_QUARANTINE)
+            self.poll(_QUARANTINE)
 
-    async def stop(self, grace: datetime.timedelta, *, hurry: asyncio.Event) -> None:
-        """Claims nothing more, lets the runs end for `grace`, or until `hurry`, and hands the rest back.
+    async def stop(self, grace: datetime.timedelta, *, grace_ended: asyncio.Event) -> None:
+        """Claims nothing more, lets runs end for `grace` or until `grace_ended`, and releases the rest.
 
-        What the last claim brings is run or handed back too, if it comes within 2 s, or until `hurry`. A claim that
-        takes longer is cancelled. If it was committed all the same, and only its answer missing, its tasks are handed
-        back, if the database answers within 1 s.
+        Tasks of the last claim are run or released too, if it ends within 2 s, or until `grace_ended`. A slower claim
+        is cancelled. If it was committed all the same, and only its response lost, its tasks are released, if the
+        database responds within 1 s.
         """
         self._is_stopping = True
         self._woken.set()
-        await _until(self._claims_ended.wait(), hurry.wait(), limit=_LAST_CLAIM)
+        await _until(self._claims_ended.wait(), grace_ended.wait(), limit=_LAST_CLAIM)
         if self._claiming is not None and not self._claims_ended.is_set():
-            _log.warning("gave up a claim that takes too long")
+            _log.warning("cancelling a slow claim")
             self._claiming.cancel()
-            await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # PostgreSQL is told to give it up too
+            await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # which cancels it in PostgreSQL too
         if self._lost_claims.are_possible and self._claims_ended.is_set():
             await _until(self._lost_claims.release(self._held), limit=_CANCELLATION)
-        await _until(self._all_ended(), hurry.wait(), limit=grace)
+        await _until(self._all_ended(), grace_ended.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:
             run.is_released = True
             run.cancel()
         await _until(self._all_ended(), limit=_CANCELLATION)
-        for run in self._runs.values():  # handlers that take no notice of being cancelled
+        for run in self._runs.values():  # handlers that ignore the cancellation
             run.is_lost = True
-            self._report.add(_released(run))
+            self.recorder.add(run.released())
         if unfinished:
-            _log.warning("handing back tasks that had not ended", count=len(unfinished))
+            _log.warning("releasing unfinished tasks", count=len(unfinished))
 
     async def _all_ended(self) -> None:
         while self._runs:
@@ -274,8 +229,3 @@ async def _until(*events: Coroutine[Any, Any, Any], limit: datetime.timedelta) -
     for wait in waits:
         wait.cancel()
     await asyncio.wait(waits, timeout=_CANCELLATION.total_seconds())
-
-
-def _released(run: Run) -> task_outcomes.Outcome:
-    duration = datetime.timedelta(seconds=time.monotonic() - run.started)
-    return task_outcomes.Outcome(run.claimed.task_id, run.claimed.version, task.Change.RELEASED, duration)

@@ -1,4 +1,4 @@
-"""The sweep: what every worker does each second without Redis, so that no lost wakeup and no lost worker matters."""
+"""The sweep: each second, without Redis, it reclaims tasks of lost workers and has the runner poll all queues."""
 
 import asyncio
 import random
@@ -16,15 +16,15 @@ _log = structlog.get_logger()
 
 
 class Sweeper:
-    """Returns tasks whose lease ran out, and has the runner look."""
+    """Reclaims tasks with expired leases, and makes up for lost wakeups."""
 
-    def __init__(self, here: context.Context, runs: runner.Runner) -> None:
+    def __init__(self, here: context.Context, runner: runner.Runner) -> None:
         self._here = here
-        self._runs = runs
+        self._runner = runner
         self._lease_guard = lease_guard.LeaseGuard(here.lease)
 
     async def run(self) -> None:
-        """Sweeps, for ever."""
+        """Sweeps until cancelled."""
         while True:
             try:
                 await self._sweep()
@@ -38,11 +38,11 @@ class Sweeper:
 
     async def _sweep(self) -> None:
         if self._lease_guard.is_long_enough(await clock.now(self._here.engine)):
-            await self._return_lost()
-        self._runs.look_everywhere()
+            await self._reclaim()
+        self._runner.poll_all()
 
-    async def _return_lost(self) -> None:
-        lost = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id)
-        if lost:
-            _log.warning("took back tasks whose workers were lost", task_ids=lost)
-            self._here.bell.changed(lost)
+    async def _reclaim(self) -> None:
+        reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id)
+        if reclaimed:
+            _log.warning("reclaimed tasks of lost workers", task_ids=reclaimed)
+            self._here.bell.changed(reclaimed)

@@ -1,4 +1,4 @@
-"""Processes that end at the worst moments: nothing is lost, and what runs twice is what has to."""
+"""Processes that crash at the worst moments: no task is lost, and only unrecorded runs are repeated."""
 
 import asyncio
 import pathlib
@@ -34,13 +34,13 @@ async def test_a_task_whose_worker_crashes_completes(
         assert len(clients.handler_events(tmp_path, task_id)) == runs
 
 
-async def test_a_task_that_is_committed_runs_once_although_its_server_crashes(
+async def test_a_committed_task_runs_once_although_its_server_crashes(
     start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     doomed = await start.server(crash_point="server.committed")
     await start.worker()
     async with duetime_client.AsyncClient(doomed.address) as client:
-        creating = asyncio.create_task(client.create("echo", clients.NOW))  # asks again until it has an answer
+        creating = asyncio.create_task(client.create("echo", clients.NOW))  # the client retries
         assert await doomed.ended() == -signal.SIGKILL
         await start.server(address=doomed.address)
         task_id = await creating
@@ -49,6 +49,6 @@ async def test_a_task_that_is_committed_runs_once_although_its_server_crashes(
         assert [each.task_id async for each in client.list()] == [task_id]
 
 
-async def test_a_point_that_does_not_exist_keeps_a_process_from_starting(start: processes.Starter) -> None:
+async def test_an_unknown_crash_point_ends_the_process(start: processes.Starter) -> None:
     with pytest.raises(AssertionError, match=r"DUETIME_CRASH_POINT: must be one of server\.committed, "):
         await start.worker(crash_point="nowhere")

@@ -1,4 +1,4 @@
-"""Limits as several workers keep them: told by the handlers' own file, in the order in which they wrote into it."""
+"""Limits under several workers, checked by the file to which the handlers append."""
 
 import asyncio
 import collections
@@ -19,7 +19,7 @@ WORKERS = 3
 
 
 async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | None], **limits: Any) -> list[int]:
-    """Creates a task that is due for each of those keys, in a queue under control."""
+    """Creates a due task for each key, in a limited queue."""
     await queue_limit.update(engine, task.DEFAULT_QUEUE, limits, is_new=True, actor="api")
     news = [factories.new_task(name="moment", concurrency_key=key) for key in keys]
     return [each.task_id for each in await task_create.create_all(engine, news, actor="api")]
@@ -28,7 +28,7 @@ async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | Non
 async def all_ended(engine: sqlalchemy_asyncio.AsyncEngine, count: int, *, seconds: float = 60) -> None:
     statement = sa.text("SELECT count(*) FROM tasks WHERE status = 'completed'")
     async with asyncio.timeout(seconds), engine.connect() as connection:
-        while await connection.scalar(statement) < count:  # noqa: ASYNC110 - the database tells nobody
+        while await connection.scalar(statement) < count:  # noqa: ASYNC110 - the database signals nothing
             await asyncio.sleep(0.05)
 
 
@@ -56,11 +56,11 @@ async def test_three_workers_together_never_run_more_than_the_limit(
     assert len(told) == 2 * count
     most = most_at_once(told)
     assert most <= limit
-    # One worker alone can use the whole limit; several have to be awake at once, which a busy machine may not let.
+    # One worker can use the whole limit; several have to run at the same time, which a busy machine may not allow.
     assert most == limit or concurrency < limit
 
 
-async def test_a_worker_that_dies_takes_no_place_along(
+async def test_a_dead_worker_holds_no_slots_of_the_limit(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     doomed, _ = await asyncio.gather(*(start.worker(lease="PT1S") for _ in range(2)))
@@ -75,7 +75,7 @@ async def test_a_worker_that_dies_takes_no_place_along(
     assert began.total() <= 400 + 4
 
 
-async def test_one_at_a_time_per_customer_over_all_workers(
+async def test_one_task_per_customer_runs_at_once_over_all_workers(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     keys = [f"customer-{number % 7}" for number in range(210)]
@@ -89,7 +89,7 @@ async def test_one_at_a_time_per_customer_over_all_workers(
     assert most_at_once(told) > 1
 
 
-async def test_three_workers_together_keep_the_rate(
+async def test_three_workers_together_keep_the_rate_limit(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     count, rate = 300, 100
@@ -98,19 +98,19 @@ async def test_three_workers_together_keep_the_rate(
     await all_ended(engine, count)
     told = clients.handler_events(tmp_path, *task_ids)
     began = sorted(float(each.what.partition("@")[2]) for each in told if each.what.startswith("began"))
-    # What a rest had saved starts at once; from then on it is the rate.
+    # The token bucket allows a burst at first; from then on it is the rate.
     burst = 1 + rate // 10
     seconds = began[-1] - began[burst - 1]
-    # Slower is a busy machine's; how close it comes on a quiet one `bench limits` measures.
+    # A busy machine is slower; `bench limits` measures how close it comes on a quiet one.
     assert 0.7 * rate <= (count - burst) / seconds <= 1.05 * rate
 
 
-async def test_a_queue_that_is_resumed_runs_at_once(
+async def test_a_resumed_queue_runs_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     task_ids = await given(engine, [None] * 3, is_paused=True)
     await start.worker()
-    await asyncio.sleep(1.5)  # looks each second
+    await asyncio.sleep(1.5)  # the sweep polls each second
     assert clients.handler_events(tmp_path, *task_ids) == []
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False, actor="api")
     await all_ended(engine, 3, seconds=5)
@@ -131,12 +131,12 @@ async def test_a_worker_serves_its_queues_in_turn(
         for each in clients.handler_events(tmp_path, *queues_of)
         if each.what.startswith("began")
     ]
-    # None waits until another one is empty.
+    # None waits until another is empty.
     for queue in set(told):
         assert 5 <= told[:30].count(queue) <= 15
 
 
-async def test_a_worker_begins_with_what_has_the_highest_priority(
+async def test_a_worker_starts_with_the_highest_priority(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     priorities = [0, 3, 9, 0, 5, 9, 1]

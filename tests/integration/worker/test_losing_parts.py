@@ -1,4 +1,4 @@
-"""What happens to tasks when workers, or Redis, are lost or stopped."""
+"""Tasks when workers or Redis are lost or stopped."""
 
 import asyncio
 import datetime
@@ -59,7 +59,7 @@ async def test_a_task_that_kills_its_worker_fails_once_its_retries_are_spent(
     assert changes == ["created", "started", "lease_lost", "started", "failed"]
 
 
-async def test_a_worker_that_is_stopped_finishes_what_runs_and_loses_nothing(
+async def test_a_stopped_worker_finishes_its_runs_and_loses_nothing(
     client: duetime_client.AsyncClient, start: processes.Starter
 ) -> None:
     stopped = await start.worker(concurrency=5)
@@ -74,7 +74,7 @@ async def test_a_worker_that_is_stopped_finishes_what_runs_and_loses_nothing(
 
 
 @pytest.mark.parametrize("name", ["sleep", "block", "stubborn"])
-async def test_what_has_not_ended_after_the_grace_period_is_released_without_spending_a_retry(
+async def test_tasks_still_running_after_the_grace_period_are_released_without_spending_a_retry(
     client: duetime_client.AsyncClient, start: processes.Starter, name: str
 ) -> None:
     stopped = await start.worker(grace_period="PT0.2S")
@@ -87,7 +87,7 @@ async def test_what_has_not_ended_after_the_grace_period_is_released_without_spe
     assert await clients.changes(client, task_id) == ["created", "started", "released"]
 
 
-async def test_a_second_signal_cuts_the_grace_period_short_and_loses_nothing(
+async def test_a_second_signal_ends_the_grace_period_and_loses_nothing(
     client: duetime_client.AsyncClient, start: processes.Starter
 ) -> None:
     stopped = await start.worker(grace_period="PT1H")
@@ -100,7 +100,7 @@ async def test_a_second_signal_cuts_the_grace_period_short_and_loses_nothing(
     assert await clients.changes(client, task_id) == ["created", "started", "released"]
 
 
-async def test_a_task_that_a_stopped_worker_hands_back_goes_on_elsewhere_at_once(
+async def test_a_task_that_a_stopped_worker_releases_runs_elsewhere_at_once(
     client: duetime_client.AsyncClient, start: processes.Starter
 ) -> None:
     stopped = await start.worker(grace_period="PT0S", concurrency=1)
@@ -112,7 +112,7 @@ async def test_a_task_that_a_stopped_worker_hands_back_goes_on_elsewhere_at_once
     assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
 
 
-async def test_tasks_run_at_most_two_seconds_late_when_redis_forgets_everything(
+async def test_tasks_run_at_most_two_seconds_late_after_redis_is_flushed(
     client: duetime_client.AsyncClient, start: processes.Starter, redis_url: str
 ) -> None:
     await start.worker()
@@ -132,7 +132,7 @@ async def test_tasks_run_at_most_two_seconds_late_without_redis(
     async with duetime_client.AsyncClient(server.address) as client:
         began = asyncio.get_running_loop().time()
         task_ids = [await client.create("noop", datetime.timedelta(seconds=1)) for _ in range(20)]
-        assert asyncio.get_running_loop().time() - began < 2  # creates are not held up
+        assert asyncio.get_running_loop().time() - began < 2  # creates are not delayed
         assert await _latest(client, task_ids) < datetime.timedelta(seconds=2)
 
 
@@ -146,7 +146,7 @@ async def _latest(client: duetime_client.AsyncClient, task_ids: list[int]) -> da
     return max(lateness)
 
 
-async def test_a_worker_that_waits_for_its_database_starts_working_when_it_is_there(
+async def test_a_worker_starts_and_stops_without_its_database(
     start: processes.Starter, client: duetime_client.AsyncClient
 ) -> None:
     worker = await start.worker(database_url="postgresql://postgres@127.0.0.1:1/none")
@@ -170,10 +170,12 @@ async def test_no_queue_of_a_worker_starves_another(
             ended += [queue for queue, task_ids in by_queue.items() if event.change.task_id in task_ids]
             if ended.count(ended[0]) == 300:
                 break
-    # When the first queue is empty the others have had their turns too.
+    # When the first queue is empty, the others have had their turns too.
     assert min(ended.count(queue) for queue in queues) > 200
 
 
-async def test_a_handler_module_that_cannot_be_imported_ends_the_worker_saying_so(start: processes.Starter) -> None:
+async def test_a_handler_module_that_cannot_be_imported_ends_the_worker_with_the_error(
+    start: processes.Starter,
+) -> None:
     with pytest.raises(AssertionError, match="No module named 'no_such_module'"):
         await start.worker(handlers="no_such_module")

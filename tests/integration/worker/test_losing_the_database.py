@@ -1,4 +1,4 @@
-"""What callers are told, and when, while PostgreSQL is frozen or killed under a server."""
+"""Which errors callers get, and when, while PostgreSQL is frozen or killed under a server."""
 
 import asyncio
 import datetime
@@ -52,7 +52,7 @@ def _request() -> task_service_pb2.CreateTaskRequest:
 
 
 def _calls(stub: Stub, task_id: int) -> list[Any]:
-    """Calls every rpc but the watches, and some of them again and again."""
+    """Calls every rpc except the watches, and some of them many times."""
     pb = task_service_pb2
     return [
         *(stub.CreateTask(_request()) for _ in range(20)),
@@ -76,7 +76,7 @@ def _watches(stub: Stub, task_id: int) -> list[Any]:
 
 
 async def _refusals(calls: list[Any], *, seconds: float) -> set[str]:
-    """Returns what all of those calls are told, which are refused with UNAVAILABLE in time."""
+    """Returns the messages of the calls, all of which must fail with UNAVAILABLE in time."""
     async with asyncio.timeout(seconds):
         answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(answer, grpc.aio.AioRpcError) for answer in answers)
@@ -85,7 +85,7 @@ async def _refusals(calls: list[Any], *, seconds: float) -> set[str]:
 
 
 async def _open_connections(own: postgres.Postgres, stub: Stub, task_id: int) -> None:
-    """Has all connections of the server opened, by as many calls that wait for a lock."""
+    """Opens all connections of the server, by as many calls that wait for a lock."""
     engine = database.connect(own.url, pool_size=2)
     async with database.transaction(engine) as locking, engine.connect() as looking:
         await locking.execute(sa.text("LOCK TABLE tasks"))
@@ -98,7 +98,7 @@ async def _open_connections(own: postgres.Postgres, stub: Stub, task_id: int) ->
     await engine.dispose()
 
 
-async def test_each_call_that_a_frozen_database_has_is_told_before_its_caller_gives_up(
+async def test_calls_to_a_frozen_database_fail_before_their_callers_time_out(
     own_postgres: postgres.Postgres, server: processes.Process, stub: Stub
 ) -> None:
     pb = task_service_pb2
@@ -117,7 +117,7 @@ async def test_each_call_that_a_frozen_database_has_is_told_before_its_caller_gi
     assert not any("Traceback" in line or "psycopg" in line for line in server.log)
 
 
-async def test_a_database_that_is_frozen_lets_no_call_hang(
+async def test_no_call_hangs_while_the_database_is_frozen(
     own_postgres: postgres.Postgres, server: processes.Process, stub: Stub
 ) -> None:
     task_id = (await stub.CreateTask(_request())).task_id
@@ -128,22 +128,22 @@ async def test_a_database_that_is_frozen_lets_no_call_hang(
         await watching
         # New connections are not answered either.
         watching = asyncio.create_task(_refusals(_watches(stub, task_id), seconds=12))
-        told = await _refusals(_calls(stub, task_id), seconds=9.9)
+        messages = await _refusals(_calls(stub, task_id), seconds=9.9)
         await watching
-        assert any("The database is unavailable. Nothing was changed" in each for each in told)
-    assert (await stub.CreateTask(_request())).task_id  # the other one may be deleted: that was not known
+        assert any("The database is unavailable. Nothing was changed" in each for each in messages)
+    assert (await stub.CreateTask(_request())).task_id  # the first one may be deleted: the outcome was unknown
     assert len([line for line in server.log if "the database is unavailable" in line]) == 1
     assert not any("Traceback" in line for line in server.log)
 
 
-async def test_a_database_that_is_killed_is_told_at_once(
+async def test_calls_fail_at_once_after_the_database_is_killed(
     own_postgres: postgres.Postgres, server: processes.Process, stub: Stub
 ) -> None:
     task_id = (await stub.CreateTask(_request())).task_id
     await _open_connections(own_postgres, stub, task_id)
     own_postgres.kill()
-    told = await _refusals([*_calls(stub, task_id), *_watches(stub, task_id)], seconds=5)
-    assert "The database is unavailable. Nothing was changed; retry later." in told
+    messages = await _refusals([*_calls(stub, task_id), *_watches(stub, task_id)], seconds=5)
+    assert "The database is unavailable. Nothing was changed; retry later." in messages
     assert len([line for line in server.log if "the database is unavailable" in line]) == 1
     assert not any("Traceback" in line for line in server.log)
     server.terminate()

@@ -1,4 +1,4 @@
-"""Claims whose answer is lost on the way: what they brought is handed back, and nothing else."""
+"""Claims whose response is lost: their tasks are released, and no others."""
 
 import asyncio
 import datetime
@@ -30,7 +30,7 @@ LOST_ONCE = ["created", "started", "released", "started"]
 
 @pytest_asyncio.fixture
 async def proxy(database_url: str, short_directory: pathlib.Path) -> AsyncIterator[proxies.Proxy]:
-    """The worker's way to PostgreSQL."""
+    """The proxy between the worker and PostgreSQL."""
     directory = short_directory / uuid.uuid4().hex[:8]
     directory.mkdir()
     async with proxies.Proxy(database_url, directory) as proxy:
@@ -39,11 +39,11 @@ async def proxy(database_url: str, short_directory: pathlib.Path) -> AsyncIterat
 
 @pytest_asyncio.fixture
 async def worker(proxy: proxies.Proxy, redis_url: str) -> AsyncIterator[workers.Worker]:
-    """A worker behind the proxy that claims when it is told to look; the test starts what else it needs."""
+    """A worker behind the proxy that claims when it is polled; each test starts the other services it needs."""
     engine, client = database.connect(proxy.url), redis_client.connect(redis_url)
     bell = doorbell.Doorbell(client)
     worker = workers.Worker(engine, bell, lease=LEASE)
-    worker.services = background.start(bell.run(), worker.runs.run())
+    worker.services = background.start(bell.run(), worker.runner.run())
     yield worker
     await background.end(worker.services)
     await client.aclose(close_connection_pool=True)
@@ -60,86 +60,86 @@ async def test_a_task_whose_claim_was_lost_runs_well_within_its_lease(
 ) -> None:
     task_id = await factories.create(engine, name="wait", max_retries=0)
     proxy.loses_answer_to = CLAIM
-    worker.services += background.start(worker.report.run(), sweep.Sweeper(worker.here, worker.runs).run())
+    worker.services += background.start(worker.recorder.run(), sweep.Sweeper(worker.here, worker.runner).run())
     async with asyncio.timeout(LEASE.total_seconds() / 2):
         await begun(worker)
         worker.may_end.set()
-        await worker.runs.stop(LEASE, hurry=asyncio.Event())
-        await worker.report.drain()
+        await worker.runner.stop(LEASE, grace_ended=asyncio.Event())
+        await worker.recorder.drain()
     assert await factories.history(engine, task_id) == [*LOST_ONCE, "completed"]
     found = await task_read.get(engine, task_id)
     assert (found.status, found.retry_count, found.lost_leases) == (task.Status.COMPLETED, 0, 0)
 
 
-async def test_nothing_that_runs_or_waits_to_be_recorded_is_released(
+async def test_no_task_that_runs_or_waits_to_be_recorded_is_released(
     engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
 ) -> None:
     ended = [await factories.create(engine, name="nobody's", max_retries=0) for _ in range(3)]
     running = [await factories.create(engine, name="wait") for _ in range(3)]
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await begun(worker, len(running))
-    assert worker.report.versions.keys() == set(ended)
+    assert worker.recorder.versions.keys() == set(ended)
     for lost in range(1, 4):
         await factories.create(engine, name="wait")
         proxy.loses_answer_to = CLAIM
-        worker.runs.look_everywhere()
+        worker.runner.poll_all()
         await proxy.answer_lost.wait()
         proxy.answer_lost.clear()
-        worker.runs.look_everywhere()
+        worker.runner.poll_all()
         await begun(worker)
-        assert len(worker.runs.versions) == len(running) + lost
+        assert len(worker.runner.versions) == len(running) + lost
     for task_id in (*ended, *running):
         assert await factories.history(engine, task_id) == ["created", "started"]
-    worker.services += background.start(worker.report.run())
+    worker.services += background.start(worker.recorder.run())
     worker.may_end.set()
-    await worker.runs.stop(LEASE, hurry=asyncio.Event())
-    await worker.report.drain()
+    await worker.runner.stop(LEASE, grace_ended=asyncio.Event())
+    await worker.recorder.drain()
     for task_id in ended:
         assert await factories.history(engine, task_id) == ["created", "started", "failed"]
     for task_id in running:
         assert await factories.history(engine, task_id) == ["created", "started", "completed"]
 
 
-async def test_a_claim_that_is_committed_after_the_first_look_is_released_too(
+async def test_a_claim_that_is_committed_after_the_first_release_is_released_too(
     engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
 ) -> None:
     proxy.loses_answer_to = CLAIM
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await proxy.answer_lost.wait()
     first = await factories.create(engine, name="wait")
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await begun(worker)
     late = await factories.create(engine, name="wait")
-    # As PostgreSQL would, when it gets to the claim at last.
+    # As PostgreSQL does when it executes the delayed claim at last.
     assert [each.task_id for each in await factories.claim(engine, worker_id=worker.here.worker_id)] == [late]
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await begun(worker)
-    assert worker.runs.versions.keys() == {first, late}
+    assert worker.runner.versions.keys() == {first, late}
     assert await factories.history(engine, first) == ["created", "started"]
     assert await factories.history(engine, late) == LOST_ONCE
 
 
-async def test_a_worker_that_stops_hands_back_what_its_last_claim_brought_although_its_answer_was_lost(
+async def test_a_stopping_worker_releases_the_tasks_of_a_lost_last_claim(
     engine: sqlalchemy_asyncio.AsyncEngine, proxy: proxies.Proxy, worker: workers.Worker
 ) -> None:
     task_id = await factories.create(engine, max_retries=0)
     proxy.loses_answer_to = CLAIM
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await proxy.answer_lost.wait()
-    await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
+    await worker.runner.stop(datetime.timedelta(0), grace_ended=asyncio.Event())
     assert await factories.history(engine, task_id) == ["created", "started", "released"]
     assert [each.task_id for each in await factories.claim(engine)] == [task_id]
 
 
-async def test_a_worker_that_knows_of_no_lost_claim_hands_nothing_back(
+async def test_a_worker_without_a_lost_claim_releases_nothing(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     unknown = await factories.create(engine)
     await factories.claim(engine, worker_id=worker.here.worker_id)
     await factories.create(engine, name="wait")
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await begun(worker)
-    await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
+    await worker.runner.stop(datetime.timedelta(0), grace_ended=asyncio.Event())
     assert await factories.history(engine, unknown) == ["created", "started"]
 
 
@@ -149,7 +149,7 @@ async def _release(engine: sqlalchemy_asyncio.AsyncEngine, *held: int) -> list[i
     return [each.task_id for each in released]
 
 
-async def test_a_release_leaves_what_is_held_and_what_is_not_this_worker_s(
+async def test_a_release_leaves_held_tasks_and_those_of_other_workers(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     held, unknown = [await factories.create(engine) for _ in range(2)]
@@ -160,7 +160,7 @@ async def test_a_release_leaves_what_is_held_and_what_is_not_this_worker_s(
     assert await _release(engine, held) == []
 
 
-async def test_a_release_that_arrives_late_leaves_what_was_claimed_meanwhile(
+async def test_a_delayed_release_leaves_tasks_that_were_claimed_meanwhile(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     task_id = await factories.create(engine)
@@ -170,7 +170,7 @@ async def test_a_release_that_arrives_late_leaves_what_was_claimed_meanwhile(
     assert await _release(engine) == [task_id]
 
 
-async def test_a_release_is_not_held_up_by_a_task_that_somebody_holds(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_release_skips_locked_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = [await factories.create(engine) for _ in range(2)]
     await factories.claim(engine)
     async with database.transaction(engine) as connection, asyncio.timeout(5):
@@ -179,7 +179,7 @@ async def test_a_release_is_not_held_up_by_a_task_that_somebody_holds(engine: sq
     assert await _release(engine) == [held]
 
 
-async def test_a_release_forgets_no_lost_lease(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_release_keeps_the_count_of_lost_leases(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_id = await factories.create(engine)
     await factories.claim(engine, lease=datetime.timedelta(0))
     await rescue.reclaim(engine, worker_id="sweeper")

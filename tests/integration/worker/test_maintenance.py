@@ -1,4 +1,4 @@
-"""Housekeeping, by its rounds."""
+"""Maintenance, round by round."""
 
 import asyncio
 import datetime
@@ -27,7 +27,7 @@ DAY = datetime.timedelta(days=1)
 
 @pytest_asyncio.fixture
 async def here(engine: Engine, redis_url: str) -> AsyncIterator[context.Context]:
-    """What a worker on this test's database knows."""
+    """The context of a worker on this test's database."""
     client = redis_client.connect(redis_url)
     waiting = outage.Outage("the database", "it waits")
     yield context.Context("worker", engine, doorbell.Doorbell(client), factories.LEASE, waiting)
@@ -35,66 +35,66 @@ async def here(engine: Engine, redis_url: str) -> AsyncIterator[context.Context]
 
 
 class Clock:
-    """Takes the place of sleeping: says how long the housekeeper would sleep, and lets it go on when told."""
+    """Replaces sleeping: queues the seconds that maintenance would sleep, and lets it continue on demand."""
 
     def __init__(self) -> None:
         self.slept: asyncio.Queue[float] = asyncio.Queue()
-        self.may_go_on = asyncio.Semaphore(0)
+        self.may_continue = asyncio.Semaphore(0)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.put_nowait(seconds)
-        await self.may_go_on.acquire()
+        await self.may_continue.acquire()
 
 
-def housekeeper(here: context.Context) -> maintenance.Maintenance:
+def maintaining(here: context.Context) -> maintenance.Maintenance:
     return maintenance.Maintenance(here, task_retention=30 * DAY, log_retention=90 * DAY)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The housekeeper's clock."""
+    """The clock of maintenance."""
     clock = Clock()
     monkeypatch.setattr(maintenance, "_sleep", clock.sleep)
     return clock
 
 
-async def test_a_partition_that_has_to_wait_is_tried_again_a_minute_later(here: context.Context, clock: Clock) -> None:
+async def test_a_blocked_partition_is_retried_a_minute_later(here: context.Context, clock: Clock) -> None:
     there = await logs.months(here.engine)
     await logs.drop_last(here.engine)
     async with logs.reading(here.engine):
-        services = background.start(housekeeper(here).run())
+        services = background.start(maintaining(here).run())
         assert 30 < await clock.slept.get() <= 60
         assert await logs.months(here.engine) == there[:-1]
-    clock.may_go_on.release()
+    clock.may_continue.release()
     assert 2000 < await clock.slept.get() <= 3600
     assert await logs.months(here.engine) == there
     await background.end(services)
 
 
-async def test_without_a_database_it_tries_again_a_minute_later(here: context.Context, clock: Clock) -> None:
+async def test_without_a_database_it_is_retried_a_minute_later(here: context.Context, clock: Clock) -> None:
     nowhere = database.connect("postgresql://nobody@127.0.0.1:1/nothing")
     lost = context.Context("worker", nowhere, here.bell, here.lease, here.database_outage)
-    services = background.start(housekeeper(lost).run())
+    services = background.start(maintaining(lost).run())
     assert 30 < await clock.slept.get() <= 60
     await background.end(services)
     await nowhere.dispose()
 
 
-async def test_a_job_that_fails_keeps_no_other_from_being_done(here: context.Context, clock: Clock) -> None:
+async def test_a_failing_job_does_not_stop_the_others(here: context.Context, clock: Clock) -> None:
     task_id = await factories.create(here.engine)
     await task_edit.cancel(here.engine, task_id, actor="api")
     async with here.engine.connect() as connection:
         await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
         await connection.execute(sa.text("DROP TABLE task_logs_default"))
-    with structlog.testing.capture_logs() as said:
-        services = background.start(housekeeper(here).run())
+    with structlog.testing.capture_logs() as logged:
+        services = background.start(maintaining(here).run())
         assert 30 < await clock.slept.get() <= 60
-    assert {entry["log_level"] for entry in said} == {"error", "info"}
-    assert said[-1]["tasks"] == 1
+    assert {entry["log_level"] for entry in logged} == {"error", "info"}
+    assert logged[-1]["tasks"] == 1
     await background.end(services)
 
 
-async def test_a_round_deletes_what_is_old_and_says_so_once(
+async def test_a_round_deletes_expired_rows_and_logs_it_once(
     here: context.Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "BATCH", 2)
@@ -105,14 +105,14 @@ async def test_a_round_deletes_what_is_old_and_says_so_once(
         await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
         await connection.execute(sa.text("UPDATE task_logs SET timestamp = '2000-01-01' WHERE version = 1"))
     month = await logs.add_month(here.engine, datetime.date(1999, 12, 1))
-    with structlog.testing.capture_logs() as said:
-        services = background.start(housekeeper(here).run())
+    with structlog.testing.capture_logs() as logged:
+        services = background.start(maintaining(here).run())
         await clock.slept.get()
-        clock.may_go_on.release()
+        clock.may_continue.release()
         await clock.slept.get()
-    assert said == [
+    assert logged == [
         {
-            "event": "deleted what was old",
+            "event": "expired rows deleted",
             "log_level": "info",
             "tasks": 5,
             "log_rows": 6,
@@ -123,13 +123,13 @@ async def test_a_round_deletes_what_is_old_and_says_so_once(
     await background.end(services)
 
 
-async def test_half_of_the_ids_being_used_is_logged(here: context.Context, clock: Clock) -> None:
+async def test_the_use_of_half_of_the_ids_is_logged(here: context.Context, clock: Clock) -> None:
     services = []
     for used, warnings in ((schema.MAX_TASK_ID // 2, 0), (schema.MAX_TASK_ID // 2 + 1, 1)):
         async with here.engine.connect() as connection:
             await connection.execute(sa.text(f"SELECT setval('tasks_task_id_seq', {used})"))
         with structlog.testing.capture_logs() as captured:
-            services += background.start(housekeeper(here).run())
+            services += background.start(maintaining(here).run())
             await clock.slept.get()
         logged = [line for line in captured if line["event"] == "half of the task ids are used"]
         assert [line["used"] for line in logged] == [used] * warnings

@@ -1,4 +1,4 @@
-"""The runner within this process, where a test can take a lease away at the worst moment."""
+"""The runner in the test's process, where a test can reclaim a task at the worst moment."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ QUEUE = task.DEFAULT_QUEUE
 
 @pytest.fixture
 def lease() -> datetime.timedelta:
-    """One that runs out as it begins: whoever sweeps takes the task back."""
+    """A lease that expires at once, so that any sweep reclaims the task."""
     return datetime.timedelta(0)
 
 
@@ -42,11 +42,11 @@ def concurrency() -> int:
 async def worker(
     engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, lease: datetime.timedelta, concurrency: int
 ) -> AsyncIterator[workers.Worker]:
-    """A worker that claims when it is told to look."""
+    """A worker that claims when it is polled."""
     client = redis_client.connect(redis_url)
     bell = doorbell.Doorbell(client)
     worker = workers.Worker(engine, bell, lease=lease, concurrency=concurrency)
-    worker.services = background.start(bell.run(), worker.report.run(), worker.runs.run())
+    worker.services = background.start(bell.run(), worker.recorder.run(), worker.runner.run())
     yield worker
     worker.may_end.set()
     await background.end(worker.services)
@@ -64,27 +64,27 @@ async def changes(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[
     return [log.change for log in await task_read.list_logs(engine, task_id, after_version=0, limit=100)]
 
 
-async def test_a_task_that_comes_back_to_the_worker_that_lost_it_is_recorded_once(
+async def test_a_task_that_its_former_worker_claims_again_is_recorded_once(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_id = await create(engine)
-    worker.runs.look(QUEUE)
+    worker.runner.poll(QUEUE)
     await worker.began.acquire()
     assert await rescue.reclaim(engine, worker_id="sweeper") == [task_id]
-    worker.runs.look_everywhere()
+    worker.runner.poll_all()
     await worker.began.acquire()
     await worker.cancelled.acquire()  # the first run
     worker.may_end.set()
     await _until_recorded(worker)
     assert await changes(engine, task_id) == ["created", "started", "lease_lost", "started", "completed"]
-    assert worker.runs.versions == {}
+    assert worker.runner.versions == {}
 
 
 async def test_an_outcome_of_a_run_whose_lease_was_lost_is_dropped(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_id = await create(engine)
-    worker.runs.look(QUEUE)
+    worker.runner.poll(QUEUE)
     await worker.began.acquire()
     assert await rescue.reclaim(engine, worker_id="sweeper") == [task_id]
     worker.may_end.set()
@@ -92,11 +92,11 @@ async def test_an_outcome_of_a_run_whose_lease_was_lost_is_dropped(
     assert await changes(engine, task_id) == ["created", "started", "lease_lost"]
 
 
-async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
+async def test_an_outcome_of_a_cancelled_task_is_dropped(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_id = await create(engine)
-    worker.runs.look(QUEUE)
+    worker.runner.poll(QUEUE)
     await worker.began.acquire()
     await task_edit.cancel(engine, task_id, actor="api")
     worker.may_end.set()
@@ -105,12 +105,12 @@ async def test_an_outcome_of_a_task_that_was_cancelled_is_dropped(
 
 
 @pytest.mark.parametrize(("lease", "concurrency"), [(factories.LEASE, 400)])
-async def test_half_of_many_places_are_claimed_at_once(
+async def test_half_of_many_slots_are_claimed_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     new = task.NewTask("wait", datetime.datetime.now(datetime.UTC))
     await task_create.create(engine, [new] * 300, actor="api")
-    worker.runs.look(QUEUE)
+    worker.runner.poll(QUEUE)
     for _ in range(300):
         await worker.began.acquire()
     sizes = "SELECT count(*) FROM task_logs WHERE change = 'started' GROUP BY timestamp ORDER BY timestamp"
@@ -119,57 +119,60 @@ async def test_half_of_many_places_are_claimed_at_once(
 
 
 @pytest.mark.parametrize("lease", [factories.LEASE])
-async def test_of_suspects_that_lost_several_leases_one_runs_at_once(
+async def test_of_tasks_that_lost_several_leases_one_runs_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
-    suspects = [await create(engine) for _ in range(3)]
+    quarantined = [await create(engine) for _ in range(3)]
     async with engine.connect() as connection:
         await connection.execute(sa.text("UPDATE tasks SET lost_leases = 3"))
     good = await create(engine)
     for _ in range(2):
-        worker.runs.look_everywhere()
+        worker.runner.poll_all()
         await worker.began.acquire()
-    assert worker.runs.versions.keys() == {suspects[0], good}
+    assert worker.runner.versions.keys() == {quarantined[0], good}
     worker.may_end.set()
-    for _ in suspects[1:]:
+    for _ in quarantined[1:]:
         await worker.began.acquire()
     await _until_recorded(worker)
-    for earlier, later in itertools.pairwise([await task_read.get(engine, task_id) for task_id in suspects]):
+    for earlier, later in itertools.pairwise([await task_read.get(engine, task_id) for task_id in quarantined]):
         assert later.executed_at is not None
         assert earlier.updated_at < later.executed_at  # recorded before the next one began
 
 
-async def test_stopping_right_after_a_look_hands_back_what_the_claim_brings(
+async def test_stopping_right_after_a_poll_releases_the_claimed_tasks(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     task_ids = [await create(engine) for _ in range(5)]
-    worker.runs.look(QUEUE)
-    await asyncio.sleep(0)  # the claim is under way now
-    await worker.runs.stop(datetime.timedelta(0), hurry=asyncio.Event())
-    await worker.report.drain()
+    worker.runner.poll(QUEUE)
+    await asyncio.sleep(0)  # the claim is in progress now
+    await worker.runner.stop(datetime.timedelta(0), grace_ended=asyncio.Event())
+    await worker.recorder.drain()
     for task_id in task_ids:
         found = await task_read.get(engine, task_id)
         assert (found.status, found.retry_count) == (task.Status.PENDING, 0)
 
 
-@pytest.mark.parametrize("is_in_a_hurry", [True, False])
-async def test_stopping_does_not_wait_for_a_claim_that_somebody_holds_up(
-    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker, is_in_a_hurry: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_grace_ended", [True, False])
+async def test_stopping_does_not_wait_for_a_blocked_claim(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    worker: workers.Worker,
+    has_grace_ended: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task_id = await create(engine)
-    hurry = asyncio.Event()
-    if is_in_a_hurry:
-        hurry.set()
+    grace_ended = asyncio.Event()
+    if has_grace_ended:
+        grace_ended.set()
     else:
         monkeypatch.setattr(runner, "_LAST_CLAIM", datetime.timedelta(seconds=0.1))
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text("LOCK TABLE tasks"))
-        worker.runs.look(QUEUE)
+        worker.runner.poll(QUEUE)
         async with asyncio.timeout(10):
             while not await _count_waiting(connection):
                 pass
-            await worker.runs.stop(datetime.timedelta(hours=1), hurry=hurry)
-        assert await _count_waiting(connection) == 0  # it is given up in PostgreSQL too
+            await worker.runner.stop(datetime.timedelta(hours=1), grace_ended=grace_ended)
+        assert await _count_waiting(connection) == 0  # it is cancelled in PostgreSQL too
     assert await changes(engine, task_id) == ["created"]
 
 
@@ -182,31 +185,31 @@ async def _count_waiting(connection: sqlalchemy_asyncio.AsyncConnection) -> int:
 async def _until_recorded(worker: workers.Worker) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(10):
-            await worker.runs.stop(datetime.timedelta(seconds=5), hurry=asyncio.Event())
-            await worker.report.drain()
+            await worker.runner.stop(datetime.timedelta(seconds=5), grace_ended=asyncio.Event())
+            await worker.recorder.drain()
 
 
-async def test_a_worker_with_more_to_do_rings_for_others_at_most_ten_times_a_second(
+async def test_a_busy_worker_calls_idle_ones_at_most_ten_times_a_second(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.datetime.now(datetime.UTC)
-    rung: list[datetime.datetime] = []
-    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: rung.append(due_at))
+    called: list[datetime.datetime] = []
+    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: called.append(due_at))
     await task_create.create(engine, [task.NewTask("wait", now)] * 500, actor="api")
     worker.may_end.set()
-    worker.runs.look(QUEUE)
+    worker.runner.poll(QUEUE)
     for _ in range(500):
         await worker.began.acquire()
-    assert rung
-    assert all(later - earlier >= datetime.timedelta(milliseconds=100) for earlier, later in itertools.pairwise(rung))
+    assert called
+    assert all(later - earlier >= datetime.timedelta(milliseconds=100) for earlier, later in itertools.pairwise(called))
 
 
-async def test_a_ring_that_would_be_too_soon_comes_later_and_is_not_left_out(
+async def test_a_call_that_is_too_soon_is_delayed_and_not_dropped(
     worker: workers.Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, ms = datetime.datetime.now(datetime.UTC), datetime.timedelta(milliseconds=1)
-    rung: list[datetime.datetime] = []
-    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: rung.append(due_at))
+    called: list[datetime.datetime] = []
+    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: called.append(due_at))
     for passed in (0, 10, 20, 150, 1000, -3_600_000):  # at last the clock is set back by an hour
-        worker.runs._call_idle_workers(QUEUE, now + passed * ms)
-    assert rung == [now + at * ms for at in (0, 100, 200, 1000, -3_600_000)]
+        worker.runner._timers.call_idle_workers(QUEUE, now + passed * ms)
+    assert called == [now + at * ms for at in (0, 100, 200, 1000, -3_600_000)]

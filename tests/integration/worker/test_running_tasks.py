@@ -1,4 +1,4 @@
-"""What one worker does with one task."""
+"""One task on one worker."""
 
 import datetime
 import pathlib
@@ -66,7 +66,7 @@ async def test_no_run_starts_before_its_retry_is_due(client: duetime_client.Asyn
             assert log.timestamp >= log.execution_time
 
 
-async def test_a_task_that_fails_first_completes_on_a_retry_and_forgets_its_error(
+async def test_a_task_that_completes_on_a_retry_has_no_error(
     client: duetime_client.AsyncClient,
 ) -> None:
     task_id = await client.create("fail", clients.NOW, {"until_attempt": 3}, retry_policy=SOON)
@@ -74,12 +74,12 @@ async def test_a_task_that_fails_first_completes_on_a_retry_and_forgets_its_erro
     assert (done.status, done.retry_count, done.error_message) == (Status.COMPLETED, 2, "")
 
 
-async def test_a_handler_that_says_never_fails_its_task_without_a_retry(client: duetime_client.AsyncClient) -> None:
+async def test_a_handler_that_raises_fail_fails_its_task_without_a_retry(client: duetime_client.AsyncClient) -> None:
     failed = await clients.finished(client, await client.create("never", clients.NOW))
     assert (failed.status, failed.retry_count, failed.error_message) == (Status.FAILED, 0, "this will never do")
 
 
-async def test_a_handler_that_says_later_decides_when_it_runs_again(client: duetime_client.AsyncClient) -> None:
+async def test_a_handler_that_raises_retry_decides_when_it_runs_again(client: duetime_client.AsyncClient) -> None:
     task_id = await client.create("later", clients.NOW, {"after": 0.25})
     log = await clients.reached(client, task_id, "retry_scheduled")
     assert log.execution_time - log.timestamp == datetime.timedelta(seconds=0.25)
@@ -92,14 +92,14 @@ async def test_typed_task_data_is_validated_into_the_model(client: duetime_clien
     assert done.result == {"product": "tea", "total": 2}
 
 
-async def test_task_data_that_does_not_fit_fails_at_once_with_the_reason(client: duetime_client.AsyncClient) -> None:
+async def test_invalid_task_data_fails_at_once_with_the_reason(client: duetime_client.AsyncClient) -> None:
     failed = await clients.finished(client, await client.create("order", clients.NOW, {"amount": "many"}))
     assert failed.status is Status.FAILED
     assert failed.retry_count == 0
     assert failed.error_message.startswith("task_data does not fit Order: product: is required; amount: ")
 
 
-async def test_a_name_that_no_handler_has_fails_naming_those_that_are(client: duetime_client.AsyncClient) -> None:
+async def test_a_name_without_a_handler_fails_listing_the_registered_names(client: duetime_client.AsyncClient) -> None:
     failed = await clients.finished(client, await client.create("Send Emial", clients.NOW, max_retries=0))
     assert failed.status is Status.FAILED
     assert failed.error_message.startswith(
@@ -134,7 +134,7 @@ async def test_system_exit_fails_the_task_and_not_the_worker(client: duetime_cli
         ("nan", "the handler's result cannot be stored: result.a: must be a finite number"),
     ],
 )
-async def test_a_result_that_cannot_be_kept_fails_the_task_with_the_reason(
+async def test_a_result_that_cannot_be_stored_fails_the_task_with_the_reason(
     client: duetime_client.AsyncClient, what: str, reason: str
 ) -> None:
     failed = await clients.finished(client, await client.create("return", clients.NOW, {"what": what}))
@@ -151,7 +151,7 @@ async def test_cancelling_a_running_task_reaches_its_handler(
         task_id = await client.create(name, clients.NOW, {"seconds": 60})
         await clients.reached(client, task_id, "started")
         assert (await client.cancel(task_id)).status is Status.CANCELLED
-        # The only place is free for this task once the handler of the other has ended.
+        # The only slot is free for this task once the handler of the other has ended.
         await clients.finished(client, await client.create("echo", clients.NOW), seconds=5)
         assert await clients.changes(client, task_id) == ["created", "started", "cancelled"]
     assert [each.what for each in clients.handler_events(tmp_path, task_id)] == ["began", "cancelled"]
@@ -171,7 +171,7 @@ async def test_a_pending_task_that_is_cancelled_or_deleted_does_not_run(
     assert await clients.changes(client, deleted) == ["created", "deleted"]
 
 
-async def test_a_task_that_is_moved_runs_at_its_new_time(client: duetime_client.AsyncClient) -> None:
+async def test_a_rescheduled_task_runs_at_its_new_time(client: duetime_client.AsyncClient) -> None:
     hour, soon, later = (datetime.timedelta(seconds=seconds) for seconds in (3600, 0.4, 0.9))
     earlier_id, later_id = await client.create("echo", hour), await client.create("echo", soon)
     await client.update(earlier_id, execution_time=soon)

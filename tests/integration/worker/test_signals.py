@@ -1,4 +1,4 @@
-"""Signals that whoever started a process had it ignore."""
+"""Signals that a process inherits as ignored."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import processes
 
-# What a shell does to a background job, and nohup.
+# As a shell does for a background job, and nohup.
 _IGNORING = ("sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh")
 
 
@@ -24,7 +24,7 @@ def ignored(pid: int) -> set[signal.Signals]:
 @pytest.mark.parametrize(
     ("module", "ready"), [("duetime_server", "event=serving"), ("duetime_worker", "event=working")]
 )
-async def test_a_process_that_was_started_with_ctrl_c_ignored_ignores_it_and_stops_in_order(
+async def test_a_process_that_inherits_sigint_as_ignored_ignores_it_and_stops_on_sigterm(
     module: str, ready: str, database_url: str, redis_url: str
 ) -> None:
     process = await processes.launch(

@@ -68,5 +68,5 @@ async def test_a_dripping_receiver_is_abandoned_at_the_handlers_max_timeout(
 ) -> None:
     async with tar_pit(head, b"X" if not head else b"X: y\r\n") as url:
         ended = await outcomes(monkeypatch, url, longest=0.5)
-    message = 'TimeoutError: timed out after 0.5 s, the longest that "Call Webhook" may run'
+    message = 'TimeoutError: timed out after 0.5 s, the max_timeout of handler "Call Webhook"'
     assert ended == {(task.Change.RETRY_SCHEDULED, message)}

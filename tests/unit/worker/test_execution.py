@@ -23,12 +23,12 @@ HOUR = datetime.timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def _logs() -> Iterator[None]:
-    with structlog.testing.capture_logs():  # which a test process would print in colours, at leisure
+    with structlog.testing.capture_logs():  # printing them is slow
         yield
 
 
 def executor(*functions: Callable[..., Any], timeout: float | None = None) -> execution.Executor:
-    """Returns an executor with the first of these as the handler of "do"."""
+    """Returns an executor with this handler of "do"."""
     found = [handlers.registered(handlers.handler("do", timeout=timeout)(function)) for function in functions]
     return execution.Executor({each.name: each for each in found if each is not None}, concurrency=2)
 
@@ -38,7 +38,7 @@ async def run(function: Callable[..., Any], **changes: Any) -> task_outcomes.Out
 
 
 def raising(error: BaseException) -> list[Callable[[], Any]]:
-    """Returns a plain function and a coroutine that raise this."""
+    """Returns a plain function and a coroutine that raise `error`."""
 
     def plain() -> None:
         raise error
@@ -49,7 +49,7 @@ def raising(error: BaseException) -> list[Callable[[], Any]]:
     return [plain, coroutine]
 
 
-async def test_what_a_handler_returns_is_the_result() -> None:
+async def test_the_result_is_what_the_handler_returns() -> None:
     def plain(given: handlers.Task) -> dict[str, Any]:
         return {"got": given.task_data, "in": threading.current_thread().name.partition("_")[0]}
 
@@ -73,7 +73,7 @@ async def test_what_a_handler_returns_is_the_result() -> None:
         ({1: 2}, "the handler's result cannot be stored: result: has the key 1; keys must be strings"),
     ],
 )
-async def test_a_result_that_cannot_be_kept_fails_at_once(result: object, problem: str) -> None:
+async def test_a_result_that_cannot_be_stored_fails_at_once(result: object, problem: str) -> None:
     outcome = await run(lambda: result)
     assert (outcome.change, outcome.error_message) == (task.Change.FAILED, problem)
 
@@ -89,31 +89,31 @@ async def test_an_error_is_retried_after_the_backoff_while_retries_are_left(func
 
 
 @pytest.mark.parametrize("function", raising(handlers.Retry("later", after=60)))
-async def test_later_says_when(function: Callable[..., Any]) -> None:
+async def test_retry_gives_the_backoff(function: Callable[..., Any]) -> None:
     outcome = await run(function)
     assert (outcome.change, outcome.error_message) == (task.Change.RETRY_SCHEDULED, "later")
     assert outcome.backoff == datetime.timedelta(seconds=60)
     assert (await run(function, retry_count=3)).change is task.Change.FAILED
 
 
-async def test_later_without_a_time_leaves_it_to_the_policy() -> None:
+async def test_retry_without_a_time_uses_the_retry_policy() -> None:
     policy = task.RetryPolicy(HOUR, HOUR, jitter=0)
     assert (await run(raising(handlers.Retry())[0], retry_policy=policy)).backoff == HOUR
 
 
-async def test_only_an_error_that_no_handler_meant_is_logged_with_its_traceback() -> None:
+async def test_only_unexpected_errors_are_logged_with_a_traceback() -> None:
     logged = {}
     for error in (handlers.Retry("it is busy"), RuntimeError("a bug")):
         with structlog.testing.capture_logs() as lines:
             await run(raising(error)[0], max_retries=1)
         (logged[type(error)],) = lines
-    assert logged[handlers.Retry]["problem"] == "it is busy"
+    assert logged[handlers.Retry]["error"] == "it is busy"
     assert "exc_info" not in logged[handlers.Retry]
     assert "a bug" in str(logged[RuntimeError]["exc_info"])
 
 
 @pytest.mark.parametrize("function", raising(handlers.Fail("never")))
-async def test_never_fails_whatever_retries_are_left(function: Callable[..., Any]) -> None:
+async def test_fail_ignores_the_remaining_retries(function: Callable[..., Any]) -> None:
     outcome = await run(function)
     assert (outcome.change, outcome.error_message, outcome.backoff) == (task.Change.FAILED, "never", None)
 
@@ -124,7 +124,7 @@ class Silent(Exception):
 
 
 class Stop(BaseException):
-    """Such as libraries raise past `except Exception`."""
+    """Like exceptions that libraries raise past `except Exception`."""
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ class Stop(BaseException):
         (Silent(), "Silent: (its message cannot be read)"),
     ],
 )
-async def test_whatever_a_handler_raises_is_a_failure_with_a_message_that_can_be_kept(
+async def test_any_exception_of_a_handler_is_a_failure_with_a_message_that_can_be_stored(
     error: BaseException, message: str
 ) -> None:
     for function in raising(error):
@@ -152,7 +152,7 @@ async def test_whatever_a_handler_raises_is_a_failure_with_a_message_that_can_be
         assert outcome.error_message.startswith(message)
 
 
-async def test_a_handler_may_raise_what_asyncio_ends_coroutines_with() -> None:
+async def test_a_handler_may_raise_generator_exit() -> None:
     outcomes = [await run(function) for function in raising(GeneratorExit())]
     assert {outcome.change for outcome in outcomes} == {task.Change.RETRY_SCHEDULED}
 
@@ -164,7 +164,7 @@ async def test_a_long_message_is_cut() -> None:
 
 
 @pytest.mark.parametrize(("retry_count", "change"), [(0, task.Change.RETRY_SCHEDULED), (3, task.Change.FAILED)])
-async def test_a_name_that_no_handler_has_is_a_failure_that_names_those_that_are(
+async def test_a_name_without_a_handler_is_a_failure_that_lists_the_registered_names(
     retry_count: int, change: task.Change
 ) -> None:
     async def nothing() -> None: ...
@@ -174,7 +174,7 @@ async def test_a_name_that_no_handler_has_is_a_failure_that_names_those_that_are
     assert outcome.error_message == 'no handler is registered for "dO"; registered are: "do"; did you mean "do"?'
 
 
-async def test_task_data_that_does_not_fit_fails_without_a_retry() -> None:
+async def test_invalid_task_data_fails_without_a_retry() -> None:
     class Order(pydantic.BaseModel):
         product: str
 
@@ -198,7 +198,7 @@ async def test_a_coroutine_ends_at_its_timeout() -> None:
     assert outcome.error_message == "TimeoutError: timed out after 0.05 s"
 
 
-async def test_a_tasks_timeout_counts_before_its_handlers() -> None:
+async def test_a_tasks_timeout_takes_precedence_over_its_handlers() -> None:
     async def wait() -> None:
         await asyncio.sleep(0)
 
@@ -206,7 +206,7 @@ async def test_a_tasks_timeout_counts_before_its_handlers() -> None:
     assert outcome.change is task.Change.COMPLETED
 
 
-async def test_a_tasks_timeout_does_not_go_beyond_its_handlers_longest() -> None:
+async def test_a_tasks_timeout_is_capped_by_its_handlers_max_timeout() -> None:
     async def wait() -> None:
         await asyncio.Event().wait()
 
@@ -214,10 +214,10 @@ async def test_a_tasks_timeout_does_not_go_beyond_its_handlers_longest() -> None
     assert registered is not None
     runner = execution.Executor({"do": registered}, concurrency=2)
     outcome = await runner.run(runs.claimed(name="do", timeout=HOUR))
-    assert outcome.error_message == 'TimeoutError: timed out after 0.05 s, the longest that "do" may run'
+    assert outcome.error_message == 'TimeoutError: timed out after 0.05 s, the max_timeout of handler "do"'
 
 
-async def test_a_thread_that_goes_on_after_its_timeout_lingers_until_it_ends() -> None:
+async def test_a_thread_that_continues_after_its_timeout_is_abandoned_until_it_ends() -> None:
     end, stopped = threading.Event(), []
 
     def block(given: handlers.Task) -> None:
@@ -227,11 +227,11 @@ async def test_a_thread_that_goes_on_after_its_timeout_lingers_until_it_ends() -
     runner = executor(block, timeout=0.05)
     outcome = await runner.run(runs.claimed(name="do"))
     assert outcome.error_message == "TimeoutError: timed out after 0.05 s"
-    (lingering,) = runner.lingering
+    (abandoned,) = runner.abandoned
     end.set()
-    await lingering
+    await abandoned
     assert stopped == [True]
-    assert not runner.lingering
+    assert not runner.abandoned
 
 
 async def _cancelled(runner: execution.Executor, began: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
@@ -242,7 +242,7 @@ async def _cancelled(runner: execution.Executor, began: Callable[[], Awaitable[A
     return running
 
 
-async def test_cancelling_a_run_cancels_its_coroutine_and_is_no_outcome() -> None:
+async def test_cancelling_a_run_cancels_its_coroutine_and_has_no_outcome() -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -256,13 +256,13 @@ async def test_cancelling_a_run_cancels_its_coroutine_and_is_no_outcome() -> Non
     assert ended.is_set()
 
 
-async def test_cancelling_a_run_tells_its_thread() -> None:
+async def test_cancelling_a_run_sets_its_tasks_cancelled() -> None:
     began, seen = threading.Event(), threading.Event()
 
     def block(given: handlers.Task) -> None:
         began.set()
         while not given.cancelled:
-            time.sleep(0.001)  # as a handler that works and looks now and then
+            time.sleep(0.001)  # like a handler that checks it now and then
         seen.set()
 
     runner = executor(block)
@@ -270,7 +270,7 @@ async def test_cancelling_a_run_tells_its_thread() -> None:
     assert await asyncio.to_thread(seen.wait, 30)
 
 
-async def test_a_lingering_thread_that_fails_bothers_nobody() -> None:
+async def test_an_error_of_an_abandoned_thread_is_ignored() -> None:
     began, end = threading.Event(), threading.Event()
 
     def block() -> None:
@@ -280,7 +280,7 @@ async def test_a_lingering_thread_that_fails_bothers_nobody() -> None:
 
     runner = executor(block)
     await _cancelled(runner, lambda: asyncio.to_thread(began.wait))
-    (lingering,) = runner.lingering
+    (abandoned,) = runner.abandoned
     end.set()
-    await asyncio.wait({lingering})
-    assert not runner.lingering
+    await asyncio.wait({abandoned})
+    assert not runner.abandoned

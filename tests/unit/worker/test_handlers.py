@@ -22,7 +22,7 @@ class Order(pydantic.BaseModel):
         return self
 
 
-def test_a_handler_stays_the_function_that_it_was() -> None:
+def test_a_decorated_function_is_unchanged() -> None:
     @handlers.handler("Double")
     def double(run: handlers.Task) -> dict[str, Any]:
         return {"twice": run.task_data["value"] * 2}
@@ -34,7 +34,7 @@ def test_a_handler_stays_the_function_that_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout", "max_timeout", "asked", "limit"),
+    ("timeout", "max_timeout", "requested", "limit"),
     [
         (None, None, None, 3600),
         (None, None, 604800, 604800),
@@ -47,27 +47,30 @@ def test_a_handler_stays_the_function_that_it_was() -> None:
         (None, 7200, None, 3600),
     ],
 )
-def test_a_run_may_take_as_long_as_its_task_says_up_to_its_handlers_longest(
-    timeout: float | None, max_timeout: float | None, asked: float | None, limit: float
+def test_the_timeout_of_a_run_is_its_tasks_up_to_its_handlers_max_timeout(
+    timeout: float | None, max_timeout: float | None, requested: float | None, limit: float
 ) -> None:
     registered = handlers.registered(handlers.handler("a name", timeout=timeout, max_timeout=max_timeout)(_nothing))
     assert registered is not None
-    given = None if asked is None else datetime.timedelta(seconds=asked)
+    given = None if requested is None else datetime.timedelta(seconds=requested)
     assert registered.limit(given) == datetime.timedelta(seconds=limit)
 
 
 @pytest.mark.parametrize(
     ("limits", "problem"),
     [
-        ({"timeout": 0}, 'the timeout of "a name" must be above 0 and finite, not 0'),
-        ({"timeout": float("nan")}, 'the timeout of "a name" must be above 0 and finite, not nan'),
-        ({"timeout": 1e300}, 'the timeout of "a name" must be above 0 and finite, not 1e\\+300'),
-        ({"timeout": float("inf")}, 'the timeout of "a name" must be above 0 and finite, not inf'),
-        ({"max_timeout": -1}, 'the max_timeout of "a name" must be above 0 and finite, not -1'),
-        ({"timeout": 61, "max_timeout": 60}, 'the timeout of "a name" must not be above its max_timeout of 60 s'),
+        ({"timeout": 0}, 'handler "a name": timeout must be a finite number of seconds above 0, not 0'),
+        ({"timeout": float("nan")}, 'handler "a name": timeout must be a finite number of seconds above 0, not nan'),
+        ({"timeout": 1e300}, 'handler "a name": timeout must be a finite number of seconds above 0, not 1e\\+300'),
+        ({"timeout": float("inf")}, 'handler "a name": timeout must be a finite number of seconds above 0, not inf'),
+        ({"max_timeout": -1}, 'handler "a name": max_timeout must be a finite number of seconds above 0, not -1'),
+        (
+            {"timeout": 61, "max_timeout": 60},
+            'handler "a name": timeout must be at most max_timeout, which is 60 s, not 61 s',
+        ),
     ],
 )
-def test_limits_that_cannot_work_are_refused_where_the_handler_is_written(limits: dict[str, Any], problem: str) -> None:
+def test_invalid_timeouts_are_refused_by_the_decorator(limits: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
         handlers.handler("a name", **limits)
 
@@ -97,7 +100,9 @@ def _unannotated(run) -> None: ...  # type: ignore[no-untyped-def]
         (_unannotated, {"run": None}),
     ],
 )
-def test_parameters_are_told_apart_by_their_annotations(function: Callable[..., Any], expected: dict[str, Any]) -> None:
+def test_parameters_are_distinguished_by_their_annotations(
+    function: Callable[..., Any], expected: dict[str, Any]
+) -> None:
     handlers.handler("a name")(function)
     registered = handlers.registered(function)
     assert registered is not None
@@ -114,7 +119,7 @@ def _later(amount: "dict[str, int]") -> None: ...
 
 
 @pytest.mark.parametrize("function", [_other, _second_unannotated, _later])
-def test_a_parameter_that_cannot_be_given_is_refused_where_the_handler_is_written(function: Callable[..., Any]) -> None:
+def test_an_unsupported_parameter_is_refused_by_the_decorator(function: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="parameter 'amount' must be annotated with Task or with a pydantic model"):
         handlers.handler("Wrong")(function)
 
@@ -129,8 +134,8 @@ def _more(**run: handlers.Task) -> None: ...
 
 
 @pytest.mark.parametrize("function", [_positional, _many, _more])
-def test_a_parameter_that_cannot_be_named_is_refused_too(function: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match=r"handler _\w+: parameter 'run' must be one that has a name"):
+def test_a_parameter_that_has_no_keyword_is_refused_by_the_decorator(function: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"handler _\w+: parameter 'run' cannot be passed by keyword"):
         handlers.handler("Wrong")(function)
 
 
@@ -143,8 +148,8 @@ def test_an_annotation_may_be_a_string() -> None:
     assert registered.parameters == {"run": None}
 
 
-def test_a_handler_without_a_name_says_how_to_give_one() -> None:
-    with pytest.raises(TypeError, match="a handler needs the name of its tasks"):
+def test_a_decorator_without_a_name_explains_how_to_give_one() -> None:
+    with pytest.raises(TypeError, match="@handler needs the name of its tasks"):
         handlers.handler(_nothing)  # type: ignore[arg-type]
 
 
@@ -154,7 +159,7 @@ def test_a_timeout_that_no_run_can_keep_is_refused(timeout: float) -> None:
         handlers.handler("Hasty", timeout=timeout)
 
 
-def test_a_handler_keeps_its_timeout_and_what_it_is() -> None:
+def test_a_handler_has_its_timeout_and_kind() -> None:
     @handlers.handler("Patient", timeout=1.5)
     async def patient() -> None: ...
 
@@ -164,7 +169,7 @@ def test_a_handler_keeps_its_timeout_and_what_it_is() -> None:
     assert registered.is_coroutine
 
 
-def test_task_data_becomes_the_model() -> None:
+def test_task_data_is_validated_into_the_model() -> None:
     handlers.handler("Order")(_both)
     registered = handlers.registered(_both)
     assert registered is not None
@@ -180,7 +185,7 @@ def test_task_data_becomes_the_model() -> None:
         ({"product": "nothing"}, "there is nothing to order"),
     ],
 )
-def test_task_data_that_does_not_fit_says_what_is_wrong(task_data: dict[str, Any], problem: str) -> None:
+def test_invalid_task_data_is_named(task_data: dict[str, Any], problem: str) -> None:
     handlers.handler("Order")(_model)
     registered = handlers.registered(_model)
     assert registered is not None
@@ -191,17 +196,17 @@ def test_task_data_that_does_not_fit_says_what_is_wrong(task_data: dict[str, Any
 @pytest.mark.parametrize(
     ("after", "seconds"), [(None, None), (0.5, 0.5), (-1, 0), (3e11, 2592000), (float("inf"), 2592000)]
 )
-def test_later_is_at_most_in_thirty_days(after: float | None, seconds: float | None) -> None:
+def test_after_is_capped_to_thirty_days(after: float | None, seconds: float | None) -> None:
     waits = handlers.Retry(after=after).after
     assert (None if waits is None else waits.total_seconds()) == seconds
 
 
-def test_later_is_a_number() -> None:
+def test_after_is_a_number() -> None:
     with pytest.raises(ValueError, match="after must be a number of seconds"):
         handlers.Retry(after=float("nan"))
 
 
-def test_a_handler_may_bring_its_retries() -> None:
+def test_a_handler_may_have_retry_defaults() -> None:
     policy = RetryPolicy(datetime.timedelta(minutes=1), max_backoff=datetime.timedelta(hours=2))
     registered = handlers.registered(handlers.handler("Patient", max_retries=9, retry_policy=policy)(_nothing))
     assert registered is not None
@@ -222,6 +227,6 @@ def test_a_handler_may_bring_its_retries() -> None:
         ({"retry_policy": RetryPolicy(jitter=1.5)}, "jitter must be from 0 to 1"),
     ],
 )
-def test_retries_that_no_task_may_have_are_refused(retries: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=f'the retries of "Impatient": .*{problem}'):
+def test_invalid_retry_defaults_are_refused(retries: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f'handler "Impatient": .*{problem}'):
         handlers.handler("Impatient", **retries)

@@ -39,7 +39,7 @@ def test_names_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LOG_RETENTION", "P200Y"),
     ],
 )
-def test_what_is_wrong_ends_the_worker_naming_the_variable(
+def test_an_invalid_setting_ends_the_worker_naming_the_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"DUETIME_{name}", value)
@@ -47,7 +47,7 @@ def test_what_is_wrong_ends_the_worker_naming_the_variable(
         settings.Settings.read()
 
 
-def test_how_long_what_is_old_is_kept_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     read = settings.Settings.read()
     assert (read.task_retention.days, read.log_retention.days) == (30, 90)
     monkeypatch.setenv("DUETIME_TASK_RETENTION", "P1D")
@@ -56,7 +56,7 @@ def test_how_long_what_is_old_is_kept_can_be_set(monkeypatch: pytest.MonkeyPatch
     assert (read.task_retention.days, read.log_retention.days) == (1, 2)
 
 
-def test_the_log_is_kept_as_long_as_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_kept_at_least_as_long_as_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUETIME_TASK_RETENTION", "P91D")
     with pytest.raises(SystemExit, match=r"^DUETIME_LOG_RETENTION: .*shorter than DUETIME_TASK_RETENTION.*91 days"):
         settings.Settings.read()
@@ -64,13 +64,13 @@ def test_the_log_is_kept_as_long_as_the_tasks(monkeypatch: pytest.MonkeyPatch) -
     assert settings.Settings.read().log_retention.days == 91
 
 
-def test_mail_goes_to_this_machine_unless_told_otherwise() -> None:
+def test_mail_goes_to_this_machine_by_default() -> None:
     smtp = settings.Smtp()
     assert (smtp.host, smtp.port, smtp.tls, smtp.username) == ("127.0.0.1", None, "none", None)
     assert smtp.sender == "duetime@localhost"
 
 
-def test_a_variable_that_is_empty_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PORT", "TLS", "USERNAME", "PASSWORD", "SENDER"):
         monkeypatch.setenv(f"DUETIME_SMTP_{name}", "")
     assert settings.Smtp() == settings.Smtp.model_construct()
@@ -90,7 +90,7 @@ def test_a_sender_is_an_address_with_or_without_a_name(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "sender", ["duetime", "a@b, c@d", "ü@b", "<a@b", "a@b>", "a@", "a b@c", "a@b\nBcc: c@d", "A\n <b@c>"]
 )
-def test_a_sender_that_is_not_an_address_is_refused(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+def test_an_invalid_sender_is_refused(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
     monkeypatch.setenv("DUETIME_SMTP_SENDER", sender)
     with pytest.raises(pydantic.ValidationError, match="must be an email address, such as"):
         settings.Smtp()

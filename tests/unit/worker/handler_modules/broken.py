@@ -1,3 +1,3 @@
-"""A user's module with a mistake."""
+"""A user's module that fails to import."""
 
 1 / 0  # noqa: B018

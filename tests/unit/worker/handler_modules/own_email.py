@@ -1,4 +1,4 @@
-"""A user's module with a handler in the place of a built-in one."""
+"""A user's module with a handler that overrides a built-in one."""
 
 from duetime_worker import Task, handler
 

@@ -1,4 +1,4 @@
-"""A user's module with a handler that brings its retries."""
+"""A user's module with a handler that has retry defaults."""
 
 import datetime
 

@@ -1,10 +1,10 @@
-"""A user's module with an object that must not be asked for anything yet, as proxies of web frameworks are."""
+"""A user's module with a proxy object, like those of web frameworks, whose attributes must not be accessed."""
 
 from duetime_worker import handler
 
 
 class Proxy:
-    """Stands for something that is not there."""
+    """A proxy without a target."""
 
     def __getattr__(self, name: str) -> None:
         raise RuntimeError(f"nothing to get {name} from")

@@ -1,4 +1,4 @@
-"""A user's module whose handler adds to a built-in one."""
+"""A user's module with a handler that wraps a built-in one."""
 
 from typing import Any
 
