@@ -1,1 +1,1 @@
-"""What happens to the promises when everything that can be lost is lost: real processes, real faults, one checker."""
+"""Duetime's promises under faults: real processes, injected faults, and one checker."""

@@ -1,6 +1,6 @@
-"""Duetime, broken on purpose: `python -m tests.chaos.breakages NAME duetime_worker` runs a worker that is wrong.
+"""Duetime, broken on purpose: `python -m tests.chaos.breakages NAME duetime_worker` runs a broken worker.
 
-Each takes away one thing that a promise stands on. They prove that the checker would notice if it were gone.
+Each breakage removes one thing that a promise depends on. They prove that the checker would detect its loss.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ from duetime_worker import lease_guard, leases, runner
 
 def _rewrite(module: Any, name: str, old: str, new: str) -> None:
     text = getattr(module, name).text
-    assert old in text, f"{name} has changed; break it anew"
+    assert old in text, f"{name} has changed; adapt this breakage"
     setattr(module, name, sa.text(text.replace(old, new)))
 
 
-def answer_before_commit() -> None:
-    """Tells a caller that its task is created, and commits half a second later."""
+def respond_before_commit() -> None:
+    """Responds that a task is created, and commits half a second later."""
 
     async def create(
         engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
@@ -56,12 +56,12 @@ def answer_before_commit() -> None:
 
 
 def claim_early() -> None:
-    """Takes tasks half a second before they are due."""
+    """Claims tasks half a second before they are due."""
     _rewrite(fast, "_CLAIM", f"{schema.DUE_AT} <= now()", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
 
 
 def claim_without_guard() -> None:
-    """Takes tasks that run already; for a moment it lets them, or workers would do nothing else."""
+    """Claims tasks that are already running, though not within 50 ms, or workers would do nothing else."""
     _rewrite(
         fast,
         "_CLAIM",
@@ -71,14 +71,14 @@ def claim_without_guard() -> None:
     )
 
 
-def finish_without_fence() -> None:
-    """Records the outcome of whoever comes, although the task is somebody else's by now."""
-    _rewrite(task_outcomes, "_FINISH", "AND tasks.version = claimed_version", "")
-    _rewrite(task_outcomes, "_FINISH", "AND worker_id = :worker_id", "")
+def record_without_fence() -> None:
+    """Records outcomes of workers that have lost the lease."""
+    _rewrite(task_outcomes, "_RECORD", "AND tasks.version = claimed_version", "")
+    _rewrite(task_outcomes, "_RECORD", "AND worker_id = :worker_id", "")
 
 
-def forget_what_comes_next() -> None:
-    """Rolls a schedule on, now and then without making the occurrence after the one that is due."""
+def forget_next_occurrences() -> None:
+    """Advances schedules, sometimes without creating the next occurrence."""
     insert = schedule_advance._insert
 
     async def forgetful(connection: Any, following: Any, actor: str) -> None:
@@ -88,7 +88,7 @@ def forget_what_comes_next() -> None:
 
 
 def forget_cancels() -> None:
-    """Answers that a task is cancelled, and does nothing."""
+    """Responds that a task is cancelled, and does nothing."""
 
     async def cancel(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> Any:
         found = await task_read.get(engine, task_id)
@@ -98,7 +98,7 @@ def forget_cancels() -> None:
 
 
 def forget_half_of_an_update() -> None:
-    """Answers an update, and writes its time and not its data."""
+    """Responds to an update, but writes only its time and not its data."""
     update = task_edit.update
 
     async def half(engine: Any, task_id: int, changes: Any, **options: Any) -> Any:
@@ -108,7 +108,7 @@ def forget_half_of_an_update() -> None:
 
 
 def forget_request_ids() -> None:
-    """Creates what is asked, however often; and loses some answers, so that callers ask again."""
+    """Creates a task for every request, and loses some responses, so that callers retry."""
     encode = task_create._encode
     create = creator.Creator.create
 
@@ -126,7 +126,7 @@ def forget_request_ids() -> None:
 
 
 def drop_changes() -> None:
-    """Hands some changes to no watch."""
+    """Drops some changes from watches."""
     offer = subscription.Watch.offer
 
     def sometimes(self: subscription.Watch, entry: Any) -> None:
@@ -136,13 +136,13 @@ def drop_changes() -> None:
     subscription.Watch.offer = sometimes  # type: ignore[method-assign]
 
 
-def sweep_the_living() -> None:
-    """Takes tasks away from workers whose leases hold."""
+def reclaim_valid_leases() -> None:
+    """Reclaims tasks whose leases have not expired."""
     _rewrite(rescue, "_RECLAIM", "lease_expires_at < now()", "lease_expires_at < now() + interval '1 hour'")
 
 
-def sweep_nothing() -> None:
-    """Never takes back a task whose worker was lost."""
+def reclaim_nothing() -> None:
+    """Never reclaims a task of a lost worker."""
 
     async def reclaim(*_: Any, **__: Any) -> list[int]:
         return []
@@ -150,33 +150,33 @@ def sweep_nothing() -> None:
     rescue.reclaim = reclaim
 
 
-def trust_no_outage() -> None:
-    """Takes tasks back as soon as the database is back, before a keeper that takes its time has extended them."""
+def ignore_outages() -> None:
+    """Reclaims tasks as soon as the database has recovered, before a slow lease keeper has extended their leases."""
     leases._RETRY_SECONDS = 30
     lease_guard.LeaseGuard.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
 
 
-def look_only_when_rung_for() -> None:
-    """Looks for tasks when a wakeup or a timer says so, and never by itself."""
+def poll_only_on_wakeups() -> None:
+    """Polls only after wakeups and timers, and never in the sweep."""
     runner.Runner.poll_all = lambda self: None  # type: ignore[method-assign]
 
 
 ALL: dict[str, Callable[[], None]] = {
     breakage.__name__: breakage
     for breakage in (
-        answer_before_commit,
+        respond_before_commit,
         claim_early,
         claim_without_guard,
-        finish_without_fence,
+        record_without_fence,
         forget_cancels,
         forget_half_of_an_update,
         forget_request_ids,
         drop_changes,
-        sweep_the_living,
-        sweep_nothing,
-        look_only_when_rung_for,
-        trust_no_outage,
-        forget_what_comes_next,
+        reclaim_valid_leases,
+        reclaim_nothing,
+        poll_only_on_wakeups,
+        ignore_outages,
+        forget_next_occurrences,
     )
 }
 

@@ -1,7 +1,7 @@
-"""The checker: ten rules that hold for every history, whatever happened to the system meanwhile.
+"""The checker: ten rules that hold for every history, under any faults.
 
-In the manner of Jepsen's analysis of Chronos: it knows what was asked and what was seen, and nothing of how the
-system is made. What it holds to be legal stands here, and is not read from the product.
+As in Jepsen's analysis of Chronos, it knows the calls and the observations, and nothing of the implementation. The
+legal histories are defined here, and not taken from the product.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ _RULES = {
     1: rules_of_calls.accepted_tasks_end,
     2: rules_of_runs.nothing_is_early,
     3: rules_of_histories.histories_are_sound,
-    4: rules_of_calls.what_was_stopped_stays_stopped,
+    4: rules_of_calls.stopped_tasks_stay_stopped,
     5: rules_of_calls.no_update_is_lost,
     6: rules_of_calls.a_request_makes_one_task,
     7: rules_of_watches.watches_have_no_gap,
@@ -25,24 +25,24 @@ _RULES = {
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
-    """A rule that does not hold, and where."""
+    """A broken rule, and where it is broken."""
 
     rule: int
     text: str
 
 
 def check(evidence: Evidence) -> list[Violation]:
-    """Returns everything that breaks a rule; an empty list is what we want."""
+    """Returns all violations; an empty list means that the history is sound."""
     return [Violation(number, text) for number, rule in _RULES.items() for text in rule(evidence)]
 
 
 def broken_rules(violations: list[Violation]) -> set[int]:
-    """Returns the numbers of the rules that were broken."""
+    """Returns the numbers of the broken rules."""
     return {violation.rule for violation in violations}
 
 
 def report(violations: list[Violation], *, most: int = 20) -> str:
-    """Returns the first of them, for people."""
+    """Returns a readable list of the first violations."""
     lines = [f"rule {violation.rule}: {violation.text}" for violation in violations[:most]]
     if len(violations) > most:
         lines.append(f"… and {len(violations) - most} more")

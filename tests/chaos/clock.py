@@ -1,4 +1,4 @@
-"""One clock for all observations: CLOCK_MONOTONIC, which every process of this machine shares and nobody sets."""
+"""The clock of all observations: CLOCK_MONOTONIC, which is the same for all processes and is never set."""
 
 import dataclasses
 import datetime
@@ -17,23 +17,23 @@ def now() -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Offset:
-    """How far the database's clock is ahead of the observations' clock, in seconds, give or take `error`."""
+    """How many seconds the database's clock is ahead of the observations' clock, within `error`."""
 
     seconds: float
     error: float
 
     def of(self, moment: datetime.datetime) -> float:
-        """Returns a time by the database's clock as one by the observations'."""
+        """Converts a time from the database's clock to the observations'."""
         return moment.timestamp() - self.seconds
 
     def both(self, other: "Offset") -> "Offset":
-        """Returns what holds if the offset was this at the beginning and `other` at the end."""
+        """Returns an offset that holds throughout, if it was this at the beginning and `other` at the end."""
         middle = (self.seconds + other.seconds) / 2
         return Offset(middle, abs(self.seconds - other.seconds) / 2 + max(self.error, other.error))
 
 
 async def measure(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> Offset:
-    """Measures the offset: the quickest of some questions bounds it best."""
+    """Measures the offset: of several queries, the fastest has the smallest error."""
     best = Offset(0.0, float("inf"))
     for _ in range(_SAMPLES):
         asked = now()

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the test's own, which it may kill."""
+"""A PostgreSQL of the tests, which they may kill."""
 
 import contextlib
 import itertools
@@ -19,7 +19,7 @@ _TEMPLATE = "template_duetime"
 
 
 class Cluster:
-    """The stack's PostgreSQL, in a directory of its own, which its user makes where the tests are root's."""
+    """The stack's PostgreSQL in its own directory, which its user creates if the tests run as root."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._directory = directory
@@ -29,7 +29,7 @@ class Cluster:
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
-        """Starts it, on the data that is there, and returns once it takes connections."""
+        """Starts it with its existing data, and returns once it accepts connections."""
         users.make_directory(self._directory)
         prepare = (sys.executable, "-m", "tests.chaos.prepare", str(self._data), str(self._directory))
         await _run(*users.become(), *prepare)
@@ -39,22 +39,22 @@ class Cluster:
 
     @property
     def socket(self) -> pathlib.Path:
-        """Where it listens."""
+        """The path of its socket."""
         return self._directory / ".s.PGSQL.5432"
 
     @property
     def pid(self) -> int:
-        """The process that started all its others."""
+        """The id of its postmaster."""
         assert self._process is not None
         return self._process.pid
 
     def freeze(self) -> None:
-        """Stops all of its processes in their tracks: connections stay open, and nothing answers."""
+        """Suspends all of its processes: connections stay open without responses."""
         for process in self._processes():
             process.suspend()
 
     def thaw(self) -> None:
-        """Lets them go on."""
+        """Resumes them."""
         for process in self._processes():
             process.resume()
 
@@ -71,13 +71,13 @@ class Cluster:
         await self._process.ended()
 
     async def stop(self) -> None:
-        """Stops it in a hurry, if it runs."""
+        """Stops it by a fast shutdown, if it runs."""
         if self._process is not None and self._process.process.returncode is None:
             self._process.process.send_signal(2)
             await self._process.ended()
 
     async def ensure_running(self) -> bool:
-        """Starts it if it has ended, by itself or by a test that failed, and lets it go on; returns whether it had."""
+        """Starts it if it has ended, or resumes it; returns whether it had ended."""
         assert self._process is not None
         has_ended = self._process.process.returncode is not None
         if has_ended:
@@ -87,7 +87,7 @@ class Cluster:
         return has_ended
 
     def fill_disk(self) -> pathlib.Path:
-        """Fills the disk that it is on with a file, and returns its path."""
+        """Fills its disk with a file, and returns the path."""
         ballast = self._directory / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
@@ -95,11 +95,11 @@ class Cluster:
         return ballast
 
     def url(self, name: str) -> str:
-        """Returns the address of one of its databases, for their owner."""
+        """Returns the URL of a database for its owner."""
         return self._url(roles.OWNER, name)
 
     def application_url(self, name: str, *, port: int | None = None) -> str:
-        """Returns the address of one of its databases for servers and workers, through a proxy if its port is given."""
+        """Returns the URL of a database for servers and workers, through the proxy at `port` if given."""
         return self._url(roles.APPLICATION, name, port)
 
     def _url(self, role: str, name: str, port: int | None = None) -> str:
@@ -109,13 +109,13 @@ class Cluster:
         return f"postgresql://{login}@127.0.0.1:{port}/{name}?sslmode=disable&gssencmode=disable"
 
     async def new_database(self) -> str:
-        """Makes a migrated database without tasks and returns its name."""
+        """Creates a migrated database without tasks and returns its name."""
         name = f"chaos_{next(self._numbers)}"
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         return name
 
     async def dump(self, name: str, path: pathlib.Path) -> tuple[float, float]:
-        """Dumps a database as docs/backup.md says; returns between which moments it was as the dump shows it."""
+        """Dumps a database as docs/backup.md describes; returns two moments between which its snapshot was taken."""
         async with await psycopg.AsyncConnection.connect(self.url(name)) as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             before = clock.now()
@@ -127,7 +127,7 @@ class Cluster:
         return before, after
 
     async def restore(self, path: pathlib.Path) -> str:
-        """Restores a dump into a new database as docs/backup.md says, and returns its name."""
+        """Restores a dump into a new database as docs/backup.md describes, and returns its name."""
         name = f"chaos_{next(self._numbers)}"
         await self._execute(f"CREATE DATABASE {name}")
         without = ("--exit-on-error", "--no-owner", "--no-privileges")
@@ -136,7 +136,7 @@ class Cluster:
         return name
 
     async def make_template(self) -> None:
-        """Makes the migrated database that others are copied from."""
+        """Creates the migrated template database."""
         await self._execute(f"CREATE DATABASE {_TEMPLATE}")
         await self._migrate(_TEMPLATE)
 

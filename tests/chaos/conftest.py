@@ -1,4 +1,4 @@
-"""A PostgreSQL that the chaos tests share and may kill, and a scenario for each."""
+"""The PostgreSQL that the chaos tests share and may kill, and the scenario of each test."""
 
 import os
 import pathlib
@@ -13,12 +13,12 @@ import pytest_asyncio
 from tests.chaos import cluster, scenario
 
 Play = Callable[..., AbstractAsyncContextManager[scenario.Scenario]]
-Tell = Callable[[str], None]
+Show = Callable[[str], None]
 
 
 @pytest_asyncio.fixture(scope="session")
 async def postgres(short_directory: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
-    """A PostgreSQL; a test that kills it starts it again."""
+    """A PostgreSQL; a test that kills it restarts it."""
     running = cluster.Cluster(short_directory / "chaos")
     await running.start()
     await running.make_template()
@@ -28,24 +28,24 @@ async def postgres(short_directory: pathlib.Path) -> AsyncIterator[cluster.Clust
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """What decides all that is random: each test's own, or CHAOS_SEED."""
+    """The seed of everything random: derived from the test's name, or CHAOS_SEED."""
     return int(os.environ.get("CHAOS_SEED", zlib.crc32(request.node.name.encode())))
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Tells a figure that was measured, which a test is read for."""
+def show(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a measured figure."""
 
-    def tell(figure: str) -> None:
+    def show(figure: str) -> None:
         with capsys.disabled():
-            print(f"\n    {figure}", end="")  # noqa: T201 - see above
+            print(f"\n    {figure}", end="")  # noqa: T201 - figures are part of the result
 
-    return tell
+    return show
 
 
 @pytest.fixture
 def play(postgres: cluster.Cluster, tmp_path: pathlib.Path, seed: int) -> Play:
-    """Plays a scenario: `async with play(servers=2) as scene`."""
+    """Runs a scenario: `async with play(servers=2) as scene`."""
 
     def playing(**options: Any) -> AbstractAsyncContextManager[scenario.Scenario]:
         return scenario.playing(tmp_path, postgres, seed=seed, **options)

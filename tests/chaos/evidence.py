@@ -1,4 +1,4 @@
-"""All that the checker looks at, read once the system has settled."""
+"""The evidence for the checker, read once the system has settled."""
 
 import dataclasses
 import datetime
@@ -13,18 +13,18 @@ import psycopg.rows
 from tests.chaos import clock, handlers
 from tests.chaos.history import Call
 from tests.chaos.watchers import Seen
-from tests.chaos.world import Hurt
+from tests.chaos.world import Incident
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-"""What intervals count from."""
+"""The anchor of intervals."""
 
 TERMINAL = ("completed", "failed", "cancelled")
-"""The statuses in which a task has ended."""
+"""The terminal statuses."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a handler told of itself; `ended` is None if it never came to its end."""
+    """A run as its handler recorded it; `ended` is None if it did not end."""
 
     task_id: int
     version: int
@@ -67,7 +67,7 @@ class Log:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """A schedule of an interval, when it was active, and the nominal times of which it says that they were skipped."""
+    """A schedule with an interval, when it was active, and the nominal times that it logged as skipped."""
 
     schedule_id: int
     interval: datetime.timedelta
@@ -78,7 +78,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Overdue:
-    """How many seconds ago, when somebody looked, the lease had run out that ran out first."""
+    """How many seconds ago the oldest expired lease had expired, at the time `at`."""
 
     at: float
     seconds: float
@@ -86,15 +86,15 @@ class Overdue:
 
 @dataclasses.dataclass
 class Evidence:
-    """What was asked, what ran, what the database says, what the watchers saw, and what was done to the system."""
+    """The calls, the runs, the rows and logs, the events of watches, and the incidents."""
 
     calls: list[Call]
     runs: list[Run]
     rows: dict[int, Row]
     logs: dict[int, list[Log]]
-    """By task, in the order of versions."""
+    """By task, ordered by version."""
     seen: list[Seen]
-    hurts: list[Hurt]
+    incidents: list[Incident]
     offset: clock.Offset
     healed: float
     """When the last fault was over."""
@@ -102,12 +102,12 @@ class Evidence:
     sweep_seconds: float
     overdue: list[Overdue] = dataclasses.field(default_factory=list)
     schedules: list[Schedule] = dataclasses.field(default_factory=list)
-    known_before_asking_again: frozenset[str] = frozenset()
-    """The request_ids that the database had before unknown creates were asked for again."""
+    known_before_retries: frozenset[str] = frozenset()
+    """The request_ids in the database before unanswered creates were retried."""
 
     @functools.cached_property
     def runs_of(self) -> dict[int, list[Run]]:
-        """The runs of each task that ran."""
+        """The runs by task."""
         by_task: dict[int, list[Run]] = {}
         for run in self.runs:
             by_task.setdefault(run.task_id, []).append(run)
@@ -115,10 +115,10 @@ class Evidence:
 
 
 def read_runs(directory: pathlib.Path) -> list[Run]:
-    """Reads what the handlers told."""
+    """Reads what the handlers recorded."""
     path = directory / handlers.FILE
     runs: list[Run] = []
-    latest: dict[tuple[int, int, int], int] = {}  # where the run is that tells of its end next
+    latest: dict[tuple[int, int, int], int] = {}  # the index of the run to which the next end belongs
     for line in path.read_text().splitlines() if path.exists() else ():
         entry = json.loads(line)
         key = (entry["task_id"], entry["version"], entry["pid"])
@@ -145,7 +145,7 @@ async def read_tables(
 
 
 async def read_schedules(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> list[Schedule]:
-    """Reads the schedules, and when each began and ceased to be active."""
+    """Reads the schedules, and when each was active."""
     found = []
     for row in await (await connection.execute("SELECT schedule_id, spec FROM schedules")).fetchall():
         logs = await (
@@ -159,7 +159,7 @@ async def read_schedules(connection: psycopg.AsyncConnection[psycopg.rows.DictRo
         ends = [log["timestamp"] for log in logs if log["change"] == "paused"]
         skipped = [(log["nominal_time"], log["until"]) for log in logs if log["change"] == "skipped"]
         interval = datetime.timedelta(microseconds=row["spec"]["interval"])
-        active = list(zip(begins, ends, strict=False))  # one that goes on is not judged
+        active = list(zip(begins, ends, strict=False))  # an interval without an end is not checked
         found.append(Schedule(row["schedule_id"], interval, EPOCH, active, skipped))
     return found
 

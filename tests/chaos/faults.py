@@ -1,4 +1,4 @@
-"""Faults that a scenario can be given at any time: each plays one, heals it, and says what it was."""
+"""Faults that can be injected into a scenario at any time. Each is undone before its function returns."""
 
 import asyncio
 import contextlib
@@ -22,13 +22,13 @@ Fault = Callable[[world.World, random.Random], Awaitable[None]]
 
 
 async def kill_a_worker(made: world.World, choose: random.Random) -> None:
-    """Kills a worker at once, and starts another one."""
+    """Kills a worker, and starts another."""
     await made.kill_worker(choose.randrange(len(made.workers)))
     await made.start_workers(1)
 
 
 async def kill_all_workers(made: world.World, choose: random.Random) -> None:
-    """Kills all workers at once, and starts as many."""
+    """Kills all workers at once, and starts as many new ones."""
     count = len(made.workers)
     await asyncio.gather(*(made.kill_worker(0) for _ in range(count)))
     await asyncio.sleep(choose.uniform(0, 2))
@@ -36,59 +36,59 @@ async def kill_all_workers(made: world.World, choose: random.Random) -> None:
 
 
 async def replace_a_worker(made: world.World, choose: random.Random) -> None:
-    """Stops a worker in order while another one starts."""
+    """Terminates a worker while another one starts."""
     await asyncio.gather(made.terminate_worker(choose.randrange(len(made.workers))), made.start_workers(1))
 
 
 async def pause_a_worker(made: world.World, choose: random.Random) -> None:
-    """Stops a worker in its tracks, for less than its lease or for more."""
+    """Suspends a worker for less than its lease, or for more."""
     await made.pause_worker(choose.randrange(len(made.workers)), seconds=choose.uniform(0.2, 2 * world.LEASE_SECONDS))
 
 
 async def crash_a_worker(made: world.World, choose: random.Random) -> None:
-    """Has one more worker end itself at its worst moment."""
+    """Starts another worker, which crashes at its worst moment."""
     await made.crash_worker(choose.choice(["worker.claimed", "worker.ran", "worker.finished"]))
 
 
 async def crash_a_server(made: world.World, choose: random.Random) -> None:
-    """Has one more server end itself between commit and wakeup."""
+    """Starts another server, which crashes between commit and wakeup."""
     await made.crash_server("server.committed")
 
 
 async def kill_a_server(made: world.World, choose: random.Random) -> None:
-    """Kills a server at once, and starts another one in its place."""
+    """Kills a server, and replaces it."""
     await made.kill_server(choose.randrange(len(made.servers)))
 
 
 async def kill_the_edge(made: world.World, choose: random.Random) -> None:
-    """Kills Envoy, and starts it again."""
+    """Kills Envoy, and restarts it."""
     await made.kill_edge()
     await asyncio.sleep(choose.uniform(0, 1))
     await made.start_edge()
 
 
 async def kill_redis(made: world.World, choose: random.Random) -> None:
-    """Kills Redis, and starts it again with nothing in it."""
+    """Kills Redis, and restarts it empty."""
     await made.kill_redis()
     await asyncio.sleep(choose.uniform(0, 5))
     await made.start_redis()
 
 
 async def empty_redis(made: world.World, choose: random.Random) -> None:
-    """Has Redis forget everything."""
+    """Flushes Redis."""
     async with redis.asyncio.Redis(unix_socket_path=str(made.redis_path)) as connection:
         await connection.flushall()
 
 
 async def cut_redis(made: world.World, choose: random.Random) -> None:
-    """Breaks every connection to Redis, again and again."""
+    """Breaks connections to Redis repeatedly."""
     made.redis_proxy.judge = lambda _: choose.choices([proxy.Fate.PASS, proxy.Fate.CUT_BEFORE], [9, 1])[0]
     await asyncio.sleep(choose.uniform(1, 5))
     made.redis_proxy.spare()
 
 
 async def kill_postgres(made: world.World, choose: random.Random) -> None:
-    """Kills PostgreSQL, and starts it again."""
+    """Kills PostgreSQL, and restarts it."""
     async with made.outage():
         await made.postgres.kill()
         await asyncio.sleep(choose.uniform(0, 2 * world.LEASE_SECONDS))
@@ -96,7 +96,7 @@ async def kill_postgres(made: world.World, choose: random.Random) -> None:
 
 
 async def cut_postgres(made: world.World, choose: random.Random) -> None:
-    """Breaks connections to PostgreSQL before statements arrive, and before their answers do."""
+    """Breaks connections to PostgreSQL before statements arrive, and before their responses do."""
     fates = [proxy.Fate.PASS, proxy.Fate.CUT_BEFORE, proxy.Fate.CUT_AFTER]
     async with made.outage("cut"):
         made.database_proxy.judge = lambda _: choose.choices(fates, [94, 3, 3])[0]
@@ -105,7 +105,7 @@ async def cut_postgres(made: world.World, choose: random.Random) -> None:
 
 
 async def freeze_postgres(made: world.World, choose: random.Random) -> None:
-    """Stops PostgreSQL in its tracks: nothing answers, and no connection breaks."""
+    """Suspends PostgreSQL: it does not respond, and no connection breaks."""
     async with made.outage():
         made.postgres.freeze()
         await asyncio.sleep(choose.uniform(0, 3 * world.LEASE_SECONDS))
@@ -113,36 +113,36 @@ async def freeze_postgres(made: world.World, choose: random.Random) -> None:
 
 
 async def run_by_a_wrong_clock(made: world.World, choose: random.Random) -> None:
-    """Has one more worker, whose clock is an hour off, work for a while."""
+    """Runs another worker, whose clock is an hour off, for a while."""
     made.workers.append(await made.start_worker(variables=wrong_clock(choose.choice(["+1h", "-1h"]))))
     await asyncio.sleep(choose.uniform(1, 5))
     await made.terminate_worker(len(made.workers) - 1)
 
 
 def wrong_clock(shift: str) -> dict[str, str]:
-    """Returns the variables that give a process a clock which is off by that, such as `+1h`."""
+    """Returns the environment variables that shift the clock of a process, such as by `+1h`."""
     library = pathlib.Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
     return {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 async def run_poison(made: world.World, choose: random.Random) -> None:
-    """Has a task kill the worker that runs it, and starts another worker."""
+    """Runs a poison task, and replaces the worker that it kills."""
     async with duetime_client.AsyncClient(made.target) as client:
         await _create(client, "poison", choose)
     ended = [asyncio.create_task(worker.ended()) for worker in made.workers]
-    hurts = [made.note("killed", worker) for worker in made.workers]
+    incidents = [made.note("killed", worker) for worker in made.workers]
     await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
-    for worker, ending, hurt in zip(tuple(made.workers), ended, hurts, strict=True):
+    for worker, ending, incident in zip(tuple(made.workers), ended, incidents, strict=True):
         if ending.done():
             made.workers.remove(worker)
         else:
             ending.cancel()
-            made.hurts.remove(hurt)
+            made.incidents.remove(incident)
     await made.start_workers(1)
 
 
 async def run_endless(made: world.World, choose: random.Random) -> None:
-    """Stops a worker in order whose handler does not end, and starts another one."""
+    """Terminates a worker whose handler does not end, and starts another one."""
     async with duetime_client.AsyncClient(made.target) as client:
         task_id = await _create(client, "endless", choose)
         started = await _insist(lambda: clients.reached(client, task_id, "started"))
@@ -153,19 +153,19 @@ async def run_endless(made: world.World, choose: random.Random) -> None:
 
 
 async def leave_a_watch_unread(made: world.World, choose: random.Random) -> None:
-    """Watches everything for a while, and reads nothing."""
+    """Opens a watch for a while without reading from it."""
     server = choose.choice(made.servers)
     async with grpc.aio.insecure_channel(server.address, [("grpc.http2.bdp_probe", 0)]) as channel:
         stub: Any = task_service_pb2_grpc.TaskServiceStub(channel)
         unread = stub.WatchTasks(task_service_pb2.WatchTasksRequest())
-        with contextlib.suppress(grpc.aio.AioRpcError):  # the database may be gone
+        with contextlib.suppress(grpc.aio.AioRpcError):  # the database may be unavailable
             await unread.read()
         await asyncio.sleep(choose.uniform(1, 5))
         unread.cancel()
 
 
 async def flood(made: world.World, choose: random.Random) -> None:
-    """Creates thousands of tasks that are due at the same moment."""
+    """Creates thousands of tasks due at the same moment."""
     async with duetime_client.AsyncClient(made.target) as client:
         moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=1)
         news = [duetime_client.NewTask("chaos", moment, {"token": 0})] * choose.randint(1000, 5000)
@@ -173,12 +173,12 @@ async def flood(made: world.World, choose: random.Random) -> None:
 
 
 async def copy_each_wakeup(made: world.World, choose: random.Random) -> None:
-    """Gives each wakeup nine copies."""
+    """Copies each wakeup nine times."""
     await copy_wakeups(made, seconds=choose.uniform(1, 5))
 
 
 async def copy_wakeups(made: world.World, *, seconds: float) -> int:
-    """Gives each wakeup nine copies of other names, due at the same time, for that long; returns how many it made."""
+    """Copies each wakeup nine times under other names, for that long; returns the number of copies."""
     copies = 0
     until = clock.now() + seconds
     async with redis.asyncio.Redis(unix_socket_path=str(made.redis_path)) as connection:
@@ -207,7 +207,7 @@ _Answer = TypeVar("_Answer")
 
 
 async def _insist(call: Callable[[], Awaitable[_Answer]]) -> _Answer:
-    """Makes the call until it is answered: another fault may be in its way."""
+    """Retries the call until it succeeds, because another fault may interfere."""
     while True:
         try:
             return await call()
@@ -230,4 +230,4 @@ ALL: tuple[tuple[Fault, ...], ...] = (
     (kill_redis, empty_redis, cut_redis, copy_each_wakeup, flood),
     (kill_postgres, cut_postgres, freeze_postgres),
 )
-"""By what they hurt: faults of different groups may be played at the same time."""
+"""By the parts they affect: faults of different groups may be injected at the same time."""

@@ -1,4 +1,4 @@
-"""The handler of chaos: it tells that a run began and ended in a file outside the system, with O_APPEND."""
+"""The handlers of chaos: they record in a file outside the system, with O_APPEND, when runs began and ended."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tests.chaos import clock
 FILE = "runs"
 
 
-def _tell(run: Task, what: str) -> None:
+def _record(run: Task, what: str) -> None:
     entry = {
         "what": what,
         "task_id": run.task_id,
@@ -30,24 +30,24 @@ def _tell(run: Task, what: str) -> None:
 @handler("chaos")
 async def work(run: Task) -> None:
     """Takes `seconds`, and fails up to the attempt `fails`."""
-    _tell(run, "began")
+    _record(run, "began")
     await asyncio.sleep(run.task_data.get("seconds", 0))
     if run.attempt <= run.task_data.get("fails", 0):
-        raise RuntimeError("it was told to fail")
-    _tell(run, "ended")
+        raise RuntimeError("failed on purpose")
+    _record(run, "ended")
 
 
 @handler("poison")
 def poison(run: Task) -> None:
     """Kills its worker."""
-    _tell(run, "began")
+    _record(run, "began")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @handler("endless")
 async def endless(run: Task) -> None:
-    """Does not end, whatever it is told."""
-    _tell(run, "began")
+    """Does not end, even when it is cancelled."""
+    _record(run, "began")
     while True:
         try:
             await asyncio.sleep(3600)

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.prepare DATA SCRATCH`: makes or checks PostgreSQL's data directory, as its user."""
+"""`python -m tests.chaos.prepare DATA SCRATCH`: creates or checks PostgreSQL's data directory, as its user."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""A proxy, from TCP to a unix socket, between two parts, where the network breaks as a test says."""
+"""A proxy from TCP to a unix socket that breaks connections as a test demands."""
 
 import asyncio
 import contextlib
@@ -10,17 +10,17 @@ from tests.support import relay
 
 
 class Fate(enum.Enum):
-    """What happens to a piece of what a client sends."""
+    """What happens to a chunk that a client sends."""
 
     PASS = enum.auto()
     CUT_BEFORE = enum.auto()
-    """The connection breaks before the other side gets it."""
+    """The connection breaks before the server receives it."""
     CUT_AFTER = enum.auto()
-    """The other side gets it and does it; the connection breaks before the answer arrives."""
+    """The server receives and executes it; the connection breaks before the response arrives."""
 
 
 Judge = Callable[[bytes], Fate]
-"""Looks at each piece that a client sends."""
+"""Decides for each chunk that a client sends."""
 
 
 def _pass(_: bytes) -> Fate:
@@ -28,7 +28,7 @@ def _pass(_: bytes) -> Fate:
 
 
 class Proxy(relay.Relay):
-    """Listens on a port of its own and hands on to `target` what comes, for as long as the network holds."""
+    """Listens on its own port and forwards to `target` until the judge breaks the connection."""
 
     def __init__(self, target: pathlib.Path) -> None:
         super().__init__(target)
@@ -44,8 +44,8 @@ class Proxy(relay.Relay):
         far_reader, far_writer = await self._open()
         answers = asyncio.create_task(_copy(far_reader, writer))
         try:
-            while (piece := await reader.read(65536)) and not answers.done():
-                match self.judge(piece):
+            while (chunk := await reader.read(65536)) and not answers.done():
+                match self.judge(chunk):
                     case Fate.CUT_BEFORE:
                         self.cuts += 1
                         return
@@ -54,11 +54,11 @@ class Proxy(relay.Relay):
                         answers.cancel()
                         with contextlib.suppress(asyncio.CancelledError):
                             await answers
-                        far_writer.write(piece)
+                        far_writer.write(chunk)
                         await far_writer.drain()
-                        await far_reader.read(65536)  # it is done; nobody will hear of it
+                        await far_reader.read(65536)  # executed, but the response is dropped
                         return
-                far_writer.write(piece)
+                far_writer.write(chunk)
                 await far_writer.drain()
         finally:
             answers.cancel()
@@ -67,7 +67,7 @@ class Proxy(relay.Relay):
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        while piece := await reader.read(65536):
-            writer.write(piece)
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
             await writer.drain()
     writer.close()

@@ -1,4 +1,4 @@
-"""Schedules as a load: some that are due each second."""
+"""A load of schedules that are due each second."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ SETTLE_SECONDS = world.LEASE_SECONDS + 3 * world.SWEEP_SECONDS
 
 @contextlib.asynccontextmanager
 async def running(target: str) -> AsyncIterator[list[int]]:
-    """Has schedules run each second while the block goes on, and for as long after it as they need to catch up."""
+    """Runs schedules each second during the block, and after it until they have caught up."""
     template = duetime_client.TaskTemplate("chaos", {"token": 0, "seconds": 0.02})
     async with duetime_client.AsyncClient(target) as client:
         made = [

@@ -1,4 +1,4 @@
-"""Rules about calls: what was answered is so, and stays so."""
+"""Rules about calls: the effect of an answered call is there, and lasts."""
 
 import itertools
 from collections import defaultdict
@@ -8,7 +8,7 @@ from tests.chaos.evidence import TERMINAL, Evidence, Log, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
 
 _CLOCK_SECONDS = 0.01
-"""How far the two clocks may be apart from what was measured."""
+"""How far the offset of the two clocks may differ from the measured one."""
 _HINT_SECONDS = 1.0
 """How long after a cancel a worker that had claimed the task before may begin it, until the hint reaches it."""
 
@@ -26,16 +26,16 @@ def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
         row = evidence.rows.get(task_id)
         logs = evidence.logs.get(task_id, [])
         if row is None:
-            yield f"task {task_id} was accepted and is not there"
+            yield f"task {task_id} was accepted and does not exist"
         elif row.status not in TERMINAL:
             yield f"task {task_id} is still {row.status}"
         elif row.status == "cancelled" and task_id not in stopped:
-            yield f"task {task_id} is cancelled, and nobody cancelled it"
+            yield f"task {task_id} is cancelled without a cancel"
         elif row.deleted_at is not None and task_id not in stopped:
-            yield f"task {task_id} is deleted, and nobody deleted it"
+            yield f"task {task_id} is deleted without a delete"
         for before, log in itertools.pairwise(logs):
             if log.change == "completed" and (task_id, before.version) not in ended:
-                yield f"task {task_id} completed at version {log.version} without a run that came to its end"
+                yield f"task {task_id} completed at version {log.version} without a run that ended"
             has_failed = log.change == "retry_scheduled" or (log.change == "failed" and log.actor == before.actor)
             if has_failed and ((task_id, before.version) not in ran or (task_id, before.version) in ended):
                 yield f"task {task_id} failed at version {log.version} without a run that failed"
@@ -49,12 +49,12 @@ def _accepted(evidence: Evidence) -> set[int]:
     }
 
 
-def what_was_stopped_stays_stopped(evidence: Evidence) -> Iterator[str]:
+def stopped_tasks_stay_stopped(evidence: Evidence) -> Iterator[str]:
     """Rule 4: no run starts after a cancel or delete was answered."""
     for call in _answered(evidence, Kind.CANCEL, Kind.DELETE):
         assert call.task_id is not None
         assert call.returned is not None
-        # Only its owner cancels, deletes and retries a task, one after the other.
+        # Only its owner cancels, deletes and retries a task, one call at a time.
         decided = [
             log
             for log in evidence.logs.get(call.task_id, ())
@@ -78,15 +78,18 @@ def what_was_stopped_stays_stopped(evidence: Evidence) -> Iterator[str]:
 
 
 def _was_paused(evidence: Evidence, run: Run, since: float) -> bool:
-    """Tells whether the worker stood still between its claim and the run: it could hear of nothing."""
+    """Returns whether the worker was paused between its claim and the run, so that no hint reached it."""
     return any(
-        hurt.what == "paused" and hurt.pid == run.pid and hurt.since <= run.began and hurt.until >= since
-        for hurt in evidence.hurts
+        incident.what == "paused"
+        and incident.pid == run.pid
+        and incident.since <= run.began
+        and incident.until >= since
+        for incident in evidence.incidents
     )
 
 
 def no_update_is_lost(evidence: Evidence) -> Iterator[str]:
-    """Rule 5: what an answered update wrote is what the task has, and what its runs were given; no retry is lost."""
+    """Rule 5: the task and its runs have the data of answered updates, and no answered retry is lost."""
     for call in _answered(evidence, Kind.RETRY):
         assert call.task_id is not None
         assert call.returned is not None
@@ -103,23 +106,23 @@ def no_update_is_lost(evidence: Evidence) -> Iterator[str]:
     for task_id, create in creates.items():
         logs = evidence.logs.get(task_id, [])
         if not logs or task_id not in evidence.rows:
-            continue  # rule 1 says so
+            continue  # a violation of rule 1
         asked = [create, *updates[task_id]]
         written = [log for log in logs if log.change in ("created", "updated")]
         answered = sum(call.outcome is Outcome.OK for call in updates[task_id])
         if not 1 + answered <= len(written) <= len(asked):
-            yield f"task {task_id} has {len(written) - 1} updates of {answered} that were answered"
+            yield f"task {task_id} has {len(written) - 1} updates, of which {answered} were answered"
             continue
-        # The calls came one after the other, and only the last of them may have had no answer.
+        # The calls were made one at a time, and only the last may be unanswered.
         yield from _as_written(evidence, task_id, asked, written)
 
 
 def _as_written(evidence: Evidence, task_id: int, asked: list[Call], written: list[Log]) -> Iterator[str]:
     for call, log in zip(asked, written, strict=False):
         assert call.due_at is not None
-        beside = log.execution_time.timestamp() - max(call.due_at, log.timestamp.timestamp())
-        if abs(beside) > 1e-5:
-            yield f"task {task_id} version {log.version} is due {beside:+.6f} s beside what was asked"
+        difference = log.execution_time.timestamp() - max(call.due_at, log.timestamp.timestamp())
+        if abs(difference) > 1e-5:
+            yield f"task {task_id} version {log.version} is due {difference:+.6f} s from the requested time"
     token = asked[len(written) - 1].token
     if evidence.rows[task_id].task_data.get("token") != token:
         yield f"task {task_id} has the data of {evidence.rows[task_id].task_data.get('token')}, not of {token}"
@@ -130,7 +133,7 @@ def _as_written(evidence: Evidence, task_id: int, asked: list[Call], written: li
 
 
 def a_request_makes_one_task(evidence: Evidence) -> Iterator[str]:
-    """Rule 6: one request_id, one task; a create without an answer exists whole or not at all."""
+    """Rule 6: one request_id makes one task; an unanswered batch exists completely or not at all."""
     answers: dict[str, set[int]] = defaultdict(set)
     batches: dict[str, list[Call]] = defaultdict(list)
     for call in evidence.calls:
@@ -143,7 +146,7 @@ def a_request_makes_one_task(evidence: Evidence) -> Iterator[str]:
             yield f"{request_id} was answered with the tasks {sorted(task_ids)}"
     made: dict[str, list[Row]] = defaultdict(list)
     for row in evidence.rows.values():
-        if "origin" in row.task_data:  # others are what a test created besides
+        if "origin" in row.task_data:  # others are not from the workload
             made[row.task_data["origin"]].append(row)
     for origin, rows in made.items():
         if len(rows) > 1:
@@ -151,9 +154,9 @@ def a_request_makes_one_task(evidence: Evidence) -> Iterator[str]:
         elif answers[origin] - {rows[0].task_id}:
             yield f"{origin} made task {rows[0].task_id} and was answered with {sorted(answers[origin])}"
     for batch, calls in batches.items():
-        there = {call.request_id in evidence.known_before_asking_again for call in calls}
+        there = {call.request_id in evidence.known_before_retries for call in calls}
         if len(there) > 1:
-            yield f"{batch} exists in part"
+            yield f"{batch} exists only in part"
 
 
 def _answered(evidence: Evidence, *kinds: Kind) -> Iterator[Call]:

@@ -1,11 +1,11 @@
-"""Rules about the log: each task's history is a legal life, and no lease is forgotten."""
+"""Rules about the log: each task's history is legal, and no lease is forgotten."""
 
 import itertools
 from collections.abc import Iterator
 
 from tests.chaos.evidence import TERMINAL, Evidence, Log
 
-# change → (from, to). Drawn by hand from docs/states.md; a task that is deleted keeps its status once it is terminal.
+# change → (from, to). Copied by hand from docs/states.md; a deleted task keeps its terminal status.
 _LEGAL: dict[str, set[tuple[str, str]]] = {
     "updated": {("pending", "pending")},
     "started": {("pending", "running")},
@@ -22,7 +22,7 @@ _BY_THE_WORKER = {"completed", "retry_scheduled", "released"}
 
 
 def histories_are_sound(evidence: Evidence) -> Iterator[str]:
-    """Rule 3: versions without a gap, legal moves, one completion, and the row as its last log says."""
+    """Rule 3: versions without a gap, legal moves, one completion, and a row that matches its last log."""
     for task_id, logs in evidence.logs.items():
         if [log.version for log in logs] != list(range(1, len(logs) + 1)):
             yield f"task {task_id} has the versions {[log.version for log in logs]}"
@@ -38,7 +38,7 @@ def histories_are_sound(evidence: Evidence) -> Iterator[str]:
         if row is None:
             yield f"task {task_id} has a history and no row"
         elif (row.status, row.version) != (last := (logs[-1].status, logs[-1].version)):
-            yield f"task {task_id} is {row.status} at version {row.version}; the last its log tells is {last}"
+            yield f"task {task_id} is {row.status} at version {row.version}; its last log is {last}"
     for task_id in evidence.rows.keys() - evidence.logs.keys():
         yield f"task {task_id} has no history"
 
@@ -56,10 +56,10 @@ def _completions(task_id: int, logs: list[Log]) -> Iterator[str]:
 
 
 def no_lease_is_forgotten(evidence: Evidence) -> Iterator[str]:
-    """Rule 9: once all is well, no task runs on a lease that ran out more than two sweeps ago."""
-    # Whoever was cut off needs a lease to be sure that others were not cut off just as long.
+    """Rule 9: after the faults, no task keeps a lease that expired more than two sweeps ago."""
+    # A worker that was disconnected waits for a lease, because others may have been disconnected just as long.
     since = evidence.healed + evidence.lease_seconds + 2 * evidence.sweep_seconds
     for overdue in evidence.overdue:
         if overdue.at > since and overdue.seconds > 2 * evidence.sweep_seconds:
-            yield f"a lease that ran out {overdue.seconds:.1f} s ago was not taken back"
+            yield f"a task whose lease expired {overdue.seconds:.1f} s ago was not reclaimed"
             return

@@ -1,4 +1,4 @@
-"""Rules about runs: none is early, and each has a reason."""
+"""Rules about runs: none is early, and each is explained."""
 
 import itertools
 import re
@@ -25,13 +25,13 @@ def nothing_is_early(evidence: Evidence) -> Iterator[str]:
 
 
 def every_run_is_explained(evidence: Evidence) -> Iterator[str]:
-    """Rule 8: one run a claim, retries within their limit, a reason for each lost lease and hand-back."""
+    """Rule 8: one run per claim, retries within their limit, a reason for each lost lease and release."""
     for (task_id, version), count in Counter((run.task_id, run.version) for run in evidence.runs).items():
         if count > 1:
             yield f"task {task_id} ran {count} times for the one claim of version {version}"
     for run, started in _claims(evidence):
         if started is None:
-            yield f"task {run.task_id} ran as version {run.version}, which no claim gave"
+            yield f"task {run.task_id} ran as version {run.version}, which no claim has"
         elif pid_of(started.actor) != run.pid:
             yield f"task {run.task_id} version {run.version} was claimed by {started.actor} and ran in {run.pid}"
     for row in evidence.rows.values():
@@ -41,13 +41,13 @@ def every_run_is_explained(evidence: Evidence) -> Iterator[str]:
         yield from _retries(task_id, logs, evidence.rows[task_id].max_retries if task_id in evidence.rows else 0)
         for before, log in itertools.pairwise(logs):
             if is_loss(before, log) and not _may_have_lost(evidence, before, log):
-                yield f"task {task_id} lost the lease of {before.actor}, to whom nothing had happened"
+                yield f"task {task_id} lost the lease of {before.actor}, although no fault hit that worker"
             if log.change == "released" and not _may_have_released(evidence, log):
-                yield f"task {task_id} was handed back by {log.actor}, which nobody had stopped"
+                yield f"task {task_id} was released by {log.actor}, which was not stopped"
 
 
 def is_loss(before: Log, log: Log) -> bool:
-    """Tells whether a run ended with its lease: the last retry that this spends says `failed`, by another worker."""
+    """Returns whether the lease was lost. If that spent the last retry, the change is `failed`, by another worker."""
     return log.change == "lease_lost" or (log.change == "failed" and log.actor != before.actor)
 
 
@@ -72,7 +72,7 @@ def _retries(task_id: int, logs: list[Log], max_retries: int) -> Iterator[str]:
             case "failed" if spent < max_retries:
                 yield f"task {task_id} failed after {spent} retries of {max_retries}"
         if log.retry_count != spent:
-            yield f"task {task_id} says {log.retry_count} retries at version {log.version}, after {spent}"
+            yield f"task {task_id} has retry_count {log.retry_count} at version {log.version}, after {spent} retries"
 
 
 def pid_of(actor: str) -> int:
@@ -82,30 +82,30 @@ def pid_of(actor: str) -> int:
 
 
 def _may_have_lost(evidence: Evidence, started: Log, lost: Log) -> bool:
-    """Tells whether the worker was killed, or paused in mid-run, or its connections cut again and again just before.
+    """Returns whether the worker was killed, paused during the run, or its connections repeatedly broken just before.
 
-    An outage of the whole database is no excuse, because the living keep their leases over it, but for a worker that
-    was told to stop and could not record what it had done.
+    An outage of the database does not explain it, because live workers keep their leases over it, except for a
+    worker that was terminated and could not record its outcomes.
     """
     at = evidence.offset.of(lost.timestamp)
     began = evidence.offset.of(started.timestamp) - _SLACK_SECONDS
     lease = evidence.lease_seconds + 2 * evidence.sweep_seconds
-    earlier = [hurt for hurt in evidence.hurts if hurt.since <= at]
-    own = [hurt for hurt in earlier if hurt.pid == pid_of(started.actor)]
-    stopped = [hurt.since for hurt in own if hurt.what == "terminated"]
+    earlier = [incident for incident in evidence.incidents if incident.since <= at]
+    own = [incident for incident in earlier if incident.pid == pid_of(started.actor)]
+    stopped = [incident.since for incident in own if incident.what == "terminated"]
     return (
-        any(hurt.what == "killed" or (hurt.what == "paused" and hurt.until >= began) for hurt in own)
-        or any(hurt.what == "cut" and at <= hurt.until + lease for hurt in earlier)
-        or any(hurt.what == "outage" and hurt.until >= since for hurt in earlier for since in stopped)
+        any(incident.what == "killed" or (incident.what == "paused" and incident.until >= began) for incident in own)
+        or any(incident.what == "cut" and at <= incident.until + lease for incident in earlier)
+        or any(incident.what == "outage" and incident.until >= since for incident in earlier for since in stopped)
     )
 
 
 def _may_have_released(evidence: Evidence, log: Log) -> bool:
-    """Tells whether the worker was told to stop, or a claim's answer may have been lost with a connection."""
+    """Returns whether the worker was terminated, or a claim's response may have been lost with a connection."""
     at = evidence.offset.of(log.timestamp)
     lease = evidence.lease_seconds + 2 * evidence.sweep_seconds
     return any(
-        (hurt.pid == pid_of(log.actor) and hurt.what == "terminated" and hurt.since <= at)
-        or (hurt.what in ("cut", "outage") and hurt.since <= at <= hurt.until + lease)
-        for hurt in evidence.hurts
+        (incident.pid == pid_of(log.actor) and incident.what == "terminated" and incident.since <= at)
+        or (incident.what in ("cut", "outage") and incident.since <= at <= incident.until + lease)
+        for incident in evidence.incidents
     )

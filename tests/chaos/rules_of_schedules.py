@@ -1,4 +1,4 @@
-"""The rule about schedules: each nominal time has exactly one task, or one reason why it has none."""
+"""The rule about schedules: each nominal time has exactly one task, or was skipped with a reason."""
 
 import collections
 import datetime
@@ -8,8 +8,8 @@ from tests.chaos.evidence import Evidence, Schedule
 
 
 def each_nominal_time_has_one_task(evidence: Evidence) -> Iterator[str]:
-    """Rule 10: between a schedule's creation and its pause, nothing is missing, doubled or made up."""
-    # What was due right before a pause may not have had its turn.
+    """Rule 10: between a schedule's creation and its pause, no task is missing, doubled or spurious."""
+    # An occurrence that was due right before a pause may not have been created.
     slack = datetime.timedelta(seconds=evidence.lease_seconds + 2 * evidence.sweep_seconds)
     for schedule in evidence.schedules:
         tasks = collections.Counter(
@@ -21,10 +21,10 @@ def each_nominal_time_has_one_task(evidence: Evidence) -> Iterator[str]:
             if count > 1:
                 yield f"schedule {schedule.schedule_id} made {count} tasks for {nominal}"
             if (nominal - schedule.anchor) % schedule.interval:
-                yield f"schedule {schedule.schedule_id} made a task for {nominal}, which it never names"
+                yield f"schedule {schedule.schedule_id} made a task for {nominal}, which is none of its times"
         for nominal in _expected(schedule, slack):
             if nominal not in tasks and not any(first <= nominal <= last for first, last in schedule.skipped):
-                yield f"schedule {schedule.schedule_id} made no task for {nominal}, and says of none that it skipped it"
+                yield f"schedule {schedule.schedule_id} made no task for {nominal}, and did not log it as skipped"
 
 
 def _expected(schedule: Schedule, slack: datetime.timedelta) -> Iterator[datetime.datetime]:

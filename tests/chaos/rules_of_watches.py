@@ -6,11 +6,11 @@ from tests.chaos.evidence import TERMINAL, Evidence
 from tests.chaos.watchers import Seen
 
 _SLACK_SECONDS = 1.0
-"""How long a change may have taken to commit: its timestamp is when it began."""
+"""How long a change may take to commit: its timestamp is when its transaction began."""
 
 
 def watches_have_no_gap(evidence: Evidence) -> Iterator[str]:
-    """Rule 7: each watcher saw versions rise without a gap or a repeat over reconnects, and how the task ended."""
+    """Rule 7: each watch saw every version once and in order, over reconnects, up to the terminal one."""
     for seen in evidence.seen:
         if seen.task_id is None:
             yield from _of_all(evidence, seen)
@@ -32,11 +32,11 @@ def _of_one(evidence: Evidence, seen: Seen, task_id: int) -> Iterator[str]:
         yield f"the watch of task {task_id} ended at version {last}, {status}: {seen.error}"
     later = [log for log in evidence.logs.get(task_id, ()) if log.version > versions[0]]
     if later and evidence.offset.of(later[0].timestamp) < seen.opened - _SLACK_SECONDS:
-        yield f"the watch of task {task_id} began with version {versions[0]}, which was over when it was opened"
-    told = {log.version: log.status for log in evidence.logs.get(task_id, ())}
+        yield f"the watch of task {task_id} began with version {versions[0]}, which was outdated when it was opened"
+    logged = {log.version: log.status for log in evidence.logs.get(task_id, ())}
     for _, version, status in seen.events:
-        if told.get(version) != status:
-            yield f"the watch of task {task_id} saw version {version} {status}; the log has it {told.get(version)}"
+        if logged.get(version) != status:
+            yield f"the watch of task {task_id} saw version {version} {status}; the log has {logged.get(version)}"
 
 
 def _deleted(evidence: Evidence) -> set[int]:
@@ -52,4 +52,4 @@ def _of_all(evidence: Evidence, seen: Seen) -> Iterator[str]:
     for task_id, logs in evidence.logs.items():
         expected = [log.version for log in logs]
         if by_task.get(task_id, []) != expected:
-            yield f"the watch of all saw of task {task_id} the versions {by_task.get(task_id, [])}, not {expected}"
+            yield f"the watch of all saw for task {task_id} the versions {by_task.get(task_id, [])}, not {expected}"

@@ -1,4 +1,4 @@
-"""One scenario: a world under load, faults, and then what the checker says of it."""
+"""A scenario: a world under load, with faults, and the checker's verdict."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ import psycopg.rows
 from tests.chaos import checker, clock, cluster, evidence, workload, world
 
 _SETTLE_SECONDS = 90
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 
 _UNFINISHED = "SELECT count(*) AS count FROM tasks WHERE status IN ('pending', 'running')"
 _OVERDUE = """
@@ -23,7 +23,7 @@ _REQUEST_IDS = "SELECT request_id FROM tasks WHERE request_id IS NOT NULL"
 
 @dataclasses.dataclass
 class Scenario:
-    """A world, its clients, and the way from them to a verdict."""
+    """A world and its clients."""
 
     world: world.World
     load: workload.Workload
@@ -31,19 +31,19 @@ class Scenario:
     seed: int
 
     async def ended(self, *, seconds: float) -> None:
-        """Waits until no task is pending or running any more."""
+        """Waits until no task is pending or running."""
         async with asyncio.timeout(seconds), await self.world.connect() as connection:
             while True:
                 if await _has_ended(connection):
                     return
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def settled(self, *, seconds: float = _SETTLE_SECONDS) -> evidence.Evidence:
-        """Returns the evidence, once every fault is over and every task has ended, or has had time enough to."""
+        """Returns the evidence, after every fault is over and every task has ended, or `seconds` have passed."""
         healed = clock.now()
         async with await self.world.connect() as connection:
             known = frozenset(row["request_id"] for row in await (await connection.execute(_REQUEST_IDS)).fetchall())
-            await self.load.ask_again()
+            await self.load.retry_unknown()
             overdue = []
             while clock.now() < healed + seconds:
                 row = await (await connection.execute(_OVERDUE)).fetchone()
@@ -51,7 +51,7 @@ class Scenario:
                     overdue.append(evidence.Overdue(clock.now(), row["seconds"]))
                 if await _has_ended(connection):
                     break
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
             rows, logs = await evidence.read_tables(connection)
             schedules = await evidence.read_schedules(connection)
             await self.load.watchers.wait_for(sum(map(len, logs.values())))
@@ -64,22 +64,22 @@ class Scenario:
             rows=rows,
             logs=logs,
             seen=self.load.watchers.seen,
-            hurts=self.world.hurts,
+            incidents=self.world.incidents,
             offset=offset,
             healed=healed,
             lease_seconds=world.LEASE_SECONDS,
             sweep_seconds=world.SWEEP_SECONDS,
             overdue=overdue,
             schedules=schedules,
-            known_before_asking_again=known,
+            known_before_retries=known,
         )
 
     def require_sound(self, found: evidence.Evidence, *, least_runs: int = 100) -> None:
-        """Fails with what broke a rule, if anything did, and says how to play it again; or if too little happened."""
+        """Fails if a rule is broken, with the violations and the seed, or if there were too few runs."""
         assert len(found.runs) >= least_runs
         violations = checker.check(found)
         assert not violations, (
-            f"seed {self.seed}; what was asked stands in {self.world.directory / 'calls'}\n{checker.report(violations)}"
+            f"seed {self.seed}; the calls are in {self.world.directory / 'calls'}\n{checker.report(violations)}"
         )
 
 
@@ -99,7 +99,7 @@ async def playing(
     workers: int = 2,
     clients: int = 4,
 ) -> AsyncIterator[Scenario]:
-    """Makes a world with that many servers behind Envoy and that many workers, and clients that make no calls yet."""
+    """Creates a world with servers behind Envoy, workers, and clients that make no calls yet."""
     made = await world.make(directory, postgres, wrapper=wrapper)
     try:
         await asyncio.gather(made.start_servers(servers), made.start_workers(workers))

@@ -1,8 +1,7 @@
 """A long random run: `python -m tests.chaos.soak --minutes 60 --seed 7`, or `make chaos`.
 
-Each round plays some random faults under load, lets the system settle, and checks every rule; it goes on until the
-time is over or a rule is broken. The seed decides what the clients ask and which faults come; not how processes
-interleave.
+Each round injects random faults under load, lets the system settle, and checks every rule, until the time is over or a
+rule is broken. The seed determines the clients' calls and the faults, but not how processes interleave.
 """
 
 import argparse
@@ -39,24 +38,24 @@ async def _round(directory: pathlib.Path, postgres: cluster.Cluster, *, seed: in
     choose = random.Random(seed)
     async with scenario.playing(directory, postgres, seed=seed) as scene:
         played = []
-        # The watchers of the load have to see all that schedules make.
+        # The watchers of the load have to see all occurrences.
         async with scene.load.running(), recurring.running(scene.world.target):
             for _ in range(_FAULTS_A_ROUND):
                 await asyncio.sleep(choose.uniform(0, _PAUSE_SECONDS))
-                # One alone, or two at the same time that hurt different parts.
+                # One fault, or two at the same time that affect different parts.
                 together = [choose.choice(group) for group in choose.sample(faults.ALL, k=choose.choice([1, 1, 2]))]
                 played.append(" with ".join(fault.__name__ for fault in together))
                 await asyncio.gather(*(fault(scene.world, choose) for fault in together))
         found = await scene.settled()
         violations = checker.check(found)
         verdict = "sound" if not violations else f"BROKEN\n{checker.report(violations)}\nsee {directory}"
-        _say(f"seed {seed}: {', '.join(played)}: {len(found.calls)} calls, {len(found.runs)} runs: {verdict}")
+        _print(f"seed {seed}: {', '.join(played)}: {len(found.calls)} calls, {len(found.runs)} runs: {verdict}")
         scene.world.require_all_alive()
         return not violations
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - this is a program
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a program's output
 
 
 def main() -> None:

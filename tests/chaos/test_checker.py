@@ -1,4 +1,4 @@
-"""The checker by itself: a history that is sound, and what makes it unsound."""
+"""The checker alone: a sound history, and changes that make it unsound."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ from tests.chaos import checker, clock
 from tests.chaos.evidence import Evidence, Log, Overdue, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
 from tests.chaos.watchers import Seen
-from tests.chaos.world import Hurt
+from tests.chaos.world import Incident
 
 EPOCH = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 WORKER = "host-7-abc"
@@ -40,7 +40,7 @@ def sound() -> Evidence:
         rows={1: Row(1, "completed", 4, 0, 3, at(2), {"origin": "a", "token": 2}, "a", None)},
         logs={1: logs},
         seen=[Seen(1, 0, [(1, each.version, each.status) for each in logs])],
-        hurts=[],
+        incidents=[],
         offset=clock.Offset(EPOCH.timestamp(), 0.0001),
         healed=0,
         lease_seconds=3,
@@ -120,7 +120,7 @@ def answered_twice(evidence: Evidence) -> None:
 
 
 def created_in_part(evidence: Evidence) -> None:
-    evidence.known_before_asking_again = frozenset({"a"})
+    evidence.known_before_retries = frozenset({"a"})
     other = dataclasses.replace(evidence.calls[0], task_id=None, request_id="b", batch="x", outcome=Outcome.UNKNOWN)
     evidence.calls[0].batch = "x"
     evidence.calls.append(other)
@@ -187,7 +187,7 @@ def counted_wrong(evidence: Evidence) -> None:
 
 def lost_in_an_outage(evidence: Evidence) -> None:
     lost_for_no_reason(evidence)
-    evidence.hurts.append(Hurt("outage", 0, 2, 3))
+    evidence.incidents.append(Incident("outage", 0, 2, 3))
 
 
 def without_its_retry(evidence: Evidence) -> None:

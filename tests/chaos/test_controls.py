@@ -1,4 +1,4 @@
-"""The checker bites: each way to break Duetime breaks the rule that it should."""
+"""Controls: the checker detects each way to break Duetime on purpose."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ import pytest
 
 import duetime_client
 from tests.chaos import checker, rules_of_runs, scenario, world
-from tests.chaos.conftest import Play, Tell
+from tests.chaos.conftest import Play, Show
 from tests.support import clients
 
 pytestmark = pytest.mark.timeout(120)
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 _LOAD_SECONDS = 5.0
 _SETTLE_SECONDS = world.LEASE_SECONDS + 5 * world.SWEEP_SECONDS
 _LONG_SECONDS = 3600.0
-"""Of a run that no scenario waits for."""
+"""The length of a run that no scenario waits for."""
 
 Fault = Callable[[scenario.Scenario], Awaitable[None]]
 
@@ -55,7 +55,7 @@ async def lose_postgres(scene: scenario.Scenario) -> None:
 
 
 async def pause_a_worker(scene: scenario.Scenario) -> None:
-    # Runs that are over when the paused worker goes on, and not yet over where they were begun anew.
+    # Runs that are over when the paused worker continues, and not yet over where they were restarted.
     async with duetime_client.AsyncClient(scene.world.target) as client:
         long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": world.LEASE_SECONDS})
         task_ids = await client.create_many([long] * 50)
@@ -68,27 +68,25 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
 @pytest.mark.parametrize(
     ("breakage", "fault", "rule"),
     [
-        ("answer_before_commit", lose_servers, 1),
-        ("look_only_when_rung_for", lose_redis, 1),
+        ("respond_before_commit", lose_servers, 1),
+        ("poll_only_on_wakeups", lose_redis, 1),
         ("claim_early", nothing, 2),
         ("claim_without_guard", nothing, 3),
-        ("finish_without_fence", pause_a_worker, 3),
+        ("record_without_fence", pause_a_worker, 3),
         ("forget_cancels", nothing, 4),
         ("forget_half_of_an_update", nothing, 5),
         ("forget_request_ids", nothing, 6),
         ("drop_changes", nothing, 7),
-        ("sweep_the_living", nothing, 8),
-        ("trust_no_outage", lose_postgres, 8),
-        ("sweep_nothing", lose_a_worker, 9),
+        ("reclaim_valid_leases", nothing, 8),
+        ("ignore_outages", lose_postgres, 8),
+        ("reclaim_nothing", lose_a_worker, 9),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_is_broken_on_purpose_breaks_its_rule(
-    play: Play, tell: Tell, breakage: str, fault: Fault, rule: int
-) -> None:
+async def test_a_breakage_breaks_its_rule(play: Play, show: Show, breakage: str, fault: Fault, rule: int) -> None:
     async with play(wrapper=("tests.chaos.breakages", breakage)) as scene:
         async with scene.load.running():
             await fault(scene)
         violations = checker.check(await scene.settled(seconds=_SETTLE_SECONDS))
-        tell(checker.report([violation for violation in violations if violation.rule == rule], most=3))
+        show(checker.report([violation for violation in violations if violation.rule == rule], most=3))
         assert rule in checker.broken_rules(violations), checker.report(violations)

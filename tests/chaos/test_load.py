@@ -1,4 +1,4 @@
-"""More due at one moment than can start at it."""
+"""More tasks due at one moment than can start at it."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ import pytest
 
 import duetime_client
 from tests.chaos import clock, lateness
-from tests.chaos.conftest import Play, Tell
+from tests.chaos.conftest import Play, Show
 from tests.support import clients
 
 pytestmark = pytest.mark.timeout(400)
@@ -19,14 +19,14 @@ AHEAD_SECONDS = 40
 SLOW_SECONDS = 0.25
 
 
-async def test_a_hundred_thousand_tasks_due_at_the_same_moment(play: Play, tell: Tell) -> None:
+async def test_a_hundred_thousand_tasks_due_at_the_same_moment(play: Play, show: Show) -> None:
     async with play() as scene:
         async with duetime_client.AsyncClient(scene.world.target) as client:
             moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=AHEAD_SECONDS)
             news = [duetime_client.NewTask("chaos", moment, {"token": 0}) for _ in range(COUNT)]
             first, *_ = await client.create_many(news)
             due = scene.began.of(moment)
-            tell(f"created in {AHEAD_SECONDS - (due - clock.now()):.1f} s")
+            show(f"created in {AHEAD_SECONDS - (due - clock.now()):.1f} s")
             assert clock.now() < due
             await asyncio.sleep(due - clock.now())
             creates, reads = [], []
@@ -40,10 +40,10 @@ async def test_a_hundred_thousand_tasks_due_at_the_same_moment(play: Play, tell:
         scene.require_sound(found)
         assert sum(row.status == "completed" for row in found.rows.values()) == COUNT + len(creates)
         late = lateness.of(found)
-        tell(f"{COUNT} tasks started within {late[-1]:.1f} s")
+        show(f"{COUNT} tasks started within {late[-1]:.1f} s")
         for what, took in (("creates", sorted(creates)), ("reads", sorted(reads))):
             high = lateness.percentile(took, 99)
-            tell(f"{len(took)} {what} meanwhile: {1000 * high:.0f} ms at 99 %, {1000 * took[-1]:.0f} ms at most")
+            show(f"{len(took)} {what} meanwhile: {1000 * high:.0f} ms at 99 %, {1000 * took[-1]:.0f} ms at most")
             assert high <= SLOW_SECONDS
 
 

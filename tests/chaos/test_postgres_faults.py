@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL and of the way to it: killed, cut off in mid-commit, out of disk, and of another schema."""
+"""Faults of PostgreSQL and its connections: killed, broken during commit, out of disk, and with an older schema."""
 
 import asyncio
 import os
@@ -16,17 +16,17 @@ from duetime_core import migrate
 from duetime_core.postgres import database
 from duetime_stack import roles
 from tests.chaos import clock, cluster, history, lateness, proxy, scenario
-from tests.chaos.conftest import Play, Tell
+from tests.chaos.conftest import Play, Show
 from tests.support import clients, processes
 
 pytestmark = pytest.mark.timeout(300)
 
 RESUME_SECONDS = 5.0
 HANG_SECONDS = 10.0
-"""The client's own timeout: whoever waits that long was told nothing."""
+"""The client's own timeout: a call that takes that long had no response."""
 
 
-async def test_kill_9_of_postgresql_under_load_and_a_restart(play: Play, tell: Tell) -> None:
+async def test_kill_9_of_postgresql_under_load_and_a_restart(play: Play, show: Show) -> None:
     async with play() as scene:
         async with scene.load.running():
             resumed = []
@@ -40,14 +40,14 @@ async def test_kill_9_of_postgresql_under_load_and_a_restart(play: Play, tell: T
                 resumed.append(await _works_again(scene) - back)
         found = await scene.settled()
         scene.require_sound(found)
-        tell(f"callers were told after {refused[0]:.2f} s: {refused[1]}")
+        show(f"callers received an error after {refused[0]:.2f} s: {refused[1]}")
         assert refused[0] < HANG_SECONDS
-        tell(f"tasks ran again {max(resumed):.2f} s after PostgreSQL was back at the latest")
+        show(f"tasks ran again {max(resumed):.2f} s after PostgreSQL recovered at the latest")
         assert max(resumed) <= RESUME_SECONDS
         scene.world.require_all_alive()
 
 
-async def test_postgresql_stops_in_its_tracks_and_goes_on(play: Play, tell: Tell) -> None:
+async def test_postgresql_freezes_and_resumes(play: Play, show: Show) -> None:
     async with play() as scene:
         async with scene.load.running():
             await asyncio.sleep(3)
@@ -62,25 +62,25 @@ async def test_postgresql_stops_in_its_tracks_and_goes_on(play: Play, tell: Tell
             await asyncio.sleep(2)
         found = await scene.settled()
         scene.require_sound(found)
-        tell(f"callers were told after {refused[0]:.2f} s: {refused[1]}")
+        show(f"callers received an error after {refused[0]:.2f} s: {refused[1]}")
         assert refused[0] < HANG_SECONDS
-        tell(f"tasks ran again {resumed:.2f} s after PostgreSQL went on")
+        show(f"tasks ran again {resumed:.2f} s after PostgreSQL resumed")
         assert resumed <= RESUME_SECONDS
         scene.world.require_all_alive()
 
 
 async def _refusal(scene: scenario.Scenario) -> tuple[float, str]:
-    """Returns how long a caller waits for an answer while PostgreSQL is gone, and the answer."""
+    """Returns how long a caller waits for an error while PostgreSQL is unavailable, and the error."""
     began = clock.now()
-    with pytest.raises(duetime_client.errors.Unavailable) as told:
+    with pytest.raises(duetime_client.errors.Unavailable) as error_received:
         async with duetime_client.AsyncClient(scene.world.servers[0].address) as client:
-            await client.retry(1)  # which nobody repeats by himself
-    assert told.value.reason == "STORE_UNAVAILABLE"
-    return clock.now() - began, str(told.value)
+            await client.retry(1)  # which the client does not repeat by itself
+    assert error_received.value.reason == "STORE_UNAVAILABLE"
+    return clock.now() - began, str(error_received.value)
 
 
 async def _works_again(scene: scenario.Scenario) -> float:
-    """Returns when a task that is created now has run."""
+    """Returns when a task that is created now has ended."""
     async with asyncio.timeout(30), duetime_client.AsyncClient(scene.world.target) as client:
         while True:
             try:
@@ -91,12 +91,12 @@ async def _works_again(scene: scenario.Scenario) -> float:
             return clock.now()
 
 
-async def test_the_connection_breaks_during_commit(play: Play, tell: Tell, seed: int) -> None:
+async def test_the_connection_breaks_during_commit(play: Play, show: Show, seed: int) -> None:
     choose = random.Random(seed)
 
-    def judge(piece: bytes) -> proxy.Fate:
-        # A statement of its own commits as it ends, so any may be the one; batches of creates say COMMIT.
-        if choose.random() < (0.5 if b"COMMIT" in piece else 0.03):
+    def judge(chunk: bytes) -> proxy.Fate:
+        # A single statement commits as it ends, so any chunk may be a commit; batches of creates send COMMIT.
+        if choose.random() < (0.5 if b"COMMIT" in chunk else 0.03):
             return choose.choice([proxy.Fate.CUT_BEFORE, proxy.Fate.CUT_AFTER])
         return proxy.Fate.PASS
 
@@ -110,7 +110,7 @@ async def test_the_connection_breaks_during_commit(play: Play, tell: Tell, seed:
         found = await scene.settled()
         scene.require_sound(found)
         unknown = [call for call in found.calls if call.outcome is history.Outcome.UNKNOWN]
-        tell(f"{scene.world.database_proxy.cuts} connections cut; {len(unknown)} calls without an answer")
+        show(f"{scene.world.database_proxy.cuts} connections cut; {len(unknown)} calls without an answer")
         assert scene.world.database_proxy.cuts > 50
         assert unknown
         scene.world.require_all_alive()
@@ -135,14 +135,14 @@ async def small_cluster(short_directory: pathlib.Path) -> AsyncIterator[cluster.
 
 
 async def test_the_disk_of_postgresql_fills_and_is_freed(
-    small_cluster: cluster.Cluster, tmp_path: pathlib.Path, seed: int, tell: Tell
+    small_cluster: cluster.Cluster, tmp_path: pathlib.Path, seed: int, show: Show
 ) -> None:
     async with scenario.playing(tmp_path, small_cluster, seed=seed) as scene:
         async with scene.load.running():
             await asyncio.sleep(4)
             async with scene.world.outage():
                 ballast = small_cluster.fill_disk()
-                told = await _first_refusal(scene)
+                error_received = await _first_refusal(scene)
                 await asyncio.sleep(8)
                 ballast.unlink()
                 restarted = await small_cluster.ensure_running()
@@ -151,15 +151,15 @@ async def test_the_disk_of_postgresql_fills_and_is_freed(
             await asyncio.sleep(3)
         found = await scene.settled()
         scene.require_sound(found)
-        tell(f"callers were told {told}")
-        assert told.startswith("STORE_UNAVAILABLE")
-        tell(f"PostgreSQL {'gave up and was started again' if restarted else 'went on by itself'}")
-        tell(f"tasks ran again {resumed:.2f} s later")
+        show(f"callers received {error_received}")
+        assert error_received.startswith("STORE_UNAVAILABLE")
+        show(f"PostgreSQL {'ended and was restarted' if restarted else 'continued by itself'}")
+        show(f"tasks ran again {resumed:.2f} s later")
         scene.world.require_all_alive()
 
 
 async def _first_refusal(scene: scenario.Scenario) -> str:
-    """Makes room for nothing more until a caller is told so."""
+    """Fills the disk with tasks until a create fails; returns the error."""
     async with asyncio.timeout(60), duetime_client.AsyncClient(scene.world.servers[0].address) as client:
         while True:
             try:
@@ -169,7 +169,7 @@ async def _first_refusal(scene: scenario.Scenario) -> str:
 
 
 @pytest.mark.parametrize("revision", ["-1", "0001"], ids=["the one before", "the first"])
-async def test_migrations_from_a_previous_schema_while_tasks_are_pending(play: Play, tell: Tell, revision: str) -> None:
+async def test_migrations_from_a_previous_schema_while_tasks_are_pending(play: Play, show: Show, revision: str) -> None:
     async with play(workers=1) as scene:
         async with scene.load.running():
             await asyncio.sleep(2)
@@ -193,7 +193,7 @@ async def test_migrations_from_a_previous_schema_while_tasks_are_pending(play: P
         found = await scene.settled()
         scene.require_sound(found)
         waited = sum(1 for late in lateness.of(found) if late > 1)
-        tell(f"{waited} tasks had waited for the migration")
+        show(f"{waited} tasks waited for the migration")
         assert waited > 0
 
 

@@ -1,4 +1,4 @@
-"""Schedules, whatever happens: no occurrence is lost or doubled."""
+"""Schedules under faults: no occurrence is lost or doubled."""
 
 import asyncio
 
@@ -6,30 +6,30 @@ import pytest
 
 import duetime_client
 from tests.chaos import checker, evidence, faults, recurring, scenario
-from tests.chaos.conftest import Play, Tell
+from tests.chaos.conftest import Play, Show
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def require_all(scene: scenario.Scenario, found: evidence.Evidence, tell: Tell) -> None:
-    """Fails if a rule is broken, or if nothing recurred."""
+def require_all(scene: scenario.Scenario, found: evidence.Evidence, show: Show) -> None:
+    """Fails if a rule is broken, or if there were too few occurrences."""
     recurred = sum(1 for row in found.rows.values() if row.schedule_id is not None and row.deleted_at is None)
-    tell(f"{recurred} occurrences of {recurring.SCHEDULES} schedules")
+    show(f"{recurred} occurrences of {recurring.SCHEDULES} schedules")
     assert recurred > 10 * recurring.SCHEDULES
     scene.require_sound(found)
 
 
-async def test_workers_that_are_killed_and_started_again(play: Play, tell: Tell) -> None:
+async def test_workers_are_killed_and_restarted(play: Play, show: Show) -> None:
     async with play() as scene:
         async with recurring.running(scene.world.target):
             for _ in range(6):
                 await asyncio.sleep(1.5)
                 await scene.world.kill_worker(0)
                 await scene.world.start_workers(1)
-        require_all(scene, await scene.settled(), tell)
+        require_all(scene, await scene.settled(), show)
 
 
-async def test_a_postgres_that_is_killed(play: Play, tell: Tell) -> None:
+async def test_postgres_is_killed_and_restarted(play: Play, show: Show) -> None:
     async with play() as scene:
         async with recurring.running(scene.world.target):
             for _ in range(2):
@@ -38,10 +38,10 @@ async def test_a_postgres_that_is_killed(play: Play, tell: Tell) -> None:
                     await scene.world.postgres.kill()
                     await asyncio.sleep(1)
                     await scene.world.postgres.start()
-        require_all(scene, await scene.settled(), tell)
+        require_all(scene, await scene.settled(), show)
 
 
-async def test_a_redis_that_is_killed_and_a_worker_whose_clock_is_off(play: Play, tell: Tell) -> None:
+async def test_redis_is_killed_and_the_clock_of_a_worker_is_wrong(play: Play, show: Show) -> None:
     async with play(workers=1) as scene:
         await scene.world.start_workers(1, variables=faults.wrong_clock("+1h"))
         async with recurring.running(scene.world.target):
@@ -50,10 +50,10 @@ async def test_a_redis_that_is_killed_and_a_worker_whose_clock_is_off(play: Play
             await asyncio.sleep(3)
             await scene.world.start_redis()
             await asyncio.sleep(3)
-        require_all(scene, await scene.settled(), tell)
+        require_all(scene, await scene.settled(), show)
 
 
-async def test_schedules_that_are_paused_and_resumed_while_workers_die(play: Play, tell: Tell) -> None:
+async def test_schedules_are_paused_and_resumed_while_workers_die(play: Play, show: Show) -> None:
     async with play() as scene:
         async with (
             recurring.running(scene.world.target) as schedule_ids,
@@ -67,13 +67,13 @@ async def test_schedules_that_are_paused_and_resumed_while_workers_die(play: Pla
                 if schedule_id % 3 == 0:
                     await scene.world.kill_worker(0)
                     await scene.world.start_workers(1)
-        require_all(scene, await scene.settled(), tell)
+        require_all(scene, await scene.settled(), show)
 
 
-async def test_the_checker_sees_an_occurrence_that_is_lost(play: Play, tell: Tell) -> None:
-    async with play(wrapper=("tests.chaos.breakages", "forget_what_comes_next")) as scene:
+async def test_the_checker_detects_a_lost_occurrence(play: Play, show: Show) -> None:
+    async with play(wrapper=("tests.chaos.breakages", "forget_next_occurrences")) as scene:
         async with recurring.running(scene.world.target):
             await asyncio.sleep(10)
         violations = checker.check(await scene.settled(seconds=recurring.SETTLE_SECONDS))
-        tell(checker.report(violations, most=3))
+        show(checker.report(violations, most=3))
         assert 10 in checker.broken_rules(violations)

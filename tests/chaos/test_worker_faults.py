@@ -1,4 +1,4 @@
-"""Faults of workers: killed, stopped, and with tasks that kill them."""
+"""Faults of workers: killed, stopped, and with poison tasks."""
 
 import asyncio
 
@@ -7,73 +7,73 @@ import pytest
 import duetime_client
 from duetime_core.process import background
 from tests.chaos import clock, evidence, lateness, rules_of_runs, scenario, world
-from tests.chaos.conftest import Play, Tell
+from tests.chaos.conftest import Play, Show
 from tests.support import clients
 
 pytestmark = pytest.mark.timeout(300)
 
 AGAIN_SECONDS = world.LEASE_SECONDS + world.SWEEP_SECONDS
 SLACK_SECONDS = 1.0
-"""What a busy machine of two cores may add."""
+"""What a busy machine with two cores may add."""
 WATCHFUL_SECONDS = world.LEASE_SECONDS / 3 + world.SWEEP_SECONDS
-"""By then a worker that started takes back what others lost; see `duetime_worker.lease_guard`."""
+"""From then on a new worker reclaims tasks of lost workers; see `duetime_worker.lease_guard`."""
 
 
 def after_kills(found: evidence.Evidence) -> tuple[list[float], list[float]]:
-    """Returns, sorted, how long after the kill of its worker each task was taken back, and how long after it ran again.
+    """Returns, sorted, how long after the kill of its worker each task was reclaimed, and how long after it ran again.
 
-    The second of those only whose lease was lost once in a row: after more a task is a suspect, and waits its turn.
+    The second only for tasks that lost one lease in a row: after more a task is quarantined, and waits its turn.
     """
-    killed = {hurt.pid: hurt.since for hurt in found.hurts if hurt.what == "killed"}
-    taken_back, ran_again = [], []
+    killed = {incident.pid: incident.since for incident in found.incidents if incident.what == "killed"}
+    reclaimed, ran_again = [], []
     for logs in found.logs.values():
         in_a_row = 0
         for started, lost, again in zip(logs, logs[1:], [*logs[2:], None], strict=False):
             if rules_of_runs.is_loss(started, lost):
                 in_a_row += 1
                 kill = killed[rules_of_runs.pid_of(started.actor)]
-                taken_back.append(found.offset.of(lost.timestamp) - kill)
+                reclaimed.append(found.offset.of(lost.timestamp) - kill)
                 if in_a_row == 1 and again is not None and again.change == "started":
                     ran_again.append(found.offset.of(again.timestamp) - kill)
             elif lost.change not in ("started", "released"):
                 in_a_row = 0
-    return sorted(taken_back), sorted(ran_again)
+    return sorted(reclaimed), sorted(ran_again)
 
 
-def require_prompt(found: evidence.Evidence, tell: Tell) -> None:
+def require_prompt(found: evidence.Evidence, show: Show) -> None:
     """Fails if a task ran again later than a lease and a sweep after its worker was killed."""
-    taken_back, ran_again = after_kills(found)
-    tell(f"{len(taken_back)} leases lost, taken back {taken_back[-1]:.2f} s after the kill at the latest")
-    tell(f"{len(ran_again)} tasks ran again {ran_again[-1]:.2f} s after the kill at the latest")
-    assert taken_back[-1] < AGAIN_SECONDS + SLACK_SECONDS
+    reclaimed, ran_again = after_kills(found)
+    show(f"{len(reclaimed)} leases lost, reclaimed {reclaimed[-1]:.2f} s after the kill at the latest")
+    show(f"{len(ran_again)} tasks ran again {ran_again[-1]:.2f} s after the kill at the latest")
+    assert reclaimed[-1] < AGAIN_SECONDS + SLACK_SECONDS
     assert ran_again[-1] < AGAIN_SECONDS + SLACK_SECONDS
 
 
-async def test_kill_9_of_one_of_two_workers_in_mid_task_twenty_times(play: Play, tell: Tell) -> None:
+async def test_kill_9_of_one_of_two_workers_in_mid_task_twenty_times(play: Play, show: Show) -> None:
     async with play() as scene:
         async with scene.load.running():
             for _ in range(20):
-                await asyncio.sleep(WATCHFUL_SECONDS)  # else neither might live to take a lease back
+                await asyncio.sleep(WATCHFUL_SECONDS)  # or neither might live long enough to reclaim tasks
                 await scene.world.kill_worker(0)
                 await scene.world.start_workers(1)
         found = await scene.settled()
         scene.require_sound(found)
-        require_prompt(found, tell)
+        require_prompt(found, show)
 
 
-async def test_kill_9_of_all_workers_and_a_new_start(play: Play, tell: Tell) -> None:
+async def test_kill_9_of_all_workers_and_a_restart(play: Play, show: Show) -> None:
     async with play() as scene:
         async with scene.load.running():
             for _ in range(3):
-                await asyncio.sleep(AGAIN_SECONDS + 2)  # by then all runs again that ran before
+                await asyncio.sleep(AGAIN_SECONDS + 2)  # by then all lost tasks run again
                 await asyncio.gather(*(scene.world.kill_worker(0) for _ in range(2)))
                 await scene.world.start_workers(2)
         found = await scene.settled()
         scene.require_sound(found)
-        require_prompt(found, tell)
+        require_prompt(found, show)
 
 
-async def test_a_rolling_restart_of_all_workers_ten_times_under_load(play: Play, tell: Tell) -> None:
+async def test_a_rolling_restart_of_all_workers_ten_times_under_load(play: Play, show: Show) -> None:
     async with play() as scene:
         async with scene.load.running():
             for _ in range(10):
@@ -81,11 +81,11 @@ async def test_a_rolling_restart_of_all_workers_ten_times_under_load(play: Play,
                     await asyncio.gather(scene.world.terminate_worker(0), scene.world.start_workers(1))
         found = await scene.settled()
         scene.require_sound(found)
-        lateness.require_on_time(found, tell, seconds_of_most=1.5)
+        lateness.require_on_time(found, show, seconds_of_most=1.5)
         assert not any(log.change == "lease_lost" for logs in found.logs.values() for log in logs)
 
 
-async def test_sigterm_and_a_handler_that_does_not_end(play: Play, tell: Tell) -> None:
+async def test_sigterm_and_a_handler_that_does_not_end(play: Play, show: Show) -> None:
     grace = 1.0
     async with play(workers=0) as scene, duetime_client.AsyncClient(scene.world.target) as client:
         await scene.world.start_workers(1, grace_period=f"PT{grace}S")
@@ -100,7 +100,7 @@ async def test_sigterm_and_a_handler_that_does_not_end(play: Play, tell: Tell) -
         scene.require_sound(await scene.settled(), least_runs=1)
 
 
-async def test_a_task_that_kills_its_worker_among_199_good_ones(play: Play, tell: Tell) -> None:
+async def test_a_poison_task_among_199_good_ones(play: Play, show: Show) -> None:
     async with play(workers=0) as scene, duetime_client.AsyncClient(scene.world.target) as client:
         news = [
             duetime_client.NewTask("chaos", clients.NOW, {"token": number, "seconds": 0.5}) for number in range(199)
@@ -115,20 +115,20 @@ async def test_a_task_that_kills_its_worker_among_199_good_ones(play: Play, tell
         assert failed.status is duetime_client.Status.FAILED
         assert failed.retry_count == failed.max_retries
         assert "lost" in failed.error_message
-        tell(failed.error_message)
+        show(failed.error_message)
         assert {each.status for each in done} == {duetime_client.Status.COMPLETED}
-        tell(f"good tasks were retried {max(each.retry_count for each in done)} times at most")
+        show(f"good tasks were retried {max(each.retry_count for each in done)} times at most")
         scene.require_sound(await scene.settled())
 
 
 async def _keep_two_workers(scene: scenario.Scenario) -> None:
-    """Starts a worker whenever one dies, as whatever supervises them does."""
+    """Restarts each worker that dies, as a supervisor does."""
 
     async def keep() -> None:
         while True:
             worker = await scene.world.start_worker()
-            hurt = scene.world.note("killed", worker)  # it may be at any time from now on
+            incident = scene.world.note("killed", worker)  # at any time from now on
             await worker.ended(seconds=300)
-            hurt.until = clock.now()
+            incident.until = clock.now()
 
     await asyncio.gather(keep(), keep())

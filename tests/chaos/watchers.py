@@ -1,4 +1,4 @@
-"""Watchers that note every event that they are told, across whatever happens to their connections."""
+"""Watchers that record every event they receive, across lost connections."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _SILENCE_SECONDS = 5
 
 @dataclasses.dataclass
 class Seen:
-    """What one watch was told, in order: (task_id, version, status)."""
+    """The events of one watch, in order: (task_id, version, status)."""
 
     task_id: int | None
     """None for a watch of all tasks."""
@@ -24,22 +24,22 @@ class Seen:
     has_ended: bool = False
 
     def add(self, event: TaskEvent) -> None:
-        """Notes an event."""
+        """Records an event."""
         self.events.append((event.change.task_id, event.change.version, event.change.status.value))
 
 
 class Watchers:
-    """Watches of single tasks, which end with their tasks, and one of all tasks, which goes on until `close`."""
+    """Watches of single tasks, which end with their tasks, and one of all tasks, which lasts until `close`."""
 
     def __init__(self, target: str) -> None:
         self._client = duetime_client.AsyncClient(target)
         self._is_open = False
         self._running: list[asyncio.Task[None]] = []
         self.seen: list[Seen] = []
-        self._told = asyncio.Event()
+        self._received = asyncio.Event()
 
     async def watch_all(self) -> None:
-        """Begins to watch all tasks; returns when it has begun."""
+        """Starts the watch of all tasks; returns when it is open."""
         await self._client.__aenter__()
         self._is_open = True
         watch = self._client.watch_all()
@@ -47,7 +47,7 @@ class Watchers:
         self._start(watch, Seen(None, clock.now()))
 
     def watch(self, task_id: int) -> None:
-        """Begins to watch one task."""
+        """Starts a watch of one task."""
         self._start(self._client.watch(task_id), Seen(task_id, clock.now()))
 
     def _start(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
@@ -55,14 +55,14 @@ class Watchers:
         self._running.append(asyncio.create_task(self._follow(watch, seen)))
 
     async def wait_for(self, changes: int) -> None:
-        """Waits until the watch of all has seen so many changes and the others have ended, or nothing more comes."""
+        """Waits until the watch of all has seen all changes and the others have ended, or no more events arrive."""
         with contextlib.suppress(TimeoutError):
             while any(not seen.has_ended and (seen.task_id or len(seen.events) < changes) for seen in self.seen):
-                self._told.clear()
-                await asyncio.wait_for(self._told.wait(), _SILENCE_SECONDS)
+                self._received.clear()
+                await asyncio.wait_for(self._received.wait(), _SILENCE_SECONDS)
 
     async def close(self) -> None:
-        """Ends what still watches."""
+        """Ends the open watches."""
         for running in self._running:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -75,9 +75,9 @@ class Watchers:
                 async with contextlib.aclosing(watch):
                     async for event in watch:
                         seen.add(event)
-                        self._told.set()
+                        self._received.set()
             except duetime_client.errors.Unavailable:
-                # Only a watch that was never answered ends so; who wants to watch tries again.
+                # Only a watch that was never open ends this way; it is retried.
                 if seen.task_id is not None and not seen.events:
                     watch = self._client.watch(seen.task_id)
                     continue
@@ -85,5 +85,5 @@ class Watchers:
             except duetime_client.DuetimeError as error:
                 seen.error = f"{error.reason}: {error}"
             seen.has_ended = True
-            self._told.set()
+            self._received.set()
             return

@@ -17,7 +17,7 @@ BACKOFF = duetime_client.RetryPolicy(
     initial_backoff=datetime.timedelta(seconds=0.1), max_backoff=datetime.timedelta(seconds=1)
 )
 HORIZON_SECONDS = 1.5
-"""How far ahead tasks are due: most at once, some while faults are being played, none long after."""
+"""How far ahead tasks are due: most at once, some while faults are injected, none long after."""
 _TIMEOUT = datetime.timedelta(seconds=8)
 _EDITABLE = 30
 """Clients edit tasks that they created lately: those still pending are among them."""
@@ -26,7 +26,7 @@ _tokens = itertools.count(1)
 
 
 class Workload:
-    """`clients` callers, each of which edits only tasks of its own, one call after another."""
+    """`clients` callers, each of which edits only its own tasks, one call at a time."""
 
     def __init__(self, target: str, *, seed: int, clients: int = 4, pause_seconds: float = 0.05) -> None:
         self.history = history.History()
@@ -39,7 +39,7 @@ class Workload:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Makes calls while the block goes on, and ends with answers to all of them."""
+        """Makes calls during the block, and waits for all responses."""
         stop = asyncio.Event()
         await self.watchers.watch_all()
         callers = [asyncio.create_task(self._call_on(number, stop)) for number in range(self._clients)]
@@ -49,8 +49,8 @@ class Workload:
             stop.set()
             await asyncio.gather(*callers)
 
-    async def ask_again(self) -> None:
-        """Repeats every create that had no answer, with its request_id, as its caller would, once all is well."""
+    async def retry_unknown(self) -> None:
+        """Retries every create that had no response, with its request_id, as its caller would after the faults."""
         async with duetime_client.AsyncClient(self._target, timeout=_TIMEOUT) as client:
             for calls, remaining in self._unknown:
                 again = [
@@ -74,7 +74,7 @@ class Workload:
                     await asyncio.wait_for(stop.wait(), caller.choose.expovariate(1 / self._pause_seconds))
 
     def note_unknown(self, calls: list[Call], remaining: tuple[duetime_client.NewTask, ...]) -> None:
-        """Keeps creates without an answer, to ask again."""
+        """Keeps unanswered creates, to retry them."""
         self._unknown.append((calls, remaining))
 
 
@@ -145,7 +145,7 @@ class _Caller:
             "seconds": self.choose.choices([0, 0.05, 0.5, 2], [60, 20, 15, 5])[0],
             "fails": self.choose.choices([0, 1, 2], [85, 10, 5])[0],
         }
-        # Its request_id names the task to the system, and its origin to us.
+        # Its request_id identifies the task to the system, and its origin to the checker.
         request_id = f"request-{data['token']}"
         data["origin"] = request_id
         new = duetime_client.NewTask(
@@ -187,7 +187,7 @@ class _Caller:
     async def _edit(self, call: Call, answer: Any) -> None:
         await history.settle([call], answer)
         if call.outcome is Outcome.UNKNOWN and call.task_id is not None:
-            # It may be done at any time from now on. Whatever else were asked of the task would have no certain order.
+            # It may take effect at any time from now on, so further calls on the task would have no certain order.
             self._mine.pop(call.task_id, None)
 
     def _any(self) -> int | None:

@@ -1,6 +1,6 @@
-"""The world that faults are played in: a PostgreSQL, a Valkey, an Envoy, servers and workers, all of the test's own.
+"""The world of a test, into which faults are injected: its own PostgreSQL, Valkey, Envoy, servers and workers.
 
-It notes what was done to each process, so that the checker can tell what a fault explains from what it does not.
+It records what was done to each process, so that the checker knows what a fault explains.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ SWEEP_SECONDS = 1
 
 
 @dataclasses.dataclass
-class Hurt:
-    """Something that was done to a process, by the observations' clock. It may go on until `until`."""
+class Incident:
+    """Something that was done to a process, by the observations' clock."""
 
     what: str
-    """`killed`, `terminated` or `paused`; or of all that use the database `outage`, or `cut` where it breaks again and
-    again in the middle."""
+    """`killed`, `terminated` or `paused`; for all processes, `outage` of the database, or `cut`: connections to it are
+    repeatedly broken."""
     pid: int
     since: float
     until: float
@@ -39,7 +39,7 @@ class Hurt:
 
 @dataclasses.dataclass
 class World:
-    """All parts of one test. Proxies stand between PostgreSQL or Redis and all others, and pass on what comes."""
+    """All parts of one test. Proxies forward connections to PostgreSQL and Redis."""
 
     directory: pathlib.Path
     postgres: cluster.Cluster
@@ -52,18 +52,18 @@ class World:
     paths: layout.Layout
     servers: list[processes.Process] = dataclasses.field(default_factory=list)
     workers: list[processes.Process] = dataclasses.field(default_factory=list)
-    hurts: list[Hurt] = dataclasses.field(default_factory=list)
+    incidents: list[Incident] = dataclasses.field(default_factory=list)
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     _redis: processes.Process | None = None
     _edge: processes.Process | None = None
 
     @property
     def target(self) -> str:
-        """Where callers reach it: Envoy's `host:port`."""
+        """The address for callers: Envoy's `host:port`."""
         return f"127.0.0.1:{self.edge_port}"
 
     async def start_servers(self, count: int) -> None:
-        """Starts servers, and tells Envoy of them."""
+        """Starts servers, and adds them to Envoy's endpoints."""
         self.servers += await asyncio.gather(*(self.starter.server(address=self._new_address()) for _ in range(count)))
         edge.write_endpoints(self.paths, self._addresses())
 
@@ -77,7 +77,7 @@ class World:
     async def start_worker(
         self, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
     ) -> processes.Process:
-        """Starts a worker that `workers` does not hold."""
+        """Starts a worker that is not in `workers`."""
         chosen = {
             "lease": f"PT{LEASE_SECONDS}S",
             "grace_period": "PT5S",
@@ -88,7 +88,7 @@ class World:
         return await self.starter.worker(variables=variables, **chosen)
 
     async def kill_worker(self, number: int) -> processes.Process:
-        """Kills a worker at once and returns what is left of it."""
+        """Kills a worker at once and returns it."""
         worker = self.workers.pop(number)
         self.note("killed", worker)
         await worker.kill()
@@ -103,23 +103,23 @@ class World:
         return worker
 
     async def pause_worker(self, number: int, *, seconds: float) -> None:
-        """Stops a worker in its tracks for a while, as a machine that swaps or migrates would."""
+        """Suspends a worker for a while, like a machine that swaps or is migrated."""
         worker = self.workers[number]
-        hurt = self.note("paused", worker)
-        hurt.until = hurt.since + seconds
+        incident = self.note("paused", worker)
+        incident.until = incident.since + seconds
         worker.process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         worker.process.send_signal(signal.SIGCONT)
 
     async def kill_server(self, number: int) -> None:
-        """Kills a server at once; another one takes its place and address."""
+        """Kills a server at once; another one replaces it at its address."""
         server = self.servers.pop(number)
         self.note("killed", server)
         await server.kill()
         self.servers.append(await self.starter.server(address=server.address))
 
     def require_all_alive(self) -> None:
-        """Fails if a server or worker ended that nobody ended."""
+        """Fails if a server or worker ended by itself."""
         for process in (*self.servers, *self.workers):
             assert process.process.returncode is None, "\n".join(process.log[-20:])
 
@@ -133,9 +133,9 @@ class World:
     async def crash_worker(self, point: str) -> None:
         """Starts one more worker, which ends itself at that point, and returns once it has."""
         worker = await self.start_worker(crash_point=point)
-        hurt = self.note("killed", worker)  # from now on, because it is not told when
+        incident = self.note("killed", worker)  # from now on, because the moment is not known
         await worker.ended()
-        hurt.until = clock.now()
+        incident.until = clock.now()
 
     async def start_redis(self) -> None:
         """Starts an empty Redis, at the same socket each time."""
@@ -144,7 +144,7 @@ class World:
         await self._redis.wait_for_log("Ready to accept connections")
 
     async def kill_redis(self) -> None:
-        """Kills Redis at once, with all that it held."""
+        """Kills Redis at once, with all its data."""
         assert self._redis is not None
         await self._redis.kill()
 
@@ -154,7 +154,7 @@ class World:
         *command, _ = program.command
         self._edge = await processes.launch(
             *command, "info", environment=dict(os.environ)
-        )  # its log says that it listens
+        )  # its log shows that it listens
         await self._edge.wait_for_log("starting workers")
         await asyncio.to_thread(waiting.until, program.is_ready, "Envoy", limit_seconds=processes.START_SECONDS)
 
@@ -165,27 +165,27 @@ class World:
 
     @contextlib.asynccontextmanager
     async def outage(self, what: str = "outage") -> AsyncIterator[None]:
-        """Notes that nobody can reach the database, or that connections to it are `cut`, while the block goes on."""
-        hurt = self.note(what)
-        hurt.until = float("inf")
+        """Records that the database is unavailable, or that connections to it are `cut`, during the block."""
+        incident = self.note(what)
+        incident.until = float("inf")
         yield
-        hurt.until = clock.now()
+        incident.until = clock.now()
 
-    def note(self, what: str, process: processes.Process | None = None) -> Hurt:
-        """Notes what is done to a process, or to all."""
+    def note(self, what: str, process: processes.Process | None = None) -> Incident:
+        """Records what is done to a process, or to all."""
         now = clock.now()
-        hurt = Hurt(what, process.pid if process else 0, now, now)
-        self.hurts.append(hurt)
-        return hurt
+        incident = Incident(what, process.pid if process else 0, now, now)
+        self.incidents.append(incident)
+        return incident
 
     async def connect(self) -> psycopg.AsyncConnection[psycopg.rows.DictRow]:
-        """Opens a connection of the test's own, past the proxy."""
+        """Opens a connection of the test itself, which bypasses the proxy."""
         return await psycopg.AsyncConnection.connect(
             self.postgres.url(self.database), autocommit=True, row_factory=psycopg.rows.dict_row
         )
 
     async def close(self) -> None:
-        """Ends every process of the world; PostgreSQL is the tests' together."""
+        """Ends every process of the world except PostgreSQL, which tests share."""
         await self.starter.kill_all()
         for process in (self._edge, self._redis):
             if process is not None and process.process.returncode is None:
@@ -203,7 +203,7 @@ class World:
 async def make(
     directory: pathlib.Path, postgres: cluster.Cluster, *, wrapper: Sequence[str] = (), database: str = ""
 ) -> World:
-    """Makes a world with a database, which is new if none is given, Redis and both proxies. Nothing runs tasks yet."""
+    """Creates a world with Redis, both proxies and a database (by default a new one), without servers and workers."""
     await postgres.ensure_running()
     database = database or await postgres.new_database()
     paths = layout.Layout(directory)
