@@ -147,6 +147,6 @@ def _describe(error: BaseException) -> str:
         text = "(its message cannot be read)"
     if not isinstance(error, handlers.Retry | handlers.Fail):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    # PostgreSQL refuses NUL and what is not Unicode.
+    # PostgreSQL rejects NUL and invalid Unicode.
     text = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()
     return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"

@@ -27,7 +27,7 @@ class Retry(Exception):
     except Fail is retried by that policy too, and logged with its traceback.
     """
 
-    def __init__(self, message: str = "The handler asked for a retry.", *, after: float | None = None) -> None:
+    def __init__(self, message: str = "The handler requested a retry.", *, after: float | None = None) -> None:
         super().__init__(message)
         if after is not None and math.isnan(after):
             raise ValueError("after must be a number of seconds")

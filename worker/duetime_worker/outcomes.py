@@ -13,7 +13,7 @@ from duetime_worker import context
 
 MAX_BATCH = 500
 _RETRY_SECONDS = 0.25
-_MOST_LOGGED = 10
+_MAX_LOGGED = 10
 """How many task ids one line of the log contains."""
 
 _log = structlog.get_logger()
@@ -92,7 +92,7 @@ class OutcomeRecorder:
             _log.info(
                 "outcomes dropped: the tasks were cancelled, or their leases lost",
                 count=len(fenced),
-                task_ids=sorted(fenced)[:_MOST_LOGGED],
+                task_ids=sorted(fenced)[:_MAX_LOGGED],
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from duetime_core.model import names
 from duetime_worker import handlers
 
-_MOST_NAMED = 20
+_MAX_LISTED = 20
 BUILT_IN = tuple(f"duetime_worker.builtin.{name}" for name in ("send_email", "call_webhook", "generate_report"))
 
 
@@ -34,8 +34,8 @@ def unknown(name: str, found: Collection[str]) -> str:
     """Returns the error message for a name without a handler, with the registered names."""
     nearest = names.nearest(name, found)
     hint = f'; did you mean "{nearest}"?' if nearest else ""
-    known = ", ".join(f'"{each}"' for each in sorted(found)[:_MOST_NAMED])
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    known = ", ".join(f'"{each}"' for each in sorted(found)[:_MAX_LISTED])
+    more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
     return f'no handler is registered for "{name}"; registered are: {known}{more}{hint}'
 
 

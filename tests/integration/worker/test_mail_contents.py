@@ -203,10 +203,10 @@ async def test_few_mails_with_fetched_files_are_in_memory_at_once(
 async def test_a_deferred_recipient_does_not_delay_the_others_for_days(inbox: smtp.Inbox) -> None:
     inbox.answers["full@example.com"] = "452 mailbox full"
     both = ["ada@example.com", "full@example.com"]
-    for attempt in range(1, send_email.PATIENT_ATTEMPTS):
+    for attempt in range(1, send_email.DEFERRAL_ATTEMPTS):
         with pytest.raises(handlers.Retry):
             await send(runs.of(attempt=attempt, max_retries=30), email=both)
-    result = await send(runs.of(attempt=send_email.PATIENT_ATTEMPTS, max_retries=30), email=both)
+    result = await send(runs.of(attempt=send_email.DEFERRAL_ATTEMPTS, max_retries=30), email=both)
     assert result["refused"] == {"full@example.com": "452 mailbox full"}
     assert [envelope.rcpt_tos for envelope in inbox.envelopes] == [["ada@example.com"]]
 

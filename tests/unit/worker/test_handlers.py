@@ -154,8 +154,8 @@ def test_a_decorator_without_a_name_explains_how_to_give_one() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
-def test_a_timeout_that_no_run_can_keep_is_refused(timeout: float) -> None:
-    with pytest.raises(ValueError, match='the timeout of "Hasty" must be above 0'):
+def test_an_invalid_timeout_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match='handler "Hasty": timeout must be a finite number of seconds above 0'):
         handlers.handler("Hasty", timeout=timeout)
 
 

@@ -23,7 +23,7 @@ _COMMAND_SECONDS = 600
 _QUIT_SECONDS = 2
 _TOO_BIG = 552
 _ACCEPTED = frozenset({250, 251})
-PATIENT_ATTEMPTS = 5
+DEFERRAL_ATTEMPTS = 5
 """From this attempt on, by default 75 minutes after the first, deferred recipients no longer delay the others."""
 
 _log = structlog.get_logger()
@@ -92,8 +92,8 @@ async def _submit(
         raise handlers.Fail(f"the mail server {smtp.host} does not support non-ASCII addresses (SMTPUTF8)")
     try:
         await client.mail(sender.spec, options=["SMTPUTF8"] if needs_smtputf8 else [], encoding="utf-8")
-        is_patient = run.attempt < PATIENT_ATTEMPTS and run.attempt <= run.max_retries
-        refused = await _name_recipients(client, mail.recipients, is_patient=is_patient)
+        may_wait = run.attempt < DEFERRAL_ATTEMPTS and run.attempt <= run.max_retries
+        refused = await _send_recipients(client, mail.recipients, may_wait=may_wait)
         await client.data(await asyncio.to_thread(message.as_bytes))
     except (aiosmtplib.SMTPDataError, aiosmtplib.SMTPSenderRefused) as error:
         # A rejected sender is an error in the settings, except with this code.
@@ -107,8 +107,8 @@ async def _submit(
     return result
 
 
-async def _name_recipients(
-    client: aiosmtplib.SMTP, recipients: Sequence[addresses.Address], *, is_patient: bool
+async def _send_recipients(
+    client: aiosmtplib.SMTP, recipients: Sequence[addresses.Address], *, may_wait: bool
 ) -> list[aiosmtplib.SMTPRecipientRefused]:
     """Sends the recipients and returns the rejected ones; raises Retry or Fail if nobody gets the mail now.
 
@@ -122,7 +122,7 @@ async def _name_recipients(
         if answer.code not in _ACCEPTED:
             refused.append(aiosmtplib.SMTPRecipientRefused(answer.code, answer.message, address.spec))
     deferred = [error for error in refused if not _is_permanent(error)]
-    if deferred and (len(refused) == len(recipients) or is_patient):
+    if deferred and (len(refused) == len(recipients) or may_wait):
         raise handlers.Retry(f"the mail server deferred {_list(deferred)}")
     if len(refused) == len(recipients):
         raise handlers.Fail(f"the mail server rejected all recipients: {_list(refused)}")

@@ -13,7 +13,7 @@ from duetime_worker.builtin.report.period import Period
 Lines = dict[datetime.datetime, statistics.Line]
 
 _GREEN, _RED, _YELLOW, _BLUES = "#2e7d4f", "#c0392b", "#d9a400", ("#9ec5e8", "#4a90c4", "#1f4e79")
-_MOST_NAMES = 12
+_MAX_NAMES = 12
 
 
 def over_time(period: Period, lines: Lines) -> bytes:
@@ -47,7 +47,7 @@ def lateness(period: Period, lines: Lines) -> bytes:
 def durations(by_name: dict[str, statistics.Line]) -> bytes:
     """Returns the chart of how long runs took, for the slowest names."""
     found = [(name, line.duration) for name, line in by_name.items() if line.duration is not None]
-    longest = sorted(found, key=lambda each: each[1].p95, reverse=True)[:_MOST_NAMES][::-1]
+    longest = sorted(found, key=lambda each: each[1].p95, reverse=True)[:_MAX_NAMES][::-1]
     drawn, plot = _figure(height=1 + 0.4 * max(len(longest), 2))
     # By position: names that shorten to the same text would share a bar.
     positions = list(range(len(longest)))

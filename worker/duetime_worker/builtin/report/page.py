@@ -10,7 +10,7 @@ import jinja2
 from duetime_core.model import statistics
 from duetime_worker.builtin.report.period import Period
 
-_MOST_FAILING = 10
+_MAX_FAILING = 10
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def _context(title: str, period: Period, found: statistics.Statistics) -> dict[s
         "title": title,
         "period": period,
         "found": found,
-        "failing": [(name, line) for name, line in failing if line.failed or line.retried][:_MOST_FAILING],
+        "failing": [(name, line) for name, line in failing if line.failed or line.retried][:_MAX_FAILING],
         # An empty log is complete if the period began after it.
         "log_begins": found.log_begins if is_cut else None,
         "zone": period.start.tzinfo,
