@@ -52,10 +52,11 @@ format: $(VENV)/ready ## Format the code and fix what ruff can fix.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(VENV)/ready ## Generate code: from the contract, the synchronous client, Envoy's tables.
+generate: $(VENV)/ready ## Generate code and texts: from the contract, the client, Envoy's tables, the hot SQL.
 	$(BIN)/python proto/generate.py
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python envoy/generate.py
+	$(BIN)/python tools/statements.py
 
 wheels: $(VENV)/ready ## Build the wheels of all distributions into dist/.
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist $(addprefix ./,$(DISTRIBUTIONS))

@@ -48,7 +48,7 @@ async def test_a_create_with_the_request_id_of_a_deleted_or_cancelled_task_is_re
         assert "use another request_id" in refused.message.lower()
     reused = refusals.over_rest(await rest.post("/api/tasks", json={**body, "name": "other"}))
     assert reused.reason == "REQUEST_ID_REUSED"
-    assert f"it made task {task_id} ({'deleted' if method == 'DELETE' else 'cancelled'})" in reused.message
+    assert f"it created task {task_id} ({'deleted' if method == 'DELETE' else 'cancelled'})" in reused.message
     listed = (await rest.get("/api/tasks", params={"queue": queue})).json()["tasks"]
     assert len(listed) == (0 if method == "DELETE" else 1)  # the batches created nothing
 
@@ -74,7 +74,7 @@ async def test_the_client_and_the_command_line_report_it(
             await client.create("noop", due, queue=queue, request_id=queue)
         assert refused.value.metadata["task_id"] == str(task_id)
         result = await commands.run(stack, line)
-        assert (result.returncode, f"made task {task_id}, which was cancelled" in result.stderr) == (4, True)
+        assert (result.returncode, f"created task {task_id}, which was cancelled" in result.stderr) == (4, True)
         await client.delete(task_id)
         with pytest.raises(duetime_client.RequestIdOfDeletedTask):
             await client.create_many([duetime_client.NewTask("noop", due, queue=queue), new])

@@ -100,7 +100,7 @@ tasks = sa.Table(
     # Claims: the due tasks of one queue, in order; those with a priority; and the quarantined ones.
     _index("due", "queue", DUE_AT, "task_id", where=ORDINARY),
     _index("urgent", "queue", "priority", DUE_AT, "task_id", where=URGENT),
-    _index("suspects", "queue", DUE_AT, "task_id", where=QUARANTINED),
+    _index("quarantined", "queue", DUE_AT, "task_id", where=QUARANTINED),
     # Schedules: their next occurrences in the order in which they are due; the unfinished tasks of one schedule; and
     # one task at most per nominal time.
     _index("next", "queue", DUE_AT, "task_id", where="is_next"),

@@ -1,4 +1,4 @@
-"""How values are written in the JSON parameters of statements."""
+"""Encoding values in the JSON parameters of statements."""
 
 import datetime
 from typing import Any
@@ -7,8 +7,8 @@ from duetime_core.model import task
 
 
 def interval(span: datetime.timedelta) -> str:
-    """Returns what PostgreSQL reads as that interval, in a JSON parameter."""
-    return f"{span.total_seconds():f} seconds"  # without an exponent, which intervals do not know
+    """Returns PostgreSQL's text of an interval."""
+    return f"{span.total_seconds():f} seconds"  # without an exponent, which interval input rejects
 
 
 def retries(max_retries: int, policy: task.RetryPolicy) -> dict[str, Any]:

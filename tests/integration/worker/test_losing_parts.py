@@ -54,7 +54,7 @@ async def test_a_task_that_kills_its_worker_fails_once_its_retries_are_spent(
     await start.worker()
     failed = await clients.finished(client, task_id)
     assert failed.status is Status.FAILED
-    assert failed.error_message.endswith("lost 2 times in a row: the task may be what ends them.")
+    assert failed.error_message.endswith("lost 2 times in a row: the task may be what kills them.")
     changes = await clients.changes(client, task_id)
     assert changes == ["created", "started", "lease_lost", "started", "failed"]
 

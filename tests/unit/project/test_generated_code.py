@@ -26,3 +26,10 @@ def test_the_edges_copy_of_the_contract_is_current(tmp_path: pathlib.Path) -> No
     subprocess.run([sys.executable, ROOT / "envoy/generate.py", tmp_path], check=True, capture_output=True)
     generated = (tmp_path / "contract.lua").read_bytes()
     assert generated == (ROOT / "envoy/lua/contract.lua").read_bytes(), "contract.lua is stale: make generate"
+
+
+def test_the_hot_statements_are_written_as_they_are_sent(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, ROOT / "tools/statements.py", tmp_path], check=True, capture_output=True)
+    generated = (tmp_path / "statements.sql").read_bytes()
+    committed = ROOT / "core/duetime_core/store/statements.sql"
+    assert generated == committed.read_bytes(), "statements.sql is stale: make generate"

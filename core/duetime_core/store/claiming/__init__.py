@@ -1,1 +1,1 @@
-"""The SQL that claims due tasks for a worker, and rescues those whose worker was lost."""
+"""The SQL that claims due tasks for a worker, and reclaims those of lost workers."""

@@ -1,9 +1,9 @@
-"""Claiming due tasks, and returning those whose worker, or whose claim, was lost.
+"""Claiming due tasks of unlimited queues in one statement, and quarantined tasks.
 
-A lost worker takes all its tasks along, and one of them may be what ended it. A task that lost two leases in a row is a
-suspect, and claimed apart: a few at once, and from the third on one at a time. While a task ends one worker after
-another the others that were with it come away from it, and complete. One lost lease is no suspicion: machines die, and
-what ran there has to run again at once.
+A lost worker loses the leases of all its tasks, and one of them may be a poison task that killed it. A task that lost
+two leases in a row is quarantined and claimed apart: a few at once, and from the third lost lease on one at a time.
+While a poison task kills one worker after another, the tasks that ran beside it are separated from it and complete. One
+lost lease does not quarantine a task: machines fail, and their tasks have to run again at once.
 """
 
 import dataclasses
@@ -22,32 +22,32 @@ from duetime_core.store.tasks import columns as task_columns
 
 @dataclasses.dataclass(slots=True)
 class Claim:
-    """What one claim brought: the tasks that now run here, and when to look into the queue again.
+    """The result of a claim: the tasks that now run here, and when to claim from the queue again.
 
-    Times are by the database's clock; `next_due_at` is None if nothing else waits for a moment.
+    Times are by the database's clock; `next_due_at` is None if no other task waits for its time.
     """
 
     tasks: list[task.Task]
     now: datetime.datetime
     next_due_at: datetime.datetime | None = None
     is_limited: bool = False
-    """Whether the queue is held back, so that `controlled_claims` alone claims from it."""
+    """Whether the queue is limited, so that only `locked` claims from it."""
     has_occurrences: bool = False
-    """Whether next occurrences of schedules are due, which `controlled_claims` alone claims."""
+    """Whether next occurrences of schedules are due, which only `locked` claims."""
     has_priorities: bool = False
-    """Whether tasks of a higher priority wait, due or not."""
+    """Whether tasks with a priority wait, due or not."""
     waits_for_runs: bool = False
-    """Whether something is due that waits for a run to end: for its place under a limit, or for its schedule."""
+    """Whether a due task waits for a run to end: because of its queue's limits, or of its schedule's overlap."""
 
 
-# What it costs by itself is a good part of what small claims cost: it asks no more than whether there is more to ask.
+# Its fixed cost is a good part of that of a small claim, so it checks only whether there is more to check.
 _CLAIM = statements.claim(
-    statements.due_ordinary(where="(SELECT is_unlimited AND NOT has_priorities FROM found)"),
-    before=f"""found AS MATERIALIZED (
+    statements.due_ordinary(where="(SELECT is_unlimited AND NOT has_priorities FROM queue_state)"),
+    before=f"""queue_state AS MATERIALIZED (
         SELECT {statements.IS_UNLIMITED} AS is_unlimited, {statements.HAS_PRIORITIES} AS has_priorities
     ),""",
-    is_limited="NOT (SELECT is_unlimited FROM found)",
-    has_priorities="(SELECT has_priorities FROM found)",
+    is_limited="NOT (SELECT is_unlimited FROM queue_state)",
+    has_priorities="(SELECT has_priorities FROM queue_state)",
     next_due_at=statements.NEXT_ORDINARY_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
@@ -58,21 +58,24 @@ _CLAIM_BY_PRIORITY = statements.claim(
     next_due_at=statements.NEXT_DUE_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
-QUARANTINE = {2: "= 2", 3: ">= 3"}
-"""How many leases in a row suspects lost, as they are told apart → what `lost_leases` is then."""
+QUARANTINE = {
+    task.QUARANTINE_LEASES: f"= {task.QUARANTINE_LEASES}",
+    task.QUARANTINE_LEASES + 1: f">= {task.QUARANTINE_LEASES + 1}",
+}
+"""Level of quarantine, by how many leases in a row a task lost → the condition on `lost_leases`."""
 _CLAIM_QUARANTINED = {
     level: statements.claim(
         statements.due_quarantined(
-            which,
+            lost_leases,
             queue="queue = ANY(:queues)",
-            # Those of a queue under control are claimed as everything of it.
+            # `locked` claims those of limited queues.
             where="NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)",
         )
     )
-    for level, which in QUARANTINE.items()
+    for level, lost_leases in QUARANTINE.items()
 }
 LEVELS = sorted(QUARANTINE, reverse=True)
-"""How many leases in a row suspects lost, as they are told apart: the last one stands for more, too."""
+"""The levels of quarantine; the highest one includes all tasks that lost more leases."""
 
 
 async def claim(
@@ -84,11 +87,10 @@ async def claim(
     lease: datetime.timedelta,
     by_priority: bool = True,
 ) -> Claim:
-    """Takes up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
+    """Claims up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
-    Suspects are passed over. Where the answer says `is_limited` or `has_occurrences`, there is more to claim by
-    `controlled_claims`. A claim that is not `by_priority` costs less, and takes nothing where tasks of a higher
-    priority wait.
+    It leaves quarantined tasks. If the result has `is_limited` or `has_occurrences`, `locked.claim` claims the others.
+    A claim that is not `by_priority` costs less, and takes nothing where tasks with a priority wait.
     """
     parameters = {"queue": queue, "worker_id": worker_id, "limit": limit, "lease": lease}
     with database.unavailable():
@@ -117,10 +119,7 @@ async def claim_quarantined(
     limit: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Takes up to `limit` suspects of all of `queues` that nothing holds back, as `claim` does.
-
-    It takes those of one of LEVELS.
-    """
+    """Claims up to `limit` quarantined tasks of the unlimited ones of `queues`, of one of LEVELS."""
     parameters = {"queues": list(queues), "worker_id": worker_id, "limit": limit, "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
@@ -129,10 +128,10 @@ async def claim_quarantined(
 
 
 def read_claimed(claimed: Sequence[sa.Row[Any]], parameters: Mapping[str, Any]) -> list[task.Task]:
-    """Returns the tasks of what a claim's statement answered to those parameters."""
+    """Returns the tasks that a claim's statement returned for those parameters."""
     worker_id, lease, now = parameters["worker_id"], parameters["lease"], claimed[0].now
     return [
         task_columns.read_claimed(row, worker_id=worker_id, lease=lease, now=now)
         for row in claimed
-        if row[0] is not None
+        if row.task_id is not None
     ]

@@ -1,4 +1,4 @@
-"""Limits per key: which of the due tasks of a locked queue may start, by how many of their concurrency_key do."""
+"""Limits per key: which due tasks of a locked queue may start, by how many of their concurrency_key run or started."""
 
 import dataclasses
 import datetime
@@ -13,14 +13,14 @@ from duetime_core.model import queue as queues
 from duetime_core.store.claiming import queue_lock
 
 _MOST_ROUNDS = 20
-"""Each passes over the keys that the one before it found to be full. What is left then comes with the next claim."""
+"""Each round skips the keys that the one before it found at their limit. The rest is left to the next claim."""
 
 _RUNNING = sa.text("""
 SELECT concurrency_key, count(*) FROM tasks
 WHERE status = 'running' AND queue = :queue AND concurrency_key IS NOT NULL
 GROUP BY concurrency_key
 """)
-# Those that are not full, which are the keys of which something started lately.
+# A full bucket has no row, so these are the keys of tasks that started lately.
 _BUCKETS = sa.text("SELECT concurrency_key, tokens, tokens_at FROM queue_keys WHERE queue = :queue")
 _SPEND = sa.text("""
 INSERT INTO queue_keys (queue, concurrency_key, tokens, tokens_at)
@@ -28,12 +28,12 @@ SELECT :queue, concurrency_key, tokens, :at
 FROM json_to_recordset(CAST(:spent AS json)) AS given (concurrency_key text, tokens float8)
 ON CONFLICT (queue, concurrency_key) DO UPDATE SET tokens = excluded.tokens, tokens_at = excluded.tokens_at
 """)
-_FORGET_FULL = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND tokens_at < :full_at")
+_DELETE_FULL = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND tokens_at < :full_at")
 
 
 @dataclasses.dataclass(slots=True)
 class Picked:
-    """The tasks that may start, and what keeps the others: a run that has to end, or a rate until some moment."""
+    """The tasks that may start, and why the others wait: for a run to end, or for a rate limit."""
 
     task_ids: list[int] = dataclasses.field(default_factory=list)
     waits_for_runs: bool = False
@@ -44,7 +44,7 @@ class _Keys:
     """How many tasks of each key run, and may start."""
 
     def __init__(self, limits: queues.QueueLimits, now: datetime.datetime) -> None:
-        self._most = math.inf if limits.max_running_per_key is None else limits.max_running_per_key
+        self._max_running = math.inf if limits.max_running_per_key is None else limits.max_running_per_key
         self._per_second = limits.max_per_second_per_key
         self._now = now
         self.running: dict[str, int] = {}
@@ -56,15 +56,15 @@ class _Keys:
         self.buckets[key] = queues.TokenBucket(self._per_second, tokens, at)
         self.buckets[key].advance(self._now)
 
-    def is_at_most(self, key: str) -> bool:
-        return self.running.get(key, 0) >= self._most
+    def runs_max(self, key: str) -> bool:
+        return self.running.get(key, 0) >= self._max_running
 
     def next_start_at(self, key: str) -> datetime.datetime | None:
         bucket = self.buckets.get(key)
         return None if bucket is None or bucket.tokens >= 1 else bucket.next_at()
 
-    def is_full(self, key: str) -> bool:
-        return self.is_at_most(key) or self.next_start_at(key) is not None
+    def is_at_limit(self, key: str) -> bool:
+        return self.runs_max(key) or self.next_start_at(key) is not None
 
     def start(self, key: str) -> None:
         self.running[key] = self.running.get(key, 0) + 1
@@ -82,37 +82,37 @@ async def pick(
     due: Callable[[str, str], str],
     limit: int,
 ) -> Picked:
-    """Returns up to `limit` due tasks that their keys let start, in their order; they are locked.
+    """Returns up to `limit` due tasks that the limits of their keys let start, in their order; they are locked.
 
-    `due` returns the statement that locks due tasks, from the columns that it answers and what it asks of each.
+    `due` returns the statement that locks due tasks, from its columns and its condition.
     """
     keys = await _read(connection, locked)
     statement = sa.text(
         due(
             "task_id, concurrency_key",
             "task_id <> ALL(CAST(:picked AS bigint[])) AND "
-            "(concurrency_key IS NULL OR concurrency_key <> ALL(CAST(:full AS text[])))",
+            "(concurrency_key IS NULL OR concurrency_key <> ALL(CAST(:at_limit AS text[])))",
         )
     )
     picked = Picked()
-    full = {key for key in (*keys.running, *keys.buckets) if keys.is_full(key)}
+    at_limit = {key for key in (*keys.running, *keys.buckets) if keys.is_at_limit(key)}
     for _ in range(_MOST_ROUNDS):
-        room = limit - len(picked.task_ids)
-        parameters = {"queue": locked.queue, "picked": picked.task_ids, "full": list(full), "limit": room}
+        rest = limit - len(picked.task_ids)
+        parameters = {"queue": locked.queue, "picked": picked.task_ids, "at_limit": list(at_limit), "limit": rest}
         found = (await connection.execute(statement, parameters)).all()
-        found_full = set()
+        newly_at_limit = set()
         for task_id, key in found:
             if key is not None:
-                if keys.is_full(key):
-                    found_full.add(key)
+                if keys.is_at_limit(key):
+                    newly_at_limit.add(key)
                     continue
                 keys.start(key)
             picked.task_ids.append(task_id)
-        full |= found_full
-        if not found_full:
+        at_limit |= newly_at_limit
+        if not newly_at_limit:
             break
-    picked.waits_for_runs = any(keys.is_at_most(key) for key in full)
-    picked.next_start_at = min(filter(None, (keys.next_start_at(key) for key in full)), default=None)
+    picked.waits_for_runs = any(keys.runs_max(key) for key in at_limit)
+    picked.next_start_at = min(filter(None, (keys.next_start_at(key) for key in at_limit)), default=None)
     await _spend(connection, locked, keys)
     return picked
 
@@ -137,4 +137,4 @@ async def _spend(connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_l
     )
     capacity = 1 + locked.limits.max_per_second_per_key / 10
     full_at = locked.now - datetime.timedelta(seconds=capacity / locked.limits.max_per_second_per_key)
-    await connection.execute(_FORGET_FULL, {"queue": locked.queue, "full_at": full_at})
+    await connection.execute(_DELETE_FULL, {"queue": locked.queue, "full_at": full_at})

@@ -1,7 +1,7 @@
-"""Claiming from a queue that is held back, and claiming the occurrences of schedules: in a transaction.
+"""Claiming from limited queues, and claiming occurrences of schedules, in a transaction.
 
-The queue's row is locked first, so that claims from it come one after another, and each counts what the ones before it
-took. That is what keeps limits, however many workers there are.
+The queue's row is locked first, so that claims from it run one after another, and each counts the tasks that the ones
+before it claimed. This enforces the limits over any number of workers.
 """
 
 import datetime
@@ -18,25 +18,25 @@ from duetime_core.store.claiming import fast, key_limits, queue_lock, statements
 from duetime_core.store.schedules import advance as schedule_advance
 
 _MOMENT = {"next_due_at": statements.NEXT_DUE_AT, "has_occurrences": statements.HAS_OCCURRENCES}
-_CLAIM_FREE = statements.claim(statements.due(where=statements.IS_UNLIMITED), **_MOMENT)
+_CLAIM_UNLIMITED = statements.claim(statements.due(where=statements.IS_UNLIMITED), **_MOMENT)
 _CLAIM_PICKED = statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
 
 
 class _Source:
-    """The due tasks that a claim takes from: those of a queue, or its suspects of one level."""
+    """The due tasks that a claim chooses from: those of a queue, or its quarantined ones of one level."""
 
-    def __init__(self, which: str | None) -> None:
-        self._which = which
+    def __init__(self, lost_leases: str | None) -> None:
+        self._lost_leases = lost_leases
         self.claim = statements.claim(self.due("task_id", "true"), **_MOMENT)
 
     def due(self, columns: str, where: str) -> str:
-        if self._which is None:
+        if self._lost_leases is None:
             return statements.due(columns=columns, where=where)
-        return statements.due_quarantined(self._which, queue="queue = :queue", columns=columns, where=where)
+        return statements.due_quarantined(self._lost_leases, queue="queue = :queue", columns=columns, where=where)
 
 
 _TASKS = _Source(None)
-_QUARANTINE = {level: _Source(which) for level, which in fast.QUARANTINE.items()}
+_QUARANTINE = {level: _Source(lost_leases) for level, lost_leases in fast.QUARANTINE.items()}
 
 
 async def claim(
@@ -47,9 +47,9 @@ async def claim(
     limit: int,
     lease: datetime.timedelta,
 ) -> fast.Claim:
-    """Takes up to `limit` due tasks of `queue`, as `claims.claim` does, but no more than its limits allow.
+    """Claims up to `limit` due tasks of `queue`, as `fast.claim` does, but no more than its limits allow.
 
-    Where a schedule's next occurrence is due, it makes the one after it first.
+    It first advances the schedules whose next occurrence is due.
     """
     parameters = {"queue": queue, "worker_id": worker_id, "lease": lease}
     with database.unavailable():
@@ -58,8 +58,8 @@ async def claim(
             if locked is not None:
                 return await _claim(connection, locked, parameters, limit)
             waits = await schedule_advance.advance_due(connection, queue, limit=limit, actor=worker_id)
-            answered = (await connection.execute(_CLAIM_FREE, {**parameters, "limit": limit})).all()
-            return _read(answered, parameters, waits_for_runs=waits)
+            rows = (await connection.execute(_CLAIM_UNLIMITED, {**parameters, "limit": limit})).all()
+            return _read(rows, parameters, waits_for_runs=waits)
 
 
 async def claim_quarantined(
@@ -71,7 +71,7 @@ async def claim_quarantined(
     limit: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Takes up to `limit` suspects of a queue that is held back, as `claims.claim_suspects` does of others."""
+    """Claims up to `limit` quarantined tasks of a limited queue, as `fast.claim_quarantined` does of others."""
     parameters = {"queue": queue, "worker_id": worker_id, "lease": lease}
     with database.unavailable():
         async with database.transaction(engine) as connection:
@@ -89,8 +89,8 @@ async def _claim(
 ) -> fast.Claim:
     waits = False
     if locked.available >= 1:
-        room, worker_id = int(min(limit, locked.available)), parameters["worker_id"]
-        waits = await schedule_advance.advance_due(connection, locked.queue, limit=room, actor=worker_id)
+        most, worker_id = int(min(limit, locked.available)), parameters["worker_id"]
+        waits = await schedule_advance.advance_due(connection, locked.queue, limit=most, actor=worker_id)
     claim = await _take(connection, locked, _TASKS, parameters, limit)
     claim.waits_for_runs |= waits
     return claim
@@ -105,30 +105,30 @@ async def _take(
 ) -> fast.Claim:
     limit = int(min(limit, locked.available))
     picked = key_limits.Picked()
-    answered: Sequence[sa.Row[Any]] = []
+    rows: Sequence[sa.Row[Any]] = []
     if limit > 0:
         if locked.limits.has_key_limits:
             picked = await key_limits.pick(connection, locked, source.due, limit)
-            answered = (await connection.execute(_CLAIM_PICKED, {**parameters, "task_ids": picked.task_ids})).all()
+            rows = (await connection.execute(_CLAIM_PICKED, {**parameters, "task_ids": picked.task_ids})).all()
         else:
-            answered = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
-    claim = _read(answered, parameters) if answered else fast.Claim([], locked.now)
+            rows = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
+    claim = _read(rows, parameters) if rows else fast.Claim([], locked.now)
     await locked.spend(connection, len(claim.tasks))
     claim.now, claim.is_limited = locked.now, True
     claim.waits_for_runs = locked.waits_for_runs or picked.waits_for_runs
     if not locked.limits.is_paused:
-        # A rate lets single tasks start at any moment: those of a slot start together.
-        soonest = [moment for moment in (locked.next_start_at, picked.next_start_at) if moment is not None]
-        if soonest:
-            again_at = max(min(soonest), locked.now + wakeup.SLOT)
-            claim.next_due_at = min(again_at, claim.next_due_at or again_at)
+        # A rate limit lets single tasks start at any time: those of one wakeup slot start together.
+        start_times = [time for time in (locked.next_start_at, picked.next_start_at) if time is not None]
+        if start_times:
+            next_start_at = max(min(start_times), locked.now + wakeup.SLOT)
+            claim.next_due_at = min(next_start_at, claim.next_due_at or next_start_at)
     return claim
 
 
-def _read(answered: Sequence[sa.Row[Any]], parameters: dict[str, Any], *, waits_for_runs: bool = False) -> fast.Claim:
-    moment = answered[0]
+def _read(rows: Sequence[sa.Row[Any]], parameters: dict[str, Any], *, waits_for_runs: bool = False) -> fast.Claim:
+    moment = rows[0]
     return fast.Claim(
-        fast.read_claimed(answered, parameters),
+        fast.read_claimed(rows, parameters),
         moment.now,
         moment.next_due_at,
         has_occurrences=moment.has_occurrences,

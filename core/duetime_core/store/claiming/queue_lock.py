@@ -1,4 +1,4 @@
-"""The lock on a queue that is held back, and how many of its tasks may start while one has it."""
+"""The lock on a limited queue, and how many of its tasks may start while it is held."""
 
 import dataclasses
 import datetime
@@ -9,13 +9,13 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue as queues
 
-# A worker that hangs with the row locked would hold up the queue for all others.
+# A worker that hangs with the row locked would block the queue for all others.
 _LOCK = sa.text("""
 SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key, tokens, tokens_at,
     set_config('idle_in_transaction_session_timeout', '2s', true)
 FROM queues WHERE name = :queue FOR UPDATE
 """)
-# What others took before the lock was given only a new statement sees; and `now()` is from before it.
+# Only a new statement sees the tasks claimed by others before the lock was granted; and `now()` is from before it.
 _COUNT = sa.text("""
 SELECT count(*) AS running, clock_timestamp() AS now FROM tasks WHERE status = 'running' AND queue = :queue
 """)
@@ -24,7 +24,7 @@ _SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name
 
 @dataclasses.dataclass(slots=True)
 class QueueLock:
-    """A queue that is locked: whoever has it is the only one to start tasks of it."""
+    """A locked queue: only the transaction that holds the lock starts tasks of it."""
 
     queue: str
     limits: queues.QueueLimits
@@ -51,13 +51,13 @@ class QueueLock:
 
     @property
     def next_start_at(self) -> datetime.datetime | None:
-        """When the rate lets a task start, if none may now."""
+        """When the rate limit lets the next task start; None if one may start now."""
         if self.bucket is None or self.bucket.tokens >= 1:
             return None
         return self.bucket.next_at()
 
     async def spend(self, connection: sqlalchemy_asyncio.AsyncConnection, started: int) -> None:
-        """Counts those that were started."""
+        """Counts the started tasks, and takes their tokens from the bucket."""
         self.running += started
         if self.bucket is not None and started:
             self.bucket.tokens -= started
@@ -66,11 +66,13 @@ class QueueLock:
 
 
 async def lock(connection: sqlalchemy_asyncio.AsyncConnection, queue: str) -> QueueLock | None:
-    """Locks the queue until the transaction ends; None if nothing holds it back."""
+    """Locks the queue until the transaction ends; None if it is unlimited."""
     row = (await connection.execute(_LOCK, {"queue": queue})).one_or_none()
     if row is None:
         return None
-    limits = queues.QueueLimits(*row[:5])
+    limits = queues.QueueLimits(
+        row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
+    )
     running, now = (await connection.execute(_COUNT, {"queue": queue})).one()
     bucket = None
     if limits.max_per_second is not None:

@@ -1,4 +1,4 @@
-"""Rescue: reclaiming tasks whose lease expired, and releasing those of a claim whose answer was lost."""
+"""Rescue: reclaiming tasks with expired leases, and releasing those of a claim whose response was lost."""
 
 import datetime
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.store.tasks import columns as task_columns
 
-# The last retry that a lost lease spends ends the task: one that kills its worker cannot do so for ever.
+# A lost lease spends a retry, and without one left the task fails: a poison task cannot kill workers indefinitely.
 _RECLAIM = sa.text(f"""
 WITH lost AS MATERIALIZED (
     SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
@@ -28,7 +28,7 @@ WITH lost AS MATERIALIZED (
             WHEN retry_count < max_retries THEN ''
             WHEN lost_leases = 0 THEN ' No retries are left.'
             ELSE format(' No retries are left. Its worker was lost %s times in a row: '
-                'the task may be what ends them.', lost_leases + 1)
+                'the task may be what kills them.', lost_leases + 1)
         END
     FROM lost WHERE tasks.task_id = lost.task_id
     RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
@@ -46,7 +46,7 @@ SELECT task_id FROM moved
 
 _RECLAIM_LIMIT = 1000
 
-# What somebody holds is left to the next look, as by a claim: neither may be held up.
+# Locked tasks are left to the next call, as by a claim: neither may wait.
 _RELEASE = sa.text(f"""
 WITH unknown AS MATERIALIZED (
     SELECT task_id FROM tasks
@@ -65,10 +65,9 @@ SELECT task_id, queue, execution_time, now() FROM released
 
 
 async def reclaim(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
-    """Returns the ids of running tasks whose lease ran out, after making them pending again, or failed.
+    """Makes running tasks whose lease expired pending again, or failed; returns their ids, at most 1,000.
 
-    Whether the workers had a chance to extend those leases is for the caller to know.
-    It moves at most 1,000 in one call. `worker_id` is who notices, for the log.
+    The caller must know that the workers could have extended those leases. `worker_id` is the actor in the log.
     """
     with database.unavailable():
         async with engine.connect() as connection:
@@ -83,10 +82,10 @@ async def release(
     held: Collection[int],
     claimed_before: datetime.datetime,
 ) -> list[task.Changed]:
-    """Hands back what that worker claimed before that moment and is not among `held`; it spends no retry.
+    """Releases the tasks that the worker claimed before `claimed_before` and are not in `held`; this spends no retry.
 
-    `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL gets late, when its
-    caller has given it up and claimed more.
+    `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL receives late, after
+    its caller has abandoned it and claimed more.
     """
     parameters = {"worker_id": worker_id, "held": list(held), "claimed_before": claimed_before}
     with database.unavailable():

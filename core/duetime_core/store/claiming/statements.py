@@ -1,4 +1,4 @@
-"""The statements that claim: what they take, in which order, and how taking it is written."""
+"""The statements that claim: which tasks, in which order, and how the claim is written."""
 
 import sqlalchemy as sa
 
@@ -11,15 +11,15 @@ _URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
 _LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
 
 IS_UNLIMITED = "NOT EXISTS (SELECT FROM queues WHERE name = :queue)"
-"""Whether nothing holds the queue back. Only then it may be claimed from without its row locked."""
+"""Whether the queue is unlimited. Only then tasks may be claimed without locking its row."""
 
 HAS_PRIORITIES = f"EXISTS (SELECT FROM tasks WHERE queue = :queue AND {schema.URGENT})"
-"""Whether tasks of a higher priority wait in the queue, due or not."""
+"""Whether tasks with a priority wait in the queue, due or not."""
 
 HAS_OCCURRENCES = f"""EXISTS (
     SELECT FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} <= now()
 )"""
-"""Whether next occurrences of schedules are due in the queue: they are claimed once the ones after them are made."""
+"""Whether next occurrences of schedules are due in the queue: they are claimed after their schedules have advanced."""
 
 NEXT_ORDINARY_AT = f"""(
     SELECT execution_time FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} > now()
@@ -28,7 +28,7 @@ NEXT_ORDINARY_AT = f"""(
 FIRST_OCCURRENCE_AT = f"""(
     SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY {schema.DUE_AT}, task_id LIMIT 1
 )"""
-"""When the first next occurrence of a schedule is due, or was."""
+"""When the first next occurrence of a schedule is, or was, due."""
 
 NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
     SELECT min(execution_time) FROM {_LEVELS} CROSS JOIN LATERAL (
@@ -41,9 +41,9 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 ))"""
 
 
-# What the partial indexes ask for is written out: a generic plan cannot conclude it from a parameter.
+# The predicates of the partial indexes are written out: a generic plan cannot infer them from a parameter.
 def due_ordinary(*, columns: str = "task_id", where: str = "true") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue` that have no priority, in their order."""
+    """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
         SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= now() AND {where}
         ORDER BY {schema.DUE_AT}, task_id
@@ -53,9 +53,9 @@ def due_ordinary(*, columns: str = "task_id", where: str = "true") -> str:
 
 
 def due(*, columns: str = "task_id", where: str = "true") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue`: by priority, and then in their order.
+    """Returns the statement that locks up to `limit` due tasks of `queue`, by priority and then in order.
 
-    What the limit does not ask for is neither read nor locked.
+    Tasks beyond the limit are neither read nor locked.
     """
     return f"""
         SELECT {columns} FROM (
@@ -66,30 +66,30 @@ def due(*, columns: str = "task_id", where: str = "true") -> str:
                 FOR UPDATE SKIP LOCKED
             ) AS due_at_level
             UNION ALL
-            SELECT {columns} FROM ({due_ordinary(columns=columns, where=where)}) AS due_without
+            SELECT {columns} FROM ({due_ordinary(columns=columns, where=where)}) AS due_ordinary
         ) AS due_by_priority
         LIMIT :limit
     """
 
 
-def due_quarantined(which: str, *, queue: str, columns: str = "task_id", where: str = "true") -> str:
-    """Returns the statement that locks up to `limit` due suspects: those whose `lost_leases` are `which`."""
+def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", where: str = "true") -> str:
+    """Returns the statement that locks up to `limit` due tasks by a condition on `lost_leases` and on their queue."""
     return f"""
         SELECT {columns} FROM tasks
-        WHERE {queue} AND status = 'pending' AND lost_leases {which} AND {schema.DUE_AT} <= now() AND {where}
+        WHERE {queue} AND status = 'pending' AND lost_leases {lost_leases} AND {schema.DUE_AT} <= now() AND {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
     """
 
 
-# `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and its limit; `IN (SELECT … LIMIT …)`
-# can exceed it.
+# `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and the limit; `IN (SELECT … LIMIT …)`
+# can exceed the limit.
 def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
-    """Returns the statement that claims the tasks that `due` selects, for `worker_id` and `lease`.
+    """Returns the statement that claims the tasks of `due`, for `worker_id` and `lease`.
 
-    `before` are CTEs that all else may use. It answers the tasks in their order, and with each the expressions of
-    `moment` and `now`; if it claims none, with none.
+    `before` has CTEs for the other parts. Its rows are the tasks in order, each with `now` and the expressions of
+    `moment`; if it claims none, one row has only these.
     """
     expressions = {"now": "now()", **moment}
     return sa.text(f"""

@@ -1,7 +1,7 @@
-"""Rolling schedules on, in the transaction that claims: when a next occurrence is due, the one after it is made.
+"""Advancing schedules, in the transaction that claims: when a next occurrence is due, the one after it is created.
 
-The due one is an ordinary task from then on. Neither a crash nor a second worker can part the two, and a schedule that
-is not paused has one next occurrence, always.
+The due one becomes an ordinary task. Both changes are one transaction, so that neither a crash nor a second worker can
+separate them: a schedule that is not paused always has one next occurrence.
 """
 
 import itertools
@@ -20,25 +20,25 @@ from duetime_core.store.tasks import columns as task_columns
 
 _log = structlog.get_logger()
 
-# Not EXISTS, for which PostgreSQL may read all tasks once instead of a few for each schedule.
-_IS_UNFINISHED = f"""coalesce((
+# Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
+_HAS_UNFINISHED = f"""coalesce((
     SELECT true FROM tasks AS earlier
     WHERE earlier.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
     LIMIT 1
 ), false)"""
-_WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND {_IS_UNFINISHED}"
+_WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND {_HAS_UNFINISHED}"
 _IS_DUE = f"""
     FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
     WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT} <= now()
 """
-# What somebody holds, a caller who changes the schedule or another worker, is left to the next look.
+# Rows that a caller or another worker has locked are left to the next claim.
 _FIND_DUE = f"""
-SELECT {schedule_columns.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.execution_time, tasks.status = 'cancelled',
-    {_IS_UNFINISHED}, coalesce((
+SELECT {schedule_columns.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.execution_time,
+    tasks.status = 'cancelled' AS is_cancelled, {_HAS_UNFINISHED} AS is_overlapped, coalesce((
         SELECT before.updated_at > tasks.execution_time FROM tasks AS before
         WHERE before.schedule_id = schedules.schedule_id AND NOT before.is_next AND before.deleted_at IS NULL
         ORDER BY before.nominal_time DESC LIMIT 1
-    ), false), now()
+    ), false) AS has_waited, now() AS now
 {_IS_DUE} AND NOT ({_WAITS})
 """
 _IN_ORDER = f"""
@@ -49,7 +49,7 @@ FOR UPDATE OF tasks, schedules SKIP LOCKED
 _LOCK_DUE = sa.text(_FIND_DUE + _IN_ORDER)
 _LOCK_OTHERS = sa.text(f"{_FIND_DUE} AND schedules.schedule_id <> ALL(CAST(:passed_over AS bigint[])) {_IN_ORDER}")
 _MOST_PASSED_OVER = 1_000
-"""Schedules that cannot be rolled on, behind which a claim looks for others."""
+"""How many schedules that cannot be advanced a claim passes over to find others."""
 _ANY_WAITS = sa.text(f"SELECT EXISTS (SELECT {_IS_DUE} AND {_WAITS})")
 _RELEASE = sa.text("UPDATE tasks SET is_next = false WHERE task_id = ANY(CAST(:task_ids AS bigint[]))")
 _SKIP = sa.text(f"""
@@ -70,7 +70,7 @@ WHERE schedules.schedule_id = given.schedule_id
 
 
 async def advance_due(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, limit: int, actor: str) -> bool:
-    """Rolls on up to `limit` schedules whose next occurrence is due in `queue`; tells whether others wait for a run."""
+    """Advances up to `limit` schedules with an occurrence due in `queue`; returns whether others wait for a run."""
     parameters = {"queue": queue, "limit": limit}
     due = (await connection.execute(_LOCK_DUE, parameters)).all()
     waits = bool((await connection.execute(_ANY_WAITS, {"queue": queue})).scalar_one()) if len(due) < limit else True
@@ -80,7 +80,7 @@ async def advance_due(connection: sqlalchemy_asyncio.AsyncConnection, queue: str
         passed_over += failed
         if not failed or len(due) < limit or len(passed_over) > _MOST_PASSED_OVER:
             break
-        # They would keep the places of those behind them.
+        # The failed ones would use up the limit of those after them.
         limit = len(failed)
         others = {"queue": queue, "limit": limit, "passed_over": passed_over}
         due = (await connection.execute(_LOCK_OTHERS, others)).all()
@@ -88,7 +88,7 @@ async def advance_due(connection: sqlalchemy_asyncio.AsyncConnection, queue: str
 
 
 async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> list[int]:
-    """Rolls them on, and returns the schedules that could not be."""
+    """Advances those schedules, and returns the ids of those that could not be advanced."""
     failed: list[int] = []
     released: list[int] = []
     skipped: list[dict[str, Any]] = []
@@ -96,20 +96,19 @@ async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any,
     advanced: list[dict[str, Any]] = []
     following: list[tuple[schedule.Schedule, recurrence.Occurrence]] = []
     for row in due:
-        task_id, nominal, due_at, is_cancelled, is_overlapped, has_waited, now = row[schedule_columns.COLUMN_COUNT :]
-        this = advance.Due(nominal, due_at, is_cancelled, is_overlapped, has_waited)
+        this = advance.Due(row.nominal_time, row.execution_time, row.is_cancelled, row.is_overlapped, row.has_waited)
         try:
-            made = schedule_columns.read_schedule([*row[: schedule_columns.COLUMN_COUNT], None, None])
-            decided = advance.plan(made, this, now)
+            made = schedule_columns.read_schedule(row)
+            decided = advance.plan(made, this, row.now)
         except Exception:
-            # Such as a zone or a policy that only a newer release knows: the others have to go on, and the worker too.
-            _log.exception("a schedule cannot be rolled on; it is left to others", schedule_id=row[0])
-            failed.append(row[0])
+            # Such as a zone or a policy that only a newer release knows: the other schedules and the worker continue.
+            _log.exception("a schedule cannot be advanced; it is left to other workers", schedule_id=row.schedule_id)
+            failed.append(row.schedule_id)
             continue
-        if decided.reason is None or is_cancelled:
-            released.append(task_id)
+        if decided.reason is None or row.is_cancelled:
+            released.append(row.task_id)
         else:
-            skipped.append({"task_id": task_id, "reason": decided.reason})
+            skipped.append({"task_id": row.task_id, "reason": decided.reason})
         entries += [schedule_columns.skipped(made.schedule_id, skip) for skip in decided.skips]
         advanced.append({"schedule_id": made.schedule_id, "last_nominal_time": decided.last_nominal.isoformat()})
         if decided.next is not None:
@@ -131,7 +130,7 @@ async def _insert(
 ) -> None:
     encoded = [occurrences.encode(made, occurrence, is_next=True) for made, occurrence in following]
     placed = await occurrences.insert(connection, encoded, actor=actor)
-    # A nominal time that has a task already, by a backfill or a trigger, is dealt with: the one after it is next.
+    # A nominal time that already has a task, by a backfill or a trigger, is done: the one after it is next.
     missing = {made.schedule_id for made, _ in following} - {each.schedule_id for each in placed}
     for made, occurrence in itertools.filterfalse(lambda each: each[0].schedule_id not in missing, following):
         await occurrences.place_next(connection, made, occurrence.nominal, actor=actor)

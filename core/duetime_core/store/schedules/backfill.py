@@ -1,4 +1,4 @@
-"""Backfilling a schedule: runs now for past nominal times that have none."""
+"""Backfilling a schedule: creating tasks, due now, for past nominal times without one."""
 
 import datetime
 import itertools
@@ -11,11 +11,11 @@ from duetime_core.process import threads
 from duetime_core.store.schedules import columns, occurrences, row_lock
 
 MAX_BACKFILL = 1_000
-"""How many occurrences one backfill makes at most."""
+"""How many occurrences one backfill creates at most."""
 
 
 class TooManyOccurrencesError(ValueError):
-    """The interval has more occurrences than one backfill makes: MAX_BACKFILL."""
+    """The interval has more than MAX_BACKFILL occurrences."""
 
 
 async def backfill(
@@ -26,10 +26,10 @@ async def backfill(
     end_time: datetime.datetime,
     actor: str,
 ) -> list[occurrences.Placed]:
-    """Makes a task that is due now for each nominal time from `start_time` to `end_time` that has none.
+    """Creates a task, due now, for each nominal time from `start_time` to `end_time` that has none.
 
-    `end_time` is past. Raises ScheduleNotFound, ScheduleUnreadable, or TooManyOccurrencesError or TooManyStepsError
-    before anything is made.
+    `end_time` is in the past. Raises ScheduleNotFound, ScheduleUnreadable, TooManyOccurrencesError or
+    TooManyStepsError, before anything is created.
     """
 
     async def backfill_in(connection: sqlalchemy_asyncio.AsyncConnection) -> list[occurrences.Placed]:

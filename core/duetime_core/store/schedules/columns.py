@@ -1,4 +1,4 @@
-"""How rows of schedules and of their logs are read and written."""
+"""Reading and writing the rows of schedules and of their logs."""
 
 import json
 from collections.abc import Sequence
@@ -15,17 +15,18 @@ COLUMNS = (
     "last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at, "
     "schedules.request_id"
 )
-COLUMN_COUNT = 14
+NEXT_COLUMNS = "upcoming.nominal_time AS next_time, upcoming.task_id AS next_task_id"
+"""The columns of NEXT."""
 NEXT = f"""
     LEFT JOIN LATERAL (
         SELECT nominal_time, task_id FROM tasks
         WHERE tasks.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND is_next
     ) AS upcoming ON true
 """
-"""What joins the next occurrence to rows of `schedules`."""
+"""The join of a schedule's next occurrence."""
 LOG_COLUMNS = "log_id, schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp"
 
-# The cast of a JSON text keeps what a caller wrote as it is.
+# Casting one JSON text keeps a caller's text unchanged.
 _LOG = sa.text("""
 INSERT INTO schedule_logs (schedule_id, change, nominal_time, until, reason, task_id, actor)
 SELECT schedule_id, change, nominal_time, until, reason, task_id, :actor
@@ -37,34 +38,49 @@ FROM json_to_recordset(CAST(:entries AS json)) AS given (
 Entry = dict[str, Any]
 
 
-def read_schedule(row: Sequence[Any]) -> schedule.Schedule:
-    """Returns the schedule of a row that begins with COLUMNS; what comes after them are the next time and task.
+def read_schedule(row: sa.Row[Any]) -> schedule.Schedule:
+    """Returns the schedule of a row with COLUMNS, and with NEXT_COLUMNS where the statement has them.
 
     Raises ScheduleUnreadable, such as for a policy that a newer release wrote.
     """
-    values = list(row)
     try:
-        values[2] = schedule_json.to_spec(values[2])
-        values[3] = schedule_json.to_template(values[3])
-        values[4], values[5] = schedule.Overlap(values[4]), schedule.CatchUp(values[5])
+        spec, template = schedule_json.to_spec(row.spec), schedule_json.to_template(row.template)
+        overlap, catch_up = schedule.Overlap(row.overlap), schedule.CatchUp(row.catch_up)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise errors.ScheduleUnreadable.of(values[0], error) from error
-    return schedule.Schedule(*values[: COLUMN_COUNT + 2])
+        raise errors.ScheduleUnreadable.of(row.schedule_id, error) from error
+    return schedule.Schedule(
+        schedule_id=row.schedule_id,
+        name=row.name,
+        spec=spec,
+        template=template,
+        overlap=overlap,
+        catch_up=catch_up,
+        catch_up_window=row.catch_up_window,
+        is_paused=row.is_paused,
+        last_nominal_time=row.last_nominal_time,
+        zone_version=row.zone_version,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        request_id=row.request_id,
+        next_time=getattr(row, "next_time", None),
+        next_task_id=getattr(row, "next_task_id", None),
+    )
 
 
 def entry(schedule_id: int, change: str, **fields: Any) -> Entry:
-    """Returns a line of the log, as `log` writes it."""
+    """Returns a log row for `log`."""
     return {"schedule_id": schedule_id, "change": change, **fields}
 
 
 def skipped(schedule_id: int, skip: recurrence.Skip) -> Entry:
-    """Returns the line that says why there is no run at that time, or at those times."""
+    """Returns the log row of one or several skipped occurrences, with the reason."""
     until = None if skip.until == skip.nominal else skip.until.isoformat()
     return entry(schedule_id, "skipped", nominal_time=skip.nominal.isoformat(), until=until, reason=skip.reason)
 
 
 async def log(connection: sqlalchemy_asyncio.AsyncConnection, entries: Sequence[Entry], *, actor: str) -> None:
-    """Writes lines of logs, in their order."""
+    """Writes log rows, in order."""
     if entries:
         written = json.dumps(entries, ensure_ascii=False)
         await connection.execute(_LOG, {"entries": written, "actor": actor})

@@ -1,4 +1,4 @@
-"""What callers do with schedules. Each locks the schedule's row first, and then its task; workers wait for neither."""
+"""Callers' changes to schedules. Each locks the schedule's row first, then its task; workers wait for neither."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from duetime_core.store.schedules import columns, occurrences
 from duetime_core.store.tasks import request_ids
 
 _SELECT = f"""
-SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, now() AS now FROM schedules {columns.NEXT}
+SELECT {columns.COLUMNS}, {columns.NEXT_COLUMNS}, now() AS now FROM schedules {columns.NEXT}
 """
 _GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL")
 _LOCK = sa.text(
@@ -52,7 +52,7 @@ class Changed:
 
 
 async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedule, *, actor: str) -> Changed:
-    """Creates a schedule with its first occurrence; the one that its request_id made before, if it is the same.
+    """Creates a schedule with its first occurrence; for a repeated request, returns the one that it created.
 
     Raises RequestIdTaken.
     """
@@ -64,15 +64,15 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
     parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
 
     async def create_in(connection: sqlalchemy_asyncio.AsyncConnection) -> Changed:
-        # Looked up first, because an insert that finds the request_id taken has drawn a schedule_id already.
-        made_before = None if digest is None else await _find_request(connection, parameters)
-        if made_before is not None:
-            return made_before
+        # Looked up first, because an insert that finds the request_id taken has already drawn a schedule_id.
+        earlier = None if digest is None else await _find_request(connection, parameters)
+        if earlier is not None:
+            return earlier
         schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
-        if schedule_id is None:  # it was taken meanwhile, by a transaction that has committed
-            made_before = await _find_request(connection, parameters)
-            assert made_before is not None  # no schedule's row is ever deleted
-            return made_before
+        if schedule_id is None:  # another transaction took the request_id meanwhile, and has committed
+            earlier = await _find_request(connection, parameters)
+            assert earlier is not None  # no schedule's row is ever deleted
+            return earlier
         created = await _read(connection, _GET, schedule_id)
         placed = None
         if not new.is_paused:
@@ -113,10 +113,10 @@ async def update(
     version: int | None,
     actor: str,
 ) -> Changed:
-    """Changes those fields of a schedule, checked already, and moves its pending occurrence.
+    """Changes those fields of a schedule, validated already, and moves its pending occurrence.
 
-    `changes` maps fields of `schedule.NewSchedule` to new values; `version`, if given, is the one that it must have.
-    Raises ScheduleNotFound or VersionMismatch.
+    `changes` maps fields of `schedule.NewSchedule` to new values; `version`, if given, must be the current one. Raises
+    ScheduleNotFound or VersionMismatch.
     """
     async with _locked(engine, schedule_id) as (connection, present, now):
         if version not in (None, present.version):
@@ -137,7 +137,7 @@ async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, act
 
 
 async def resume(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
-    """Resumes a schedule from now on. Raises ScheduleNotFound."""
+    """Resumes a schedule: its next occurrence is after now. Raises ScheduleNotFound."""
     async with _locked(engine, schedule_id) as (connection, present, now):
         if not present.is_paused:
             return Changed(present)

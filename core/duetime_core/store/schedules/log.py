@@ -16,7 +16,7 @@ WHERE schedule_id = :schedule_id AND log_id > :after ORDER BY log_id LIMIT :limi
 async def list_logs(
     engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, after: int, limit: int
 ) -> list[schedule.ScheduleLog]:
-    """Returns up to `limit` lines of the schedule's log with a log_id above `after`, oldest first; a deleted one's too.
+    """Returns up to `limit` rows of the schedule's log with a log_id above `after`, oldest first; a deleted one's too.
 
     Raises ScheduleNotFound if there never was such a schedule.
     """

@@ -1,4 +1,4 @@
-"""The tasks that schedules make. Whoever calls these has the schedules' rows locked."""
+"""The tasks of schedules. The caller has locked the schedules' rows."""
 
 import dataclasses
 import datetime
@@ -15,7 +15,7 @@ from duetime_core.store.schedules import columns as schedule_columns
 from duetime_core.store.tasks import columns as task_columns
 
 _MOST_TAKEN = 1_000
-"""How many nominal times in a row may have a task already."""
+"""How many nominal times in a row may already have a task."""
 
 _GIVEN = """json_to_recordset(CAST(:tasks AS json)) AS given (
     name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int, initial_backoff interval,
@@ -23,10 +23,10 @@ _GIVEN = """json_to_recordset(CAST(:tasks AS json)) AS given (
     schedule_id bigint, nominal_time timestamptz, is_next boolean, request_id text
 )"""
 
-# Not raised to now: how late an occurrence starts is measured from when it was due. What conflicts has drawn its id
-# already, so the nominal times that have a task are left out before: only one that is taken at the same moment costs an
-# id. A request_id conflicts too. What is triggered gets the time at which it has the schedule to itself: two that began
-# in the same microsecond differ.
+# The execution_time is not raised to now: lateness is measured from when an occurrence was due. A conflicting row has
+# already drawn its id, so nominal times with a task are excluded first: only one that is taken concurrently costs an
+# id. A request_id may conflict too. The nominal time of a triggered task is when it got the schedule's lock: two
+# triggers that began in the same microsecond differ.
 _INSERT = sa.text(f"""
 WITH created AS (
     INSERT INTO tasks (
@@ -71,8 +71,8 @@ WITH withdrawn AS (
 ), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
 SELECT task_id, queue, execution_time, now(), status FROM withdrawn
 """)
-# A caller cancelled it: its time is dealt with, and another one is next now.
-_LET_GO = sa.text("""
+# A cancelled next occurrence is done: another one becomes the next.
+_CLEAR_NEXT = sa.text("""
 UPDATE tasks SET is_next = false WHERE schedule_id = :schedule_id AND status = 'cancelled' AND is_next
 """)
 _IS_TAKEN = sa.text("""
@@ -99,9 +99,9 @@ def encode(
     is_late: bool = False,
     request_id: str | None = None,
 ) -> dict[str, Any]:
-    """Returns the task of an occurrence as `insert` takes it: of this moment if there is none.
+    """Returns the task of an occurrence for `insert`, or of one now if `occurrence` is None.
 
-    One that `is_late` is due now, not when it was.
+    If `is_late`, it is due now, not at the occurrence's time.
     """
     template = made.template
     return {
@@ -123,19 +123,19 @@ def encode(
 async def insert(
     connection: sqlalchemy_asyncio.AsyncConnection, tasks: Sequence[dict[str, Any]], *, actor: str
 ) -> list[Placed]:
-    """Creates those tasks and returns them by their nominal times, without those whose time or request_id has one."""
+    """Creates those tasks whose nominal time and request_id have none yet, and returns them by nominal time."""
     return await _write(connection, _INSERT, tasks, actor) if tasks else []
 
 
 async def place_next(
     connection: sqlalchemy_asyncio.AsyncConnection, made: schedule.Schedule, after: datetime.datetime, *, actor: str
 ) -> Placed | None:
-    """Makes the schedule's pending task stand for the first occurrence after that moment, or creates one.
+    """Moves the schedule's pending task to the first occurrence after `after`, or creates one.
 
-    What is skipped before it is logged. If the schedule is over, its pending task is withdrawn. Raises
-    ScheduleUnreadable, such as for a zone that is no more.
+    Occurrences skipped before it are logged. If the schedule is over, its pending task is withdrawn. Raises
+    ScheduleUnreadable, such as for a zone that no longer exists.
     """
-    await connection.execute(_LET_GO, {"schedule_id": made.schedule_id})
+    await connection.execute(_CLEAR_NEXT, {"schedule_id": made.schedule_id})
     skips: list[recurrence.Skip] = []
     for _ in range(_MOST_TAKEN):
         try:
@@ -163,7 +163,7 @@ async def withdraw(
     connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, *, reason: str, actor: str
 ) -> list[task.Changed]:
     """Cancels and deletes the schedule's pending occurrence, and returns its task if there is one."""
-    await connection.execute(_LET_GO, {"schedule_id": schedule_id})
+    await connection.execute(_CLEAR_NEXT, {"schedule_id": schedule_id})
     parameters = {"schedule_id": schedule_id, "reason": reason, "actor": actor}
     withdrawn = await connection.execute(_WITHDRAW, parameters)
     return [task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4])) for row in withdrawn]

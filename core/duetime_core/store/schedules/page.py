@@ -45,7 +45,7 @@ async def list_schedules(
     statement, parameters = list_statement(wanted)
     with database.unavailable():
         async with engine.connect() as connection:
-            # One more than a page tells whether there is another.
+            # One more than a page shows whether there is another.
             found = await connection.execute(statement, {**parameters, "after": after, "limit": limit + 1})
             rows = found.all()
     listed = []
@@ -59,7 +59,7 @@ async def list_schedules(
 
 
 def list_statement(wanted: Filter) -> tuple[sa.TextClause, dict[str, Any]]:
-    """Returns the statement that lists, but for its `after` and `limit`, and its parameters."""
+    """Returns the statement of a list and its parameters, without `after` and `limit`."""
     parameters = {field: value for field in ("name", "queue") if (value := getattr(wanted, field)) is not None}
     return _list(tuple(parameters), wanted.is_paused), parameters
 
@@ -72,9 +72,9 @@ def _list(fields: tuple[str, ...], is_paused: bool | None) -> sa.TextClause:
         # Written out instead of bound, so that a generic plan knows how few they are.
         which.append("is_paused" if is_paused else "NOT is_paused")
     order = schema.LISTED_BY if len(which) > 1 else "schedule_id"
-    # Cut by size as lists of tasks are: first by what is stored, which PostgreSQL knows without reading it.
+    # Cut by size as lists of tasks are: first by the stored size, which PostgreSQL knows without reading the JSON.
     return sa.text(f"""
-        SELECT {columns.COLUMNS}, upcoming.nominal_time, upcoming.task_id, found FROM (
+        SELECT {columns.COLUMNS}, {columns.NEXT_COLUMNS}, found FROM (
             SELECT *, sum(octet_length(CAST(template AS text))) OVER {_ABOVE} AS written_above FROM (
                 SELECT *, sum(pg_column_size(template)) OVER {_ABOVE} AS stored_above, count(*) OVER () AS found FROM (
                     SELECT * FROM schedules WHERE {order} > :after AND {" AND ".join(which)}

@@ -14,8 +14,9 @@ from duetime_core.store.schedules import columns, occurrences
 _RECOMPUTED_AT_ONCE = 100
 
 _STALE = sa.text(f"""
-SELECT {columns.COLUMNS}, NULL, NULL, now() AS now,
-    (SELECT nominal_time FROM tasks WHERE tasks.schedule_id = schedules.schedule_id AND status = 'pending' AND is_next)
+SELECT {columns.COLUMNS}, now() AS now, (
+    SELECT nominal_time FROM tasks WHERE tasks.schedule_id = schedules.schedule_id AND status = 'pending' AND is_next
+) AS next_time
 FROM schedules
 WHERE schedule_id > :after AND zone_version <> :zone_version AND NOT is_paused AND deleted_at IS NULL
 ORDER BY schedule_id LIMIT :limit
@@ -37,9 +38,9 @@ _log = structlog.get_logger()
 async def recompute(
     engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
 ) -> tuple[list[occurrences.Placed], bool]:
-    """Places the next occurrence of each schedule that another time zone database gave: for that long at most.
+    """Recomputes the next occurrences that another time zone database gave, for `seconds` at most.
 
-    Returns those that moved, and whether there are more schedules to look at.
+    Returns those that moved, and whether there are more schedules.
     """
     moved: list[occurrences.Placed] = []
     unreadable: list[int] = []
@@ -87,7 +88,7 @@ async def _replace(
     """Returns the next occurrence of a schedule if it moved."""
     found = columns.read_schedule(row)
     placed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
-    if placed is None or placed.nominal_time == row[-1]:
+    if placed is None or placed.nominal_time == found.next_time:
         return None
     entry = columns.entry(
         found.schedule_id,

@@ -1,4 +1,4 @@
-"""Locking the row of a schedule."""
+"""The row lock of a schedule."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -7,7 +7,7 @@ from duetime_core.model import errors, schedule
 from duetime_core.store.schedules import columns
 
 _LOCK = sa.text(f"""
-SELECT {columns.COLUMNS}, NULL, NULL FROM schedules WHERE schedule_id = :id AND deleted_at IS NULL FOR UPDATE
+SELECT {columns.COLUMNS} FROM schedules WHERE schedule_id = :id AND deleted_at IS NULL FOR UPDATE
 """)
 
 

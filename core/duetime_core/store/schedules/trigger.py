@@ -1,4 +1,4 @@
-"""Triggering a schedule: a run now, beside its rule."""
+"""Triggering a schedule: creating a task now, besides its rule."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -13,7 +13,7 @@ _REQUESTED = sa.text("SELECT task_id, schedule_id, status, deleted_at FROM tasks
 async def trigger(
     engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, request_id: str | None, actor: str
 ) -> occurrences.Placed | int:
-    """Makes a task of the schedule that is due now, and returns it; the task_id, if its request_id made it before.
+    """Creates a task of the schedule, due now, and returns it; for a repeated request, the task_id that it created.
 
     Raises ScheduleNotFound or RequestIdTaken.
     """
@@ -29,7 +29,7 @@ async def trigger(
             inserted = await occurrences.insert(connection, encoded, actor=actor)
             if inserted:
                 break
-            # A CreateTask took the request_id meanwhile, and has committed: it is found now.
+            # A CreateTask took the request_id meanwhile and has committed: the next look-up finds its task.
         (placed,) = inserted
         entry = columns.entry(
             schedule_id, "triggered", task_id=placed.task_id, nominal_time=placed.nominal_time.isoformat()
@@ -42,7 +42,7 @@ async def trigger(
 
 
 async def _requested(connection: sqlalchemy_asyncio.AsyncConnection, request_id: str, schedule_id: int) -> int | None:
-    """Returns the task that the request_id made of that schedule before. Raises RequestIdTaken."""
+    """Returns the task that an earlier request created with the request_id. Raises RequestIdTaken."""
     found = (await connection.execute(_REQUESTED, {"request_id": request_id})).one_or_none()
     if found is None:
         return None

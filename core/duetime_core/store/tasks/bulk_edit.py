@@ -1,4 +1,4 @@
-"""What callers do to many tasks at once: in batches, each of them one statement that logs every task."""
+"""Callers' changes to many tasks at once, in batches: each is one statement that logs every task."""
 
 import dataclasses
 import time
@@ -15,7 +15,7 @@ from duetime_core.store.tasks import page as task_page
 
 BATCH = 1_000
 _MOST_PASSES = 3
-"""How often tasks are looked at again that somebody held."""
+"""How many passes are made over the tasks, for those that were locked."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,14 +36,14 @@ async def change(
     seconds: float,
     actor: str,
 ) -> AsyncIterator[list[task.Changed]]:
-    """Changes the tasks that match, for so long at most, and yields each batch once it is committed.
+    """Changes the matching tasks, for `seconds` at most, and yields each batch once it is committed.
 
-    Those in a status that does not allow the change are passed over; `wanted` names none but those that do. `changes`
-    are those of `edits.update`, where `what` is an update. Tasks that somebody holds are left for a later pass, and
-    `progress.has_more` says whether any were left in the end.
+    Tasks whose status does not allow the change are skipped; `wanted` names only statuses that do. For an update,
+    `changes` are those of `edit.update`. Locked tasks are left for a later pass; `progress.has_more` is true if any
+    remain at the end.
     """
     assignments, parameters = edit.assigning(changes) if changes else (edit.MOVES[what], {})
-    # What this call changed, it does not change again, though its time may put it behind what is still to come.
+    # A task that this call changed is not changed again, although its new time may put it after the present page.
     began, ends = await clock.now(engine), time.monotonic() + seconds
     for _ in range(_MOST_PASSES):
         after, left = None, 0
@@ -59,16 +59,16 @@ async def change(
                 for row in found
                 if row.task_id is not None
             ]
-            looked_at, last_time, last_id, held = found[0][-4:]
-            progress.count, left = progress.count + len(edited), left + held
+            page_row = found[0]
+            progress.count, left = progress.count + len(edited), left + page_row.locked_by_others
             if edited:
                 yield edited
-            if looked_at < BATCH:
+            if page_row.read < BATCH:
                 break
             if time.monotonic() > ends:
                 progress.has_more = True
                 return
-            after = (last_time, last_id)
+            after = (page_row.last_time, page_row.last_id)
         if not left:
             return
     progress.has_more = True
@@ -87,14 +87,15 @@ def _statement(what: task.Change, page: str, assignments: str) -> sa.TextClause:
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM locked))
             RETURNING task_id, queue, status, execution_time, version, retry_count
         ), {columns.write_log("edited", change=f"'{what}'")}
-        SELECT edited.task_id, queue, edited.execution_time, now() AS now, status, looked_at, last_time, last_id, held
+        SELECT edited.task_id, queue, edited.execution_time, now() AS now, status, read, last_time, last_id,
+            locked_by_others
         FROM (
-            SELECT (SELECT count(*) FROM page) AS looked_at,
+            SELECT (SELECT count(*) FROM page) AS read,
                 (SELECT execution_time FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_time,
                 (SELECT task_id FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_id,
                 (
                     SELECT count(*) FROM tasks
                     WHERE task_id = ANY(ARRAY(SELECT task_id FROM page)) AND {allowed}
-                ) - (SELECT count(*) FROM locked) AS held
+                ) - (SELECT count(*) FROM locked) AS locked_by_others
         ) AS summary LEFT JOIN edited ON true
     """)

@@ -1,4 +1,4 @@
-"""How rows are read from and written to the two tables, wherever a statement does so."""
+"""Reading and writing the rows of tasks and of their log."""
 
 import datetime
 from collections.abc import Sequence
@@ -74,9 +74,9 @@ def read_log(row: sa.Row[Any]) -> task.TaskLog:
 
 def write_log(changed: str, *, change: str, actor: str = ":actor", error: str = "NULL", duration: str = "NULL") -> str:
     """Returns the CTE that logs each row of the CTE `changed`; the arguments are SQL expressions over it."""
-    return (
-        "logged AS (INSERT INTO task_logs "
-        "(task_id, version, status, change, error_message, execution_time, retry_count, actor, duration) "
-        f"SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration} "
-        f"FROM {changed})"
-    )
+    return f"""logged AS (
+        INSERT INTO task_logs
+            (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
+        SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration}
+        FROM {changed}
+    )"""

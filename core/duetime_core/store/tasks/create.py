@@ -22,17 +22,17 @@ class Created(task.Changed):
     is_new: bool
 
 
-# Ids are drawn for what is inserted and for nothing else: a request_id that has a task already is found first, by the
-# same statement, and if that refuses a batch which is created whole or not at all, the batch draws none. The exception
-# is a request_id that another transaction takes at the same moment.
-# They are drawn before the insert, because RETURNING cannot say which input a row came from. One row lists them with
-# the places of their input: joining the input to what was created would compare each of its tasks with all of those.
-# One JSON parameter costs less to build and to send than an array for each column. Request ids are inserted in one
-# order, because each waits for the transaction that inserts the same one: two batches in two orders would deadlock.
+# Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
+# all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
+# same moment.
+# They are drawn before the insert, because RETURNING cannot return the input position of a row. One row lists them with
+# their input positions: joining the input to the created rows would compare each of its tasks with all of those.
+# One JSON parameter costs less to build and to send than an array per column. Request ids are inserted in one order,
+# because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
 _CREATE = sa.text(f"""
 WITH given AS MATERIALIZED (
     SELECT given.*, (
-        -- Whether its request_id answers an earlier task, or is refused; NULL if it is new.
+        -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
         SELECT earlier.request_digest IS NOT DISTINCT FROM given.request_digest
             AND earlier.deleted_at IS NULL AND earlier.status <> 'cancelled'
         FROM tasks AS earlier WHERE earlier.request_id = given.request_id
@@ -81,11 +81,11 @@ _Answer = Created | errors.RequestIdTaken
 async def create(
     engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
 ) -> Sequence[Created | errors.DuetimeError | sqlalchemy.exc.DBAPIError]:
-    """Creates those tasks in one commit and returns, in their order, what became of each.
+    """Creates those tasks in one commit and returns a result for each, in order.
 
-    A task whose request_id was used before, for another request or for a task that was cancelled or deleted, is a
-    RequestIdTaken in the answer; the others are created all the same. What fails before anything is created is raised;
-    what fails once some are is the answer for those that are not.
+    The result of a task whose request_id was used before, for another request or for a task that was cancelled or
+    deleted, is RequestIdTaken; the others are created. An error before any task is created is raised; a later one is
+    the result of the tasks that were not created.
     """
     encoded = [_encode(new) for new in tasks]
     answers: dict[int, _Answer] = {}
@@ -96,7 +96,7 @@ async def create(
     except (errors.DuetimeError, sqlalchemy.exc.DBAPIError) as error:
         if not answers:
             raise
-        # Each statement commits by itself: what an earlier one created stays, and must be answered and announced.
+        # Each statement commits by itself: the tasks that an earlier one created stay, and must be returned.
         return [answers.get(position, error) for position in range(len(encoded))]
     return [answers[position] for position in range(len(encoded))]
 
@@ -104,9 +104,9 @@ async def create(
 async def create_all(
     engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
 ) -> list[Created]:
-    """Creates all those tasks or, if a request_id is refused as `create` does, none: raises RequestIdTaken.
+    """Creates all those tasks, or none and raises RequestIdTaken, as in `create`.
 
-    Once it has begun it ends, also for a caller who hangs up.
+    It runs to completion even if the caller hangs up.
     """
     encoded = [_encode(new) for new in tasks]
     _require_one_request_each(encoded)
@@ -129,7 +129,7 @@ def _require_one_request_each(encoded: Sequence[dict[str, Any]]) -> None:
         request_id = new.get("request_id")
         if request_id is not None and digests.setdefault(request_id, new["request_digest"]) != new["request_digest"]:
             raise errors.RequestIdReused(
-                f"The request_id {request_id!r} stands twice in the batch, for different tasks.", request_id=request_id
+                f"request_id {request_id!r} is used twice in the batch, for different tasks.", request_id=request_id
             )
 
 
@@ -153,9 +153,9 @@ async def _answer(
     *,
     all_or_none: bool = False,
 ) -> None:
-    """Fills `answers`, by position. Where it raises, they are what became of some of them before.
+    """Fills `answers`, by position. If it raises, they have the tasks of the statements before.
 
-    With `all_or_none` it ends at the first refusals, and its caller rolls everything back.
+    With `all_or_none` it ends at the first refusals, and the caller rolls everything back.
     """
     missing = list(range(len(encoded)))
     while missing:
@@ -163,14 +163,14 @@ async def _answer(
         tasks = json.dumps([encoded[position] for position in sent], ensure_ascii=False)
         parameters = {"tasks": tasks, "actor": actor, "all_or_none": all_or_none}
         positions: dict[int, int] = {}
-        for task_ids, places, task_id, queue, execution_time, now in await connection.execute(_CREATE, parameters):
+        for task_ids, ordinals, task_id, queue, execution_time, now in await connection.execute(_CREATE, parameters):
             if task_id is not None:
                 answers[positions[task_id]] = Created(task_id, queue, execution_time, now, is_new=True)
             elif task_ids is not None:
-                positions = {drawn: sent[place - 1] for drawn, place in zip(task_ids, places, strict=True)}
-        # What was not created had its request_id taken. Whoever took it has committed by now, or the insert
-        # would still wait for it; only if retention deleted that task since is there nothing to find, and
-        # then the id is free and the insert is tried again.
+                positions = {drawn: sent[ordinal - 1] for drawn, ordinal in zip(task_ids, ordinals, strict=True)}
+        # The request_ids of the tasks that were not created were taken. The transaction that took each has committed,
+        # or the insert would still wait for it. Only if retention deleted that task since is none found; then the
+        # request_id is free, and the insert is retried.
         missing = [position for position in missing if position not in answers]
         if missing:
             await _find(connection, encoded, missing, answers)
@@ -180,7 +180,7 @@ async def _answer(
 
 
 def _firsts(encoded: Sequence[dict[str, Any]], missing: Sequence[int]) -> list[int]:
-    """Returns the positions of the tasks that come first with their request_id: the others would draw ids in vain."""
+    """Returns the positions of the first task with each request_id: the others would draw ids without need."""
     seen: set[str] = set()
     firsts = []
     for position in missing:
@@ -221,7 +221,7 @@ def _encode(new: task.NewTask) -> dict[str, Any]:
         **encoding.retries(new.max_retries, new.retry_policy),
         "timeout": None if new.timeout is None else encoding.interval(new.timeout),
     }
-    # What is not given is not written: the digests of requests from before these fields came stay as they are.
+    # Fields that are not given are left out, so that the digests of requests from before these fields stay the same.
     if new.priority:
         encoded["priority"] = new.priority
     if new.concurrency_key is not None:

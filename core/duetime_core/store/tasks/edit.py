@@ -1,4 +1,4 @@
-"""What callers do to one task: each a guarded UPDATE with its log row, in one statement."""
+"""Callers' changes to one task: each is a guarded UPDATE with its log row, in one statement."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ from duetime_core.store.tasks import columns, read
 _ASSIGNMENTS = {
     "name": "name = :new_name",
     "execution_time": "execution_time = greatest(:new_execution_time, now()), local_time = NULL, time_zone = NULL",
-    # All three are given as one: when it is by the present law, and what gave that.
+    # One value of three: the instant by the present rules of the zone, the local time and the zone.
     "local_time": (
         "execution_time = greatest(:local_instant, now()), local_time = :local_time, time_zone = :time_zone"
     ),
     "task_data": "task_data = CAST(:new_task_data AS jsonb)",
     "queue": "queue = :new_queue",
-    # What is spent is spent: fewer than that leave none.
+    # Not below the retries that were spent: then none are left.
     "max_retries": "max_retries = greatest(:new_max_retries, retry_count)",
     "retry_policy": (
         "retry_initial_backoff = :initial_backoff, retry_max_backoff = :max_backoff, "
@@ -55,7 +55,7 @@ MOVES = {
     ),
     task.Change.DELETED: "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
 }
-"""What each change does to a task, as SQL."""
+"""The SQL assignments of each change."""
 
 _CANCEL, _RETRY, _DELETE = (_edit(change, assignments) for change, assignments in MOVES.items())
 
@@ -70,10 +70,9 @@ async def update(
 ) -> tuple[task.Task, datetime.datetime]:
     """Changes those fields of a pending task, and returns it with the database's time.
 
-    `changes` maps fields of `task.NewTask` to their new values, checked already, and `local_time` to the instant, the
-    naive local time and the zone; `version`, if given, is the one
-    that the task must have. Fewer max_retries than are spent already become as many. Raises TaskNotFound,
-    TaskNotPending or VersionMismatch.
+    `changes` maps fields of `task.NewTask` to new values, validated already, and `local_time` to the instant, the naive
+    local time and the zone; `version`, if given, must be the current one. max_retries is raised to the number of
+    retries that were spent. Raises TaskNotFound, TaskNotPending or VersionMismatch.
     """
     assignments, parameters = assigning(changes)
     statement = _edit(task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version")
@@ -83,7 +82,7 @@ async def update(
 
 
 def assigning(changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Returns what an update does to a task, as SQL and its parameters; `changes` are those of `update`."""
+    """Returns the SQL assignments of an update and their parameters; `changes` are those of `update`."""
     assignments = ", ".join(["lost_leases = 0", *(_ASSIGNMENTS[field] for field in changes)])
     return assignments, {key: value for field, change in changes.items() for key, value in _encode(field, change)}
 
@@ -93,8 +92,8 @@ async def cancel(
 ) -> tuple[task.Task, datetime.datetime]:
     """Cancels a pending or running task, and returns it with the database's time.
 
-    A task that is cancelled already is returned as it is, so that a caller who lost the answer can ask again.
-    Raises TaskNotFound or TaskFinished.
+    A task that is already cancelled is returned as it is, so that a caller who lost the response can retry. Raises
+    TaskNotFound or TaskFinished.
     """
     try:
         return await _apply(engine, task_id, task.Change.CANCELLED, _CANCEL, {"actor": actor})
@@ -116,7 +115,7 @@ async def retry(
 
 
 async def delete(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> None:
-    """Deletes a task softly: only its log can be read from now on. Raises TaskNotFound or TaskRunning."""
+    """Soft-deletes a task: only its log can still be read. Raises TaskNotFound or TaskRunning."""
     await _apply(engine, task_id, task.Change.DELETED, _DELETE, {"actor": actor})
 
 
@@ -141,8 +140,8 @@ async def _apply(
                 edited = (await connection.execute(statement, {**parameters, "task_id": task_id})).one_or_none()
                 if edited is not None:
                     return columns.read_task(edited), edited.now
-                # What the guard refused did not happen; the reason is read afterwards. If there is none any
-                # more, because the task moved in between, the edit is tried again.
+                # The guard refused; the reason is read afterwards. If there is none any more, because the task changed
+                # in between, the edit is retried.
                 found = (await connection.execute(_FIND, {"task_id": task_id})).one_or_none()
                 if found is None:
                     raise errors.TaskNotFound.of(task_id)

@@ -1,4 +1,4 @@
-"""Reading what explains why a task does not run: the task and its queue in one statement, and the workers."""
+"""Reading the facts that explain why a task does not run: the task and its queue in one statement, and the workers."""
 
 import datetime
 
@@ -40,7 +40,7 @@ WHERE {workers.ALIVE} ORDER BY worker_id
 
 
 async def read(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> explanation.Facts:
-    """Returns what is known about that task; raises TaskNotFound if there is none, or it was deleted."""
+    """Returns the facts about that task. Raises TaskNotFound if there is none, or it was deleted."""
     with database.unavailable():
         async with engine.connect() as connection:
             row = (await connection.execute(_READ, {"task_id": task_id})).one_or_none()

@@ -1,4 +1,4 @@
-"""Recording how runs ended, and keeping the leases of those that go on: both for many tasks at once."""
+"""Recording the outcomes of runs, and extending the leases of running tasks: both for many tasks at once."""
 
 import dataclasses
 import datetime
@@ -18,7 +18,7 @@ from duetime_core.store.tasks import columns
 # Not frozen, for the same reason as `task.Task`.
 @dataclasses.dataclass(slots=True)
 class Outcome:
-    """How one run ended. `version` is the one that the claim gave, and fences the outcome."""
+    """The outcome of one run. `version` is that of the claim: the fencing token of the outcome."""
 
     task_id: int
     version: int
@@ -34,15 +34,15 @@ _LOCKED = """CROSS JOIN LATERAL (
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
         FOR UPDATE
     ) AS locked"""
-"""Locks those of `given` that this worker still holds, in their order: that of their ids, because finishes and lease
-extensions of one worker overlap, and would deadlock.
+"""Locks the tasks of `given` that this worker still holds, in the order of their ids, because outcomes and lease
+extensions of one worker overlap, and would deadlock otherwise.
 
-Each task is looked up by its id. A subquery that locks is not made into a join, and it asks for no status, because
-PostgreSQL would read the index of what runs instead: empty, as far as statistics know, but full of what ran. A task
-that has still the version of its claim runs: every move raises it.
+Each task is looked up by its id. A subquery that locks is not turned into a join, and it has no condition on status,
+because PostgreSQL would read the index of running tasks instead: empty according to its statistics, but full of dead
+entries of tasks that ran. A task that still has the version of its claim is running: every change raises the version.
 """
 
-# One JSON parameter costs less to build than an array for each column.
+# One JSON parameter costs less to build than an array per column.
 _RECORD = sa.text(f"""
 WITH held AS MATERIALIZED (
     SELECT given.* FROM (
@@ -55,7 +55,7 @@ WITH held AS MATERIALIZED (
     UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
         worker_id = NULL, lease_expires_at = NULL,
         result = CAST(held.result AS jsonb),
-        -- Handing back is no failure: what the run before it left still stands.
+        -- A release is no failure: the error of the run before is kept.
         error_message = CASE held.change WHEN 'released' THEN tasks.error_message ELSE held.error_message END,
         retry_count = retry_count + CASE held.change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
         lost_leases = CASE held.change WHEN 'released' THEN lost_leases ELSE 0 END,
@@ -85,8 +85,8 @@ async def record(
 ) -> list[task.Changed]:
     """Records those outcomes in one commit and returns the recorded ones.
 
-    An outcome that is missing in the answer was fenced out: the task was cancelled, or its lease was lost
-    and it is somebody else's now. Recording the same outcome twice does nothing the second time.
+    An outcome missing from the result was fenced out: the task was cancelled, or its lease was lost. Recording is
+    idempotent: recording the same outcome again has no effect.
     """
     encoded = json.dumps([_encode(outcome) for outcome in outcomes], ensure_ascii=False)
     with database.unavailable():
@@ -102,7 +102,7 @@ async def extend(
     worker_id: str,
     lease: datetime.timedelta,
 ) -> set[int]:
-    """Extends the leases of those running tasks (task_id → version) and returns the ids that are still held."""
+    """Extends the leases of those running tasks (task_id → version) and returns the ids that the worker still holds."""
     parameters = {
         "worker_id": worker_id,
         "task_ids": list(versions.keys()),
@@ -122,7 +122,7 @@ def _encode(outcome: Outcome) -> dict[str, Any]:
         "change": outcome.change,
         "duration": encoding.interval(outcome.duration),
     }
-    # What is missing is NULL, as most of it is.
+    # A missing field is NULL, as most are.
     if outcome.result is not None:
         encoded["result"] = outcome.result
     if outcome.error_message is not None:

@@ -17,7 +17,7 @@ Order = Literal["execution_time", "execution_time desc", "task_id", "task_id des
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Filter:
-    """Which tasks; what is empty or None does not matter. `due_from` is inclusive, `due_before` is not."""
+    """Which tasks; empty fields and None match all. `due_from` is inclusive, `due_before` exclusive."""
 
     statuses: tuple[task.Status, ...] = ()
     queue: str | None = None
@@ -31,19 +31,20 @@ class Filter:
 
 
 MAX_PAGE_BYTES = 1_000_000
-"""A page ends with the task whose JSON takes it there. A thousand tasks with all that they may hold would be 500 MB,
-and as objects ten times that."""
+"""A page ends with the task whose JSON reaches this size. A thousand tasks of the maximum size would be 500 MB, and ten
+times that as objects."""
 
 _CONDITIONS = {
     "queue": "queue = :queue",
     "name": "name = :name",
-    "due_from": "execution_time >= :due_from",
-    "due_before": "execution_time < :due_before",
+    "due_from": "{time} >= :due_from",
+    "due_before": "{time} < :due_before",
     "schedule_id": "schedule_id = :schedule_id",
     "concurrency_key": "concurrency_key = :concurrency_key",
     "request_id": "request_id = :request_id",
     "name_prefix": "starts_with(name, :name_prefix)",
 }
+"""By the field of a filter; {time} is the execution_time as the index of a part has it."""
 _WITH_OWN_INDEX = {"schedule_id", "concurrency_key"}
 """The filters with an index of all matching tasks except running ones, in an order that no other index of them has."""
 # The names with a prefix, each found by one lookup in the index of names, in the order of their bytes: there the first
@@ -64,7 +65,7 @@ _NAMES = f"""
 def list_statement(
     wanted: Filter, *, order: Order, after: tuple[datetime.datetime, int] | None
 ) -> tuple[sa.TextClause, dict[str, Any]]:
-    """Returns the statement that lists, but for its `limit`, and its parameters."""
+    """Returns the statement of a list and its parameters, without `limit`."""
     parameters = {field: value for field in _CONDITIONS if (value := getattr(wanted, field)) is not None}
     statement = _list(wanted.statuses, tuple(parameters), order, is_first=after is None)
     if after is not None:
@@ -73,9 +74,9 @@ def list_statement(
 
 
 def page_statement(wanted: Filter, *, after: tuple[datetime.datetime, int] | None) -> tuple[str, dict[str, Any]]:
-    """Returns the SQL of a page of the tasks that match, in the order of their execution_time, and its parameters.
+    """Returns the SQL of a page of the matching tasks, in the order of their execution_time, and its parameters.
 
-    It answers task_id and execution_time, of at most `limit` tasks after the (execution_time, task_id) `after`.
+    Its rows have task_id and execution_time of at most `limit` tasks after the (execution_time, task_id) `after`.
     """
     parameters = {field: value for field in _CONDITIONS if (value := getattr(wanted, field)) is not None}
     page, _ = _page("task_id, execution_time", wanted.statuses, tuple(parameters), "execution_time", after is None)
@@ -98,12 +99,12 @@ def _page(
     conditions = ["deleted_at IS NULL", *(_CONDITIONS[field] for field in fields)]
     if column == "task_id":
         ordering = f"task_id {direction}"
-        place = f"task_id {beyond} :after_id"
+        position = f"task_id {beyond} :after_id"
     else:
-        ordering = f"execution_time {direction}, task_id {direction}"
-        place = f"(execution_time, task_id) {beyond} (:after_time, :after_id)"
+        ordering = f"{{time}} {direction}, task_id {direction}"
+        position = f"({{time}}, task_id) {beyond} (:after_time, :after_id)"
     if not is_first:
-        conditions.append(place)
+        conditions.append(position)
     if "request_id" in fields or (column == "task_id" and _WITH_OWN_INDEX.isdisjoint(fields)):
         parts = [(_is_one_of(statuses) if statuses else "true", "execution_time")]
     else:
@@ -111,13 +112,14 @@ def _page(
     selects = [f"({_select(columns, [which, *conditions], ordering, time)})" for which, time in parts]
     if column != "task_id" and _searches_names(fields):
         selects += _select_by_names(columns, statuses, conditions, ordering)
+    ordering = ordering.format(time="execution_time")
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit", ordering
 
 
 def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tuple[str, str]]:
     """Splits tasks of these statuses by the index that has them in the order of execution.
 
-    Returns the condition of each part, and what that index has for the execution_time.
+    Returns the condition of each part, and the execution_time as that index has it.
     """
     parts: list[tuple[str, str]] = []
     others = set(statuses)
@@ -160,21 +162,21 @@ def _select_by_names(
 
 
 def _is_one_of(statuses: Collection[task.Status]) -> str:
-    # Written out and not bound, so that partial indexes are found, and a plan that is kept knows how many there are.
+    # Literals instead of parameters, so that partial indexes match, and a cached plan knows how many there are.
     texts = sorted(f"'{task.Status(status)}'" for status in statuses)
     return f"status = {texts[0]}" if len(texts) == 1 else f"status IN ({', '.join(texts)})"
 
 
 def _select(columns: str, conditions: Sequence[str], ordering: str, time: str) -> str:
-    which = f"WHERE {' AND '.join(conditions)} ORDER BY {ordering} LIMIT :limit"
-    return f"SELECT {columns} FROM tasks {which.replace('execution_time', time)}"
+    where, order = " AND ".join(conditions).format(time=time), ordering.format(time=time)
+    return f"SELECT {columns} FROM tasks WHERE {where} ORDER BY {order} LIMIT :limit"
 
 
 def _cut_by_size(page: str, ordering: str) -> str:
     """Returns the statement that reads `page` up to MAX_PAGE_BYTES, and always its first task.
 
-    How large JSON is as text, PostgreSQL knows only once it has written it; how much it stores of it, it knows. So
-    that decides first: text is written at most a few times as much as a page holds, instead of all that `page` finds.
+    PostgreSQL knows the size of JSON as text only after writing it, but its stored size at once. The stored size cuts
+    first: text is written for a few pages' worth at most, instead of for all rows of `page`.
     """
     above = f"(ORDER BY {ordering} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     stored = "pg_column_size(task_data) + coalesce(pg_column_size(result), 0)"

@@ -16,7 +16,7 @@ from duetime_core.store.tasks import page
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskPage:
-    """Tasks in their order. Where `is_last` is False there are more after them."""
+    """Tasks in order. If `is_last` is False, there are more after them."""
 
     tasks: list[task.Task]
     is_last: bool
@@ -55,13 +55,13 @@ async def list_tasks(
 ) -> TaskPage:
     """Returns up to `limit` of the tasks that match, in that order; fewer if their JSON is large.
 
-    `after` is the (execution_time, task_id) of the last one on the page before, so that a page costs the same
-    wherever it lies.
+    `after` is the (execution_time, task_id) of the last task on the page before: keyset pagination, so that each page
+    costs the same.
     """
     statement, parameters = page.list_statement(wanted, order=order, after=after)
     with database.unavailable():
         async with engine.connect() as connection:
-            # One more than a page tells whether there is another.
+            # One more than a page shows whether there is another.
             listed = (await connection.execute(statement, {**parameters, "limit": limit + 1})).all()
     tasks = [task_columns.read_task(row) for row in listed[:limit]]
     return TaskPage(tasks, is_last=not listed or len(tasks) == listed[0].found)

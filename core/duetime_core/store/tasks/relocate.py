@@ -1,4 +1,4 @@
-"""Tasks whose time is a local one: moved when the time zone database says that the law changed."""
+"""Tasks in local time: moved when an update of the time zone database changes their instant."""
 
 import json
 import time
@@ -15,7 +15,7 @@ _AT_ONCE = 500
 
 _log = structlog.get_logger()
 
-# One that waits for a retry has had its time.
+# A task that waits for a retry has already reached its local time.
 _READ = sa.text("""
 SELECT task_id, execution_time, local_time, time_zone FROM tasks
 WHERE time_zone IS NOT NULL AND status = 'pending' AND task_id > :after AND retry_count = 0 AND execution_time > now()

@@ -1,4 +1,4 @@
-"""Claims: each due task to one worker, in order, never early; and what is lost comes back."""
+"""Claims give each due task to one worker, in order, never early; lost tasks are reclaimed."""
 
 import asyncio
 import collections
@@ -24,7 +24,7 @@ def in_(span: datetime.timedelta) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC) + span
 
 
-async def test_claims_at_the_same_time_never_take_a_task_twice(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_concurrent_claims_never_take_a_task_twice(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     created = {await factories.create(engine) for _ in range(60)}
     taken: collections.Counter[int] = collections.Counter()
 
@@ -37,7 +37,7 @@ async def test_claims_at_the_same_time_never_take_a_task_twice(engine: sqlalchem
     assert taken == dict.fromkeys(created, 1)
 
 
-async def test_a_claim_does_not_wait_for_a_task_that_somebody_holds(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_claim_does_not_wait_for_a_locked_task(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = await factories.create(engine), await factories.create(engine)
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
@@ -46,7 +46,7 @@ async def test_a_claim_does_not_wait_for_a_task_that_somebody_holds(engine: sqla
     assert [claimed.task_id for claimed in await factories.claim(engine)] == [held]
 
 
-async def test_a_claim_takes_as_many_as_it_asks_for_the_longest_due_first(
+async def test_a_claim_takes_up_to_its_limit_the_longest_due_first(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     # A time in the past means now when a task is created, so these are moved there.
@@ -57,7 +57,7 @@ async def test_a_claim_takes_as_many_as_it_asks_for_the_longest_due_first(
     assert [claimed.task_id for claimed in await factories.claim(engine, limit=9)] == task_ids[2::-1]
 
 
-async def test_a_claim_takes_nothing_that_is_not_due_and_learns_when_the_next_is(
+async def test_a_claim_takes_due_tasks_only_and_returns_when_the_next_is_due(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     later = in_(HOUR)
@@ -73,7 +73,7 @@ async def test_a_claim_takes_nothing_that_is_not_due_and_learns_when_the_next_is
     assert empty.now >= claim.now
 
 
-async def test_a_claimed_task_says_who_runs_it_and_until_when(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_claimed_task_has_its_worker_and_lease(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await factories.create(engine)
     (claimed,) = await factories.claim(engine, worker_id="somebody")
     assert (claimed.status, claimed.version, claimed.worker_id) == (task.Status.RUNNING, 2, "somebody")
@@ -83,9 +83,7 @@ async def test_a_claimed_task_says_who_runs_it_and_until_when(engine: sqlalchemy
 
 
 @pytest.mark.parametrize("status", set(task.Status) - {task.Status.PENDING})
-async def test_nothing_but_a_pending_task_is_claimed(
-    engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status
-) -> None:
+async def test_only_a_pending_task_is_claimed(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status) -> None:
     task_id = await factories.brought_to(engine, status)
     queue = (await task_read.get(engine, task_id)).queue
     assert await factories.claim(engine, queue=queue) == []
@@ -110,7 +108,7 @@ async def test_the_last_lost_lease_fails_the_task_with_the_reason(engine: sqlalc
     assert found.error_message == "Worker lost was lost: it stopped extending its lease. No retries are left."
 
 
-async def test_a_lost_lease_forgets_no_retries_that_were_spent_before_fewer_were_allowed(
+async def test_a_lost_lease_keeps_the_retries_spent_before_fewer_were_allowed(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     task_id = await factories.create(engine, max_retries=5)
@@ -125,13 +123,13 @@ async def test_a_lost_lease_forgets_no_retries_that_were_spent_before_fewer_were
     assert (found.status, found.retry_count, found.max_retries) == (task.Status.FAILED, 3, 3)
 
 
-async def test_a_task_whose_lease_holds_is_left_alone(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_task_whose_lease_has_not_expired_is_not_reclaimed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await factories.create(engine)
     await factories.claim(engine)
     assert await rescue.reclaim(engine, worker_id="sweeper") == []
 
 
-async def test_sweeps_at_the_same_time_return_each_task_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_concurrent_sweeps_reclaim_each_task_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_ids = [await factories.create(engine) for _ in range(20)]
     await factories.claim(engine, lease=NO_LEASE)
     returned = await asyncio.gather(*(rescue.reclaim(engine, worker_id=f"sweeper-{n}") for n in range(6)))

@@ -1,4 +1,4 @@
-"""Queues that are held back: no claim takes more than their limits allow, whoever claims."""
+"""Limited queues: no claim takes more than their limits allow, over all workers."""
 
 import asyncio
 import datetime
@@ -34,7 +34,7 @@ def keys(claim: fast.Claim) -> list[str | None]:
     return [each.concurrency_key for each in claim.tasks]
 
 
-async def test_of_a_paused_queue_nothing_starts_until_it_is_resumed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_no_task_of_a_paused_queue_starts_until_it_is_resumed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_id = await factories.create(engine)
     await limits(engine, is_paused=True)
     ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=factories.LEASE)
@@ -45,7 +45,7 @@ async def test_of_a_paused_queue_nothing_starts_until_it_is_resumed(engine: sqla
     assert [each.task_id for each in await factories.claim(engine)] == [task_id]
 
 
-async def test_no_more_run_than_the_limit_says_however_many_claim_at_once(
+async def test_no_more_tasks_run_than_the_limit_allows_under_concurrent_claims(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await limits(engine, max_running=5)
@@ -56,7 +56,7 @@ async def test_no_more_run_than_the_limit_says_however_many_claim_at_once(
     assert all(claim.waits_for_runs for claim in taken)
 
 
-async def test_a_run_that_ends_makes_room_for_the_next(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_run_that_ends_lets_the_next_start(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running=2)
     for _ in range(5):
         await factories.create(engine)
@@ -71,14 +71,14 @@ async def test_a_run_that_ends_makes_room_for_the_next(engine: sqlalchemy_asynci
     assert (len(last.tasks), last.waits_for_runs) == (2, True)
 
 
-async def test_limits_do_not_concern_other_queues(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_limits_do_not_apply_to_other_queues(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running=1)
     for _ in range(3):
         await factories.create(engine, queue="other")
     assert len(await factories.claim(engine, queue="other")) == 3
 
 
-async def test_a_rate_lets_start_what_it_has_saved_and_says_when_the_next_may(
+async def test_a_rate_limit_spends_its_tokens_and_returns_when_the_next_task_may_start(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await limits(engine, max_per_second=0.5)
@@ -107,7 +107,7 @@ async def test_one_at_a_time_per_customer(engine: sqlalchemy_asyncio.AsyncEngine
     assert keys(await look(engine)) == ["a"]
 
 
-async def test_customers_with_a_backlog_do_not_hold_up_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_customers_with_a_backlog_do_not_delay_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running_per_key=2, max_running=6)
     for _ in range(30):
         await factories.create(engine, concurrency_key="busy")
@@ -117,7 +117,7 @@ async def test_customers_with_a_backlog_do_not_hold_up_the_others(engine: sqlalc
     assert keys(await look(engine, limit=4)) == ["z"]
 
 
-async def test_a_rate_per_key_counts_each_key_by_itself(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_rate_limit_per_key_counts_each_key_by_itself(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_per_second_per_key=0.5)
     for key in ("a", "a", "b", "b"):
         await factories.create(engine, concurrency_key=key)
@@ -135,7 +135,7 @@ async def test_a_rate_per_key_counts_each_key_by_itself(engine: sqlalchemy_async
     assert keys(await look(engine)) == ["b"]
 
 
-async def test_keys_that_may_start_again_are_forgotten(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_full_buckets_of_keys_are_deleted(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_per_second_per_key=1000)
     await factories.create(engine, concurrency_key="old")
     await look(engine)
@@ -148,7 +148,7 @@ async def test_keys_that_may_start_again_are_forgotten(engine: sqlalchemy_asynci
     assert left == ["new"]
 
 
-async def test_suspects_of_a_limited_queue_count_as_well(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_quarantined_tasks_of_a_limited_queue_count_too(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running=1)
     suspect, other = await factories.create(engine), await factories.create(engine)
     async with engine.connect() as connection:
@@ -163,7 +163,7 @@ async def test_suspects_of_a_limited_queue_count_as_well(engine: sqlalchemy_asyn
     assert [each.task_id for each in (await look(engine)).tasks] == [other]
 
 
-async def test_a_claimer_that_hangs_with_the_lock_is_cut_off(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_claim_that_hangs_with_the_lock_is_disconnected(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running=1)
     await factories.create(engine)
     hung = await engine.execution_options(isolation_level="READ COMMITTED").connect()
@@ -174,7 +174,7 @@ async def test_a_claimer_that_hangs_with_the_lock_is_cut_off(engine: sqlalchemy_
     await hung.close()
 
 
-async def test_what_is_due_runs_by_its_priority_and_then_by_its_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_due_tasks_run_by_priority_and_then_by_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     created = {priority: await factories.create(engine, priority=priority) for priority in (3, 0, 9, 5)}
     later = await factories.create(engine, priority=5)
     await factories.create(engine, priority=9, execution_time=datetime.datetime.now(datetime.UTC) + 3600 * SECOND)

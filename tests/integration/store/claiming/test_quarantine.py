@@ -1,4 +1,4 @@
-"""Suspects: tasks that were with a worker when it was lost, which come back apart from the others."""
+"""Quarantine: tasks that lost leases in a row are claimed apart from others."""
 
 import datetime
 from typing import Any
@@ -33,7 +33,9 @@ def ids(tasks: list[task.Task]) -> list[int]:
     return [each.task_id for each in tasks]
 
 
-async def test_a_suspect_is_claimed_apart_by_how_many_leases_it_lost(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_quarantined_task_is_claimed_apart_by_how_many_leases_it_lost(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     often = [await suspect(engine, lost_leases=lost_leases) for lost_leases in (4, 3)]
     twice = await suspect(engine, lost_leases=2)
     once = await suspect(engine, lost_leases=1)
@@ -44,7 +46,7 @@ async def test_a_suspect_is_claimed_apart_by_how_many_leases_it_lost(engine: sql
     assert ids(await factories.claim_quarantined(engine, level=3)) == often[1:]
 
 
-async def test_suspects_are_claimed_from_all_queues_that_the_worker_serves(
+async def test_quarantined_tasks_are_claimed_from_all_queues_of_the_worker(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     task_ids = {}
@@ -60,7 +62,7 @@ async def test_suspects_are_claimed_from_all_queues_that_the_worker_serves(
 
 
 @pytest.mark.parametrize("change", [task.Change.COMPLETED, task.Change.FAILED, task.Change.RETRY_SCHEDULED])
-async def test_a_run_that_ends_by_itself_clears_the_suspicion(
+async def test_a_run_that_ends_by_itself_ends_the_quarantine(
     engine: sqlalchemy_asyncio.AsyncEngine, change: task.Change
 ) -> None:
     task_id = await suspect(engine)
@@ -69,7 +71,7 @@ async def test_a_run_that_ends_by_itself_clears_the_suspicion(
     assert (await task_read.get(engine, task_id)).lost_leases == 0
 
 
-async def test_a_run_that_is_released_proves_nothing(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_released_run_keeps_the_quarantine(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_id = await suspect(engine)
     (run,) = await factories.claim_quarantined(engine)
     await task_outcomes.record(engine, [factories.outcome(run, task.Change.RELEASED)], worker_id="worker")
@@ -77,7 +79,7 @@ async def test_a_run_that_is_released_proves_nothing(engine: sqlalchemy_asyncio.
     assert ids(await factories.claim_quarantined(engine)) == [task_id]
 
 
-async def test_an_update_and_a_retry_clear_the_suspicion(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_an_update_and_a_retry_end_the_quarantine(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     updated, retried = await suspect(engine), await suspect(engine, max_retries=1)
     await task_edit.update(engine, updated, {"task_data": {"fixed": True}}, version=None, actor="api")
     await task_edit.retry(engine, retried, actor="api")
@@ -85,7 +87,7 @@ async def test_an_update_and_a_retry_clear_the_suspicion(engine: sqlalchemy_asyn
     assert {(await task_read.get(engine, task_id)).lost_leases for task_id in (updated, retried)} == {0}
 
 
-async def test_a_task_that_fails_after_several_lost_leases_is_said_to_be_what_may_end_its_workers(
+async def test_a_task_that_fails_after_several_lost_leases_is_reported_as_a_possible_poison_task(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     task_id = await suspect(engine, lost_leases=3, max_retries=2)
@@ -93,5 +95,5 @@ async def test_a_task_that_fails_after_several_lost_leases_is_said_to_be_what_ma
     assert (found.status, found.retry_count) == (task.Status.FAILED, 2)
     assert found.error_message == (
         "Worker worker was lost: it stopped extending its lease. No retries are left. "
-        "Its worker was lost 3 times in a row: the task may be what ends them."
+        "Its worker was lost 3 times in a row: the task may be what kills them."
     )

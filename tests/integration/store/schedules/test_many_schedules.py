@@ -1,4 +1,4 @@
-"""Many schedules that are due in the same second."""
+"""Many schedules due in the same second start without delay."""
 
 import asyncio
 import datetime
@@ -16,7 +16,7 @@ SCHEDULES = 1_000
 MOMENT = datetime.timedelta(seconds=15)
 LATE = datetime.timedelta(seconds=1)
 SLACK = datetime.timedelta(seconds=1)
-"""What a busy machine of two cores may add."""
+"""What a busy machine with two cores may add."""
 
 
 async def test_a_thousand_schedules_of_the_same_second_start_within_a_second(

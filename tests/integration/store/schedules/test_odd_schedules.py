@@ -1,4 +1,4 @@
-"""Schedules that this release cannot read, or whose next time is not found, keep nothing else from working."""
+"""Schedules that this release cannot read or place do not affect others."""
 
 import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support import factories
 
 HOUR = datetime.timedelta(hours=1)
 
-# What another release may have written, or a row that was damaged.
+# Rows that another release wrote, or damaged ones.
 ODD = {
     "a policy": "jsonb_set(spec, '{repeated_time}', '\"sometimes\"')",
     "a behavior": "jsonb_set(spec, '{blackouts}', '[{\"behavior\": \"ask\"}]')",
@@ -45,7 +45,7 @@ async def outdate(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_a_list_is_without_one_that_cannot_be_read(engine: sqlalchemy_asyncio.AsyncEngine, odd: str) -> None:
+async def test_a_list_leaves_out_an_unreadable_schedule(engine: sqlalchemy_asyncio.AsyncEngine, odd: str) -> None:
     made = [await factories.create_schedule(engine, name=str(number)) for number in range(5)]
     for broken in (made[1], made[2]):
         await spoil(engine, broken, ODD[odd])
@@ -57,7 +57,9 @@ async def test_a_list_is_without_one_that_cannot_be_read(engine: sqlalchemy_asyn
     assert listed == [made[number].schedule_id for number in (0, 3, 4)]
 
 
-async def test_one_that_cannot_be_read_says_so_and_can_be_deleted(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_an_unreadable_schedule_fails_with_the_reason_and_can_be_deleted(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     made = await factories.create_schedule(engine)
     await spoil(engine, made, ODD["a policy"])
     calls: dict[str, Any] = {
@@ -76,7 +78,9 @@ async def test_one_that_cannot_be_read_says_so_and_can_be_deleted(engine: sqlalc
         await schedule_edit.get(engine, made.schedule_id)
 
 
-async def test_one_whose_zone_is_no_more_can_be_read_but_not_placed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_schedule_whose_zone_no_longer_exists_can_be_read_but_not_placed(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     made = await factories.create_schedule(engine)
     await spoil(engine, made, NO_ZONE)
     assert (await schedule_edit.get(engine, made.schedule_id)).spec.time_zone == "Mars/Olympus"
@@ -94,7 +98,9 @@ async def test_one_whose_zone_is_no_more_can_be_read_but_not_placed(engine: sqla
     assert changed.schedule.next_task_id == made.next_task_id
 
 
-async def test_a_recomputation_passes_over_them_and_ends(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_recomputation_passes_over_unreadable_schedules_and_ends(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     made = [await factories.create_schedule(engine, name=str(number)) for number in range(4)]
     await spoil(engine, made[0], ODD["a policy"])
     await spoil(engine, made[2], NO_ZONE)
@@ -103,11 +109,11 @@ async def test_a_recomputation_passes_over_them_and_ends(engine: sqlalchemy_asyn
     async with engine.connect() as connection:
         stale = await connection.execute(sa.text("SELECT schedule_id FROM schedules WHERE zone_version = '2020a'"))
         assert sorted(stale.scalars()) == [made[0].schedule_id, made[2].schedule_id]
-    # What it could not place is as it was.
+    # Those that it could not place are unchanged.
     assert {status: len(times) for status, times in (await nominals(engine, made[2])).items()} == {"next": 1}
 
 
-async def test_a_recomputation_passes_over_tasks_whose_zone_is_no_more(
+async def test_a_recomputation_passes_over_tasks_whose_zone_no_longer_exists(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     due = datetime.datetime(2030, 7, 1, 8, tzinfo=datetime.UTC)
@@ -123,11 +129,11 @@ async def test_a_recomputation_passes_over_tasks_whose_zone_is_no_more(
     assert ([(each.task_id, each.execution_time) for each in moved], has_more) == ([(made[2], due)], False)
 
 
-async def test_a_stored_one_without_an_end_to_its_search_runs_once_more_and_is_over(
+async def test_a_stored_schedule_without_a_later_occurrence_runs_once_more_and_is_over(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     endless, sound = [await factories.create_schedule(engine, name=name) for name in ("endless", "sound")]
-    # At three o'clock each day, when a blackout always holds: a release before this one took it.
+    # At three o'clock each day, always within a blackout: an earlier release accepted it.
     spec = """'{"cron": "0 3 * * *", "time_zone": "UTC", "missing_time": "shift", "repeated_time": "first", "blackouts":
         [{"days": [0, 1, 2, 3, 4, 5, 6], "from_time": "02:00:00", "until_time": "05:00:00", "behavior": "skip"}]}'"""
     await spoil(engine, endless, spec)
@@ -138,13 +144,13 @@ async def test_a_stored_one_without_an_end_to_its_search_runs_once_more_and_is_o
     told = await skips(engine, endless)
     assert told[0].reason == "it is in a blackout"
     assert "found no later occurrence" in str(told[-1].reason)
-    # It is not looked at again; the other one goes on.
+    # It is not advanced again; the other one continues.
     await shift(engine, HOUR)
     assert [each.schedule_id for each in (await factories.claim_locked(engine)).tasks] == [sound.schedule_id]
     assert len(await skips(engine, endless)) == len(told)
 
 
-async def test_schedules_of_before_keep_the_repeated_time_that_they_had(
+async def test_schedules_of_earlier_releases_keep_their_repeated_time(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "*/5 * * * *"})
@@ -156,7 +162,9 @@ async def test_schedules_of_before_keep_the_repeated_time_that_they_had(
     assert renamed.schedule.spec.repeated_time is recurrence.RepeatedTime.FIRST
 
 
-async def test_those_that_cannot_be_rolled_on_keep_no_place_from_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_schedules_that_cannot_be_advanced_do_not_use_up_a_claims_limit(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     made = [await factories.create_schedule(engine, name=str(number)) for number in range(9)]
     for number, broken in enumerate(made[:7]):
         await spoil(engine, broken, ODD["a policy"] if number % 2 else NO_ZONE)

@@ -1,4 +1,4 @@
-"""100,000 schedules that are not due cost nothing; those that are due are found through their index."""
+"""100,000 schedules that are not due cost nothing; due ones are found through their index."""
 
 import json
 from collections.abc import AsyncIterator
@@ -48,15 +48,13 @@ async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchem
 
 
 @test_plans.MODES
-async def test_a_claim_looks_at_none_of_those_that_are_not_due(
-    full: sqlalchemy_asyncio.AsyncConnection, mode: str
-) -> None:
+async def test_a_claim_reads_no_schedule_that_is_not_due(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     plan = await plans.explain(full, mode, fast._CLAIM, CLAIM)
     assert plans.buffers(plan) < 100
 
 
 @test_plans.MODES
-async def test_rolling_on_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+async def test_advancing_reads_due_occurrences_in_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     used = await test_plans.scans(full, mode, schedule_advance._LOCK_DUE, {"queue": "default", "limit": 10})
     assert used["tasks"] == "tasks_next_idx"
     assert "Seq Scan" not in used.values()
@@ -68,7 +66,7 @@ async def test_rolling_on_reads_what_is_due_in_its_order(full: sqlalchemy_asynci
 
 
 @test_plans.MODES
-async def test_making_occurrences_looks_for_each_time_in_its_index(
+async def test_creating_occurrences_finds_each_nominal_time_through_its_index(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     given = {"name": "noop", "queue": "default", "task_data": {}, "max_retries": 3, "initial_backoff": "1 s"}
@@ -79,9 +77,7 @@ async def test_making_occurrences_looks_for_each_time_in_its_index(
 
 
 @pytest.mark.parametrize("page", [0, SCHEDULES - 100])
-async def test_a_page_of_schedules_costs_the_same_wherever_it_lies(
-    full: sqlalchemy_asyncio.AsyncConnection, page: int
-) -> None:
+async def test_each_page_of_schedules_costs_the_same(full: sqlalchemy_asyncio.AsyncConnection, page: int) -> None:
     statement, _ = schedule_page.list_statement(schedule_page.Filter())
     plan = await plans.explain(full, "force_generic_plan", statement, {"after": page, "limit": 50})
     assert plans.buffers(plan) < 800

@@ -1,4 +1,4 @@
-"""Schedules as workers roll them on: each nominal time one task, whoever claims and whenever it dies."""
+"""Workers advance schedules: each nominal time has one task, over all workers and crashes."""
 
 import asyncio
 import datetime
@@ -25,7 +25,7 @@ DAY = datetime.timedelta(days=1)
 
 
 async def shift(engine: sqlalchemy_asyncio.AsyncEngine, span: datetime.timedelta) -> None:
-    """Lets so much time pass for all schedules: what stands in the database is moved into the past."""
+    """Lets so much time pass for all schedules: moves the times in the database into the past."""
     assignments = (
         ("tasks", "execution_time = execution_time - :span"),
         # By way of the far future: no two nominal times may be the same meanwhile.
@@ -79,7 +79,7 @@ async def test_a_due_occurrence_runs_and_the_one_after_it_waits(engine: sqlalche
     assert claim.next_due_at == after.next_time
 
 
-async def test_workers_that_claim_at_once_make_each_occurrence_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_concurrent_claims_create_each_occurrence_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = [await factories.create_schedule(engine, name=f"schedule {number}") for number in range(20)]
     await shift(engine, HOUR)
     claimed = await asyncio.gather(
@@ -92,18 +92,18 @@ async def test_workers_that_claim_at_once_make_each_occurrence_once(engine: sqla
         assert len((await nominals(engine, each))["next"]) == 1
 
 
-async def test_a_worker_that_dies_before_it_commits_leaves_all_as_it_was(
+async def test_a_worker_that_dies_before_its_commit_changes_nothing(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     made = await due(engine)
     connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
     await schedule_advance.advance_due(connection, task.DEFAULT_QUEUE, limit=9, actor="doomed")
-    # Others pass over what it holds.
+    # Other claims pass over the rows that it has locked.
     assert (await factories.claim_locked(engine)).tasks == []
     await connection.invalidate()
     await connection.close()
     async with asyncio.timeout(5):
-        # PostgreSQL takes a moment to notice that it is gone, and tells nobody when it has.
+        # PostgreSQL takes a moment to detect that it has died, and sends no notification of that.
         while not (taken := (await factories.claim_locked(engine)).tasks):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert len(taken) == 1
@@ -111,7 +111,9 @@ async def test_a_worker_that_dies_before_it_commits_leaves_all_as_it_was(
     assert {status: len(times) for status, times in found.items()} == {"running": 1, "next": 1}
 
 
-async def test_a_limited_queue_makes_no_more_than_it_may_start(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_limited_queue_creates_no_more_occurrences_than_it_may_start(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running": 2}, is_new=True, actor="api")
     for number in range(5):
         await factories.create_schedule(engine, name=f"schedule {number}")
@@ -122,7 +124,7 @@ async def test_a_limited_queue_makes_no_more_than_it_may_start(engine: sqlalchem
     assert (await factories.claim_locked(engine)).tasks == []
 
 
-async def test_after_downtime_the_last_one_runs_and_the_others_are_logged(
+async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"})
@@ -140,7 +142,7 @@ async def test_after_downtime_the_last_one_runs_and_the_others_are_logged(
     assert {later - earlier for earlier, later in itertools.pairwise(times)} == {HOUR}
 
 
-async def test_after_downtime_all_run_if_that_is_wanted(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_after_downtime_all_occurrences_run_if_catch_up_is_all(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"}, catch_up=schedule.CatchUp.ALL)
     await shift(engine, 5 * HOUR)
     claimed = [each for _ in range(8) for each in (await factories.claim_locked(engine)).tasks]
@@ -148,7 +150,7 @@ async def test_after_downtime_all_run_if_that_is_wanted(engine: sqlalchemy_async
     assert await skips(engine, made) == []
 
 
-async def test_an_occurrence_is_skipped_while_an_earlier_run_goes_on(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_an_occurrence_is_skipped_while_an_earlier_one_runs(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await due(engine, overlap=schedule.Overlap.SKIP)
     (running,) = (await factories.claim_locked(engine)).tasks
     await shift(engine, HOUR)
@@ -233,5 +235,5 @@ async def test_a_schedule_that_cannot_be_read_keeps_no_other_from_running(
         )
     claim = await factories.claim_locked(engine)
     assert [each.schedule_id for each in claim.tasks] == [sound.schedule_id]
-    # It is as it was: whoever can read it goes on from there.
+    # It is unchanged: a worker that can read it continues from there.
     assert len((await nominals(engine, broken))["next"]) == 1

@@ -1,4 +1,4 @@
-"""Runs of schedules beside their rule, and the requests that ask for them again."""
+"""Triggers and backfills of schedules, and repeats of their requests."""
 
 import asyncio
 import dataclasses
@@ -37,7 +37,7 @@ async def trigger(engine: Engine, schedule_id: int, request_id: str | None = Non
     return placed if isinstance(placed, int) else placed.task_id
 
 
-async def test_asking_again_burns_no_ids(engine: Engine) -> None:
+async def test_repeated_requests_draw_no_ids(engine: Engine) -> None:
     new = factories.new_schedule(request_id="schedule")
     made = (await schedule_edit.create(engine, new, actor="api")).schedule
     triggered = await trigger(engine, made.schedule_id, "trigger")
@@ -70,26 +70,26 @@ async def test_a_trigger_whose_request_id_a_create_takes_meanwhile_is_refused(en
     assert refused.value.metadata == {"request_id": "r", "task_id": str(created.task_id)}
 
 
-async def test_triggers_at_the_same_moment_are_all_made(engine: Engine) -> None:
+async def test_concurrent_triggers_all_create_a_task(engine: Engine) -> None:
     made = await factories.create_schedule(engine)
     assert len({*await asyncio.gather(*(trigger(engine, made.schedule_id) for _ in range(20)))}) == 20
     encoded = [occurrences.encode(made, None, is_next=False)]
-    async with database.transaction(engine) as connection:  # in which now() stands still
+    async with database.transaction(engine) as connection:  # in which now() does not advance
         assert len(await occurrences.insert(connection, encoded, actor="api")) == 1
         assert len(await occurrences.insert(connection, encoded, actor="api")) == 1
 
 
-async def test_a_trigger_whose_task_was_taken_away_is_refused_and_says_so(engine: Engine) -> None:
+async def test_a_trigger_whose_task_was_cancelled_or_deleted_is_refused_with_the_reason(engine: Engine) -> None:
     made = await factories.create_schedule(engine)
     await task_edit.cancel(engine, await trigger(engine, made.schedule_id, "c"), actor="api")
     await task_edit.delete(engine, await trigger(engine, made.schedule_id, "d"), actor="api")
-    with pytest.raises(errors.RequestIdOfCancelledTask, match=r"'c' made task .*, which was cancelled"):
+    with pytest.raises(errors.RequestIdOfCancelledTask, match=r"'c' created task .*, which was cancelled"):
         await trigger(engine, made.schedule_id, "c")
-    with pytest.raises(errors.RequestIdOfDeletedTask, match=r"'d' made task .*, which was deleted"):
+    with pytest.raises(errors.RequestIdOfDeletedTask, match=r"'d' created task .*, which was deleted"):
         await trigger(engine, made.schedule_id, "d")
 
 
-async def test_a_request_whose_schedule_was_deleted_is_refused_and_says_so(engine: Engine) -> None:
+async def test_a_request_whose_schedule_was_deleted_is_refused_with_the_reason(engine: Engine) -> None:
     new = factories.new_schedule(request_id="r")
     made = (await schedule_edit.create(engine, new, actor="api")).schedule
     await schedule_edit.delete(engine, made.schedule_id, actor="api")
@@ -101,7 +101,7 @@ async def test_a_request_whose_schedule_was_deleted_is_refused_and_says_so(engin
         await schedule_edit.create(engine, other, actor="api")
 
 
-async def test_the_line_of_an_update_names_the_fields_that_changed(engine: Engine) -> None:
+async def test_the_log_row_of_an_update_names_the_changed_fields(engine: Engine) -> None:
     made = await factories.create_schedule(engine)
     spec = recurrence.Spec(cron="0 9 * * *", time_zone="Europe/Berlin")
     template = dataclasses.replace(made.template, queue="mail", priority=3)

@@ -1,4 +1,4 @@
-"""Many tasks changed at once: each batch as a whole, every task logged, nothing held up and nothing twice."""
+"""Many tasks changed at once: each batch is atomic, every task logged once, and nothing blocked."""
 
 import asyncio
 import datetime
@@ -52,7 +52,7 @@ async def many(engine: sqlalchemy_asyncio.AsyncEngine, count: int, **changes: An
         (Change.RETRIED, Status.CANCELLED, Status.PENDING, "retried"),
     ],
 )
-async def test_a_change_of_many_is_that_of_one(
+async def test_a_bulk_change_does_the_same_as_a_single_one(
     engine: sqlalchemy_asyncio.AsyncEngine, what: Change, before: Status, after: Status, word: str
 ) -> None:
     task_id = await factories.brought_to(engine, before, name="this")
@@ -63,7 +63,7 @@ async def test_a_change_of_many_is_that_of_one(
     assert (await factories.history(engine, task_id))[-1] == word
 
 
-async def test_deleting_many_leaves_their_logs(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_deleting_many_tasks_keeps_their_logs(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     done = await factories.brought_to(engine, Status.COMPLETED)
     waiting = await factories.brought_to(engine, Status.PENDING)
     running = await factories.brought_to(engine, Status.RUNNING)
@@ -74,7 +74,7 @@ async def test_deleting_many_leaves_their_logs(engine: sqlalchemy_asyncio.AsyncE
     assert (await change(engine, Change.DELETED, task_page.Filter(statuses=allowed))).count == 0
 
 
-async def test_moving_many_to_another_time_and_queue(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_many_tasks_move_to_another_time_and_queue(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     task_ids = await many(engine, 5, queue="here")
     due = datetime.datetime.now(datetime.UTC) + HOUR
     wanted = task_page.Filter(statuses=(Status.PENDING,), queue="here")
@@ -85,7 +85,7 @@ async def test_moving_many_to_another_time_and_queue(engine: sqlalchemy_asyncio.
         assert await factories.history(engine, task_id) == ["created", "updated"]
 
 
-async def test_tasks_that_are_moved_behind_what_is_still_to_come_are_moved_once(
+async def test_tasks_moved_to_a_later_page_are_moved_once(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await many(engine, 2500)
@@ -96,7 +96,7 @@ async def test_tasks_that_are_moved_behind_what_is_still_to_come_are_moved_once(
         assert await connection.scalar(sa.text("SELECT max(version) FROM tasks")) == 2
 
 
-async def test_where_the_time_is_over_the_same_call_goes_on(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_after_its_time_limit_the_same_call_continues(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await many(engine, 2500)
     first = await change(engine, Change.CANCELLED, PENDING, seconds=0)
     assert (first.count, first.has_more) == (1000, True)
@@ -104,7 +104,7 @@ async def test_where_the_time_is_over_the_same_call_goes_on(engine: sqlalchemy_a
     assert (rest.count, rest.has_more) == (1500, False)
 
 
-async def test_two_that_do_the_same_at_once_share_the_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_two_concurrent_bulk_changes_share_the_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await many(engine, 3000)
     shares = await asyncio.gather(*(change(engine, Change.CANCELLED, PENDING) for _ in range(3)))
     assert sum(share.count for share in shares) == 3000
@@ -113,7 +113,7 @@ async def test_two_that_do_the_same_at_once_share_the_tasks(engine: sqlalchemy_a
     assert logged == 3000
 
 
-async def test_a_task_that_somebody_holds_is_left_and_told(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_locked_task_is_left_and_reported(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = await many(engine, 2)
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))

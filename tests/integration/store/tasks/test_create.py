@@ -1,4 +1,4 @@
-"""Creation: in one commit, in order, and once for each request_id."""
+"""Tasks are created in one commit, in order, and once per request_id."""
 
 import asyncio
 import datetime
@@ -39,12 +39,12 @@ async def last_id(engine: Engine) -> int:
         return drawn
 
 
-async def test_the_first_task_has_the_id_1_and_all_follow_in_order(engine: Engine) -> None:
+async def test_the_first_task_has_id_1_and_the_others_follow_in_order(engine: Engine) -> None:
     assert await ids(engine, *(factories.new_task(name=f"task {number}") for number in range(5))) == [1, 2, 3, 4, 5]
     assert [(await task_read.get(engine, number)).name for number in (1, 5)] == ["task 0", "task 4"]
 
 
-async def test_a_task_is_kept_as_it_was_asked_for(engine: Engine) -> None:
+async def test_a_task_is_stored_as_requested(engine: Engine) -> None:
     new = task.NewTask(
         name="näme ✓",
         execution_time=datetime.datetime(2030, 1, 2, 3, 4, 5, 678901, datetime.UTC),
@@ -64,14 +64,14 @@ async def test_a_task_is_kept_as_it_was_asked_for(engine: Engine) -> None:
     assert await factories.history(engine, task_id) == ["created"]
 
 
-async def test_the_same_request_answers_the_same_task_from_everywhere_at_once(engine: Engine) -> None:
+async def test_concurrent_repeats_of_a_request_return_the_same_task(engine: Engine) -> None:
     new = factories.new_task(request_id="r")
     answers = await asyncio.gather(*(ids(engine, new, new) for _ in range(8)))
     assert len({task_id for answer in answers for task_id in answer}) == 1
     assert await count(engine) == 1
 
 
-async def test_another_request_with_the_id_is_refused_and_does_not_hold_up_the_others(engine: Engine) -> None:
+async def test_another_request_with_the_request_id_is_refused_and_the_others_are_created(engine: Engine) -> None:
     first, refused, other = await task_create.create(
         engine,
         [
@@ -88,7 +88,7 @@ async def test_another_request_with_the_id_is_refused_and_does_not_hold_up_the_o
     assert await count(engine) == 2
 
 
-async def test_a_request_is_the_same_after_its_task_was_updated_or_has_ended(engine: Engine) -> None:
+async def test_a_request_is_the_same_after_its_task_was_updated_or_finished(engine: Engine) -> None:
     new = factories.new_task(request_id="r")
     (task_id,) = await ids(engine, new)
     assert task_id is not None
@@ -104,7 +104,7 @@ async def test_a_request_is_the_same_after_its_task_was_updated_or_has_ended(eng
     [(task_edit.cancel, errors.RequestIdOfCancelledTask), (task_edit.delete, errors.RequestIdOfDeletedTask)],
     ids=["cancelled", "deleted"],
 )
-async def test_a_request_whose_task_was_taken_away_is_refused_and_says_so(
+async def test_a_request_whose_task_was_cancelled_or_deleted_is_refused_with_the_reason(
     engine: Engine, edit: Any, error: type[errors.RequestIdTaken]
 ) -> None:
     new = factories.new_task(request_id="r")
@@ -120,7 +120,7 @@ async def test_a_request_whose_task_was_taken_away_is_refused_and_says_so(
     assert await last_id(engine) == 2
 
 
-async def test_a_cancelled_task_that_is_retried_answers_its_request_again(engine: Engine) -> None:
+async def test_a_cancelled_task_that_is_retried_is_the_result_of_its_request_again(engine: Engine) -> None:
     new = factories.new_task(request_id="r")
     (task_id,) = await ids(engine, new)
     assert task_id is not None
@@ -136,7 +136,7 @@ async def test_batches_with_the_same_requests_in_another_order_do_not_block_each
     assert await count(engine) == 300
 
 
-async def test_all_or_nothing_is_nothing_if_one_request_id_was_used(engine: Engine) -> None:
+async def test_an_all_or_none_batch_creates_none_if_one_request_id_was_used(engine: Engine) -> None:
     await ids(engine, factories.new_task(request_id="r"))
     news = [factories.new_task(), factories.new_task(request_id="r", name="other")]
     with pytest.raises(errors.RequestIdReused):
@@ -144,7 +144,7 @@ async def test_all_or_nothing_is_nothing_if_one_request_id_was_used(engine: Engi
     assert await count(engine) == 1
 
 
-async def test_a_batch_that_is_refused_burns_no_ids(engine: Engine) -> None:
+async def test_a_refused_batch_draws_no_ids(engine: Engine) -> None:
     await ids(engine, factories.new_task(request_id="r"))
     reused = factories.new_task(request_id="r", name="other")
     for number in range(60):
@@ -157,7 +157,7 @@ async def test_a_batch_that_is_refused_burns_no_ids(engine: Engine) -> None:
     assert await ids(engine, factories.new_task()) == [2]
 
 
-async def test_requests_that_come_again_burn_no_ids(engine: Engine) -> None:
+async def test_repeated_requests_draw_no_ids(engine: Engine) -> None:
     news = [factories.new_task(request_id=f"r{number}") for number in range(100)]
     created = await ids(engine, *news, *news)
     assert created == [*range(1, 101)] * 2
@@ -169,7 +169,7 @@ async def test_requests_that_come_again_burn_no_ids(engine: Engine) -> None:
     assert await ids(engine, *refused, factories.new_task()) == [None] * 100 + [101]
 
 
-async def test_a_batch_with_some_that_are_there_already_creates_the_others(engine: Engine) -> None:
+async def test_a_batch_with_some_repeated_requests_creates_the_others(engine: Engine) -> None:
     news = [factories.new_task(request_id=f"r{number}" if number % 3 else None) for number in range(30)]
     first = await ids(engine, *(new for new in news if new.request_id is not None))
     created = await task_create.create_all(engine, news, actor="api")
@@ -179,7 +179,7 @@ async def test_a_batch_with_some_that_are_there_already_creates_the_others(engin
     assert [names[each.task_id] for each in created] == [new.request_id for new in news]
 
 
-async def test_a_batch_whose_caller_hangs_up_ends_and_burns_no_ids(engine: Engine) -> None:
+async def test_a_batch_whose_caller_hangs_up_completes_and_loses_no_ids(engine: Engine) -> None:
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text("LOCK TABLE tasks IN SHARE MODE"))
         calls = [
@@ -209,7 +209,7 @@ async def test_a_batch_whose_caller_hangs_up_ends_and_burns_no_ids(engine: Engin
     ],
     ids=["cancelled", "connection lost", "mistake"],
 )
-async def test_what_is_committed_is_answered_although_looking_for_the_others_fails(
+async def test_committed_tasks_are_returned_although_finding_the_others_fails(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, failure: str, kind: type[Exception], sentence: str
 ) -> None:
     await ids(engine, factories.new_task(request_id="r"))
@@ -225,14 +225,14 @@ async def test_what_is_committed_is_answered_although_looking_for_the_others_fai
     assert isinstance(failed, kind)
     assert sentence in str(failed)
     assert await count(engine) == 3
-    with pytest.raises(kind, match=sentence):  # nothing is created, so there is nothing to answer
+    with pytest.raises(kind, match=sentence):  # nothing was created, so there is no result
         await ids(engine, repeated)
     with pytest.raises(kind, match=sentence):
         await task_create.create_all(engine, [factories.new_task(), repeated], actor="api")
     assert await count(engine) == 3
 
 
-async def test_ids_end_loudly(engine: Engine) -> None:
+async def test_creating_a_task_after_the_last_id_fails(engine: Engine) -> None:
     async with engine.connect() as connection:
         await connection.execute(sa.text(f"ALTER SEQUENCE tasks_task_id_seq RESTART WITH {schema.MAX_TASK_ID}"))
     assert await ids(engine, factories.new_task()) == [schema.MAX_TASK_ID]

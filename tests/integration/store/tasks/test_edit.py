@@ -1,4 +1,4 @@
-"""Edits: from each status what is legal happens, and everything else is refused and changes nothing."""
+"""Edits: from each status, legal changes are made; all others are refused and change nothing."""
 
 import asyncio
 import datetime
@@ -42,7 +42,7 @@ EDITS: dict[task.Change, tuple[Callable[[Engine, int], Awaitable[object]], type[
 
 @pytest.mark.parametrize("status", task.Status)
 @pytest.mark.parametrize("change", EDITS)
-async def test_an_edit_does_what_is_legal_and_refuses_the_rest(
+async def test_an_edit_makes_legal_changes_and_refuses_others(
     engine: Engine, change: task.Change, status: task.Status
 ) -> None:
     edit, conflict = EDITS[change]
@@ -55,7 +55,7 @@ async def test_an_edit_does_what_is_legal_and_refuses_the_rest(
         last = (await task_read.list_logs(engine, task_id, after_version=before.version, limit=1))[0]
         assert last.status == (move.target or (status if status in task.TERMINAL else task.Status.CANCELLED))
     elif (change, status) == (task.Change.CANCELLED, task.Status.CANCELLED):
-        await edit(engine, task_id)  # who lost the answer asks again
+        await edit(engine, task_id)  # a caller who lost the response retries
         assert await task_read.get(engine, task_id) == before
     else:
         with pytest.raises(conflict) as refused:
@@ -66,7 +66,7 @@ async def test_an_edit_does_what_is_legal_and_refuses_the_rest(
 
 
 @pytest.mark.parametrize("change", EDITS)
-async def test_what_is_not_there_or_deleted_is_not_found(engine: Engine, change: task.Change) -> None:
+async def test_a_missing_or_deleted_task_is_not_found(engine: Engine, change: task.Change) -> None:
     edit, _ = EDITS[change]
     deleted = await factories.create(engine)
     await delete(engine, deleted)
@@ -75,7 +75,7 @@ async def test_what_is_not_there_or_deleted_is_not_found(engine: Engine, change:
             await edit(engine, task_id)
 
 
-async def test_an_update_changes_what_it_is_given_and_nothing_else(engine: Engine) -> None:
+async def test_an_update_changes_only_the_given_fields(engine: Engine) -> None:
     task_id = await factories.create(engine, task_data={"a": 1}, timeout=factories.SECOND)
     before = await task_read.get(engine, task_id)
     policy = task.RetryPolicy(factories.SECOND, 2 * factories.SECOND, 3.0, 0.5)
@@ -97,7 +97,7 @@ async def test_an_update_into_the_past_means_now(engine: Engine) -> None:
     assert after.execution_time == now
 
 
-async def test_of_updates_with_one_version_one_succeeds(engine: Engine) -> None:
+async def test_one_of_several_updates_of_the_same_version_succeeds(engine: Engine) -> None:
     task_id = await factories.create(engine)
     answers = await asyncio.gather(
         *(task_edit.update(engine, task_id, {"name": f"name {number}"}, version=1, actor="api") for number in range(8)),
@@ -109,7 +109,7 @@ async def test_of_updates_with_one_version_one_succeeds(engine: Engine) -> None:
     assert await factories.history(engine, task_id) == ["created", "updated"]
 
 
-async def test_a_stale_version_of_a_task_that_runs_is_told_its_status(engine: Engine) -> None:
+async def test_a_stale_version_of_a_running_task_fails_with_its_status(engine: Engine) -> None:
     task_id = await factories.brought_to(engine, task.Status.RUNNING)
     with pytest.raises(errors.TaskNotPending) as refused:
         await task_edit.update(engine, task_id, {"name": "renamed"}, version=1, actor="api")
@@ -131,13 +131,13 @@ async def test_a_retried_task_is_due_now_with_all_its_retries(engine: Engine) ->
     assert retried.execution_time == now
 
 
-async def test_a_task_that_is_cancelled_as_it_runs_is_nobodys_any_more(engine: Engine) -> None:
+async def test_a_task_cancelled_while_running_has_no_worker_any_more(engine: Engine) -> None:
     task_id = await factories.brought_to(engine, task.Status.RUNNING)
     cancelled, _ = await task_edit.cancel(engine, task_id, actor="api")
     assert (cancelled.worker_id, cancelled.lease_expires_at) == (None, None)
 
 
-async def test_of_cancels_and_a_finish_at_once_one_happens_and_the_log_says_which(engine: Engine) -> None:
+async def test_one_of_concurrent_cancels_and_an_outcome_wins_and_is_logged(engine: Engine) -> None:
     for _ in range(10):
         task_id = await factories.create(engine)
         (run,) = await factories.claim(engine)
@@ -151,7 +151,7 @@ async def test_of_cancels_and_a_finish_at_once_one_happens_and_the_log_says_whic
         assert all(isinstance(each, errors.TaskFinished) == bool(finished) for each in cancels)
 
 
-async def test_deletes_at_once_are_one_and_the_others_find_nothing(engine: Engine) -> None:
+async def test_one_of_concurrent_deletes_succeeds_and_the_others_find_no_task(engine: Engine) -> None:
     task_id = await factories.create(engine)
     answers = await asyncio.gather(*(delete(engine, task_id) for _ in range(6)), return_exceptions=True)
     assert [type(answer) for answer in answers if answer is not None] == [errors.TaskNotFound] * 5

@@ -1,4 +1,4 @@
-"""Lists of tasks with a lot of data: nobody else waits for them, and they do not fill the server's memory."""
+"""Lists of large tasks block no other call, and do not fill the server's memory."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.no_cover  # it measures time
 MB = 1e6
 
 
-async def test_a_list_of_large_tasks_holds_up_no_other_call(
+async def test_a_list_of_large_tasks_delays_no_other_call(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = await start.server()
@@ -39,7 +39,7 @@ async def test_a_list_of_large_tasks_holds_up_no_other_call(
 
         listing = asyncio.create_task(list_all())
         while not listing.done():
-            # From a process whose own loop is not busy the answers come faster still: this one parses the pages.
+            # From a process whose own loop is idle the responses are faster still: this one parses the pages.
             began = clock()
             await stub.GetTaskStatus(task_service_pb2.GetTaskStatusRequest(task_id=1))
             slowest = max(slowest, clock() - began)

@@ -1,4 +1,4 @@
-"""Outcomes: recorded once, in batches, and only by who still holds the task."""
+"""Outcomes are recorded once, in batches, and only by the worker that still holds the task."""
 
 import asyncio
 import datetime
@@ -23,7 +23,7 @@ async def claimed(engine: sqlalchemy_asyncio.AsyncEngine, count: int = 1, **chan
     return await factories.claim(engine)
 
 
-async def test_a_batch_records_each_outcome_as_it_is(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_batch_records_each_outcome(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     done, failed, again, back = await claimed(engine, 4)
     outcomes = [
         factories.outcome(done, result='{"a": 1}'),
@@ -43,7 +43,7 @@ async def test_a_batch_records_each_outcome_as_it_is(engine: sqlalchemy_asyncio.
     assert rows[3].execution_time == back.execution_time
 
 
-async def test_recording_an_outcome_twice_does_nothing_the_second_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_recording_an_outcome_is_idempotent(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     (run,) = await claimed(engine)
     outcome = factories.outcome(run)
     assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
@@ -75,10 +75,10 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
 
 
 @pytest.mark.parametrize("stale_first", [True, False])
-async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_counts(
+async def test_only_the_outcome_of_the_present_run_of_a_task_is_recorded(
     engine: sqlalchemy_asyncio.AsyncEngine, stale_first: bool
 ) -> None:
-    # A worker that stood still lost its lease, and claimed the task again before it reported the first run.
+    # A worker that was paused lost its lease, and claimed the task again before it recorded the first run.
     await factories.create(engine)
     (stale,) = await factories.claim(engine, lease=datetime.timedelta(0))
     await rescue.reclaim(engine, worker_id="sweeper")
@@ -89,7 +89,7 @@ async def test_of_two_outcomes_of_one_task_only_the_one_of_its_present_run_count
     assert (await factories.history(engine, present.task_id))[-2:] == ["started", "completed"]
 
 
-async def test_one_dropped_outcome_does_not_hold_up_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_dropped_outcome_does_not_affect_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     runs = await claimed(engine, 3)
     await task_edit.cancel(engine, runs[1].task_id, actor="api")
     finished = await task_outcomes.record(engine, [factories.outcome(run) for run in runs], worker_id="worker")
@@ -108,7 +108,7 @@ async def test_an_extension_moves_the_lease_and_nothing_else(engine: sqlalchemy_
     assert await factories.history(engine, run.task_id) == ["created", "started"]
 
 
-async def test_handing_back_keeps_what_an_earlier_run_left(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+async def test_a_release_keeps_the_error_of_an_earlier_run(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     (first,) = await claimed(engine)
     retry = factories.outcome(first, Change.RETRY_SCHEDULED, error_message="first", backoff=datetime.timedelta(0))
     await task_outcomes.record(engine, [retry], worker_id="worker")
@@ -118,7 +118,7 @@ async def test_handing_back_keeps_what_an_earlier_run_left(engine: sqlalchemy_as
     assert (found.error_message, found.retry_count) == ("first", 1)
 
 
-async def test_finishes_and_extensions_that_overlap_do_not_block_each_other(
+async def test_overlapping_outcomes_and_extensions_do_not_deadlock(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     runs = await claimed(engine, 100)

@@ -38,7 +38,7 @@ FILTERS = {
             "tasks_due_idx",
             "tasks_urgent_idx",
             "tasks_next_idx",
-            "tasks_suspects_idx",
+            "tasks_quarantined_idx",
             "tasks_queue_idx",
             "tasks_lease_idx",
         },
@@ -46,7 +46,7 @@ FILTERS = {
     "name": (task_page.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
     "queue, and what waits": (
         task_page.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
-        {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_suspects_idx"},
+        {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_quarantined_idx"},
     ),
     "queue, and how it ended": (
         task_page.Filter(queue="queue-7", statuses=(task.Status.FAILED, task.Status.COMPLETED)),

@@ -60,7 +60,7 @@ def _fill_one_queue(count: int) -> str:
 async def filled(
     admin: sqlalchemy_asyncio.AsyncEngine, statements: str
 ) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """Makes a database with what the statements put there, and analyzed."""
+    """Creates a database, fills it by the statements and analyzes it."""
     async with conftest.new_database(admin) as url:
         engine = database.connect(url, pool_size=1)
         async with engine.connect() as connection:
@@ -101,13 +101,13 @@ async def one_queue(
 async def scans(
     connection: sqlalchemy_asyncio.AsyncConnection, mode: str, statement: sa.TextClause, parameters: dict[str, Any]
 ) -> dict[str, str]:
-    """Runs the statement, takes it back, and returns how its plan read each table: the index, or the kind of scan."""
+    """Runs the statement, rolls it back, and returns how its plan read each table: the index, or the kind of scan."""
     plan = await plans.explain(connection, mode, statement, parameters)
     found: dict[str, str] = {}
 
     def visit(node: dict[str, Any]) -> None:
         relation = node.get("Relation Name", "")
-        # A partition without rows is read at a glance.
+        # Reading a partition without rows costs nothing.
         if relation and not (relation.startswith("task_logs") and node["Actual Rows"] == 0):
             found[node["Alias"]] = node.get("Index Name", node["Node Type"])
         if "Index Name" in node and not relation:  # below a bitmap scan
@@ -129,7 +129,7 @@ MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_pla
 
 
 @MODES
-async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+async def test_a_claim_reads_due_tasks_in_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     parameters = {"queue": "queue-4", "worker_id": "worker", "limit": 100, "lease": LEASE}
     used = await scans(full, mode, fast._CLAIM, parameters)
     assert set(used.values()) <= CLAIM_INDEXES
@@ -137,7 +137,7 @@ async def test_a_claim_reads_what_is_due_in_its_order(full: sqlalchemy_asyncio.A
 
 
 @MODES
-async def test_a_claim_reads_its_own_index_where_another_one_would_look_as_good(
+async def test_a_claim_reads_its_own_index_where_another_looks_as_cheap(
     one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     parameters = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": LEASE}
@@ -146,7 +146,7 @@ async def test_a_claim_reads_its_own_index_where_another_one_would_look_as_good(
 
 
 @MODES
-async def test_a_finish_and_an_extension_read_their_tasks_where_nothing_ran_before(
+async def test_an_outcome_and_an_extension_read_their_tasks_where_none_ran_before(
     one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     task_ids = list(range(1, 501))
@@ -160,7 +160,7 @@ async def test_a_finish_and_an_extension_read_their_tasks_where_nothing_ran_befo
 
 
 @MODES
-async def test_a_batch_of_creates_compares_no_task_with_all_others(
+async def test_a_batch_of_creates_does_not_compare_each_task_with_all_others(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     news = [factories.new_task(request_id=str(number) if number % 2 else None) for number in range(1000)]
@@ -174,24 +174,24 @@ async def test_a_batch_of_creates_compares_no_task_with_all_others(
 
 @MODES
 @pytest.mark.parametrize("level", fast.LEVELS)
-async def test_a_claim_of_suspects_reads_nothing_else(
+async def test_a_claim_of_quarantined_tasks_reads_no_others(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, level: int
 ) -> None:
     parameters = {"queues": ["queue-4", "queue-8"], "worker_id": "worker", "limit": 25, "lease": LEASE}
     used = await scans(full, mode, fast._CLAIM_QUARANTINED[level], parameters)
-    assert set(used.values()) <= {"tasks_suspects_idx", "tasks_pkey", "queues_pkey"}
-    assert "tasks_suspects_idx" in used.values()
+    assert set(used.values()) <= {"tasks_quarantined_idx", "tasks_pkey", "queues_pkey"}
+    assert "tasks_quarantined_idx" in used.values()
 
 
 @MODES
-async def test_a_sweep_reads_the_leases_that_ran_out(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+async def test_a_sweep_reads_expired_leases_only(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     used = await scans(full, mode, rescue._RECLAIM, {"worker_id": "sweeper", "limit": 1000})
     assert set(used.values()) <= {"tasks_lease_idx", "tasks_pkey"}
     assert "tasks_lease_idx" in used.values()
 
 
 @MODES
-async def test_a_release_reads_what_runs(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+async def test_a_release_reads_running_tasks_only(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     parameters = {"worker_id": "worker", "held": list(range(1000, ROWS // 2, 1000)), "claimed_before": NOW}
     used = await scans(full, mode, rescue._RELEASE, parameters)
     assert set(used.values()) <= {"tasks_lease_idx", "tasks_status_idx", "tasks_pkey"}
@@ -200,7 +200,7 @@ async def test_a_release_reads_what_runs(full: sqlalchemy_asyncio.AsyncConnectio
 
 @MODES
 @pytest.mark.parametrize("step", [1000, 100_000], ids=["many", "few"])
-async def test_a_finish_and_an_extension_read_their_tasks(
+async def test_an_outcome_and_an_extension_read_their_tasks_only(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, step: int
 ) -> None:
     task_ids = list(range(step, ROWS + 1, step))
@@ -214,7 +214,7 @@ async def test_a_finish_and_an_extension_read_their_tasks(
 
 @MODES
 @pytest.mark.parametrize("task_ids", [None, [1, 2, 3]], ids=["all", "some"])
-async def test_a_watch_reads_what_is_new(
+async def test_a_watch_reads_new_rows_only(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, task_ids: list[int] | None
 ) -> None:
     parameters = {"seen": full.info["snapshot"], "upto": None, "log_id": 0, "task_ids": task_ids, "limit": 1000}
@@ -223,7 +223,7 @@ async def test_a_watch_reads_what_is_new(
 
 
 @MODES
-async def test_a_watch_that_is_behind_goes_on_where_its_page_ended(
+async def test_a_watch_that_is_behind_continues_where_its_page_ended(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     parameters = {"seen": "3:3:", "upto": full.info["snapshot"], "log_id": ROWS, "task_ids": None, "limit": 1000}

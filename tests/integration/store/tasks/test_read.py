@@ -1,4 +1,4 @@
-"""Lists and histories: what matches, in order, page by page, each task once."""
+"""Lists and histories have the matching tasks in order, page by page, each once."""
 
 import datetime
 import itertools
@@ -156,7 +156,7 @@ NAMES = ["a", "ab", "ab ", "aB", "abc", "ab\U0010ffff", "abÿ", "ac", "a%", "a_b
 
 
 @pytest.mark.parametrize("prefix", ["a", "ab", "ab\U0010ffff", "ä", "a%", "a_", "b", "\U0010ffff", "A"])
-async def test_a_name_begins_letter_by_letter(engine: Engine, prefix: str) -> None:
+async def test_a_name_prefix_matches_letter_by_letter(engine: Engine, prefix: str) -> None:
     for name in NAMES:
         await factories.create(engine, name=name, execution_time=FIRST)
     listed = await list_all(engine, task_page.Filter(name_prefix=prefix), "execution_time", 3)
@@ -165,7 +165,7 @@ async def test_a_name_begins_letter_by_letter(engine: Engine, prefix: str) -> No
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("wanted", "matches"), FILTERS)
-async def test_a_filter_leaves_what_matches_all_of_it(
+async def test_a_filter_matches_by_all_its_fields(
     engine: Engine,
     tasks: list[task.Task],
     order: task_page.Order,
@@ -175,7 +175,7 @@ async def test_a_filter_leaves_what_matches_all_of_it(
     assert await list_all(engine, wanted, order, 2) == in_order([each for each in tasks if matches(each)], order)
 
 
-async def test_a_task_that_moves_while_pages_are_read_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
+async def test_a_task_that_moves_between_pages_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
     wanted = in_order(tasks, "task_id")
     page = await task_read.list_tasks(engine, task_page.Filter(), order="task_id", after=None, limit=4)
     await task_edit.delete(engine, page.tasks[-1].task_id, actor="api")
@@ -187,7 +187,7 @@ async def test_a_task_that_moves_while_pages_are_read_hides_no_other(engine: Eng
 
 @pytest.mark.parametrize("order", ORDERS)
 async def test_pages_of_large_tasks_are_short_and_hold_each_task_once(engine: Engine, order: task_page.Order) -> None:
-    # Much as text and little as it is stored; much as both; little.
+    # Large as text but small as stored; large as both; small.
     packed, full = {"numbers": [0] * 80_000}, {"text": random.Random(1).randbytes(120_000).hex()}
     news = [factories.new_task(task_data=[packed, {}, full, {}][number % 4]) for number in range(120)]
     await task_create.create(engine, news, actor="api")
@@ -214,7 +214,7 @@ async def test_a_task_larger_than_a_page_has_a_page_of_its_own(engine: Engine, m
     task_page._list.cache_clear()
 
 
-async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -> None:
+async def test_a_deleted_task_is_hidden_but_its_history_is_not(engine: Engine) -> None:
     task_id = await factories.create(engine)
     await task_edit.delete(engine, task_id, actor="api")
     for read in (task_read.get, task_read.get_status):
@@ -225,7 +225,7 @@ async def test_a_deleted_task_is_hidden_and_its_history_is_not(engine: Engine) -
     assert await factories.history(engine, task_id) == ["created", "deleted"]
 
 
-async def test_the_status_alone_is_the_status_of_the_task(engine: Engine) -> None:
+async def test_the_status_alone_can_be_read(engine: Engine) -> None:
     for status in task.Status:
         task_id = await factories.brought_to(engine, status)
         assert await task_read.get_status(engine, task_id) is status
@@ -242,7 +242,7 @@ async def test_a_history_is_read_page_by_page(engine: Engine) -> None:
     assert pages == [[1, 2], [3, 4], [5, 6], []]
 
 
-async def test_a_history_tells_who_did_what_and_when(engine: Engine) -> None:
+async def test_a_history_has_the_actor_change_and_time_of_each_row(engine: Engine) -> None:
     task_id = await factories.create(engine)
     await factories.claim(engine, worker_id="somebody")
     await task_edit.cancel(engine, task_id, actor="a caller")
@@ -256,7 +256,7 @@ async def test_a_history_tells_who_did_what_and_when(engine: Engine) -> None:
     assert (await task_read.get(engine, task_id)).updated_at == logs[-1].timestamp
 
 
-async def test_a_history_goes_on_over_the_partitions_of_the_log(engine: Engine) -> None:
+async def test_a_history_spans_the_partitions_of_the_log(engine: Engine) -> None:
     task_id = await factories.create(engine)
     async with engine.connect() as connection:
         await connection.execute(sa.text("UPDATE task_logs SET timestamp = timestamp - interval '40 years'"))
@@ -264,6 +264,6 @@ async def test_a_history_goes_on_over_the_partitions_of_the_log(engine: Engine) 
     assert await factories.history(engine, task_id) == ["created", "cancelled"]
 
 
-async def test_there_is_no_history_of_a_task_that_never_was(engine: Engine) -> None:
+async def test_the_history_of_a_task_that_never_existed_is_not_found(engine: Engine) -> None:
     with pytest.raises(errors.TaskNotFound):
         await task_read.list_logs(engine, 12345, after_version=0, limit=10)

@@ -1,4 +1,4 @@
-"""The indexes that lists read by schedule, by key and by the beginning of a name; and those of lists of schedules."""
+"""Indexes for lists of tasks by schedule, concurrency key and name prefix, and for lists of schedules."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _SCHEDULES = {"name": "name", "queue": "(template ->> 'queue'::text)", "paused":
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; three indexes of tasks are built, and meanwhile nothing is written, but read."""
+    """Applies it. No row is rewritten; three indexes of tasks are built, and writes wait meanwhile, reads do not."""
     for name, column in {"schedule": "schedule_id", "key": "concurrency_key"}.items():
         op.create_index(
             f"tasks_{name}_idx",
@@ -34,7 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes it back."""
+    """Reverts it."""
     _build_names_anew({})
     for name in _SCHEDULES:
         op.drop_index(f"schedules_{name}_idx", "schedules")
@@ -43,7 +43,7 @@ def downgrade() -> None:
 
 
 def _build_names_anew(ops: Mapping[str, str]) -> None:
-    # Dropping locks out readers until the end of the transaction: it comes last.
+    # Dropping blocks readers until the transaction ends, so it comes last.
     op.create_index(
         "tasks_name_idx_new",
         "tasks",
