@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "no time": ({"local_time": "tomorrow"}, "local_time", "must be a local time such as 2027-03-28T09:00:00"),
     "no zone": ({"time_zone": None}, "time_zone", "is required with local_time"),
     "a zone alone": ({"local_time": None}, "local_time", "is required with time_zone"),
-    "an unknown zone": ({"time_zone": "Europe/Lisboa"}, "time_zone", "is Europe/Lisbon"),
+    "an unknown zone": ({"time_zone": "Europe/Lisboa"}, "time_zone", "did you mean Europe/Lisbon"),
     "both": ({"execution_time": "2030-07-01T09:00:00Z"}, "execution_time", "must not be given together"),
 }
 

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "an expression that cannot be read": ({"cron": "0 99 * * *"}, "cron", "it is 0 to 23"),
     "no rule": ({"cron": None}, "cron", "is required"),
     "two rules": ({"interval": "60s"}, "interval", "must not be given together with cron"),
-    "a zone that does not exist": ({"time_zone": "Europe/Lisboa"}, "time_zone", "is Europe/Lisbon"),
+    "a zone that does not exist": ({"time_zone": "Europe/Lisboa"}, "time_zone", "did you mean Europe/Lisbon"),
     "an end before the start": (
         {"start_time": "2028-01-01T00:00:00Z", "end_time": "2027-01-01T00:00:00Z"},
         "end_time",
