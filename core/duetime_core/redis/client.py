@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 1.0
 class _SaysThatItIsClosed:
     """A connection that fails as others do when the other side closed it just before something is sent.
 
-    uvloop raises RuntimeError then, which redis-py hands on, and which nobody expects of a Redis that is gone.
+    uvloop then raises RuntimeError, which redis-py passes on and callers do not expect of an unavailable Redis.
     """
 
     async def send_packed_command(self, *arguments: Any, **keywords: Any) -> None:

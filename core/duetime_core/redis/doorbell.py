@@ -50,8 +50,8 @@ class Doorbell:
     def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Arms a wakeup for a task of `queue`; both times by the database's clock.
 
-        One that is armed for an earlier slot is enough, because its claim learns what is due next and arms that, if
-        it comes for sure after the commit: `now` is when the statement began.
+        One that is armed for an earlier slot is enough, because its claim finds the next due time and arms it, provided
+        that the wakeup comes after the commit: `now` is when the statement began.
         """
         if due_at - now > wakeup.HORIZON:
             return
@@ -91,7 +91,7 @@ class Doorbell:
                 await self._silent.wait()
 
     async def run(self) -> None:
-        """Sends what is rung, for ever. While Redis is gone, rings are dropped."""
+        """Sends messages indefinitely. While Redis is unavailable, they are dropped."""
         try:
             while True:
                 await self._rung.wait()

@@ -27,7 +27,7 @@ async def test_work_that_is_cancelled_again_and_again_ends_first() -> None:
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-async def test_work_that_fails_says_so_to_whoever_waits(is_cancelled: bool) -> None:
+async def test_work_that_fails_raises_at_its_caller(is_cancelled: bool) -> None:
     async def work() -> None:
         await asyncio.sleep(0)
         raise ValueError

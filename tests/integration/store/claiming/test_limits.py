@@ -150,14 +150,14 @@ async def test_full_buckets_of_keys_are_deleted(engine: sqlalchemy_asyncio.Async
 
 async def test_quarantined_tasks_of_a_limited_queue_count_too(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running=1)
-    suspect, other = await factories.create(engine), await factories.create(engine)
+    quarantined, other = await factories.create(engine), await factories.create(engine)
     async with engine.connect() as connection:
-        await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = 2 WHERE task_id = {suspect}"))
+        await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = 2 WHERE task_id = {quarantined}"))
     assert await factories.claim_quarantined(engine) == []
     taken = await locked.claim_quarantined(
         engine, queue=task.DEFAULT_QUEUE, level=2, worker_id="worker", limit=9, lease=factories.LEASE
     )
-    assert [each.task_id for each in taken] == [suspect]
+    assert [each.task_id for each in taken] == [quarantined]
     assert (await look(engine)).tasks == []
     await finish(engine, taken)
     assert [each.task_id for each in (await look(engine)).tasks] == [other]

@@ -16,7 +16,7 @@ from tests.support import factories
 NO_LEASE = datetime.timedelta(0)
 
 
-async def suspect(engine: sqlalchemy_asyncio.AsyncEngine, *, lost_leases: int = 2, **changes: Any) -> int:
+async def quarantined(engine: sqlalchemy_asyncio.AsyncEngine, *, lost_leases: int = 2, **changes: Any) -> int:
     """Creates a task, loses its lease that often and returns its id."""
     task_id = await factories.create(engine, **{"max_retries": 100, **changes})
     for lost in range(lost_leases):
@@ -36,9 +36,9 @@ def ids(tasks: list[task.Task]) -> list[int]:
 async def test_a_quarantined_task_is_claimed_apart_by_how_many_leases_it_lost(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    often = [await suspect(engine, lost_leases=lost_leases) for lost_leases in (4, 3)]
-    twice = await suspect(engine, lost_leases=2)
-    once = await suspect(engine, lost_leases=1)
+    often = [await quarantined(engine, lost_leases=lost_leases) for lost_leases in (4, 3)]
+    twice = await quarantined(engine, lost_leases=2)
+    once = await quarantined(engine, lost_leases=1)
     good = await factories.create(engine)
     assert ids(await factories.claim(engine)) == [once, good]
     assert ids(await factories.claim_quarantined(engine, level=2)) == [twice]
@@ -65,14 +65,14 @@ async def test_quarantined_tasks_are_claimed_from_all_queues_of_the_worker(
 async def test_a_run_that_ends_by_itself_ends_the_quarantine(
     engine: sqlalchemy_asyncio.AsyncEngine, change: task.Change
 ) -> None:
-    task_id = await suspect(engine)
+    task_id = await quarantined(engine)
     (run,) = await factories.claim_quarantined(engine)
     await task_outcomes.record(engine, [factories.outcome(run, change)], worker_id="worker")
     assert (await task_read.get(engine, task_id)).lost_leases == 0
 
 
 async def test_a_released_run_keeps_the_quarantine(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    task_id = await suspect(engine)
+    task_id = await quarantined(engine)
     (run,) = await factories.claim_quarantined(engine)
     await task_outcomes.record(engine, [factories.outcome(run, task.Change.RELEASED)], worker_id="worker")
     assert (await task_read.get(engine, task_id)).lost_leases == 2
@@ -80,7 +80,7 @@ async def test_a_released_run_keeps_the_quarantine(engine: sqlalchemy_asyncio.As
 
 
 async def test_an_update_and_a_retry_end_the_quarantine(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    updated, retried = await suspect(engine), await suspect(engine, max_retries=1)
+    updated, retried = await quarantined(engine), await quarantined(engine, max_retries=1)
     await task_edit.update(engine, updated, {"task_data": {"fixed": True}}, version=None, actor="api")
     await task_edit.retry(engine, retried, actor="api")
     assert ids(await factories.claim(engine)) == [updated, retried]
@@ -90,7 +90,7 @@ async def test_an_update_and_a_retry_end_the_quarantine(engine: sqlalchemy_async
 async def test_a_task_that_fails_after_several_lost_leases_is_reported_as_a_possible_poison_task(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    task_id = await suspect(engine, lost_leases=3, max_retries=2)
+    task_id = await quarantined(engine, lost_leases=3, max_retries=2)
     found = await task_read.get(engine, task_id)
     assert (found.status, found.retry_count) == (task.Status.FAILED, 2)
     assert found.error_message == (

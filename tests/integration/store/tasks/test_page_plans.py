@@ -44,7 +44,7 @@ FILTERS = {
         },
     ),
     "name": (task_page.Filter(name="name 7"), {"tasks_name_idx", "tasks_lease_idx"}),
-    "queue, and what waits": (
+    "queue, and waiting tasks": (
         task_page.Filter(queue="queue-8", statuses=(task.Status.PENDING,)),
         {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_quarantined_idx"},
     ),

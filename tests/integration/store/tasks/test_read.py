@@ -29,7 +29,7 @@ _CHANGES = {1: "status = 'running', worker_id = 'worker', lease_expires_at = now
 
 @pytest_asyncio.fixture
 async def tasks(engine: Engine) -> list[task.Task]:
-    """Tasks of two names in three queues, many of which share a time; a quarter each is cancelled, runs, is suspect.
+    """Tasks of two names in three queues, which share times; a quarter each is cancelled, running, quarantined.
 
     Of five one has a key, of three one a schedule, and each a request_id.
     """
