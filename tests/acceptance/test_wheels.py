@@ -17,7 +17,7 @@ FOLDERS = ("proto", "core", "server", "worker", "clients/python", "stack")
 # Beside Python: what the packages read at run time, and the marker that they are typed.
 DATA = {
     "duetime_client": ["duetime_client/py.typed"],
-    "duetime_core": ["duetime_core/py.typed", "duetime_core/migrations/script.py.mako"],
+    "duetime_core": ["duetime_core/py.typed", "duetime_core/postgres/migrations/script.py.mako"],
     "duetime_proto": ["duetime/v1/py.typed", "duetime/v1/descriptor_set.binpb", "duetime/v1/task.proto"],
     "duetime_server": ["duetime_server/py.typed"],
     "duetime_stack": ["duetime_stack/py.typed", "duetime_stack/envoy.yaml", "duetime_stack/lua/contract.lua"],
