@@ -94,6 +94,16 @@ def test_every_folder_of_core_and_server_is_a_room() -> None:
             assert is_in_room or is_at_the_root, path
 
 
+def test_every_module_of_the_server_has_a_test_of_its_own_name_in_the_same_room() -> None:
+    server = ROOT / "server/duetime_server"
+    modules = [path.relative_to(server) for path in server.rglob("*.py") if path.stem != "__init__"]
+    assert modules
+    for module in modules:
+        name = f"test_{module.stem.strip('_')}.py"
+        tests = [ROOT / "tests" / tier / "server" / module.parent / name for tier in ("unit", "integration")]
+        assert any(path.exists() for path in tests), f"{module} has none of {', '.join(map(str, tests))}"
+
+
 def test_sql_stands_in_the_store_and_in_the_room_of_postgres_alone() -> None:
     allowed = {"store", "postgres", "migrate.py"}
     for folder in MAY_IMPORT:

@@ -1,0 +1,56 @@
+"""The parts of a server in this process, for tests that call its modules directly."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.process import background, outage
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
+from duetime_server.rpc import offload
+from duetime_server.services import queues, schedules, tasks
+from duetime_server.tasks import creator, handler_catalog
+from duetime_server.watch import hub
+
+OUTAGE = outage.Outage("the database", "calls fail")
+
+
+@pytest_asyncio.fixture
+async def bell(redis_url: str) -> AsyncIterator[doorbell.Doorbell]:
+    """A doorbell that sends nothing, because it does not run."""
+    client = redis_client.connect(redis_url)
+    yield doorbell.Doorbell(client)
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def catalog(engine: sqlalchemy_asyncio.AsyncEngine) -> handler_catalog.HandlerCatalog:
+    """A catalog of the built-in handlers."""
+    return handler_catalog.HandlerCatalog(engine, OUTAGE)
+
+
+@pytest_asyncio.fixture
+async def task_service(
+    engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, catalog: handler_catalog.HandlerCatalog
+) -> AsyncIterator[tasks.TaskService]:
+    """A TaskService that creates tasks."""
+    task_creator, watch_hub = creator.Creator(engine, bell), hub.Hub(engine, OUTAGE)
+    services = background.start(task_creator.run(), watch_hub.run())
+    yield tasks.TaskService(engine, bell, task_creator, watch_hub, catalog, offload.Offload())
+    await background.end(services)
+
+
+@pytest.fixture
+def queue_service(engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> queues.QueueService:
+    """A QueueService."""
+    return queues.QueueService(engine, bell)
+
+
+@pytest.fixture
+def schedule_service(
+    engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, catalog: handler_catalog.HandlerCatalog
+) -> schedules.ScheduleService:
+    """A ScheduleService."""
+    return schedules.ScheduleService(engine, bell, catalog, offload.Offload())

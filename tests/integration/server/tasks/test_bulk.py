@@ -1,0 +1,45 @@
+"""Changes of all tasks that match a filter."""
+
+import pytest
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime.v1 import task_pb2, task_service_pb2
+from duetime_core.model import errors, task
+from duetime_core.redis import doorbell
+from duetime_core.store.tasks import read as task_read
+from duetime_server.tasks import bulk
+from tests.support import factories
+
+Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+async def test_matching_tasks_are_changed_and_announced(
+    engine: Engine, bell: doorbell.Doorbell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[task.Changed] = []
+    cancelled: list[int] = []
+    monkeypatch.setattr(bell, "announce", announced.extend)
+    monkeypatch.setattr(bell, "cancelled", cancelled.extend)
+    task_ids = [await factories.create(engine, queue="mail") for _ in range(3)]
+    other = await factories.create(engine)
+    request = task_service_pb2.CancelTasksRequest(filter=task_service_pb2.TaskFilter(queue="mail"))
+    changed = await bulk.change(engine, bell, task.Change.CANCELLED, request)
+    assert (changed.count, changed.has_more) == (3, False)
+    assert sorted(cancelled) == sorted(each.task_id for each in announced) == task_ids
+    assert await task_read.get_status(engine, other) is task.Status.PENDING
+
+
+async def test_a_filter_must_say_which_tasks_and_a_status_that_allows_the_change(
+    engine: Engine, bell: doorbell.Doorbell
+) -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"^filter: is required: which tasks to change"):
+        await bulk.change(engine, bell, task.Change.DELETED, task_service_pb2.DeleteTasksRequest())
+    completed = task_service_pb2.TaskFilter(status=[task_pb2.Task.Status.Value("completed")])
+    request = task_service_pb2.CancelTasksRequest(filter=completed)
+    with pytest.raises(errors.InvalidArgument, match=r"^filter\.status: .*must be one of pending, running"):
+        await bulk.change(engine, bell, task.Change.CANCELLED, request)
+
+
+async def test_a_move_needs_a_time_or_a_queue(engine: Engine, bell: doorbell.Doorbell) -> None:
+    with pytest.raises(errors.InvalidArgument, match="execution_time: or queue is required"):
+        await bulk.change(engine, bell, task.Change.UPDATED, task_service_pb2.MoveTasksRequest(all=True))

@@ -1,0 +1,75 @@
+"""Errors become statuses with details, and an unexpected one reveals nothing."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from duetime_core.model import errors
+from duetime_core.process import outage
+from duetime_server.rpc import errors as rpc_errors
+
+
+class Aborted(Exception):
+    """What grpc's abort raises."""
+
+
+class Context:
+    """Records how an rpc was aborted."""
+
+    async def abort(self, code: grpc.StatusCode, message: str, trailing_metadata: Any) -> None:
+        self.code, self.message, self.trailers = code, message, dict(trailing_metadata)
+        raise Aborted
+
+
+async def aborted(error: BaseException) -> Context:
+    async def fail(_request: Any, _context: Any) -> Any:
+        raise error
+
+    interceptor = rpc_errors.Interceptor(outage.Outage("the database", "calls fail"))
+    handler = grpc.unary_unary_rpc_method_handler(fail, request_deserializer=bytes, response_serializer=bytes)
+    context: Any = Context()
+
+    async def continuation(_: Any) -> Any:
+        return handler
+
+    class Details:
+        method = "/duetime.v1.TaskService/GetTask"
+
+    details: Any = Details()
+    intercepted: Any = await interceptor.intercept_service(continuation, details)
+    with pytest.raises(Aborted):
+        await intercepted.unary_unary(b"", context)
+    found: Context = context
+    return found
+
+
+def status_of(context: Context) -> status_pb2.Status:
+    return status_pb2.Status.FromString(context.trailers["grpc-status-details-bin"])
+
+
+async def test_an_error_has_its_code_reason_and_metadata() -> None:
+    context = await aborted(errors.TaskNotFound.of(7))
+    assert context.code is grpc.StatusCode.NOT_FOUND
+    info = error_details_pb2.ErrorInfo()
+    assert status_of(context).details[0].Unpack(info)
+    assert (info.reason, info.domain) == ("TASK_NOT_FOUND", "duetime")
+
+
+async def test_invalid_fields_are_named() -> None:
+    context = await aborted(errors.InvalidArgument(errors.Violation("name", "is required")))
+    found = error_details_pb2.BadRequest()
+    assert status_of(context).details[1].Unpack(found)
+    assert [(each.field, each.description) for each in found.field_violations] == [("name", "is required")]
+
+
+async def test_a_busy_server_returns_when_to_retry() -> None:
+    context = await aborted(errors.ServerBusy())
+    assert (context.code, context.trailers["retry-after"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "1")
+
+
+async def test_an_unexpected_error_is_internal_and_keeps_its_text_to_the_log() -> None:
+    context = await aborted(ZeroDivisionError("secret"))
+    assert context.code is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(status_of(context))
