@@ -307,13 +307,12 @@ WITH given AS MATERIALIZED (
         FROM tasks AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
-        name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int,
-        initial_backoff interval, max_backoff interval, multiplier float8, jitter float8,
-        timeout interval, request_id text, request_digest uuid, priority smallint, concurrency_key text,
-        local_time timestamp, time_zone text
+        name text, queue text, task_data jsonb, max_retries int, initial_backoff interval, max_backoff interval,
+            multiplier float8, jitter float8, timeout interval, priority smallint, concurrency_key text, execution_time
+            timestamptz, request_id text, request_digest uuid, local_time timestamp, time_zone text
     )) WITH ORDINALITY AS given (
-        name, queue, execution_time, task_data, max_retries, initial_backoff, max_backoff, multiplier, jitter,
-        timeout, request_id, request_digest, priority, concurrency_key, local_time, time_zone, position
+        name, queue, task_data, max_retries, initial_backoff, max_backoff, multiplier, jitter, timeout, priority,
+            concurrency_key, execution_time, request_id, request_digest, local_time, time_zone, position
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
@@ -321,14 +320,15 @@ WITH given AS MATERIALIZED (
         AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
 ), created AS (
     INSERT INTO tasks (
-        task_id, name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff,
-        retry_max_backoff, retry_multiplier, retry_jitter, timeout, request_id, request_digest,
-        priority, concurrency_key, local_time, time_zone
+        task_id, status, name, queue, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
+            retry_multiplier, retry_jitter, timeout, priority, concurrency_key, execution_time, request_id,
+            request_digest, local_time, time_zone
     ) OVERRIDING SYSTEM VALUE
-    SELECT task_id, name, queue, 'pending', greatest(execution_time, now()), task_data, max_retries,
-        initial_backoff, max_backoff, multiplier, jitter, timeout, request_id, request_digest,
-        coalesce(priority, 0), concurrency_key, local_time, time_zone
-    FROM input
+    SELECT task_id, 'pending', given.name, given.queue, given.task_data, given.max_retries, given.initial_backoff,
+        given.max_backoff, given.multiplier, given.jitter, given.timeout, coalesce(given.priority, 0),
+        given.concurrency_key, greatest(given.execution_time, now()), given.request_id, given.request_digest,
+        given.local_time, given.time_zone
+    FROM input AS given
     ORDER BY request_id COLLATE "C", position
     ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
     RETURNING task_id, version, status, execution_time, retry_count, queue

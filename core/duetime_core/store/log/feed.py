@@ -40,7 +40,7 @@ class Page:
 ELSEWHERE = "must come from a watch of this database"
 """The violation of a cursor from another database, or from this one before it was restored."""
 
-_LOG_COLUMNS = ", ".join(f"task_logs.{column}" for column in task_columns.LOG_COLUMNS.split(", "))
+_LOG_COLUMNS = ", ".join(f"task_logs.{column}" for column in task_columns.LOG)
 
 _NOW = sa.text("SELECT CAST(pg_current_snapshot() AS text)")
 

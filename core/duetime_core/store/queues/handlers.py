@@ -19,17 +19,16 @@ _KEPT = "30 days"
 _KEPT_UNDER_A_BUILT_IN_NAME = "1 day"
 """For a user's handler with the name of a built-in one: it may have been removed, and workers run the built-in one."""
 
-_ANNOUNCE = sa.text("""
-INSERT INTO handlers (name, max_retries, initial_backoff, max_backoff, multiplier, jitter, announced_at)
+_RETRIES = ", ".join(encoding.RETRIES)
+_ASSIGNMENTS = ", ".join(
+    f"{field} = CASE WHEN :is_first THEN excluded.{field} ELSE handlers.{field} END" for field in encoding.RETRIES
+)
+_ANNOUNCE = sa.text(f"""
+INSERT INTO handlers (name, {_RETRIES}, announced_at)
 SELECT given.*, now() FROM json_to_recordset(CAST(:handlers AS json)) AS given (
-    name text, max_retries int, initial_backoff interval, max_backoff interval, multiplier float8, jitter float8
+    name text, {encoding.record(encoding.RETRIES)}
 ) ORDER BY name
-ON CONFLICT (name) DO UPDATE SET announced_at = now(),
-    max_retries = CASE WHEN :is_first THEN excluded.max_retries ELSE handlers.max_retries END,
-    initial_backoff = CASE WHEN :is_first THEN excluded.initial_backoff ELSE handlers.initial_backoff END,
-    max_backoff = CASE WHEN :is_first THEN excluded.max_backoff ELSE handlers.max_backoff END,
-    multiplier = CASE WHEN :is_first THEN excluded.multiplier ELSE handlers.multiplier END,
-    jitter = CASE WHEN :is_first THEN excluded.jitter ELSE handlers.jitter END
+ON CONFLICT (name) DO UPDATE SET announced_at = now(), {_ASSIGNMENTS}
 """)
 # Two workers that delete at once must not wait for each other.
 _DELETE_OLD = sa.text(f"""
@@ -42,9 +41,9 @@ DELETE FROM handlers WHERE name = ANY(ARRAY(
 """)
 # A worker of a version that announces nothing may have a user's handler under any of its names.
 _READ = sa.text(f"""
-SELECT name, max_retries, initial_backoff, max_backoff, multiplier, jitter FROM handlers
+SELECT name, {_RETRIES} FROM handlers
 UNION ALL
-SELECT DISTINCT unnest(handlers), NULL::int, NULL::interval, NULL::interval, NULL::float8, NULL::float8
+SELECT DISTINCT unnest(handlers), {", ".join(f"CAST(NULL AS {kind})" for kind in encoding.RETRIES.values())}
 FROM workers WHERE NOT announces AND last_heartbeat_at > now() - interval '{workers.KEPT}'
 """)
 

@@ -17,11 +17,17 @@ from duetime_core.store.tasks import columns as task_columns
 _MOST_TAKEN = 1_000
 """How many nominal times in a row may already have a task."""
 
-_GIVEN = """json_to_recordset(CAST(:tasks AS json)) AS given (
-    name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int, initial_backoff interval,
-    max_backoff interval, multiplier float8, jitter float8, timeout interval, priority smallint, concurrency_key text,
-    schedule_id bigint, nominal_time timestamptz, is_next boolean, request_id text
-)"""
+_MOVED = {**encoding.TEMPLATE, "execution_time": "timestamptz", "nominal_time": "timestamptz"}
+_FIELDS = {**_MOVED, "schedule_id": "bigint", "is_next": "boolean", "request_id": "text"}
+_GIVEN = f"json_to_recordset(CAST(:tasks AS json)) AS given ({encoding.record(_FIELDS)})"
+_VALUES = encoding.expressions(
+    _FIELDS,
+    execution_time="coalesce(given.execution_time, now())",
+    nominal_time="coalesce(given.nominal_time, clock_timestamp())",
+)
+_ASSIGNMENTS = [
+    f"{encoding.column(field)} = {value}" for field, value in zip(_MOVED, encoding.expressions(_MOVED), strict=True)
+]
 
 # The execution_time is not raised to now: lateness is measured from when an occurrence was due. A conflicting row has
 # already drawn its id, so nominal times with a task are excluded first: only one that is taken concurrently costs an
@@ -29,14 +35,8 @@ _GIVEN = """json_to_recordset(CAST(:tasks AS json)) AS given (
 # triggers that began in the same microsecond differ.
 _INSERT = sa.text(f"""
 WITH created AS (
-    INSERT INTO tasks (
-        name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
-        retry_multiplier, retry_jitter, timeout, priority, concurrency_key, schedule_id, nominal_time, is_next,
-        request_id
-    )
-    SELECT name, queue, 'pending', coalesce(execution_time, now()), task_data, max_retries, initial_backoff,
-        max_backoff, multiplier, jitter, timeout, priority, concurrency_key, schedule_id,
-        coalesce(nominal_time, clock_timestamp()), is_next, request_id
+    INSERT INTO tasks (status, {encoding.columns(_FIELDS)})
+    SELECT 'pending', {", ".join(_VALUES)}
     FROM {_GIVEN}
     WHERE (
         SELECT true FROM tasks AS present
@@ -50,11 +50,7 @@ SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now F
 """)
 _MOVE = sa.text(f"""
 WITH moved AS (
-    UPDATE tasks SET name = given.name, queue = given.queue, execution_time = given.execution_time,
-        task_data = given.task_data, max_retries = given.max_retries, retry_initial_backoff = given.initial_backoff,
-        retry_max_backoff = given.max_backoff, retry_multiplier = given.multiplier, retry_jitter = given.jitter,
-        timeout = given.timeout, priority = given.priority, concurrency_key = given.concurrency_key,
-        nominal_time = given.nominal_time, version = version + 1, updated_at = now()
+    UPDATE tasks SET {", ".join(_ASSIGNMENTS)}, version = version + 1, updated_at = now()
     FROM {_GIVEN}
     WHERE tasks.schedule_id = given.schedule_id AND tasks.status = 'pending' AND tasks.is_next
     RETURNING tasks.task_id, version, tasks.status, tasks.execution_time, retry_count, tasks.queue, tasks.schedule_id,
@@ -103,16 +99,9 @@ def encode(
 
     If `is_late`, it is due now, not at the occurrence's time.
     """
-    template = made.template
     return {
-        "name": template.name,
-        "queue": template.queue,
+        **encoding.template(made.template),
         "execution_time": None if occurrence is None or is_late else occurrence.due.isoformat(),
-        "task_data": template.task_data,
-        **encoding.retries(template.max_retries, template.retry_policy),
-        "timeout": None if template.timeout is None else encoding.interval(template.timeout),
-        "priority": template.priority,
-        "concurrency_key": template.concurrency_key,
         "schedule_id": made.schedule_id,
         "nominal_time": None if occurrence is None else occurrence.nominal.isoformat(),
         "is_next": is_next,

@@ -1,75 +1,120 @@
 """Reading and writing the rows of tasks and of their log."""
 
+import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from duetime_core.model import task
+from duetime_core.store import encoding
 
-TASK_COLUMNS = (
-    "task_id, name, queue, status, execution_time, task_data, result, error_message, retry_count, max_retries, "
-    "retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, "
-    "updated_at, executed_at, request_id, worker_id, lease_expires_at, deleted_at, lost_leases, priority, "
-    "concurrency_key, schedule_id, nominal_time, is_next, local_time, time_zone"
-)
-CLAIMED_COLUMNS = (
-    "task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff, "
-    "retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, "
-    "priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone"
-)
-"""What differs between tasks that one claim took: thousands a second, of which reading each column costs."""
-LOG_COLUMNS = "task_id, version, status, change, error_message, timestamp, execution_time, retry_count, actor, duration"
+_POLICY = [encoding.column(field) for field in encoding.POLICY]
+
+
+def _of(fields: Iterable[str]) -> list[str]:
+    """Returns the columns of those fields of a task, in order; the retry policy has several."""
+    return [column for field in fields for column in (_POLICY if field == "retry_policy" else [field])]
+
+
+TASK = _of(field.name for field in dataclasses.fields(task.Task))
+TASK_COLUMNS = ", ".join(TASK)
+_SAME_FOR_ALL = {
+    "status",
+    "result",
+    "updated_at",
+    "executed_at",
+    "worker_id",
+    "lease_expires_at",
+    "deleted_at",
+    "is_next",
+}
+"""The columns that are the same for all tasks of one claim: of thousands a second, reading each column costs."""
+CLAIMED_COLUMNS = ", ".join(column for column in TASK if column not in _SAME_FOR_ALL)
+LOG = [field.name for field in dataclasses.fields(task.TaskLog)]
+LOG_COLUMNS = ", ".join(LOG)
+
+_STATUS, _LOG_STATUS = TASK.index("status"), LOG.index("status")
+_RETRY_POLICY = slice(TASK.index(_POLICY[0]), TASK.index(_POLICY[0]) + len(_POLICY))
 
 
 def read_task(row: sa.Row[Any]) -> task.Task:
     """Returns the task of a row that begins with TASK_COLUMNS."""
-    values = list(row)
-    values[3] = task.Status(values[3])
-    values[10:14] = [task.RetryPolicy(*values[10:14])]
-    return task.Task(*values[:28])
+    values = list(row[: len(TASK)])
+    values[_STATUS] = task.Status(values[_STATUS])
+    values[_RETRY_POLICY] = [task.RetryPolicy(*values[_RETRY_POLICY])]
+    return task.Task(*values)
 
 
 def read_claimed(row: Sequence[Any], *, worker_id: str, lease: datetime.timedelta, now: datetime.datetime) -> task.Task:
-    """Returns the task of a row that begins with CLAIMED_COLUMNS, which that worker claimed then for `lease`."""
+    """Returns the task of a row that begins with CLAIMED_COLUMNS, which that worker claimed at `now` for `lease`.
+
+    Unpacked, because attributes of a row take five times as long: 7.6 instead of 1.4 µs a task.
+    """
+    (
+        task_id,
+        name,
+        queue,
+        execution_time,
+        task_data,
+        error_message,
+        retry_count,
+        max_retries,
+        initial_backoff,
+        max_backoff,
+        multiplier,
+        jitter,
+        timeout,
+        version,
+        created_at,
+        request_id,
+        lost_leases,
+        priority,
+        concurrency_key,
+        schedule_id,
+        nominal_time,
+        local_time,
+        time_zone,
+        *_,
+    ) = row
     return task.Task(
-        row[0],
-        row[1],
-        row[2],
+        task_id,
+        name,
+        queue,
         task.Status.RUNNING,
-        row[3],
-        row[4],
+        execution_time,
+        task_data,
         None,  # result: it is cleared with every retry
-        row[5],
-        row[6],
-        row[7],
-        task.RetryPolicy(row[8], row[9], row[10], row[11]),
-        row[12],
-        row[13],
-        row[14],
-        now,
-        now,
-        row[15],
+        error_message,
+        retry_count,
+        max_retries,
+        task.RetryPolicy(initial_backoff, max_backoff, multiplier, jitter),
+        timeout,
+        version,
+        created_at,
+        now,  # updated_at
+        now,  # executed_at
+        request_id,
         worker_id,
         now + lease,
         None,  # deleted_at
-        row[16],
-        row[17],
-        row[18],
-        row[19],
-        row[20],
+        lost_leases,
+        priority,
+        concurrency_key,
+        schedule_id,
+        nominal_time,
         False,  # is_next
-        row[21],
-        row[22],
+        local_time,
+        time_zone,
     )
 
 
 def read_log(row: sa.Row[Any]) -> task.TaskLog:
     """Returns the log row of a row that begins with LOG_COLUMNS."""
-    values = list(row)
-    values[2] = task.Status(values[2])
-    return task.TaskLog(*values[:10])
+    values = list(row[: len(LOG)])
+    values[_LOG_STATUS] = task.Status(values[_LOG_STATUS])
+    return task.TaskLog(*values)
 
 
 def write_log(changed: str, *, change: str, actor: str = ":actor", error: str = "NULL", duration: str = "NULL") -> str:

@@ -22,6 +22,15 @@ class Created(task.Changed):
     is_new: bool
 
 
+_FIELDS = {
+    **encoding.TEMPLATE,
+    "execution_time": "timestamptz",
+    "request_id": "text",
+    "request_digest": "uuid",
+    "local_time": "timestamp",
+    "time_zone": "text",
+}
+_VALUES = ", ".join(encoding.expressions(_FIELDS, execution_time="greatest(given.execution_time, now())"))
 # Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
 # all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
 # same moment.
@@ -38,13 +47,9 @@ WITH given AS MATERIALIZED (
         FROM tasks AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
-        name text, queue text, execution_time timestamptz, task_data jsonb, max_retries int,
-        initial_backoff interval, max_backoff interval, multiplier float8, jitter float8,
-        timeout interval, request_id text, request_digest uuid, priority smallint, concurrency_key text,
-        local_time timestamp, time_zone text
+        {encoding.record(_FIELDS)}
     )) WITH ORDINALITY AS given (
-        name, queue, execution_time, task_data, max_retries, initial_backoff, max_backoff, multiplier, jitter,
-        timeout, request_id, request_digest, priority, concurrency_key, local_time, time_zone, position
+        {", ".join(_FIELDS)}, position
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
@@ -52,14 +57,10 @@ WITH given AS MATERIALIZED (
         AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
 ), created AS (
     INSERT INTO tasks (
-        task_id, name, queue, status, execution_time, task_data, max_retries, retry_initial_backoff,
-        retry_max_backoff, retry_multiplier, retry_jitter, timeout, request_id, request_digest,
-        priority, concurrency_key, local_time, time_zone
+        task_id, status, {encoding.columns(_FIELDS)}
     ) OVERRIDING SYSTEM VALUE
-    SELECT task_id, name, queue, 'pending', greatest(execution_time, now()), task_data, max_retries,
-        initial_backoff, max_backoff, multiplier, jitter, timeout, request_id, request_digest,
-        coalesce(priority, 0), concurrency_key, local_time, time_zone
-    FROM input
+    SELECT task_id, 'pending', {_VALUES}
+    FROM input AS given
     ORDER BY request_id COLLATE "C", position
     ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
     RETURNING task_id, version, status, execution_time, retry_count, queue
@@ -213,19 +214,8 @@ async def _find(
 
 
 def _encode(new: task.NewTask) -> dict[str, Any]:
-    encoded = {
-        "name": new.name,
-        "queue": new.queue,
-        "execution_time": new.execution_time.isoformat(),
-        "task_data": new.task_data,
-        **encoding.retries(new.max_retries, new.retry_policy),
-        "timeout": None if new.timeout is None else encoding.interval(new.timeout),
-    }
-    # Fields that are not given are left out, so that the digests of requests from before these fields stay the same.
-    if new.priority:
-        encoded["priority"] = new.priority
-    if new.concurrency_key is not None:
-        encoded["concurrency_key"] = new.concurrency_key
+    encoded = encoding.template(new)
+    encoded["execution_time"] = new.execution_time.isoformat()
     if new.local_time is not None:
         encoded |= {"local_time": new.local_time.isoformat(), "time_zone": new.time_zone}
     if new.request_id is not None:

@@ -9,27 +9,21 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload, task
 from duetime_core.postgres import database
+from duetime_core.store import encoding
 from duetime_core.store.tasks import columns, read
 
 # Field of task.NewTask → its columns. The parameters are not named as those of filters.
 _ASSIGNMENTS = {
-    "name": "name = :new_name",
+    **{field: f"{field} = :new_{field}" for field in ("name", "queue", "timeout", "priority", "concurrency_key")},
     "execution_time": "execution_time = greatest(:new_execution_time, now()), local_time = NULL, time_zone = NULL",
     # One value of three: the instant by the present rules of the zone, the local time and the zone.
     "local_time": (
         "execution_time = greatest(:local_instant, now()), local_time = :local_time, time_zone = :time_zone"
     ),
     "task_data": "task_data = CAST(:new_task_data AS jsonb)",
-    "queue": "queue = :new_queue",
     # Not below the retries that were spent: then none are left.
     "max_retries": "max_retries = greatest(:new_max_retries, retry_count)",
-    "retry_policy": (
-        "retry_initial_backoff = :initial_backoff, retry_max_backoff = :max_backoff, "
-        "retry_multiplier = :multiplier, retry_jitter = :jitter"
-    ),
-    "timeout": "timeout = :new_timeout",
-    "priority": "priority = :new_priority",
-    "concurrency_key": "concurrency_key = :new_concurrency_key",
+    "retry_policy": ", ".join(f"{encoding.column(field)} = :{field}" for field in encoding.POLICY),
 }
 
 _FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
@@ -164,9 +158,6 @@ def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield "local_time", local_time
             yield "time_zone", time_zone
         case "retry_policy", task.RetryPolicy():
-            yield "initial_backoff", value.initial_backoff
-            yield "max_backoff", value.max_backoff
-            yield "multiplier", value.multiplier
-            yield "jitter", value.jitter
+            yield from ((field, getattr(value, field)) for field in encoding.POLICY)
         case _:
             yield f"new_{field}", value

@@ -11,7 +11,7 @@ from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
 
 _READ = sa.text(f"""
-SELECT {", ".join(f"tasks.{column}" for column in columns.TASK_COLUMNS.split(", "))},
+SELECT {", ".join(f"tasks.{column}" for column in columns.TASK)},
     now() AS now, coalesce(queues.is_paused, false) AS is_paused, max_running, max_per_second, max_running_per_key,
     max_per_second_per_key, queues.tokens, queues.tokens_at,
     queue_keys.tokens AS key_tokens, queue_keys.tokens_at AS key_tokens_at,
