@@ -18,18 +18,18 @@ _INSTEAD = "to start no tasks, pause the queue; to remove the limit, name it in 
 
 def name(value: str) -> str:
     """Reads the name of a queue."""
-    wrong = violations.Violations()
-    read = fields.queue(value, wrong, field="name")
-    wrong.check()
+    problems = violations.Violations()
+    read = fields.queue(value, problems, field="name")
+    problems.check()
     return read
 
 
 def changes(request: Request) -> dict[str, Any]:
     """Reads the new values of fields of `queue.QueueLimits`: those present, or those that update_mask names."""
-    wrong = violations.Violations()
-    named = masks.named(request, _SETTABLE, wrong)
-    read = {_SETTABLE[field][0]: _SETTABLE[field][1](request, field, wrong) for field in named}
-    wrong.check()
+    problems = violations.Violations()
+    named = masks.named(request, _SETTABLE, problems)
+    read = {_SETTABLE[field][0]: _SETTABLE[field][1](request, field, problems) for field in named}
+    problems.check()
     return read
 
 
@@ -37,22 +37,22 @@ def _paused(request: Request, field: str, _: violations.Violations) -> bool:
     return bool(getattr(request, field))
 
 
-def _count(request: Request, field: str, wrong: violations.Violations) -> int | None:
+def _count(request: Request, field: str, problems: violations.Violations) -> int | None:
     if not request.HasField(field):  # type: ignore[arg-type]
         return None
     value: int = getattr(request, field)
     if not 1 <= value <= MAX_RUNNING:
-        wrong.add(field, f"must be from 1 to {MAX_RUNNING}, not {value}; {_INSTEAD}")
+        problems.add(field, f"must be from 1 to {MAX_RUNNING}, not {value}; {_INSTEAD}")
     return value
 
 
-def _rate(request: Request, field: str, wrong: violations.Violations) -> float | None:
+def _rate(request: Request, field: str, problems: violations.Violations) -> float | None:
     if not request.HasField(field):  # type: ignore[arg-type]
         return None
     value: float = getattr(request, field)
     if not math.isfinite(value) or not MIN_PER_SECOND <= value <= MAX_PER_SECOND:
         bounds = f"from {MIN_PER_SECOND} to {MAX_PER_SECOND:g} tasks per second"
-        wrong.add(field, f"must be {bounds}, not {value:g}; {_INSTEAD}")
+        problems.add(field, f"must be {bounds}, not {value:g}; {_INSTEAD}")
     return value
 
 

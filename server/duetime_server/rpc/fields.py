@@ -39,64 +39,68 @@ def page_size(value: int) -> int:
     return value or DEFAULT_PAGE_SIZE
 
 
-def name(value: str, wrong: violations.Violations, *, what: str = "the name of the handler that runs the task") -> str:
+def name(
+    value: str, problems: violations.Violations, *, what: str = "the name of the handler that runs the task"
+) -> str:
     """Checks a name; `what` describes it."""
     if not value.strip():
-        wrong.add("name", f"is required: {what}")
+        problems.add("name", f"is required: {what}")
     else:
-        _check_text(value, "name", MAX_NAME_CHARACTERS, wrong)
+        _check_text(value, "name", MAX_NAME_CHARACTERS, problems)
     return value
 
 
-def filter_text(value: str, field: str, wrong: violations.Violations, *, most: int = MAX_NAME_CHARACTERS) -> str | None:
+def filter_text(
+    value: str, field: str, problems: violations.Violations, *, most: int = MAX_NAME_CHARACTERS
+) -> str | None:
     """Checks a text of a filter; stored ones may be older than the refusal of control characters."""
     if len(value) > most:
-        wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
+        problems.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif "\0" in value:
-        wrong.add(field, "must not contain the NUL character")
+        problems.add(field, "must not contain the NUL character")
     return value or None
 
 
-def queue(value: str, wrong: violations.Violations, *, field: str = "queue") -> str:
+def queue(value: str, problems: violations.Violations, *, field: str = "queue") -> str:
     """Checks a queue's name."""
     if not _QUEUE.fullmatch(value):
         right = f"must be 1 to {MAX_QUEUE_CHARACTERS} characters of a-z, 0-9, '.', '_' and '-'"
-        wrong.add(field, f"{right}, not {quoting.shortened(value)!r}" if value else right)
+        problems.add(field, f"{right}, not {quoting.shortened(value)!r}" if value else right)
     return value
 
 
-def request_id(value: str, wrong: violations.Violations) -> str | None:
+def request_id(value: str, problems: violations.Violations) -> str | None:
     """Checks a request_id; an empty one means none."""
-    _check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, wrong)
+    _check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, problems)
     return value or None
 
 
-def concurrency_key(value: str, wrong: violations.Violations) -> str | None:
+def concurrency_key(value: str, problems: violations.Violations) -> str | None:
     """Checks a concurrency_key; an empty one means none."""
-    _check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, wrong)
+    _check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, problems)
     return value or None
 
 
-def _check_text(value: str, field: str, most: int, wrong: violations.Violations) -> None:
+def _check_text(value: str, field: str, most: int, problems: violations.Violations) -> None:
     if len(value) > most:
-        wrong.add(field, f"must be at most {most} characters; it has {len(value)}")
+        problems.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif not value.isprintable() and (found := quoting.CONTROL.search(value)):
-        wrong.add(field, f"must not contain control characters; it has U+{ord(found[0]):04X}")
+        problems.add(field, f"must not contain control characters; it has U+{ord(found[0]):04X}")
 
 
-def choice(message: Any, field: str, default: _Choice, wrong: violations.Violations) -> _Choice:
+def choice(message: Any, field: str, default: _Choice, problems: violations.Violations) -> _Choice:
     """Reads an enum whose names are the values of `default`'s type; unspecified means `default`."""
     number: int = getattr(message, field)
     if not number:
         return default
     value = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number.get(number)
     if value is None:
-        wrong.add(field, f"must be one of {', '.join(type(default))}, not {number}")
+        problems.add(field, f"must be one of {', '.join(type(default))}, not {number}")
         return default
     return type(default)(value.name)
 
 
-def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violations) -> datetime.datetime:
+def moment(value: timestamp_pb2.Timestamp, field: str, problems: violations.Violations) -> datetime.datetime:
     """Reads a timestamp, rounded up to the microsecond, so that it is never early."""
     try:
         if not 0 <= value.nanos < 1_000_000_000:
@@ -104,14 +108,14 @@ def moment(value: timestamp_pb2.Timestamp, field: str, wrong: violations.Violati
         return _EPOCH + datetime.timedelta(seconds=value.seconds, microseconds=-(-value.nanos // 1000))
     except OverflowError:
         given = f"{value.seconds} s and {value.nanos} ns after 1970"
-        wrong.add(field, f"must be a time between the years 1 and 9999, not {given}")
+        problems.add(field, f"must be a time between the years 1 and 9999, not {given}")
         return _EPOCH
 
 
 def period(
     value: duration_pb2.Duration,
     field: str,
-    wrong: violations.Violations,
+    problems: violations.Violations,
     *,
     longest: datetime.timedelta,
     shortest: datetime.timedelta = _ZERO,
@@ -119,7 +123,7 @@ def period(
     """Reads a duration between two bounds, rounded up to the microsecond."""
     seconds, nanos = value.seconds, value.nanos
     if abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
-        wrong.add(
+        problems.add(
             field,
             f"must have nanos of less than a second, with the sign of its seconds, not {seconds} s and {nanos} ns",
         )
@@ -130,17 +134,17 @@ def period(
         read = None
     if read is None or not shortest <= read <= longest:
         given = f"{seconds} s" if read is None else _exactly(read)
-        wrong.add(field, f"must be from {_seconds(shortest)} to {_seconds(longest)}, not {given}")
+        problems.add(field, f"must be from {_seconds(shortest)} to {_seconds(longest)}, not {given}")
         return shortest
     return read
 
 
-def json_object(value: struct_pb2.Struct, field: str, wrong: violations.Violations) -> dict[str, Any]:
+def json_object(value: struct_pb2.Struct, field: str, problems: violations.Violations) -> dict[str, Any]:
     """Reads a JSON object; see `structs.read`."""
     try:
         return structs.read(value)
     except payload.PayloadError as error:
-        wrong.add(f"{field}{error.path}", error.problem)
+        problems.add(f"{field}{error.path}", error.problem)
         return {}
 
 

@@ -10,7 +10,7 @@ MAX_PATHS = 1_000
 """Far more than any request has fields."""
 
 
-def named(request: Any, changeable: Collection[str], wrong: violations.Violations) -> list[str]:
+def named(request: Any, changeable: Collection[str], problems: violations.Violations) -> list[str]:
     """Returns the fields of `request` to change, all among `changeable`. Raises InvalidArgument if there are none."""
     if request.HasField("update_mask"):
         paths = request.update_mask.paths
@@ -19,11 +19,11 @@ def named(request: Any, changeable: Collection[str], wrong: violations.Violation
         for path in paths:
             if path not in changeable:
                 shown = quoting.shortened(path)
-                wrong.add("update_mask", f"names {shown!r}; must be one of {', '.join(changeable)}")
+                problems.add("update_mask", f"names {shown!r}; must be one of {', '.join(changeable)}")
         names = list(dict.fromkeys(paths))
     else:
         names = [name for name in changeable if _is_present(request, name)]
-    wrong.check()
+    problems.check()
     if not names:
         raise violations.refuse("update_mask", f"nothing to change: send at least one of {', '.join(changeable)}")
     return names

@@ -17,45 +17,45 @@ _MAX_DAYS = 100
 _END_OF_DAY = re.compile(r"24(:?00){0,2}(\.0+)?", re.ASCII)
 
 
-def read(given: Sequence[schedule_pb2.Blackout], wrong: violations.Violations) -> tuple[recurrence.Blackout, ...]:
+def read(given: Sequence[schedule_pb2.Blackout], problems: violations.Violations) -> tuple[recurrence.Blackout, ...]:
     """Reads blackouts; `recurrence.problems` checks which of their fields are set together."""
     if len(given) > MOST_BLACKOUTS:
-        wrong.add("blackouts", f"must be at most {MOST_BLACKOUTS}; there are {len(given)}")
+        problems.add("blackouts", f"must be at most {MOST_BLACKOUTS}; there are {len(given)}")
         return ()
     found = []
     for number, blackout in enumerate(given):
-        with wrong.within(f"blackouts[{number}]."):
-            found.append(_read(blackout, wrong))
+        with problems.within(f"blackouts[{number}]."):
+            found.append(_read(blackout, problems))
     return tuple(found)
 
 
-def _read(blackout: schedule_pb2.Blackout, wrong: violations.Violations) -> recurrence.Blackout:
-    first_date, last_date = _date(blackout, "first_date", wrong), _date(blackout, "last_date", wrong)
-    from_time, until_time = _time(blackout, "from_time", wrong), _time(blackout, "until_time", wrong)
+def _read(blackout: schedule_pb2.Blackout, problems: violations.Violations) -> recurrence.Blackout:
+    first_date, last_date = _date(blackout, "first_date", problems), _date(blackout, "last_date", problems)
+    from_time, until_time = _time(blackout, "from_time", problems), _time(blackout, "until_time", problems)
     is_of_days = bool(blackout.days) and not (blackout.from_time or blackout.until_time)
     is_weekly = bool(blackout.days or blackout.from_time or blackout.until_time)
     if is_of_days:
         from_time = until_time = datetime.time()  # from midnight to midnight
     return recurrence.Blackout(
-        days=_days(blackout.days, wrong) if is_weekly else frozenset(),
+        days=_days(blackout.days, problems) if is_weekly else frozenset(),
         from_time=from_time,
         until_time=until_time,
         first_date=first_date,
         last_date=last_date or first_date,
-        behavior=fields.choice(blackout, "behavior", recurrence.BlackoutBehavior.SKIP, wrong),
+        behavior=fields.choice(blackout, "behavior", recurrence.BlackoutBehavior.SKIP, problems),
     )
 
 
-def _days(given: Sequence[str], wrong: violations.Violations) -> frozenset[int]:
+def _days(given: Sequence[str], problems: violations.Violations) -> frozenset[int]:
     found: set[int] = set()
     if len(given) > _MAX_DAYS:
-        wrong.add("days", f"must be at most {_MAX_DAYS}; there are {len(given)}")
+        problems.add("days", f"must be at most {_MAX_DAYS}; there are {len(given)}")
         return frozenset()
     for text in given:
         for part in text.split(",", _MAX_DAYS):
             first, _, last = (_day(end) for end in part.partition("-"))
             if first is None or (last is None and "-" in part):
-                wrong.add(
+                problems.add(
                     "days",
                     f"must be one of {', '.join(DAYS)}, or a range such as mon-fri, not {quoting.shortened(part)!r}",
                 )
@@ -71,7 +71,7 @@ def _day(text: str) -> int | None:
     return next(named, None)
 
 
-def _time(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violations) -> datetime.time | None:
+def _time(blackout: schedule_pb2.Blackout, name: str, problems: violations.Violations) -> datetime.time | None:
     text: str = getattr(blackout, name)
     if not text:
         return None
@@ -83,19 +83,19 @@ def _time(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violatio
         read = None
     if read is None or read.tzinfo is not None or _END_OF_DAY.fullmatch(text):
         until = "; a day may end at 24:00" if name == "until_time" else ""
-        wrong.add(name, f"must be a time of day such as 22:00, not {quoting.shortened(text)!r}{until}")
+        problems.add(name, f"must be a time of day such as 22:00, not {quoting.shortened(text)!r}{until}")
         return None
     return read
 
 
-def _date(blackout: schedule_pb2.Blackout, name: str, wrong: violations.Violations) -> datetime.date | None:
+def _date(blackout: schedule_pb2.Blackout, name: str, problems: violations.Violations) -> datetime.date | None:
     text: str = getattr(blackout, name)
     if not text:
         return None
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        wrong.add(name, f"must be a date such as 2027-12-24, not {quoting.shortened(text)!r}")
+        problems.add(name, f"must be a date such as 2027-12-24, not {quoting.shortened(text)!r}")
         return None
 
 

@@ -35,18 +35,18 @@ def schedule_id(value: int) -> int:
 
 def new_schedule(request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime) -> schedule.NewSchedule:
     """Reads a new schedule."""
-    wrong = violations.Violations()
+    problems = violations.Violations()
     new = schedule.NewSchedule(
-        name=_name(request, wrong),
-        spec=_spec(request, wrong, now),
-        template=_template(request, wrong),
-        overlap=_overlap(request, wrong),
-        catch_up=_catch_up(request, wrong),
-        catch_up_window=_catch_up_window(request, wrong),
+        name=_name(request, problems),
+        spec=_spec(request, problems, now),
+        template=_template(request, problems),
+        overlap=_overlap(request, problems),
+        catch_up=_catch_up(request, problems),
+        catch_up_window=_catch_up_window(request, problems),
         is_paused=request.paused,
-        request_id=fields.request_id(request.request_id, wrong),
+        request_id=fields.request_id(request.request_id, problems),
     )
-    wrong.check()
+    problems.check()
     return new
 
 
@@ -54,18 +54,18 @@ def changes(
     request: schedule_service_pb2.UpdateScheduleRequest, present: schedule.Schedule, now: datetime.datetime
 ) -> dict[str, Any]:
     """Reads the new values of fields of `schedule.NewSchedule`, for a schedule as it is at present."""
-    wrong = violations.Violations()
-    named = masks.named(request, (*_SPEC, *_OTHERS), wrong)
-    read = {_OTHERS[name][0]: _OTHERS[name][1](request, wrong) for name in named if name in _OTHERS}
-    parts = {name: _SPEC[name](request, wrong) for name in named if name in _SPEC}
+    problems = violations.Violations()
+    named = masks.named(request, (*_SPEC, *_OTHERS), problems)
+    read = {_OTHERS[name][0]: _OTHERS[name][1](request, problems) for name in named if name in _OTHERS}
+    parts = {name: _SPEC[name](request, problems) for name in named if name in _SPEC}
     if parts:
         if "cron" in parts and "interval" not in parts:
             parts |= {"interval": None, "anchor": None}
         elif "interval" in parts and "cron" not in parts:
             parts["cron"] = None
         kept = {name: getattr(present.spec, name) for name in _SPEC}
-        read["spec"] = _checked(recurrence.Spec(**{**kept, **parts}), wrong, now)
-    wrong.check()
+        read["spec"] = _checked(recurrence.Spec(**{**kept, **parts}), problems, now)
+    problems.check()
     return read
 
 
@@ -73,11 +73,11 @@ def preview(
     request: schedule_service_pb2.PreviewScheduleRequest, now: datetime.datetime
 ) -> tuple[recurrence.Spec, int]:
     """Reads a rule to preview, and how many of its times to return."""
-    wrong = violations.Violations()
-    spec = _spec(request, wrong, now)
+    problems = violations.Violations()
+    spec = _spec(request, problems, now)
     if request.count > MAX_PREVIEW:
-        wrong.add("count", f"must be from 1 to {MAX_PREVIEW}, not {request.count}")
-    wrong.check()
+        problems.add("count", f"must be from 1 to {MAX_PREVIEW}, not {request.count}")
+    problems.check()
     return spec, request.count or DEFAULT_PREVIEW
 
 
@@ -85,18 +85,18 @@ def backfilled(
     request: schedule_service_pb2.BackfillScheduleRequest, now: datetime.datetime
 ) -> tuple[datetime.datetime, datetime.datetime]:
     """Reads the interval of a backfill."""
-    wrong = violations.Violations()
+    problems = violations.Violations()
     for name in ("start_time", "end_time"):
         if not request.HasField(name):
-            wrong.add(name, "is required: the interval to backfill")
-    start = fields.moment(request.start_time, "start_time", wrong)
-    end = fields.moment(request.end_time, "end_time", wrong)
-    wrong.check()
+            problems.add(name, "is required: the interval to backfill")
+    start = fields.moment(request.start_time, "start_time", problems)
+    end = fields.moment(request.end_time, "end_time", problems)
+    problems.check()
     if end < start:
-        wrong.add("end_time", "must not be before start_time")
+        problems.add("end_time", "must not be before start_time")
     elif end > now:
-        wrong.add("end_time", "must be in the past: the schedule itself creates later occurrences")
-    wrong.check()
+        problems.add("end_time", "must be in the past: the schedule itself creates later occurrences")
+    problems.check()
     return start, end
 
 
@@ -108,48 +108,48 @@ def too_many() -> Exception:
 
 def schedule_filter(request: schedule_service_pb2.ListSchedulesRequest) -> schedule_page.Filter:
     """Reads a filter of schedules."""
-    wrong = violations.Violations()
+    problems = violations.Violations()
     read = schedule_page.Filter(
-        name=fields.filter_text(request.name, "name", wrong),
-        queue=fields.queue(request.queue, wrong) if request.queue else None,
+        name=fields.filter_text(request.name, "name", problems),
+        queue=fields.queue(request.queue, problems) if request.queue else None,
         is_paused=request.paused if request.HasField("paused") else None,
     )
-    wrong.check()
+    problems.check()
     return read
 
 
-def _spec(request: Request, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
-    return _checked(recurrence.Spec(**{name: read(request, wrong) for name, read in _SPEC.items()}), wrong, now)
+def _spec(request: Request, problems: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
+    return _checked(recurrence.Spec(**{name: read(request, problems) for name, read in _SPEC.items()}), problems, now)
 
 
-def _checked(spec: recurrence.Spec, wrong: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
+def _checked(spec: recurrence.Spec, problems: violations.Violations, now: datetime.datetime) -> recurrence.Spec:
     # A field that could not be read has a substitute value: the rule is checked only if all could.
-    if not wrong.are_any:
+    if not problems.are_any:
         for problem in recurrence.problems(spec, now):
-            wrong.add(problem.field, problem.description)
+            problems.add(problem.field, problem.description)
     return spec
 
 
 def _moment(name: str) -> Callable[[Any, violations.Violations], datetime.datetime | None]:
-    def read(request: Any, wrong: violations.Violations) -> datetime.datetime | None:
-        return fields.moment(getattr(request, name), name, wrong) if request.HasField(name) else None
+    def read(request: Any, problems: violations.Violations) -> datetime.datetime | None:
+        return fields.moment(getattr(request, name), name, problems) if request.HasField(name) else None
 
     return read
 
 
 def _choice(name: str, default: enum.StrEnum) -> Callable[[Any, violations.Violations], Any]:
-    return lambda request, wrong: fields.choice(request, name, default, wrong)
+    return lambda request, problems: fields.choice(request, name, default, problems)
 
 
-def _interval(request: Request, wrong: violations.Violations) -> datetime.timedelta | None:
+def _interval(request: Request, problems: violations.Violations) -> datetime.timedelta | None:
     if not request.HasField("interval"):
         return None
     shortest = datetime.timedelta(seconds=1)
-    return fields.period(request.interval, "interval", wrong, shortest=shortest, longest=MAX_INTERVAL)
+    return fields.period(request.interval, "interval", problems, shortest=shortest, longest=MAX_INTERVAL)
 
 
-def _jitter(request: Request, wrong: violations.Violations) -> datetime.timedelta:
-    return fields.period(request.jitter, "jitter", wrong, longest=MAX_INTERVAL)
+def _jitter(request: Request, problems: violations.Violations) -> datetime.timedelta:
+    return fields.period(request.jitter, "jitter", problems, longest=MAX_INTERVAL)
 
 
 _SPEC: dict[str, Callable[[Any, violations.Violations], Any]] = {
@@ -162,30 +162,30 @@ _SPEC: dict[str, Callable[[Any, violations.Violations], Any]] = {
     "missing_time": _choice("missing_time", recurrence.MissingTime.SHIFT),
     "repeated_time": _choice("repeated_time", recurrence.RepeatedTime.AUTO),
     "jitter": _jitter,
-    "blackouts": lambda request, wrong: blackouts.read(request.blackouts, wrong),
+    "blackouts": lambda request, problems: blackouts.read(request.blackouts, problems),
 }
 _overlap = _choice("overlap", schedule.Overlap.ALLOW)
 _catch_up = _choice("catch_up", schedule.CatchUp.LAST)
 
 
-def _catch_up_window(request: Any, wrong: violations.Violations) -> datetime.timedelta | None:
+def _catch_up_window(request: Any, problems: violations.Violations) -> datetime.timedelta | None:
     if not request.HasField("catch_up_window"):
         return None
     shortest = datetime.timedelta(seconds=1)
-    return fields.period(request.catch_up_window, "catch_up_window", wrong, shortest=shortest, longest=MAX_INTERVAL)
+    return fields.period(request.catch_up_window, "catch_up_window", problems, shortest=shortest, longest=MAX_INTERVAL)
 
 
-def _name(request: Any, wrong: violations.Violations) -> str:
-    return fields.name(request.name, wrong, what="the name to show for the schedule")
+def _name(request: Any, problems: violations.Violations) -> str:
+    return fields.name(request.name, problems, what="the name to show for the schedule")
 
 
-def _template(request: Any, wrong: violations.Violations) -> schedule.Template:
+def _template(request: Any, problems: violations.Violations) -> schedule.Template:
     template: schedule_pb2.TaskTemplate = request.task
     if not request.HasField("task"):
-        wrong.add("task", "is required: the task to create for each occurrence, with at least a name")
+        problems.add("task", "is required: the task to create for each occurrence, with at least a name")
         return schedule.Template("")
-    with wrong.within("task."):
-        return schedule.Template(**task_requests.template(template, wrong))
+    with problems.within("task."):
+        return schedule.Template(**task_requests.template(template, problems))
 
 
 # Field of the request → field of schedule.NewSchedule, and its reader.

@@ -120,9 +120,9 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.TriggerScheduleRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.TriggerScheduleResponse:
         """Creates a task of a schedule that is due now."""
-        schedule_id, wrong = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
-        request_id = fields.request_id(request.request_id, wrong)
-        wrong.check()
+        schedule_id, problems = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
+        request_id = fields.request_id(request.request_id, problems)
+        problems.check()
         placed = await schedule_trigger.trigger(self._engine, schedule_id, request_id=request_id, actor=actor.CALLER)
         if isinstance(placed, int):
             return schedule_service_pb2.TriggerScheduleResponse(task_id=placed)

@@ -56,13 +56,13 @@ def _filter(what: task.Change, request: Request) -> task_page.Filter:
 
 
 def _moves(request: task_service_pb2.MoveTasksRequest) -> Mapping[str, Any]:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     changes: dict[str, Any] = {}
     if request.HasField("execution_time"):
-        changes["execution_time"] = fields.moment(request.execution_time, "execution_time", wrong)
+        changes["execution_time"] = fields.moment(request.execution_time, "execution_time", problems)
     if request.queue:
-        changes["queue"] = fields.queue(request.queue, wrong)
-    wrong.check()
+        changes["queue"] = fields.queue(request.queue, problems)
+    problems.check()
     if not changes:
         raise violations.refuse("execution_time", "or queue is required: where to move the tasks")
     return changes

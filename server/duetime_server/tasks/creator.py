@@ -105,35 +105,35 @@ class Creator:
         try:
             news = [new for new, _ in batch]
             with self._in_flight.track(_request_ids(news)):
-                answers = await task_create.create(self._engine, news, actor=actor.CALLER)
+                results = await task_create.create(self._engine, news, actor=actor.CALLER)
         except sqlalchemy.exc.DBAPIError as error:
             # A task that PostgreSQL refuses, although it was checked, must not fail the others.
             if len(batch) > 1:
                 for waiting in batch:
                     await self._create([waiting])
             else:
-                _answer(batch[0][1], error)
+                _resolve(batch[0][1], error)
         except errors.DuetimeError as error:
             for _, future in batch:
-                _answer(future, error)
+                _resolve(future, error)
         else:
-            self._announce(answers)
-            for (_, future), answer in zip(batch, answers, strict=True):
-                _answer(future, answer)
+            self._announce(results)
+            for (_, future), result in zip(batch, results, strict=True):
+                _resolve(future, result)
 
-    def _announce(self, answers: Iterable[task_create.Created | Exception]) -> None:
+    def _announce(self, results: Iterable[task_create.Created | Exception]) -> None:
         crash.point("server.committed")
-        self._bell.announce([answer for answer in answers if isinstance(answer, task_create.Created) and answer.is_new])
+        self._bell.announce([result for result in results if isinstance(result, task_create.Created) and result.is_new])
 
 
 def _request_ids(news: Iterable[task.NewTask]) -> set[str]:
     return {new.request_id for new in news if new.request_id is not None}
 
 
-def _answer(future: asyncio.Future[task_create.Created], answer: task_create.Created | Exception) -> None:
+def _resolve(future: asyncio.Future[task_create.Created], result: task_create.Created | Exception) -> None:
     if future.done():  # the caller hung up
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(answer)
+        future.set_result(result)

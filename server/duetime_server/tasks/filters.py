@@ -12,17 +12,19 @@ MAX_STATUSES = 1000
 ORDERS: tuple[task_page.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
 
 
-def statuses(given: Sequence[task_pb2.Task.Status.ValueType], wrong: violations.Violations) -> tuple[task.Status, ...]:
+def statuses(
+    given: Sequence[task_pb2.Task.Status.ValueType], problems: violations.Violations
+) -> tuple[task.Status, ...]:
     """Reads a filter's statuses."""
     if len(given) > MAX_STATUSES:
-        wrong.add("status", f"must be at most {MAX_STATUSES} values; there are {len(given)}")
+        problems.add("status", f"must be at most {MAX_STATUSES} values; there are {len(given)}")
         return ()
     known = {task_pb2.Task.Status.Value(status): status for status in task.Status}
     wanted = dict.fromkeys(given)  # one may be given a thousand times
     if not wanted.keys() <= known.keys():
         unknown = next(number for number in wanted if number not in known)
         name = task_pb2.Task.Status.Name(unknown) if unknown in task_pb2.Task.Status.values() else unknown
-        wrong.add("status", f"must be one of {', '.join(task.Status)}, not {name}")
+        problems.add("status", f"must be one of {', '.join(task.Status)}, not {name}")
     return tuple(known[number] for number in wanted if number in known)
 
 
@@ -32,33 +34,35 @@ def task_filter(
     prefix: str = "",
 ) -> task_page.Filter:
     """Reads a filter of tasks; the names of invalid fields begin with `prefix`."""
-    wrong = violations.Violations()
-    wrong.prefix = prefix
+    problems = violations.Violations()
+    problems.prefix = prefix
     read = task_page.Filter(
-        statuses=statuses(request.status, wrong),
-        queue=fields.queue(request.queue, wrong) if request.queue else None,
-        name=fields.filter_text(request.name, "name", wrong),
+        statuses=statuses(request.status, problems),
+        queue=fields.queue(request.queue, problems) if request.queue else None,
+        name=fields.filter_text(request.name, "name", problems),
     )
     if not isinstance(request, task_service_pb2.WatchTasksRequest):
-        read = _with_what_watches_lack(read, request, wrong)
-    wrong.check()
+        read = _with_fields_of_lists(read, request, problems)
+    problems.check()
     return read
 
 
-def _with_what_watches_lack(
+def _with_fields_of_lists(
     read: task_page.Filter,
     request: task_service_pb2.ListTasksRequest | task_service_pb2.TaskFilter,
-    wrong: violations.Violations,
+    problems: violations.Violations,
 ) -> task_page.Filter:
     key, request_id = request.concurrency_key, request.request_id
     return dataclasses.replace(
         read,
-        due_from=fields.moment(request.due_from, "due_from", wrong) if request.HasField("due_from") else None,
-        due_before=fields.moment(request.due_before, "due_before", wrong) if request.HasField("due_before") else None,
+        due_from=fields.moment(request.due_from, "due_from", problems) if request.HasField("due_from") else None,
+        due_before=fields.moment(request.due_before, "due_before", problems)
+        if request.HasField("due_before")
+        else None,
         schedule_id=request.schedule_id or None,
-        concurrency_key=fields.filter_text(key, "concurrency_key", wrong, most=fields.MAX_KEY_CHARACTERS),
-        request_id=fields.filter_text(request_id, "request_id", wrong, most=fields.MAX_REQUEST_ID_CHARACTERS),
-        name_prefix=fields.filter_text(request.name_prefix, "name_prefix", wrong),
+        concurrency_key=fields.filter_text(key, "concurrency_key", problems, most=fields.MAX_KEY_CHARACTERS),
+        request_id=fields.filter_text(request_id, "request_id", problems, most=fields.MAX_REQUEST_ID_CHARACTERS),
+        name_prefix=fields.filter_text(request.name_prefix, "name_prefix", problems),
     )
 
 

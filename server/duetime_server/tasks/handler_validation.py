@@ -45,23 +45,23 @@ async def check(catalog: HandlerCatalog, tasks: Collection[HandlerInput]) -> Non
     doubtful = [each for each in tasks if catalog.spec(each.name) or catalog.meant(each.name)]
     if not doubtful:
         return
-    wrong = await _violations(catalog, doubtful)
-    if wrong.are_any:
+    problems = await _violations(catalog, doubtful)
+    if problems.are_any:
         # A worker may just have announced another handler.
         await catalog.refresh()
         (await _violations(catalog, doubtful)).check()
 
 
 async def _violations(catalog: HandlerCatalog, tasks: Iterable[HandlerInput]) -> violations.Violations:
-    wrong, began = violations.Violations(), time.monotonic()
+    problems, began = violations.Violations(), time.monotonic()
     for given in tasks:
-        with wrong.within(given.path):
+        with problems.within(given.path):
             for field, problem in _problems(catalog, given):
-                wrong.add(field, problem)
+                problems.add(field, problem)
         if time.monotonic() - began > _TURN_SECONDS:
             await asyncio.sleep(0)
             began = time.monotonic()
-    return wrong
+    return problems
 
 
 def _problems(catalog: HandlerCatalog, given: HandlerInput) -> Iterator[tuple[str, str]]:

@@ -9,38 +9,38 @@ from duetime_server.rpc import violations
 FIELDS = ("local_time", "time_zone")
 
 
-def read(request: Any, wrong: violations.Violations) -> tuple[datetime.datetime, datetime.datetime, str] | None:
+def read(request: Any, problems: violations.Violations) -> tuple[datetime.datetime, datetime.datetime, str] | None:
     """Returns the instant, the naive local time and the zone of a request; None if one of them is invalid."""
-    local = _local(request.local_time, wrong)
+    local = _local(request.local_time, problems)
     if not request.time_zone:
-        wrong.add("time_zone", "is required with local_time: an IANA time zone, such as Europe/Lisbon")
+        problems.add("time_zone", "is required with local_time: an IANA time zone, such as Europe/Lisbon")
         return None
     try:
         zone = recurrence.zone(request.time_zone)
     except recurrence.UnknownZoneError as error:
-        wrong.add("time_zone", str(error))
+        problems.add("time_zone", str(error))
         return None
     if local is None:
         return None
     try:
         (instant,) = recurrence.instants(local, zone)
     except OverflowError:
-        wrong.add("local_time", "must be a time between the years 1 and 9999")
+        problems.add("local_time", "must be a time between the years 1 and 9999")
         return None
     return instant, local, request.time_zone
 
 
-def _local(text: str, wrong: violations.Violations) -> datetime.datetime | None:
+def _local(text: str, problems: violations.Violations) -> datetime.datetime | None:
     if not text:
-        wrong.add("local_time", "is required with time_zone, such as 2027-03-28T09:00:00")
+        problems.add("local_time", "is required with time_zone, such as 2027-03-28T09:00:00")
         return None
     try:
         read = datetime.datetime.fromisoformat(text)
     except ValueError:
-        wrong.add("local_time", f"must be a local time such as 2027-03-28T09:00:00, not {quoting.shortened(text)!r}")
+        problems.add("local_time", f"must be a local time such as 2027-03-28T09:00:00, not {quoting.shortened(text)!r}")
         return None
     if read.tzinfo is not None:
-        wrong.add(
+        problems.add(
             "local_time", "must have no UTC offset, because time_zone gives it; for an instant use execution_time"
         )
         return None

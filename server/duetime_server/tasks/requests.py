@@ -16,50 +16,50 @@ _UNKNOWN = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 def new_task(request: task_service_pb2.CreateTaskRequest) -> task.NewTask:
     """Reads one new task."""
-    wrong = violations.Violations()
-    new = _new_task(request, wrong)
-    wrong.check()
+    problems = violations.Violations()
+    new = _new_task(request, problems)
+    problems.check()
     return new
 
 
 def new_tasks(request: task_service_pb2.BatchCreateTasksRequest) -> list[task.NewTask]:
     """Reads a batch of new tasks; invalid fields are named such as `requests[3].name`."""
-    wrong = violations.Violations()
+    problems = violations.Violations()
     if not 1 <= len(request.requests) <= MAX_BATCH:
         raise violations.refuse("requests", f"must be 1 to {MAX_BATCH} tasks; there are {len(request.requests)}")
     news = []
     for index, each in enumerate(request.requests):
-        wrong.prefix = f"requests[{index}]."
-        news.append(_new_task(each, wrong))
-    wrong.check()
+        problems.prefix = f"requests[{index}]."
+        news.append(_new_task(each, problems))
+    problems.check()
     return news
 
 
-def _new_task(request: task_service_pb2.CreateTaskRequest, wrong: violations.Violations) -> task.NewTask:
-    read = {field: reader(request, wrong) for field, reader in _NEW.items()}
+def _new_task(request: task_service_pb2.CreateTaskRequest, problems: violations.Violations) -> task.NewTask:
+    read = {field: reader(request, problems) for field, reader in _NEW.items()}
     execution_time, local_time, time_zone = read.pop("execution_time")
     return task.NewTask(
         **read,
         execution_time=execution_time,
         local_time=local_time,
         time_zone=time_zone,
-        request_id=fields.request_id(request.request_id, wrong),
+        request_id=fields.request_id(request.request_id, problems),
     )
 
 
-def template(request: schedule_pb2.TaskTemplate, wrong: violations.Violations) -> dict[str, Any]:
+def template(request: schedule_pb2.TaskTemplate, problems: violations.Violations) -> dict[str, Any]:
     """Reads the fields of a schedule's template."""
-    return {field: reader(request, wrong) for field, reader in settable.TEMPLATE.items()}
+    return {field: reader(request, problems) for field, reader in settable.TEMPLATE.items()}
 
 
 def _when(
-    request: task_service_pb2.CreateTaskRequest, wrong: violations.Violations
+    request: task_service_pb2.CreateTaskRequest, problems: violations.Violations
 ) -> tuple[datetime.datetime, datetime.datetime | None, str | None]:
     if not request.local_time and not request.time_zone:
-        return settable.execution_time(request, wrong), None, None
+        return settable.execution_time(request, problems), None, None
     if request.HasField("execution_time"):
-        wrong.add("execution_time", _EITHER)
-    return local_times.read(request, wrong) or (_UNKNOWN, None, None)
+        problems.add("execution_time", _EITHER)
+    return local_times.read(request, problems) or (_UNKNOWN, None, None)
 
 
 _NEW: dict[str, settable.Reader] = {**settable.FIELDS, "execution_time": _when}
@@ -67,12 +67,12 @@ _NEW: dict[str, settable.Reader] = {**settable.FIELDS, "execution_time": _when}
 
 def changes(request: task_service_pb2.UpdateTaskRequest) -> dict[str, Any]:
     """Reads the new values of a task's fields: those that are present, or that update_mask names."""
-    wrong = violations.Violations()
-    named = masks.named(request, (*settable.FIELDS, *local_times.FIELDS), wrong)
-    read = {name: settable.FIELDS[name](request, wrong) for name in named if name in settable.FIELDS}
+    problems = violations.Violations()
+    named = masks.named(request, (*settable.FIELDS, *local_times.FIELDS), problems)
+    read = {name: settable.FIELDS[name](request, problems) for name in named if name in settable.FIELDS}
     if set(named) & set(local_times.FIELDS):
         if "execution_time" in named:
-            wrong.add("execution_time", _EITHER)
-        read["local_time"] = local_times.read(request, wrong)
-    wrong.check()
+            problems.add("execution_time", _EITHER)
+        read["local_time"] = local_times.read(request, problems)
+    problems.check()
     return read

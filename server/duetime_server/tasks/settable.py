@@ -14,36 +14,36 @@ _MIN_TIMEOUT = datetime.timedelta(milliseconds=1)
 Reader = Callable[[Any, violations.Violations], Any]
 
 
-def execution_time(request: Any, wrong: violations.Violations) -> datetime.datetime:
+def execution_time(request: Any, problems: violations.Violations) -> datetime.datetime:
     """Reads an execution_time, which is required."""
     if not request.HasField("execution_time"):
-        wrong.add("execution_time", "is required: when the task is due, such as 2026-11-24T09:00:00Z")
-    return fields.moment(request.execution_time, "execution_time", wrong)
+        problems.add("execution_time", "is required: when the task is due, such as 2026-11-24T09:00:00Z")
+    return fields.moment(request.execution_time, "execution_time", problems)
 
 
-def _timeout(request: Any, wrong: violations.Violations) -> datetime.timedelta | None:
+def _timeout(request: Any, problems: violations.Violations) -> datetime.timedelta | None:
     if not request.HasField("timeout"):
         return None
-    return fields.period(request.timeout, "timeout", wrong, shortest=_MIN_TIMEOUT, longest=MAX_TIMEOUT)
+    return fields.period(request.timeout, "timeout", problems, shortest=_MIN_TIMEOUT, longest=MAX_TIMEOUT)
 
 
-def _priority(request: Any, wrong: violations.Violations) -> int:
+def _priority(request: Any, problems: violations.Violations) -> int:
     priority: int = request.priority
     if priority > task.MAX_PRIORITY:
-        wrong.add("priority", f"must be from 0 to {task.MAX_PRIORITY}, which runs first, not {priority}")
+        problems.add("priority", f"must be from 0 to {task.MAX_PRIORITY}, which runs first, not {priority}")
     return priority
 
 
 FIELDS: dict[str, Reader] = {
-    "name": lambda request, wrong: fields.name(request.name, wrong),
+    "name": lambda request, problems: fields.name(request.name, problems),
     "execution_time": execution_time,
-    "task_data": lambda request, wrong: fields.json_object(request.task_data, "task_data", wrong),
-    "queue": lambda request, wrong: fields.queue(request.queue, wrong) if request.queue else task.DEFAULT_QUEUE,
-    "max_retries": lambda request, wrong: retries.max_retries(request, task.DEFAULT_MAX_RETRIES, wrong),
-    "retry_policy": lambda request, wrong: retries.policy(request.retry_policy, task.RetryPolicy(), wrong),
+    "task_data": lambda request, problems: fields.json_object(request.task_data, "task_data", problems),
+    "queue": lambda request, problems: fields.queue(request.queue, problems) if request.queue else task.DEFAULT_QUEUE,
+    "max_retries": lambda request, problems: retries.max_retries(request, task.DEFAULT_MAX_RETRIES, problems),
+    "retry_policy": lambda request, problems: retries.policy(request.retry_policy, task.RetryPolicy(), problems),
     "timeout": _timeout,
     "priority": _priority,
-    "concurrency_key": lambda request, wrong: fields.concurrency_key(request.concurrency_key, wrong),
+    "concurrency_key": lambda request, problems: fields.concurrency_key(request.concurrency_key, problems),
 }
 """Field → its reader, which returns the default if the request does not set it. `messages.settable` writes them."""
 TEMPLATE = {name: read for name, read in FIELDS.items() if name != "execution_time"}

@@ -17,10 +17,10 @@ WEEK = datetime.timedelta(days=7)
 
 
 def problem(read: Callable[[violations.Violations], Any]) -> str:
-    wrong = violations.Violations()
-    read(wrong)
+    problems = violations.Violations()
+    read(problems)
     with pytest.raises(errors.InvalidArgument) as refused:
-        wrong.check()
+        problems.check()
     (violation,) = refused.value.violations
     assert violation.field == "f"
     return violation.description
@@ -43,7 +43,7 @@ def problem(read: Callable[[violations.Violations], Any]) -> str:
     ],
 )
 def test_a_wrong_duration_is_quoted(span: duration_pb2.Duration, given: str) -> None:
-    described = problem(lambda wrong: fields.period(span, "f", wrong, longest=WEEK))
+    described = problem(lambda problems: fields.period(span, "f", problems, longest=WEEK))
     assert described.endswith(given)
     assert described.startswith("must ")
 
@@ -54,14 +54,14 @@ def test_a_wrong_duration_is_quoted(span: duration_pb2.Duration, given: str) -> 
 )
 def test_a_wrong_moment_is_quoted(seconds: int, nanos: int) -> None:
     moment = timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)
-    described = problem(lambda wrong: fields.moment(moment, "f", wrong))
+    described = problem(lambda problems: fields.moment(moment, "f", problems))
     assert described.startswith("must be a time between ")
     assert described.endswith(f"not {seconds} s and {nanos} ns after 1970")
 
 
 @pytest.mark.parametrize("value", ["A B", "", "q" * 101, "ü", "a\n", "\x1b"])
 def test_a_wrong_queue_is_quoted(value: str) -> None:
-    described = problem(lambda wrong: fields.queue(value, wrong, field="f"))
+    described = problem(lambda problems: fields.queue(value, problems, field="f"))
     assert described.startswith("must be 1 to 100 characters of a-z")
     assert described.isprintable()
     assert not value or repr(value)[1:5] in described
@@ -73,16 +73,16 @@ def test_new_names_hold_no_control_characters_and_filters_find_old_ones(characte
     for check in (
         fields.request_id,
         fields.concurrency_key,
-        lambda text, wrong: fields.name(text, wrong),
+        lambda text, problems: fields.name(text, problems),
     ):
-        wrong = violations.Violations()
-        check(value, wrong)
+        problems = violations.Violations()
+        check(value, problems)
         with pytest.raises(errors.InvalidArgument, match=f"U\\+{ord(character):04X}$"):
-            wrong.check()
+            problems.check()
     if character != "\0":
-        wrong = violations.Violations()
-        assert fields.filter_text(value, "name", wrong) == value
-        wrong.check()
+        problems = violations.Violations()
+        assert fields.filter_text(value, "name", problems) == value
+        problems.check()
 
 
 def test_filters_and_orders_of_a_megabyte_cost_little() -> None:

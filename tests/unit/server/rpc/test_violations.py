@@ -1,4 +1,4 @@
-"""However much is wrong, and however it is quoted, an error fits where errors travel."""
+"""However much is problems, and however it is quoted, an error fits where errors travel."""
 
 import urllib.parse
 
@@ -21,19 +21,19 @@ def trailers(error: errors.InvalidArgument) -> int:
     return len(urllib.parse.quote(error.message)) + int(details) * 4 // 3
 
 
-def refused(wrong: violations.Violations) -> errors.InvalidArgument:
+def refused(problems: violations.Violations) -> errors.InvalidArgument:
     with pytest.raises(errors.InvalidArgument) as raised:
-        wrong.check()
+        problems.check()
     return raised.value
 
 
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_what_is_added_is_shortened_whichever_argument_quotes_it(filling: str) -> None:
     long = FILLINGS[filling] * 200_000
-    wrong = violations.Violations()
-    with wrong.within(f"requests[{long}]."):
-        wrong.add(long, f"{long!r} is not one of these: a, b")
-    error = refused(wrong)
+    problems = violations.Violations()
+    with problems.within(f"requests[{long}]."):
+        problems.add(long, f"{long!r} is not one of these: a, b")
+    error = refused(problems)
     assert error.message.endswith("is not one of these: a, b")
     assert error.message.isprintable()
     assert trailers(error) < 7_000
@@ -42,20 +42,20 @@ def test_what_is_added_is_shortened_whichever_argument_quotes_it(filling: str) -
 
 @pytest.mark.parametrize("filling", FILLINGS)
 def test_many_wrong_fields_are_counted_and_the_first_are_named(filling: str) -> None:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     for number in range(5_000):
-        wrong.add(f"requests[{number}].{FILLINGS[filling] * 50}", "must be something else")
-    error = refused(wrong)
+        problems.add(f"requests[{number}].{FILLINGS[filling] * 50}", "must be something else")
+    error = refused(problems)
     assert trailers(error) < 7_000
     assert len(error.violations) > 1
     assert error.message.endswith(f"; and {5_000 - len(error.violations)} more")
 
 
 def test_one_wrong_field_is_told_as_it_is() -> None:
-    wrong = violations.Violations()
-    wrong.add("name", "is required")
-    wrong.add("name", "is required")
-    assert refused(wrong).message == "name: is required"
+    problems = violations.Violations()
+    problems.add("name", "is required")
+    problems.add("name", "is required")
+    assert refused(problems).message == "name: is required"
 
 
 def test_what_is_wrong_with_no_field_in_particular_begins_with_what_is_wrong() -> None:

@@ -14,9 +14,9 @@ MIDNIGHT = datetime.time()
 
 
 def read(**fields: Any) -> recurrence.Blackout:
-    wrong = violations.Violations()
-    (found,) = blackouts.read([schedule_pb2.Blackout(**fields)], wrong)
-    wrong.check()
+    problems = violations.Violations()
+    (found,) = blackouts.read([schedule_pb2.Blackout(**fields)], problems)
+    problems.check()
     return found
 
 
@@ -53,6 +53,6 @@ def test_an_invalid_field_is_named(fields: dict[str, Any], problem: str) -> None
 def test_a_blackout_is_written_as_it_is_read() -> None:
     found = read(days=["mon-fri"], from_time="22:00", until_time="06:00")
     written = blackouts.write(found)
-    wrong = violations.Violations()
-    assert blackouts.read([written], wrong) == (found,)
-    wrong.check()
+    problems = violations.Violations()
+    assert blackouts.read([written], problems) == (found,)
+    problems.check()

@@ -28,15 +28,15 @@ def test_an_enum_has_the_values_that_are_stored(field: str) -> None:
 
 @pytest.mark.parametrize(("given", "read"), [(0, "queue"), (1, "allow"), (2, "skip"), (3, "queue")])
 def test_unspecified_is_the_default(given: int, read: str) -> None:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     request = schedule_service_pb2.CreateScheduleRequest(overlap=given)  # type: ignore[arg-type]
-    assert fields.choice(request, "overlap", schedule.Overlap.QUEUE, wrong) == read
-    wrong.check()
+    assert fields.choice(request, "overlap", schedule.Overlap.QUEUE, problems) == read
+    problems.check()
 
 
 def test_a_number_that_is_not_known_is_refused_by_the_names_that_are() -> None:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     request = schedule_service_pb2.CreateScheduleRequest(overlap=99)  # type: ignore[arg-type]
-    fields.choice(request, "overlap", schedule.Overlap.ALLOW, wrong)
+    fields.choice(request, "overlap", schedule.Overlap.ALLOW, problems)
     with pytest.raises(Exception, match="overlap: must be one of allow, skip, queue, not 99"):
-        wrong.check()
+        problems.check()

@@ -11,10 +11,10 @@ from duetime_server.tasks import local_times
 
 
 def read(local_time: str, time_zone: str) -> object:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     request = task_service_pb2.CreateTaskRequest(local_time=local_time, time_zone=time_zone)
-    found = local_times.read(request, wrong)
-    wrong.check()
+    found = local_times.read(request, problems)
+    problems.check()
     return found
 
 

@@ -42,13 +42,13 @@ def test_one_backoff_adjusts_the_default_of_the_other(given: task_pb2.RetryPolic
 
 
 def test_values_out_of_bounds_are_refused() -> None:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     policy = task_pb2.RetryPolicy(initial_backoff=span(9), max_backoff=span(8), multiplier=0.5, jitter=2)
     request = task_service_pb2.CreateTaskRequest(max_retries=1_001)
-    retries.max_retries(request, 3, wrong)
-    retries.policy(policy, task.RetryPolicy(), wrong)
+    retries.max_retries(request, 3, problems)
+    retries.policy(policy, task.RetryPolicy(), problems)
     with pytest.raises(errors.InvalidArgument) as refused:
-        wrong.check()
+        problems.check()
     assert [each.field for each in refused.value.violations] == [
         "max_retries",
         "retry_policy.max_backoff",

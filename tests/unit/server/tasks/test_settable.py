@@ -27,10 +27,10 @@ def test_the_table_has_the_fields_of_tasks_and_templates() -> None:
 
 
 def test_a_field_that_is_not_set_has_the_default_of_a_new_task() -> None:
-    wrong = violations.Violations()
+    problems = violations.Violations()
     request = task_service_pb2.CreateTaskRequest(name="noop")
-    read = {field: reader(request, wrong) for field, reader in settable.TEMPLATE.items()}
-    wrong.check()
+    read = {field: reader(request, problems) for field, reader in settable.TEMPLATE.items()}
+    problems.check()
     assert schedule.Template(**read) == schedule.Template("noop")
 
 
@@ -38,7 +38,7 @@ def test_a_field_that_is_not_set_has_the_default_of_a_new_task() -> None:
     ("field", "value"), [("priority", 10), ("max_retries", 1_001), ("queue", "A"), ("name", ""), ("name", "a\n")]
 )
 def test_a_value_out_of_bounds_is_refused(field: str, value: object) -> None:
-    wrong = violations.Violations()
-    settable.FIELDS[field](task_service_pb2.CreateTaskRequest(**{field: value}), wrong)  # type: ignore[arg-type]
+    problems = violations.Violations()
+    settable.FIELDS[field](task_service_pb2.CreateTaskRequest(**{field: value}), problems)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidArgument, match=f"^{field}: "):
-        wrong.check()
+        problems.check()
