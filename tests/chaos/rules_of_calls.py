@@ -107,27 +107,27 @@ def no_update_is_lost(evidence: Evidence) -> Iterator[str]:
         logs = evidence.logs.get(task_id, [])
         if not logs or task_id not in evidence.rows:
             continue  # a violation of rule 1
-        asked = [create, *updates[task_id]]
+        requested = [create, *updates[task_id]]
         written = [log for log in logs if log.change in ("created", "updated")]
         answered = sum(call.outcome is Outcome.OK for call in updates[task_id])
-        if not 1 + answered <= len(written) <= len(asked):
+        if not 1 + answered <= len(written) <= len(requested):
             yield f"task {task_id} has {len(written) - 1} updates, of which {answered} were answered"
             continue
         # The calls were made one at a time, and only the last may be unanswered.
-        yield from _as_written(evidence, task_id, asked, written)
+        yield from _as_written(evidence, task_id, requested, written)
 
 
-def _as_written(evidence: Evidence, task_id: int, asked: list[Call], written: list[Log]) -> Iterator[str]:
-    for call, log in zip(asked, written, strict=False):
+def _as_written(evidence: Evidence, task_id: int, requested: list[Call], written: list[Log]) -> Iterator[str]:
+    for call, log in zip(requested, written, strict=False):
         assert call.due_at is not None
         difference = log.execution_time.timestamp() - max(call.due_at, log.timestamp.timestamp())
         if abs(difference) > 1e-5:
             yield f"task {task_id} version {log.version} is due {difference:+.6f} s from the requested time"
-    token = asked[len(written) - 1].token
+    token = requested[len(written) - 1].token
     if evidence.rows[task_id].task_data.get("token") != token:
         yield f"task {task_id} has the data of {evidence.rows[task_id].task_data.get('token')}, not of {token}"
     for run in evidence.runs_of.get(task_id, ()):
-        in_force = asked[sum(log.version < run.version for log in written) - 1].token
+        in_force = requested[sum(log.version < run.version for log in written) - 1].token
         if run.token != in_force:
             yield f"task {task_id} version {run.version} ran with the data of {run.token}, not of {in_force}"
 

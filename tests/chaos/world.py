@@ -70,7 +70,7 @@ class World:
     async def start_workers(
         self, count: int, *, variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
     ) -> None:
-        """Starts workers with the world's lease, unless their settings say otherwise."""
+        """Starts workers with the world's lease, unless `settings` override it."""
         starting = (self.start_worker(variables=variables, **settings) for _ in range(count))
         self.workers += await asyncio.gather(*starting)
 
@@ -95,7 +95,7 @@ class World:
         return worker
 
     async def terminate_worker(self, number: int) -> processes.Process:
-        """Asks a worker to stop and returns it once it has ended."""
+        """Terminates a worker and returns it once it has ended."""
         worker = self.workers.pop(number)
         self.note("terminated", worker)
         worker.terminate()

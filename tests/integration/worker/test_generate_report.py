@@ -110,10 +110,10 @@ async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[
 
 def _percentile(values: list[float], share: float) -> float:
     """Interpolates between the two nearest values, like SQL's percentile_cont."""
-    place = share * (len(values) - 1)
-    below = int(place)
+    rank = share * (len(values) - 1)
+    below = int(rank)
     above = min(below + 1, len(values) - 1)
-    return values[below] + (values[above] - values[below]) * (place - below)
+    return values[below] + (values[above] - values[below]) * (rank - below)
 
 
 @pytest.mark.usefixtures("history")
@@ -255,9 +255,9 @@ async def test_a_report_goes_to_an_s3_compatible_store(bucket: str) -> None:
 
 @pytest.mark.usefixtures("directory")
 async def test_a_directory_that_cannot_be_written_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("/proc/reports", "gopher://reports"):
-        monkeypatch.setenv("DUETIME_REPORT_DIRECTORY", place)
-        with pytest.raises(handlers.Retry, match=f"could not write the report to {place}"):
+    for directory in ("/proc/reports", "gopher://reports"):
+        monkeypatch.setenv("DUETIME_REPORT_DIRECTORY", directory)
+        with pytest.raises(handlers.Retry, match=f"could not write the report to {directory}"):
             await report()
 
 

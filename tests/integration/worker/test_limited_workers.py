@@ -32,9 +32,9 @@ async def all_ended(engine: sqlalchemy_asyncio.AsyncEngine, count: int, *, secon
             await asyncio.sleep(0.05)
 
 
-def most_at_once(told: Sequence[clients.HandlerEvent]) -> int:
+def most_at_once(events: Sequence[clients.HandlerEvent]) -> int:
     running, most = 0, 0
-    for each in told:
+    for each in events:
         running += 1 if each.what.startswith("began") else -1
         most = max(most, running)
     return most
@@ -52,9 +52,9 @@ async def test_three_workers_together_never_run_more_than_the_limit(
     task_ids = await given(engine, [None] * count, max_running=limit)
     await asyncio.gather(*(start.worker(concurrency=concurrency) for _ in range(WORKERS)))
     await all_ended(engine, count)
-    told = clients.handler_events(tmp_path, *task_ids)
-    assert len(told) == 2 * count
-    most = most_at_once(told)
+    events = clients.handler_events(tmp_path, *task_ids)
+    assert len(events) == 2 * count
+    most = most_at_once(events)
     assert most <= limit
     # One worker can use the whole limit; several have to run at the same time, which a busy machine may not allow.
     assert most == limit or concurrency < limit
@@ -82,11 +82,11 @@ async def test_one_task_per_customer_runs_at_once_over_all_workers(
     task_ids = await given(engine, keys, max_running_per_key=1)
     await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
     await all_ended(engine, len(keys))
-    told = clients.handler_events(tmp_path, *task_ids)
+    events = clients.handler_events(tmp_path, *task_ids)
     for customer in set(keys):
         its_own = {task_id for task_id, key in zip(task_ids, keys, strict=True) if key == customer}
-        assert most_at_once([each for each in told if each.task_id in its_own]) == 1
-    assert most_at_once(told) > 1
+        assert most_at_once([each for each in events if each.task_id in its_own]) == 1
+    assert most_at_once(events) > 1
 
 
 async def test_three_workers_together_keep_the_rate_limit(
@@ -96,8 +96,8 @@ async def test_three_workers_together_keep_the_rate_limit(
     task_ids = await given(engine, [None] * count, max_per_second=rate)
     await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
     await all_ended(engine, count)
-    told = clients.handler_events(tmp_path, *task_ids)
-    began = sorted(float(each.what.partition("@")[2]) for each in told if each.what.startswith("began"))
+    events = clients.handler_events(tmp_path, *task_ids)
+    began = sorted(float(each.what.partition("@")[2]) for each in events if each.what.startswith("began"))
     # The token bucket allows a burst at first; from then on it is the rate.
     burst = 1 + rate // 10
     seconds = began[-1] - began[burst - 1]
@@ -126,14 +126,14 @@ async def test_a_worker_serves_its_queues_in_turn(
         queues_of |= {each.task_id: queue for each in created}
     await start.worker(queues="first,second,third", concurrency=2)
     await all_ended(engine, len(queues_of))
-    told = [
+    events = [
         queues_of[each.task_id]
         for each in clients.handler_events(tmp_path, *queues_of)
         if each.what.startswith("began")
     ]
     # None waits until another is empty.
-    for queue in set(told):
-        assert 5 <= told[:30].count(queue) <= 15
+    for queue in set(events):
+        assert 5 <= events[:30].count(queue) <= 15
 
 
 async def test_a_worker_starts_with_the_highest_priority(
@@ -145,5 +145,5 @@ async def test_a_worker_starts_with_the_highest_priority(
     priority_of = {each.task_id: priority for each, priority in zip(created, priorities, strict=True)}
     await start.worker(concurrency=1)
     await all_ended(engine, len(created))
-    told = clients.handler_events(tmp_path, *priority_of)
-    assert [priority_of[each.task_id] for each in told if each.what.startswith("began")] == sorted(priorities)[::-1]
+    events = clients.handler_events(tmp_path, *priority_of)
+    assert [priority_of[each.task_id] for each in events if each.what.startswith("began")] == sorted(priorities)[::-1]
