@@ -31,7 +31,8 @@ class Quarantine:
     def __init__(
         self, concurrency: int, lease: datetime.timedelta, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._limits = {2: max(1, concurrency // 8), 3: 1}  # by level
+        few = max(1, concurrency // 8)
+        self._limits = {task.QUARANTINE_LEASES: few, task.QUARANTINE_LEASES + 1: 1}  # by level
         self._probation_seconds = 2 * lease.total_seconds()
         self._clock = clock
         self._levels: dict[int, int] = {}  # by task_id

@@ -75,8 +75,8 @@ async def test_a_claim_takes_due_tasks_only_and_returns_when_the_next_is_due(
 
 async def test_a_claimed_task_has_its_worker_and_lease(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await factories.create(engine)
-    (claimed,) = await factories.claim(engine, worker_id="somebody")
-    assert (claimed.status, claimed.version, claimed.worker_id) == (task.Status.RUNNING, 2, "somebody")
+    (claimed,) = await factories.claim(engine, worker_id="worker-1")
+    assert (claimed.status, claimed.version, claimed.worker_id) == (task.Status.RUNNING, 2, "worker-1")
     assert claimed.executed_at is not None
     assert claimed.executed_at >= claimed.execution_time
     assert claimed.lease_expires_at == claimed.executed_at + factories.LEASE

@@ -141,13 +141,13 @@ async def test_a_stored_schedule_without_a_later_occurrence_runs_once_more_and_i
     claimed = await factories.claim_locked(engine)
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [endless.schedule_id, sound.schedule_id]
     assert (await schedule_edit.get(engine, endless.schedule_id)).next_time is None
-    told = await skips(engine, endless)
-    assert told[0].reason == "it is in a blackout"
-    assert "found no later occurrence" in str(told[-1].reason)
+    skipped = await skips(engine, endless)
+    assert skipped[0].reason == "it is in a blackout"
+    assert "found no later occurrence" in str(skipped[-1].reason)
     # It is not advanced again; the other one continues.
     await shift(engine, HOUR)
     assert [each.schedule_id for each in (await factories.claim_locked(engine)).tasks] == [sound.schedule_id]
-    assert len(await skips(engine, endless)) == len(told)
+    assert len(await skips(engine, endless)) == len(skipped)
 
 
 async def test_schedules_of_earlier_releases_keep_their_repeated_time(

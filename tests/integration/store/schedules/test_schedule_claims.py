@@ -133,12 +133,12 @@ async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged
     assert len(claimed) == 1
     found = await nominals(engine, made)
     assert {status: len(times) for status, times in found.items()} == {"cancelled": 1, "running": 1, "next": 1}
-    told = await skips(engine, made)
-    assert len(told) in (3, 4)
-    assert {each.reason for each in told} == {"it was missed, a later one was due as well, and catch_up is last"}
+    skipped = await skips(engine, made)
+    assert len(skipped) in (3, 4)
+    assert {each.reason for each in skipped} == {"it was missed, a later one was due as well, and catch_up is last"}
     (cancelled,) = found["cancelled"]
-    assert told[0].nominal_time == cancelled
-    times = sorted([*(each.nominal_time for each in told), *found["running"], *found["next"]])
+    assert skipped[0].nominal_time == cancelled
+    times = sorted([*(each.nominal_time for each in skipped), *found["running"], *found["next"]])
     assert {later - earlier for earlier, later in itertools.pairwise(times)} == {HOUR}
 
 
@@ -155,8 +155,8 @@ async def test_an_occurrence_is_skipped_while_an_earlier_one_runs(engine: sqlalc
     (running,) = (await factories.claim_locked(engine)).tasks
     await shift(engine, HOUR)
     assert (await factories.claim_locked(engine)).tasks == []
-    (told,) = await skips(engine, made)
-    assert told.reason == "an earlier run had not ended, and overlap is skip"
+    (skipped,) = await skips(engine, made)
+    assert skipped.reason == "an earlier run had not ended, and overlap is skip"
     await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
     await shift(engine, HOUR)
     assert len((await factories.claim_locked(engine)).tasks) == 1
@@ -180,8 +180,8 @@ async def test_a_cancelled_occurrence_does_not_end_its_schedule(engine: sqlalche
     await task_edit.cancel(engine, made.next_task_id, actor="api")
     await shift(engine, HOUR)
     assert (await factories.claim_locked(engine)).tasks == []
-    (told,) = await skips(engine, made)
-    assert told.reason == "a caller cancelled its task"
+    (skipped,) = await skips(engine, made)
+    assert skipped.reason == "a caller cancelled its task"
     await shift(engine, HOUR)
     assert len((await factories.claim_locked(engine)).tasks) == 1
 

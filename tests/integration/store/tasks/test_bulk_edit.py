@@ -33,8 +33,8 @@ async def change(
 ) -> bulk_edit.Progress:
     progress = bulk_edit.Progress()
     batches = bulk_edit.change(engine, what, wanted, changes=changes, progress=progress, seconds=seconds, actor="api")
-    told = [each.task_id async for batch in batches for each in batch]
-    assert len(told) == len(set(told)) == progress.count
+    edited = [each.task_id async for batch in batches for each in batch]
+    assert len(edited) == len(set(edited)) == progress.count
     return progress
 
 

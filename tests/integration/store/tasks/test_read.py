@@ -244,12 +244,12 @@ async def test_a_history_is_read_page_by_page(engine: Engine) -> None:
 
 async def test_a_history_has_the_actor_change_and_time_of_each_row(engine: Engine) -> None:
     task_id = await factories.create(engine)
-    await factories.claim(engine, worker_id="somebody")
+    await factories.claim(engine, worker_id="worker-1")
     await task_edit.cancel(engine, task_id, actor="a caller")
     logs = await task_read.list_logs(engine, task_id, after_version=0, limit=10)
     assert [(log.status, log.change, log.actor) for log in logs] == [
         (task.Status.PENDING, "created", "api"),
-        (task.Status.RUNNING, "started", "somebody"),
+        (task.Status.RUNNING, "started", "worker-1"),
         (task.Status.CANCELLED, "cancelled", "a caller"),
     ]
     assert all(earlier.timestamp <= later.timestamp for earlier, later in itertools.pairwise(logs))
