@@ -1,4 +1,4 @@
-"""Every field of every rpc with values that nobody means: each call ends as its caller's mistake or as an answer.
+"""Every field of every rpc with odd values: each call returns a response or an error of its caller's.
 
 The requests are generated from the descriptors, and go through Envoy to a server of their own.
 """
@@ -123,7 +123,7 @@ def check(case: fields.Case, code: grpc.StatusCode, status: status_pb2.Status, s
     assert status.message.isprintable(), (case, status.message)
 
 
-async def test_a_long_text_in_any_field_is_refused_shortly_and_nobody_else_notices(edge: Edge) -> None:
+async def test_a_long_text_in_any_field_is_refused_briefly_and_delays_no_other_call(edge: Edge) -> None:
     watching = edge.stub("WatchTasks")(task_service_pb2.WatchTasksRequest(queue="watched"))
     assert (await watching.read()).WhichOneof("event") == "heartbeat"
     refused = set()

@@ -1,4 +1,4 @@
-"""Large requests at a server: others hardly notice, and what is too much is refused without being read."""
+"""Large requests delay other calls little, and those that are too large are refused unread."""
 
 import asyncio
 import json

@@ -13,7 +13,7 @@ async def create(address: str) -> int:
         return await client.create("noop", clients.NOW, {})
 
 
-async def test_a_server_takes_the_place_of_a_killed_one_at_a_unix_socket(
+async def test_a_server_replaces_the_socket_of_a_killed_one(
     start: processes.Starter, short_directory: pathlib.Path
 ) -> None:
     address = f"unix:{short_directory}/killed.sock"
@@ -25,7 +25,7 @@ async def test_a_server_takes_the_place_of_a_killed_one_at_a_unix_socket(
     assert await create(address) > before
 
 
-async def test_a_server_leaves_a_living_ones_socket_and_other_files_alone(
+async def test_a_server_does_not_replace_a_socket_in_use_or_another_file(
     start: processes.Starter, short_directory: pathlib.Path
 ) -> None:
     address = f"unix:{short_directory}/living.sock"

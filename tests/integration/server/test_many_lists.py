@@ -1,4 +1,4 @@
-"""Many callers who read a lot at once: others are answered, memory is bounded, and who waits too long is refused."""
+"""Many large lists at once: other calls continue, memory is bounded, and calls that wait too long are refused."""
 
 import asyncio
 import pathlib
@@ -92,7 +92,7 @@ def check_busy(details: bytes) -> None:
     assert "at a time" in status.message
 
 
-async def test_a_caller_who_waits_in_line_for_too_long_is_refused_and_told_when_to_try_again(
+async def test_a_call_that_waits_too_long_is_refused_with_when_to_retry(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
     server = await start.server()

@@ -46,7 +46,7 @@ async def test_creates_that_come_together_share_commits(create: creator.Creator,
     assert await commits(engine) <= 3
 
 
-async def test_a_create_that_comes_alone_waits_for_nobody(create: creator.Creator, engine: Engine) -> None:
+async def test_a_create_that_arrives_alone_does_not_wait_for_others(create: creator.Creator, engine: Engine) -> None:
     for _ in range(3):
         await create.create(factories.new_task())
     assert await commits(engine) == 3

@@ -1,4 +1,4 @@
-"""Reading which handlers there are, for many calls at once."""
+"""Reading the announced handlers, for many calls at once."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ async def begin(known: handler_catalog.HandlerCatalog, reads: Reads) -> asyncio.
     return refresh
 
 
-async def test_calls_that_come_during_a_read_share_the_next_one(
+async def test_calls_that_arrive_during_a_read_share_the_next_one(
     engine: Engine, known: handler_catalog.HandlerCatalog, reads: Reads
 ) -> None:
     async with unreadable(engine):

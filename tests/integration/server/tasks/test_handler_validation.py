@@ -1,4 +1,4 @@
-"""What a built-in handler would refuse is refused at once; tasks get the retries that their handlers bring."""
+"""Tasks that a built-in handler would refuse are refused at once; others get the retries of their handlers."""
 
 import asyncio
 import datetime
@@ -142,7 +142,7 @@ async def test_a_worker_of_before_that_announces_nothing_may_have_its_own_handle
     await client.create("Send Email", LATER)
 
 
-async def test_a_users_handler_under_a_built_in_name_is_forgotten_a_day_after_its_last_worker(
+async def test_a_users_handler_with_a_built_in_name_expires_a_day_after_its_last_worker(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await handlers.announce(engine, {"Send Email": None, "mine": None, "old": None}, is_first=True)
@@ -155,7 +155,7 @@ async def test_a_users_handler_under_a_built_in_name_is_forgotten_a_day_after_it
     assert (await handlers.read(engine)).keys() == {"mine"}
 
 
-async def test_the_worker_that_started_last_decides_what_retries_a_handler_brings(
+async def test_the_worker_that_started_last_decides_the_retries_of_a_handler(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     former, latter = task.Retries(7), task.Retries(8, task.RetryPolicy(MINUTE, HOUR, 3.0, 0.5))
@@ -190,7 +190,7 @@ async def test_tasks_get_the_retries_of_their_built_in_handler_field_by_field(
     assert (await client.get(schedule.next_task_id)).retry_policy.initial_backoff == MINUTE
 
 
-async def test_tasks_get_the_retries_that_a_users_handler_brings_and_show_them(
+async def test_tasks_get_the_retries_of_a_users_handler_and_show_them(
     client: duetime_client.AsyncClient, start: processes.Starter
 ) -> None:
     assert (await client.get(await client.create("Patient", LATER))).max_retries == 3
@@ -217,7 +217,7 @@ async def test_a_task_that_is_created_as_soon_as_its_first_worker_works_gets_its
     assert schedule.task.max_retries == 12
 
 
-async def test_names_that_nobody_announced_are_looked_up_once_between_two_readings(
+async def test_unannounced_names_are_looked_up_once_between_two_readings(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = handler_catalog.HandlerCatalog(engine, outage.Outage("the database", "it waits"))

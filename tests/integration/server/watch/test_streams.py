@@ -1,4 +1,4 @@
-"""Watches: gap-free, resumable, alive while idle, and never a burden."""
+"""Watches over gRPC: without gaps, resumable, with heartbeats while idle."""
 
 import asyncio
 import collections
@@ -54,7 +54,7 @@ async def test_a_watch_shows_each_change_and_ends_once_the_task_is_terminal(stub
     assert [event.change.version for event in events[:-1]] == [1, 2, 3]
 
 
-async def test_a_watch_begins_with_how_the_task_stands(stub: Stub) -> None:
+async def test_a_watch_begins_with_the_last_change(stub: Stub) -> None:
     task_id = await _create(stub, "sleep", task_data={"seconds": 0.5})
     async for event in _watch(stub, task_id):
         if event.change.change == "started":
@@ -141,7 +141,7 @@ async def test_watches_go_on_without_redis(start: processes.Starter) -> None:
     assert told == ["created", "started", "completed", "TASK_TERMINAL"]
 
 
-async def test_a_server_that_stops_tells_its_watches_where_to_go_on(start: processes.Starter) -> None:
+async def test_a_stopping_server_ends_its_watches_with_a_cursor(start: processes.Starter) -> None:
     first, second = await start.server(), await start.server()
     async with grpc.aio.insecure_channel(first.address) as channel:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)

@@ -46,7 +46,7 @@ async def test_a_call_in_time_answers_or_raises_what_it_does() -> None:
 
 
 @pytest.mark.parametrize("failure", [None, errors.StoreUnavailable(), LookupError("a mistake")], ids=repr)
-async def test_a_late_call_is_told_at_once_and_ends_by_itself(
+async def test_a_late_call_fails_at_once_and_ends_in_the_background(
     monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ) -> None:
     monkeypatch.setattr(deadline, "CALL_SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""Single fields: what is wrong with each is one sentence with what was given and what would be right."""
+"""Each invalid field has one sentence, with what was given and what would be right."""
 
 import datetime
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""However much is problems, and however it is quoted, an error fits where errors travel."""
+"""An error fits into the trailers, however many fields are invalid and however long they are."""
 
 import urllib.parse
 
@@ -51,7 +51,7 @@ def test_many_wrong_fields_are_counted_and_the_first_are_named(filling: str) -> 
     assert error.message.endswith(f"; and {5_000 - len(error.violations)} more")
 
 
-def test_one_wrong_field_is_told_as_it_is() -> None:
+def test_one_invalid_field_is_returned_unchanged() -> None:
     problems = violations.Violations()
     problems.add("name", "is required")
     problems.add("name", "is required")

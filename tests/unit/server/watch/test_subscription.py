@@ -27,7 +27,7 @@ async def told(watching: subscription.Watch) -> list[feed.Entry | None]:
     return [each async for each in watching.changes()]
 
 
-async def test_a_watch_tells_what_waits_and_then_ends() -> None:
+async def test_a_watch_sends_its_queued_changes_and_then_ends() -> None:
     watching = subscription.Watch()
     entries = [entry(task_id=number) for number in (1, 2, 3)]
     for each in entries:
@@ -37,7 +37,7 @@ async def test_a_watch_tells_what_waits_and_then_ends() -> None:
     assert await told(watching) == entries
 
 
-async def test_a_watch_of_one_task_passes_over_the_versions_that_were_told() -> None:
+async def test_a_watch_of_one_task_skips_the_versions_that_were_sent() -> None:
     watching = subscription.Watch(task_id=7)
     watching.version = 3
     for version in (2, 3, 4):
@@ -121,7 +121,7 @@ async def test_the_cursor_of_an_idle_watch_moves_on_with_the_feed() -> None:
     assert watching.idle_position() == Position(AFTER)
 
 
-async def test_a_change_that_comes_just_as_the_silence_ends_is_told_before_the_watch_is_alive(
+async def test_a_change_that_arrives_just_as_the_silence_ends_is_sent_before_the_heartbeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watching = subscription.Watch()

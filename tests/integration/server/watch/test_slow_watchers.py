@@ -1,4 +1,4 @@
-"""Watchers that do not read, or not quickly: what they cost the server, the others, and themselves."""
+"""Watchers that read slowly or not at all: their cost for the server, for others and for themselves."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ async def create(stub: Stub, number: int) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_unread_watches_cost_little_memory_and_hold_up_nobody(
+async def test_unread_watches_cost_little_memory_and_delay_no_others(
     start: processes.Starter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = await start.server()
@@ -96,7 +96,7 @@ async def _end(call: Any) -> tuple[grpc.StatusCode, str]:
     return await call.code(), cursor
 
 
-async def test_a_watcher_that_more_comes_for_than_may_wait_goes_on_without_a_gap(start: processes.Starter) -> None:
+async def test_a_watcher_with_too_many_queued_changes_continues_without_a_gap(start: processes.Starter) -> None:
     server = await start.server()
     async with connected(server) as stub:
         call = stub.WatchTasks(task_service_pb2.WatchTasksRequest())

@@ -1,4 +1,4 @@
-"""Watches of tasks, and from cursors, that the log no longer goes back to."""
+"""Watches of tasks, and from cursors, whose log rows retention has deleted."""
 
 import asyncio
 import datetime
@@ -52,7 +52,7 @@ async def forget(engine: Engine, task_id: int, *, upto: int) -> None:
     assert sum([deleted async for deleted in retention.delete_strays(engine, KEEP)]) == upto
 
 
-async def test_a_watch_of_a_task_that_waits_for_longer_than_the_log_begins_with_how_it_stands(
+async def test_a_watch_of_a_task_that_outlived_the_log_begins_with_its_current_state(
     engine: Engine, feeder: hub.Hub
 ) -> None:
     task_id = await factories.create(engine)
@@ -84,7 +84,7 @@ async def test_a_watch_of_a_finished_task_without_a_log_ends(
     assert [told(event) for event in again] == ["TASK_TERMINAL"]
 
 
-async def test_a_watch_goes_on_from_a_change_that_is_forgotten_if_none_after_it_is(
+async def test_a_watch_resumes_after_a_deleted_change_if_no_later_one_is_deleted(
     engine: Engine, feeder: hub.Hub
 ) -> None:
     task_id = await factories.create(engine)
@@ -102,7 +102,7 @@ async def test_a_watch_goes_on_from_a_change_that_is_forgotten_if_none_after_it_
 
 
 @pytest.mark.parametrize("upto", [2, 3])
-async def test_a_watch_does_not_go_on_over_a_gap(engine: Engine, feeder: hub.Hub, upto: int) -> None:
+async def test_a_watch_does_not_resume_over_a_gap(engine: Engine, feeder: hub.Hub, upto: int) -> None:
     task_id = await factories.create(engine)
     events = watch(engine, feeder, task_id)
     cursor = (await anext(events)).cursor
@@ -114,7 +114,7 @@ async def test_a_watch_does_not_go_on_over_a_gap(engine: Engine, feeder: hub.Hub
         await anext(watch(engine, feeder, task_id, cursor))
 
 
-async def test_a_task_that_is_deleted_while_it_is_watched_has_its_end_told(engine: Engine) -> None:
+async def test_a_task_that_is_deleted_while_it_is_watched_has_its_end_sent(engine: Engine) -> None:
     task_id = await factories.create(engine)
     feeder = make_hub(engine)
     events = watch(engine, feeder, task_id)
@@ -129,7 +129,7 @@ async def test_a_task_that_is_deleted_while_it_is_watched_has_its_end_told(engin
     await background.end(services)
 
 
-async def test_a_watch_of_all_goes_on_only_where_nothing_is_forgotten(engine: Engine, feeder: hub.Hub) -> None:
+async def test_a_watch_of_all_resumes_only_where_no_change_is_deleted(engine: Engine, feeder: hub.Hub) -> None:
     def watch_all(cursor: str = "") -> streams.Events:
         return streams.watch_tasks(engine, feeder, task_service_pb2.WatchTasksRequest(cursor=cursor))
 
