@@ -54,7 +54,7 @@ class Server(task_service_pb2_grpc.TaskServiceServicer):
                 self.hanging.set()
                 await asyncio.Event().wait()
             elif isinstance(step, grpc.StatusCode):
-                await context.abort(step, "as told")
+                await context.abort(step, "as planned")
             else:
                 await context.abort_with_status(rpc_status.to_status(refusal(step)))
 
@@ -199,7 +199,7 @@ async def test_watch_of_all_has_started_once_its_block_is_entered() -> None:
         served([grpc.StatusCode.INTERNAL], [heartbeat("now"), HANG]) as server,
         duetime_client.AsyncClient(server.address) as client,
     ):
-        with pytest.raises(duetime_client.DuetimeError, match="as told"):
+        with pytest.raises(duetime_client.DuetimeError, match="as planned"):
             async with client.watch_all():
                 pass
         async with client.watch_all() as watch:

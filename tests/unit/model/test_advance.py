@@ -148,13 +148,13 @@ def test_what_lay_in_a_blackout_during_a_downtime_is_told_too(catch_up: CatchUp)
     lunch = recurrence.Blackout(frozenset(range(7)), datetime.time(10), datetime.time(12))
     with_lunch = hourly({"cron": "0 * * * *", "blackouts": (lunch,)}, catch_up=catch_up)
     decided = advance.plan(with_lunch, at(8), EIGHT + 6.5 * HOUR)
-    told = {8 + (skip.nominal - EIGHT) / HOUR: skip.reason for skip in decided.skips}
+    reasons = {8 + (skip.nominal - EIGHT) / HOUR: skip.reason for skip in decided.skips}
     missed = [8, 9, 12, 13] if catch_up is CatchUp.LAST else [8, 9, 12, 13, 14]
-    assert list(told) == sorted([*missed, 10, 11])
-    assert {told[10], told[11]} == {"it is in a blackout"}
-    assert all("catch_up" in told[hour] for hour in missed)
+    assert list(reasons) == sorted([*missed, 10, 11])
+    assert {reasons[10], reasons[11]} == {"it is in a blackout"}
+    assert all("catch_up" in reasons[hour] for hour in missed)
     # Each nominal time has a task or a line, and none has two.
-    assert next_hour(decided) == max(told) + 1
+    assert next_hour(decided) == max(reasons) + 1
 
 
 def test_what_lay_in_a_blackout_is_among_what_is_told_together() -> None:

@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL and its driver become errors that tell callers whether anything changed."""
+"""Errors of PostgreSQL and its driver become errors that show callers whether anything changed."""
 
 import psycopg
 import psycopg.errors

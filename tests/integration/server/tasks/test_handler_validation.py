@@ -35,7 +35,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 async def until(condition: Callable[[], Any]) -> Any:
     """Returns what the condition gives, once that is true."""
     async with asyncio.timeout(20):
-        while not (found := await condition()):  # noqa: ASYNC110 - the database tells nobody
+        while not (found := await condition()):  # noqa: ASYNC110 - the database sends no event
             await asyncio.sleep(0.05)
     return found
 

@@ -40,7 +40,7 @@ def watch(engine: Engine, feeder: hub.Hub, task_id: int, cursor: str = "") -> st
     return streams.watch_task(engine, feeder, request)
 
 
-def told(event: task_service_pb2.TaskEvent) -> str:
+def kind(event: task_service_pb2.TaskEvent) -> str:
     return event.change.change or event.end.reason or "heartbeat"
 
 
@@ -65,7 +65,7 @@ async def test_a_watch_of_a_task_that_outlived_the_log_begins_with_its_current_s
         assert change.timestamp.ToDatetime(datetime.UTC) == found.updated_at
         assert change.execution_time.ToDatetime(datetime.UTC) == found.execution_time
         await task_edit.cancel(engine, task_id, actor="api")
-        assert [told(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
+        assert [kind(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
     assert [log.change for log in await task_read.list_logs(engine, task_id, after_version=0, limit=10)] == [
         "cancelled"
     ]
@@ -79,9 +79,9 @@ async def test_a_watch_of_a_finished_task_without_a_log_ends(
     await forget(engine, task_id, upto=3)
     async with asyncio.timeout(20):
         events = [event async for event in watch(engine, feeder, task_id)]
-        assert [told(event) for event in events] == ["current", "TASK_TERMINAL"]
+        assert [kind(event) for event in events] == ["current", "TASK_TERMINAL"]
         again = [event async for event in watch(engine, feeder, task_id, events[0].cursor)]
-    assert [told(event) for event in again] == ["TASK_TERMINAL"]
+    assert [kind(event) for event in again] == ["TASK_TERMINAL"]
 
 
 async def test_a_watch_resumes_after_a_deleted_change_if_no_later_one_is_deleted(
@@ -94,10 +94,10 @@ async def test_a_watch_resumes_after_a_deleted_change_if_no_later_one_is_deleted
     await forget(engine, task_id, upto=1)
     async with asyncio.timeout(20):
         events = watch(engine, feeder, task_id, cursor)
-        assert told(await anext(events)) == "heartbeat"
+        assert kind(await anext(events)) == "heartbeat"
         await events.aclose()
         await task_edit.cancel(engine, task_id, actor="api")
-        rest = [told(event) async for event in watch(engine, feeder, task_id, cursor)]
+        rest = [kind(event) async for event in watch(engine, feeder, task_id, cursor)]
     assert rest == ["cancelled", "TASK_TERMINAL"]
 
 
@@ -118,14 +118,14 @@ async def test_a_task_that_is_deleted_while_it_is_watched_has_its_end_sent(engin
     task_id = await factories.create(engine)
     feeder = make_hub(engine)
     events = watch(engine, feeder, task_id)
-    assert told(await anext(events)) == "created"
+    assert kind(await anext(events)) == "created"
     await task_edit.cancel(engine, task_id, actor="api")
     async with engine.connect() as connection:
         await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
     assert sum([deleted async for deleted in retention.delete_tasks(engine, KEEP)]) == 1
     services = background.start(feeder.run())
     async with asyncio.timeout(20):
-        assert [told(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
+        assert [kind(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
     await background.end(services)
 
 
@@ -137,9 +137,9 @@ async def test_a_watch_of_all_resumes_only_where_no_change_is_deleted(engine: En
     task_id = await factories.create(engine)
     after = (await anext(watch_all())).cursor
     events = watch_all(before)
-    assert [told(await anext(events)) for _ in range(2)] == ["heartbeat", "created"]
+    assert [kind(await anext(events)) for _ in range(2)] == ["heartbeat", "created"]
     await events.aclose()
     await forget(engine, task_id, upto=1)
     with pytest.raises(errors.InvalidArgument, match="cursor: is too old"):
         await anext(watch_all(before))
-    assert told(await anext(watch_all(after))) == "heartbeat"
+    assert kind(await anext(watch_all(after))) == "heartbeat"

@@ -88,7 +88,7 @@ async def test_unread_watches_cost_little_memory_and_delay_no_others(
 
 
 async def _end(call: Any) -> tuple[grpc.StatusCode, str]:
-    """Reads what waits for an unread watch; returns how it ended, and its last cursor."""
+    """Reads the pending events of an unread watch; returns how it ended, and its last cursor."""
     cursor = ""
     with contextlib.suppress(grpc.aio.AioRpcError):
         while (event := await call.read()) is not grpc.aio.EOF:
@@ -101,7 +101,7 @@ async def test_a_watcher_with_too_many_queued_changes_continues_without_a_gap(st
     async with connected(server) as stub:
         call = stub.WatchTasks(task_service_pb2.WatchTasksRequest())
         await call.read()
-        # Each batch is told at once, and is more than may wait for a watcher.
+        # Each batch is sent at once, and exceeds the buffer of a watch.
         await asyncio.gather(*(create(stub, 1000) for _ in range(4)))
         read: list[int] = []
         while len(read) < 4000:

@@ -42,15 +42,15 @@ def _watch(stub: Stub, task_id: int, cursor: str = "") -> Any:
     return stub.WatchTask(task_service_pb2.WatchTaskRequest(task_id=task_id, cursor=cursor))
 
 
-def _told(event: Any) -> str:
-    told = {"change": event.change.change, "end": event.end.reason, "heartbeat": "heartbeat"}
-    return str(told[event.WhichOneof("event")])
+def _kind(event: Any) -> str:
+    kinds = {"change": event.change.change, "end": event.end.reason, "heartbeat": "heartbeat"}
+    return str(kinds[event.WhichOneof("event")])
 
 
 async def test_a_watch_shows_each_change_and_ends_once_the_task_is_terminal(stub: Stub) -> None:
     task_id = await _create(stub, delay=datetime.timedelta(seconds=0.3))
     events = [event async for event in _watch(stub, task_id)]
-    assert [_told(event) for event in events] == ["created", "started", "completed", "TASK_TERMINAL"]
+    assert [_kind(event) for event in events] == ["created", "started", "completed", "TASK_TERMINAL"]
     assert [event.change.version for event in events[:-1]] == [1, 2, 3]
 
 
@@ -59,8 +59,8 @@ async def test_a_watch_begins_with_the_last_change(stub: Stub) -> None:
     async for event in _watch(stub, task_id):
         if event.change.change == "started":
             break
-    assert [_told(event) async for event in _watch(stub, task_id)] == ["started", "completed", "TASK_TERMINAL"]
-    assert [_told(event) async for event in _watch(stub, task_id)] == ["completed", "TASK_TERMINAL"]
+    assert [_kind(event) async for event in _watch(stub, task_id)] == ["started", "completed", "TASK_TERMINAL"]
+    assert [_kind(event) async for event in _watch(stub, task_id)] == ["completed", "TASK_TERMINAL"]
 
 
 async def test_a_watch_that_goes_on_from_a_cursor_shows_exactly_the_rest(stub: Stub) -> None:
@@ -70,15 +70,15 @@ async def test_a_watch_that_goes_on_from_a_cursor_shows_exactly_the_rest(stub: S
     for event in events[:-1]:
         rest = [each async for each in _watch(stub, task_id, event.cursor)]
         assert [each.change.version for each in rest[:-1]] == [v for v in versions if v > event.change.version]
-        assert _told(rest[-1]) == "TASK_TERMINAL"
+        assert _kind(rest[-1]) == "TASK_TERMINAL"
 
 
 async def test_a_deleted_task_ends_its_watch(stub: Stub) -> None:
     task_id = await _create(stub, delay=FAR)
     events = aiter(_watch(stub, task_id))
-    assert _told(await anext(events)) == "created"
+    assert _kind(await anext(events)) == "created"
     await stub.DeleteTask(task_service_pb2.DeleteTaskRequest(task_id=task_id))
-    assert [_told(event) async for event in events] == ["deleted", "TASK_TERMINAL"]
+    assert [_kind(event) async for event in events] == ["deleted", "TASK_TERMINAL"]
 
 
 async def test_a_watch_of_all_misses_and_repeats_nothing_over_reconnects(stub: Stub) -> None:
@@ -87,7 +87,7 @@ async def test_a_watch_of_all_misses_and_repeats_nothing_over_reconnects(stub: S
     chance = random.Random(seed)
     call = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue=queue))
     event = await call.read()
-    assert _told(event) == "heartbeat"
+    assert _kind(event) == "heartbeat"
 
     async def create() -> None:
         for _ in range(total // 10):
@@ -119,7 +119,7 @@ async def test_a_watch_of_all_misses_and_repeats_nothing_over_reconnects(stub: S
 async def test_a_watch_of_all_shows_only_what_its_filter_asks_for(stub: Stub) -> None:
     status = task_pb2.Task.Status.cancelled
     call = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue="filtered", name="wanted", status=[status]))
-    assert _told(await call.read()) == "heartbeat"
+    assert _kind(await call.read()) == "heartbeat"
     wanted = await _create(stub, "wanted", delay=FAR, queue="filtered")
     for name, queue in (("other", "filtered"), ("wanted", "elsewhere")):
         other = await _create(stub, name, delay=FAR, queue=queue)
@@ -137,8 +137,8 @@ async def test_watches_go_on_without_redis(start: processes.Starter) -> None:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         task_id = await _create(stub, delay=datetime.timedelta(seconds=1))
         async with asyncio.timeout(10):
-            told = [_told(event) async for event in _watch(stub, task_id)]
-    assert told == ["created", "started", "completed", "TASK_TERMINAL"]
+            received = [_kind(event) async for event in _watch(stub, task_id)]
+    assert received == ["created", "started", "completed", "TASK_TERMINAL"]
 
 
 async def test_a_stopping_server_ends_its_watches_with_a_cursor(start: processes.Starter) -> None:
@@ -147,17 +147,17 @@ async def test_a_stopping_server_ends_its_watches_with_a_cursor(start: processes
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         task_id = await _create(stub, delay=FAR)
         events = aiter(_watch(stub, task_id))
-        assert _told(await anext(events)) == "created"
+        assert _kind(await anext(events)) == "created"
         first.terminate()
         rest = [event async for event in events]
-        assert [_told(event) for event in rest] == ["SERVER_STOPPING"]
+        assert [_kind(event) for event in rest] == ["SERVER_STOPPING"]
         assert await first.ended(seconds=5) == 0  # it does not wait for its grace period
     async with grpc.aio.insecure_channel(second.address) as channel:
         stub = task_service_pb2_grpc.TaskServiceStub(channel)
         events = aiter(_watch(stub, task_id, rest[-1].cursor))
-        assert _told(await anext(events)) == "heartbeat"
+        assert _kind(await anext(events)) == "heartbeat"
         await stub.CancelTask(task_service_pb2.CancelTaskRequest(task_id=task_id))
-        assert [_told(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
+        assert [_kind(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]
 
 
 @pytest.mark.timeout(60)
@@ -175,7 +175,7 @@ async def test_a_watcher_that_does_not_read_is_cut_off_and_can_go_on(pair: proce
             batch = task_service_pb2.BatchCreateTasksRequest(requests=requests)
             created.update((await stub.BatchCreateTasks(batch)).task_ids)
         other = _watch(stub, await _create(stub))  # others are not held up
-        assert [_told(event) async for event in other][-1] == "TASK_TERMINAL"
+        assert [_kind(event) async for event in other][-1] == "TASK_TERMINAL"
         await pair.server.wait_for_log("watch aborted")
         seen = set()
         with pytest.raises(grpc.aio.AioRpcError, match="Resume with a new watch"):  # noqa: PT012 - what came before

@@ -21,7 +21,7 @@ def parse(field: str, lowest: int, highest: int) -> set[int]:
 
 
 class Matcher:
-    """Tells whether a local minute matches five fields."""
+    """Returns whether a local minute matches five fields."""
 
     def __init__(self, expression: str) -> None:
         minute, hour, day, month, weekday = expression.split()

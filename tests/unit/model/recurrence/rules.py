@@ -1,4 +1,4 @@
-"""Random rules, zones and moments, many of them around changes of the clock."""
+"""Random rules, zones and moments, many of them around DST transitions."""
 
 import datetime
 

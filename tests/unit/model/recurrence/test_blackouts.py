@@ -1,4 +1,4 @@
-"""Blackouts hold for the time that is used: moved, with jitter, and around changes of the clock."""
+"""Blackouts hold for the time that is used: moved, with jitter, and around DST transitions."""
 
 import datetime
 import itertools
@@ -47,13 +47,13 @@ def test_due_times_are_those_of_a_walk_along_the_clock(
     end = after + datetime.timedelta(minutes=data.draw(strategies.integers(1, 2_880)))
     spec = Spec(cron=expression, time_zone=name, blackouts=given, end_time=end)
     nominals = oracle.due(expression, zone, after, end, spec.missing_time, spec.repeated_time)
-    # A long list of the same kind tells nothing more, and the walk is slow.
+    # A long list of the same kind tests nothing more, and the walk is slow.
     end = nominals[29] if len(nominals) > 30 else end
     nominals, spec = nominals[:30], Spec(cron=expression, time_zone=name, blackouts=given, end_time=end)
     expected = [(nominal, oracle.moved(given, zone, nominal)) for nominal in nominals]
     found = [(each.nominal, each.due) for each in recurrence.occurrences(spec, after)]
     assert found == [(nominal, due) for nominal, due in expected if due is not None and due <= end]
-    # What is skipped is told, each nominal time once or within one that stands for several.
+    # Each skipped nominal time is reported once, by itself or in a group.
     skips = [each for each in recurrence.events(spec, after) if isinstance(each, Skip)]
     due = {nominal for nominal, _ in found}
     assert {each.nominal for each in skips} | due >= set(nominals)
@@ -137,8 +137,8 @@ def test_an_open_end_is_the_end_of_all_occurrences(behavior: BlackoutBehavior) -
     spec = Spec(cron="0 9 * * *", blackouts=(ever,))
     assert recurrence.problems(spec, NOW) == []
     assert [each.nominal.day for each in recurrence.occurrences(spec, NOW)] == [2]
-    told = list(recurrence.events(Spec(cron="* * * * * *", blackouts=(ever,)), NOW + 3 * DAY))
-    assert [type(each) for each in told] == [Skip] * 101
+    events = list(recurrence.events(Spec(cron="* * * * * *", blackouts=(ever,)), NOW + 3 * DAY))
+    assert [type(each) for each in events] == [Skip] * 101
     (problem,) = recurrence.problems(spec, NOW + DAY)
     assert (problem.field, problem.description) == ("blackouts", "leave nothing: no occurrence lies outside of them")
 

@@ -73,12 +73,12 @@ def test_times_that_a_gap_leaves_out_are_told_one_by_one_and_then_together() -> 
     # In New York the clock goes from 02:00 to 03:00 on 14 March 2027: 3,600 seconds of that hour are left out.
     gap = datetime.datetime(2027, 3, 14, 7, tzinfo=datetime.UTC)
     spec = recurrence.Spec(cron="* * 2 * * *", time_zone="America/New_York", missing_time=MissingTime.SKIP)
-    told = list(itertools.islice(recurrence.events(spec, gap - SECOND), 102))
-    assert [type(each) for each in told] == [recurrence.Skip] * 101 + [recurrence.Occurrence]
-    together = told[100]
+    events = list(itertools.islice(recurrence.events(spec, gap - SECOND), 102))
+    assert [type(each) for each in events] == [recurrence.Skip] * 101 + [recurrence.Occurrence]
+    together = events[100]
     assert isinstance(together, recurrence.Skip)
     assert (together.nominal, together.until) == (gap + 100 * SECOND, gap + 3_599 * SECOND)
-    assert told[101].nominal == gap + datetime.timedelta(hours=23)
+    assert events[101].nominal == gap + datetime.timedelta(hours=23)
 
 
 def test_a_rule_that_every_change_of_the_clock_leaves_out_is_refused() -> None:

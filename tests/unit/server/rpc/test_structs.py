@@ -38,7 +38,7 @@ def random_value(chance: random.Random, depth: int) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tells whether two values are the same, of the same types."""
+    """Returns whether two values are the same, of the same types."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

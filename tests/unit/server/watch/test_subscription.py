@@ -23,7 +23,7 @@ def entry(*, xid: int = 15, name: str = "noop", queue: str = "default", **change
     return feed.Entry(log, name, queue, xid, Position(BEFORE, AFTER, xid))
 
 
-async def told(watching: subscription.Watch) -> list[feed.Entry | None]:
+async def received(watching: subscription.Watch) -> list[feed.Entry | None]:
     return [each async for each in watching.changes()]
 
 
@@ -34,7 +34,7 @@ async def test_a_watch_sends_its_queued_changes_and_then_ends() -> None:
         watching.offer(each)
     watching.end(subscription.SERVER_STOPPING)
     watching.offer(entry(task_id=4))
-    assert await told(watching) == entries
+    assert await received(watching) == entries
 
 
 async def test_a_watch_of_one_task_skips_the_versions_that_were_sent() -> None:
@@ -43,7 +43,7 @@ async def test_a_watch_of_one_task_skips_the_versions_that_were_sent() -> None:
     for version in (2, 3, 4):
         watching.offer(entry(version=version))
     watching.end(subscription.SERVER_STOPPING)
-    assert [each.log.version for each in await told(watching) if each] == [4]
+    assert [each.log.version for each in await received(watching) if each] == [4]
 
 
 async def test_a_watch_of_all_passes_over_what_it_has_read_by_itself() -> None:
@@ -52,7 +52,7 @@ async def test_a_watch_of_all_passes_over_what_it_has_read_by_itself() -> None:
         watching.offer(entry(xid=xid))
     watching.seen = Snapshot.parse("13:17:15")
     watching.end(subscription.SERVER_STOPPING)
-    assert [each.xid for each in await told(watching) if each] == [15, 18]
+    assert [each.xid for each in await received(watching) if each] == [15, 18]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ async def test_a_filter_lets_pass_what_it_asks_for(wanted: task_page.Filter, pas
     watching = subscription.Watch(wanted=wanted)
     watching.offer(entry())
     watching.end(subscription.SERVER_STOPPING)
-    assert len(await told(watching)) == passes
+    assert len(await received(watching)) == passes
 
 
 async def test_a_watch_whose_caller_is_too_far_behind_ends_and_holds_no_more() -> None:
@@ -78,7 +78,7 @@ async def test_a_watch_whose_caller_is_too_far_behind_ends_and_holds_no_more() -
     for number in range(subscription.MAX_WAITING + 500):
         watching.offer(entry(task_id=number))
     assert watching.end_reason == subscription.WATCHER_TOO_SLOW
-    assert len(await told(watching)) == subscription.MAX_WAITING
+    assert len(await received(watching)) == subscription.MAX_WAITING
 
 
 async def test_a_silent_watch_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ async def test_a_silent_watch_says_that_it_is_alive(monkeypatch: pytest.MonkeyPa
 
 async def test_a_waiting_watch_is_woken_by_its_end() -> None:
     watching = subscription.Watch()
-    waiting = asyncio.create_task(told(watching))
+    waiting = asyncio.create_task(received(watching))
     await asyncio.sleep(0)
     watching.end(subscription.SERVER_STOPPING)
     async with asyncio.timeout(5):
