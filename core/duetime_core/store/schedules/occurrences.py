@@ -65,7 +65,7 @@ WITH withdrawn AS (
     WHERE schedule_id = :schedule_id AND status = 'pending' AND is_next
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
-SELECT task_id, queue, execution_time, now(), status FROM withdrawn
+SELECT task_id, queue, execution_time, now() AS now, status FROM withdrawn
 """)
 # A cancelled next occurrence is done: another one becomes the next.
 _CLEAR_NEXT = sa.text("""
@@ -155,7 +155,9 @@ async def withdraw(
     await connection.execute(_CLEAR_NEXT, {"schedule_id": schedule_id})
     parameters = {"schedule_id": schedule_id, "reason": reason, "actor": actor}
     withdrawn = await connection.execute(_WITHDRAW, parameters)
-    return [task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4])) for row in withdrawn]
+    return [
+        task.Changed(row.task_id, row.queue, row.execution_time, row.now, task.Status(row.status)) for row in withdrawn
+    ]
 
 
 async def _write(

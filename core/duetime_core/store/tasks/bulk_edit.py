@@ -55,7 +55,7 @@ async def change(
                 async with engine.connect() as connection:
                     found = (await connection.execute(statement, given)).all()
             edited = [
-                task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4]))
+                task.Changed(row.task_id, row.queue, row.execution_time, row.now, task.Status(row.status))
                 for row in found
                 if row.task_id is not None
             ]

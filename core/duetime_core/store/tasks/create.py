@@ -201,7 +201,7 @@ async def _find(
     answers: dict[int, _Answer],
 ) -> None:
     wanted = [request_id for position in missing if (request_id := encoded[position].get("request_id"))]
-    found = {row[0]: row for row in await connection.execute(_FIND_REQUESTS, {"request_ids": wanted})}
+    found = {row.request_id: row for row in await connection.execute(_FIND_REQUESTS, {"request_ids": wanted})}
     for position in missing:
         new = encoded[position]
         row = found.get(new.get("request_id"))

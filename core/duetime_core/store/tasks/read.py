@@ -42,7 +42,7 @@ async def get(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> task.Task
 async def get_status(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> task.Status:
     """Returns that task's status; raises TaskNotFound as `get` does."""
     row = await _one(engine, _GET_STATUS, task_id)
-    return task.Status(row[0])
+    return task.Status(row.status)
 
 
 async def list_tasks(
