@@ -27,7 +27,7 @@ from duetime_worker import (
     registry,
     settings,
     sweep,
-    wakeups,
+    wakeup_receiver,
 )
 from duetime_worker import runner as runners
 
@@ -74,7 +74,7 @@ async def serve(chosen: settings.Settings) -> None:
         sweep.Sweeper(here, runner).run(),
         upkeep.run(),
         heartbeats.run(),
-        *(wakeups.receive(client, runner, queue) for queue in chosen.queues),
+        *(wakeup_receiver.receive(client, runner, queue) for queue in chosen.queues),
     )
     _log.info(
         "working",
