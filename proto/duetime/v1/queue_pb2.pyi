@@ -56,7 +56,7 @@ class Queue(_message.Message):
     max_per_second_per_key: _builtins.float
     """The most tasks with the same concurrency_key that start per second. 0.001 to 100,000; unset: no limit."""
     depth: _builtins.int
-    """Output only. The number of waiting tasks that are due."""
+    """Output only. The number of pending tasks that are due."""
     running: _builtins.int
     """Output only. The number of running tasks."""
     rate: _builtins.float
@@ -65,7 +65,7 @@ class Queue(_message.Message):
     """Output only. The number of live workers that serve the queue."""
     @_builtins.property
     def oldest_due(self) -> _timestamp_pb2.Timestamp:
-        """Output only. The execution_time of the waiting task that has been due longest; unset if no waiting task is due."""
+        """Output only. The execution_time of the pending task that has been due longest; unset if none is due."""
 
     def __init__(
         self,

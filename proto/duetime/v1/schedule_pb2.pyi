@@ -67,11 +67,13 @@ class Schedule(_message.Message):
     missing_time: Global___MissingTime.Policy.ValueType
     """What happens at a local time that a DST transition skips. Default `shift`."""
     repeated_time: Global___RepeatedTime.Policy.ValueType
-    """Which one counts of a local time that a DST transition repeats. Default `auto`."""
+    """Which of the two instants counts when a DST transition repeats a local time. Default `auto`."""
     overlap: Global___Overlap.Policy.ValueType
     """What happens when an occurrence is due while an earlier one has not finished. Default `allow`."""
     catch_up: Global___CatchUp.Policy.ValueType
-    """What happens to occurrences missed while no worker could run them. Default `last`."""
+    """What happens to missed occurrences: those more than a minute late, unless they waited for an
+    earlier run. Default `last`.
+    """
     name: _builtins.str
     """A name for people; need not be unique. 1 to 255 characters."""
     schedule_id: _builtins.int
@@ -235,14 +237,14 @@ class RepeatedTime(_message.Message):
         auto: RepeatedTime._Policy.ValueType  # 1
         """`both` for a cron expression whose minute or hour begins with `*`, else `first`."""
         first: RepeatedTime._Policy.ValueType  # 2
-        """The first."""
+        """The first instant."""
         last: RepeatedTime._Policy.ValueType  # 3
-        """The last."""
+        """The last instant."""
         both: RepeatedTime._Policy.ValueType  # 4
-        """Both."""
+        """Both instants."""
 
     class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
-        """Which one counts of a local time that a DST transition repeats.
+        """Which of the two instants counts when a DST transition repeats a local time.
         buf:lint:ignore ENUM_VALUE_PREFIX
         buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
         buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
@@ -253,11 +255,11 @@ class RepeatedTime(_message.Message):
     auto: RepeatedTime.Policy.ValueType  # 1
     """`both` for a cron expression whose minute or hour begins with `*`, else `first`."""
     first: RepeatedTime.Policy.ValueType  # 2
-    """The first."""
+    """The first instant."""
     last: RepeatedTime.Policy.ValueType  # 3
-    """The last."""
+    """The last instant."""
     both: RepeatedTime.Policy.ValueType  # 4
-    """Both."""
+    """Both instants."""
 
     def __init__(
         self,
@@ -337,10 +339,10 @@ class CatchUp(_message.Message):
         all: CatchUp._Policy.ValueType  # 2
         """Each runs."""
         none: CatchUp._Policy.ValueType  # 3
-        """None runs that is more than a minute late."""
+        """None runs."""
 
     class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
-        """What happens to occurrences missed while no worker could run them.
+        """What happens to missed occurrences: those those more than a minute late, unless they waited for an earlier run.
         buf:lint:ignore ENUM_VALUE_PREFIX
         buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
         buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
@@ -353,7 +355,7 @@ class CatchUp(_message.Message):
     all: CatchUp.Policy.ValueType  # 2
     """Each runs."""
     none: CatchUp.Policy.ValueType  # 3
-    """None runs that is more than a minute late."""
+    """None runs."""
 
     def __init__(
         self,

@@ -39,11 +39,13 @@ class Task(_message.Message):
         running: Task._Status.ValueType  # 2
         """A worker holds the task's lease and runs its handler."""
         completed: Task._Status.ValueType  # 3
-        """The handler returned. Terminal."""
+        """Finished: the handler returned."""
         failed: Task._Status.ValueType  # 4
-        """The retries are used up, or the handler raised an error that is not retried. Terminal until RetryTask."""
+        """Finished until RetryTask: the retries are spent, or the handler raised an error that is not retried."""
         cancelled: Task._Status.ValueType  # 5
-        """CancelTask or DeleteTask stopped the task. Terminal until RetryTask."""
+        """Finished until RetryTask: a caller cancelled the task, or deleted it while it was pending, or its schedule
+        skipped or withdrew it.
+        """
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
         """The status of a task. `docs/states.md` draws the legal moves.
@@ -63,11 +65,13 @@ class Task(_message.Message):
     running: Task.Status.ValueType  # 2
     """A worker holds the task's lease and runs its handler."""
     completed: Task.Status.ValueType  # 3
-    """The handler returned. Terminal."""
+    """Finished: the handler returned."""
     failed: Task.Status.ValueType  # 4
-    """The retries are used up, or the handler raised an error that is not retried. Terminal until RetryTask."""
+    """Finished until RetryTask: the retries are spent, or the handler raised an error that is not retried."""
     cancelled: Task.Status.ValueType  # 5
-    """CancelTask or DeleteTask stopped the task. Terminal until RetryTask."""
+    """Finished until RetryTask: a caller cancelled the task, or deleted it while it was pending, or its schedule
+    skipped or withdrew it.
+    """
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -105,11 +109,11 @@ class Task(_message.Message):
     error_message: _builtins.str
     """Output only. The error of the last run; empty before the first failure and after a run that completed."""
     retry_count: _builtins.int
-    """Output only. The number of retries used. Rises with every failed run and every lost lease; RetryTask resets it to
-    0.
+    """Output only. The number of retries spent. Rises when a failed run or a lost lease spends one; RetryTask resets it
+    to 0.
     """
     max_retries: _builtins.int
-    """The most retries: the task runs at most 1 + max_retries times. 0 to 1,000."""
+    """The most retries. A run that fails or loses its lease spends one; released runs spend none. 0 to 1,000."""
     version: _builtins.int
     """Output only. Rises by one with every logged change. The etag of UpdateTask, and the fencing token of the worker."""
     request_id: _builtins.str
@@ -285,12 +289,12 @@ class TaskLog(_message.Message):
     """Output only. The task's status after the change."""
     change: _builtins.str
     """Output only. What happened: `created`, `updated`, `started`, `completed`, `failed`, `retry_scheduled`,
-    `lease_lost`, `released` (by a worker that stopped), `cancelled`, `deleted`, `retried`. More values may be
-    added: ignore those that you do not know. `current` is sent by WatchTask only and is not in the log: the task's
-    current state, where the change that led to it is older than the log.
+    `lease_lost`, `released` (by a worker that stopped, or that did not receive its claim), `cancelled`, `deleted`,
+    `retried`. More values may be added: ignore those that you do not know. `current` is sent by WatchTask only and is
+    not in the log: the task's current state, where the change that led to it is older than the log.
     """
     retry_count: _builtins.int
-    """Output only. The number of retries used after the change."""
+    """Output only. The number of retries spent after the change."""
     error_message: _builtins.str
     """Output only. The error, where the change is a failure; else empty."""
     actor: _builtins.str

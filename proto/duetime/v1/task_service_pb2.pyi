@@ -679,7 +679,8 @@ class TaskEvent(_message.Message):
 
         REASON_FIELD_NUMBER: _builtins.int
         reason: _builtins.str
-        """`TASK_TERMINAL`: the task is completed, failed, cancelled or deleted; no more changes follow.
+        """`TASK_TERMINAL`: the task is completed, failed, cancelled or deleted; no more changes follow unless a caller
+        retries or deletes it.
         `SERVER_STOPPING`, `WATCHER_TOO_SLOW`: continue with the cursor in another watch.
         """
         def __init__(

@@ -211,8 +211,9 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
-        result is discarded. Cancelling a cancelled task changes nothing and succeeds.
+        """Cancels a pending or running task immediately. A running coroutine is cancelled within a third of the lease; a
+        plain function continues until it checks task.cancelled. The result is discarded. Cancelling a cancelled task changes
+        nothing and succeeds.
 
         Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
         does.
@@ -243,7 +244,7 @@ class TaskServiceServicer:
 
     def WatchTask(self, request, context):
         """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
-        it is committed, without gaps or duplicates. Ends when the task is terminal.
+        it is committed, without gaps or duplicates. Ends when the task is finished.
 
         Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
         changes after it are no longer kept.

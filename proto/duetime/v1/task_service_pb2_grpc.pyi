@@ -86,8 +86,9 @@ class TaskServiceStub:
     GetTask does, also if the task was deleted before.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_pb2.Task]
-    """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
-    result is discarded. Cancelling a cancelled task changes nothing and succeeds.
+    """Cancels a pending or running task immediately. A running coroutine is cancelled within a third of the lease; a
+    plain function continues until it checks task.cancelled. The result is discarded. Cancelling a cancelled task changes
+    nothing and succeeds.
 
     Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
     does.
@@ -106,7 +107,7 @@ class TaskServiceStub:
     """
     WatchTask: _grpc.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.TaskEvent]
     """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
-    it is committed, without gaps or duplicates. Ends when the task is terminal.
+    it is committed, without gaps or duplicates. Ends when the task is finished.
 
     Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
     changes after it are no longer kept.
@@ -209,8 +210,9 @@ class TaskServiceAsyncStub(TaskServiceStub):
     GetTask does, also if the task was deleted before.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
-    """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
-    result is discarded. Cancelling a cancelled task changes nothing and succeeds.
+    """Cancels a pending or running task immediately. A running coroutine is cancelled within a third of the lease; a
+    plain function continues until it checks task.cancelled. The result is discarded. Cancelling a cancelled task changes
+    nothing and succeeds.
 
     Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
     does.
@@ -229,7 +231,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     WatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.TaskEvent]  # type: ignore[assignment]
     """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
-    it is committed, without gaps or duplicates. Ends when the task is terminal.
+    it is committed, without gaps or duplicates. Ends when the task is finished.
 
     Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
     changes after it are no longer kept.
@@ -377,8 +379,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.CancelTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
-        """Cancels a pending or running task immediately. A running handler is stopped within a third of the lease, and its
-        result is discarded. Cancelling a cancelled task changes nothing and succeeds.
+        """Cancels a pending or running task immediately. A running coroutine is cancelled within a third of the lease; a
+        plain function continues until it checks task.cancelled. The result is discarded. Cancelling a cancelled task changes
+        nothing and succeeds.
 
         Fails with FAILED_PRECONDITION (TASK_FINISHED) if the task has completed or failed, or with NOT_FOUND as GetTask
         does.
@@ -415,7 +418,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_task_service_pb2.TaskEvent], _abc.AsyncIterator[_task_service_pb2.TaskEvent]]:
         """Streams the changes of a task: first its current state or, with a cursor, every change since; then each change as
-        it is committed, without gaps or duplicates. Ends when the task is terminal.
+        it is committed, without gaps or duplicates. Ends when the task is finished.
 
         Fails with NOT_FOUND as GetTask does, or with INVALID_ARGUMENT for a cursor of another watch or one so old that
         changes after it are no longer kept.
