@@ -93,7 +93,7 @@ class TaskNotFound(NotFound):
 
 
 class QueueNotFound(NotFound):
-    """There is no such queue: no task is in it, and no live worker serves it."""
+    """There is no such queue: it has no unfinished task and no live worker, and is not limited."""
 
     reason = "QUEUE_NOT_FOUND"
 

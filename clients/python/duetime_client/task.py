@@ -15,11 +15,11 @@ class Status(enum.StrEnum):
     RUNNING = "running"
     """A worker runs its handler."""
     COMPLETED = "completed"
-    """Its handler returned. Terminal."""
+    """Finished: its handler returned."""
     FAILED = "failed"
-    """It has no retries left, or its handler failed permanently. Terminal, unless a caller retries it."""
+    """Finished unless a caller retries it: it has no retries left, or its handler failed permanently."""
     CANCELLED = "cancelled"
-    """A caller cancelled it. Terminal, unless a caller retries it."""
+    """Finished unless a caller retries it: a caller cancelled or deleted it, or its schedule skipped or withdrew it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

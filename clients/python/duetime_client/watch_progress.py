@@ -34,13 +34,13 @@ class WatchProgress:
     def __init__(self, cursor: str) -> None:
         self.cursor = cursor
         self.finished = False
-        """Whether the watched task is terminal, so that no more events follow."""
+        """Whether the watched task is finished, so that no more events follow."""
         self._was_connected = False
         self._next_delay_seconds = FIRST_DELAY_SECONDS
 
     def take(self, message: task_service_pb2.TaskEvent) -> task_log.TaskEvent | None:
         """Processes a message. Returns its change, if it has one; raises DuetimeError if the server ended the watch for
-        good, but not because the task is terminal.
+        good, but not because the task is finished.
         """
         self._was_connected = True
         self.cursor = message.cursor or self.cursor

@@ -56,7 +56,9 @@ class QueueNotFound(DuetimeError):
     @classmethod
     def of(cls, name: str) -> "QueueNotFound":
         """Returns the error that names the queue."""
-        return cls(f"There is no queue {name!r}: no task is in it, and no live worker serves it.", queue=name)
+        return cls(
+            f"There is no queue {name!r}: it has no unfinished task and no live worker, and is not limited.", queue=name
+        )
 
 
 class ScheduleNotFound(DuetimeError):

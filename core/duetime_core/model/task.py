@@ -17,7 +17,11 @@ MAX_MULTIPLIER = 100
 MAX_BACKOFF = datetime.timedelta(days=30)
 MAX_PRIORITY = 9
 QUARANTINE_LEASES = 2
-"""A task that lost this many leases in a row is quarantined: it is claimed apart from others."""
+"""A task that lost this many leases in a row is quarantined: it is claimed apart from others.
+
+From it follow the index (`postgres.schema.QUARANTINED`), the levels that claims take (`store.claiming.fast.LEVELS`),
+and how many of each a worker runs (`duetime_worker.quarantine`).
+"""
 
 
 class Status(enum.StrEnum):
@@ -32,7 +36,7 @@ class Status(enum.StrEnum):
     FAILED = "failed"
     """Its retries are spent, or its handler raised Fail."""
     CANCELLED = "cancelled"
-    """A caller cancelled it."""
+    """A caller cancelled or deleted it, or its schedule skipped or withdrew it."""
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})

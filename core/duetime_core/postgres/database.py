@@ -24,7 +24,8 @@ _SESSION = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
     "max_parallel_workers_per_gather": "0",
-    # Every row is found by an index. A cached plan from when a table was small would scan it whole once it is large.
+    # Every row is found by an index: a cached plan from when a table was small would scan it whole once it is large.
+    # Reports, which read much of the log, turn scans on again; retention reads the log's default partition by block.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",

@@ -1,4 +1,7 @@
-"""The statements that claim: which tasks, in which order, and how the claim is written."""
+"""The statements that claim: which tasks, in which order, and how the claim is written.
+
+These are the parts; `store/statements.sql` has the statements that `fast` and `locked` build from them, whole.
+"""
 
 import sqlalchemy as sa
 
