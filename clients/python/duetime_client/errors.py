@@ -179,7 +179,7 @@ class TaskIdsExhausted(DuetimeError):
 
 
 class ServerBusy(DuetimeError):
-    """The server handles as many calls of this kind as it can; nothing was changed. Retry after `retry_after`."""
+    """The server handles as many calls of this kind as it can. Nothing was changed; retry after `retry_after`."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "SERVER_BUSY"

@@ -123,7 +123,9 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.TimeoutError as error:
-        raise errors.StoreUnavailable("All connections to the database are busy. Try again.") from error
+        raise errors.StoreUnavailable(
+            "All connections to the database are busy. Nothing was changed; retry later."
+        ) from error
     except sqlalchemy.exc.DBAPIError as error:
         explained = error_mapping.explain(error)
         if explained is None:

@@ -7,18 +7,18 @@ import sqlalchemy.exc
 from duetime_core.model import errors
 
 _REFUSALS = {
-    "25006": "The database is read-only, as a replica is; nothing was changed. Try again.",
-    "25P03": "The database waited too long for the next statement; nothing was changed. Try again.",
-    "40001": "Concurrent changes to the same tasks conflicted; nothing was changed. Try again.",
-    "40P01": "Concurrent changes to the same tasks conflicted; nothing was changed. Try again.",
-    "53": "The database lacks resources; nothing was changed. Try again later.",
-    "53100": "The database's disk is full; nothing was changed. Try again once there is room.",
-    "53200": "The database is out of memory; nothing was changed. Try again later.",
-    "53300": "The database has too many connections; nothing was changed. Try again.",
-    "55P03": "The database waited too long for a lock; nothing was changed. Try again.",
-    "57014": "The statement took too long and was cancelled; nothing was changed. Try again.",
-    "57P03": "The database is starting or stopping; nothing was changed. Try again.",
-    "58": "The database's disk or system failed; nothing was changed. Try again later.",
+    "25006": "The database is read-only, as a replica is. Nothing was changed; retry later.",
+    "25P03": "The database waited too long for the next statement. Nothing was changed; retry later.",
+    "40001": "Concurrent changes to the same tasks conflicted. Nothing was changed; retry later.",
+    "40P01": "Concurrent changes to the same tasks conflicted. Nothing was changed; retry later.",
+    "53": "The database lacks resources. Nothing was changed; retry later.",
+    "53100": "The database's disk is full. Nothing was changed; retry once there is room.",
+    "53200": "The database is out of memory. Nothing was changed; retry later.",
+    "53300": "The database has too many connections. Nothing was changed; retry later.",
+    "55P03": "The database waited too long for a lock. Nothing was changed; retry later.",
+    "57014": "The statement took too long and was cancelled. Nothing was changed; retry later.",
+    "57P03": "The database is starting or stopping. Nothing was changed; retry later.",
+    "58": "The database's disk or system failed. Nothing was changed; retry later.",
 }
 """Transient errors, by SQLSTATE or its class. Any other error that PostgreSQL reports is a bug.
 

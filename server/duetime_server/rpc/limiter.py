@@ -41,5 +41,5 @@ class Limiter:
 
     def _busy(self, why: str) -> errors.ServerBusy:
         return errors.ServerBusy(
-            f"The server handles {self._limit} {self._what} at a time, and {why}. Nothing was changed; retry."
+            f"The server handles {self._limit} {self._what} at a time, and {why}. Nothing was changed; retry later."
         )

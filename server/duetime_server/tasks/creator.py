@@ -52,7 +52,9 @@ class Creator:
         If the caller hangs up before its batch begins, no task is created. Raises RequestIdTaken or StoreUnavailable.
         """
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise errors.StoreUnavailable("Too many creates are waiting for the database. Nothing was changed; retry.")
+            raise errors.StoreUnavailable(
+                "Too many creates are waiting for the database. Nothing was changed; retry later."
+            )
         future: _Future = asyncio.get_running_loop().create_future()
         self._waiting[future] = _Waiting(new, size)
         self._waiting_bytes += size

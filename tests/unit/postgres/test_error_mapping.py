@@ -19,17 +19,17 @@ def message_of(cause: Exception, *, invalidated: bool = False) -> str:
 @pytest.mark.parametrize(
     ("cause", "sentence"),
     [
-        (psycopg.errors.DiskFull, "The database's disk is full; nothing was changed."),
-        (psycopg.errors.QueryCanceled, "The statement took too long and was cancelled; nothing was changed."),
-        (psycopg.errors.OutOfMemory, "The database is out of memory; nothing was changed."),
-        (psycopg.errors.TooManyConnections, "The database has too many connections; nothing was changed."),
-        (psycopg.errors.ConfigurationLimitExceeded, "The database lacks resources; nothing was changed."),
-        (psycopg.errors.LockNotAvailable, "The database waited too long for a lock; nothing was changed."),
-        (psycopg.errors.DeadlockDetected, "Concurrent changes to the same tasks conflicted; nothing was changed."),
-        (psycopg.errors.SerializationFailure, "Concurrent changes to the same tasks conflicted; nothing was changed."),
-        (psycopg.errors.ReadOnlySqlTransaction, "The database is read-only, as a replica is; nothing was changed."),
-        (psycopg.errors.CannotConnectNow, "The database is starting or stopping; nothing was changed."),
-        (psycopg.errors.IoError, "The database's disk or system failed; nothing was changed."),
+        (psycopg.errors.DiskFull, "The database's disk is full."),
+        (psycopg.errors.QueryCanceled, "The statement took too long and was cancelled."),
+        (psycopg.errors.OutOfMemory, "The database is out of memory."),
+        (psycopg.errors.TooManyConnections, "The database has too many connections."),
+        (psycopg.errors.ConfigurationLimitExceeded, "The database lacks resources."),
+        (psycopg.errors.LockNotAvailable, "The database waited too long for a lock."),
+        (psycopg.errors.DeadlockDetected, "Concurrent changes to the same tasks conflicted."),
+        (psycopg.errors.SerializationFailure, "Concurrent changes to the same tasks conflicted."),
+        (psycopg.errors.ReadOnlySqlTransaction, "The database is read-only, as a replica is."),
+        (psycopg.errors.CannotConnectNow, "The database is starting or stopping."),
+        (psycopg.errors.IoError, "The database's disk or system failed."),
     ],
 )
 def test_a_transient_error_is_unavailable_with_its_reason(cause: type[psycopg.Error], sentence: str) -> None:
@@ -93,15 +93,15 @@ def test_an_overdue_response_has_an_unknown_outcome() -> None:
 @pytest.mark.parametrize(
     ("cause", "sentence"),
     [
-        (psycopg.errors.IdleInTransactionSessionTimeout, "The database waited too long for the next statement;"),
-        (psycopg.errors.TooManyConnections, "The database has too many connections;"),
-        (psycopg.errors.CannotConnectNow, "The database is starting or stopping;"),
+        (psycopg.errors.IdleInTransactionSessionTimeout, "The database waited too long for the next statement."),
+        (psycopg.errors.TooManyConnections, "The database has too many connections."),
+        (psycopg.errors.CannotConnectNow, "The database is starting or stopping."),
     ],
 )
 def test_a_connection_that_ends_before_the_statement_is_read_changed_nothing(
     cause: type[psycopg.Error], sentence: str
 ) -> None:
-    assert message_of(cause("terminating"), invalidated=True) == f"{sentence} nothing was changed. Try again."
+    assert message_of(cause("terminating"), invalidated=True) == f"{sentence} Nothing was changed; retry later."
 
 
 @pytest.mark.parametrize(
