@@ -59,7 +59,7 @@ _log = structlog.get_logger()
 
 
 async def serve(chosen: settings.Settings) -> None:
-    """Serves until a signal arrives, and then stops in order."""
+    """Serves until a signal arrives, and then stops gracefully."""
     engine = database.connect(chosen.database_url)
     client = redis_client.connect(chosen.redis_url)
     bell = doorbell.Doorbell(client)

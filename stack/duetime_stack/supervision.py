@@ -100,7 +100,7 @@ def supervise(
     _raise_file_limit()
     with paths.log("supervisord").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
-            # SIGTERM makes it stop its processes in order, also after this process was killed.
+            # SIGTERM makes it stop its processes gracefully, also after this process was killed.
             program.bound_to_parent(program.python("supervisor.supervisord", "-c", str(configuration)), "TERM"),
             env=environment,
             stdin=subprocess.DEVNULL,

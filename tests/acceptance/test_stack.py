@@ -1,4 +1,4 @@
-"""`duetime up` starts, reports exits and restarts, stops in order and keeps the data."""
+"""`duetime up` starts, reports exits and restarts, stops gracefully and keeps the data."""
 
 import contextlib
 import os

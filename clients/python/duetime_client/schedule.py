@@ -26,7 +26,7 @@ class Blackout:
     last_date: str = ""
     """Its last date; by default first_date."""
     behavior: Literal["", "skip", "move"] = ""
-    """What becomes of an occurrence in it: `skip` (default), or `move` to its end."""
+    """What happens to an occurrence in the blackout: `skip` (default), or `move` to its end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Reason:
 
 
 def explain(facts: Facts) -> list[Reason]:
-    """Returns the reasons, at least one, in the order in which they hold the task up."""
+    """Returns at least one reason, in the order in which they block the task."""
     match facts.task.status:
         case task.Status.PENDING:
             reasons = [*_time(facts), *_queue(facts), *_workers(facts)]

@@ -23,7 +23,7 @@ class Snapshot:
         first, end, between = text.split(":")
         xmin, xmax, in_progress = int(first), int(end), frozenset(int(xid) for xid in between.split(",") if xid)
         if not 1 <= xmin <= xmax < 2**63 or not all(xmin <= xid < xmax for xid in in_progress):
-            raise ValueError(f"{text!r} is no snapshot")
+            raise ValueError(f"{text!r} is not a snapshot")
         return cls(xmin, xmax, in_progress)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Position:
             return cls(Snapshot.parse(seen))
         upto, log_id = rest
         if not 0 <= int(log_id) < 2**63:
-            raise ValueError(f"{log_id!r} is no log_id")
+            raise ValueError(f"{log_id!r} is not a log_id")
         return cls(Snapshot.parse(seen), Snapshot.parse(upto), int(log_id))
 
     def __str__(self) -> str:

@@ -12,11 +12,11 @@ import redis.exceptions
 from duetime_core.redis import wakeup
 
 TIMEOUT_SECONDS = 1.0
-"""How long Redis may take to answer; it only says when to look, and the sweep looks each second anyway."""
+"""The timeout of a Redis command. A lost wakeup costs at most a second: the sweep polls every second."""
 
 
-class _SaysThatItIsClosed:
-    """A connection that fails as others do when the other side closed it just before something is sent.
+class _ClosedAsConnectionError:
+    """Raises ConnectionError if the server closed the connection just before a command was sent.
 
     uvloop then raises RuntimeError, which redis-py passes on and callers do not expect of an unavailable Redis.
     """
@@ -34,15 +34,15 @@ def connect(redis_url: str) -> arq.connections.ArqRedis:
 
     It connects when it is used, and fails within TIMEOUT_SECONDS.
     """
-    # A unix socket has no machine behind it that could go away in silence, and redis-py no such option for it.
+    # Unix sockets need no keepalive, and redis-py has no such option for them.
     keepalive = {} if urllib.parse.urlsplit(redis_url).scheme == "unix" else {"socket_keepalive": True}
     pool = redis.asyncio.ConnectionPool.from_url(
         redis_url,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         **keepalive,
-        # A connection that the other side closed while it was idle is replaced at once; what fails then, fails.
+        # Retries once, at once, because the server may have closed the connection while it was idle.
         retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
     )
-    pool.connection_class = type("Connection", (_SaysThatItIsClosed, pool.connection_class), {})
+    pool.connection_class = type("Connection", (_ClosedAsConnectionError, pool.connection_class), {})
     return arq.connections.ArqRedis(pool, job_serializer=wakeup.serialize, job_deserializer=wakeup.deserialize)

@@ -119,9 +119,7 @@ class Doorbell:
             self._ring()
 
     def _next_round(self) -> list[wakeup.Wakeup]:
-        """Takes the wakeups that are sent next: of the commits with the fewest of them, so that none waits for one that
-        names thousands of queues.
-        """
+        """Takes the next wakeups, smallest commits first, so that one with thousands of queues delays no other."""
         taken: list[wakeup.Wakeup] = []
         while self._wakeups and len(taken) < _ROUND:
             now = min(self._wakeups, key=lambda commit: len(self._wakeups[commit]))

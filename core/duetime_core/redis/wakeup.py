@@ -1,4 +1,4 @@
-"""The format of wakeups: arq jobs that make a worker claim now. They carry no task.
+"""The format of wakeups: arq jobs that make a worker claim. They carry no task.
 
 A wakeup is deferred until a slot, 10 ms wide, of its queue's time. All tasks due in a slot share it, and only
 the next minute is armed, so Redis holds O(queues × slots), never O(tasks).

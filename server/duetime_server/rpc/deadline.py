@@ -1,4 +1,4 @@
-"""The deadline of a call, after which its caller gets an error, whatever the call waits for."""
+"""The deadline of a call: its caller gets an error then, even if the call is still waiting."""
 
 import asyncio
 from collections.abc import Coroutine

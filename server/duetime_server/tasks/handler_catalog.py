@@ -69,7 +69,7 @@ class HandlerCatalog:
             self._looked_up.clear()
 
     async def look_up(self, name: str) -> None:
-        """Looks an unknown name up in the database, once between two refreshes: its worker may be new."""
+        """Looks up an unknown name, once per refresh: its worker may be new."""
         if name in self._own or name in builtin.SPECS or name in self._looked_up:
             return
         async with self._looking:

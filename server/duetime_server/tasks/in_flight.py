@@ -16,7 +16,7 @@ class InFlight:
 
     @contextlib.contextmanager
     def track(self, request_ids: Collection[str]) -> Iterator[None]:
-        """Marks those request ids as in use during the block."""
+        """Marks those request ids as in flight during the block."""
         end = asyncio.get_running_loop().create_future()
         mine = [request_id for request_id in request_ids if self._ends.setdefault(request_id, end) is end]
         try:
@@ -28,7 +28,7 @@ class InFlight:
 
     @contextlib.asynccontextmanager
     async def track_alone(self, request_ids: Collection[str]) -> AsyncIterator[None]:
-        """Does the same once none of them is in use."""
+        """Waits until none of them is in flight, then tracks them."""
         while others := {self._ends[request_id] for request_id in request_ids if request_id in self._ends}:
             await asyncio.wait(others)
         with self.track(request_ids):

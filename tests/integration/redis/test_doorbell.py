@@ -1,4 +1,4 @@
-"""Ringing over a real Valkey: coalesced, only for the next minute, and never in anybody's way."""
+"""Wakeups over a real Valkey: coalesced, armed only for the next minute, never blocking."""
 
 import asyncio
 import datetime

@@ -1,4 +1,4 @@
-"""A server's life: it serves until SIGTERM, and stops in order."""
+"""A server's life: it serves until SIGTERM, and stops gracefully."""
 
 from typing import Any
 

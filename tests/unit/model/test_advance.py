@@ -1,4 +1,4 @@
-"""What becomes of an occurrence that is due, and which one comes next: decided without a database."""
+"""Whether a due occurrence runs, and which one comes next: decided without a database."""
 
 import datetime
 from typing import Any

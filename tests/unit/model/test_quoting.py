@@ -33,9 +33,9 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 def test_a_sentence_loses_its_middle_and_keeps_what_would_be_right() -> None:
     for filling in ("A" * 20_000, "ü" * 20_000, "\U0001f600" * 20_000, "\ud800" * 20_000):
-        sentence = quoting.sentence(f"'{filling}' is no time zone: such as Europe/Lisbon")
+        sentence = quoting.sentence(f"'{filling}' is not a time zone: such as Europe/Lisbon")
         assert sentence.startswith(f"'{filling[:3]}".split("\ud800")[0])
-        assert sentence.endswith("is no time zone: such as Europe/Lisbon")
+        assert sentence.endswith("is not a time zone: such as Europe/Lisbon")
         assert len(sentence.encode()) < 1_000
 
 

@@ -9,7 +9,7 @@ import pytest
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor_pb2
 
-GENERATOR = pathlib.Path(__file__).parents[2] / "proto/generate.py"
+GENERATOR = pathlib.Path(__file__).parents[3] / "proto/generate.py"
 WORDS = {
     "Required.": field_behavior_pb2.REQUIRED,
     "Output only.": field_behavior_pb2.OUTPUT_ONLY,

@@ -24,7 +24,7 @@ def for_term(wrong: field.Field, term: str) -> str:
         return "? stands alone, for a day of month or of week: write *"
     if found := _HASH.fullmatch(term):
         instead = (found[1] or "*") + found[2] if found[2] else str(wrong.lowest)
-        return f"H, Jenkins' hash, is not supported: write such as {shown(instead)}, and use jitter"
+        return f"H, Jenkins' hash, is not supported: write, for example, {shown(instead)}, and use jitter"
     if wrong.name in _SECONDS and term == str(wrong.highest + 1):
         return "it begins again with 0"
     if "~" in term:

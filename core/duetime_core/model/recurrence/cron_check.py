@@ -10,7 +10,7 @@ _MOST_SAID = 300
 
 
 class CronError(ValueError):
-    """An invalid expression, or one that is hardly what was meant. The message says what would be valid."""
+    """An invalid expression, or a valid one that is probably a mistake. The message says what would be valid."""
 
 
 def check(text: str) -> None:

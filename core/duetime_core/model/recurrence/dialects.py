@@ -85,7 +85,7 @@ def _duration(text: str) -> str | None:
 def _rule(text: str) -> str | None:
     if not re.match(r"(RRULE:|FREQ=)", text, re.IGNORECASE):
         return None
-    return "is an iCalendar rule, which is not read: write such as '0 9 * * mon', or give interval"
+    return "is an iCalendar rule, which is not supported: write, for example, '0 9 * * mon', or give interval"
 
 
 def _comment(text: str) -> str | None:
@@ -106,11 +106,11 @@ def _typography(text: str) -> str | None:
 
 def _on_calendar(text: str) -> str | None:
     if (word := _CALENDAR_WORDS.get(text.lower())) is not None:
-        return f"is no name of a rule: write {word!r}"
+        return f"is not a rule's name: write {word!r}"
     found = _CALENDAR.fullmatch(text)
     if found is None and ".." not in text and "*-*" not in text:
         return None
-    said = "is written as systemd's OnCalendar, which is not read: write"
+    said = "is a systemd OnCalendar expression, which is not supported: write"
     if found is not None:
         days = re.sub(r"([a-z]{3})[a-z]*", r"\1", (found["days"] or "*").lower()).replace("..", "-")
         parts = [found["minute"], found["hour"], found["day"] or "*", found["month"] or "*", days]
@@ -119,19 +119,19 @@ def _on_calendar(text: str) -> str | None:
         cron = " ".join(plain if second == "0" else [second, *plain])
         if _reads(cron):
             return f"{said} {cron!r}"
-    return f"{said} such as '0 10 * * mon-fri'"
+    return f"{said}, for example, '0 10 * * mon-fri'"
 
 
 def _with_year(text: str) -> str | None:
     fields = text.split()
     if len(fields) == 7 and _YEARS.fullmatch(fields[6]):
-        said, kept = "has 7 fields, the last of which is a year, as Quartz has it", fields[:6]
+        said, kept = "has 7 fields, with a year last, as in Quartz", fields[:6]
     elif (
         len(fields) == 6
         and _YEARS.fullmatch(fields[5])
         and ("?" in (fields[2], fields[4]) or re.match(r"[0-9]{4}", fields[5]))
     ):
-        said, kept = "has a year as its last field, as AWS has it", fields[:5]
+        said, kept = "has a year as its last field, as in AWS", fields[:5]
     else:
         return None
     # Where a day may be ?, the week's days count from 1, which is Sunday.

@@ -30,7 +30,7 @@ def zone(name: str) -> zoneinfo.ZoneInfo:
     if len(name) > MOST_CHARACTERS:
         raise UnknownZoneError(f"must be at most {MOST_CHARACTERS} characters; it has {len(name)}")
     if name not in names():
-        raise UnknownZoneError(f"{name!r} is no time zone{_meant(name)}")
+        raise UnknownZoneError(f"{name!r} is not a time zone{_meant(name)}")
     file = importlib.resources.files("tzdata.zoneinfo").joinpath(*name.split("/"))
     with file.open("rb") as opened:
         return zoneinfo.ZoneInfo.from_file(opened, key=name)

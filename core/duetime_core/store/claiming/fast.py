@@ -40,7 +40,7 @@ class Claim:
     """Whether a due task waits for a run to end: because of its queue's limits, or of its schedule's overlap."""
 
 
-# Its fixed cost is a good part of that of a small claim, so it checks only whether there is more to check.
+# The fixed cost dominates small claims, so this only checks whether more has to be checked.
 _CLAIM = statements.claim(
     statements.due_ordinary(where="(SELECT is_unlimited AND NOT has_priorities FROM queue_state)"),
     before=f"""queue_state AS MATERIALIZED (

@@ -34,7 +34,7 @@ class QueueLock:
 
     @property
     def available(self) -> float:
-        """How many tasks may start, whatever their keys: infinitely many without a limit."""
+        """How many tasks may start, ignoring limits per key; infinite without a limit."""
         if self.limits.is_paused:
             return 0
         available = math.inf

@@ -12,7 +12,7 @@ KEPT = "1 hour"
 """How long a worker is listed after its last heartbeat."""
 
 ALIVE = f"last_heartbeat_at > now() - interval '{queue.ALIVE_SECONDS} s'"
-"""Whether a row of `workers` is of a live one."""
+"""The condition that a row of `workers` is alive."""
 
 _HEARTBEAT = sa.text(f"""
 WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
@@ -45,7 +45,7 @@ async def heartbeat(engine: sqlalchemy_asyncio.AsyncEngine, beat: worker.Heartbe
 
 
 async def remove(engine: sqlalchemy_asyncio.AsyncEngine, worker_id: str) -> None:
-    """Deletes a worker that stops in order."""
+    """Deletes a worker that stops gracefully."""
     with database.unavailable():
         async with engine.connect() as connection:
             await connection.execute(_REMOVE, {"worker_id": worker_id})

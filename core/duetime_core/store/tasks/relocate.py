@@ -38,9 +38,9 @@ SELECT task_id, queue, execution_time, now() AS now FROM moved
 async def recompute(
     engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
 ) -> tuple[list[task.Changed], bool]:
-    """Moves the pending tasks to when their local time is, by the present time zone database: for so long at most.
+    """Moves pending tasks whose local time is now another instant, for up to `seconds`.
 
-    Returns those that moved, and whether there was no time for all.
+    Returns the moved tasks, and whether any remain.
     """
     moved: list[task.Changed] = []
     ends, after = time.monotonic() + seconds, 0

@@ -88,7 +88,7 @@ async def test_unread_watches_cost_little_memory_and_delay_no_others(
 
 
 async def _end(call: Any) -> tuple[grpc.StatusCode, str]:
-    """Reads the pending events of an unread watch; returns how it ended, and its last cursor."""
+    """Reads the buffered events of an unread watch; returns how it ended, and its last cursor."""
     cursor = ""
     with contextlib.suppress(grpc.aio.AioRpcError):
         while (event := await call.read()) is not grpc.aio.EOF:

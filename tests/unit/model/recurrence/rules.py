@@ -8,7 +8,7 @@ from duetime_core.model import recurrence
 from duetime_core.model.recurrence import zones
 from tests.unit.model.recurrence.fields import field
 
-# Those whose clocks change oddly: by half an hour, by a day, around Ramadan, at midnight, in the south.
+# Zones with odd DST transitions: by half an hour, by a day, around Ramadan, at midnight, in the south.
 ODD = (
     "Australia/Lord_Howe",
     "Pacific/Apia",
@@ -32,7 +32,7 @@ ZONES = strategies.one_of(strategies.sampled_from(ODD), strategies.sampled_from(
 
 @strategies.composite
 def moments(draw: strategies.DrawFn) -> tuple[str, datetime.datetime]:
-    """A zone and a moment in it: often one at which its clock changes."""
+    """A zone and a moment in it: often a DST transition."""
     name = draw(ZONES)
     year = draw(strategies.integers(2010, 2035))
     moment = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(

@@ -115,10 +115,10 @@ WRONG: dict[str, tuple[Spec, str, str]] = {
     "an unknown zone": (
         Spec(cron="@daily", time_zone="Europe/Lisboa"),
         "time_zone",
-        "'Europe/Lisboa' is no time zone; did you mean Europe/Lisbon",
+        "'Europe/Lisboa' is not a time zone; did you mean Europe/Lisbon",
     ),
     "a city": (Spec(cron="@daily", time_zone="New York"), "time_zone", "America/New_York"),
-    "a path": (Spec(cron="@daily", time_zone="../etc/passwd"), "time_zone", "is no time zone"),
+    "a path": (Spec(cron="@daily", time_zone="../etc/passwd"), "time_zone", "is not a time zone"),
     "an end before the start": (
         Spec(cron="@daily", start_time=NOW + DAY, end_time=NOW),
         "end_time",
