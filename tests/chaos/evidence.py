@@ -18,8 +18,8 @@ from tests.chaos.world import Incident
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 """The anchor of intervals."""
 
-TERMINAL = ("completed", "failed", "cancelled")
-"""The terminal statuses."""
+FINISHED = ("completed", "failed", "cancelled")
+"""The statuses of a finished task."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.evidence import TERMINAL, Evidence, Log, Row, Run
+from tests.chaos.evidence import FINISHED, Evidence, Log, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
 
 _CLOCK_SECONDS = 0.01
@@ -14,7 +14,7 @@ _HINT_SECONDS = 1.0
 
 
 def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
-    """Rule 1: every accepted task ran and is terminal, unless a caller stopped it."""
+    """Rule 1: every accepted task ran and is finished, unless a caller stopped it."""
     stopped = {
         call.task_id
         for call in evidence.calls
@@ -27,7 +27,7 @@ def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
         logs = evidence.logs.get(task_id, [])
         if row is None:
             yield f"task {task_id} was accepted and does not exist"
-        elif row.status not in TERMINAL:
+        elif row.status not in FINISHED:
             yield f"task {task_id} is still {row.status}"
         elif row.status == "cancelled" and task_id not in stopped:
             yield f"task {task_id} is cancelled without a cancel"

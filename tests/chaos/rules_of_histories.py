@@ -3,9 +3,9 @@
 import itertools
 from collections.abc import Iterator
 
-from tests.chaos.evidence import TERMINAL, Evidence, Log
+from tests.chaos.evidence import FINISHED, Evidence, Log
 
-# change → (from, to). Copied by hand from docs/states.md; a deleted task keeps its terminal status.
+# change → (from, to). Copied by hand from docs/states.md; a deleted task keeps its status.
 _LEGAL: dict[str, set[tuple[str, str]]] = {
     "updated": {("pending", "pending")},
     "started": {("pending", "running")},
@@ -15,7 +15,7 @@ _LEGAL: dict[str, set[tuple[str, str]]] = {
     "lease_lost": {("running", "pending")},
     "released": {("running", "pending")},
     "cancelled": {("pending", "cancelled"), ("running", "cancelled")},
-    "deleted": {("pending", "cancelled"), *((status, status) for status in TERMINAL)},
+    "deleted": {("pending", "cancelled"), *((status, status) for status in FINISHED)},
     "retried": {("failed", "pending"), ("cancelled", "pending")},
 }
 _BY_THE_WORKER = {"completed", "retry_scheduled", "released"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.chaos.evidence import TERMINAL, Evidence
+from tests.chaos.evidence import FINISHED, Evidence
 from tests.chaos.watchers import Seen
 
 _SLACK_SECONDS = 1.0
@@ -10,7 +10,7 @@ _SLACK_SECONDS = 1.0
 
 
 def watches_have_no_gap(evidence: Evidence) -> Iterator[str]:
-    """Rule 7: each watch saw every version once and in order, over reconnects, up to the terminal one."""
+    """Rule 7: each watch saw every version once and in order, over reconnects, up to the one that finished the task."""
     for seen in evidence.seen:
         if seen.task_id is None:
             yield from _of_all(evidence, seen)
@@ -28,7 +28,7 @@ def _of_one(evidence: Evidence, seen: Seen, task_id: int) -> Iterator[str]:
     if versions != list(range(versions[0], versions[0] + len(versions))):
         yield f"the watch of task {task_id} saw the versions {versions}"
     _, last, status = seen.events[-1]
-    if status not in TERMINAL:
+    if status not in FINISHED:
         yield f"the watch of task {task_id} ended at version {last}, {status}: {seen.error}"
     later = [log for log in evidence.logs.get(task_id, ()) if log.version > versions[0]]
     if later and evidence.offset.of(later[0].timestamp) < seen.opened - _SLACK_SECONDS:

@@ -11,7 +11,7 @@ NOW = datetime.timedelta(0)
 
 
 async def finished(client: duetime_client.AsyncClient, task_id: int, *, seconds: float = 30) -> duetime_client.Task:
-    """Returns the task once it is terminal."""
+    """Returns the task once it is finished."""
     async with asyncio.timeout(seconds):
         async for _ in client.watch(task_id):
             pass

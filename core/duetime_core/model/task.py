@@ -39,7 +39,7 @@ class Status(enum.StrEnum):
     """A caller cancelled or deleted it, or its schedule skipped or withdrew it."""
 
 
-TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 """A task in one of these runs again only if a caller retries it."""
 
 
@@ -64,7 +64,7 @@ class Change(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Move:
-    """Takes a task from one of `sources` to `target`; a target of None leaves a terminal status as it is."""
+    """Takes a task from one of `sources` to `target`; a target of None leaves a finished status as it is."""
 
     sources: frozenset[Status]
     target: Status | None
@@ -80,7 +80,7 @@ MOVES: dict[Change, Move] = {
     Change.RELEASED: Move(frozenset({Status.RUNNING}), Status.PENDING),
     Change.CANCELLED: Move(frozenset({Status.PENDING, Status.RUNNING}), Status.CANCELLED),
     # A pending task that is deleted is cancelled by it.
-    Change.DELETED: Move(frozenset({Status.PENDING, *TERMINAL}), None),
+    Change.DELETED: Move(frozenset({Status.PENDING, *FINISHED}), None),
     Change.RETRIED: Move(frozenset({Status.FAILED, Status.CANCELLED}), Status.PENDING),
 }
 """Every move but `created`, which begins the life: at pending."""

@@ -23,7 +23,7 @@ Events = AsyncGenerator[task_service_pb2.TaskEvent, None]
 async def watch_task(
     engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, request: task_service_pb2.WatchTaskRequest
 ) -> Events:
-    """Streams the changes of one task, and ends once it is terminal. Raises TaskNotFound or InvalidArgument."""
+    """Streams the changes of one task, and ends once it is finished. Raises TaskNotFound or InvalidArgument."""
     task_id = fields.task_id(request.task_id)
     watching = subscription.Watch(task_id=task_id)
     async with watch_hub.subscribed(watching):
@@ -38,7 +38,7 @@ async def watch_task(
                 last = log
                 watching.version = log.version
                 yield task_messages.change_event(log, _cursor(watching))
-            if last is not None and last.status in task.TERMINAL:
+            if last is not None and last.status in task.FINISHED:
                 yield task_messages.end_event(subscription.TASK_TERMINAL, _cursor(watching))
                 return
             if log is None:

@@ -130,7 +130,7 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_progress, "MAX_DELAY_SECONDS", 0.05)
 
 
-async def test_watch_ends_when_the_task_is_terminal(watch: Watcher) -> None:
+async def test_watch_ends_when_the_task_is_finished(watch: Watcher) -> None:
     async with served([heartbeat(), change(1), change(2, "completed"), end("TASK_TERMINAL")]) as server:
         assert await watch(server.address) == ([1, 2], "c2")
         assert server.cursors == [""]

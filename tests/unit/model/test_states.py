@@ -13,8 +13,8 @@ def test_the_picture_shows_each_legal_move_and_no_other() -> None:
     legal = {("[*]", "pending", "created")}
     for change, move in task.MOVES.items():
         for source in move.sources:
-            # Deleting leaves a terminal status as it is, and cancels a pending task.
-            unmoved = source if source in task.TERMINAL else task.Status.CANCELLED
+            # Deleting leaves a finished status as it is, and cancels a pending task.
+            unmoved = source if source in task.FINISHED else task.Status.CANCELLED
             legal.add((source, move.target or unmoved, change))
     assert drawn == legal
 

@@ -23,7 +23,7 @@ MAY_NOT_IMPORT = {
 }
 
 
-ROOMS = {
+FOLDERS = {
     # The pure model, with what any process needs beside it; the stores; the SQL.
     "core/duetime_core/model": {"model"},
     "core/duetime_core/process": {"process", "model"},
@@ -45,7 +45,7 @@ ROOMS = {
     "server/duetime_server/watch": {"watch", "tasks", "rpc"},
     "server/duetime_server/services": {"services", "tasks", "schedules", "queues", "watch", "rpc"},
 }
-"""The rooms of core and server, and those of the same distribution that each may import from."""
+"""The folders of core and server, and those of the same distribution that each may import from."""
 
 
 def imported_modules(path: pathlib.Path) -> set[str]:
@@ -74,27 +74,27 @@ def test_a_package_imports_only_what_it_may(folder: str) -> None:
         assert not imported(path) & MAY_NOT_IMPORT.get(folder, set()), path
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_the_rooms_below_it(room: str) -> None:
-    package = room.split("/")[1]
-    files = list((ROOT / room).rglob("*.py"))
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_only_from_those_below_it(folder: str) -> None:
+    package = folder.split("/")[1]
+    files = list((ROOT / folder).rglob("*.py"))
     assert files
     for path in files:
         for name in imported_modules(path):
             if name.startswith(f"{package}."):
                 below = name.removeprefix(f"{package}.")
-                assert any(f"{below}.".startswith(f"{each}.") for each in ROOMS[room]), f"{path} imports {name}"
+                assert any(f"{below}.".startswith(f"{each}.") for each in FOLDERS[folder]), f"{path} imports {name}"
 
 
-def test_every_folder_of_core_and_server_is_a_room() -> None:
+def test_every_folder_of_core_and_server_has_its_imports_listed() -> None:
     for package in ("core/duetime_core", "server/duetime_server"):
         for path in (ROOT / package).rglob("*.py"):
-            is_in_room = any(path.is_relative_to(ROOT / room) for room in ROOMS)
+            is_listed = any(path.is_relative_to(ROOT / folder) for folder in FOLDERS)
             is_at_the_root = path.parent in (ROOT / package, ROOT / package / "store")
-            assert is_in_room or is_at_the_root, path
+            assert is_listed or is_at_the_root, path
 
 
-def test_every_module_of_the_server_has_a_test_of_its_own_name_in_the_same_room() -> None:
+def test_every_module_of_the_server_has_a_test_of_its_own_name_in_the_same_folder() -> None:
     server = ROOT / "server/duetime_server"
     modules = [path.relative_to(server) for path in server.rglob("*.py") if path.stem != "__init__"]
     assert modules
@@ -104,7 +104,7 @@ def test_every_module_of_the_server_has_a_test_of_its_own_name_in_the_same_room(
         assert any(path.exists() for path in tests), f"{module} has none of {', '.join(map(str, tests))}"
 
 
-def test_sql_stands_in_the_store_and_in_the_room_of_postgres_alone() -> None:
+def test_sql_stands_in_the_store_and_in_postgres_alone() -> None:
     allowed = {"store", "postgres", "migrate.py"}
     for folder in MAY_IMPORT:
         for path in (ROOT / folder).rglob("*.py"):

@@ -71,7 +71,7 @@ async def test_a_watch_of_a_task_that_outlived_the_log_begins_with_its_current_s
     ]
 
 
-@pytest.mark.parametrize("status", sorted(task.TERMINAL))
+@pytest.mark.parametrize("status", sorted(task.FINISHED))
 async def test_a_watch_of_a_finished_task_without_a_log_ends(
     engine: Engine, feeder: hub.Hub, status: task.Status
 ) -> None:

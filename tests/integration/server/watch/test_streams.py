@@ -47,7 +47,7 @@ def _kind(event: Any) -> str:
     return str(kinds[event.WhichOneof("event")])
 
 
-async def test_a_watch_shows_each_change_and_ends_once_the_task_is_terminal(stub: Stub) -> None:
+async def test_a_watch_shows_each_change_and_ends_once_the_task_is_finished(stub: Stub) -> None:
     task_id = await _create(stub, delay=datetime.timedelta(seconds=0.3))
     events = [event async for event in _watch(stub, task_id)]
     assert [_kind(event) for event in events] == ["created", "started", "completed", "TASK_TERMINAL"]

@@ -46,7 +46,7 @@ async def remaining(engine: Engine) -> set[int]:
 
 
 async def test_old_finished_tasks_are_deleted_and_their_history_stays(engine: Engine) -> None:
-    finished = [await factories.brought_to(engine, status) for status in sorted(task.TERMINAL)]
+    finished = [await factories.brought_to(engine, status) for status in sorted(task.FINISHED)]
     await age(engine, KEEP + DAY)
     assert await delete_tasks(engine) == len(finished)
     assert await remaining(engine) == set()
@@ -65,7 +65,7 @@ async def test_pending_and_running_tasks_stay_however_old_they_are(engine: Engin
 
 async def test_tasks_that_changed_lately_stay_however_long_ago_they_were_due(engine: Engine) -> None:
     kept = set()
-    for status in sorted(task.TERMINAL):
+    for status in sorted(task.FINISHED):
         long_ago = datetime.datetime.now(datetime.UTC) - 1000 * DAY
         kept.add(await factories.brought_to(engine, status, execution_time=long_ago))
     await age(engine, KEEP - DAY)

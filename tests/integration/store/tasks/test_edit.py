@@ -53,7 +53,7 @@ async def test_an_edit_makes_legal_changes_and_refuses_others(
         await edit(engine, task_id)
         assert await factories.history(engine, task_id) == [*history, change]
         last = (await task_read.list_logs(engine, task_id, after_version=before.version, limit=1))[0]
-        assert last.status == (move.target or (status if status in task.TERMINAL else task.Status.CANCELLED))
+        assert last.status == (move.target or (status if status in task.FINISHED else task.Status.CANCELLED))
     elif (change, status) == (task.Change.CANCELLED, task.Status.CANCELLED):
         await edit(engine, task_id)  # a caller who lost the response retries
         assert await task_read.get(engine, task_id) == before
