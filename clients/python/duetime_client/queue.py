@@ -20,7 +20,7 @@ class Queue:
     max_per_second_per_key: float | None
     """How many tasks of one concurrency_key may start per second."""
     depth: int
-    """How many waiting tasks are due."""
+    """How many pending tasks are due."""
     oldest_due: datetime.datetime | None
     """When the first of them became due; None if there is none."""
     running: int

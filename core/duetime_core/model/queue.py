@@ -38,7 +38,7 @@ class Queue:
 
     name: str
     limits: QueueLimits
-    depth: int = 0  # waiting tasks that are due
+    depth: int = 0  # pending tasks that are due
     oldest_due: datetime.datetime | None = None  # when the first of them was due
     running: int = 0
     rate: float = 0.0  # runs started per second, by the last heartbeats of live workers
