@@ -1,6 +1,7 @@
 """The migrations, from an empty database to the present schema and back."""
 
 import asyncio
+import datetime
 import uuid
 from collections.abc import AsyncIterator
 
@@ -62,8 +63,8 @@ async def test_migrations_can_be_reverted_and_applied_again(empty: sqlalchemy_as
 
 
 async def test_tasks_of_the_first_schema_are_kept(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await upgrade_to(empty, "0001")
     async with database.transaction(empty) as connection:
-        await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), "0001"))
         await connection.execute(
             sa.text(
                 "INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, "
@@ -76,24 +77,62 @@ async def test_tasks_of_the_first_schema_are_kept(empty: sqlalchemy_asyncio.Asyn
     assert (claimed.name, claimed.lost_leases) == ("noop", 0)
 
 
-async def test_the_log_has_the_final_names_of_changes(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
-    changes = ["created", "handed_back", "lease_lost"]
+_ROWS_BEFORE_NAMES = (
+    "INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor, xid) "
+    "SELECT 1, number, 'pending', change, now(), 0, 'worker', '7' "
+    "FROM unnest(ARRAY['created', 'handed_back', 'lease_lost']) WITH ORDINALITY AS of_task (change, number)",
+    "INSERT INTO workers (worker_id, queues, handlers, places, running, rates, last_seen_at) "
+    "VALUES ('w', '{mail}', '{}', 8, 3, '{}', '2026-01-02Z')",
+    "INSERT INTO queues (name, max_per_second, allowance, allowance_at) VALUES ('mail', 5, 2.5, '2026-01-03Z')",
+    "INSERT INTO queue_keys (queue, concurrency_key, allowance, allowance_at) "
+    "VALUES ('mail', 'ada', 0.5, '2026-01-04Z')",
+)
+
+
+async def test_rows_keep_their_values_under_the_final_names_and_back(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
+    after = "concurrency, last_heartbeat_at, q.tokens, q.tokens_at, k.tokens, k.tokens_at, change"
+    before = "places, last_seen_at, q.allowance, q.allowance_at, k.allowance, k.allowance_at, change"
+    values = ("7", 8, _day(2), 2.5, _day(3), 0.5, _day(4))
+    await upgrade_to(empty, "0009")
     async with database.transaction(empty) as connection:
-        await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), "0009"))
-        for version, change in enumerate(changes, 1):
-            await connection.execute(
-                sa.text(
-                    "INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor, xid) "
-                    "VALUES (1, :version, 'pending', :change, now(), 0, 'worker', '7')"
-                ),
-                {"version": version, "change": change},
-            )
+        for statement in _ROWS_BEFORE_NAMES:
+            await connection.execute(sa.text(statement))
     await migrate.upgrade(empty)
-    assert await factories.history(empty, 1) == ["created", "released", "lease_lost"]
+    assert await joined(empty, after) == [(*values, change) for change in ("created", "released", "lease_lost")]
+    async with database.transaction(empty) as connection:
+        await connection.run_sync(lambda sync: alembic.command.downgrade(migrate.config(sync), "0009"))
+    assert await joined(empty, before) == [(*values, change) for change in ("created", "handed_back", "lease_lost")]
+
+
+def _day(day: int) -> datetime.datetime:
+    return datetime.datetime(2026, 1, day, tzinfo=datetime.UTC)
+
+
+async def joined(engine: sqlalchemy_asyncio.AsyncEngine, columns: str) -> list[tuple[object, ...]]:
+    tables = "task_logs, workers, queues AS q, queue_keys AS k"
+    async with engine.connect() as connection:
+        rows = await connection.execute(sa.text(f"SELECT CAST(xid AS text), {columns} FROM {tables} ORDER BY version"))
+        return [tuple(row) for row in rows]
+
+
+async def upgrade_to(engine: sqlalchemy_asyncio.AsyncEngine, revision: str) -> None:
+    async with database.transaction(engine) as connection:
+        await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), revision))
+
+
+async def test_a_running_backup_delays_only_the_renames_and_the_indexes_before_them_stay(
+    empty: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    await upgrade_to(empty, "0009")
+    async with database.transaction(empty) as backup:
+        await backup.execute(sa.text("LOCK TABLE tasks, schedules, workers, queues IN ACCESS SHARE MODE"))
+        with pytest.raises(errors.StoreUnavailable, match="wait for a running backup to end, and migrate again"):
+            await migrate.upgrade(empty)
+        present = await backup.execute(sa.text("SELECT version_num FROM alembic_version"))
+        assert present.scalar_one() == "0010"
+    await migrate.upgrade(empty)
     async with empty.connect() as connection:
-        assert (
-            await connection.execute(sa.text("SELECT DISTINCT CAST(xid AS text) FROM task_logs"))
-        ).scalars().all() == ["7"]
+        await connection.run_sync(lambda sync: alembic.command.check(migrate.config(sync)))
 
 
 async def test_the_log_has_partitions_ahead_and_creating_them_again_changes_nothing(
