@@ -45,6 +45,11 @@ WRONG: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "no filter": ("cancel", {}, "filter", "set `all`"),
     "a status that allows nothing": ("cancel", {"filter": {"status": "failed"}}, "filter.status", "pending, running"),
     "a wrong queue": ("retry", {"filter": {"queue": "A B"}}, "filter.queue", "must be 1 to"),
+    "no schedule": ("cancel", {"filter": {"queue": "a", "schedule_id": 0}}, "filter.schedule_id", "from 1 on, not 0"),
+    **{
+        f"an empty {field}": ("delete", {"filter": {"status": "pending", field: ""}}, f"filter.{field}", "must ")
+        for field in ("queue", "name", "name_prefix", "concurrency_key", "request_id")
+    },
     "nowhere to move": ("move", {"filter": {"queue": "a"}}, "execution_time", "or queue is required"),
     "a wrong queue to move to": ("move", {"filter": {"queue": "a"}, "queue": "A B"}, "queue", "must be 1 to"),
 }
@@ -68,6 +73,10 @@ async def test_bulk_operations_work_in_the_client(stack: stacks.Stack, rest: htt
         with pytest.raises(duetime_client.InvalidArgument, match="which tasks to change") as refused:
             await client.cancel_many()
         assert refused.value.changed == 0
+        empty: dict[str, Any]
+        for empty in ({"schedule_id": 0}, {"concurrency_key": ""}, {"name": ""}):
+            with pytest.raises(duetime_client.InvalidArgument, match=f"^{next(iter(empty))}: must "):
+                await client.cancel_many(queue=queue, **empty)
 
 
 async def test_bulk_operations_work_on_the_command_line(
@@ -77,6 +86,9 @@ async def test_bulk_operations_work_on_the_command_line(
     refused = await commands.run(stack, f"bulk cancel --queue {queue}")
     assert (refused.returncode, "standard input is not a terminal" in refused.stderr) == (2, True)
     assert "--all, is required" in (await commands.run(stack, "bulk cancel --yes")).stderr
+    for empty in ("--key ''", "--name ''", "--request-id ''", "--name-prefix ''", "--queue ''"):
+        refused = await commands.run(stack, f"bulk cancel --status pending --yes {empty}")
+        assert (refused.returncode, "must not be empty" in refused.stderr) == (2, True)
     assert (await commands.run(stack, f"bulk move --in 2d --queue {queue} --yes")).stdout == "3 tasks moved\n"
     assert (await commands.run(stack, f"bulk cancel --queue {queue} --yes")).stdout == "3 tasks cancelled\n"
     assert (await commands.run(stack, f"bulk retry --queue {queue} -y --json")).stdout == '{"count": 3}\n'

@@ -105,6 +105,12 @@ async def test_filters_choose_by_key_request_and_beginning_of_the_name(rest: htt
         ({"concurrency_key": "k" * 256}, "concurrency_key: must be at most 255 characters; it has 256"),
         ({"request_id": "r" * 129}, "request_id: must be at most 128 characters; it has 129"),
         ({"schedule_id": "many"}, "schedule_id: must be a whole number from 0 to 4294967295"),
+        ({"schedule_id": "0"}, "schedule_id: must be from 1 on, not 0"),
+        ({"queue": ""}, "queue: must be 1 to 100 characters"),
+        ({"name": ""}, "name: must not be empty; leave it out to select any"),
+        ({"name_prefix": ""}, "name_prefix: must not be empty"),
+        ({"concurrency_key": ""}, "concurrency_key: must not be empty"),
+        ({"request_id": ""}, "request_id: must not be empty"),
     ],
 )
 async def test_a_filter_that_nothing_can_match_is_refused(

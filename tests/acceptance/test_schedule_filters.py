@@ -36,6 +36,9 @@ async def test_schedules_and_their_tasks_are_found_by_filters(rest: httpx.AsyncC
     token = {"name": "other", "page_token": page["next_page_token"]}
     stale = refusals.over_rest(await rest.get("/api/schedules", params=token))
     assert stale.fields["page_token"].startswith("belongs to another request")
+    for empty in ("name", "queue"):
+        refused = refusals.over_rest(await rest.get("/api/schedules", params={empty: ""}))
+        assert list(refused.fields) == [empty]
     async with grpc.aio.insecure_channel(stack.address) as channel:
         stub: Any = schedule_service_pb2_grpc.ScheduleServiceStub(channel)
         answer = await stub.ListSchedules(schedule_service_pb2.ListSchedulesRequest(queue=queue, paused=False))

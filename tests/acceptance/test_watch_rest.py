@@ -120,6 +120,8 @@ async def test_a_watch_of_all_tasks_returns_only_matching_changes(
         ({"status": "unspecified"}, "status: must be one of pending, running, completed, failed, cancelled"),
         ({"queue": "A B"}, "queue: must be 1 to 100 characters"),
         ({"name": "x" * 256}, "name: must be at most 255 characters; it has 256"),
+        ({"name": ""}, "name: must not be empty"),
+        ({"queue": ""}, "queue: must be 1 to 100 characters"),
         ({"cursor": "nonsense"}, "cursor: must be a value that the server returned, unchanged"),
     ],
 )

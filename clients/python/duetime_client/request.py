@@ -38,7 +38,7 @@ def checked_task_id(task_id: int) -> int:
     return checked_id(task_id, "task_id")
 
 
-def checked_id(given: int, field: str) -> int:
+def checked_id(given: object, field: str) -> int:
     """Returns the id of a task or schedule; raises InvalidArgument, naming `field`, if it is out of range."""
     if not isinstance(given, int) or not 0 < given <= MAX_ID:
         raise errors.invalid(field, f"must be an integer from 1 to {MAX_ID}")
@@ -127,19 +127,27 @@ def list_tasks(
 ) -> task_service_pb2.ListTasksRequest:
     """Returns the request for the first page; `filters` are the other fields of `task_filter`."""
     request = task_service_pb2.ListTasksRequest(status=statuses(status), page_size=page_size)
-    return _filtered(scalar.filled(request, order_by=order_by), filters)
+    return filtered(scalar.filled(request, order_by=order_by), filters)
 
 
 def task_filter(status: task.Status | Iterable[task.Status] = (), **filters: object) -> task_service_pb2.TaskFilter:
     """Returns the filter of a bulk change; `filters` are its other fields."""
-    return _filtered(task_service_pb2.TaskFilter(status=statuses(status)), filters)
+    return filtered(task_service_pb2.TaskFilter(status=statuses(status)), filters)
 
 
-def _filtered(message: Request, filters: Mapping[str, object]) -> Request:
+def filtered(message: Request, filters: Mapping[str, object]) -> Request:
+    """Returns the message with the filters that are not None; raises InvalidArgument for an empty one."""
     for field, value in filters.items():
         if value is not None:
-            _assign(message, field, value)
+            _assign(message, field, _checked_filter(field, value))
     return message
+
+
+def _checked_filter(field: str, value: object) -> object:
+    # An unset variable must not select all tasks, whichever release the server has.
+    if value == "":
+        raise errors.invalid(field, "must not be empty; None selects any")
+    return checked_id(value, field) if field == "schedule_id" else value
 
 
 def statuses(status: task.Status | Iterable[task.Status]) -> list[task_pb2.Task.Status.ValueType]:

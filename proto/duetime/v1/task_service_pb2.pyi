@@ -286,23 +286,46 @@ class ListTasksRequest(_message.Message):
         self,
         *,
         status: _abc.Iterable[_task_pb2.Task.Status.ValueType] | None = ...,
-        queue: _builtins.str = ...,
-        name: _builtins.str = ...,
+        queue: _builtins.str | None = ...,
+        name: _builtins.str | None = ...,
         due_from: _timestamp_pb2.Timestamp | None = ...,
         due_before: _timestamp_pb2.Timestamp | None = ...,
         order_by: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
-        schedule_id: _builtins.int = ...,
-        concurrency_key: _builtins.str = ...,
-        request_id: _builtins.str = ...,
-        name_prefix: _builtins.str = ...,
+        schedule_id: _builtins.int | None = ...,
+        concurrency_key: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
+        name_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key", "_name", b"_name", "_name_prefix", b"_name_prefix", "_queue", b"_queue", "_request_id", b"_request_id", "_schedule_id", b"_schedule_id", "concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key", "_name", b"_name", "_name_prefix", b"_name_prefix", "_queue", b"_queue", "_request_id", b"_request_id", "_schedule_id", b"_schedule_id", "concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__concurrency_key: _TypeAlias = _typing.Literal["concurrency_key"]  # noqa: Y015
+    _WhichOneofArgType__concurrency_key: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__name_prefix: _TypeAlias = _typing.Literal["name_prefix"]  # noqa: Y015
+    _WhichOneofArgType__name_prefix: _TypeAlias = _typing.Literal["_name_prefix", b"_name_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__queue: _TypeAlias = _typing.Literal["queue"]  # noqa: Y015
+    _WhichOneofArgType__queue: _TypeAlias = _typing.Literal["_queue", b"_queue"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    _WhichOneofReturnType__schedule_id: _TypeAlias = _typing.Literal["schedule_id"]  # noqa: Y015
+    _WhichOneofArgType__schedule_id: _TypeAlias = _typing.Literal["_schedule_id", b"_schedule_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency_key) -> _WhichOneofReturnType__concurrency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name_prefix) -> _WhichOneofReturnType__name_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue) -> _WhichOneofReturnType__queue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule_id) -> _WhichOneofReturnType__schedule_id | None: ...
 
 Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
 
@@ -636,15 +659,22 @@ class WatchTasksRequest(_message.Message):
         self,
         *,
         status: _abc.Iterable[_task_pb2.Task.Status.ValueType] | None = ...,
-        queue: _builtins.str = ...,
-        name: _builtins.str = ...,
+        queue: _builtins.str | None = ...,
+        name: _builtins.str | None = ...,
         cursor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_queue", b"_queue", "name", b"name", "queue", b"queue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "name", b"name", "queue", b"queue", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_queue", b"_queue", "cursor", b"cursor", "name", b"name", "queue", b"queue", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__queue: _TypeAlias = _typing.Literal["queue"]  # noqa: Y015
+    _WhichOneofArgType__queue: _TypeAlias = _typing.Literal["_queue", b"_queue"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue) -> _WhichOneofReturnType__queue | None: ...
 
 Global___WatchTasksRequest: _TypeAlias = WatchTasksRequest  # noqa: Y015
 
@@ -809,7 +839,7 @@ Global___ExplainTaskResponse: _TypeAlias = ExplainTaskResponse  # noqa: Y015
 
 @_typing.final
 class TaskFilter(_message.Message):
-    """The filters of ListTasks. A task must match all that are set."""
+    """The filters of ListTasks. A task must match all that are set; one set to 0 or "" is refused, not ignored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -850,20 +880,43 @@ class TaskFilter(_message.Message):
         self,
         *,
         status: _abc.Iterable[_task_pb2.Task.Status.ValueType] | None = ...,
-        queue: _builtins.str = ...,
-        name: _builtins.str = ...,
+        queue: _builtins.str | None = ...,
+        name: _builtins.str | None = ...,
         due_from: _timestamp_pb2.Timestamp | None = ...,
         due_before: _timestamp_pb2.Timestamp | None = ...,
-        schedule_id: _builtins.int = ...,
-        concurrency_key: _builtins.str = ...,
-        request_id: _builtins.str = ...,
-        name_prefix: _builtins.str = ...,
+        schedule_id: _builtins.int | None = ...,
+        concurrency_key: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
+        name_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before", "due_from", b"due_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key", "_name", b"_name", "_name_prefix", b"_name_prefix", "_queue", b"_queue", "_request_id", b"_request_id", "_schedule_id", b"_schedule_id", "concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key", "_name", b"_name", "_name_prefix", b"_name_prefix", "_queue", b"_queue", "_request_id", b"_request_id", "_schedule_id", b"_schedule_id", "concurrency_key", b"concurrency_key", "due_before", b"due_before", "due_from", b"due_from", "name", b"name", "name_prefix", b"name_prefix", "queue", b"queue", "request_id", b"request_id", "schedule_id", b"schedule_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__concurrency_key: _TypeAlias = _typing.Literal["concurrency_key"]  # noqa: Y015
+    _WhichOneofArgType__concurrency_key: _TypeAlias = _typing.Literal["_concurrency_key", b"_concurrency_key"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__name_prefix: _TypeAlias = _typing.Literal["name_prefix"]  # noqa: Y015
+    _WhichOneofArgType__name_prefix: _TypeAlias = _typing.Literal["_name_prefix", b"_name_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__queue: _TypeAlias = _typing.Literal["queue"]  # noqa: Y015
+    _WhichOneofArgType__queue: _TypeAlias = _typing.Literal["_queue", b"_queue"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    _WhichOneofReturnType__schedule_id: _TypeAlias = _typing.Literal["schedule_id"]  # noqa: Y015
+    _WhichOneofArgType__schedule_id: _TypeAlias = _typing.Literal["_schedule_id", b"_schedule_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrency_key) -> _WhichOneofReturnType__concurrency_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name_prefix) -> _WhichOneofReturnType__name_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue) -> _WhichOneofReturnType__queue | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule_id) -> _WhichOneofReturnType__schedule_id | None: ...
 
 Global___TaskFilter: _TypeAlias = TaskFilter  # noqa: Y015
 

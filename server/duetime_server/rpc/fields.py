@@ -51,14 +51,27 @@ def name(
 
 
 def filter_text(
-    value: str, field: str, problems: violations.Violations, *, most: int = MAX_NAME_CHARACTERS
+    request: Any, field: str, problems: violations.Violations, *, most: int = MAX_NAME_CHARACTERS
 ) -> str | None:
-    """Checks a text of a filter; stored ones may be older than the refusal of control characters."""
-    if len(value) > most:
+    """Reads a text of a filter; stored ones may be older than the refusal of control characters.
+
+    An empty one is refused: it is a variable that was not set, and would select all tasks.
+    """
+    if not request.HasField(field):
+        return None
+    value: str = getattr(request, field)
+    if not value:
+        problems.add(field, "must not be empty; leave it out to select any")
+    elif len(value) > most:
         problems.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif "\0" in value:
         problems.add(field, "must not contain the NUL character")
-    return value or None
+    return value
+
+
+def filter_queue(request: Any, problems: violations.Violations) -> str | None:
+    """Reads the queue of a filter."""
+    return queue(request.queue, problems) if request.HasField("queue") else None
 
 
 def queue(value: str, problems: violations.Violations, *, field: str = "queue") -> str:

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import dataclasses
 import hashlib
 import json
+from typing import Any
 
 from duetime_server.rpc import violations
 
@@ -46,6 +48,19 @@ def name(page_token: str, scope: object) -> str:
     if not isinstance(value, str) or not value.isprintable():  # a caller can forge one, with any value
         raise violations.refuse("page_token", UNKNOWN)
     return value
+
+
+def filters(wanted: Any) -> list[tuple[str, str]]:
+    """Returns the part of a scope for a dataclass of filters: those that are set.
+
+    So a new filter leaves the tokens and cursors of older releases valid.
+    """
+    given = ((field.name, getattr(wanted, field.name)) for field in dataclasses.fields(wanted))
+    return sorted((name, _text(value)) for name, value in given if value not in (None, ()))
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _digest(scope: object) -> str:

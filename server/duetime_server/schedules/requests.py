@@ -110,8 +110,8 @@ def schedule_filter(request: schedule_service_pb2.ListSchedulesRequest) -> sched
     """Reads a filter of schedules."""
     problems = violations.Violations()
     read = schedule_page.Filter(
-        name=fields.filter_text(request.name, "name", problems),
-        queue=fields.queue(request.queue, problems) if request.queue else None,
+        name=fields.filter_text(request, "name", problems),
+        queue=fields.filter_queue(request, problems),
         is_paused=request.paused if request.HasField("paused") else None,
     )
     problems.check()

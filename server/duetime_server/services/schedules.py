@@ -64,7 +64,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.ListSchedulesResponse:
         """Reads a page of schedules."""
         wanted, size = schedule_requests.schedule_filter(request), fields.page_size(request.page_size)
-        scope = ("ListSchedules", wanted)
+        scope = ("ListSchedules", *tokens.filters(wanted))
         after = tokens.number(request.page_token, scope)
         page = await schedule_page.list_schedules(self._engine, wanted, after=after, limit=size)
         response = schedule_service_pb2.ListSchedulesResponse()

@@ -28,42 +28,58 @@ def statuses(
     return tuple(known[number] for number in wanted if number in known)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class WatchFilter:
+    """Which tasks a watch sends; empty statuses and None match all."""
+
+    statuses: tuple[task.Status, ...] = ()
+    queue: str | None = None
+    name: str | None = None
+
+
+def watch_filter(request: task_service_pb2.WatchTasksRequest) -> WatchFilter:
+    """Reads the filter of a watch."""
+    problems = violations.Violations()
+    read = WatchFilter(
+        statuses(request.status, problems),
+        fields.filter_queue(request, problems),
+        fields.filter_text(request, "name", problems),
+    )
+    problems.check()
+    return read
+
+
 def task_filter(
-    request: task_service_pb2.ListTasksRequest | task_service_pb2.WatchTasksRequest | task_service_pb2.TaskFilter,
-    *,
-    prefix: str = "",
+    request: task_service_pb2.ListTasksRequest | task_service_pb2.TaskFilter, *, prefix: str = ""
 ) -> task_page.Filter:
     """Reads a filter of tasks; the names of invalid fields begin with `prefix`."""
     problems = violations.Violations()
     problems.prefix = prefix
     read = task_page.Filter(
         statuses=statuses(request.status, problems),
-        queue=fields.queue(request.queue, problems) if request.queue else None,
-        name=fields.filter_text(request.name, "name", problems),
-    )
-    if not isinstance(request, task_service_pb2.WatchTasksRequest):
-        read = _with_fields_of_lists(read, request, problems)
-    problems.check()
-    return read
-
-
-def _with_fields_of_lists(
-    read: task_page.Filter,
-    request: task_service_pb2.ListTasksRequest | task_service_pb2.TaskFilter,
-    problems: violations.Violations,
-) -> task_page.Filter:
-    key, request_id = request.concurrency_key, request.request_id
-    return dataclasses.replace(
-        read,
+        queue=fields.filter_queue(request, problems),
+        name=fields.filter_text(request, "name", problems),
         due_from=fields.moment(request.due_from, "due_from", problems) if request.HasField("due_from") else None,
         due_before=fields.moment(request.due_before, "due_before", problems)
         if request.HasField("due_before")
         else None,
-        schedule_id=request.schedule_id or None,
-        concurrency_key=fields.filter_text(key, "concurrency_key", problems, most=fields.MAX_KEY_CHARACTERS),
-        request_id=fields.filter_text(request_id, "request_id", problems, most=fields.MAX_REQUEST_ID_CHARACTERS),
-        name_prefix=fields.filter_text(request.name_prefix, "name_prefix", problems),
+        schedule_id=_schedule_id(request, problems),
+        concurrency_key=fields.filter_text(request, "concurrency_key", problems, most=fields.MAX_KEY_CHARACTERS),
+        request_id=fields.filter_text(request, "request_id", problems, most=fields.MAX_REQUEST_ID_CHARACTERS),
+        name_prefix=fields.filter_text(request, "name_prefix", problems),
     )
+    problems.check()
+    return read
+
+
+def _schedule_id(
+    request: task_service_pb2.ListTasksRequest | task_service_pb2.TaskFilter, problems: violations.Violations
+) -> int | None:
+    if not request.HasField("schedule_id"):
+        return None
+    if request.schedule_id == 0:  # as a task without a schedule has it
+        problems.add("schedule_id", "must be from 1 on, not 0; leave it out to select any")
+    return request.schedule_id
 
 
 def order(given: str) -> task_page.Order:

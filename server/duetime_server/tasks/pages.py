@@ -17,7 +17,7 @@ async def list_tasks(
     """Reads a page of tasks. Raises InvalidArgument."""
     wanted, order = filters.task_filter(request), filters.order(request.order_by)
     size = fields.page_size(request.page_size)
-    scope = ("ListTasks", wanted, order)
+    scope = ("ListTasks", *tokens.filters(wanted), order)
     after = _after(tokens.decode("page_token", request.page_token, scope)) if request.page_token else None
     page = await task_read.list_tasks(engine, wanted, order=order, after=after, limit=size)
     response = task_service_pb2.ListTasksResponse()

@@ -7,7 +7,6 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import task_service_pb2
 from duetime_core.model import snapshot, task
 from duetime_core.store.log import feed, retention
-from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import fields, tokens, violations
 from duetime_server.tasks import filters
@@ -110,8 +109,8 @@ async def watch_tasks(
     engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, request: task_service_pb2.WatchTasksRequest
 ) -> Events:
     """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
-    wanted = filters.task_filter(request)
-    codec = cursors.Cursors(("WatchTasks", wanted), await feed.database_id(engine))
+    wanted = filters.watch_filter(request)
+    codec = cursors.Cursors(("WatchTasks", *tokens.filters(wanted)), await feed.database_id(engine))
     position = now = await feed.now(engine)
     if request.cursor:
         position = codec.read(request.cursor)
@@ -156,7 +155,9 @@ async def _pages(watch_hub: hub.Hub, position: snapshot.Position) -> AsyncIterat
         yield page
 
 
-def _events(page: feed.Page, wanted: task_page.Filter, codec: cursors.Cursors) -> Iterator[task_service_pb2.TaskEvent]:
+def _events(
+    page: feed.Page, wanted: filters.WatchFilter, codec: cursors.Cursors
+) -> Iterator[task_service_pb2.TaskEvent]:
     for entry in page.entries:
         if subscription.matches(wanted, entry):
             yield task_messages.change_event(entry.log, codec.write(entry.position))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from duetime_core.model import snapshot
 from duetime_core.store.log import feed
-from duetime_core.store.tasks import page as task_page
+from duetime_server.tasks import filters
 
 TASK_TERMINAL = "TASK_TERMINAL"
 SERVER_STOPPING = "SERVER_STOPPING"
@@ -22,9 +22,9 @@ MAX_WAITING = 1000
 class Watch:
     """A caller's view of the feed: of one task, or of all tasks that match a filter."""
 
-    def __init__(self, *, task_id: int | None = None, wanted: task_page.Filter | None = None) -> None:
+    def __init__(self, *, task_id: int | None = None, wanted: filters.WatchFilter | None = None) -> None:
         self.task_id = task_id
-        self._wanted = wanted or task_page.Filter()
+        self._wanted = wanted or filters.WatchFilter()
         self.version = 0
         """Of a watch of one task: the last version that was sent. Versions up to it are skipped in the feed."""
         self.seen = snapshot.NOTHING
@@ -82,7 +82,7 @@ class Watch:
         return snapshot.Position(self._fed if self._fed.covers(self.seen) else self.seen)
 
 
-def matches(wanted: task_page.Filter, entry: feed.Entry) -> bool:
+def matches(wanted: filters.WatchFilter, entry: feed.Entry) -> bool:
     """Returns whether a change matches a filter."""
     return (
         (not wanted.statuses or entry.log.status in wanted.statuses)

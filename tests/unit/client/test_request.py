@@ -117,3 +117,17 @@ def test_batches_stay_below_a_mebibyte_and_a_thousand_tasks() -> None:
     assert [member for cut in batches for member in cut.requests] == messages
     assert all(len(cut.requests) <= 1_000 and cut.ByteSize() <= request.MAX_BYTES for cut in batches)
     assert len(batches) == 4
+
+
+@pytest.mark.parametrize(
+    ("filters", "problem"),
+    [
+        ({"schedule_id": 0}, "schedule_id: must be an integer from 1"),
+        *(({field: ""}, f"{field}: must not be empty") for field in ("queue", "name", "concurrency_key", "request_id")),
+    ],
+)
+def test_a_filter_that_is_set_is_not_empty(filters: dict[str, Any], problem: str) -> None:
+    with pytest.raises(duetime_client.InvalidArgument, match=problem):
+        request.task_filter(duetime_client.Status.PENDING, **filters)
+    with pytest.raises(duetime_client.InvalidArgument, match=problem):
+        request.list_tasks((), "task_id", 50, **filters)

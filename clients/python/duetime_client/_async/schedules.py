@@ -49,7 +49,7 @@ class AsyncSchedules(connection.AsyncConnection):
         needed. `queue` is that of their tasks.
         """
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
-        scalar.filled(message, name=name, queue=queue, paused=paused)
+        request.filtered(message, {"name": name, "queue": queue, "paused": paused})
         while True:
             page = await self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:

@@ -233,7 +233,7 @@ class AsyncTasks(connection.AsyncConnection):
         events of a higher version than the listed one, are complete.
         """
         message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
-        scalar.filled(message, queue=queue, name=name)
+        request.filtered(message, {"queue": queue, "name": name})
 
         def open_stream(cursor: str) -> async_io.EventStream:
             scalar.filled(message, cursor=cursor)

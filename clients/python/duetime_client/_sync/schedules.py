@@ -50,7 +50,7 @@ class Schedules(connection.Connection):
         needed. `queue` is that of their tasks.
         """
         message = schedule_service_pb2.ListSchedulesRequest(page_size=_PAGE_SIZE)
-        scalar.filled(message, name=name, queue=queue, paused=paused)
+        request.filtered(message, {"name": name, "queue": queue, "paused": paused})
         while True:
             page = self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:

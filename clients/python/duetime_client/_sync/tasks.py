@@ -234,7 +234,7 @@ class Tasks(connection.Connection):
         events of a higher version than the listed one, are complete.
         """
         message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
-        scalar.filled(message, queue=queue, name=name)
+        request.filtered(message, {"queue": queue, "name": name})
 
         def open_stream(cursor: str) -> sync_io.EventStream:
             scalar.filled(message, cursor=cursor)

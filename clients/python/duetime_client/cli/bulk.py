@@ -131,7 +131,7 @@ _FILTERS = (
 
 
 def _selected(all_: bool, *given: Any) -> dict[str, Any]:
-    filters = {field: value for field, value in zip(_FILTERS, given, strict=True) if value}
+    filters = {field: value for field, value in zip(_FILTERS, given, strict=True) if value not in (None, [])}
     if not filters and not all_:
         raise arguments.UsageError("a filter such as --queue, or --all, is required")
     return {**filters, "all": all_}

@@ -37,7 +37,7 @@ def watch(
 
     Exits with 0 if the task completed, with 6 if it failed, was cancelled or was deleted.
     """
-    if task_id is not None and (status or queue or name):
+    if task_id is not None and (status or queue is not None or name is not None):
         raise arguments.UsageError("TASK_ID and filters cannot be combined")
     with session.connect(server, as_json) as client:
         if task_id is None:

@@ -81,7 +81,7 @@ def test_new_names_hold_no_control_characters_and_filters_find_old_ones(characte
             problems.check()
     if character != "\0":
         problems = violations.Violations()
-        assert fields.filter_text(value, "name", problems) == value
+        assert fields.filter_text(task_service_pb2.TaskFilter(name=value), "name", problems) == value
         problems.check()
 
 

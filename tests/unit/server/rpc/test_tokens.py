@@ -1,11 +1,15 @@
 """Page tokens and cursors are read by the request that they belong to, and by no other."""
 
 import base64
+import datetime
 
 import pytest
 
-from duetime_core.model import errors
+from duetime_core.model import errors, task
+from duetime_core.store.schedules import page as schedule_page
+from duetime_core.store.tasks import page as task_page
 from duetime_server.rpc import tokens
+from duetime_server.tasks import filters
 
 SCOPE = ("ListQueues",)
 
@@ -46,3 +50,28 @@ def test_a_forged_value_is_no_number(value: object) -> None:
 def test_a_forged_value_is_no_name(value: object) -> None:
     with pytest.raises(errors.InvalidArgument):
         tokens.name(forged(value), SCOPE)
+
+
+STATUSES = (task.Status.PENDING, task.Status.FAILED)
+SCOPES = {
+    "all tasks": (("ListTasks", *tokens.filters(task_page.Filter()), "task_id"), "e2b4a0ed"),
+    "some tasks": (
+        (
+            "ListTasks",
+            *tokens.filters(
+                task_page.Filter(STATUSES, "mail", "n", datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC))
+            ),
+            "task_id",
+        ),
+        "856c3f56",
+    ),
+    "all changes": (("WatchTasks", *tokens.filters(filters.WatchFilter())), "bb80dd27"),
+    "some changes": (("WatchTasks", *tokens.filters(filters.WatchFilter(STATUSES, "mail", "n"))), "2fa97d7c"),
+    "some schedules": (("ListSchedules", *tokens.filters(schedule_page.Filter("n", is_paused=False))), "3c437604"),
+}
+
+
+@pytest.mark.parametrize("which", SCOPES)
+def test_a_token_or_cursor_is_valid_in_every_release(which: str) -> None:
+    scope, digest = SCOPES[which]
+    assert tokens._digest(scope) == digest

@@ -28,6 +28,12 @@ def test_a_filter_has_each_status_once() -> None:
         ({"status": [1] * 1_001}, "status: must be at most 1000 values; there are 1001"),
         ({"queue": "A"}, "queue: must be 1 to 100 characters"),
         ({"name": "a\0"}, "name: must not contain the NUL character"),
+        ({"queue": ""}, "queue: must be 1 to 100 characters"),
+        ({"name": ""}, "name: must not be empty; leave it out to select any"),
+        ({"name_prefix": ""}, "name_prefix: must not be empty"),
+        ({"concurrency_key": ""}, "concurrency_key: must not be empty"),
+        ({"request_id": ""}, "request_id: must not be empty"),
+        ({"schedule_id": 0}, "schedule_id: must be from 1 on, not 0; leave it out to select any"),
     ],
 )
 def test_an_invalid_filter_is_refused_with_its_prefix(fields: dict[str, Any], problem: str) -> None:

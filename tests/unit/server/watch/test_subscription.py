@@ -10,7 +10,7 @@ import pytest
 from duetime_core.model import task
 from duetime_core.model.snapshot import Position, Snapshot
 from duetime_core.store.log import feed
-from duetime_core.store.tasks import page as task_page
+from duetime_server.tasks import filters
 from duetime_server.watch import subscription
 from tests.support import runs
 
@@ -58,15 +58,15 @@ async def test_a_watch_of_all_passes_over_what_it_has_read_by_itself() -> None:
 @pytest.mark.parametrize(
     ("wanted", "passes"),
     [
-        (task_page.Filter(), True),
-        (task_page.Filter(statuses=(task.Status.RUNNING,)), True),
-        (task_page.Filter(statuses=(task.Status.FAILED,)), False),
-        (task_page.Filter(queue="default", name="noop"), True),
-        (task_page.Filter(queue="other"), False),
-        (task_page.Filter(name="other"), False),
+        (filters.WatchFilter(), True),
+        (filters.WatchFilter(statuses=(task.Status.RUNNING,)), True),
+        (filters.WatchFilter(statuses=(task.Status.FAILED,)), False),
+        (filters.WatchFilter(queue="default", name="noop"), True),
+        (filters.WatchFilter(queue="other"), False),
+        (filters.WatchFilter(name="other"), False),
     ],
 )
-async def test_a_filter_lets_pass_what_it_asks_for(wanted: task_page.Filter, passes: bool) -> None:
+async def test_a_filter_lets_pass_what_it_asks_for(wanted: filters.WatchFilter, passes: bool) -> None:
     watching = subscription.Watch(wanted=wanted)
     watching.offer(entry())
     watching.end(subscription.SERVER_STOPPING)
