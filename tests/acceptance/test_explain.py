@@ -39,9 +39,9 @@ async def test_a_running_or_finished_task_is_explained(stack: stacks.Stack) -> N
 async def test_the_worker_of_the_stack_is_listed(stack: stacks.Stack) -> None:
     async with duetime_client.AsyncClient(stack.address) as client:
         async with asyncio.timeout(10):
-            while not (known := await client.list_workers()):  # noqa: ASYNC110 - heartbeats send no event
+            while not (workers := await client.list_workers()):  # noqa: ASYNC110 - heartbeats send no event
                 await asyncio.sleep(0.1)
-        (worker,) = known
+        (worker,) = workers
         assert (worker.queues, worker.alive) == (("default",), True)
         assert "Send Email" in worker.handlers
         assert worker.worker_id in (await commands.run(stack, "workers")).stdout

@@ -1,4 +1,4 @@
-"""What tests of several modules here begin with."""
+"""Fixtures that tests of several modules here share."""
 
 from collections.abc import AsyncIterator
 

@@ -74,7 +74,7 @@ async def test_once_the_armed_slot_has_passed_the_next_one_is_armed(
     assert len(await armed(client)) == 2
 
 
-async def test_what_is_due_already_is_rung_in_the_next_slot(
+async def test_an_already_due_task_is_rung_in_the_next_slot(
     bell: doorbell.Doorbell, client: arq.connections.ArqRedis
 ) -> None:
     bell.arm("default", NOW - datetime.timedelta(hours=1), now=NOW)
@@ -106,7 +106,7 @@ async def test_a_wakeup_that_may_come_before_the_commit_is_not_counted_on(
     assert len(await armed(client)) == 2
 
 
-async def test_wakeups_that_nobody_takes_do_not_pile_up(
+async def test_wakeups_that_no_worker_takes_do_not_pile_up(
     bell: doorbell.Doorbell, client: arq.connections.ArqRedis
 ) -> None:
     for second in range(100):
@@ -118,7 +118,7 @@ async def test_wakeups_that_nobody_takes_do_not_pile_up(
     assert 0 < await client.pttl(f"arq:job:{job}") <= 2 * wakeup.HORIZON / ms(1) + 200_000
 
 
-async def test_the_name_of_a_queue_that_nobody_serves_leaves_nothing_in_redis(
+async def test_the_name_of_a_queue_without_workers_leaves_nothing_in_redis(
     bell: doorbell.Doorbell, client: arq.connections.ArqRedis
 ) -> None:
     for number in range(3_000):
@@ -135,7 +135,7 @@ async def test_the_name_of_a_queue_that_nobody_serves_leaves_nothing_in_redis(
     assert wakeup.HORIZON / ms(1) < max(expiries) <= wakeup.KEPT / ms(1)
 
 
-async def test_a_queue_does_not_wait_for_the_rings_of_thousands_of_others(
+async def test_a_queue_does_not_wait_for_the_wakeups_of_thousands_of_others(
     client: arq.connections.ArqRedis,
 ) -> None:
     bell = doorbell.Doorbell(client)
@@ -227,7 +227,7 @@ async def test_hints_are_heard_over_a_lost_connection(
     await listener.aclose(close_connection_pool=True)
 
 
-async def test_ringing_never_waits_for_a_redis_that_is_gone() -> None:
+async def test_ringing_never_waits_for_an_unavailable_redis() -> None:
     client = redis_client.connect(f"redis://127.0.0.1:{processes.free_port()}/0")
     bell = doorbell.Doorbell(client)
     services = background.start(bell.run())
@@ -240,7 +240,7 @@ async def test_ringing_never_waits_for_a_redis_that_is_gone() -> None:
     await client.aclose(close_connection_pool=True)
 
 
-async def test_nobody_waits_for_a_bell_that_is_broken(
+async def test_draining_does_not_wait_for_a_broken_doorbell(
     client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bell = doorbell.Doorbell(client)
@@ -254,7 +254,7 @@ async def test_nobody_waits_for_a_bell_that_is_broken(
         await draining
 
 
-async def test_nobody_waits_long_for_what_nobody_sends(
+async def test_draining_does_not_wait_long_for_unsent_hints(
     client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doorbell, "DRAIN_SECONDS", 0.05)
@@ -264,7 +264,7 @@ async def test_nobody_waits_long_for_what_nobody_sends(
         await bell.drain()
 
 
-async def test_what_is_no_hint_is_passed_over(redis_url: str, client: arq.connections.ArqRedis) -> None:
+async def test_an_invalid_hint_is_ignored(redis_url: str, client: arq.connections.ArqRedis) -> None:
     listener = redis_client.connect(redis_url)
     channel = "test:hints"
     heard = hints.listen(listener, channel)

@@ -130,7 +130,7 @@ async def test_a_call_that_waits_too_long_is_refused_with_when_to_retry(
         await asyncio.gather(*stuck)
 
 
-def test_every_list_goes_through_the_gate() -> None:
+def test_every_list_uses_the_limiter() -> None:
     lists = {
         method.name
         for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2)

@@ -32,9 +32,9 @@ async def test_a_worker_is_listed_with_its_queues_and_handlers_until_it_stops(
 ) -> None:
     running = await start.worker(queues="a,b", concurrency=7)
     async with asyncio.timeout(10):
-        while not (known := await listed(engine)):  # noqa: ASYNC110 - the database signals nothing
+        while not (alive := await listed(engine)):  # noqa: ASYNC110 - the database signals nothing
             await asyncio.sleep(0.05)
-    (found,) = known
+    (found,) = alive
     assert (found.queues, found.concurrency, found.running, found.is_alive) == (["a", "b"], 7, 0, True)
     assert {"noop", "Send Email"} <= set(found.handlers)
     assert str(running.pid) in found.worker_id

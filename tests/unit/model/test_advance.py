@@ -91,7 +91,7 @@ def test_none_does_not_skip_one_that_is_due_just_now() -> None:
     assert (hours(decided), next_hour(decided)) == ([8, 9, 10], 11)
 
 
-def test_what_is_later_than_the_window_is_skipped() -> None:
+def test_an_occurrence_later_than_the_window_is_skipped() -> None:
     both = hourly(catch_up=CatchUp.ALL, catch_up_window=2 * HOUR)
     decided = advance.plan(both, at(8), EIGHT + 3.5 * HOUR)
     assert decided.reason == "it was later than catch_up_window"
@@ -102,7 +102,7 @@ def test_what_is_later_than_the_window_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("catch_up", [CatchUp.LAST, CatchUp.NONE])
-def test_millions_of_missed_times_are_told_together(catch_up: CatchUp) -> None:
+def test_millions_of_missed_times_are_logged_once(catch_up: CatchUp) -> None:
     each_second = hourly({"cron": "* * * * * *"}, catch_up=catch_up)
     now = EIGHT + 30 * 24 * HOUR
     decided = advance.plan(each_second, at(8), now)
@@ -137,14 +137,14 @@ def test_a_schedule_that_ends_has_no_next_one() -> None:
     assert advance.plan(ends, at(8), EIGHT + SECOND).next is None
 
 
-def test_blackouts_before_the_next_one_are_told() -> None:
+def test_blackouts_before_the_next_occurrence_are_logged() -> None:
     night = recurrence.Blackout(frozenset(range(7)), datetime.time(9), datetime.time(11))
     decided = advance.plan(hourly({"cron": "0 * * * *", "blackouts": (night,)}), at(8), EIGHT + SECOND)
     assert (decided.reason, hours(decided), next_hour(decided)) == (None, [9, 10], 11)
 
 
 @pytest.mark.parametrize("catch_up", [CatchUp.LAST, CatchUp.NONE])
-def test_what_lay_in_a_blackout_during_a_downtime_is_told_too(catch_up: CatchUp) -> None:
+def test_blackouts_during_a_downtime_are_logged_too(catch_up: CatchUp) -> None:
     lunch = recurrence.Blackout(frozenset(range(7)), datetime.time(10), datetime.time(12))
     with_lunch = hourly({"cron": "0 * * * *", "blackouts": (lunch,)}, catch_up=catch_up)
     decided = advance.plan(with_lunch, at(8), EIGHT + 6.5 * HOUR)
@@ -157,7 +157,7 @@ def test_what_lay_in_a_blackout_during_a_downtime_is_told_too(catch_up: CatchUp)
     assert next_hour(decided) == max(reasons) + 1
 
 
-def test_what_lay_in_a_blackout_is_among_what_is_told_together() -> None:
+def test_occurrences_in_a_blackout_are_counted_in_the_log_row_of_several() -> None:
     night = recurrence.Blackout(frozenset(range(7)), datetime.time(20), datetime.time(6))
     each_minute = hourly({"cron": "* * * * *", "blackouts": (night,)})
     now = EIGHT + 23 * HOUR

@@ -1,4 +1,4 @@
-"""What core knows of the built-in handlers, and what the worker makes of it."""
+"""Each built-in handler of the worker matches its spec in core."""
 
 import subprocess
 import sys

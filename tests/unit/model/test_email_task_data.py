@@ -1,4 +1,4 @@
-"""What Send Email is asked for."""
+"""Validation of Send Email's task_data."""
 
 import base64
 from typing import Any
@@ -68,7 +68,7 @@ def attached(**changes: Any) -> dict[str, Any]:
         (attached(name="a"), "attachments[0].name", "is not known"),
     ],
 )
-def test_what_is_no_mail_is_named_where_it_is_wrong(wrong: dict[str, Any], path: str, problem: str) -> None:
+def test_an_invalid_mail_is_refused_with_its_field(wrong: dict[str, Any], path: str, problem: str) -> None:
     with pytest.raises(validation.Invalid) as refused:
         read(**wrong)
     ((found, description),) = refused.value.problems
@@ -83,7 +83,7 @@ def test_what_is_no_mail_is_named_where_it_is_wrong(wrong: dict[str, Any], path:
         "Authentication-Results", "Disposition-Notification-To", "Apparently-To", "x", "X-", "",
     ],
 )  # fmt: skip
-def test_what_a_mails_transport_or_structure_depends_on_is_no_header_of_a_task(name: str) -> None:
+def test_a_task_sets_no_header_that_transport_or_structure_depend_on(name: str) -> None:
     for written in (name, name.lower(), name.upper()):
         with pytest.raises(validation.Invalid):
             read(headers={written: "a"})

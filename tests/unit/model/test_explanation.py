@@ -1,4 +1,4 @@
-"""Why a task does not run: each thing that keeps it, as a sentence."""
+"""Why a task does not run: each reason, as a sentence."""
 
 import datetime
 from typing import Any
@@ -29,7 +29,7 @@ def live(**changes: Any) -> worker.Worker:
 
 def facts(given: dict[str, Any] | None = None, **changes: Any) -> explanation.Facts:
     fields = {"status": task.Status.PENDING, "worker_id": None, "lease_expires_at": None, **(given or {})}
-    known = {
+    defaults = {
         "task": runs.claimed(**fields),
         "now": NOW,
         "limits": queue.UNLIMITED,
@@ -40,7 +40,7 @@ def facts(given: dict[str, Any] | None = None, **changes: Any) -> explanation.Fa
         "waits_for_run": False,
         "workers": [live()],
     }
-    return explanation.Facts(**{**known, **changes})
+    return explanation.Facts(**{**defaults, **changes})
 
 
 EMPTY = TokenBucket(0.5, 0.2, NOW)
@@ -73,13 +73,13 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         "Concurrency key 'ada' is at its rate limit",
     ),
     "an earlier run": (facts(waits_for_run=True), "OVERLAP", "for an earlier run of its schedule to end"),
-    "nobody serves its queue": (
+    "no worker serves its queue": (
         facts({"queue": "mail"}),
         "NO_WORKER_FOR_QUEUE",
         "No live worker serves queue 'mail': live workers serve 'default'.",
     ),
-    "nobody lives": (facts(workers=[]), "NO_WORKER_FOR_QUEUE", "there are no live workers."),
-    "nobody has its handler": (
+    "no worker is alive": (facts(workers=[]), "NO_WORKER_FOR_QUEUE", "there are no live workers."),
+    "no worker has its handler": (
         facts({"name": "Send Mail"}),
         "NO_WORKER_WITH_HANDLER",
         "a handler 'Send Mail': a run there fails and spends a retry. "
@@ -112,16 +112,16 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_reason_why_a_task_is_not_running(case: str) -> None:
-    known, code, text = CASES[case]
-    (reason,) = explanation.explain(known)
+    given, code, text = CASES[case]
+    (reason,) = explanation.explain(given)
     assert reason.code == code
     assert text in reason.message
 
 
-def test_all_that_keeps_it_is_told_in_the_order_in_which_it_waits_for_it() -> None:
-    known = facts(
+def test_all_reasons_are_returned_in_the_order_in_which_they_block_the_task() -> None:
+    given = facts(
         {"execution_time": NOW + HOUR}, limits=QueueLimits(is_paused=True, max_running=2), running=2, workers=[]
     )
-    assert [reason.code for reason in explanation.explain(known)] == [
+    assert [reason.code for reason in explanation.explain(given)] == [
         "NOT_DUE", "QUEUE_PAUSED", "QUEUE_LIMIT", "NO_WORKER_FOR_QUEUE",
     ]  # fmt: skip

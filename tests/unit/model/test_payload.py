@@ -32,7 +32,7 @@ def test_a_json_object_is_encoded_so_that_it_comes_back_as_it_was(value: dict[st
         ({"a": "é" * (payload.MAX_BYTES // 2)}, "", "must be at most 256 KiB as JSON"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_with_its_path(value: dict[str, Any], path: str, problem: str) -> None:
+def test_a_value_that_cannot_be_stored_is_refused_with_its_path(value: dict[str, Any], path: str, problem: str) -> None:
     with pytest.raises(payload.PayloadError) as refused:
         payload.encode(value)
     assert (refused.value.path, refused.value.problem) == (path, problem)

@@ -1,4 +1,4 @@
-"""What Generate Report is asked for."""
+"""Validation of Generate Report's task_data."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is wrong with task_data is said in plain words, at the place where it is wrong."""
+"""Errors in task_data are in plain words, and name the field."""
 
 import datetime
 import time
@@ -49,7 +49,7 @@ def found(model: type[pydantic.BaseModel], value: object) -> dict[str, str]:
         ([], "", "must be an object, not a list"),
     ],
 )
-def test_a_misfit_is_named_in_plain_words(value: object, path: str, problem: str) -> None:
+def test_an_invalid_value_is_described_in_plain_words(value: object, path: str, problem: str) -> None:
     assert found(Order, value) == {path: problem}
 
 
@@ -57,7 +57,7 @@ _ODD: list[Any] = [None, True, 0, -1, 1.5, "", "x", "x" * 2000, "\r\n", [], [[]]
 
 
 @pytest.mark.parametrize("name", builtin.SPECS)
-def test_no_misfit_of_a_built_in_handler_speaks_of_the_library_that_found_it(name: str) -> None:
+def test_no_error_of_a_built_in_handler_names_the_library_that_found_it(name: str) -> None:
     model = builtin.SPECS[name].model
     fields = [field.alias or name for name, field in model.model_fields.items()]
     for field in [*fields, "unknown"]:
@@ -87,7 +87,7 @@ def test_no_misfit_of_a_built_in_handler_speaks_of_the_library_that_found_it(nam
         ("Generate Report", {"email": ["x"] * 60_000, "title": "x" * 9999}),
     ],
 )
-def test_a_large_misfit_is_found_without_looking_at_all_of_it(name: str, wrong: dict[str, Any]) -> None:
+def test_a_large_invalid_value_is_found_without_reading_all_of_it(name: str, wrong: dict[str, Any]) -> None:
     began = time.process_time()
     with pytest.raises(validation.Invalid) as refused:
         validation.validate(builtin.SPECS[name].model, wrong)

@@ -1,4 +1,4 @@
-"""Settings come from the environment, and what is wrong with them is said by the variable's name."""
+"""Settings come from the environment, and errors name the variable."""
 
 import pydantic
 import pytest

@@ -60,7 +60,7 @@ def test_an_address_of_redis_is_shown_without_secrets(url: str, shown: str) -> N
         "postgresql://h/db?pasword=S3cret",
     ],
 )
-def test_what_is_no_address_of_postgresql_is_refused_without_quoting_it(url: str) -> None:
+def test_an_invalid_address_of_postgresql_is_refused_without_quoting_it(url: str) -> None:
     _is_refused_silently(urls.check_postgres, url, urls.POSTGRES_FORM)
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_address_of_postgresql_is_refused_without_quoting_it(url: str
         "unix://S3cret",
     ],
 )
-def test_what_is_no_address_of_redis_is_refused_without_quoting_it(url: str) -> None:
+def test_an_invalid_address_of_redis_is_refused_without_quoting_it(url: str) -> None:
     _is_refused_silently(urls.check_redis, url, urls.REDIS_FORM)
 
 

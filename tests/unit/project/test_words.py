@@ -17,7 +17,7 @@ from duetime_stack import up
 from tests.support import pages
 
 FORBIDDEN = {
-    r"DUETIME_PLACES|\d places|\b(all|free|its|their) places": "concurrency, slots",
+    r"DUETIME[_ ]PLACES|\d places|\b(all|free|its|their) places": "concurrency, slots",
     r"\bsuspect|suspicion": "poison task, quarantine",
     r"\bbears? (to|that|it)\b": "tolerate, be idempotent",
     r"\bh(o|e)ld(s|ing)? back\b": "limited, delayed",
@@ -26,7 +26,7 @@ FORBIDDEN = {
     r"changes? of (the|a) clock": "DST transition",
     r"\bvigil": "lease guard",
     r"hous(e|ing)keep|keeps? house": "maintenance",
-    r"\bhand(s|ed)?[- ](it |them |the task |the rest )?back|handed_back": "release",
+    r"\bhand(s|ed)?[- ](it |them |the task |the rest )?back|handed[ _]back": "release",
     r"\btak(es|e|en) back": "reclaim",
     r"\broll(s|ed|ing) (it )?on\b": "advance",
     r"\bfor ever\b|\bforever\b": "indefinitely",
@@ -75,7 +75,13 @@ def test_a_page_uses_the_words_of_the_glossary(page: pathlib.Path) -> None:
 def test_code_uses_the_words_of_the_glossary(folder: str) -> None:
     files = [path for path in (pages.ROOT / folder).rglob("*") if path.suffix in _SUFFIXES and path.name not in _OLD]
     assert files
-    assert [f"{path.name}: {each}" for path in files for each in found(path.read_text())] == []
+    assert [f"{path.name}: {each}" for path in files for each in found(_words(path))] == []
+
+
+def _words(path: pathlib.Path) -> str:
+    """Returns the text with each name as words; that of a migration as it is, because it uses the names of its time."""
+    text = path.read_text()
+    return text if path.parent.name == "versions" else text.replace("_", " ")
 
 
 def test_the_command_line_uses_the_words_of_the_glossary() -> None:

@@ -29,7 +29,7 @@ async def test_matching_tasks_are_changed_and_announced(
     assert await task_read.get_status(engine, other) is task.Status.PENDING
 
 
-async def test_a_filter_must_say_which_tasks_and_a_status_that_allows_the_change(
+async def test_a_filter_needs_a_condition_and_a_status_that_allows_the_change(
     engine: Engine, bell: doorbell.Doorbell
 ) -> None:
     with pytest.raises(errors.InvalidArgument, match=r"^filter: is required: which tasks to change"):

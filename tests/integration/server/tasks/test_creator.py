@@ -78,7 +78,7 @@ async def test_a_create_that_failed_leaves_the_next_one_as_it_is(create: creator
     assert (await create.create(factories.new_task())).is_new
 
 
-async def test_a_request_id_that_cannot_be_looked_for_fails_alone_and_nothing_is_created_twice(
+async def test_a_request_id_that_cannot_be_looked_up_fails_alone_and_nothing_is_created_twice(
     create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     announced: list[int] = []

@@ -20,7 +20,7 @@ PATIENT = task.Retries(7)
 
 
 @pytest.fixture
-def known(engine: Engine) -> handler_catalog.HandlerCatalog:
+def catalog(engine: Engine) -> handler_catalog.HandlerCatalog:
     return handler_catalog.HandlerCatalog(engine, outage.Outage("the database", "it waits"))
 
 
@@ -53,43 +53,43 @@ async def unreadable(engine: Engine) -> AsyncIterator[None]:
         yield
 
 
-async def begin(known: handler_catalog.HandlerCatalog, reads: Reads) -> asyncio.Task[None]:
+async def begin(catalog: handler_catalog.HandlerCatalog, reads: Reads) -> asyncio.Task[None]:
     """Returns a refresh whose read has begun."""
-    refresh = asyncio.create_task(known.refresh())
+    refresh = asyncio.create_task(catalog.refresh())
     await reads.begun.wait()
     return refresh
 
 
 async def test_calls_that_arrive_during_a_read_share_the_next_one(
-    engine: Engine, known: handler_catalog.HandlerCatalog, reads: Reads
+    engine: Engine, catalog: handler_catalog.HandlerCatalog, reads: Reads
 ) -> None:
     async with unreadable(engine):
-        first = await begin(known, reads)
+        first = await begin(catalog, reads)
         # Announced too late for the read that is under way, and in time for those that ask from here on.
         await handlers.announce(engine, {"patient": PATIENT}, is_first=True)
-        others = [asyncio.create_task(known.refresh()) for _ in range(50)]
+        others = [asyncio.create_task(catalog.refresh()) for _ in range(50)]
         await asyncio.sleep(0)
     await asyncio.gather(first, *others)
     assert reads.count == 2
-    assert known.retries("patient") == PATIENT
+    assert catalog.retries("patient") == PATIENT
 
 
 async def test_a_caller_who_hangs_up_during_a_read_leaves_the_next_one_to_others(
-    engine: Engine, known: handler_catalog.HandlerCatalog, reads: Reads
+    engine: Engine, catalog: handler_catalog.HandlerCatalog, reads: Reads
 ) -> None:
     async with unreadable(engine):
-        first = await begin(known, reads)
-        others = [asyncio.create_task(known.refresh()) for _ in range(5)]
+        first = await begin(catalog, reads)
+        others = [asyncio.create_task(catalog.refresh()) for _ in range(5)]
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait([first])
         await handlers.announce(engine, {"patient": PATIENT}, is_first=True)
     await asyncio.gather(*others)
-    assert known.retries("patient") == PATIENT
+    assert catalog.retries("patient") == PATIENT
 
 
 async def test_calls_that_share_a_read_that_fails_fail_together(
-    known: handler_catalog.HandlerCatalog, monkeypatch: pytest.MonkeyPatch
+    catalog: handler_catalog.HandlerCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, over = [], asyncio.Event()
 
@@ -100,10 +100,10 @@ async def test_calls_that_share_a_read_that_fails_fail_together(
 
     with monkeypatch.context() as down:
         down.setattr(handlers, "read", fail)
-        refreshes = [asyncio.create_task(known.refresh()) for _ in range(50)]
+        refreshes = [asyncio.create_task(catalog.refresh()) for _ in range(50)]
         await asyncio.sleep(0)
         over.set()
         failures = await asyncio.gather(*refreshes, return_exceptions=True)
     assert [str(failure) for failure in failures] == ["It is down."] * 50
     assert len(begun) <= 2
-    await known.refresh()
+    await catalog.refresh()

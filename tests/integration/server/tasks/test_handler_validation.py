@@ -50,7 +50,7 @@ async def count(client: duetime_client.AsyncClient) -> int:
 
 
 @pytest.mark.parametrize(("name", "task_data", "problem"), WRONG)
-async def test_what_a_built_in_handler_would_refuse_is_refused_wherever_it_is_given(
+async def test_task_data_that_a_built_in_handler_would_refuse_is_refused_by_every_rpc(
     client: duetime_client.AsyncClient, name: str, task_data: dict[str, Any], problem: str
 ) -> None:
     def refused(path: str) -> Any:
@@ -93,7 +93,7 @@ async def test_a_timeout_above_the_handlers_longest_is_refused(client: duetime_c
 
 
 @pytest.mark.parametrize("name", ["send email", "Send_Email", "SendEmail", " SEND  E-MAIL", "Send Email "])
-async def test_a_name_that_is_almost_a_built_in_one_is_refused_with_what_is_meant(
+async def test_a_name_that_is_almost_a_built_in_one_is_refused_with_the_intended_one(
     client: duetime_client.AsyncClient, name: str
 ) -> None:
     with pytest.raises(errors.InvalidArgument, match=r"^name: names no handler: .*did you mean 'Send Email'\?"):
@@ -109,7 +109,7 @@ async def test_all_that_is_wrong_with_a_batch_is_named_and_nothing_of_it_is_crea
     assert await count(client) == 0
 
 
-async def test_a_users_handler_under_a_built_in_name_takes_what_it_likes_also_while_its_workers_are_away(
+async def test_a_users_handler_under_a_built_in_name_takes_any_task_data_even_without_live_workers(
     client: duetime_client.AsyncClient, start: processes.Starter, engine: sqlalchemy_asyncio.AsyncEngine
 ) -> None:
     with pytest.raises(errors.InvalidArgument):
@@ -217,10 +217,10 @@ async def test_a_task_that_is_created_as_soon_as_its_first_worker_works_gets_its
     assert schedule.task.max_retries == 12
 
 
-async def test_unannounced_names_are_looked_up_once_between_two_readings(
+async def test_unannounced_names_are_looked_up_once_per_refresh(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = handler_catalog.HandlerCatalog(engine, outage.Outage("the database", "it waits"))
+    catalog = handler_catalog.HandlerCatalog(engine, outage.Outage("the database", "it waits"))
     readings = 0
     read = handlers.read
 
@@ -230,15 +230,15 @@ async def test_unannounced_names_are_looked_up_once_between_two_readings(
         return await read(engine)
 
     monkeypatch.setattr(handlers, "read", counted)
-    await asyncio.gather(*(known.look_up(name) for name in ["a", "a", "b", "a", "Send Email"]))
+    await asyncio.gather(*(catalog.look_up(name) for name in ["a", "a", "b", "a", "Send Email"]))
     assert readings == 2
     for number in range(500):
-        await known.look_up(str(number))
+        await catalog.look_up(str(number))
     assert readings == 100
     await handlers.announce(engine, {"a": task.Retries(7)}, is_first=True)
-    await known.refresh()
-    await known.look_up("a")
-    assert (readings, known.retries("a").max_retries) == (101, 7)
+    await catalog.refresh()
+    await catalog.look_up("a")
+    assert (readings, catalog.retries("a").max_retries) == (101, 7)
 
 
 async def test_a_repeated_request_is_the_same_one_although_its_handlers_retries_have_changed(

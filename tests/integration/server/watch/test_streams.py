@@ -63,7 +63,7 @@ async def test_a_watch_begins_with_the_last_change(stub: Stub) -> None:
     assert [_kind(event) async for event in _watch(stub, task_id)] == ["completed", "TASK_TERMINAL"]
 
 
-async def test_a_watch_that_goes_on_from_a_cursor_shows_exactly_the_rest(stub: Stub) -> None:
+async def test_a_watch_from_a_cursor_shows_exactly_the_rest(stub: Stub) -> None:
     task_id = await _create(stub)
     events = [event async for event in _watch(stub, task_id)]
     versions = [event.change.version for event in events[:-1]]
@@ -116,7 +116,7 @@ async def test_a_watch_of_all_misses_and_repeats_nothing_over_reconnects(stub: S
     assert all(versions == [1, 2] for versions in seen.values()), f"seed {seed}"
 
 
-async def test_a_watch_of_all_shows_only_what_its_filter_asks_for(stub: Stub) -> None:
+async def test_a_watch_of_all_shows_only_matching_tasks(stub: Stub) -> None:
     status = task_pb2.Task.Status.cancelled
     call = stub.WatchTasks(task_service_pb2.WatchTasksRequest(queue="filtered", name="wanted", status=[status]))
     assert _kind(await call.read()) == "heartbeat"

@@ -102,7 +102,7 @@ def test_jitter_is_spread_over_what_is_left_of_it() -> None:
     assert last[0].due <= NOW.replace(day=2, hour=22)
 
 
-def test_what_would_be_moved_past_the_end_is_skipped_with_that_reason() -> None:
+def test_an_occurrence_moved_past_the_end_is_skipped_with_that_reason() -> None:
     spec = Spec(cron="0 * * * *", blackouts=(each_day(22, 6, BlackoutBehavior.MOVE),), end_time=NOW.replace(hour=23))
     found = list(recurrence.events(spec, NOW.replace(hour=20)))
     assert [(each.nominal.hour, isinstance(each, Skip)) for each in found] == [(21, False), (22, True), (23, True)]

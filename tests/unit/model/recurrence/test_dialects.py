@@ -1,4 +1,4 @@
-"""What people bring along from other programs is read as it was meant, or refused with what to write instead."""
+"""The syntax of other programs is read as it was meant, or refused with what to write instead."""
 
 import datetime
 import time
@@ -125,7 +125,7 @@ INSTEAD: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("given", INSTEAD, ids=lambda given: given[:40])
-def test_what_is_written_elsewhere_is_answered_with_what_to_write_here(given: str) -> None:
+def test_the_syntax_of_another_program_is_refused_with_what_to_write_here(given: str) -> None:
     (problem,) = recurrence.problems(recurrence.Spec(cron=given), NOW)
     assert problem.field == "cron"
     for part in INSTEAD[given]:
@@ -134,7 +134,7 @@ def test_what_is_written_elsewhere_is_answered_with_what_to_write_here(given: st
 
 
 @pytest.mark.parametrize("given", INSTEAD, ids=lambda given: given[:40])
-def test_what_is_proposed_is_right(given: str) -> None:
+def test_a_proposed_expression_is_valid(given: str) -> None:
     (problem,) = recurrence.problems(recurrence.Spec(cron=given), NOW)
     _, said, proposed = problem.description.partition("write '")
     if said and (cron := proposed.partition("'")[0]).count(" ") >= 4:
@@ -173,7 +173,7 @@ def test_a_long_text_costs_no_more_than_its_length(unit: str) -> None:
     assert time.process_time() - began < 0.2
 
 
-def test_a_stored_rule_that_is_refused_today_goes_on() -> None:
+def test_a_stored_rule_that_is_refused_today_continues() -> None:
     # Such were accepted, and are hourly.
     hourly = recurrence.Spec(cron="*/90 * * * *")
     assert recurrence.problems(hourly, NOW)

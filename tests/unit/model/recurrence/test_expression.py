@@ -52,7 +52,7 @@ def test_the_next_times_are_those_of_cronsim(text: str, since: datetime.datetime
         ("\t0\t9 * * *  ", "0 9 * * *"),
     ],
 )
-def test_what_people_bring_along_is_read(text: str, same: str) -> None:
+def test_the_syntax_of_other_programs_is_read(text: str, same: str) -> None:
     assert list(itertools.islice(expression.read(text).times(SINCE), 30)) == by_cronsim(same, SINCE, 30)
 
 

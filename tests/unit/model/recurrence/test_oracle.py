@@ -37,7 +37,7 @@ def test_next_times_equal_those_of_every_minute_looked_at(
 
 @SETTINGS
 @hypothesis.given(EXPRESSIONS, moments(), strategies.sampled_from(recurrence.RepeatedTime))
-def test_no_occurrence_is_lost_or_doubled_where_it_stops_and_goes_on(
+def test_no_occurrence_is_lost_or_doubled_where_the_search_resumes(
     expression: str, moment: tuple[str, datetime.datetime], repeated: recurrence.RepeatedTime
 ) -> None:
     name, after = moment

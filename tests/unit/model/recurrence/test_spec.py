@@ -59,7 +59,7 @@ NIGHT = Blackout(
 )
 
 
-def test_a_blackout_skips_what_lies_in_it_and_says_so() -> None:
+def test_a_blackout_skips_its_occurrences_with_that_reason() -> None:
     spec = Spec(cron="0 */4 * * *", blackouts=(NIGHT,), time_zone="Europe/Berlin")
     found = list(itertools.islice(recurrence.events(spec, NOW), 6))
     assert [(each.nominal.hour + 1, isinstance(each, Skip)) for each in found] == [
@@ -67,7 +67,7 @@ def test_a_blackout_skips_what_lies_in_it_and_says_so() -> None:
     ]  # fmt: skip
 
 
-def test_a_blackout_moves_what_lies_in_it_to_its_end() -> None:
+def test_a_blackout_moves_its_occurrences_to_its_end() -> None:
     move = Blackout(
         days=NIGHT.days, from_time=NIGHT.from_time, until_time=NIGHT.until_time, behavior=BlackoutBehavior.MOVE
     )
@@ -82,7 +82,7 @@ def test_a_blackout_moves_what_lies_in_it_to_its_end() -> None:
     assert occurrence.is_moved
 
 
-def test_a_long_blackout_is_passed_over_and_told_together() -> None:
+def test_a_long_blackout_is_skipped_and_logged_once() -> None:
     year = Blackout(first_date=datetime.date(2027, 3, 1), last_date=datetime.date(2028, 2, 29))
     spec = Spec(cron="* * * * * *", blackouts=(year,))
     began = time.monotonic()
@@ -159,7 +159,7 @@ WRONG: dict[str, tuple[Spec, str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_is_named_with_what_would_be_right(wrong: str) -> None:
+def test_an_invalid_field_is_named_with_what_would_be_right(wrong: str) -> None:
     spec, field, right = WRONG[wrong]
     began = time.monotonic()
     (problem,) = recurrence.problems(spec, NOW)

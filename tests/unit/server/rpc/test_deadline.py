@@ -1,4 +1,4 @@
-"""The deadline of calls, whatever they wait for."""
+"""The deadline of calls."""
 
 import asyncio
 

@@ -43,7 +43,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_what_was_sent_is_read_and_what_is_stored_reads_back_the_same(seed: int) -> None:
+def test_sent_values_are_read_and_stored_values_read_back_the_same(seed: int) -> None:
     chance = random.Random(seed)
     value = {"a": random_value(chance, 4), "b": random_value(chance, 4)}
     read = structs.read(written(value))
@@ -75,7 +75,7 @@ def test_a_number_is_an_int_where_it_is_exact_and_else_the_float_that_it_is(numb
 @pytest.mark.parametrize(
     "text", ["10000000000000000000000", "602214076000000000000000", "9007199254740992", "1" + "0" * 308]
 )
-def test_what_jsonb_writes_of_a_double_is_that_double_again(text: str) -> None:
+def test_a_double_survives_jsonb(text: str) -> None:
     for sign in ("", "-"):
         read = payload.decode(f'{{"x":[{sign}{text}]}}'.encode())["x"][0]
         assert isinstance(read, float)
@@ -83,7 +83,7 @@ def test_what_jsonb_writes_of_a_double_is_that_double_again(text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
-def test_what_is_no_number_is_refused_by_its_path(number: float) -> None:
+def test_an_invalid_number_is_refused_with_its_path(number: float) -> None:
     with pytest.raises(payload.PayloadError) as refused:
         structs.read(written({"a": [1, {"b": number}]}))
     assert (refused.value.path, refused.value.problem) == (".a[1].b", "must be a finite number")

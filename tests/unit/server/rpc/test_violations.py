@@ -28,7 +28,7 @@ def refused(problems: violations.Violations) -> errors.InvalidArgument:
 
 
 @pytest.mark.parametrize("filling", FILLINGS)
-def test_what_is_added_is_shortened_whichever_argument_quotes_it(filling: str) -> None:
+def test_an_added_description_is_shortened_whichever_argument_quotes_it(filling: str) -> None:
     long = FILLINGS[filling] * 200_000
     problems = violations.Violations()
     with problems.within(f"requests[{long}]."):
@@ -58,5 +58,5 @@ def test_one_invalid_field_is_returned_unchanged() -> None:
     assert refused(problems).message == "name: is required"
 
 
-def test_what_is_wrong_with_no_field_in_particular_begins_with_what_is_wrong() -> None:
+def test_a_violation_without_a_field_begins_with_its_description() -> None:
     assert violations.refuse("", "the request is not valid").message == "the request is not valid"

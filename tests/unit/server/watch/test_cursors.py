@@ -10,7 +10,7 @@ from duetime_server.watch import cursors
 POSITION = Position.parse("10:20:10,15;11:22:;7")
 
 
-def test_a_cursor_goes_on_where_it_was_given() -> None:
+def test_a_cursor_resumes_where_it_was_returned() -> None:
     given = cursors.Cursors("all", "here")
     assert given.read(given.write(POSITION)) == POSITION
 
@@ -28,6 +28,6 @@ def test_a_cursor_of_another_filter_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, "10:20:", [], ["here"], ["here", 7], ["here", "x"], [7, "10:20:"]])
-def test_what_no_server_wrote_is_refused(value: object) -> None:
+def test_a_forged_cursor_is_refused(value: object) -> None:
     with pytest.raises(errors.InvalidArgument, match="cursor: must be a value that the server returned"):
         cursors.Cursors("all", "here").read(tokens.encode("all", value))

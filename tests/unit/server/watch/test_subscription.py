@@ -46,7 +46,7 @@ async def test_a_watch_of_one_task_skips_the_versions_that_were_sent() -> None:
     assert [each.log.version for each in await received(watching) if each] == [4]
 
 
-async def test_a_watch_of_all_passes_over_what_it_has_read_by_itself() -> None:
+async def test_a_watch_of_all_skips_changes_that_it_has_read_itself() -> None:
     watching = subscription.Watch()
     for xid in (12, 15, 18):
         watching.offer(entry(xid=xid))
@@ -66,14 +66,14 @@ async def test_a_watch_of_all_passes_over_what_it_has_read_by_itself() -> None:
         (filters.WatchFilter(name="other"), False),
     ],
 )
-async def test_a_filter_lets_pass_what_it_asks_for(wanted: filters.WatchFilter, passes: bool) -> None:
+async def test_a_filter_passes_only_matching_changes(wanted: filters.WatchFilter, passes: bool) -> None:
     watching = subscription.Watch(wanted=wanted)
     watching.offer(entry())
     watching.end(subscription.SERVER_STOPPING)
     assert len(await received(watching)) == passes
 
 
-async def test_a_watch_whose_caller_is_too_far_behind_ends_and_holds_no_more() -> None:
+async def test_a_watch_whose_caller_is_too_far_behind_ends_and_buffers_no_more() -> None:
     watching = subscription.Watch()
     for number in range(subscription.MAX_WAITING + 500):
         watching.offer(entry(task_id=number))
@@ -81,7 +81,7 @@ async def test_a_watch_whose_caller_is_too_far_behind_ends_and_holds_no_more() -
     assert len(await received(watching)) == subscription.MAX_WAITING
 
 
-async def test_a_silent_watch_says_that_it_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_watch_sends_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "HEARTBEAT_SECONDS", 0.01)
     watching = subscription.Watch()
     changes = watching.changes()

@@ -1,4 +1,4 @@
-"""Every zone, and every change of its clock between 2020 and 2035."""
+"""Every zone, and each of its DST transitions between 2020 and 2035."""
 
 import datetime
 import functools
@@ -69,7 +69,7 @@ def test_a_time_that_comes_twice_counts_the_first_the_last_or_both_times(repeate
             assert recurrence.instants(local, zones.zone(name), repeated=repeated) == expected, (name, change)
 
 
-def test_times_that_a_gap_leaves_out_are_told_one_by_one_and_then_together() -> None:
+def test_times_skipped_by_a_dst_transition_are_logged_one_by_one_and_then_together() -> None:
     # In New York the clock goes from 02:00 to 03:00 on 14 March 2027: 3,600 seconds of that hour are left out.
     gap = datetime.datetime(2027, 3, 14, 7, tzinfo=datetime.UTC)
     spec = recurrence.Spec(cron="* * 2 * * *", time_zone="America/New_York", missing_time=MissingTime.SKIP)
@@ -81,7 +81,7 @@ def test_times_that_a_gap_leaves_out_are_told_one_by_one_and_then_together() -> 
     assert events[101].nominal == gap + datetime.timedelta(hours=23)
 
 
-def test_a_rule_that_every_change_of_the_clock_leaves_out_is_refused() -> None:
+def test_a_rule_that_every_dst_transition_skips_is_refused() -> None:
     # Each last Sunday of March, when Lisbon has no 01:30.
     spec = recurrence.Spec(cron="30 1 * 3 7L", time_zone="Europe/Lisbon", missing_time=MissingTime.SKIP)
     (problem,) = recurrence.problems(spec, BEGIN)
