@@ -7,12 +7,13 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.postgres import database
 
-_NOW = sa.text("SELECT now()")
+NOW = sa.text("SELECT now()")
+"""For the time of a transaction that is open."""
 
 
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> datetime.datetime:
     """Returns the database's time. Raises StoreUnavailable."""
     with database.unavailable():
         async with engine.connect() as connection:
-            time: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
+            time: datetime.datetime = (await connection.execute(NOW)).scalar_one()
             return time

@@ -31,8 +31,9 @@ metadata = sa.MetaData(
 )
 
 DUE_AT = "greatest(execution_time)"
-"""The execution_time, as claims order by it, in a form that only their own indexes have. PostgreSQL would take another
-index with pending tasks in that order once statistics make it look cheaper, and walk past all finished ones."""
+"""The execution_time, as claims order by it: no other index begins with queue and then has this expression. PostgreSQL
+would take another index with pending tasks in that order once statistics make it look cheaper, and walk past all
+finished ones."""
 
 LISTED_BY = "greatest(schedule_id)"
 """The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk the primary key past all

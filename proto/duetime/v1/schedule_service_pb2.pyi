@@ -700,7 +700,7 @@ class RecomputeSchedulesResponse(_message.Message):
     HAS_MORE_FIELD_NUMBER: _builtins.int
     TIME_ZONE_VERSION_FIELD_NUMBER: _builtins.int
     schedules: _builtins.int
-    """The number of schedules whose next occurrence moved."""
+    """The number of schedules whose next occurrence moved or, if there is none any more, was withdrawn."""
     tasks: _builtins.int
     """The number of tasks with a local_time that moved."""
     has_more: _builtins.bool

@@ -4,6 +4,8 @@ import pathlib
 import subprocess
 import sys
 
+from tools import statements
+
 ROOT = pathlib.Path(__file__).parents[3]
 
 
@@ -28,8 +30,15 @@ def test_the_edges_copy_of_the_contract_is_current(tmp_path: pathlib.Path) -> No
     assert generated == (ROOT / "envoy/lua/contract.lua").read_bytes(), "contract.lua is stale: make generate"
 
 
-def test_the_hot_statements_are_written_as_they_are_sent(tmp_path: pathlib.Path) -> None:
+def test_the_text_of_the_hot_statements_is_current(tmp_path: pathlib.Path) -> None:
     subprocess.run([sys.executable, ROOT / "tools/statements.py", tmp_path], check=True, capture_output=True)
     generated = (tmp_path / "statements.sql").read_bytes()
     committed = ROOT / "core/duetime_core/store/statements.sql"
     assert generated == committed.read_bytes(), "statements.sql is stale: make generate"
+
+
+def test_reformatting_a_statement_keeps_its_literals_and_comments() -> None:
+    comment = "-- " + "why " * 40 + "it is so"
+    literal = "'" + "two  spaces, " * 12 + "'"
+    lines = statements.formatted(f"SELECT   1,  {literal}\n    {comment}\nFROM  tasks").splitlines()
+    assert [line.strip() for line in lines] == ["SELECT 1,", literal, comment, "FROM tasks"]

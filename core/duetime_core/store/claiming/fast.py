@@ -42,7 +42,7 @@ class Claim:
 
 # The fixed cost dominates small claims, so this only checks whether more has to be checked.
 _CLAIM = statements.claim(
-    statements.due_ordinary(where="(SELECT is_unlimited AND NOT has_priorities FROM queue_state)"),
+    statements.due_ordinary(where="AND (SELECT is_unlimited AND NOT has_priorities FROM queue_state)"),
     before=f"""queue_state AS MATERIALIZED (
         SELECT {statements.IS_UNLIMITED} AS is_unlimited, {statements.HAS_PRIORITIES} AS has_priorities
     ),""",
@@ -52,8 +52,8 @@ _CLAIM = statements.claim(
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
 _CLAIM_BY_PRIORITY = statements.claim(
-    statements.due(where=statements.IS_UNLIMITED),
-    is_limited=f"NOT {statements.IS_UNLIMITED}",
+    statements.due(where=f"AND {statements.IS_UNLIMITED}"),
+    is_limited=statements.IS_LIMITED,
     has_priorities=statements.HAS_PRIORITIES,
     next_due_at=statements.NEXT_DUE_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
@@ -69,7 +69,7 @@ _CLAIM_QUARANTINED = {
             lost_leases,
             queue="queue = ANY(:queues)",
             # `locked` claims those of limited queues.
-            where="NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)",
+            where="AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)",
         )
     )
     for level, lost_leases in QUARANTINE.items()

@@ -84,13 +84,13 @@ async def pick(
 ) -> Picked:
     """Returns up to `limit` due tasks that the limits of their keys let start, in their order; they are locked.
 
-    `due` returns the statement that locks due tasks, from its columns and its condition.
+    `due` returns the statement that locks due tasks, from its columns and an `AND …` for its condition.
     """
     keys = await _read(connection, locked)
     statement = sa.text(
         due(
             "task_id, concurrency_key",
-            "task_id <> ALL(CAST(:picked AS bigint[])) AND "
+            "AND task_id <> ALL(CAST(:picked AS bigint[])) AND "
             "(concurrency_key IS NULL OR concurrency_key <> ALL(CAST(:at_limit AS text[])))",
         )
     )

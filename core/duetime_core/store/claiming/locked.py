@@ -18,7 +18,7 @@ from duetime_core.store.claiming import fast, key_limits, queue_lock, statements
 from duetime_core.store.schedules import advance as schedule_advance
 
 _MOMENT = {"next_due_at": statements.NEXT_DUE_AT, "has_occurrences": statements.HAS_OCCURRENCES}
-_CLAIM_UNLIMITED = statements.claim(statements.due(where=statements.IS_UNLIMITED), **_MOMENT)
+_CLAIM_UNLIMITED = statements.claim(statements.due(where=f"AND {statements.IS_UNLIMITED}"), **_MOMENT)
 _CLAIM_PICKED = statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
 
 
@@ -27,7 +27,7 @@ class _Source:
 
     def __init__(self, lost_leases: str | None) -> None:
         self._lost_leases = lost_leases
-        self.claim = statements.claim(self.due("task_id", "true"), **_MOMENT)
+        self.claim = statements.claim(self.due("task_id", ""), **_MOMENT)
 
     def due(self, columns: str, where: str) -> str:
         if self._lost_leases is None:

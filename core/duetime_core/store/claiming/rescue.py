@@ -60,7 +60,7 @@ WITH unknown AS MATERIALIZED (
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), {task_columns.write_log("released", change="'released'", actor=":worker_id")}
-SELECT task_id, queue, execution_time, now() FROM released
+SELECT {task_columns.CHANGED} FROM released
 """)
 
 
@@ -91,4 +91,4 @@ async def release(
     with database.unavailable():
         async with engine.connect() as connection:
             released = await connection.execute(_RELEASE, parameters)
-            return [task.Changed(*row) for row in released]
+            return [task_columns.read_changed(row) for row in released]

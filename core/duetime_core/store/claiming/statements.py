@@ -13,7 +13,8 @@ _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
 _URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
 _LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
 
-IS_UNLIMITED = "NOT EXISTS (SELECT FROM queues WHERE name = :queue)"
+IS_LIMITED = "EXISTS (SELECT FROM queues WHERE name = :queue)"
+IS_UNLIMITED = f"NOT {IS_LIMITED}"
 """Whether the queue is unlimited. Only then tasks may be claimed without locking its row."""
 
 HAS_PRIORITIES = f"EXISTS (SELECT FROM tasks WHERE queue = :queue AND {schema.URGENT})"
@@ -44,18 +45,19 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 ))"""
 
 
-# The predicates of the partial indexes are written out: a generic plan cannot infer them from a parameter.
-def due_ordinary(*, columns: str = "task_id", where: str = "true") -> str:
+# The predicates of the partial indexes are written out: a generic plan cannot infer them from a parameter. `where` is
+# empty or begins with AND.
+def due_ordinary(*, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
-        SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= now() AND {where}
+        SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= now() {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
     """
 
 
-def due(*, columns: str = "task_id", where: str = "true") -> str:
+def due(*, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks of `queue`, by priority and then in order.
 
     Tasks beyond the limit are neither read nor locked.
@@ -63,7 +65,7 @@ def due(*, columns: str = "task_id", where: str = "true") -> str:
     return f"""
         SELECT {columns} FROM (
             SELECT {columns} FROM {_LEVELS} CROSS JOIN LATERAL (
-                SELECT {columns} FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} <= now() AND {where}
+                SELECT {columns} FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} <= now() {where}
                 ORDER BY {schema.DUE_AT}, task_id
                 LIMIT :limit
                 FOR UPDATE SKIP LOCKED
@@ -75,11 +77,11 @@ def due(*, columns: str = "task_id", where: str = "true") -> str:
     """
 
 
-def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", where: str = "true") -> str:
+def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks by a condition on `lost_leases` and on their queue."""
     return f"""
         SELECT {columns} FROM tasks
-        WHERE {queue} AND status = 'pending' AND lost_leases {lost_leases} AND {schema.DUE_AT} <= now() AND {where}
+        WHERE {queue} AND status = 'pending' AND lost_leases {lost_leases} AND {schema.DUE_AT} <= now() {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED

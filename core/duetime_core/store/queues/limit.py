@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue
-from duetime_core.postgres import database
+from duetime_core.postgres import clock, database
 from duetime_core.store.queues import read
 
 _LOCK = sa.text("""
@@ -26,7 +26,6 @@ WHERE name = :queue
 # An unlimited queue has no row: it is claimed from in one statement, and a later rate limit begins with a new bucket.
 _DELETE = sa.text("DELETE FROM queues WHERE name = :queue")
 _DELETE_KEYS = sa.text("DELETE FROM queue_keys WHERE queue = :queue")
-_NOW = sa.text("SELECT now()")
 _LOG = sa.text("""
 INSERT INTO queue_logs (queue, change, changes, actor, timestamp)
 VALUES (:queue, :change, CAST(:changes AS jsonb), :actor, clock_timestamp())
@@ -57,7 +56,7 @@ async def update(
                 await connection.execute(_UPDATE, {"queue": name, **dataclasses.asdict(limits)})
             if limits != present:
                 await _log(connection, name, present, limits, actor)
-            now: datetime.datetime = (await connection.execute(_NOW)).scalar_one()
+            now: datetime.datetime = (await connection.execute(clock.NOW)).scalar_one()
     try:
         found = await read.find(engine, name)
     except errors.StoreUnavailable as error:

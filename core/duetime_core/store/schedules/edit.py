@@ -74,11 +74,11 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
             assert earlier is not None  # no schedule's row is ever deleted
             return earlier
         created = await _read(connection, _GET, schedule_id)
-        placed = None
+        placed: Sequence[task.Changed] = ()
         if not new.is_paused:
             placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
         await columns.log(connection, [columns.entry(schedule_id, "created")], actor=actor)
-        return Changed(await _read(connection, _GET, schedule_id), [placed] if placed else [])
+        return Changed(await _read(connection, _GET, schedule_id), placed)
 
     with database.unavailable():
         return await database.run_to_completion(engine, create_in)
@@ -194,7 +194,7 @@ async def _write(
         return Changed(await _read(connection, _GET, updated.schedule_id), withdrawn)
     after = max(now, updated.last_nominal_time)
     placed = await occurrences.place_next(connection, updated, after, actor=actor)
-    return Changed(await _read(connection, _GET, updated.schedule_id), [placed] if placed else [])
+    return Changed(await _read(connection, _GET, updated.schedule_id), placed)
 
 
 async def _read(

@@ -65,7 +65,7 @@ WITH withdrawn AS (
     WHERE schedule_id = :schedule_id AND status = 'pending' AND is_next
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
-SELECT task_id, queue, execution_time, now() AS now, status FROM withdrawn
+SELECT {task_columns.CHANGED} FROM withdrawn
 """)
 # A cancelled next occurrence is done: another one becomes the next.
 _CLEAR_NEXT = sa.text("""
@@ -118,11 +118,11 @@ async def insert(
 
 async def place_next(
     connection: sqlalchemy_asyncio.AsyncConnection, made: schedule.Schedule, after: datetime.datetime, *, actor: str
-) -> Placed | None:
-    """Moves the schedule's pending task to the first occurrence after `after`, or creates one.
+) -> Sequence[task.Changed]:
+    """Moves the schedule's pending task to the first occurrence after `after`, or creates one; returns the Placed one.
 
-    Occurrences skipped before it are logged. If the schedule is over, its pending task is withdrawn. Raises
-    ScheduleUnreadable, such as for a zone that no longer exists.
+    Occurrences skipped before it are logged. If the schedule is over, returns its pending task withdrawn, or nothing if
+    there was none. Raises ScheduleUnreadable, such as for a zone that no longer exists.
     """
     await connection.execute(_CLEAR_NEXT, {"schedule_id": made.schedule_id})
     skips: list[recurrence.Skip] = []
@@ -141,11 +141,9 @@ async def place_next(
     entries = [schedule_columns.skipped(made.schedule_id, skip) for skip in skips]
     await schedule_columns.log(connection, entries, actor=actor)
     if occurrence is None:
-        await withdraw(connection, made.schedule_id, reason="The schedule has no later occurrence.", actor=actor)
-        return None
+        return await withdraw(connection, made.schedule_id, reason="The schedule has no later occurrence.", actor=actor)
     encoded = [encode(made, occurrence, is_next=True)]
-    placed = await _write(connection, _MOVE, encoded, actor) or await insert(connection, encoded, actor=actor)
-    return placed[0]
+    return await _write(connection, _MOVE, encoded, actor) or await insert(connection, encoded, actor=actor)
 
 
 async def withdraw(
@@ -155,9 +153,7 @@ async def withdraw(
     await connection.execute(_CLEAR_NEXT, {"schedule_id": schedule_id})
     parameters = {"schedule_id": schedule_id, "reason": reason, "actor": actor}
     withdrawn = await connection.execute(_WITHDRAW, parameters)
-    return [
-        task.Changed(row.task_id, row.queue, row.execution_time, row.now, task.Status(row.status)) for row in withdrawn
-    ]
+    return [task_columns.read_changed(row) for row in withdrawn]
 
 
 async def _write(

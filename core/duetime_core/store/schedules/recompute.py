@@ -7,7 +7,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, recurrence
+from duetime_core.model import errors, recurrence, task
 from duetime_core.postgres import database
 from duetime_core.store.schedules import columns, occurrences
 
@@ -37,12 +37,12 @@ _log = structlog.get_logger()
 
 async def recompute(
     engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
-) -> tuple[list[occurrences.Placed], bool]:
+) -> tuple[list[task.Changed], bool]:
     """Recomputes the next occurrences that another time zone database gave, for `seconds` at most.
 
-    Returns those that moved, and whether there are more schedules.
+    Returns those that moved or were withdrawn, and whether there are more schedules.
     """
-    moved: list[occurrences.Placed] = []
+    moved: list[task.Changed] = []
     unreadable: list[int] = []
     ends, after = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
@@ -66,30 +66,36 @@ async def _recompute(
     stale: Sequence[sa.Row[tuple[object, ...]]],
     unreadable: list[int],
     actor: str,
-) -> list[occurrences.Placed]:
-    moved, current = [], []
+) -> list[task.Changed]:
+    moved: list[task.Changed] = []
+    current = []
     for row in stale:
         try:
             async with connection.begin_nested():
-                placed = await _replace(connection, row, actor)
+                changed = await _replace(connection, row, actor)
         except errors.ScheduleUnreadable as error:
             _log.warning("a schedule is not recomputed", schedule_id=row.schedule_id, reason=str(error))
             unreadable.append(row.schedule_id)
             continue
         current.append(row.schedule_id)
-        moved += [placed] if placed is not None else []
+        moved += changed
     await connection.execute(_IS_CURRENT, {"zone_version": recurrence.version(), "schedule_ids": current})
     return moved
 
 
 async def _replace(
     connection: sqlalchemy_asyncio.AsyncConnection, row: sa.Row[tuple[object, ...]], actor: str
-) -> occurrences.Placed | None:
-    """Returns the next occurrence of a schedule if it moved."""
+) -> Sequence[task.Changed]:
+    """Returns the next occurrence of a schedule if it moved or was withdrawn."""
     found = columns.read_schedule(row)
-    placed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
-    if placed is None or placed.nominal_time == found.next_time:
-        return None
+    changed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
+    match changed:
+        case [occurrences.Placed() as placed]:
+            pass
+        case _:
+            return changed
+    if placed.nominal_time == found.next_time:
+        return ()
     entry = columns.entry(
         found.schedule_id,
         "recomputed",
@@ -98,4 +104,4 @@ async def _replace(
         reason=f"time zone database {recurrence.version()}",
     )
     await columns.log(connection, [entry], actor=actor)
-    return placed
+    return changed

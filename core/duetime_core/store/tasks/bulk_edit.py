@@ -54,11 +54,7 @@ async def change(
             with database.unavailable():
                 async with engine.connect() as connection:
                     found = (await connection.execute(statement, given)).all()
-            edited = [
-                task.Changed(row.task_id, row.queue, row.execution_time, row.now, task.Status(row.status))
-                for row in found
-                if row.task_id is not None
-            ]
+            edited = [columns.read_changed(row) for row in found if row.task_id is not None]
             page_row = found[0]
             progress.count, left = progress.count + len(edited), left + page_row.locked_by_others
             if edited:
@@ -87,8 +83,7 @@ def _statement(what: task.Change, page: str, assignments: str) -> sa.TextClause:
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM locked))
             RETURNING task_id, queue, status, execution_time, version, retry_count
         ), {columns.write_log("edited", change=f"'{what}'")}
-        SELECT edited.task_id, queue, edited.execution_time, now() AS now, status, read, last_time, last_id,
-            locked_by_others
+        SELECT {columns.CHANGED}, read, last_time, last_id, locked_by_others
         FROM (
             SELECT (SELECT count(*) FROM page) AS read,
                 (SELECT execution_time FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_time,

@@ -35,6 +35,9 @@ CLAIMED_COLUMNS = ", ".join(column for column in TASK if column not in _SAME_FOR
 LOG = [field.name for field in dataclasses.fields(task.TaskLog)]
 LOG_COLUMNS = ", ".join(LOG)
 
+CHANGED = "task_id, queue, execution_time, now(), status"
+"""What a statement returns of each task that it changed."""
+
 _STATUS, _LOG_STATUS = TASK.index("status"), LOG.index("status")
 _RETRY_POLICY = slice(TASK.index(_POLICY[0]), TASK.index(_POLICY[0]) + len(_POLICY))
 
@@ -108,6 +111,11 @@ def read_claimed(row: Sequence[Any], *, worker_id: str, lease: datetime.timedelt
         local_time,
         time_zone,
     )
+
+
+def read_changed(row: Sequence[Any]) -> task.Changed:
+    """Returns the changed task of a row that begins with CHANGED."""
+    return task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4]))
 
 
 def read_log(row: sa.Row[Any]) -> task.TaskLog:

@@ -5,7 +5,7 @@ import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, explanation, queue, worker
+from duetime_core.model import errors, explanation, queue, schedule, worker
 from duetime_core.postgres import database, schema
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
@@ -23,7 +23,7 @@ SELECT {", ".join(f"tasks.{column}" for column in columns.TASK)},
         WHERE others.status = 'running' AND others.queue = tasks.queue
             AND others.concurrency_key = tasks.concurrency_key
     ) AS running_of_key,
-    tasks.is_next AND overlap = 'queue' AND EXISTS (
+    tasks.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
         SELECT FROM tasks AS earlier
         WHERE earlier.schedule_id = tasks.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
     ) AS waits_for_run

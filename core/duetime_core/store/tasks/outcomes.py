@@ -64,7 +64,7 @@ WITH held AS MATERIALIZED (
     RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,
         held.change, held.error_message, held.duration
 ), {columns.write_log("finished", change="change", actor=":worker_id", error="error_message", duration="duration")}
-SELECT task_id, queue, execution_time, now(), status FROM finished
+SELECT {columns.CHANGED} FROM finished
 """)
 
 _EXTEND = sa.text(f"""
@@ -92,7 +92,7 @@ async def record(
     with database.unavailable():
         async with engine.connect() as connection:
             finished = await connection.execute(_RECORD, {"outcomes": encoded, "worker_id": worker_id})
-            return [task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4])) for row in finished]
+            return [columns.read_changed(row) for row in finished]
 
 
 async def extend(

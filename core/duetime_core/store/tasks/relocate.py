@@ -31,7 +31,7 @@ WITH moved AS (
         AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone
     RETURNING tasks.task_id, version, status, tasks.execution_time, retry_count, queue
 ), {columns.write_log("moved", change="'updated'")}
-SELECT task_id, queue, execution_time, now() AS now FROM moved
+SELECT {columns.CHANGED} FROM moved
 """)
 
 
@@ -66,7 +66,7 @@ async def recompute(
                         )
                 if wrong:
                     answered = await connection.execute(_MOVE, {"tasks": json.dumps(wrong), "actor": actor})
-                    moved += [task.Changed(*row) for row in answered]
+                    moved += [columns.read_changed(row) for row in answered]
         if len(found) < _AT_ONCE:
             return moved, False
         if time.monotonic() > ends:

@@ -10,7 +10,7 @@ import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue, task, worker
-from duetime_core.postgres import database
+from duetime_core.postgres import clock, database
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
@@ -150,7 +150,7 @@ async def test_the_log_of_an_unchanged_queue_is_empty_and_that_of_an_unknown_one
 async def test_a_failed_change_leaves_no_log_row(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_limit, "_NOW", sa.text("SELECT 1 / 0"))
+    monkeypatch.setattr(clock, "NOW", sa.text("SELECT 1 / 0"))
     with pytest.raises(sqlalchemy.exc.DBAPIError):
         await queue_limit.update(engine, "mail", {"is_paused": True}, is_new=True, actor="api")
     await factories.create(engine, queue="mail")

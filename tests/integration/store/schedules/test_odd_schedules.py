@@ -1,5 +1,6 @@
 """Schedules that this release cannot read or place do not affect others."""
 
+import dataclasses
 import datetime
 from typing import Any
 
@@ -111,6 +112,20 @@ async def test_a_recomputation_passes_over_unreadable_schedules_and_ends(
         assert sorted(stale.scalars()) == [made[0].schedule_id, made[2].schedule_id]
     # Those that it could not place are unchanged.
     assert {status: len(times) for status, times in (await nominals(engine, made[2])).items()} == {"next": 1}
+
+
+async def test_the_withdrawn_occurrence_of_a_schedule_that_is_over_is_returned_to_be_announced(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    updated, recomputed = [await factories.create_schedule(engine, name=name) for name in ("updated", "recomputed")]
+    over = {"spec": dataclasses.replace(updated.spec, end_time=updated.created_at - HOUR)}
+    changed = await schedule_edit.update(engine, updated.schedule_id, over, version=None, actor="api")
+    assert [(each.task_id, each.status) for each in changed.tasks] == [(updated.next_task_id, task.Status.CANCELLED)]
+    await spoil(engine, recomputed, "jsonb_set(spec, '{end_time}', '\"2020-01-01T00:00:00+00:00\"')")
+    await outdate(engine)
+    moved, has_more = await schedule_recompute.recompute(engine, seconds=5, actor="api")
+    assert [(each.task_id, each.status) for each in moved] == [(recomputed.next_task_id, task.Status.CANCELLED)]
+    assert not has_more
 
 
 async def test_a_recomputation_passes_over_tasks_whose_zone_no_longer_exists(
