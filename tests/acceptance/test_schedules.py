@@ -104,7 +104,7 @@ async def test_a_preview_returns_the_next_times_and_saves_nothing(rest: httpx.As
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
-    "an expression that never fires": ({"cron": "0 0 30 2 *"}, "cron", "never comes true"),
+    "an expression that never fires": ({"cron": "0 0 30 2 *"}, "cron", "never matches"),
     "an expression that cannot be read": ({"cron": "0 99 * * *"}, "cron", "it is 0 to 23"),
     "no rule": ({"cron": None}, "cron", "is required"),
     "two rules": ({"interval": "60s"}, "interval", "must not be given together with cron"),
@@ -280,7 +280,7 @@ async def test_the_command_line_manages_schedules(stack: stacks.Stack) -> None:
 
 async def test_the_command_line_reports_invalid_rules(stack: stacks.Stack) -> None:
     wrong = await commands.run(stack, "schedule create wrong noop --cron '0 0 30 2 *'")
-    assert (wrong.returncode, wrong.stderr) == (2, "Error: cron: never comes true: there is no such date\n")
+    assert (wrong.returncode, wrong.stderr) == (2, "Error: cron: never matches: there is no such date\n")
     blackout = await commands.run(stack, "schedule create wrong noop --blackout night")
     assert "is not a blackout such as" in blackout.stderr
     assert (await commands.run(stack, "schedule get 4000000000")).returncode == 3

@@ -25,7 +25,7 @@ def check(text: str) -> None:
     if wide:
         raise CronError("; ".join(wide))
     if not read.has_dates:
-        raise CronError("never comes true: there is no such date")
+        raise CronError("never matches: there is no such date")
 
 
 def _field_by_field(texts: list[str]) -> str:

@@ -46,7 +46,7 @@ def _quoted(text: str) -> str | None:
 
 def _zoned(text: str) -> str | None:
     found = _ZONED.fullmatch(text)
-    return f"has its zone in it: give {found[1]!r} as time_zone, and {found[2]!r} as cron" if found else None
+    return f"contains a time zone: give {found[1]!r} as time_zone, and {found[2]!r} as cron" if found else None
 
 
 def _named(text: str) -> str | None:
@@ -54,19 +54,17 @@ def _named(text: str) -> str | None:
     if name == "@every":
         seconds = _seconds(rest.strip())
         instead = f" {seconds}s" if seconds else ""
-        return f"is for times of a clock: instead of @every give interval{instead}"
+        return f"is for clock times: instead of @every, give interval{instead}"
     if name in ("@reboot", "@startup", "@restart"):
-        return f"does not know {name}: a schedule is for times; a task of one time needs no schedule"
+        return f"does not support {name}: a schedule is for times; to run once, create a task"
     return None
 
 
 def _wrapped(text: str) -> str | None:
     if found := _RATE.fullmatch(text):
-        return (
-            f"is for times of a clock: instead of rate(…) give interval {int(found[1]) * _UNITS[found[2][0].lower()]}s"
-        )
+        return f"is for clock times: instead of rate(…), give interval {int(found[1]) * _UNITS[found[2][0].lower()]}s"
     if text.lower().startswith("at("):
-        return "is for what recurs: for one time create a task with execution_time, or local_time and time_zone"
+        return "is for recurring times: to run once, create a task with execution_time, or local_time and time_zone"
     if found := _WRAPPED.fullmatch(text):
         inner = found[1].strip(_QUOTES + " ")
         return (
@@ -79,7 +77,7 @@ def _wrapped(text: str) -> str | None:
 
 def _duration(text: str) -> str | None:
     seconds = _seconds(re.sub(r"^every\s+", "", text, flags=re.IGNORECASE))
-    return f"is for times of a clock: for a duration give interval {seconds}s" if seconds else None
+    return f"is for clock times: for a duration, give interval {seconds}s" if seconds else None
 
 
 def _rule(text: str) -> str | None:
@@ -90,7 +88,7 @@ def _rule(text: str) -> str | None:
 
 def _comment(text: str) -> str | None:
     before = re.split(r"\s#", text, maxsplit=1)[0].strip()
-    return f"has a comment behind it: write {before!r}" if before != text and _reads(before) else None
+    return f"ends with a comment: write {before!r}" if before != text and _reads(before) else None
 
 
 def _spaced(text: str) -> str | None:
@@ -101,7 +99,7 @@ def _spaced(text: str) -> str | None:
 def _typography(text: str) -> str | None:
     plain = re.sub("[\u2010-\u2015\u2212\uff0d]", "-", re.sub("[\u2217\uff0a\u22c6\u2022\u00d7]", "*", text))
     plain = plain.replace("\\*", "*").replace("\uff0c", ",").replace("\uff0f", "/")
-    return f"has signs that only look right: write {plain!r}" if plain != text and _reads(plain) else None
+    return f"has typographic characters: write {plain!r}" if plain != text and _reads(plain) else None
 
 
 def _on_calendar(text: str) -> str | None:
@@ -153,7 +151,7 @@ def _command(text: str) -> str | None:
     is_command = len(fields) > 5 and re.search(r"[a-zA-Z/.]{3}", " ".join(fields[5:])) is not None
     if not is_command or not _reads(cron) or fields[5].upper()[:3] in field.WEEKDAY.names:
         return None
-    return f"has a command behind it, as in a crontab: write {cron!r}; what runs is the schedule's task"
+    return f"ends with a command, as in a crontab: write {cron!r}; what runs is the schedule's task"
 
 
 _DIALECTS: tuple[Callable[[str], str | None], ...] = (

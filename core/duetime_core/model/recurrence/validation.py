@@ -115,7 +115,7 @@ def _never(spec: Spec, now: datetime.datetime) -> Problem:
         return Problem("end_time", "comes before the first occurrence: nothing would ever be due")
     if spec.start_time is not None and spec.start_time > now:
         return Problem("start_time", "is too late: nothing would be due before the calendar ends, in the year 9999")
-    return Problem("cron", "never comes true")
+    return Problem("cron", "never matches")
 
 
 def _ever(spec: Spec, now: datetime.datetime) -> bool:

@@ -84,14 +84,14 @@ INSTEAD: dict[str, tuple[str, ...]] = {
     "H(0-29)/10 * * * *": ("write, for example, '0-29/10'",),
     "H H * * *": ("write, for example, '0'",),
     "0~30 * * * *": ("use jitter",),
-    "@reboot": ("does not know @reboot",),
-    "@every 5m": ("instead of @every give interval 300s",),
+    "@reboot": ("does not support @reboot",),
+    "@every 5m": ("instead of @every, give interval 300s",),
     "@every 1h30m": ("give interval 5400s",),
     "@fortnightly": ("or one of @yearly",),
     "TZ=Europe/Lisbon 0 9 * * *": ("give 'Europe/Lisbon' as time_zone, and '0 9 * * *' as cron",),
     "CRON_TZ=UTC 0 9 * * *": ("give 'UTC' as time_zone",),
-    "0 9 * * * # each day": ("has a comment behind it: write '0 9 * * *'",),
-    "0 9 * * * /usr/bin/backup --all": ("has a command behind it", "write '0 9 * * *'"),
+    "0 9 * * * # each day": ("ends with a comment: write '0 9 * * *'",),
+    "0 9 * * * /usr/bin/backup --all": ("ends with a command", "write '0 9 * * *'"),
     "0 9 * * * root /bin/backup": ("write '0 9 * * *'",),
     "0 9, 17 * * *": ("has spaces in a field: write '0 9,17 * * *'",),
     "0 9 - 17 * * *": ("write '0 9-17 * * *'",),
@@ -117,10 +117,10 @@ INSTEAD: dict[str, tuple[str, ...]] = {
     "* * * * * * * *": ("has 8 fields, not 5",),
     "0 9 * * 1 30": ("the day-of-week is wrong", "of six fields the first one is the second"),
     "1 2 3 4 5d": ("the day-of-week is wrong",),
-    # Dates that never come.
-    "0 0 30 2 *": ("never comes true: there is no such date",),
-    "0 0 31 4,6,9,11 *": ("never comes true",),
-    "0 0 */31 * sun#2": ("never comes true",),
+    # Dates that do not exist.
+    "0 0 30 2 *": ("never matches: there is no such date",),
+    "0 0 31 4,6,9,11 *": ("never matches",),
+    "0 0 */31 * sun#2": ("never matches",),
 }
 
 

@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[Spec, str, str]] = {
     "four fields": (Spec(cron="* * * *"), "cron", "has 4 fields, not 5"),
     "hour 25": (Spec(cron="0 25 * * *"), "cron", "the hour is wrong: it is 0 to 23"),
     "15W": (Spec(cron="0 0 15W * *"), "cron", "the day-of-month is wrong: it is 1 to 31"),
-    "February 30": (Spec(cron="0 0 30 2 *"), "cron", "never comes true: there is no such date"),
+    "February 30": (Spec(cron="0 0 30 2 *"), "cron", "never matches: there is no such date"),
     "an unknown name": (Spec(cron="@fortnightly"), "cron", "or one of @yearly"),
     "half a second": (Spec(interval=HOUR / 7200), "interval", "must be from 1 s to 3653 days"),
     "an anchor without an interval": (Spec(cron="@daily", anchor=NOW), "anchor", "is for an interval"),
