@@ -1,4 +1,4 @@
-"""Forged page tokens and cursors are refused, whatever they contain."""
+"""Forged page tokens and cursors are refused, with any content."""
 
 import base64
 import json

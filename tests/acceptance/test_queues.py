@@ -60,7 +60,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "a limit of zero": ({"max_running": 0}, "max_running", "must be from 1 to"),
     "a rate of zero": ({"max_per_second": 0}, "max_per_second", "must be from 0.001 to"),
     "a rate below zero": ({"max_per_second": -1}, "max_per_second", "must be from 0.001 to"),
-    "a rate that is no number": ({"max_per_second": "NaN"}, "max_per_second", "must be from 0.001 to"),
+    "a rate that is not a number": ({"max_per_second": "NaN"}, "max_per_second", "must be from 0.001 to"),
     "a limit per key of zero": ({"max_running_per_key": 0}, "max_running_per_key", "pause the queue"),
     "a rate per key that is far too high": (
         {"max_per_second_per_key": 1e9},

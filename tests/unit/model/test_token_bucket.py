@@ -18,7 +18,7 @@ def test_it_grows_by_the_rate_up_to_a_tenth_of_a_second_and_one_more() -> None:
     assert bucket.tokens == bucket.capacity == 11
 
 
-def test_a_slow_rate_lets_one_start_after_a_rest() -> None:
+def test_a_slow_rate_allows_one_start_after_a_pause() -> None:
     bucket = queue.TokenBucket(per_second=0.01, tokens=0, at=NOW)
     assert bucket.next_at() == NOW + 100 * SECOND
     bucket.advance(bucket.next_at())

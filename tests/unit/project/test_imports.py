@@ -104,7 +104,7 @@ def test_every_module_of_the_server_has_a_test_of_its_own_name_in_the_same_folde
         assert any(path.exists() for path in tests), f"{module} has none of {', '.join(map(str, tests))}"
 
 
-def test_sql_stands_in_the_store_and_in_postgres_alone() -> None:
+def test_only_the_store_and_postgres_have_sql() -> None:
     allowed = {"store", "postgres", "migrate.py"}
     for folder in MAY_IMPORT:
         for path in (ROOT / folder).rglob("*.py"):

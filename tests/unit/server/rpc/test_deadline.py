@@ -38,7 +38,7 @@ async def answer() -> str:
     return "an answer"
 
 
-async def test_a_call_in_time_answers_or_raises_what_it_does() -> None:
+async def test_a_call_in_time_returns_or_raises_as_its_handler_does() -> None:
     kept = deadline.Deadline()
     assert await kept.keep(answer()) == "an answer"
     with pytest.raises(errors.TaskNotFound):

@@ -26,7 +26,7 @@ def test_a_schedule_has_its_rule_template_and_next_occurrence() -> None:
     assert not written.HasField("catch_up_window")
 
 
-def test_a_log_leaves_unset_what_it_does_not_have() -> None:
+def test_a_log_row_leaves_absent_fields_unset() -> None:
     written = messages.from_log(schedule.ScheduleLog(1, 7, "created", None, None, None, None, "api", NOW))
     assert (written.change, written.actor, written.reason, written.task_id) == ("created", "api", "", 0)
     assert not written.HasField("nominal_time")
