@@ -269,7 +269,9 @@ class ListTasksRequest(_message.Message):
     request_id: _builtins.str
     """Only the task that was created with this request_id."""
     name_prefix: _builtins.str
-    """Only tasks whose name begins with this text. At most 255 characters."""
+    """Only tasks whose name begins with this text. At most 255 characters; at most 1,000 names may
+    begin with it, unless another filter finds the tasks: see ListTasks.
+    """
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
         """Only tasks in one of these statuses; default: in any."""
@@ -863,7 +865,9 @@ class TaskFilter(_message.Message):
     request_id: _builtins.str
     """Only the task that was created with this request_id."""
     name_prefix: _builtins.str
-    """Only tasks whose name begins with this text. At most 255 characters."""
+    """Only tasks whose name begins with this text. At most 255 characters; at most 1,000 names may
+    begin with it, unless another filter finds the tasks: see ListTasks.
+    """
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.Task.Status.ValueType]:
         """Only tasks in one of these statuses; default: in any."""

@@ -67,8 +67,10 @@ class TaskServiceStub:
     """Lists the tasks that match all filters, one page per call.
 
     In the order of execution_time each filter is served by an index; of several filters one is, and the tasks that it
-    finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it. In
-    the order of task_id, a filter that few tasks match may read all tasks, unless it is request_id.
+    finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it, and
+    fails with INVALID_ARGUMENT if more than 1,000 do, those of deleted tasks included; status, due_from and due_before
+    do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
+    request_id.
 
     Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
     """
@@ -191,8 +193,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Lists the tasks that match all filters, one page per call.
 
     In the order of execution_time each filter is served by an index; of several filters one is, and the tasks that it
-    finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it. In
-    the order of task_id, a filter that few tasks match may read all tasks, unless it is request_id.
+    finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it, and
+    fails with INVALID_ARGUMENT if more than 1,000 do, those of deleted tasks included; status, due_from and due_before
+    do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
+    request_id.
 
     Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
     """
@@ -342,8 +346,10 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the tasks that match all filters, one page per call.
 
         In the order of execution_time each filter is served by an index; of several filters one is, and the tasks that it
-        finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it. In
-        the order of task_id, a filter that few tasks match may read all tasks, unless it is request_id.
+        finds are checked against the others. name_prefix costs about as much as a list of each name that begins with it, and
+        fails with INVALID_ARGUMENT if more than 1,000 do, those of deleted tasks included; status, due_from and due_before
+        do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
+        request_id.
 
         Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
         """

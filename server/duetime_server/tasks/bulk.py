@@ -11,6 +11,7 @@ from duetime_core.model import task
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import page as task_page
+from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import actor, fields, violations
 from duetime_server.tasks import filters
 
@@ -31,6 +32,7 @@ async def change(
     """Changes the tasks that a request's filter matches. Raises InvalidArgument."""
     changes = _moves(request) if isinstance(request, task_service_pb2.MoveTasksRequest) else None
     wanted = _filter(what, request)
+    await task_read.require_few_names(engine, wanted, order="execution_time", field="filter.name_prefix")
     progress = bulk_edit.Progress()
     batches = bulk_edit.change(
         engine, what, wanted, changes=changes, progress=progress, seconds=SECONDS, actor=actor.CALLER

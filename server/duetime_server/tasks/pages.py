@@ -19,6 +19,7 @@ async def list_tasks(
     size = fields.page_size(request.page_size)
     scope = ("ListTasks", *tokens.filters(wanted), order)
     after = _after(tokens.decode("page_token", request.page_token, scope)) if request.page_token else None
+    await task_read.require_few_names(engine, wanted, order=order, field="name_prefix")
     page = await task_read.list_tasks(engine, wanted, order=order, after=after, limit=size)
     response = task_service_pb2.ListTasksResponse()
     if not page.is_last:

@@ -61,6 +61,17 @@ _NAMES = f"""
     SELECT name AS wanted_name FROM names WHERE starts_with(name, :name_prefix)
 """
 
+MAX_NAMES = 1_000
+"""How many names may begin with a prefix: up to a page of each is read and sorted, within a statement's timeout."""
+COUNT_NAMES = sa.text(f"SELECT count(*) FROM (SELECT FROM ({_NAMES}) AS names LIMIT {MAX_NAMES + 1}) AS found")
+"""Counts the names with a prefix, up to one more than allowed."""
+
+
+def searches_names(wanted: Filter, order: Order) -> bool:
+    """Returns whether a list finds its tasks by the names that begin with a prefix."""
+    fields = [field for field in _CONDITIONS if getattr(wanted, field) is not None]
+    return order.startswith("execution_time") and _searches_names(fields)
+
 
 def list_statement(
     wanted: Filter, *, order: Order, after: tuple[datetime.datetime, int] | None

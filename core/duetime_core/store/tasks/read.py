@@ -67,6 +67,20 @@ async def list_tasks(
     return TaskPage(tasks, is_last=not listed or len(tasks) == listed[0].found)
 
 
+async def require_few_names(
+    engine: sqlalchemy_asyncio.AsyncEngine, wanted: page.Filter, *, order: page.Order, field: str
+) -> None:
+    """Raises InvalidArgument for `field` if a list would search more than `page.MAX_NAMES` names."""
+    if not page.searches_names(wanted, order):
+        return
+    with database.unavailable():
+        async with engine.connect() as connection:
+            count = (await connection.execute(page.COUNT_NAMES, {"name_prefix": wanted.name_prefix})).scalar_one()
+    if count > page.MAX_NAMES:
+        description = f"begins more than {page.MAX_NAMES:,} names of tasks; give more of the name, or use `name`"
+        raise errors.InvalidArgument(errors.Violation(field, description))
+
+
 async def list_logs(
     engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, after_version: int, limit: int
 ) -> Sequence[task.TaskLog]:

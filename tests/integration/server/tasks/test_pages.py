@@ -5,9 +5,12 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import errors, task
+from duetime_core.redis import doorbell
+from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import page as task_page
 from duetime_server.rpc import offload, tokens
-from duetime_server.tasks import pages
+from duetime_server.tasks import bulk, pages
 from tests.support import factories
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -50,3 +53,22 @@ async def test_logs_are_listed_by_version(engine: Engine) -> None:
         task.Change.CANCELLED,
     ]
     assert not second.next_page_token
+
+
+async def test_a_prefix_of_too_many_names_is_refused_unless_another_filter_finds_the_tasks(
+    engine: Engine, bell: doorbell.Doorbell
+) -> None:
+    most = task_page.MAX_NAMES
+    new = [factories.new_task(name=f"report {number}", queue="reports") for number in range(most)]
+    await task_create.create(engine, new, actor="api")
+    request = task_service_pb2.ListTasksRequest(name_prefix="rep", page_size=1)
+    assert len((await pages.list_tasks(engine, offload.Offload(), request)).tasks) == 1
+    await factories.create(engine, name="repeat")
+    with pytest.raises(errors.InvalidArgument, match=r"^name_prefix: begins more than 1,000 names of tasks; give more"):
+        await pages.list_tasks(engine, offload.Offload(), request)
+    wanted = task_service_pb2.TaskFilter(name_prefix="rep")
+    with pytest.raises(errors.InvalidArgument, match=r"^filter\.name_prefix: begins more than 1,000"):
+        await bulk.change(engine, bell, task.Change.CANCELLED, task_service_pb2.CancelTasksRequest(filter=wanted))
+    for narrower in ({"name_prefix": "report "}, {"name_prefix": "rep", "queue": "reports"}):
+        request = task_service_pb2.ListTasksRequest(page_size=1, **narrower)  # type: ignore[arg-type]
+        assert len((await pages.list_tasks(engine, offload.Offload(), request)).tasks) == 1

@@ -124,6 +124,17 @@ async def test_a_page_of_a_filter_reads_few_blocks(
 
 
 @MODES
+async def test_a_name_prefix_reads_a_page_of_each_name_and_counts_them_cheaply(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    wanted = task_page.Filter(name_prefix="name 17")  # 11 names, each with 1,000 tasks
+    statement, parameters = task_page.list_statement(wanted, order="execution_time", after=None)
+    plan = await plans.explain(full, mode, statement, {**parameters, "limit": 51})
+    assert plans.buffers(plan) < 2_500
+    assert plans.buffers(await plans.explain(full, mode, task_page.COUNT_NAMES, parameters)) < 100
+
+
+@MODES
 async def test_several_filters_together_never_read_the_whole_table(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
