@@ -108,8 +108,8 @@ class QueueServiceServicer:
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
         that is not present is removed. Running tasks continue.
 
-        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, unless allow_missing is set; or with
-        INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
+        or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,7 +118,7 @@ class QueueServiceServicer:
     def PauseQueue(self, request, context):
         """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-        Fails as GetQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
+        Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +127,7 @@ class QueueServiceServicer:
     def ResumeQueue(self, request, context):
         """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
-        Fails as GetQueue does.
+        Fails as UpdateQueue does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,18 +54,18 @@ class QueueServiceStub:
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
     that is not present is removed. Running tasks continue.
 
-    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, unless allow_missing is set; or with
-    INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
+    or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]
     """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-    Fails as GetQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
+    Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
     """
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_pb2.Queue]
     """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
-    Fails as GetQueue does.
+    Fails as UpdateQueue does.
     """
     ListQueueLogs: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueLogsRequest, _queue_service_pb2.ListQueueLogsResponse]
     """Lists the changes of a queue by callers, oldest first, one page per call. A call that changes nothing is not
@@ -106,18 +106,18 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
     that is not present is removed. Running tasks continue.
 
-    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, unless allow_missing is set; or with
-    INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
+    Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
+    or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-    Fails as GetQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
+    Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
     """
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ResumeQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
-    Fails as GetQueue does.
+    Fails as UpdateQueue does.
     """
     ListQueueLogs: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueLogsRequest, _queue_service_pb2.ListQueueLogsResponse]  # type: ignore[assignment]
     """Lists the changes of a queue by callers, oldest first, one page per call. A call that changes nothing is not
@@ -173,8 +173,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
         that is not present is removed. Running tasks continue.
 
-        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known, unless allow_missing is set; or with
-        INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
+        Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
+        or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
         """
 
     @_abc_1.abstractmethod
@@ -185,7 +185,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
 
-        Fails as GetQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
+        Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
         """
 
     @_abc_1.abstractmethod
@@ -196,7 +196,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Resumes a queue. Resuming a queue that is not paused changes nothing and succeeds.
 
-        Fails as GetQueue does.
+        Fails as UpdateQueue does.
         """
 
     @_abc_1.abstractmethod

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import queue_pb2, queue_service_pb2, queue_service_pb2_grpc
-from duetime_core.model import errors
+from duetime_core.model import errors, names
 from duetime_core.redis import doorbell
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
@@ -16,8 +16,8 @@ from duetime_server.queues import requests as queue_requests
 from duetime_server.rpc import actor, fields, tokens
 from duetime_server.rpc import errors as rpc_errors
 
-_MAX_NAMED = 10
-"""How many queues an error names at most."""
+_MAX_COMPARED = 500
+"""Among how many queues a misspelt one is looked for."""
 
 
 class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
@@ -90,12 +90,12 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         try:
             updated, now = await queue_limit.update(self._engine, name, changes, is_new=is_new, actor=actor.CALLER)
         except errors.QueueNotFound as error:
-            raise await self._with_known(error, name) from None
+            raise await self._with_nearest(error, name) from None
         self._bell.arm(name, now, now=now)  # tasks that may start now should not wait for the next sweep
         return queue_messages.from_queue(updated)
 
-    async def _with_known(self, error: errors.QueueNotFound, name: str) -> errors.QueueNotFound:
-        known = await queue_read.names(self._engine, limit=_MAX_NAMED + 1)
-        named = ", ".join(known[:_MAX_NAMED]) + (", …" if len(known) > _MAX_NAMED else "")
+    async def _with_nearest(self, error: errors.QueueNotFound, name: str) -> errors.QueueNotFound:
+        near = names.nearest(name, await queue_read.names(self._engine, limit=_MAX_COMPARED))
+        meant = f" Did you mean {near!r}?" if near else ""
         advice = "UpdateQueue with allow_missing creates it."
-        return errors.QueueNotFound(f"{error.message} Known queues: {named or 'none'}. {advice}", queue=name)
+        return errors.QueueNotFound(f"{error.message}{meant} {advice}", queue=name)

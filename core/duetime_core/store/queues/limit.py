@@ -41,11 +41,12 @@ async def update(
 ) -> tuple[queue.Queue, datetime.datetime]:
     """Changes those limits of a queue, validated already, and returns the queue with the database's time.
 
-    Fields that differ are logged. Raises QueueNotFound as `read.get` does, unless `is_new` allows an unknown queue.
+    Fields that differ are logged. Raises QueueNotFound for a queue that is not known and has no log, unless `is_new`
+    allows it.
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
-            if not is_new and not await read.exists(connection, name):
+            if not is_new and not await read.may_change(connection, name):
                 raise errors.QueueNotFound.of(name)
             present = await _lock(connection, name)
             limits = dataclasses.replace(present, **changes)

@@ -85,6 +85,9 @@ _IS_KNOWN = f"""
     OR EXISTS (SELECT FROM tasks WHERE status = 'running' AND queue = :queue)
     OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
 """
+# A queue that a caller has changed is known to changes: otherwise the retry of a resume, which may delete the row of an
+# idle queue, would find nothing to resume.
+_MAY_CHANGE = sa.text(f"SELECT {_IS_KNOWN} OR EXISTS (SELECT FROM queue_logs WHERE queue = :queue)")
 _EXISTS = sa.text(f"SELECT {_IS_KNOWN}")
 _GET = sa.text(f"""
 WITH names AS MATERIALIZED (SELECT CAST(:queue AS text) AS queue WHERE {_IS_KNOWN}),
@@ -115,6 +118,11 @@ async def names(engine: sqlalchemy_asyncio.AsyncEngine, *, limit: int) -> list[s
 async def exists(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> bool:
     """Returns whether `list_queues` would list that queue."""
     return bool((await connection.execute(_EXISTS, {"queue": name})).scalar_one())
+
+
+async def may_change(connection: sqlalchemy_asyncio.AsyncConnection, name: str) -> bool:
+    """Returns whether `list_queues` would list that queue, or its log has a change."""
+    return bool((await connection.execute(_MAY_CHANGE, {"queue": name})).scalar_one())
 
 
 async def find(engine: sqlalchemy_asyncio.AsyncEngine, name: str) -> queue.Queue | None:

@@ -24,12 +24,14 @@ async def test_a_queue_is_limited_paused_and_resumed_and_its_log_names_each_chan
     assert [each.change for each in logs.logs] == ["updated", "paused", "resumed"]
 
 
-async def test_an_unknown_queue_is_refused_with_the_known_ones(
+async def test_an_unknown_queue_is_refused_with_the_nearest_known_one(
     engine: sqlalchemy_asyncio.AsyncEngine, queue_service: queues.QueueService
 ) -> None:
-    await factories.create(engine, queue="mail")
-    with pytest.raises(errors.QueueNotFound, match=r"Known queues: .*mail"):
+    for name in ("mail", "reports"):
+        await factories.create(engine, queue=name)
+    with pytest.raises(errors.QueueNotFound, match=r"Did you mean 'mail'\?") as refused:
         await queue_service.PauseQueue(queue_service_pb2.PauseQueueRequest(name="mial"), CONTEXT)
+    assert "reports" not in refused.value.message
 
 
 async def test_queues_are_listed_a_page_at_a_time(

@@ -69,6 +69,9 @@ async def test_a_queue_that_becomes_unlimited_leaves_no_row(engine: sqlalchemy_a
     updated, _ = await queue_limit.update(engine, "mail", {"is_paused": False}, is_new=False, actor="api")
     assert updated == queue.Queue("mail", queue.UNLIMITED)
     assert await listed(engine) == {}
+    again, _ = await queue_limit.update(engine, "mail", {"is_paused": False}, is_new=False, actor="api")
+    assert again == updated
+    assert await listed(engine) == {}
 
 
 @pytest.mark.parametrize("changes", [{"is_paused": True}, {"max_running": 3}], ids=str)
