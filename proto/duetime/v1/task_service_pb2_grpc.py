@@ -185,7 +185,8 @@ class TaskServiceServicer:
         do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
         request_id.
 
-        Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
+        Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, a page_token of another list, or a
+        filter that is set to "" or 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -293,7 +294,8 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryTasks(self, request, context):
-        """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
+        """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0. Occurrences that a
+        schedule skipped, such as for an overlap, are cancelled tasks too: to leave them out, set the status `failed`.
 
         Works and fails as CancelTasks does.
         """

@@ -72,7 +72,8 @@ class TaskServiceStub:
     do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
     request_id.
 
-    Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
+    Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, a page_token of another list, or a
+    filter that is set to "" or 0.
     """
     UpdateTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.UpdateTaskRequest, _task_service_pb2.UpdateTaskResponse]
     """Changes a pending task: the fields that are present, or those that update_mask names.
@@ -140,7 +141,8 @@ class TaskServiceStub:
     Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
     """
     RetryTasks: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]
-    """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
+    """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0. Occurrences that a
+    schedule skipped, such as for an overlap, are cancelled tasks too: to leave them out, set the status `failed`.
 
     Works and fails as CancelTasks does.
     """
@@ -198,7 +200,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
     request_id.
 
-    Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
+    Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, a page_token of another list, or a
+    filter that is set to "" or 0.
     """
     UpdateTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.UpdateTaskRequest, _task_service_pb2.UpdateTaskResponse]  # type: ignore[assignment]
     """Changes a pending task: the fields that are present, or those that update_mask names.
@@ -266,7 +269,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     Fails with INVALID_ARGUMENT if the filter is empty and `all` is not set.
     """
     RetryTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTasksRequest, _task_service_pb2.ChangedTasks]  # type: ignore[assignment]
-    """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
+    """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0. Occurrences that a
+    schedule skipped, such as for an overlap, are cancelled tasks too: to leave them out, set the status `failed`.
 
     Works and fails as CancelTasks does.
     """
@@ -351,7 +355,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         do not change that. In the order of task_id, a filter that few tasks match may read all tasks, unless it is
         request_id.
 
-        Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, or a page_token of another list.
+        Fails with INVALID_ARGUMENT for an unknown order_by, a page_size above 1,000, a page_token of another list, or a
+        filter that is set to "" or 0.
         """
 
     @_abc_1.abstractmethod
@@ -479,7 +484,8 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.RetryTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_service_pb2.ChangedTasks, _abc.Awaitable[_task_service_pb2.ChangedTasks]]:
-        """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0.
+        """Makes the failed and cancelled tasks that match pending again, due now, with a retry_count of 0. Occurrences that a
+        schedule skipped, such as for an overlap, are cancelled tasks too: to leave them out, set the status `failed`.
 
         Works and fails as CancelTasks does.
         """

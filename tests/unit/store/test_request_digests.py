@@ -1,8 +1,11 @@
-"""A request has the same digest in every release, so that a repeat after an upgrade returns its task."""
+"""A request has the same digest in every release, so that a repeat after an upgrade returns what it created."""
 
 import datetime
 
-from duetime_core.model import task
+import pytest
+
+from duetime_core.model import recurrence, schedule, task
+from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.tasks import create
 
 TIME = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -16,3 +19,13 @@ def test_the_digest_of_a_request_does_not_change() -> None:
 def test_the_request_id_is_not_part_of_the_digest() -> None:
     one, other = (task.NewTask("noop", TIME, request_id=request_id) for request_id in ("a", "b"))
     assert create._encode(one)["request_digest"] == create._encode(other)["request_digest"]
+
+
+def test_the_digest_of_a_schedule_does_not_change_with_a_release_or_a_time_zone_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = recurrence.Spec(cron="0 3 * * *", time_zone="Europe/Berlin", start_time=TIME)
+    new = schedule.NewSchedule("nightly", spec, schedule.Template("noop", {"a": 1, "é": "x"}), request_id="r")
+    for version in ("2026a", "2026b"):
+        monkeypatch.setattr(recurrence, "version", lambda version=version: version)
+        assert str(schedule_edit._digest(new)) == "dd9dc9ff-a6a3-128f-eea2-3bd96c064ced"

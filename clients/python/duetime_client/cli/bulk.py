@@ -53,7 +53,10 @@ def retry(
     server: session.Server = session.DEFAULT_SERVER,
     as_json: session.Json = False,
 ) -> None:
-    """Retry all matching tasks that failed or were cancelled, now."""
+    """Retry all matching tasks that failed or were cancelled, now.
+
+    Occurrences that a schedule skipped are cancelled tasks too: --status failed leaves them out.
+    """
     selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Retry", selected, yes)
     with session.connect(server, as_json) as client:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -59,8 +60,7 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
     encoded = _encode(new)
     digest = None
     if new.request_id is not None:
-        requested = _encode(_with_requested_retries(new))
-        digest = request_ids.digest({**requested, "catch_up_window": str(new.catch_up_window)})
+        digest = _digest(new)
     parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
 
     async def create_in(connection: sqlalchemy_asyncio.AsyncConnection) -> Changed:
@@ -213,6 +213,13 @@ def _with_requested_retries(new: schedule.NewSchedule) -> schedule.NewSchedule:
     requested = new.requested_retries
     template = dataclasses.replace(new.template, max_retries=requested.max_retries, retry_policy=requested.retry_policy)
     return dataclasses.replace(new, template=template)
+
+
+def _digest(new: schedule.NewSchedule) -> uuid.UUID:
+    """Returns the digest of the request, the same under every time zone database."""
+    requested = _encode(_with_requested_retries(new))
+    del requested["zone_version"]
+    return request_ids.digest({**requested, "catch_up_window": str(new.catch_up_window)})
 
 
 def _encode(written: schedule.NewSchedule | schedule.Schedule) -> dict[str, Any]:

@@ -167,7 +167,9 @@ def _select_by_names(
     others = set(statuses or task.Status) - {task.Status.RUNNING}
     if not others:
         return []
-    conditions = [_is_one_of(others), "name = wanted_name", *conditions]
+    # With the prefix too, the planner may expect few tasks of a name and sort them all.
+    others_of_name = (each for each in conditions if each != _CONDITIONS["name_prefix"])
+    conditions = [_is_one_of(others), "name = wanted_name", *others_of_name]
     of_name = _select(columns, conditions, ordering, "execution_time")
     return [f"(SELECT matching.* FROM ({_NAMES}) AS names CROSS JOIN LATERAL ({of_name}) AS matching)"]
 
