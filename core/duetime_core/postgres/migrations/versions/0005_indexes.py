@@ -11,7 +11,7 @@ _DUE_AT = sa.text("greatest(execution_time)")
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; two indexes are built, and writes wait meanwhile, reads do not."""
+    """Applies it. No row is rewritten; two indexes are built, and writes wait meanwhile; reads wait at its end."""
     _build_anew(_DUE_AT)
     op.drop_index("tasks_execution_time_idx", "tasks")
     op.execute("ANALYZE tasks")  # an expression has no statistics until then

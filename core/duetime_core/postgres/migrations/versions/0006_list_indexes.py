@@ -14,7 +14,7 @@ _INDEXES = {"status": _NOT_RUNNING, "name": _NOT_RUNNING, "queue": _ENDED}
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; three indexes are built, and writes wait meanwhile, reads do not."""
+    """Applies it. No row is rewritten; three indexes are built, and writes wait meanwhile; reads wait at its end."""
     _build_anew(_INDEXES)
 
 

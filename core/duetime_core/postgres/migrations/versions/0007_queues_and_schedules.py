@@ -12,7 +12,7 @@ _WAITS = "status = 'pending' AND lost_leases < 2"
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; the index of due tasks is rebuilt, and writes wait meanwhile."""
+    """Applies it. No row is rewritten; the index of due tasks is rebuilt, and reads and writes wait meanwhile."""
     for column in (
         sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
         sa.Column("concurrency_key", sa.Text),
