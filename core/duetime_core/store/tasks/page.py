@@ -62,7 +62,7 @@ _NAMES = f"""
 """
 
 MAX_NAMES = 1_000
-"""How many names may begin with a prefix: up to a page of each is read and sorted, within a statement's timeout."""
+"""How many names may begin with a prefix: of each, up to a page of tasks is read and sorted."""
 COUNT_NAMES = sa.text(f"SELECT count(*) FROM (SELECT FROM ({_NAMES}) AS names LIMIT {MAX_NAMES + 1}) AS found")
 """Counts the names with a prefix, up to one more than allowed."""
 
