@@ -342,7 +342,7 @@ class CatchUp(_message.Message):
         """None runs."""
 
     class Policy(_Policy, metaclass=_PolicyEnumTypeWrapper):
-        """What happens to missed occurrences: those those more than a minute late, unless they waited for an earlier run.
+        """What happens to missed occurrences: those more than a minute late, unless they waited for an earlier run.
         buf:lint:ignore ENUM_VALUE_PREFIX
         buf:lint:ignore ENUM_VALUE_UPPER_SNAKE_CASE
         buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
