@@ -40,7 +40,7 @@ class Proxy(relay.Relay):
         """Lets everything pass again."""
         self.judge = _pass
 
-    async def _hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await self._open()
         answers = asyncio.create_task(_copy(far_reader, writer))
         try:
