@@ -9,6 +9,8 @@ from duetime_client import TaskEvent
 from tests.chaos import clock
 
 _SILENCE_SECONDS = 5
+_LIMIT_SECONDS = 45
+"""A system that is broken on purpose may send events without end."""
 
 
 @dataclasses.dataclass
@@ -57,9 +59,13 @@ class Watchers:
     async def wait_for(self, changes: int) -> None:
         """Waits until the watch of all has seen all changes and the others have ended, or no more events arrive."""
         with contextlib.suppress(TimeoutError):
-            while any(not seen.has_ended and (seen.task_id or len(seen.events) < changes) for seen in self.seen):
-                self._received.clear()
-                await asyncio.wait_for(self._received.wait(), _SILENCE_SECONDS)
+            async with asyncio.timeout(_LIMIT_SECONDS):
+                await self._wait_for(changes)
+
+    async def _wait_for(self, changes: int) -> None:
+        while any(not seen.has_ended and (seen.task_id or len(seen.events) < changes) for seen in self.seen):
+            self._received.clear()
+            await asyncio.wait_for(self._received.wait(), _SILENCE_SECONDS)
 
     async def close(self) -> None:
         """Ends the open watches."""
