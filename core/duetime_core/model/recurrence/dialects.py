@@ -151,7 +151,7 @@ def _command(text: str) -> str | None:
     is_command = len(fields) > 5 and re.search(r"[a-zA-Z/.]{3}", " ".join(fields[5:])) is not None
     if not is_command or not _reads(cron) or fields[5].upper()[:3] in field.WEEKDAY.names:
         return None
-    return f"ends with a command, as in a crontab: write {cron!r}; what runs is the schedule's task"
+    return f"ends with a command, as in a crontab: write {cron!r}; the schedule runs its task instead"
 
 
 _DIALECTS: tuple[Callable[[str], str | None], ...] = (
