@@ -303,17 +303,17 @@ SELECT task_id, queue, execution_time, now(), status FROM released;
 WITH given AS MATERIALIZED (
     SELECT given.*, (
         -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
-        SELECT earlier.request_digest IS NOT DISTINCT FROM given.request_digest
+        SELECT (earlier.request_digest IN (given.request_digest, given.earlier_digest)) IS TRUE
         AND earlier.deleted_at IS NULL AND earlier.status <> 'cancelled'
         FROM tasks AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         name text, queue text, task_data jsonb, max_retries int, initial_backoff interval, max_backoff interval,
             multiplier float8, jitter float8, timeout interval, priority smallint, concurrency_key text, execution_time
-            timestamptz, request_id text, request_digest uuid, local_time timestamp, time_zone text
+            timestamptz, request_id text, request_digest uuid, local_time timestamp, time_zone text, earlier_digest uuid
     )) WITH ORDINALITY AS given (
         name, queue, task_data, max_retries, initial_backoff, max_backoff, multiplier, jitter, timeout, priority,
-            concurrency_key, execution_time, request_id, request_digest, local_time, time_zone, position
+            concurrency_key, execution_time, request_id, request_digest, local_time, time_zone, earlier_digest, position
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given

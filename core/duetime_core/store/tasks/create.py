@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +30,7 @@ _FIELDS = {
     "local_time": "timestamp",
     "time_zone": "text",
 }
+_GIVEN = {**_FIELDS, "earlier_digest": "uuid"}
 _VALUES = ", ".join(encoding.expressions(_FIELDS, execution_time="greatest(given.execution_time, now())"))
 # Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
 # all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
@@ -42,14 +43,14 @@ _CREATE = sa.text(f"""
 WITH given AS MATERIALIZED (
     SELECT given.*, (
         -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
-        SELECT earlier.request_digest IS NOT DISTINCT FROM given.request_digest
+        SELECT (earlier.request_digest IN (given.request_digest, given.earlier_digest)) IS TRUE
             AND earlier.deleted_at IS NULL AND earlier.status <> 'cancelled'
         FROM tasks AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
-        {encoding.record(_FIELDS)}
+        {encoding.record(_GIVEN)}
     )) WITH ORDINALITY AS given (
-        {", ".join(_FIELDS)}, position
+        {", ".join(_GIVEN)}, position
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
@@ -208,7 +209,11 @@ async def _find(
         if row is not None:
             request_id, digest, task_id, queue, execution_time, now, status, deleted_at = row
             refusal = request_ids.refusal(
-                request_id, task_id, is_same=str(digest) == new["request_digest"], status=status, deleted_at=deleted_at
+                request_id,
+                task_id,
+                is_same=str(digest) in (new["request_digest"], new.get("earlier_digest")),
+                status=status,
+                deleted_at=deleted_at,
             )
             answers[position] = refusal or Created(task_id, queue, execution_time, now, is_new=False)
 
@@ -219,8 +224,21 @@ def _encode(new: task.NewTask) -> dict[str, Any]:
     if new.local_time is not None:
         encoded |= {"local_time": new.local_time.isoformat(), "time_zone": new.time_zone}
     if new.request_id is not None:
-        requested = new.requested_retries
-        retries = {} if requested is None else encoding.retries(requested.max_retries, requested.retry_policy)
-        encoded["request_digest"] = str(request_ids.digest({**encoded, **retries}))
+        encoded |= _digests(new, encoded)
         encoded["request_id"] = new.request_id
     return encoded
+
+
+def _digests(new: task.NewTask, encoded: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the digest of what the caller gave, the same under every time zone database.
+
+    `earlier_digest` is the one that release 0.2.0 stored: of a local time it includes the instant.
+    """
+    requested = new.requested_retries
+    retries = {} if requested is None else encoding.retries(requested.max_retries, requested.retry_policy)
+    given = {**encoded, **retries}
+    if new.local_time is None:
+        return {"request_digest": str(request_ids.digest(given))}
+    earlier = str(request_ids.digest(given))
+    del given["execution_time"]
+    return {"request_digest": str(request_ids.digest(given)), "earlier_digest": earlier}

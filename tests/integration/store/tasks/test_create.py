@@ -1,6 +1,7 @@
 """Tasks are created in one commit, in order, and once per request_id."""
 
 import asyncio
+import dataclasses
 import datetime
 import random
 from typing import Any
@@ -97,6 +98,41 @@ async def test_a_request_is_the_same_after_its_task_was_updated_or_finished(engi
     (claimed,) = await factories.claim(engine)
     await task_outcomes.record(engine, [factories.outcome(claimed, task.Change.FAILED)], worker_id="worker")
     assert await ids(engine, new) == [task_id]
+
+
+LOCAL = {"local_time": datetime.datetime(2030, 7, 1, 9), "time_zone": "Europe/Berlin"}  # noqa: DTZ001
+INSTANT = datetime.datetime(2030, 7, 1, 7, tzinfo=datetime.UTC)
+OTHER_INSTANT = INSTANT + datetime.timedelta(hours=1)
+
+
+async def test_a_request_in_local_time_is_the_same_under_another_time_zone_database(engine: Engine) -> None:
+    new = factories.new_task(request_id="r", execution_time=INSTANT, **LOCAL)
+    (task_id,) = await ids(engine, new)
+    repeated = dataclasses.replace(new, execution_time=OTHER_INSTANT)
+    assert await ids(engine, repeated) == [task_id]
+    (created,) = await task_create.create_all(engine, [repeated], actor="api")
+    assert (created.task_id, created.is_new) == (task_id, False)
+    assert await count(engine) == 1
+
+
+async def test_another_local_time_is_another_request_although_its_instant_is_the_same(engine: Engine) -> None:
+    new = factories.new_task(request_id="r", execution_time=INSTANT, **LOCAL)
+    await ids(engine, new)
+    assert await ids(engine, dataclasses.replace(new, time_zone="Europe/Paris")) == [None]
+    assert await ids(engine, dataclasses.replace(new, local_time=None, time_zone=None)) == [None]
+
+
+async def test_a_request_in_local_time_is_the_same_after_an_upgrade_from_the_first_release(engine: Engine) -> None:
+    new = factories.new_task(request_id="r", execution_time=INSTANT, **LOCAL)
+    (task_id,) = await ids(engine, new)
+    async with engine.connect() as connection:  # the first release stored the digest with the instant
+        await connection.execute(
+            sa.text("UPDATE tasks SET request_digest = :digest"),
+            {"digest": task_create._encode(new)["earlier_digest"]},
+        )
+    assert await ids(engine, new) == [task_id]
+    (created,) = await task_create.create_all(engine, [new], actor="api")
+    assert (created.task_id, created.is_new) == (task_id, False)
 
 
 @pytest.mark.parametrize(
