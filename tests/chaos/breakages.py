@@ -16,7 +16,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
 from duetime_core.postgres import schema
-from duetime_core.store.claiming import fast, rescue
+from duetime_core.store.claiming import fast, rescue, statements
 from duetime_core.store.schedules import advance as schedule_advance
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
@@ -57,7 +57,7 @@ def respond_before_commit() -> None:
 
 def claim_early() -> None:
     """Claims tasks half a second before they are due."""
-    _rewrite(fast, "_CLAIM", f"{schema.DUE_AT} <= now()", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
+    _rewrite(fast, "_CLAIM", f"{schema.DUE_AT} <= {statements.NOW}", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
 
 
 def claim_without_guard() -> None:

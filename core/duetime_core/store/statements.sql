@@ -2,37 +2,39 @@
 -- that claims share are in claiming/statements.py.
 
 -- claiming/fast.py: _CLAIM
-WITH queue_state AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), queue_state AS MATERIALIZED (
     SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (SELECT FROM tasks WHERE queue =
         :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority > 0) AS has_priorities
 ), due AS MATERIALIZED (
     SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) <= now() AND (SELECT is_unlimited AND NOT has_priorities FROM
-        queue_state)
+        priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (SELECT is_unlimited AND NOT
+        has_priorities FROM queue_state)
     ORDER BY greatest(execution_time), task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
+        (SELECT now FROM began),
+        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
+        (SELECT now FROM began)
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
     moment.has_priorities, moment.next_due_at, moment.first_occurrence_at
-FROM (SELECT now() AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT has_priorities FROM
-    queue_state) AS has_priorities, (
+FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
+    has_priorities FROM queue_state) AS has_priorities, (
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > now()
+        priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ) AS next_due_at, (
     SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY greatest(execution_time), task_id LIMIT 1
@@ -41,12 +43,12 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/fast.py: _CLAIM_BY_PRIORITY
-WITH due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= now() AND NOT EXISTS
-                (SELECT FROM queues WHERE name = :queue)
+                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
+                NOT EXISTS (SELECT FROM queues WHERE name = :queue)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -54,8 +56,8 @@ WITH due AS MATERIALIZED (
         UNION ALL
         SELECT task_id FROM (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority = 0 AND greatest(execution_time) <= now() AND NOT EXISTS (SELECT FROM queues WHERE name =
-                :queue)
+                AND priority = 0 AND greatest(execution_time) <= statement_timestamp() AND NOT EXISTS (SELECT FROM
+                queues WHERE name = :queue)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -63,36 +65,39 @@ WITH due AS MATERIALIZED (
     ) AS due_by_priority
     LIMIT :limit
 ), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
+        (SELECT now FROM began),
+        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
+        (SELECT now FROM began)
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
     moment.has_priorities, moment.next_due_at, moment.first_occurrence_at
-FROM (SELECT now() AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (SELECT FROM tasks
-    WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority > 0) AS has_priorities,
-    least((
+FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS
+    (SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority > 0)
+    AS has_priorities, least((
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > now()
+        priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
     SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > now()
+            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) > now()
+    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) >
+        statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 )) AS next_due_at, (
     SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY greatest(execution_time), task_id LIMIT 1
@@ -101,67 +106,71 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[2]
-WITH due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
     SELECT task_id FROM tasks
-    WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases = 2 AND greatest(execution_time) <= now() AND NOT
-        EXISTS (SELECT FROM queues WHERE name = tasks.queue)
+    WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases = 2 AND greatest(execution_time) <=
+        statement_timestamp() AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)
     ORDER BY greatest(execution_time), task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
+        (SELECT now FROM began),
+        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
+        (SELECT now FROM began)
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now
-FROM (SELECT now() AS now) AS moment
+FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[3]
-WITH due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
     SELECT task_id FROM tasks
-    WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases >= 3 AND greatest(execution_time) <= now() AND NOT
-        EXISTS (SELECT FROM queues WHERE name = tasks.queue)
+    WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases >= 3 AND greatest(execution_time) <=
+        statement_timestamp() AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)
     ORDER BY greatest(execution_time), task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
+        (SELECT now FROM began),
+        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
+        (SELECT now FROM began)
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now
-FROM (SELECT now() AS now) AS moment
+FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/locked.py: _TASKS.claim
-WITH due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= now()
+                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp()
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -169,7 +178,7 @@ WITH due AS MATERIALIZED (
         UNION ALL
         SELECT task_id FROM (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority = 0 AND greatest(execution_time) <= now()
+                AND priority = 0 AND greatest(execution_time) <= statement_timestamp()
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -177,74 +186,81 @@ WITH due AS MATERIALIZED (
     ) AS due_by_priority
     LIMIT :limit
 ), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
+        (SELECT now FROM began),
+        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
+        (SELECT now FROM began)
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.next_due_at,
     moment.has_occurrences
-FROM (SELECT now() AS now, least((
+FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > now()
+        priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
     SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > now()
+            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) > now()
+    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) >
+        statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= now()
+    SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
-WITH due AS MATERIALIZED (SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-        worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (SELECT unnest(CAST(:task_ids AS
+    bigint[])) AS task_id), claimed AS (
+    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
+        (SELECT now FROM began),
+        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
+        (SELECT now FROM began)
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.next_due_at,
     moment.has_occurrences
-FROM (SELECT now() AS now, least((
+FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > now()
+        priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
     SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > now()
+            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) > now()
+    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) >
+        statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= now()
+    SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
@@ -272,9 +288,10 @@ WITH lost AS MATERIALIZED (
     RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
     SELECT task_id, version, status, CASE status WHEN 'pending' THEN 'lease_lost' ELSE 'failed' END, error_message,
-        execution_time, retry_count, :worker_id, duration
+        execution_time, retry_count, :worker_id, duration,
+        now()
     FROM moved
 )
 SELECT task_id FROM moved;
@@ -293,8 +310,9 @@ WITH unknown AS MATERIALIZED (
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id, NULL,
+        now()
     FROM released
 )
 SELECT task_id, queue, execution_time, now(), status FROM released;
@@ -335,8 +353,9 @@ WITH given AS MATERIALIZED (
     RETURNING task_id, version, status, execution_time, retry_count, queue
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, 'created', NULL, execution_time, retry_count, :actor, NULL
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, 'created', NULL, execution_time, retry_count, :actor, NULL,
+        now()
     FROM created
 )
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
@@ -370,8 +389,9 @@ WITH held AS MATERIALIZED (
         held.change, held.error_message, held.duration
 ), logged AS (
     INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-    SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id, duration
+        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id, duration,
+        now()
     FROM finished
 )
 SELECT task_id, queue, execution_time, now(), status FROM finished;

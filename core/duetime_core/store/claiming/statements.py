@@ -9,6 +9,9 @@ from duetime_core.model import task
 from duetime_core.postgres import schema
 from duetime_core.store.tasks import columns as task_columns
 
+NOW = "statement_timestamp()"
+"""By when tasks are due. `now()` is from before the queue lock was granted, if the transaction waited for it."""
+
 _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
 _URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
 _LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
@@ -21,12 +24,12 @@ HAS_PRIORITIES = f"EXISTS (SELECT FROM tasks WHERE queue = :queue AND {schema.UR
 """Whether tasks with a priority wait in the queue, due or not."""
 
 HAS_OCCURRENCES = f"""EXISTS (
-    SELECT FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} <= now()
+    SELECT FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} <= {NOW}
 )"""
 """Whether next occurrences of schedules are due in the queue: they are claimed after their schedules have advanced."""
 
 NEXT_ORDINARY_AT = f"""(
-    SELECT execution_time FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} > now()
+    SELECT execution_time FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} > {NOW}
     ORDER BY {schema.DUE_AT}, task_id LIMIT 1
 )"""
 FIRST_OCCURRENCE_AT = f"""(
@@ -36,11 +39,11 @@ FIRST_OCCURRENCE_AT = f"""(
 
 NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
     SELECT min(execution_time) FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT execution_time FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} > now()
+        SELECT execution_time FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} > {NOW}
         ORDER BY {schema.DUE_AT}, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} > now()
+    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} > {NOW}
     ORDER BY {schema.DUE_AT}, task_id LIMIT 1
 ))"""
 
@@ -50,7 +53,7 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 def due_ordinary(*, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
-        SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= now() {where}
+        SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= {NOW} {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -65,7 +68,7 @@ def due(*, columns: str = "task_id", where: str = "") -> str:
     return f"""
         SELECT {columns} FROM (
             SELECT {columns} FROM {_LEVELS} CROSS JOIN LATERAL (
-                SELECT {columns} FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} <= now() {where}
+                SELECT {columns} FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} <= {NOW} {where}
                 ORDER BY {schema.DUE_AT}, task_id
                 LIMIT :limit
                 FOR UPDATE SKIP LOCKED
@@ -81,7 +84,7 @@ def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", w
     """Returns the statement that locks up to `limit` due tasks by a condition on `lost_leases` and on their queue."""
     return f"""
         SELECT {columns} FROM tasks
-        WHERE {queue} AND status = 'pending' AND lost_leases {lost_leases} AND {schema.DUE_AT} <= now() {where}
+        WHERE {queue} AND status = 'pending' AND lost_leases {lost_leases} AND {schema.DUE_AT} <= {NOW} {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -94,16 +97,18 @@ def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
     """Returns the statement that claims the tasks of `due`, for `worker_id` and `lease`.
 
     `before` has CTEs for the other parts. Its rows are the tasks in order, each with `now` and the expressions of
-    `moment`; if it claims none, one row has only these.
+    `moment`; if it claims none, one row has only these. Leases begin `now`, when every lock is held.
     """
-    expressions = {"now": "now()", **moment}
+    now = "(SELECT now FROM began)"
+    expressions = {"now": now, **moment}
+    log = task_columns.write_log("claimed", change="'started'", actor=":worker_id", timestamp=now)
     return sa.text(f"""
-        WITH {before} due AS MATERIALIZED ({due}), claimed AS (
-            UPDATE tasks SET status = 'running', version = version + 1, updated_at = now(), executed_at = now(),
-                worker_id = :worker_id, lease_expires_at = now() + CAST(:lease AS interval)
+        WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), {before} due AS MATERIALIZED ({due}), claimed AS (
+            UPDATE tasks SET status = 'running', version = version + 1, updated_at = {now}, executed_at = {now},
+                worker_id = :worker_id, lease_expires_at = {now} + CAST(:lease AS interval)
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
             RETURNING {task_columns.CLAIMED_COLUMNS}, status
-        ), {task_columns.write_log("claimed", change="'started'", actor=":worker_id")}
+        ), {log}
         SELECT {task_columns.CLAIMED_COLUMNS}, {", ".join(f"moment.{name}" for name in expressions)}
         FROM (SELECT {", ".join(f"{expression} AS {name}" for name, expression in expressions.items())}) AS moment
         LEFT JOIN claimed ON true

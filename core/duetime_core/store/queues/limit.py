@@ -20,7 +20,8 @@ FROM queues WHERE name = :queue FOR UPDATE
 _INSERT = sa.text("INSERT INTO queues (name) VALUES (:queue) ON CONFLICT (name) DO NOTHING")
 _UPDATE = sa.text("""
 UPDATE queues SET is_paused = :is_paused, max_running = :max_running, max_per_second = :max_per_second,
-    max_running_per_key = :max_running_per_key, max_per_second_per_key = :max_per_second_per_key, updated_at = now()
+    max_running_per_key = :max_running_per_key, max_per_second_per_key = :max_per_second_per_key,
+    updated_at = clock_timestamp()
 WHERE name = :queue
 """)
 # An unlimited queue has no row: it is claimed from in one statement, and a later rate limit begins with a new bucket.

@@ -125,11 +125,20 @@ def read_log(row: sa.Row[Any]) -> task.TaskLog:
     return task.TaskLog(*values)
 
 
-def write_log(changed: str, *, change: str, actor: str = ":actor", error: str = "NULL", duration: str = "NULL") -> str:
+def write_log(
+    changed: str,
+    *,
+    change: str,
+    actor: str = ":actor",
+    error: str = "NULL",
+    duration: str = "NULL",
+    timestamp: str = "now()",
+) -> str:
     """Returns the CTE that logs each row of the CTE `changed`; the arguments are SQL expressions over it."""
     return f"""logged AS (
         INSERT INTO task_logs
-            (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration)
-        SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration}
+            (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+        SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration},
+            {timestamp}
         FROM {changed}
     )"""
