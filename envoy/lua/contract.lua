@@ -186,6 +186,7 @@ return {
       {"count", "integer"},
     },
     ["RecomputeSchedulesRequest"] = {
+      {"page_token", "string"},
     },
     ["ResumeQueueRequest"] = {
       {"name", "string"},

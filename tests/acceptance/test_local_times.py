@@ -86,9 +86,9 @@ async def test_new_time_zone_rules_move_pending_tasks(engine: sqlalchemy_asyncio
         # As if another version of the time zone database had resolved it.
         await connection.execute(sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour'"))
         await connection.execute(sa.text(f"UPDATE tasks SET retry_count = 1 WHERE task_id = {waiting}"))
-    found, has_more = await relocate.recompute(engine, seconds=5, actor="api")
+    found, _, has_more = await relocate.recompute(engine, seconds=5, actor="api")
     assert ([each.task_id for each in found], has_more) == ([moved], False)
     assert (await task_read.get(engine, moved)).execution_time == right
     assert await factories.history(engine, moved) == ["created", task.Change.UPDATED]
     assert (await task_read.get(engine, plain)).execution_time == right + datetime.timedelta(hours=1)
-    assert await relocate.recompute(engine, seconds=5, actor="api") == ([], False)
+    assert (await relocate.recompute(engine, seconds=5, actor="api"))[0] == []

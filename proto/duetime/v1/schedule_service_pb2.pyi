@@ -680,12 +680,19 @@ Global___ListScheduleLogsResponse: _TypeAlias = ListScheduleLogsResponse  # noqa
 class RecomputeSchedulesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_token: _builtins.str
+    """The next_page_token of the call before, to continue after the tasks that it recomputed. Without it the call begins
+    again with the first.
+    """
     def __init__(
         self,
+        *,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -699,14 +706,17 @@ class RecomputeSchedulesResponse(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     TIME_ZONE_VERSION_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     schedules: _builtins.int
     """The number of schedules whose next occurrence moved or, if there is none any more, was withdrawn."""
     tasks: _builtins.int
     """The number of tasks with a local_time that moved."""
     has_more: _builtins.bool
-    """Whether some were not recomputed in time: send the same request again to continue."""
+    """Whether some were not recomputed in time: send next_page_token to continue."""
     time_zone_version: _builtins.str
     """The version of the time zone database, such as `2026b`."""
+    next_page_token: _builtins.str
+    """Continues in another call; empty unless has_more."""
     def __init__(
         self,
         *,
@@ -714,10 +724,11 @@ class RecomputeSchedulesResponse(_message.Message):
         tasks: _builtins.int = ...,
         has_more: _builtins.bool = ...,
         time_zone_version: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "schedules", b"schedules", "tasks", b"tasks", "time_zone_version", b"time_zone_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "next_page_token", b"next_page_token", "schedules", b"schedules", "tasks", b"tasks", "time_zone_version", b"time_zone_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -172,21 +172,25 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         )
 
     async def RecomputeSchedules(
-        self, _request: schedule_service_pb2.RecomputeSchedulesRequest, _: rpc_errors.Context
+        self, request: schedule_service_pb2.RecomputeSchedulesRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.RecomputeSchedulesResponse:
         """Moves the tasks whose times changed with the time zone database."""
+        scope = ("RecomputeSchedules",)
+        after = tokens.number(request.page_token, scope)
         placed, has_more = await schedule_recompute.recompute(
             self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
-        moved, has_more_tasks = await relocate.recompute(
-            self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+        moved, after, has_more_tasks = await relocate.recompute(
+            self._engine, after=after, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
+        has_more = has_more or has_more_tasks
         self._bell.announce([*placed, *moved])
         return schedule_service_pb2.RecomputeSchedulesResponse(
             schedules=len(placed),
             tasks=len(moved),
-            has_more=has_more or has_more_tasks,
+            has_more=has_more,
             time_zone_version=recurrence.version(),
+            next_page_token=tokens.encode(scope, after) if has_more else "",
         )
 
     async def _respond(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:

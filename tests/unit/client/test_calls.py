@@ -12,7 +12,7 @@ from google.protobuf import any_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
-from duetime.v1 import task_pb2, task_service_pb2
+from duetime.v1 import schedule_service_pb2, task_pb2, task_service_pb2
 from tests.support import answers
 
 DUE = datetime.datetime(2026, 12, 1, 9, tzinfo=datetime.UTC)
@@ -245,3 +245,12 @@ async def test_call_without_a_response_ends_after_the_client_s_timeout() -> None
         async with duetime_client.AsyncClient(address, timeout=datetime.timedelta(seconds=0.2)) as client:
             with pytest.raises(duetime_client.DeadlineExceeded, match="did not respond in time"):
                 await client.get(1)
+
+
+async def test_recomputing_schedules_continues_where_the_call_before_ended(call: answers.Caller) -> None:
+    more = schedule_service_pb2.RecomputeSchedulesResponse(tasks=2, has_more=True, next_page_token="after")
+    done = schedule_service_pb2.RecomputeSchedulesResponse(tasks=1, time_zone_version="2026b")
+    async with answers.served(more, done) as server:
+        recomputed = await call(server, "recompute_schedules")
+        assert (recomputed.tasks, recomputed.time_zone_version) == (3, "2026b")
+        assert [asked.page_token for asked in server.asked] == ["", "after"]

@@ -133,9 +133,10 @@ class AsyncSchedules(connection.AsyncConnection):
     async def recompute_schedules(self) -> schedule.Recomputed:
         """Moves times that were computed with another time zone database, and returns how many. Idempotent."""
         schedules = tasks = 0
+        message = schedule_service_pb2.RecomputeSchedulesRequest()
         while True:
-            message = schedule_service_pb2.RecomputeSchedulesRequest()
             answer = await self._call(self._open().schedules.RecomputeSchedules, message)
             schedules, tasks = schedules + answer.schedules, tasks + answer.tasks
             if not answer.has_more:
                 return schedule.Recomputed(schedules, tasks, answer.time_zone_version)
+            message.page_token = answer.next_page_token

@@ -134,9 +134,10 @@ class Schedules(connection.Connection):
     def recompute_schedules(self) -> schedule.Recomputed:
         """Moves times that were computed with another time zone database, and returns how many. Idempotent."""
         schedules = tasks = 0
+        message = schedule_service_pb2.RecomputeSchedulesRequest()
         while True:
-            message = schedule_service_pb2.RecomputeSchedulesRequest()
             answer = self._call(self._open().schedules.RecomputeSchedules, message)
             schedules, tasks = schedules + answer.schedules, tasks + answer.tasks
             if not answer.has_more:
                 return schedule.Recomputed(schedules, tasks, answer.time_zone_version)
+            message.page_token = answer.next_page_token

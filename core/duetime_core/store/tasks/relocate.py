@@ -22,11 +22,15 @@ WHERE time_zone IS NOT NULL AND status = 'pending' AND task_id > :after AND retr
 ORDER BY task_id LIMIT :limit
 """)
 _MOVE = sa.text(f"""
-WITH moved AS (
-    UPDATE tasks SET execution_time = greatest(given.execution_time, now()), version = version + 1, updated_at = now()
-    FROM json_to_recordset(CAST(:tasks AS json)) AS given (
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:tasks AS json)) AS given (
         task_id bigint, execution_time timestamptz, local_time timestamp, time_zone text
     )
+), locked AS MATERIALIZED (  -- in the order of ids, as every statement that waits for locks
+    SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM given)) ORDER BY task_id FOR UPDATE
+), moved AS (
+    UPDATE tasks SET execution_time = greatest(given.execution_time, now()), version = version + 1, updated_at = now()
+    FROM given JOIN locked USING (task_id)
     WHERE tasks.task_id = given.task_id AND status = 'pending' AND retry_count = 0
         AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone
     RETURNING tasks.task_id, version, status, tasks.execution_time, retry_count, queue
@@ -36,14 +40,14 @@ SELECT {columns.CHANGED} FROM moved
 
 
 async def recompute(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, seconds: float, actor: str
-) -> tuple[list[task.Changed], bool]:
-    """Moves pending tasks whose local time is now another instant, for up to `seconds`.
+    engine: sqlalchemy_asyncio.AsyncEngine, *, after: int = 0, seconds: float, actor: str
+) -> tuple[list[task.Changed], int, bool]:
+    """Moves pending tasks with ids above `after` whose local time is now another instant, for up to `seconds`.
 
-    Returns the moved tasks, and whether any remain.
+    Returns the moved tasks, the last id that was read, from which another call continues, and whether any remain.
     """
     moved: list[task.Changed] = []
-    ends, after = time.monotonic() + seconds, 0
+    ends = time.monotonic() + seconds
     while True:
         with database.unavailable():
             async with engine.connect() as connection:
@@ -67,8 +71,8 @@ async def recompute(
                 if wrong:
                     answered = await connection.execute(_MOVE, {"tasks": json.dumps(wrong), "actor": actor})
                     moved += [columns.read_changed(row) for row in answered]
+        after = found[-1].task_id if found else after
         if len(found) < _AT_ONCE:
-            return moved, False
-        if time.monotonic() > ends:
-            return moved, True
-        after = found[-1].task_id
+            return moved, after, False
+        if time.monotonic() >= ends:
+            return moved, after, True

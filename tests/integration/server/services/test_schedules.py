@@ -1,12 +1,19 @@
 """ScheduleService, called without gRPC."""
 
+import datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
 from duetime_core.model import errors
+from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import read as task_read
+from duetime_core.store.tasks import relocate
 from duetime_server.services import schedules
+from tests.support import factories
 
 CONTEXT: Any = None
 
@@ -52,3 +59,30 @@ async def test_a_preview_needs_no_schedule_and_a_list_has_pages(schedule_service
     assert [each.name for each in page.schedules] == ["a"]
     following = schedule_service_pb2.ListSchedulesRequest(page_size=1, page_token=page.next_page_token)
     assert [each.name for each in (await schedule_service.ListSchedules(following, CONTEXT)).schedules] == ["b"]
+
+
+async def test_recomputing_more_tasks_than_a_call_has_time_for_ends_and_reads_each_once(
+    schedule_service: schedules.ScheduleService,
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    due = datetime.datetime(2030, 7, 1, 8, tzinfo=datetime.UTC)
+    nine = datetime.datetime(2030, 7, 1, 9)  # noqa: DTZ001 - local times are naive
+    new = factories.new_task(execution_time=due, local_time=nine, time_zone="Europe/Lisbon")
+    created = await task_create.create_all(engine, [new] * 5, actor="api")
+    last = created[-1].task_id
+    async with engine.connect() as connection:
+        # As if another version of the time zone database had resolved it.
+        await connection.execute(
+            sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour' WHERE task_id = :last"),
+            {"last": last},
+        )
+    monkeypatch.setattr(schedules, "_RECOMPUTE_SECONDS", 0.0)  # each call has time for one page
+    monkeypatch.setattr(relocate, "_AT_ONCE", 2)
+    request, counts = schedule_service_pb2.RecomputeSchedulesRequest(), []
+    for _ in range(3):
+        answer = await schedule_service.RecomputeSchedules(request, CONTEXT)
+        counts.append(answer.tasks)
+        request.page_token = answer.next_page_token
+    assert (counts, answer.has_more, answer.next_page_token) == ([0, 0, 1], False, "")
+    assert (await task_read.get(engine, last)).execution_time == due

@@ -140,7 +140,7 @@ async def test_a_recomputation_passes_over_tasks_whose_zone_no_longer_exists(
             (made[1], "local_time = '9999-12-31 23:59:59', time_zone = 'America/New_York'"),
         ):
             await connection.execute(sa.text(f"UPDATE tasks SET {change} WHERE task_id = {task_id}"))
-    moved, has_more = await relocate.recompute(engine, seconds=5, actor="api")
+    moved, _, has_more = await relocate.recompute(engine, seconds=5, actor="api")
     assert ([(each.task_id, each.execution_time) for each in moved], has_more) == ([(made[2], due)], False)
 
 
