@@ -26,23 +26,29 @@ class Sweeper:
     async def run(self) -> None:
         """Sweeps until cancelled."""
         while True:
+            has_more = False
             try:
-                await self._sweep()
+                has_more = await self._sweep()
             except errors.StoreUnavailable as error:
                 self._lease_guard.interrupt()
                 self._here.database_outage.begin(error)
             else:
                 self._here.database_outage.end()
-            # Jitter, so that workers which started together do not sweep together.
-            await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.8, 1.0))
+            if not has_more:
+                # Jitter, so that workers which started together do not sweep together.
+                await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.8, 1.0))
 
-    async def _sweep(self) -> None:
+    async def _sweep(self) -> bool:
+        """Sweeps once; returns whether more leases may have expired. The next sweep judges the database anew."""
+        has_more = False
         if self._lease_guard.is_long_enough(await clock.now(self._here.engine)):
-            await self._reclaim()
+            has_more = await self._reclaim()
         self._runner.poll_all()
+        return has_more
 
-    async def _reclaim(self) -> None:
+    async def _reclaim(self) -> bool:
         reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id)
         if reclaimed:
             _log.warning("reclaimed tasks of lost workers", task_ids=reclaimed)
             self._here.bell.changed(reclaimed)
+        return len(reclaimed) == rescue.BATCH

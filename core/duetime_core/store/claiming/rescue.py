@@ -44,7 +44,8 @@ WITH lost AS MATERIALIZED (
 SELECT task_id FROM moved
 """)
 
-_RECLAIM_LIMIT = 1000
+BATCH = 1_000
+"""How many tasks one call reclaims at most."""
 
 # Locked tasks are left to the next call, as by a claim: neither may wait.
 _RELEASE = sa.text(f"""
@@ -65,13 +66,13 @@ SELECT {task_columns.CHANGED} FROM released
 
 
 async def reclaim(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
-    """Makes running tasks whose lease expired pending again, or failed; returns their ids, at most 1,000.
+    """Makes running tasks whose lease expired pending again, or failed; returns their ids, at most BATCH.
 
     The caller must know that the workers could have extended those leases. `worker_id` is the actor in the log.
     """
     with database.unavailable():
         async with engine.connect() as connection:
-            moved = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": _RECLAIM_LIMIT})
+            moved = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH})
             return [row[0] for row in moved]
 
 
