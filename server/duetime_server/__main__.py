@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
 import sys
 
@@ -92,14 +93,18 @@ async def serve(chosen: settings.Settings) -> None:
         async with asyncio.timeout(_FIRST_READ_SECONDS):
             await catalog.refresh()  # so that the first tasks get their handlers' retries
     services = background.start(
-        bell.run(), task_creator.run(), watch_hub.run(), watch_hub.listen(chosen.redis_url), catalog.run()
+        background.supervise("doorbell", bell.run),
+        background.supervise("creator", task_creator.run),
+        background.supervise("hub", watch_hub.run),
+        background.supervise("change hints", functools.partial(watch_hub.listen, chosen.redis_url)),
+        background.supervise("handler catalog", catalog.run),
     )
     try:
         await server.start()
         for name in ("", *_SERVICES):
             await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving", version=importlib.metadata.version("duetime-server"), listen=chosen.listen)
-        await background.wait(terminated, services)
+        await terminated.wait()
         _log.info("stopping")
         # First new calls stop arriving, then the watches end with an event, then the calls end.
         await checks.enter_graceful_shutdown()

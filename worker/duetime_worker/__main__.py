@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import os
 import secrets
 import socket
-import sys
 
 import structlog
 import uvloop
@@ -66,15 +66,18 @@ async def serve(chosen: settings.Settings) -> None:
         async with asyncio.timeout(_ANNOUNCE_SECONDS):
             await heartbeats.announce()  # so that tasks created from now on get their handlers' retry defaults
     services = background.start(
-        here.bell.run(),
-        runner.recorder.run(),
-        runner.run(),
-        keeper.run(),
-        keeper.listen(chosen.redis_url),
-        sweep.Sweeper(here, runner).run(),
-        upkeep.run(),
-        heartbeats.run(),
-        *(wakeup_receiver.receive(client, runner, queue) for queue in chosen.queues),
+        background.supervise("doorbell", here.bell.run),
+        background.supervise("outcome recorder", runner.recorder.run),
+        background.supervise("runner", runner.run),
+        background.supervise("lease keeper", keeper.run),
+        background.supervise("cancellation hints", functools.partial(keeper.listen, chosen.redis_url)),
+        background.supervise("sweep", sweep.Sweeper(here, runner).run),
+        background.supervise("maintenance", upkeep.run),
+        background.supervise("heartbeat", heartbeats.run),
+        *(
+            background.supervise("wakeups", functools.partial(wakeup_receiver.receive, client, runner, queue))
+            for queue in chosen.queues
+        ),
     )
     _log.info(
         "working",
@@ -83,13 +86,7 @@ async def serve(chosen: settings.Settings) -> None:
         concurrency=chosen.concurrency,
         handlers=sorted(handlers),
     )
-    failed = False
-    try:
-        await background.wait(terminated, services)
-    except Exception:
-        # The worker cannot continue without that service, but its running tasks may end.
-        _log.exception("service failed")
-        failed = True
+    await terminated.wait()
     _log.info("stopping", running=len(runner.versions), grace_seconds=chosen.grace_period.total_seconds())
     await runner.stop(chosen.grace_period, grace_ended=grace_ended)
     await _record_the_rest(runner.recorder, chosen.lease)
@@ -101,8 +98,7 @@ async def serve(chosen: settings.Settings) -> None:
     _log.info("stopped")
     if runner.versions or executor.abandoned:
         # Python would wait for handlers that cannot be ended. Their tasks are already released.
-        os._exit(int(failed))
-    sys.exit(int(failed))
+        os._exit(0)
 
 
 async def _record_the_rest(recorder: outcomes.OutcomeRecorder, lease: datetime.timedelta) -> None:

@@ -2,10 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Coroutine
+import time
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
+from duetime_core.process import failures
+
 _AGAIN_SECONDS = 0.1
+_STABLE_SECONDS = 60.0
+"""A service that has run for so long before it failed had recovered."""
 
 _Result = TypeVar("_Result")
 
@@ -15,13 +20,29 @@ def start(*services: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
     return [asyncio.create_task(service) for service in services]
 
 
-async def wait(event: asyncio.Event, services: Collection[asyncio.Task[None]]) -> None:
-    """Waits for the event. Raises what a service raises meanwhile: the process cannot work without it."""
-    waiting = asyncio.create_task(event.wait())
-    ended, _ = await asyncio.wait([waiting, *services], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    for each in ended:
-        each.result()
+async def supervise(name: str, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a service until it returns or this is cancelled, and again, after a growing pause, if it raises.
+
+    An error that the service does not expect must not end the process, which would end all its other services, again
+    after each restart if the cause is in the data. It is logged by `failures.Failures`.
+    """
+    failing = failures.Failures("service failed", service=name)
+    while True:
+        began = time.monotonic()
+        try:
+            return await service()
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
+            if time.monotonic() - began > _STABLE_SECONDS:
+                failing.end()
+            await asyncio.sleep(failing.add(error))
+
+
+def _is_cancelled() -> bool:
+    """Returns whether this asyncio task is being cancelled. Otherwise a CancelledError is a library's own mistake."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
 
 
 async def end(services: Collection[asyncio.Task[None]]) -> None:

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
@@ -49,12 +48,11 @@ class Creator:
     async def create(self, new: task.NewTask, *, size: int = 0) -> task_create.Created:
         """Creates one task, from a request of `size` bytes, and returns it once it is committed.
 
-        If the caller hangs up before its batch begins, no task is created. Raises RequestIdTaken or StoreUnavailable.
+        If the caller hangs up before its batch begins, no task is created. Raises RequestIdTaken, ServerBusy or
+        StoreUnavailable.
         """
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise errors.StoreUnavailable(
-                "Too many creates are waiting for the database. Nothing was changed; retry later."
-            )
+            raise errors.ServerBusy("Too many creates are waiting for the database. Nothing was changed; retry later.")
         future: _Future = asyncio.get_running_loop().create_future()
         self._waiting[future] = _Waiting(new, size)
         self._waiting_bytes += size
@@ -108,16 +106,16 @@ class Creator:
             news = [new for new, _ in batch]
             with self._in_flight.track(_request_ids(news)):
                 results = await task_create.create(self._engine, news, actor=actor.CALLER)
-        except sqlalchemy.exc.DBAPIError as error:
-            # A task that PostgreSQL refuses, although it was checked, must not fail the others.
+        except errors.DuetimeError as error:
+            for _, future in batch:
+                _resolve(future, error)
+        except Exception as error:
+            # A task that cannot be written, although it was checked, must not fail the others.
             if len(batch) > 1:
                 for waiting in batch:
                     await self._create([waiting])
             else:
                 _resolve(batch[0][1], error)
-        except errors.DuetimeError as error:
-            for _, future in batch:
-                _resolve(future, error)
         else:
             self._announce(results)
             for (_, future), result in zip(batch, results, strict=True):

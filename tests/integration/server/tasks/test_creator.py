@@ -171,6 +171,36 @@ async def test_only_so_many_wait_while_a_commit_stalls(
     monkeypatch.setattr(creator, "MAX_WAITING", 10)
     async with stalled(engine):
         waiting = await called(create, 10)
-        with pytest.raises(errors.StoreUnavailable, match="Too many creates are waiting for the database"):
+        with pytest.raises(errors.ServerBusy, match="Too many creates are waiting for the database"):
             await create.create(factories.new_task())
     assert all(created.is_new for created in await asyncio.gather(*waiting))
+
+
+async def test_only_so_many_bytes_wait_while_a_commit_stalls(
+    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creator, "MAX_WAITING_BYTES", 1_000)
+    async with stalled(engine):
+        waiting = await called(create, 1)
+        waiting.append(asyncio.create_task(create.create(factories.new_task(), size=900)))
+        await asyncio.sleep(0)
+        with pytest.raises(errors.ServerBusy, match="Too many creates are waiting for the database"):
+            await create.create(factories.new_task(), size=200)
+    assert all(created.is_new for created in await asyncio.gather(*waiting))
+
+
+async def test_a_create_with_an_error_that_nobody_expects_fails_alone(
+    create: creator.Creator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_as_ever = task_create.create
+
+    async def failing(engine: Engine, news: list[task.NewTask], *, actor: str) -> list[task_create.Created | Exception]:
+        if any(new.name == "odd" for new in news):
+            raise KeyError("a bug")
+        return [*await create_as_ever(engine, news, actor=actor)]
+
+    monkeypatch.setattr(task_create, "create", failing)
+    news = [factories.new_task(name="odd" if number == 3 else "noop") for number in range(8)]
+    answers = await asyncio.gather(*(create.create(new) for new in news), return_exceptions=True)
+    assert isinstance(answers.pop(3), KeyError)
+    assert all(isinstance(answer, task_create.Created) for answer in answers)
