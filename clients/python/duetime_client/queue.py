@@ -20,7 +20,7 @@ class Queue:
     max_per_second_per_key: float | None
     """How many tasks of one concurrency_key may start per second."""
     depth: int
-    """How many pending tasks are due."""
+    """How many pending tasks are due, counted up to 10,000."""
     oldest_due: datetime.datetime | None
     """When the first of them became due; None if there is none."""
     running: int
@@ -28,6 +28,8 @@ class Queue:
     """How many tasks start per second, as last counted by the live workers."""
     workers: int
     """How many live workers serve it."""
+    depth_capped: bool = False
+    """Whether more tasks are due than `depth` says."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ def to_queue(message: queue_pb2.Queue) -> queue.Queue:
         running=message.running,
         rate=message.rate,
         workers=message.workers,
+        depth_capped=message.depth_capped,
     )
 
 

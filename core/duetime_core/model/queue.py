@@ -28,6 +28,9 @@ class QueueLimits:
 ALIVE_SECONDS = 15
 """How long after its last heartbeat a worker counts as alive."""
 
+MAX_DEPTH = 10_000
+"""Up to how many due tasks of a queue are counted, in some milliseconds."""
+
 UNLIMITED = QueueLimits()
 """Neither paused nor limited, as are all queues without a row."""
 
@@ -38,7 +41,8 @@ class Queue:
 
     name: str
     limits: QueueLimits
-    depth: int = 0  # pending tasks that are due
+    depth: int = 0  # pending tasks that are due, up to MAX_DEPTH
+    is_deeper: bool = False  # whether there are more than MAX_DEPTH
     oldest_due: datetime.datetime | None = None  # when the first of them was due
     running: int = 0
     rate: float = 0.0  # runs started per second, by the last heartbeats of live workers

@@ -39,6 +39,7 @@ class Queue(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
+    DEPTH_CAPPED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Identifier. 1 to 100 characters of a-z, 0-9, `.`, `_` and `-`."""
     paused: _builtins.bool
@@ -56,13 +57,15 @@ class Queue(_message.Message):
     max_per_second_per_key: _builtins.float
     """The most tasks with the same concurrency_key that start per second. 0.001 to 100,000; unset: no limit."""
     depth: _builtins.int
-    """Output only. The number of pending tasks that are due."""
+    """Output only. The number of pending tasks that are due, counted up to 10,000; see depth_capped."""
     running: _builtins.int
     """Output only. The number of running tasks."""
     rate: _builtins.float
     """Output only. The number of tasks started per second, as reported in the last heartbeats of the live workers."""
     workers: _builtins.int
     """Output only. The number of live workers that serve the queue."""
+    depth_capped: _builtins.bool
+    """Output only. Whether more tasks are due than depth says."""
     @_builtins.property
     def oldest_due(self) -> _timestamp_pb2.Timestamp:
         """Output only. The execution_time of the pending task that has been due longest; unset if none is due."""
@@ -81,10 +84,11 @@ class Queue(_message.Message):
         running: _builtins.int = ...,
         rate: _builtins.float = ...,
         workers: _builtins.int = ...,
+        depth_capped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_per_second", b"_max_per_second", "_max_per_second_per_key", b"_max_per_second_per_key", "_max_running", b"_max_running", "_max_running_per_key", b"_max_running_per_key", "max_per_second", b"max_per_second", "max_per_second_per_key", b"max_per_second_per_key", "max_running", b"max_running", "max_running_per_key", b"max_running_per_key", "oldest_due", b"oldest_due"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_per_second", b"_max_per_second", "_max_per_second_per_key", b"_max_per_second_per_key", "_max_running", b"_max_running", "_max_running_per_key", b"_max_running_per_key", "depth", b"depth", "max_per_second", b"max_per_second", "max_per_second_per_key", b"max_per_second_per_key", "max_running", b"max_running", "max_running_per_key", b"max_running_per_key", "name", b"name", "oldest_due", b"oldest_due", "paused", b"paused", "rate", b"rate", "running", b"running", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_per_second", b"_max_per_second", "_max_per_second_per_key", b"_max_per_second_per_key", "_max_running", b"_max_running", "_max_running_per_key", b"_max_running_per_key", "depth", b"depth", "depth_capped", b"depth_capped", "max_per_second", b"max_per_second", "max_per_second_per_key", b"max_per_second_per_key", "max_running", b"max_running", "max_running_per_key", b"max_running_per_key", "name", b"name", "oldest_due", b"oldest_due", "paused", b"paused", "rate", b"rate", "running", b"running", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_per_second: _TypeAlias = _typing.Literal["max_per_second"]  # noqa: Y015
     _WhichOneofArgType__max_per_second: _TypeAlias = _typing.Literal["_max_per_second", b"_max_per_second"]  # noqa: Y015

@@ -19,6 +19,7 @@ def from_queue(row: queue.Queue) -> queue_pb2.Queue:
         max_running_per_key=limits.max_running_per_key,
         max_per_second_per_key=limits.max_per_second_per_key,
         depth=row.depth,
+        depth_capped=row.is_deeper,
         oldest_due=None if row.oldest_due is None else task_messages.timestamp(row.oldest_due),
         running=row.running,
         rate=row.rate,

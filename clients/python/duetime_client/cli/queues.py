@@ -127,8 +127,9 @@ def _table(queues: Iterable[duetime_client.Queue]) -> rich.table.Table:
     table = screen.new_table("queue", "due", "oldest due", "running", "starts/s", "workers", "limits")
     for queue in queues:
         oldest = moments.in_local_zone(queue.oldest_due)
+        depth = f"{queue.depth}+" if queue.depth_capped else queue.depth
         screen.add_row(
-            table, queue.name, queue.depth, oldest, queue.running, f"{queue.rate:g}", queue.workers, _limits(queue)
+            table, queue.name, depth, oldest, queue.running, f"{queue.rate:g}", queue.workers, _limits(queue)
         )
     return table
 

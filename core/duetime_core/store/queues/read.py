@@ -29,20 +29,33 @@ def _names_of(index: str, condition: str) -> str:
 
 
 _LEVELS = f"generate_series(1, {task.MAX_PRIORITY}) AS level (number)"
+_FIRST = f"ORDER BY {schema.DUE_AT}, task_id LIMIT 1"
+
+
+def _due(first: str) -> str:
+    """Returns a query of the due tasks of a queue, from each index; `first` bounds the rows of each."""
+    return f"""(
+        SELECT execution_time FROM tasks
+        WHERE queue = names.queue AND {_WAITING["due"]} AND {schema.DUE_AT} <= now() {first}
+    ) UNION ALL (
+        SELECT urgent.execution_time FROM {_LEVELS} CROSS JOIN LATERAL (
+            SELECT execution_time FROM tasks
+            WHERE queue = names.queue AND {_WAITING["urgent"]} AND priority = level.number AND {schema.DUE_AT} <= now()
+            {first}
+        ) AS urgent
+    ) UNION ALL (
+        SELECT execution_time FROM tasks
+        WHERE queue = names.queue AND {_WAITING["next"]} AND {schema.DUE_AT} <= now() AND status = 'pending' {first}
+    ) UNION ALL (
+        SELECT execution_time FROM tasks
+        WHERE queue = names.queue AND {_WAITING["quarantined"]} AND {schema.DUE_AT} <= now() {first}
+    )"""
+
+
+# The due tasks are counted up to a bound, so that the cost of a queue does not grow with its backlog.
 _DUE = f"""(
-    SELECT count(*) AS depth, min(execution_time) AS oldest_due FROM (
-        SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["due"]} AND {schema.DUE_AT} <= now()
-        UNION ALL
-        SELECT execution_time FROM {_LEVELS} JOIN tasks ON tasks.priority = level.number
-        WHERE queue = names.queue AND {_WAITING["urgent"]} AND {schema.DUE_AT} <= now()
-        UNION ALL
-        SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["next"]} AND {schema.DUE_AT} <= now() AND status = 'pending'
-        UNION ALL
-        SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["quarantined"]} AND {schema.DUE_AT} <= now()
-    ) AS due
+    SELECT (SELECT count(*) FROM (SELECT FROM ({_due("")}) AS due LIMIT {queue.MAX_DEPTH} + 1) AS counted) AS depth,
+        (SELECT min(execution_time) FROM ({_due(_FIRST)}) AS firsts) AS oldest_due
 )"""
 _RUNNING = "SELECT queue, count(*) AS running FROM tasks WHERE status = 'running' {} GROUP BY queue"
 _SERVED = f"""
@@ -145,4 +158,13 @@ def _read(row: sa.Row[Any]) -> queue.Queue:
     limits = queue.QueueLimits(
         row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
     )
-    return queue.Queue(row.queue, limits, row.depth, row.oldest_due, row.running, row.rate, row.workers)
+    return queue.Queue(
+        row.queue,
+        limits,
+        min(row.depth, queue.MAX_DEPTH),
+        row.depth > queue.MAX_DEPTH,
+        row.oldest_due,
+        row.running,
+        row.rate,
+        row.workers,
+    )

@@ -57,6 +57,21 @@ async def test_each_page_of_queues_costs_the_same(
     assert plans.buffers(plan) < most
 
 
+_BACKLOG = """
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter, priority)
+SELECT 'noop', 'mail', 'pending', now() - interval '1 minute', '{}', '1 s', '1 s', 2, 0, n % 2
+FROM generate_series(1, 100000) AS n
+"""
+
+
+@test_plans.MODES
+async def test_a_queue_costs_the_same_whatever_its_backlog(admin: sqlalchemy_asyncio.AsyncEngine, mode: str) -> None:
+    async with test_plans.filled(admin, _BACKLOG) as connection:
+        plan = await plans.explain(connection, mode, queue_read._GET, {"queue": "mail"})
+        assert plans.buffers(plan) < 2_500
+
+
 @test_plans.MODES
 async def test_a_log_is_read_by_its_queue(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
     parameters = {"queue": "queue-015000", "after": 0, "limit": 51}

@@ -14,7 +14,17 @@ from duetime_core.postgres import clock, database
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
+from duetime_core.store.tasks import create as task_create
 from tests.support import factories, logs
+
+OLDEST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+BACKLOG = """
+INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
+    retry_multiplier, retry_jitter)
+SELECT 'noop', 'mail', 'pending', CAST('2026-01-01T00:00:00Z' AS timestamptz) + n * interval '1 ms', '{}', '1 s', '1 s',
+    2, 0
+FROM generate_series(0, CAST(:count AS int) - 1) AS n
+"""
 
 
 async def listed(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, queue.Queue]:
@@ -49,6 +59,23 @@ async def test_a_queue_counts_its_due_quarantined_tasks_and_occurrences(
         async with engine.connect() as connection:
             await connection.execute(sa.text(f"UPDATE tasks SET {column} WHERE task_id = {task_id}"))
     assert (await queue_read.get(engine, task.DEFAULT_QUEUE)).depth == 2
+
+
+async def test_the_due_tasks_of_a_queue_are_counted_up_to_a_bound_and_the_oldest_is_found(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(BACKLOG), {"count": queue.MAX_DEPTH})
+    assert await queue_read.get(engine, "mail") == queue.Queue("mail", queue.UNLIMITED, queue.MAX_DEPTH, False, OLDEST)
+    (oldest,) = await task_create.create_all(engine, [factories.new_task(queue="mail", priority=3)], actor="api")
+    async with engine.connect() as connection:
+        await connection.execute(
+            sa.text("UPDATE tasks SET execution_time = :oldest WHERE task_id = :task_id"),
+            {"oldest": OLDEST - datetime.timedelta(hours=1), "task_id": oldest.task_id},
+        )
+    found = await queue_read.get(engine, "mail")
+    assert (found.depth, found.is_deeper) == (queue.MAX_DEPTH, True)
+    assert found.oldest_due == OLDEST - datetime.timedelta(hours=1)
 
 
 async def test_a_queue_with_finished_tasks_alone_is_not_listed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -186,7 +213,7 @@ async def test_a_change_counts_the_backlog_once_and_fails_if_it_cannot(
     counts: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        counts.extend(["count"] * statement.count("count(*) AS depth"))
+        counts.extend(["count"] * statement.count("AS depth"))
 
     sa.event.listen(engine.sync_engine, "before_cursor_execute", note)
     await factories.create(engine, queue="mail")

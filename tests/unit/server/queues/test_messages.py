@@ -10,9 +10,10 @@ NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 
 def test_an_unlimited_queue_has_no_limits() -> None:
     written = messages.from_queue(
-        queue.Queue("mail", queue.UNLIMITED, depth=2, oldest_due=NOW, running=1, rate=0.5, workers=3)
+        queue.Queue("mail", queue.UNLIMITED, depth=2, is_deeper=True, oldest_due=NOW, running=1, rate=0.5, workers=3)
     )
     assert (written.name, written.depth, written.running, written.workers) == ("mail", 2, 1, 3)
+    assert written.depth_capped
     assert written.oldest_due.ToDatetime(datetime.UTC) == NOW
     assert not written.paused
     assert not written.HasField("max_running")
