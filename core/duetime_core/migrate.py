@@ -3,26 +3,31 @@
 import asyncio
 import contextlib
 import pathlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 
 import alembic.command
 import alembic.config
+import alembic.operations
 import alembic.runtime.migration
 import alembic.script
-import psycopg.errors
 import sqlalchemy as sa
 import sqlalchemy.exc
+import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
-from duetime_core.postgres import database, roles
-from duetime_core.process import settings
+from duetime_core.postgres import database, roles, table_locks
+from duetime_core.process import logging, settings
 from duetime_core.store.log import partitions, restoration
 
 _LOCK = 0x6475657469  # "dueti": any constant
+_POLL_SECONDS = 0.5
+_SHORTEST_DELAY, _LONGEST_DELAY = 0.5, 15.0
+
+_log = structlog.get_logger()
 
 
-def config(connection: sa.Connection) -> alembic.config.Config:
+def config(connection: sa.Connection | None = None) -> alembic.config.Config:
     """Returns Alembic's configuration for `connection`."""
     configuration = alembic.config.Config()
     configuration.set_main_option("script_location", str(pathlib.Path(__file__).parent / "postgres" / "migrations"))
@@ -38,61 +43,112 @@ class Settings(settings.DatabaseSettings):
 
 
 async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: str | None = None) -> None:
-    """Applies the missing migrations, each in its own transaction, and creates the log's next partitions.
+    """Applies the missing migrations and creates the log's next partitions.
 
-    A database restored from a dump needs nothing else. `application_role`, if given, may then read and write rows.
-    Raises StoreUnavailable; the migrations before the one that failed stay applied.
+    Each migration is a transaction of its own, and is repeated until it gets its locks. A database restored from a dump
+    needs nothing else. `application_role`, if given, may then read and write rows. Raises StoreUnavailable; the
+    migrations before the one that failed stay applied.
     """
-    with database.unavailable(), _lock_explained():
-        while True:
-            async with _locked(engine) as connection:
-                if (revision := await connection.run_sync(_first_missing)) is not None:
-                    await connection.run_sync(_apply, revision)
-                    continue
+    with database.unavailable():
+        async with _alone(engine) as connection:
+            await _apply_missing(connection, "head")
+            async with _transaction(connection):
                 await restoration.reset_transaction_ids(connection)
                 if application_role is not None:
                     await roles.grant(connection, application_role)
-                break
     with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
 
 
+async def upgrade_to(engine: sqlalchemy_asyncio.AsyncEngine, revision: str) -> None:
+    """Applies the missing migrations up to that one, and nothing else. Raises StoreUnavailable."""
+    with database.unavailable():
+        async with _alone(engine) as connection:
+            await _apply_missing(connection, revision)
+
+
 @contextlib.asynccontextmanager
-async def _locked(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """Opens a transaction in which no other host migrates."""
-    async with database.transaction(engine) as connection:
+async def _alone(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """Opens a connection while no other host migrates."""
+    async with engine.connect() as connection:
         await database.wait_indefinitely(connection)
-        # First, because another host's migration may take any time.
-        await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
-        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        yield connection
+        try:
+            await connection.execute(sa.text("SET statement_timeout = 0"))
+            # Not waiting within a statement: its snapshot would keep the other host's index builds waiting.
+            if not await _try_lock(connection):
+                _log.info("waiting for the migrations of another process")
+                while not await _try_lock(connection):  # noqa: ASYNC110 - PostgreSQL has no event for it
+                    await asyncio.sleep(_POLL_SECONDS)
+            yield connection
+        finally:
+            await connection.invalidate()  # closes it, and so ends the lock and the settings of its session
 
 
-def _first_missing(connection: sa.Connection) -> str | None:
+async def _try_lock(connection: sqlalchemy_asyncio.AsyncConnection) -> bool:
+    # For the session, because an index is built outside a transaction. If this process dies meanwhile, PostgreSQL
+    # keeps the lock until the build has ended.
+    return bool((await connection.execute(sa.text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})).scalar_one())
+
+
+@contextlib.asynccontextmanager
+async def _transaction(connection: sqlalchemy_asyncio.AsyncConnection) -> AsyncIterator[None]:
+    await connection.commit()  # of nothing: the connection is in autocommit
+    await connection.execution_options(isolation_level="READ COMMITTED")
+    try:
+        async with connection.begin():
+            yield
+    finally:
+        if not connection.invalidated:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def _apply_missing(connection: sqlalchemy_asyncio.AsyncConnection, target: str) -> None:
+    for script in await connection.run_sync(_missing, target):
+        await _apply(connection, script)
+
+
+def _missing(connection: sa.Connection, target: str) -> list[alembic.script.Script]:
     present = alembic.runtime.migration.MigrationContext.configure(connection).get_current_revision()
     scripts = alembic.script.ScriptDirectory.from_config(config(connection))
-    missing = [script.revision for script in scripts.iterate_revisions("head", present or "base")]
-    return missing[-1] if missing else None
+    return [*scripts.iterate_revisions(target, present or "base")][::-1]
 
 
-def _apply(connection: sa.Connection, revision: str) -> None:
-    alembic.command.upgrade(config(connection), revision)
+async def _apply(connection: sqlalchemy_asyncio.AsyncConnection, script: alembic.script.Script) -> None:
+    """Applies one migration, which is repeated with increasing delays while others hold what it must lock."""
+    tables: Sequence[str] = getattr(script.module, "locks", ())
+    delay = _SHORTEST_DELAY
+    while True:
+        try:
+            await connection.run_sync(_prepare, script)
+            async with _transaction(connection):
+                await connection.run_sync(table_locks.take, tables)
+                await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), script.revision))
+        except sqlalchemy.exc.DBAPIError as error:
+            if not table_locks.is_busy(error):
+                raise
+        else:
+            _log.info("migration applied", revision=script.revision)
+            return
+        _log.warning(
+            "migration waits for the lock of a table, and lets others go first",
+            revision=script.revision,
+            tables=",".join(tables),
+            held_by=await connection.run_sync(table_locks.holders, tables) or "nobody any more",
+            retry_seconds=delay,
+        )
+        await asyncio.sleep(delay)
+        delay = min(2 * delay, _LONGEST_DELAY)
 
 
-@contextlib.contextmanager
-def _lock_explained() -> Iterator[None]:
-    try:
-        yield
-    except sqlalchemy.exc.DBAPIError as error:
-        if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
-            raise
-        raise errors.StoreUnavailable(
-            "A migration waited too long for the lock of a table and was rolled back. Stop servers and workers, wait "
-            "for a running backup to end, and migrate again."
-        ) from error
+def _prepare(connection: sa.Connection, script: alembic.script.Script) -> None:
+    if prepare := getattr(script.module, "prepare", None):
+        context = alembic.runtime.migration.MigrationContext.configure(connection)
+        with alembic.operations.Operations.context(context):
+            prepare()
 
 
 async def _main() -> None:
+    logging.configure()
     configured = Settings.read()
     engine = database.connect(configured.database_url, pool_size=1)
     try:

@@ -1,5 +1,6 @@
 """Duetime's own processes: migrations, servers and workers."""
 
+import math
 import pathlib
 import subprocess
 from collections.abc import Mapping
@@ -25,7 +26,10 @@ def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
             stderr=log,
         )
     try:
-        waiting.until(lambda: process.poll() is not None, "the migrations")
+        # Without a limit: an index of many tasks takes minutes, and what they wait for is in their log.
+        waiting.until(
+            lambda: process.poll() is not None, f"the migrations (their log is {path})", limit_seconds=math.inf
+        )
     finally:
         process.kill()
         process.wait()

@@ -2,12 +2,9 @@
 
 import asyncio
 import datetime
-import uuid
-from collections.abc import AsyncIterator
 
 import alembic.command
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -16,19 +13,6 @@ from duetime_core.model import errors
 from duetime_core.postgres import database, schema
 from duetime_core.store.log import partitions
 from tests.support import factories
-
-
-@pytest_asyncio.fixture
-async def empty(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngine]:
-    """An engine on a database without tables."""
-    name = f"empty_{uuid.uuid4().hex}"
-    async with admin.connect() as connection:
-        await connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        url = admin.url.set(database=name).render_as_string(hide_password=False)
-        engine = database.connect(url)
-        yield engine
-        await engine.dispose()
-        await connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def tables(engine: sqlalchemy_asyncio.AsyncEngine) -> set[str]:
@@ -63,7 +47,7 @@ async def test_migrations_can_be_reverted_and_applied_again(empty: sqlalchemy_as
 
 
 async def test_tasks_of_the_first_schema_are_kept(empty: sqlalchemy_asyncio.AsyncEngine) -> None:
-    await upgrade_to(empty, "0001")
+    await migrate.upgrade_to(empty, "0001")
     async with database.transaction(empty) as connection:
         await connection.execute(
             sa.text(
@@ -93,7 +77,7 @@ async def test_rows_keep_their_values_under_the_final_names_and_back(empty: sqla
     after = "concurrency, last_heartbeat_at, q.tokens, q.tokens_at, k.tokens, k.tokens_at, change"
     before = "places, last_seen_at, q.allowance, q.allowance_at, k.allowance, k.allowance_at, change"
     values = ("7", 8, _day(2), 2.5, _day(3), 0.5, _day(4))
-    await upgrade_to(empty, "0009")
+    await migrate.upgrade_to(empty, "0009")
     async with database.transaction(empty) as connection:
         for statement in _ROWS_BEFORE_NAMES:
             await connection.execute(sa.text(statement))
@@ -113,26 +97,6 @@ async def joined(engine: sqlalchemy_asyncio.AsyncEngine, columns: str) -> list[t
     async with engine.connect() as connection:
         rows = await connection.execute(sa.text(f"SELECT CAST(xid AS text), {columns} FROM {tables} ORDER BY version"))
         return [tuple(row) for row in rows]
-
-
-async def upgrade_to(engine: sqlalchemy_asyncio.AsyncEngine, revision: str) -> None:
-    async with database.transaction(engine) as connection:
-        await connection.run_sync(lambda sync: alembic.command.upgrade(migrate.config(sync), revision))
-
-
-async def test_a_running_backup_delays_only_the_renames_and_the_indexes_before_them_stay(
-    empty: sqlalchemy_asyncio.AsyncEngine,
-) -> None:
-    await upgrade_to(empty, "0009")
-    async with database.transaction(empty) as backup:
-        await backup.execute(sa.text("LOCK TABLE tasks, schedules, workers, queues IN ACCESS SHARE MODE"))
-        with pytest.raises(errors.StoreUnavailable, match="wait for a running backup to end, and migrate again"):
-            await migrate.upgrade(empty)
-        present = await backup.execute(sa.text("SELECT version_num FROM alembic_version"))
-        assert present.scalar_one() == "0010"
-    await migrate.upgrade(empty)
-    async with empty.connect() as connection:
-        await connection.run_sync(lambda sync: alembic.command.check(migrate.config(sync)))
 
 
 async def test_the_log_has_partitions_ahead_and_creating_them_again_changes_nothing(

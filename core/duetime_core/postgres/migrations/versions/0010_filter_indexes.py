@@ -1,41 +1,35 @@
 """Indexes for lists of tasks by schedule, concurrency key and name prefix, and for lists of schedules."""
 
-import sqlalchemy as sa
 from alembic import op
+
+from duetime_core.postgres import index_builds
 
 revision = "0010"
 down_revision = "0009"
 
 _NOT_RUNNING = "status <> 'running'"
-_SCHEDULES = {"name": "name", "queue": "(template ->> 'queue'::text)", "paused": "is_paused"}
+_SCHEDULES = {"name": "name", "queue": "((template ->> 'queue'::text))", "paused": "is_paused"}
+
+
+def prepare() -> None:
+    """Builds the indexes, while others read and write."""
+    for name, column in {"schedule": "schedule_id", "key": "concurrency_key"}.items():
+        condition = f"{column} IS NOT NULL AND {_NOT_RUNNING}"
+        definition = f"({column}, greatest(execution_time), task_id) WHERE {condition}"
+        index_builds.build(f"tasks_{name}_idx", "tasks", definition)
+    # The next migration puts it in the place of tasks_name_idx: dropping that one also blocks reads.
+    index_builds.build(
+        "tasks_name_idx_new", "tasks", f"(name text_pattern_ops, execution_time, task_id) WHERE {_NOT_RUNNING}"
+    )
+    for name, column in _SCHEDULES.items():
+        definition = f"({column}, greatest(schedule_id)) WHERE deleted_at IS NULL"
+        index_builds.build(f"schedules_{name}_idx", "schedules", definition)
+    for table in ("tasks", "schedules"):
+        op.execute(f"ANALYZE {table}")  # expressions have no statistics until then
 
 
 def upgrade() -> None:
-    """Applies it. No row is rewritten; indexes are built, and writes to these tables wait meanwhile, reads do not."""
-    for name, column in {"schedule": "schedule_id", "key": "concurrency_key"}.items():
-        op.create_index(
-            f"tasks_{name}_idx",
-            "tasks",
-            [column, sa.text("greatest(execution_time)"), "task_id"],
-            postgresql_where=sa.text(f"{column} IS NOT NULL AND {_NOT_RUNNING}"),
-        )
-    # The next migration puts it in the place of tasks_name_idx: dropping that one also blocks reads.
-    op.create_index(
-        "tasks_name_idx_new",
-        "tasks",
-        ["name", "execution_time", "task_id"],
-        postgresql_where=sa.text(_NOT_RUNNING),
-        postgresql_ops={"name": "text_pattern_ops"},
-    )
-    for name, column in _SCHEDULES.items():
-        op.create_index(
-            f"schedules_{name}_idx",
-            "schedules",
-            [sa.text(column), sa.text("greatest(schedule_id)")],
-            postgresql_where=sa.text("deleted_at IS NULL"),
-        )
-    for table in ("tasks", "schedules"):
-        op.execute(f"ANALYZE {table}")  # expressions have no statistics until then
+    """Applies it: all is prepared."""
 
 
 def downgrade() -> None:

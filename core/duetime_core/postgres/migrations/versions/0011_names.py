@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0011"
 down_revision = "0010"
+locks = ("workers", "queues", "queue_keys", "tasks")
 
 _COLUMNS = {
     "workers": {"places": "concurrency", "last_seen_at": "last_heartbeat_at"},
@@ -17,13 +18,13 @@ _INDEXES = {
 }
 
 
-def upgrade() -> None:
-    """Applies it. The whole log is read, and its rows with that change are rewritten; then all else takes an instant.
-
-    Fails, instead of making heartbeats and claims queue behind it, if another session keeps a table locked.
-    """
+def prepare() -> None:
+    """Reads the whole log, and rewrites its rows with that change."""
     _rename_change("handed_back", "released")
-    op.execute("SET LOCAL lock_timeout = '2s'")
+
+
+def upgrade() -> None:
+    """Applies it, in an instant."""
     for table, columns in _COLUMNS.items():
         for before, after in columns.items():
             op.alter_column(table, before, new_column_name=after)
