@@ -2,7 +2,8 @@
 -- that claims share are in claiming/statements.py.
 
 -- claiming/fast.py: _CLAIM
-WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), queue_state AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
+    SHARE)), queue_state AS MATERIALIZED (
     SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (SELECT FROM tasks WHERE queue =
         :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority > 0) AS has_priorities
 ), due AS MATERIALIZED (
@@ -43,7 +44,8 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/fast.py: _CLAIM_BY_PRIORITY
-WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
+    SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
@@ -106,7 +108,8 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[2]
-WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
+    SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM tasks
     WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases = 2 AND greatest(execution_time) <=
         statement_timestamp() AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)
@@ -136,7 +139,8 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[3]
-WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
+    SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM tasks
     WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases >= 3 AND greatest(execution_time) <=
         statement_timestamp() AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)
@@ -166,7 +170,8 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/locked.py: _TASKS.claim
-WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
+    SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
@@ -225,8 +230,8 @@ LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
-WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), due AS MATERIALIZED (SELECT unnest(CAST(:task_ids AS
-    bigint[])) AS task_id), claimed AS (
+WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
+    SHARE)), due AS MATERIALIZED (SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id), claimed AS (
     UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
         (SELECT now FROM began),
         worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)

@@ -106,7 +106,8 @@ class QueueServiceServicer:
 
     def UpdateQueue(self, request, context):
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
-        that is not present is removed. Running tasks continue.
+        that is not present is removed. Running tasks continue. Claims in progress end before the response, so that no task
+        that the change forbids is claimed after it.
 
         Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
         or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
@@ -117,6 +118,7 @@ class QueueServiceServicer:
 
     def PauseQueue(self, request, context):
         """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+        As for UpdateQueue, claims in progress end before the response.
 
         Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
         """

@@ -52,13 +52,15 @@ class QueueServiceStub:
     """
     UpdateQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.UpdateQueueRequest, _queue_pb2.Queue]
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
-    that is not present is removed. Running tasks continue.
+    that is not present is removed. Running tasks continue. Claims in progress end before the response, so that no task
+    that the change forbids is claimed after it.
 
     Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
     or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]
     """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+    As for UpdateQueue, claims in progress end before the response.
 
     Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
     """
@@ -104,13 +106,15 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """
     UpdateQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.UpdateQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
-    that is not present is removed. Running tasks continue.
+    that is not present is removed. Running tasks continue. Claims in progress end before the response, so that no task
+    that the change forbids is claimed after it.
 
     Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
     or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PauseQueueRequest, _queue_pb2.Queue]  # type: ignore[assignment]
     """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+    As for UpdateQueue, claims in progress end before the response.
 
     Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
     """
@@ -171,7 +175,8 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Changes a queue: the fields that are present, or those that update_mask names. A limit that update_mask names and
-        that is not present is removed. Running tasks continue.
+        that is not present is removed. Running tasks continue. Claims in progress end before the response, so that no task
+        that the change forbids is claimed after it.
 
         Fails with NOT_FOUND (QUEUE_NOT_FOUND) if the queue is not known and its log is empty, unless allow_missing is set;
         or with INVALID_ARGUMENT, also for a limit of zero: pause the queue instead.
@@ -184,6 +189,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.Queue, _abc.Awaitable[_queue_pb2.Queue]]:
         """Pauses a queue: none of its tasks start until ResumeQueue. Pausing a paused queue changes nothing and succeeds.
+        As for UpdateQueue, claims in progress end before the response.
 
         Fails as UpdateQueue does. To pause a queue that is not known yet, use UpdateQueue with allow_missing.
         """

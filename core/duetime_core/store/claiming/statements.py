@@ -91,6 +91,11 @@ def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", w
     """
 
 
+# No row matches: the lock is on the table `queues`, from before the statement's snapshot. A change of limits waits for
+# the claims that have it (`queues.earlier_claims`).
+_BEGAN = "SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY SHARE)"
+
+
 # `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and the limit; `IN (SELECT … LIMIT …)`
 # can exceed the limit.
 def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
@@ -103,7 +108,7 @@ def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
     expressions = {"now": now, **moment}
     log = task_columns.write_log("claimed", change="'started'", actor=":worker_id", timestamp=now)
     return sa.text(f"""
-        WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now), {before} due AS MATERIALIZED ({due}), claimed AS (
+        WITH began AS MATERIALIZED ({_BEGAN}), {before} due AS MATERIALIZED ({due}), claimed AS (
             UPDATE tasks SET status = 'running', version = version + 1, updated_at = {now}, executed_at = {now},
                 worker_id = :worker_id, lease_expires_at = {now} + CAST(:lease AS interval)
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))

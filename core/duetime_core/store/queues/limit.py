@@ -11,7 +11,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue
 from duetime_core.postgres import clock, database
-from duetime_core.store.queues import read
+from duetime_core.store.queues import earlier_claims, read
 
 _LOCK = sa.text("""
 SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key
@@ -42,8 +42,9 @@ async def update(
 ) -> tuple[queue.Queue, datetime.datetime]:
     """Changes those limits of a queue, validated already, and returns the queue with the database's time.
 
-    Fields that differ are logged. Raises QueueNotFound for a queue that is not known and has no log, unless `is_new`
-    allows it.
+    Fields that differ are logged. No task that the new limits forbid starts after this has returned: claims that do not
+    know of them have ended. Raises QueueNotFound for a queue that is not known and has no log, unless `is_new` allows
+    it; StoreUnavailable if such claims take too long.
     """
     with database.unavailable():
         async with database.transaction(engine) as connection:
@@ -59,6 +60,9 @@ async def update(
             if limits != present:
                 await _log(connection, name, present, limits, actor)
             now: datetime.datetime = (await connection.execute(clock.NOW)).scalar_one()
+    if limits != queue.UNLIMITED:
+        with database.unavailable():
+            await earlier_claims.wait(engine, name)
     try:
         found = await read.find(engine, name)
     except errors.StoreUnavailable as error:

@@ -2,15 +2,17 @@
 
 import asyncio
 import datetime
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
 from duetime_core.postgres import database
 from duetime_core.store.claiming import fast, locked
+from duetime_core.store.queues import earlier_claims
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import read as task_read
 from tests.support import factories
@@ -72,3 +74,88 @@ async def test_a_task_that_fell_due_while_the_claim_waited_for_its_queue_is_clai
             await waits(other)
             task_id = await factories.create(engine)
         assert [each.task_id for each in (await claiming).tasks] == [task_id]
+
+
+_SLOW_CLAIMS = (
+    """CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END'""",
+    "CREATE TRIGGER wait AFTER UPDATE ON tasks FOR EACH STATEMENT EXECUTE FUNCTION wait()",
+)
+Claim = Callable[[sqlalchemy_asyncio.AsyncEngine], Awaitable[Any]]
+CLAIMS: dict[str, Claim] = {
+    "ordinary": lambda engine: factories.claim(engine),
+    "cheap": lambda engine: fast.claim(
+        engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=factories.LEASE, by_priority=False
+    ),
+    "locked": lambda engine: factories.claim_locked(engine),
+    "quarantined": lambda engine: factories.claim_quarantined(engine),
+}
+
+
+async def slowed(engine: sqlalchemy_asyncio.AsyncEngine, *, lost_leases: int = 0) -> None:
+    """Creates a due task, and has all claims wait for the advisory lock 1."""
+    await factories.create(engine)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = {lost_leases}"))
+        for statement in _SLOW_CLAIMS:
+            await connection.execute(sa.text(statement))
+
+
+async def is_committed(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
+    """Waits until the queue's limits are committed."""
+    async with asyncio.timeout(10):
+        while not await connection.scalar(sa.text("SELECT count(*) FROM queues")):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+@pytest.mark.parametrize("change", [{"is_paused": True}, {"max_running": 1}], ids=["pause", "limit"])
+async def test_a_pause_or_limit_is_answered_after_the_claims_before_it(
+    engine: sqlalchemy_asyncio.AsyncEngine, kind: str, change: dict[str, Any]
+) -> None:
+    await slowed(engine, lost_leases=2 if kind == "quarantined" else 0)
+    ended: list[str] = []
+
+    async def record(what: str, waited: Awaitable[Any]) -> Any:
+        result = await waited
+        ended.append(what)
+        return result
+
+    async with engine.connect() as other:
+        async with database.transaction(engine) as holder:
+            await holder.execute(sa.text("SELECT pg_advisory_xact_lock(1)"))
+            claiming = asyncio.create_task(record("claim", CLAIMS[kind](engine)))
+            await waits(other)
+            updating = asyncio.create_task(
+                record("answer", queue_limit.update(engine, task.DEFAULT_QUEUE, change, is_new=True, actor="api"))
+            )
+            await is_committed(other)
+            await asyncio.wait([updating], timeout=0.3)
+            assert ended == []
+        await asyncio.gather(claiming, updating)
+    assert ended == ["claim", "answer"]
+    running = sa.text("SELECT count(*) FROM tasks WHERE status = 'running'")
+    async with engine.connect() as connection:
+        assert await connection.scalar(running) == 1
+
+
+async def test_a_pause_whose_earlier_claims_hang_reports_it_and_may_be_repeated(
+    engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earlier_claims, "MOST_SECONDS", 0.1)
+    await slowed(engine)
+
+    async def pause() -> None:
+        await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": True}, is_new=True, actor="api")
+
+    async with engine.connect() as other:
+        async with database.transaction(engine) as holder:
+            await holder.execute(sa.text("SELECT pg_advisory_xact_lock(1)"))
+            claiming = asyncio.create_task(factories.claim(engine))
+            await waits(other)
+            for _ in range(2):
+                with pytest.raises(errors.StoreUnavailable, match="was changed, but claims from before the change"):
+                    await pause()
+        await claiming
+        await pause()
+    assert len(await queue_limit.list_logs(engine, task.DEFAULT_QUEUE, after=0, limit=9)) == 1
