@@ -201,7 +201,7 @@ class Runner:
         if self._claiming is not None and not self._claims_ended.is_set():
             _log.warning("cancelling a slow claim")
             self._claiming.cancel()
-            await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # which cancels it in PostgreSQL too
+            await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # hangs up
         if self._lost_claims.are_possible and self._claims_ended.is_set():
             await _until(self._lost_claims.release(self._held), limit=_CANCELLATION)
         await _until(self._all_ended(), grace_ended.wait(), limit=grace)

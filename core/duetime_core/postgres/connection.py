@@ -13,9 +13,6 @@ ANSWER_SECONDS = 10.0
 """How long a statement may go unanswered. A database that is stopped, or whose machine hangs, keeps its connections
 open and sends nothing; one that is only slow reaches its statement_timeout first, and reports that."""
 
-CANCEL_SECONDS = 1.0
-"""How long the database may take to confirm that it cancelled a statement, before the connection is closed."""
-
 
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection that is closed, so that its statement fails, once a response is overdue."""
@@ -40,12 +37,14 @@ class Connection(psycopg.AsyncConnection[Any]):
         finally:
             timer.cancel()
 
-    async def cancel_safe(self, *, timeout: float = CANCEL_SECONDS) -> None:  # noqa: ASYNC109 - psycopg's signature
-        """Cancels the statement in the database, as psycopg does when the waiting coroutine is cancelled."""
-        try:
-            await super().cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
-        except psycopg.OperationalError:
-            self._shut_down()
+    async def cancel_safe(self, *, timeout: float = 0) -> None:  # noqa: ASYNC109 - psycopg's signature
+        """Hangs up, where psycopg would cancel the statement because the waiting coroutine was cancelled.
+
+        A commit that waits for a synchronous standby would end its wait when it is cancelled: committed, visible to
+        all, and lost if the standby takes over. Nor does hanging up wait for anything. PostgreSQL ends the statement
+        once it notices (client_connection_check_interval), unless it is committing.
+        """
+        self._shut_down()
 
     def _shut_down(self) -> None:
         # To the statement it looks as if the other side had closed the connection. Cancelling the statement instead

@@ -17,6 +17,8 @@ _SESSION = {
     "timezone": "UTC",
     # Autocommit is the rule. A transaction left open would block vacuum and keep the row locks of a claim.
     "idle_in_transaction_session_timeout": "10s",
+    # A statement whose caller hung up ends that soon, instead of holding its locks until its timeout.
+    "client_connection_check_interval": "250ms",
     # Less than `connection.ANSWER_SECONDS`, so that the outcome of a slow statement is known.
     "statement_timeout": "8s",
     # Statements are short and their plans known: JIT, parallel workers or planning each anew would cost more than the

@@ -32,9 +32,7 @@ _BEFORE_STATEMENT = {"25P03", "53300", "57P03"}
 _DURING_STATEMENT = {"25P04", "57P01", "57P02", "57P04", "57P05"}
 """These end the connection at any point, so that the commit may have been made."""
 
-_UNKNOWN = (
-    "The outcome is unknown: the change may have been committed. Read the task, or retry with the same request_id."
-)
+_UNKNOWN = "The outcome is unknown: the change may have been committed. Retry it; a create, with the same request_id."
 LATE = f"The database did not answer in time. {_UNKNOWN}"
 _LOST = f"The connection to the database was lost. {_UNKNOWN}"
 

@@ -23,8 +23,8 @@ class Deadline:
 
     async def keep(self, running: Coroutine[Any, Any, Any]) -> Any:
         """Returns or raises what `running` does. Raises StoreUnavailable at the deadline."""
-        # Not `asyncio.timeout`, which waits until the cancelled call has ended: the driver asks the database to cancel
-        # the statement, and waits for that too. Not `asyncio.wait` either: it costs four times as much.
+        # Not `asyncio.timeout`, which waits until the cancelled call has ended: a batch runs to completion. Not
+        # `asyncio.wait` either: it costs four times as much.
         loop = asyncio.get_running_loop()
         call, over = loop.create_task(running), loop.create_future()
         call.add_done_callback(lambda _: _end(over))

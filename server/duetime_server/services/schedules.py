@@ -10,7 +10,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import schedule_pb2, schedule_service_pb2, schedule_service_pb2_grpc
 from duetime_core.model import errors, recurrence
 from duetime_core.model.recurrence.spec import ZERO
-from duetime_core.postgres import clock
+from duetime_core.postgres import clock, confirmation
 from duetime_core.process import threads
 from duetime_core.redis import doorbell
 from duetime_core.store.schedules import backfill as schedule_backfill
@@ -185,6 +185,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         )
         has_more = has_more or has_more_tasks
         self._bell.announce([*placed, *moved])
+        await confirmation.wait(self._engine)  # that nothing is left to move, too
         return schedule_service_pb2.RecomputeSchedulesResponse(
             schedules=len(placed),
             tasks=len(moved),

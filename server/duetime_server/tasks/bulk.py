@@ -8,6 +8,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import task
+from duetime_core.postgres import confirmation
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import page as task_page
@@ -41,6 +42,8 @@ async def change(
         if what is task.Change.CANCELLED:
             bell.cancelled(each.task_id for each in edited)
         bell.announce(edited)
+    # Tasks that an unanswered call before changed match no more: that they were changed is the answer, too.
+    await confirmation.wait(engine)
     return task_service_pb2.ChangedTasks(count=progress.count, has_more=progress.has_more)
 
 

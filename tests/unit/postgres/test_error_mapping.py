@@ -81,7 +81,7 @@ def test_a_statement_whose_connection_is_lost_has_an_unknown_outcome(cause: psyc
 )
 def test_an_error_that_ends_the_connection_has_an_unknown_outcome(cause: type[psycopg.Error]) -> None:
     assert message_of(cause("terminating connection")).endswith(
-        "The outcome is unknown: the change may have been committed. Read the task, or retry with the same request_id."
+        "The outcome is unknown: the change may have been committed. Retry it; a create, with the same request_id."
     )
 
 

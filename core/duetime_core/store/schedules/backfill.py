@@ -6,7 +6,7 @@ import itertools
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule
-from duetime_core.postgres import database
+from duetime_core.postgres import confirmation, database
 from duetime_core.process import threads
 from duetime_core.store.schedules import columns, occurrences, row_lock
 
@@ -47,7 +47,7 @@ async def backfill(
             await columns.log(connection, [entry], actor=actor)
         return placed
 
-    with database.unavailable():
+    async with confirmation.of_refusals(engine):
         return await database.run_to_completion(engine, backfill_in)
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json, task
-from duetime_core.postgres import database
+from duetime_core.postgres import confirmation, database
 from duetime_core.store.schedules import columns, occurrences
 from duetime_core.store.tasks import request_ids
 
@@ -80,7 +80,7 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
         await columns.log(connection, [columns.entry(schedule_id, "created")], actor=actor)
         return Changed(await _read(connection, _GET, schedule_id), placed)
 
-    with database.unavailable():
+    async with confirmation.of_refusals(engine):
         return await database.run_to_completion(engine, create_in)
 
 
@@ -95,6 +95,7 @@ async def _find_request(
     refusal = request_ids.schedule_refusal(request_id, found.schedule_id, is_same=is_same, deleted_at=found.deleted_at)
     if refusal is not None:
         raise refusal
+    await confirmation.write(connection)
     return Changed(await _read(connection, _GET, found.schedule_id))
 
 
@@ -161,12 +162,12 @@ async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, ac
 async def _row_locked(
     engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
 ) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, sa.Row[Any]]]:
-    with database.unavailable():
-        async with database.transaction(engine) as connection:
-            row = (await connection.execute(_LOCK, {"schedule_id": schedule_id})).one_or_none()
-            if row is None:
-                raise errors.ScheduleNotFound.of(schedule_id)
-            yield connection, row
+    # The lock is a write: the commit waits for the standby even if nothing is changed.
+    async with confirmation.of_refusals(engine), database.transaction(engine) as connection:
+        row = (await connection.execute(_LOCK, {"schedule_id": schedule_id})).one_or_none()
+        if row is None:
+            raise errors.ScheduleNotFound.of(schedule_id)
+        yield connection, row
 
 
 @contextlib.asynccontextmanager

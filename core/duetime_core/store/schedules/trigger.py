@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.postgres import database
+from duetime_core.postgres import confirmation, database
 from duetime_core.store.schedules import columns, occurrences, row_lock
 from duetime_core.store.tasks import request_ids
 
@@ -37,7 +37,7 @@ async def trigger(
         await columns.log(connection, [entry], actor=actor)
         return placed
 
-    with database.unavailable():
+    async with confirmation.of_refusals(engine):
         return await database.run_to_completion(engine, trigger_in)
 
 

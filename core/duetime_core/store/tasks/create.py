@@ -10,7 +10,7 @@ import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import database
+from duetime_core.postgres import confirmation, database
 from duetime_core.store import encoding
 from duetime_core.store.tasks import columns, request_ids
 
@@ -121,7 +121,7 @@ async def create_all(
             created.append(answer)
         return created
 
-    with database.unavailable():
+    async with confirmation.of_refusals(engine):
         return await database.run_to_completion(engine, create_encoded)
 
 
@@ -203,6 +203,8 @@ async def _find(
 ) -> None:
     wanted = [request_id for position in missing if (request_id := encoded[position].get("request_id"))]
     found = {row.request_id: row for row in await connection.execute(_FIND_REQUESTS, {"request_ids": wanted})}
+    if found:
+        await confirmation.write(connection)
     for position in missing:
         new = encoded[position]
         row = found.get(new.get("request_id"))

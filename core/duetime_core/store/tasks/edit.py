@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload, task
-from duetime_core.postgres import database
+from duetime_core.postgres import confirmation
 from duetime_core.store import encoding
 from duetime_core.store.tasks import columns, read
 
@@ -128,25 +128,24 @@ async def _apply(
     statement: sa.TextClause,
     parameters: dict[str, Any],
 ) -> tuple[task.Task, datetime.datetime]:
-    with database.unavailable():
-        async with engine.connect() as connection:
-            while True:
-                edited = (await connection.execute(statement, {**parameters, "task_id": task_id})).one_or_none()
-                if edited is not None:
-                    return columns.read_task(edited), edited.now
-                # The guard refused; the reason is read afterwards. If there is none any more, because the task changed
-                # in between, the edit is retried.
-                found = (await connection.execute(_FIND, {"task_id": task_id})).one_or_none()
-                if found is None:
-                    raise errors.TaskNotFound.of(task_id)
-                if found.status not in task.MOVES[change].sources:
-                    conflict = _CONFLICTS[change]
-                    raise conflict(f"{conflict.__doc__} Task {task_id} is {found.status}.", status=found.status)
-                if parameters.get("version") not in (None, found.version):
-                    raise errors.VersionMismatch(
-                        f"Task {task_id} has version {found.version}, not {parameters['version']}.",
-                        version=str(found.version),
-                    )
+    async with confirmation.of_refusals(engine), engine.connect() as connection:
+        while True:
+            edited = (await connection.execute(statement, {**parameters, "task_id": task_id})).one_or_none()
+            if edited is not None:
+                return columns.read_task(edited), edited.now
+            # The guard refused; the reason is read afterwards. If there is none any more, because the task changed
+            # in between, the edit is retried.
+            found = (await connection.execute(_FIND, {"task_id": task_id})).one_or_none()
+            if found is None:
+                raise errors.TaskNotFound.of(task_id)
+            if found.status not in task.MOVES[change].sources:
+                conflict = _CONFLICTS[change]
+                raise conflict(f"{conflict.__doc__} Task {task_id} is {found.status}.", status=found.status)
+            if parameters.get("version") not in (None, found.version):
+                raise errors.VersionMismatch(
+                    f"Task {task_id} has version {found.version}, not {parameters['version']}.",
+                    version=str(found.version),
+                )
 
 
 def _encode(field: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,14 +1,18 @@
 """Changes of all tasks that match a filter."""
 
+import asyncio
+import pathlib
+
 import pytest
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_pb2, task_service_pb2
 from duetime_core.model import errors, task
+from duetime_core.postgres import database
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import read as task_read
 from duetime_server.tasks import bulk
-from tests.support import factories
+from tests.support import factories, primaries
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -43,3 +47,21 @@ async def test_a_filter_needs_a_condition_and_a_status_that_allows_the_change(
 async def test_a_move_needs_a_time_or_a_queue(engine: Engine, bell: doorbell.Doorbell) -> None:
     with pytest.raises(errors.InvalidArgument, match="execution_time: or queue is required"):
         await bulk.change(engine, bell, task.Change.UPDATED, task_service_pb2.MoveTasksRequest(all=True))
+
+
+async def test_a_call_that_finds_all_tasks_changed_already_waits_for_the_standby(
+    short_directory: pathlib.Path, bell: doorbell.Doorbell
+) -> None:
+    async with primaries.running(short_directory / "primary-of-bulk") as primary:
+        engine = database.connect(primary.url)
+        await factories.create(engine, queue="mail")
+        request = task_service_pb2.CancelTasksRequest(filter=task_service_pb2.TaskFilter(queue="mail"))
+        await bulk.change(engine, bell, task.Change.CANCELLED, request)
+        async with primary.without_standby():
+            repeated = asyncio.create_task(bulk.change(engine, bell, task.Change.CANCELLED, request))
+            waiting = asyncio.create_task(primary.wait_for("SyncRep", 1))
+            await asyncio.wait([repeated, waiting], return_when=asyncio.FIRST_COMPLETED)
+            assert not repeated.done()
+            await waiting
+        assert (await repeated).count == 0
+        await engine.dispose()
