@@ -1045,9 +1045,9 @@ class ChangedTasks(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """The number of tasks changed."""
+    """The number of tasks changed. Tasks that are already where MoveTasks would put them are not counted."""
     has_more: _builtins.bool
-    """Whether more tasks match that were not changed in time: send the same request again to continue."""
+    """Whether more tasks match that were locked, or were not changed in time: send the same request again to continue."""
     def __init__(
         self,
         *,

@@ -9,13 +9,22 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import clock, database
+from duetime_core.postgres import database
 from duetime_core.store.tasks import columns, edit
 from duetime_core.store.tasks import page as task_page
 
 BATCH = 1_000
 _MOST_PASSES = 3
-"""How many passes are made over the tasks, for those that were locked."""
+"""How many passes are made over the tasks, for those that were locked or that others changed meanwhile."""
+
+_LAST_ID = sa.text("SELECT last_value FROM tasks_task_id_seq")
+_TARGETS = {
+    "queue": "queue = :new_queue",
+    "execution_time": (
+        "time_zone IS NULL AND execution_time BETWEEN :new_execution_time AND greatest(:new_execution_time, now())"
+    ),
+}
+"""By the field of a move, the condition of the tasks that have it already."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -39,24 +48,27 @@ async def change(
     """Changes the matching tasks, for `seconds` at most, and yields each batch once it is committed.
 
     Tasks whose status does not allow the change are skipped; `wanted` names only statuses that do. For an update,
-    `changes` are those of `edit.update`. Locked tasks are left for a later pass; `progress.has_more` is true if any
-    remain at the end.
+    `changes` are those of `edit.update`, and tasks that have them already are skipped. A task that exists at the call
+    is changed once at most. Locked tasks are left for a later pass; `progress.has_more` is true if any may remain.
     """
     assignments, parameters = edit.assigning(changes) if changes else (edit.MOVES[what], {})
-    # A task that this call changed is not changed again, although its new time may put it after the present page.
-    began, ends = await clock.now(engine), time.monotonic() + seconds
+    has_them = _has(changes) if changes else "false"
+    done: list[int] = []
+    last_id, ends = await _last_id(engine), time.monotonic() + seconds
     for _ in range(_MOST_PASSES):
         after, left = None, 0
+        before = len(done)
         while True:
             page, filtering = task_page.page_statement(wanted, after=after)
-            statement = _statement(what, page, assignments)
-            given = {**filtering, **parameters, "began": began, "limit": BATCH, "actor": actor}
+            statement = _statement(what, page, assignments, has_them)
+            given = {**filtering, **parameters, "last_id": last_id, "done": done, "limit": BATCH, "actor": actor}
             with database.unavailable():
                 async with engine.connect() as connection:
                     found = (await connection.execute(statement, given)).all()
             edited = [columns.read_changed(row) for row in found if row.task_id is not None]
             page_row = found[0]
             progress.count, left = progress.count + len(edited), left + page_row.locked_by_others
+            done += [each.task_id for each in edited]
             if edited:
                 yield edited
             if page_row.read < BATCH:
@@ -65,17 +77,38 @@ async def change(
                 progress.has_more = True
                 return
             after = (page_row.last_time, page_row.last_id)
-        if not left:
+        # While pages were read, a change by others may have put a task before the page that was next: a pass that finds
+        # nothing shows that there is none. One page alone is one snapshot.
+        if not left and (after is None or len(done) == before):
             return
     progress.has_more = True
 
 
-def _statement(what: task.Change, page: str, assignments: str) -> sa.TextClause:
+async def _last_id(engine: sqlalchemy_asyncio.AsyncEngine) -> int:
+    """Returns the last id that was drawn: tasks that are created later are not part of the change.
+
+    By ids and not by times, because a claim during the call updates a task, and a clock may be set back.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            last_id: int = (await connection.execute(_LAST_ID)).scalar_one()
+            return last_id
+
+
+def _has(changes: Mapping[str, Any]) -> str:
+    """Returns the SQL condition that a task is where a move would put it: when a call is repeated, others are left."""
+    conditions = ["lost_leases = 0", *(_TARGETS[field] for field in changes)]
+    return " AND ".join(conditions)
+
+
+def _statement(what: task.Change, page: str, assignments: str, has_them: str) -> sa.TextClause:
     sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[what].sources))
-    allowed = f"deleted_at IS NULL AND status IN ({sources}) AND updated_at <= :began"
+    allowed = f"deleted_at IS NULL AND status IN ({sources}) AND task_id <= :last_id AND NOT ({has_them})"
     return sa.text(f"""
-        WITH page AS MATERIALIZED ({page}), locked AS MATERIALIZED (
-            SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM page)) AND {allowed}
+        WITH page AS MATERIALIZED ({page}), candidates AS MATERIALIZED (
+            SELECT task_id FROM page EXCEPT SELECT unnest(CAST(:done AS bigint[]))
+        ), locked AS MATERIALIZED (
+            SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates)) AND {allowed}
             ORDER BY task_id
             FOR UPDATE SKIP LOCKED
         ), edited AS (
@@ -90,7 +123,7 @@ def _statement(what: task.Change, page: str, assignments: str) -> sa.TextClause:
                 (SELECT task_id FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_id,
                 (
                     SELECT count(*) FROM tasks
-                    WHERE task_id = ANY(ARRAY(SELECT task_id FROM page)) AND {allowed}
+                    WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates)) AND {allowed}
                 ) - (SELECT count(*) FROM locked) AS locked_by_others
         ) AS summary LEFT JOIN edited ON true
     """)

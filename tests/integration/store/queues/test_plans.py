@@ -61,7 +61,7 @@ _BACKLOG = """
 INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
     retry_multiplier, retry_jitter, priority)
 SELECT 'noop', 'mail', 'pending', now() - interval '1 minute', '{}', '1 s', '1 s', 2, 0, n % 2
-FROM generate_series(1, 100000) AS n
+FROM generate_series(1, 100000) AS n;
 """
 
 

@@ -1,8 +1,9 @@
 """Many tasks changed at once: each batch is atomic, every task logged once, and nothing blocked."""
 
 import asyncio
+import contextlib
 import datetime
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -122,3 +123,79 @@ async def test_a_locked_task_is_left_and_reported(engine: sqlalchemy_asyncio.Asy
     assert (progress.count, progress.has_more) == (1, True)
     assert (await task_read.get(engine, free)).status is Status.CANCELLED
     assert (await change(engine, Change.CANCELLED, PENDING)).count == 1
+
+
+@contextlib.asynccontextmanager
+async def after_the_first_batch(
+    engine: sqlalchemy_asyncio.AsyncEngine, what: Change, wanted: task_page.Filter
+) -> AsyncIterator[bulk_edit.Progress]:
+    """Runs the block between the first batch of a change and the rest."""
+    progress = bulk_edit.Progress()
+    batches = bulk_edit.change(engine, what, wanted, progress=progress, seconds=30, actor="api")
+    await anext(batches)
+    yield progress
+    async for _ in batches:
+        pass
+
+
+async def test_tasks_that_a_worker_claims_during_the_call_are_cancelled_too(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    await many(engine, 2500)
+    async with after_the_first_batch(engine, Change.CANCELLED, PENDING) as progress:
+        claimed = await factories.claim(engine, limit=100)
+        assert len(claimed) == 100
+    assert (progress.count, progress.has_more) == (2500, False)
+
+
+async def test_a_task_that_is_moved_to_an_earlier_time_during_the_call_is_changed_too(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    await many(engine, 2000)
+    (late,) = await many(engine, 1, execution_time=datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC))
+    async with after_the_first_batch(engine, Change.CANCELLED, PENDING) as progress, engine.connect() as connection:
+        await connection.execute(
+            sa.text(f"UPDATE tasks SET execution_time = '2020-01-01', updated_at = now() WHERE task_id = {late}")
+        )
+    assert (progress.count, progress.has_more) == (2001, False)
+
+
+async def test_tasks_that_were_changed_before_the_clock_was_set_back_are_not_passed_over(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    await many(engine, 3)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET updated_at = now() + interval '1 hour'"))
+    assert (await change(engine, Change.CANCELLED, PENDING)).count == 3
+
+
+async def test_a_task_that_fails_again_during_the_call_is_retried_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await many(engine, 1500)
+    fail = sa.text("UPDATE tasks SET status = 'failed', execution_time = now() WHERE status = 'pending'")
+    async with engine.connect() as connection:
+        await connection.execute(fail)
+    failed = task_page.Filter(statuses=(Status.FAILED,))
+    async with after_the_first_batch(engine, Change.RETRIED, failed) as progress, engine.connect() as connection:
+        await connection.execute(fail)
+    assert (progress.count, progress.has_more) == (1500, False)
+
+
+async def test_tasks_that_are_created_during_the_call_are_left_alone(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await many(engine, 1500)
+    async with after_the_first_batch(engine, Change.CANCELLED, PENDING) as progress:
+        (new,) = await many(engine, 1)
+    assert (progress.count, progress.has_more) == (1500, False)
+    assert (await task_read.get(engine, new)).status is Status.PENDING
+
+
+@pytest.mark.parametrize("due", ["2020-01-01T00:00Z", "2040-01-01T00:00Z"], ids=["past", "future"])
+async def test_a_repeated_move_leaves_tasks_where_it_put_them(engine: sqlalchemy_asyncio.AsyncEngine, due: str) -> None:
+    (held, *_) = await many(engine, 3)
+    changes = {"queue": "there", "execution_time": datetime.datetime.fromisoformat(due)}
+    wanted = task_page.Filter(statuses=(Status.PENDING,))
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
+        counts = [(await change(engine, Change.UPDATED, wanted, changes)).count for _ in range(2)]
+    assert counts == [2, 0]
+    progress = await change(engine, Change.UPDATED, wanted, changes)
+    assert (progress.count, progress.has_more) == (1, False)
