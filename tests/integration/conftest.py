@@ -1,12 +1,14 @@
 """Fixtures that tests of several modules here share."""
 
+import pathlib
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 import duetime_client
-from tests.support import processes, receiver
+from tests.support import primaries, processes, receiver
 
 
 @pytest_asyncio.fixture
@@ -29,3 +31,10 @@ async def reachable(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Lets this test call receivers, with an HTTP client of its own."""
     async with receiver.reachable(monkeypatch):
         yield
+
+
+@pytest_asyncio.fixture(scope="module")
+async def primary(short_directory: pathlib.Path) -> AsyncIterator[primaries.Primary]:
+    """A PostgreSQL server of this module's own."""
+    async with primaries.running(short_directory / uuid.uuid4().hex[:8]) as running:
+        yield running

@@ -67,6 +67,12 @@ class Primary:
             while await self.count(event) != count:
                 pass
 
+    async def until(self, condition: str) -> None:
+        """Returns once that query returns true."""
+        async with asyncio.timeout(_LIMIT_SECONDS), self._admin.connect() as connection:
+            while not await connection.scalar(sa.text(condition)):
+                pass
+
     async def dispose(self) -> None:
         """Closes its own connection."""
         await self._admin.dispose()

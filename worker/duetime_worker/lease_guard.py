@@ -7,13 +7,13 @@ _SHORTEST_BREAK = datetime.timedelta(seconds=2)
 
 
 class LeaseGuard:
-    """Tracks how long the database has responded to this worker without a break. Times are by the database's clock.
+    """Tracks how long the database has committed for this worker without a break. Times are by the database's clock.
 
-    While the database is unavailable, or frozen, no worker can extend its leases: after it has recovered, expired
-    leases prove nothing. A worker that noticed such a break reclaims nothing for one whole lease. By then every live
-    worker has extended its leases: its lease keeper retries four times a second. A worker that has just started does
-    not know what was before. It waits for a third of a lease, in which each lease keeper extends if it can, so that
-    tasks are still reclaimed in time if all workers died and are restarted.
+    While the database is unavailable, frozen, or cannot commit, no worker can extend its leases: after it has
+    recovered, expired leases prove nothing. A worker that noticed such a break reclaims nothing for one whole lease. By
+    then every live worker has extended its leases: its lease keeper retries four times a second. A worker that has just
+    started does not know what was before. It waits for a third of a lease, in which each lease keeper extends if it
+    can, so that tasks are still reclaimed in time if all workers died and are restarted.
 
     This requires that all workers have the same lease, of 4 s or more: a shorter one may expire in a break too short
     to be noticed. A worker that cannot reach a database which the others can reach counts as lost.
@@ -32,7 +32,7 @@ class LeaseGuard:
         self._wait = self._lease
 
     def is_long_enough(self, now: datetime.datetime) -> bool:
-        """Records the database's time of a response; returns whether expired leases may be reclaimed."""
+        """Records the database's time after a commit; returns whether expired leases may be reclaimed."""
         if self._last is not None and not datetime.timedelta(0) <= now - self._last <= self._longest_silence:
             self.interrupt()
         self._last = now

@@ -47,7 +47,8 @@ class LostClaims:
         try:
             with self.unless_answered():
                 # The release may be delayed as well, and must not touch tasks that are claimed after it was sent.
-                now = await clock.now(self._here.engine)
+                # A claim whose commit hangs may still be committed: the database counts as recovered once it commits.
+                now = await clock.now_if_it_commits(self._here.engine)
                 released = await rescue.release(
                     self._here.engine, worker_id=self._here.worker_id, held=held(), claimed_before=now
                 )

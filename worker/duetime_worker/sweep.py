@@ -41,7 +41,7 @@ class Sweeper:
     async def _sweep(self) -> bool:
         """Sweeps once; returns whether more leases may have expired. The next sweep judges the database anew."""
         has_more = False
-        if self._lease_guard.is_long_enough(await clock.now(self._here.engine)):
+        if self._lease_guard.is_long_enough(await clock.now_if_it_commits(self._here.engine)):
             has_more = await self._reclaim()
         self._runner.poll_all()
         return has_more

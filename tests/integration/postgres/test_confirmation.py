@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -26,13 +25,6 @@ Call = Callable[[], Awaitable[object]]
 REQUESTED = factories.new_task(
     request_id="invoice-7", execution_time=datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 )
-
-
-@pytest_asyncio.fixture(scope="module")
-async def primary(short_directory: pathlib.Path) -> AsyncIterator[primaries.Primary]:
-    """A PostgreSQL server of these tests' own."""
-    async with primaries.running(short_directory / "primary") as running:
-        yield running
 
 
 @pytest_asyncio.fixture

@@ -11,7 +11,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, Status
-from tests.support import clients, processes
+from tests.support import clients, primaries, processes
 
 LEASE_SECONDS = 3
 
@@ -59,6 +59,27 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
         done = await clients.finished(client, task_id)
         assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
         assert await clients.changes(client, task_id) == ["created", "started", "completed"]
+
+
+async def test_a_primary_that_answers_reads_but_cannot_commit_takes_no_task_from_a_live_worker(
+    start: processes.Starter, primary: primaries.Primary
+) -> None:
+    server = await start.server(database_url=primary.url)
+    workers = [await start.worker(database_url=primary.url, lease="PT4S", concurrency=20) for _ in range(3)]
+    async with duetime_client.AsyncClient(server.address) as client:
+        task_ids = await client.create_many(
+            NewTask("sleep", clients.NOW, {"seconds": 20}, max_retries=0) for _ in range(30)
+        )
+        for task_id in task_ids:
+            await clients.reached(client, task_id, "started")
+        async with primary.without_standby():
+            # All leases have been over for two sweeps.
+            await primary.until("SELECT max(lease_expires_at) < now() - interval '3 s' FROM tasks")
+        for task_id in task_ids:
+            done = await clients.finished(client, task_id, seconds=60)
+            assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
+            assert await clients.changes(client, task_id) == ["created", "started", "completed"]
+    assert not any("reclaimed" in line for worker in workers for line in worker.log)
 
 
 async def test_a_task_whose_worker_is_killed_in_an_outage_runs_again_after_it(

@@ -12,14 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import clock, database
+from duetime_core.postgres import clock, connection, database
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import read as task_read
-from duetime_worker import sweep
-from tests.support import factories, proxies, workers
+from duetime_worker import lost_claims, sweep
+from tests.support import factories, primaries, proxies, workers
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -173,8 +173,8 @@ async def test_a_delayed_release_leaves_tasks_that_were_claimed_meanwhile(
 async def test_a_release_skips_locked_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = [await factories.create(engine) for _ in range(2)]
     await factories.claim(engine)
-    async with database.transaction(engine) as connection, asyncio.timeout(5):
-        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
+    async with database.transaction(engine) as locking, asyncio.timeout(5):
+        await locking.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
         assert await _release(engine) == [free]
     assert await _release(engine) == [held]
 
@@ -189,3 +189,26 @@ async def test_a_release_keeps_the_count_of_lost_leases(engine: sqlalchemy_async
     found = await task_read.get(engine, task_id)
     assert (found.status, found.worker_id, found.lease_expires_at) == (task.Status.PENDING, None, None)
     assert (found.retry_count, found.lost_leases, found.error_message) == (1, 1, lost.error_message)
+
+
+async def test_claims_count_as_possibly_lost_until_a_lease_after_the_database_commits_again(
+    primary: primaries.Primary, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
+    engine, client, seconds = database.connect(primary.url), redis_client.connect(redis_url), 0.0
+    worker = workers.Worker(engine, doorbell.Doorbell(client), lease=LEASE)
+    claims = lost_claims.LostClaims(worker.here, clock=lambda: seconds)
+    claims.are_possible = True
+    async with primary.without_standby():
+        for _ in range(3):  # reads are answered, and find nothing
+            await claims.release(set)
+            seconds += LEASE.total_seconds()
+        assert claims.are_possible
+    monkeypatch.undo()
+    await claims.release(set)
+    assert claims.are_possible
+    seconds += LEASE.total_seconds()
+    await claims.release(set)
+    assert not claims.are_possible
+    await client.aclose(close_connection_pool=True)
+    await engine.dispose()

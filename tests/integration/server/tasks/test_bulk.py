@@ -1,7 +1,6 @@
 """Changes of all tasks that match a filter."""
 
 import asyncio
-import pathlib
 
 import pytest
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -50,18 +49,17 @@ async def test_a_move_needs_a_time_or_a_queue(engine: Engine, bell: doorbell.Doo
 
 
 async def test_a_call_that_finds_all_tasks_changed_already_waits_for_the_standby(
-    short_directory: pathlib.Path, bell: doorbell.Doorbell
+    primary: primaries.Primary, bell: doorbell.Doorbell
 ) -> None:
-    async with primaries.running(short_directory / "primary-of-bulk") as primary:
-        engine = database.connect(primary.url)
-        await factories.create(engine, queue="mail")
-        request = task_service_pb2.CancelTasksRequest(filter=task_service_pb2.TaskFilter(queue="mail"))
-        await bulk.change(engine, bell, task.Change.CANCELLED, request)
-        async with primary.without_standby():
-            repeated = asyncio.create_task(bulk.change(engine, bell, task.Change.CANCELLED, request))
-            waiting = asyncio.create_task(primary.wait_for("SyncRep", 1))
-            await asyncio.wait([repeated, waiting], return_when=asyncio.FIRST_COMPLETED)
-            assert not repeated.done()
-            await waiting
-        assert (await repeated).count == 0
-        await engine.dispose()
+    engine = database.connect(primary.url)
+    await factories.create(engine, queue="mail")
+    request = task_service_pb2.CancelTasksRequest(filter=task_service_pb2.TaskFilter(queue="mail"))
+    await bulk.change(engine, bell, task.Change.CANCELLED, request)
+    async with primary.without_standby():
+        repeated = asyncio.create_task(bulk.change(engine, bell, task.Change.CANCELLED, request))
+        waiting = asyncio.create_task(primary.wait_for("SyncRep", 1))
+        await asyncio.wait([repeated, waiting], return_when=asyncio.FIRST_COMPLETED)
+        assert not repeated.done()
+        await waiting
+    assert (await repeated).count == 0
+    await engine.dispose()
