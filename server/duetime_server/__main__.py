@@ -25,7 +25,7 @@ from duetime_core.postgres import database
 from duetime_core.process import background, crash, logging, outage, signals
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
-from duetime_server import listening, settings
+from duetime_server import id_health, listening, settings
 from duetime_server.rpc import admission, offload
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.services import queues, schedules, tasks
@@ -98,6 +98,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("hub", watch_hub.run),
         background.supervise("change hints", functools.partial(watch_hub.listen, chosen.redis_url)),
         background.supervise("handler catalog", catalog.run),
+        background.supervise("id health", id_health.IdHealth(engine, checks).run),
     )
     try:
         await server.start()

@@ -12,6 +12,7 @@ import structlog
 from duetime_core.model import errors
 from duetime_core.postgres import schema
 from duetime_core.store.log import partitions, retention
+from duetime_core.store.tasks import ids
 from duetime_worker import context
 
 INTERVAL_SECONDS = 3600.0
@@ -94,9 +95,12 @@ class Maintenance:
             deleted.log_months.append(month)
 
     async def _count_ids(self, _: _Deleted) -> None:
-        used = await retention.used_ids(self._engine)
-        if used > schema.MAX_TASK_ID // 2:
-            _log.warning("half of the task ids are used", used=used, of=schema.MAX_TASK_ID)
+        used = await ids.last(self._engine)
+        remaining = schema.MAX_TASK_ID - used
+        if used > ids.NEARLY_ALL:
+            _log.error("nine tenths of the task ids are used", used=used, remaining=remaining)
+        elif used > ids.HALF:
+            _log.warning("half of the task ids are used", used=used, remaining=remaining)
 
 
 async def _with_pauses(batches: AsyncIterator[int]) -> AsyncIterator[int]:

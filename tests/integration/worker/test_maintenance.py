@@ -17,6 +17,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import retention
 from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import ids
 from duetime_core.store.tasks import read as task_read
 from duetime_worker import context, maintenance
 from tests.support import factories, logs
@@ -123,14 +124,17 @@ async def test_a_round_deletes_expired_rows_and_logs_it_once(
     await background.end(services)
 
 
-async def test_the_use_of_half_of_the_ids_is_logged(here: context.Context, clock: Clock) -> None:
+async def test_the_use_of_half_and_of_nine_tenths_of_the_ids_is_logged(here: context.Context, clock: Clock) -> None:
     services = []
-    for used, warnings in ((schema.MAX_TASK_ID // 2, 0), (schema.MAX_TASK_ID // 2 + 1, 1)):
+    half, nearly_all = "half of the task ids are used", "nine tenths of the task ids are used"
+    for used, events in ((ids.HALF, []), (ids.HALF + 1, [half]), (ids.NEARLY_ALL + 1, [nearly_all])):
         async with here.engine.connect() as connection:
             await connection.execute(sa.text(f"SELECT setval('tasks_task_id_seq', {used})"))
         with structlog.testing.capture_logs() as captured:
             services += background.start(maintaining(here).run())
             await clock.slept.get()
-        logged = [line for line in captured if line["event"] == "half of the task ids are used"]
-        assert [line["used"] for line in logged] == [used] * warnings
+        logged = [line for line in captured if "of the task ids are used" in line["event"]]
+        assert [(line["event"], line["remaining"]) for line in logged] == [
+            (event, schema.MAX_TASK_ID - used) for event in events
+        ]
     await background.end(services)

@@ -112,8 +112,6 @@ WHERE inhparent = CAST('task_logs' AS regclass) AND relname ~ '^task_logs_y[0-9]
 ORDER BY relname LIMIT 1
 """)
 
-_USED_IDS = sa.text("SELECT last_value FROM tasks_task_id_seq")
-
 _FLOOR = sa.text("SELECT CAST(xid AS text) FROM feed_floor")
 
 
@@ -169,14 +167,6 @@ async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.time
             await connection.execute(sa.text(lock))
             await connection.execute(sa.text(f"DROP TABLE {name}"))
         return name
-
-
-async def used_ids(engine: sqlalchemy_asyncio.AsyncEngine) -> int:
-    """Returns how many task ids have been assigned."""
-    with database.unavailable():
-        async with engine.connect() as connection:
-            used: int = (await connection.execute(_USED_IDS)).scalar_one()
-            return used
 
 
 async def require_kept(engine: sqlalchemy_asyncio.AsyncEngine, position: Position) -> None:

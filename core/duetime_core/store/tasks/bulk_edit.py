@@ -10,14 +10,13 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database
-from duetime_core.store.tasks import columns, edit
+from duetime_core.store.tasks import columns, edit, ids
 from duetime_core.store.tasks import page as task_page
 
 BATCH = 1_000
 _MOST_PASSES = 3
 """How many passes are made over the tasks, for those that were locked or that others changed meanwhile."""
 
-_LAST_ID = sa.text("SELECT last_value FROM tasks_task_id_seq")
 _TARGETS = {
     "queue": "queue = :new_queue",
     "execution_time": (
@@ -54,7 +53,9 @@ async def change(
     assignments, parameters = edit.assigning(changes) if changes else (edit.MOVES[what], {})
     has_them = _has(changes) if changes else "false"
     done: list[int] = []
-    last_id, ends = await _last_id(engine), time.monotonic() + seconds
+    # Tasks that are created later are not part of the change. By ids and not by times, because a claim during the call
+    # updates a task, and a clock may be set back.
+    last_id, ends = await ids.last(engine), time.monotonic() + seconds
     for _ in range(_MOST_PASSES):
         after, left = None, 0
         before = len(done)
@@ -82,17 +83,6 @@ async def change(
         if not left and (after is None or len(done) == before):
             return
     progress.has_more = True
-
-
-async def _last_id(engine: sqlalchemy_asyncio.AsyncEngine) -> int:
-    """Returns the last id that was drawn: tasks that are created later are not part of the change.
-
-    By ids and not by times, because a claim during the call updates a task, and a clock may be set back.
-    """
-    with database.unavailable():
-        async with engine.connect() as connection:
-            last_id: int = (await connection.execute(_LAST_ID)).scalar_one()
-            return last_id
 
 
 def _has(changes: Mapping[str, Any]) -> str:

@@ -193,6 +193,18 @@ async def test_a_refused_batch_draws_no_ids(engine: Engine) -> None:
     assert await ids(engine, factories.new_task()) == [2]
 
 
+async def test_a_race_for_a_request_id_costs_one_id_and_nothing_else(engine: Engine) -> None:
+    raced, others = factories.new_task(request_id="r"), [factories.new_task(request_id=f"r{n}") for n in range(9)]
+    async with database.transaction(engine) as connection:
+        (first,) = await task_create._create(connection, [task_create._encode(raced)], "api")
+        racing = asyncio.create_task(ids(engine, raced, *others))
+        await logs.waits_for_a_row(engine)
+    assert isinstance(first, task_create.Created)
+    assert (await racing)[0] == first.task_id
+    assert await count(engine) == 10
+    assert await last_id(engine) == 11
+
+
 async def test_repeated_requests_draw_no_ids(engine: Engine) -> None:
     news = [factories.new_task(request_id=f"r{number}") for number in range(100)]
     created = await ids(engine, *news, *news)
