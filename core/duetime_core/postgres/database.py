@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import psycopg
 import sqlalchemy
 import sqlalchemy.exc
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload
@@ -33,6 +34,19 @@ _SESSION = {
     "enable_mergejoin": "off",
 }
 
+_NETWORK = {
+    # A replica answers reads, and would be kept until it is promoted: by an address that still leads to the primary of
+    # before, or as the first of several.
+    "target_session_attrs": "read-write",
+    "connect_timeout": 5,
+    # Notice within seconds that the database's machine is down, instead of hanging.
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5_000,
+}
+_CONNECT_TIMEOUT_OF_SEVERAL = 2
+"""Seconds for each of several hosts, psycopg's least: those that are down come before the one that is not."""
 
 _Result = TypeVar("_Result")
 
@@ -54,20 +68,29 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         # A task's data may hold credentials, and errors are logged.
         hide_parameters=True,
         json_deserializer=payload.decode,
-        connect_args={
-            "async_creator_fn": connection.Connection.connect,
-            "connect_timeout": 5,
-            # Detect within seconds that the database's machine is down, instead of hanging.
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
-        },
+        connect_args={"async_creator_fn": connection.Connection.connect, **_arguments(url)},
     )
     sqlalchemy.event.listen(engine.sync_engine, "checkout", _check)
+    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _leave_replica)
     sqlalchemy.event.listen(engine.sync_engine, "handle_error", _redact)
     return engine
+
+
+def _arguments(url: sqlalchemy.URL) -> dict[str, Any]:
+    """Returns the parameters of libpq that the URL leaves open; its own win."""
+    given = psycopg_dialect.dialect().create_connect_args(url)[1]  # type: ignore[no-untyped-call]
+    network: dict[str, Any] = dict(_NETWORK)
+    if "," in str(given.get("host", "")):
+        network["connect_timeout"] = _CONNECT_TIMEOUT_OF_SEVERAL
+    session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    chosen = {name: value for name, value in network.items() if name not in given}
+    return {**chosen, "options": f"{session} {given.get('options', '')}".rstrip()}
+
+
+def _leave_replica(context: sqlalchemy.engine.ExceptionContext) -> None:
+    """Drops all pooled connections once one turns out to be read-only: the next ones go to the primary."""
+    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
 
 
 def _check(adapted: Any, *_: object) -> None:

@@ -26,8 +26,8 @@ Each fails the statement, and with it its transaction. That is not certain where
 is full when PostgreSQL writes the commit stops the whole server, and recovery may find the commit on the disk.
 """
 
-_BEFORE_STATEMENT = {"25P03", "53300", "57P03"}
-"""These end the connection before the statement, or its COMMIT, is read."""
+_BEFORE_STATEMENT = {"25006", "25P03", "53300", "57P03"}
+"""These end the connection before the statement, or its COMMIT, is executed."""
 
 _DURING_STATEMENT = {"25P04", "57P01", "57P02", "57P04", "57P05"}
 """These end the connection at any point, so that the commit may have been made."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import pathlib
+import socket
 import traceback
 import uuid
 
@@ -14,7 +15,7 @@ from duetime_core import migrate
 from duetime_core.model import errors
 from duetime_core.postgres import connection, database
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories, processes, proxies
+from tests.support import factories, primaries, processes, proxies
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -214,3 +215,72 @@ async def test_one_caller_waits_indefinitely_and_the_next_one_does_not(
     with pytest.raises(errors.StoreUnavailable, match="did not answer in time"):
         await sleep(small)
     await small.dispose()
+
+
+async def test_a_connection_that_is_read_only_drops_the_whole_pool(engine: Engine) -> None:
+    # As the connections are that were made while the address led to a replica.
+    async with engine.connect() as first, engine.connect() as second:
+        for each in (first, second):
+            await each.execute(sa.text("SET default_transaction_read_only = on"))
+    read_only = pytest.raises(errors.StoreUnavailable, match=r"is read-only, .* Nothing was changed; retry later")
+    with read_only:
+        await factories.create(engine)
+    await asyncio.gather(*(factories.create(engine) for _ in range(3)))
+
+
+async def test_a_database_that_is_read_only_is_unavailable_unless_the_url_allows_it(
+    admin: Engine, database_url: str
+) -> None:
+    name = sa.make_url(database_url).database
+    reading = database.connect(f"{database_url}&target_session_attrs=any")
+    writing = database.connect(database_url)
+    async with admin.connect() as connection:
+        await connection.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        with pytest.raises(errors.StoreUnavailable):
+            await task_read.get(writing, 1)
+        with pytest.raises(errors.TaskNotFound):
+            await task_read.get(reading, 1)
+        await connection.execute(sa.text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    with pytest.raises(errors.TaskNotFound):
+        await task_read.get(writing, 1)
+    await reading.dispose()
+    await writing.dispose()
+
+
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(
+    primary: primaries.Primary, postgres_url: str, admin: Engine
+) -> None:
+    replica, writable = (str(sa.make_url(url).query["host"]) for url in (primary.url, postgres_url))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and sends nothing
+        hosts, ports = ",".join(("127.0.0.1", replica, writable)), f"{silent.getsockname()[1]},5432,5432"
+        engine = database.connect(f"{postgres_url.partition('?')[0]}?host={hosts}&port={ports}")
+        await primary.set("default_transaction_read_only", "on")
+        async with engine.connect() as connection:
+            assert await connection.scalar(sa.text("SHOW unix_socket_directories")) == writable
+        await primary.set("default_transaction_read_only", "off")
+        await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u@h/d", {"connect_timeout": 5, "target_session_attrs": "read-write", "tcp_user_timeout": 5_000}),
+        ("postgresql://u@/d?host=a,b&port=1,2", {"connect_timeout": 2, "target_session_attrs": "read-write"}),
+        ("postgresql://u@/d?host=a:1&host=b:2", {"connect_timeout": 2}),
+        (
+            "postgresql://u@h/d?connect_timeout=30&keepalives_idle=60&target_session_attrs=any",
+            {"connect_timeout": None, "keepalives_idle": None, "target_session_attrs": None, "keepalives_count": 3},
+        ),
+    ],
+)
+def test_what_the_url_says_of_the_connection_wins(url: str, expected: dict[str, object]) -> None:
+    arguments = database._arguments(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    assert {name: arguments.get(name) for name in expected} == expected
+
+
+async def test_options_of_the_url_are_added_to_ours(database_url: str) -> None:
+    engine = database.connect(f"{database_url}&options=-c%20work_mem%3D5MB%20-c%20jit%3Don")
+    async with engine.connect() as connection:
+        shown = [await connection.scalar(sa.text(f"SHOW {name}")) for name in ("work_mem", "jit", "statement_timeout")]
+    assert shown == ["5MB", "on", "8s"]
+    await engine.dispose()
