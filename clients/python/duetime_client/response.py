@@ -67,4 +67,8 @@ def to_task_log(message: task_pb2.TaskLog) -> task_log.TaskLog:
         error_message=message.error_message,
         actor=message.actor,
         duration=moment.from_duration(message.duration) if message.HasField("duration") else None,
+        queue=message.queue,
+        name=message.name,
+        previous_queue=message.previous_queue,
+        previous_name=message.previous_name,
     )

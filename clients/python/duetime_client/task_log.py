@@ -29,6 +29,14 @@ class TaskLog:
     """Who made the change: `api`, or the id of the worker; empty if that is not known, of `current`."""
     duration: datetime.timedelta | None
     """How long the run took that this change ended; None for other changes."""
+    queue: str = ""
+    """The task's queue after the change; empty if the log does not have it."""
+    name: str = ""
+    """The task's name after the change; empty if the log does not have it."""
+    previous_queue: str = ""
+    """The queue that the task left by this change; else empty."""
+    previous_name: str = ""
+    """The name that this change replaced; else empty."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

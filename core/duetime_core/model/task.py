@@ -217,3 +217,9 @@ class TaskLog:
     retry_count: int
     actor: str
     duration: datetime.timedelta | None
+    queue: str | None
+    """After the change, as `name` is. None in rows from before the log had it."""
+    name: str | None
+    previous_queue: str | None = None
+    """Before the change, if it changed the queue; likewise `previous_name`."""
+    previous_name: str | None = None

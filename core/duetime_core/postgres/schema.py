@@ -147,6 +147,11 @@ task_logs = sa.Table(
     sa.Column("retry_count", sa.Integer, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("duration", sa.Interval),
+    # After the change; NULL in rows from before these columns. The previous ones only where the change changed them.
+    sa.Column("queue", sa.Text),
+    sa.Column("name", sa.Text),
+    sa.Column("previous_queue", sa.Text),
+    sa.Column("previous_name", sa.Text),
     # The transaction that wrote the row: a watch has seen the rows that its snapshot sees.
     sa.Column("xid", XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
     sa.Index("task_logs_xid_idx", "xid"),

@@ -22,10 +22,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began)
+        (SELECT now FROM began), queue, name, NULL, NULL
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
@@ -75,10 +75,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began)
+        (SELECT now FROM began), queue, name, NULL, NULL
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
@@ -125,10 +125,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began)
+        (SELECT now FROM began), queue, name, NULL, NULL
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
@@ -156,10 +156,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began)
+        (SELECT now FROM began), queue, name, NULL, NULL
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
@@ -199,10 +199,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began)
+        (SELECT now FROM began), queue, name, NULL, NULL
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
@@ -240,10 +240,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
         request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began)
+        (SELECT now FROM began), queue, name, NULL, NULL
     FROM claimed
 )
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
@@ -290,13 +290,13 @@ WITH lost AS MATERIALIZED (
             'the task may be what kills them.', lost_leases + 1)
         END
     FROM lost WHERE tasks.task_id = lost.task_id
-    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
+    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, name, error_message, lost.duration
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, CASE status WHEN 'pending' THEN 'lease_lost' ELSE 'failed' END, error_message,
         execution_time, retry_count, :worker_id, duration,
-        now()
+        now(), queue, name, NULL, NULL
     FROM moved
 )
 SELECT task_id FROM moved;
@@ -312,12 +312,12 @@ WITH unknown AS MATERIALIZED (
     UPDATE tasks SET status = 'pending', version = version + 1, updated_at = now(),
         worker_id = NULL, lease_expires_at = NULL
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
-    RETURNING task_id, version, status, execution_time, retry_count, queue
+    RETURNING task_id, version, status, execution_time, retry_count, queue, name
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id, NULL,
-        now()
+        now(), queue, name, NULL, NULL
     FROM released
 )
 SELECT task_id, queue, execution_time, now(), status FROM released;
@@ -355,12 +355,12 @@ WITH given AS MATERIALIZED (
     FROM input AS given
     ORDER BY request_id COLLATE "C", position
     ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
-    RETURNING task_id, version, status, execution_time, retry_count, queue
+    RETURNING task_id, version, status, execution_time, retry_count, queue, name
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, 'created', NULL, execution_time, retry_count, :actor, NULL,
-        now()
+        now(), queue, name, NULL, NULL
     FROM created
 )
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
@@ -390,13 +390,13 @@ WITH held AS MATERIALIZED (
         lost_leases = CASE held.change WHEN 'released' THEN lost_leases ELSE 0 END,
         execution_time = CASE held.change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
     FROM held WHERE tasks.task_id = held.task_id
-    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,
+    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue, name,
         held.change, held.error_message, held.duration
 ), logged AS (
-    INSERT INTO task_logs
-        (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+        duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id, duration,
-        now()
+        now(), queue, name, NULL, NULL
     FROM finished
 )
 SELECT task_id, queue, execution_time, now(), status FROM finished;
@@ -446,8 +446,12 @@ FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto
 LEFT JOIN LATERAL (
     SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change, task_logs.error_message,
         task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
-        tasks.name, tasks.queue, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
-    FROM task_logs LEFT JOIN tasks USING (task_id)
+        coalesce(task_logs.queue, (
+        SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+    )) AS queue, coalesce(task_logs.name, (
+        SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+    )) AS name, task_logs.previous_queue, task_logs.previous_name, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
+    FROM task_logs
     WHERE (
         task_logs.xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot)) AND task_logs.xid < pg_snapshot_xmax(bound.upto)
         OR task_logs.xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
@@ -467,8 +471,12 @@ FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto
 LEFT JOIN LATERAL (
     SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change, task_logs.error_message,
         task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
-        tasks.name, tasks.queue, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
-    FROM task_logs LEFT JOIN tasks USING (task_id)
+        coalesce(task_logs.queue, (
+        SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+    )) AS queue, coalesce(task_logs.name, (
+        SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+    )) AS name, task_logs.previous_queue, task_logs.previous_name, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
+    FROM task_logs
     WHERE task_logs.log_id > :log_id AND NOT pg_visible_in_snapshot(task_logs.xid, CAST(:seen AS pg_snapshot))
         AND pg_visible_in_snapshot(task_logs.xid, bound.upto)
         AND (CAST(:task_ids AS bigint[]) IS NULL OR task_logs.task_id = ANY(CAST(:task_ids AS bigint[])))

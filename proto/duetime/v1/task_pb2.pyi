@@ -281,6 +281,10 @@ class TaskLog(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PREVIOUS_QUEUE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_NAME_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """Output only. The task that changed."""
     version: _builtins.int
@@ -299,6 +303,14 @@ class TaskLog(_message.Message):
     """Output only. The error, where the change is a failure; else empty."""
     actor: _builtins.str
     """Output only. Who changed the task: `api` for a caller, or the worker_id; empty for `current`."""
+    queue: _builtins.str
+    """Output only. The task's queue after the change. Empty in rows of releases before 0.3."""
+    name: _builtins.str
+    """Output only. The task's name after the change. Empty in rows of releases before 0.3."""
+    previous_queue: _builtins.str
+    """Output only. The queue that the task left by this change; else empty."""
+    previous_name: _builtins.str
+    """Output only. The name that the task had before this change, if it changed the name; else empty."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it happened, by the database's clock."""
@@ -324,10 +336,14 @@ class TaskLog(_message.Message):
         error_message: _builtins.str = ...,
         actor: _builtins.str = ...,
         duration: _duration_pb2.Duration | None = ...,
+        queue: _builtins.str = ...,
+        name: _builtins.str = ...,
+        previous_queue: _builtins.str = ...,
+        previous_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "execution_time", b"execution_time", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "duration", b"duration", "error_message", b"error_message", "execution_time", b"execution_time", "retry_count", b"retry_count", "status", b"status", "task_id", b"task_id", "timestamp", b"timestamp", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "change", b"change", "duration", b"duration", "error_message", b"error_message", "execution_time", b"execution_time", "name", b"name", "previous_name", b"previous_name", "previous_queue", b"previous_queue", "queue", b"queue", "retry_count", b"retry_count", "status", b"status", "task_id", b"task_id", "timestamp", b"timestamp", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

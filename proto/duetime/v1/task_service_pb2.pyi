@@ -648,9 +648,9 @@ class WatchTasksRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     queue: _builtins.str
-    """Only tasks in this queue."""
+    """Only changes of tasks in this queue: in it before or after the change, so that leaving it is reported too."""
     name: _builtins.str
-    """Only tasks with this name."""
+    """Only changes of tasks with this name, before or after the change."""
     cursor: _builtins.str
     """The cursor of the last event received; default: start now."""
     @_builtins.property

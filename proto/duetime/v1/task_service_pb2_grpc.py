@@ -263,8 +263,7 @@ class TaskServiceServicer:
         The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
         event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
-        no longer kept.
+        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

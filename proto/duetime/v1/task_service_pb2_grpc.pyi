@@ -122,8 +122,7 @@ class TaskServiceStub:
     The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
     event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
-    no longer kept.
+    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it are no longer kept.
     """
     ExplainTask: _grpc.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]
     """Explains why a task is not running: it is not due yet, its queue is paused or at its limit, no live worker serves
@@ -250,8 +249,7 @@ class TaskServiceAsyncStub(TaskServiceStub):
     The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
     event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
-    no longer kept.
+    Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it are no longer kept.
     """
     ExplainTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExplainTaskRequest, _task_service_pb2.ExplainTaskResponse]  # type: ignore[assignment]
     """Explains why a task is not running: it is not due yet, its queue is paused or at its limit, no live worker serves
@@ -447,8 +445,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         The first event is a heartbeat. To follow the state of all tasks: start a watch without a cursor, wait for its first
         event, list the tasks, and ignore changes whose version is not above that of the listed task.
 
-        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it, or their tasks, are
-        no longer kept.
+        Fails with INVALID_ARGUMENT for a cursor of another watch, or one so old that changes after it are no longer kept.
         """
 
     @_abc_1.abstractmethod

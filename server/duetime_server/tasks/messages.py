@@ -70,6 +70,10 @@ def from_log(row: task.TaskLog) -> task_pb2.TaskLog:
         error_message=row.error_message or "",
         actor=row.actor,
         duration=None if row.duration is None else duration(row.duration),
+        queue=row.queue or "",
+        name=row.name or "",
+        previous_queue=row.previous_queue or "",
+        previous_name=row.previous_name or "",
     )
 
 

@@ -77,6 +77,8 @@ def _as_current(found: task.Task) -> task.TaskLog:
         found.retry_count,
         actor="",
         duration=None,
+        queue=found.queue,
+        name=found.name,
     )
 
 

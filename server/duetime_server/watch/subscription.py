@@ -83,9 +83,17 @@ class Watch:
 
 
 def matches(wanted: filters.WatchFilter, entry: feed.Entry) -> bool:
-    """Returns whether a change matches a filter."""
-    return (
-        (not wanted.statuses or entry.log.status in wanted.statuses)
-        and wanted.queue in (None, entry.queue)
-        and wanted.name in (None, entry.name)
+    """Returns whether a change matches a filter: its task did after the change, or its queue and name did before."""
+    log = entry.log
+    if wanted.statuses and log.status not in wanted.statuses:
+        return False
+    return _is_of(wanted, log.queue, log.name) or _is_of(
+        wanted, log.previous_queue or log.queue, log.previous_name or log.name
+    )
+
+
+def _is_of(wanted: filters.WatchFilter, queue: str | None, name: str | None) -> bool:
+    # A row that has none, of a task that is no longer kept, may be what the watch waits for.
+    return (None in (wanted.queue, queue) or wanted.queue == queue) and (
+        None in (wanted.name, name) or wanted.name == name
     )

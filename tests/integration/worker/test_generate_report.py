@@ -267,6 +267,7 @@ async def test_a_page_reports_that_the_log_begins_within_its_period(
     await factories.brought_to(engine, task.Status.COMPLETED)
     async with engine.connect() as connection:
         await connection.execute(sa.text("DELETE FROM tasks"))
+        await connection.execute(sa.text("UPDATE task_logs SET queue = NULL, name = NULL"))  # as a release before 0.3
     result = await report()
     page = read(result["html"])
     assert store.FORGOTTEN in page

@@ -31,7 +31,7 @@ WITH lost AS MATERIALIZED (
                 'the task may be what kills them.', lost_leases + 1)
         END
     FROM lost WHERE tasks.task_id = lost.task_id
-    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message, lost.duration
+    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, name, error_message, lost.duration
 ), {
     task_columns.write_log(
         "moved",
@@ -59,7 +59,7 @@ WITH unknown AS MATERIALIZED (
     UPDATE tasks SET status = 'pending', version = version + 1, updated_at = now(),
         worker_id = NULL, lease_expires_at = NULL
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
-    RETURNING task_id, version, status, execution_time, retry_count, queue
+    RETURNING task_id, version, status, execution_time, retry_count, queue, name
 ), {task_columns.write_log("released", change="'released'", actor=":worker_id")}
 SELECT {task_columns.CHANGED} FROM released
 """)

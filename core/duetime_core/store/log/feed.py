@@ -19,11 +19,9 @@ from duetime_core.store.tasks import columns as task_columns
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One log row, the name and queue of its task for filters, and the position right after it."""
+    """One log row, and the position right after it."""
 
     log: task.TaskLog
-    name: str
-    queue: str
     xid: int
     position: Position
 
@@ -40,7 +38,15 @@ class Page:
 ELSEWHERE = "must come from a watch of this database"
 """The violation of a cursor from another database, or from this one before it was restored."""
 
-_LOG_COLUMNS = ", ".join(f"task_logs.{column}" for column in task_columns.LOG)
+# A process of the release before logs neither, as while an upgrade is under way: then the task has them, as long as it
+# is kept.
+_OF_TASK = {
+    column: f"""coalesce(task_logs.{column}, (
+                SELECT {column} FROM tasks WHERE task_logs.{column} IS NULL AND tasks.task_id = task_logs.task_id
+            )) AS {column}"""
+    for column in ("queue", "name")
+}
+_LOG_COLUMNS = ", ".join(_OF_TASK.get(column, f"task_logs.{column}") for column in task_columns.LOG)
 
 _NOW = sa.text("SELECT CAST(pg_current_snapshot() AS text)")
 
@@ -51,8 +57,8 @@ def _read(which: str, *, order: str) -> sa.TextClause:
         SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current
         FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto) AS bound
         LEFT JOIN LATERAL (
-            SELECT {_LOG_COLUMNS}, tasks.name, tasks.queue, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
-            FROM task_logs LEFT JOIN tasks USING (task_id)
+            SELECT {_LOG_COLUMNS}, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
+            FROM task_logs
             WHERE {which}
                 AND pg_visible_in_snapshot(task_logs.xid, bound.upto)
                 AND (CAST(:task_ids AS bigint[]) IS NULL OR task_logs.task_id = ANY(CAST(:task_ids AS bigint[])))
@@ -135,7 +141,7 @@ async def read(
     require_past(position, current)
     upto = position.upto or current
     entries = [
-        Entry(task_columns.read_log(row), row.name, row.queue, int(row.xid), Position(position.seen, upto, row.log_id))
+        Entry(task_columns.read_log(row), int(row.xid), Position(position.seen, upto, row.log_id))
         for row in found
         if row.log_id is not None
     ]

@@ -1,7 +1,7 @@
 """Retention: deleting finished tasks and old log rows in small batches.
 
-Each batch is one statement that reads few rows and waits for no lock; interrupted, it has no effect. The same statement
-records what a watch would miss; see `require_kept`.
+Each batch is one statement that reads few rows and waits for no lock; interrupted, it has no effect. A statement that
+deletes log rows also records what a watch would miss; see `require_kept`.
 """
 
 import datetime
@@ -57,15 +57,7 @@ def _delete_tasks(status: str, key: str) -> sa.TextClause:
             FOR UPDATE SKIP LOCKED
         ), deleted AS (
             DELETE FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM expired))
-            RETURNING task_id, version, updated_at
-        ), forgotten AS (
-            -- A watch with a filter needs the task of each log row that it has not seen.
-            SELECT logged.xid FROM deleted CROSS JOIN LATERAL (
-                SELECT xid FROM task_logs
-                WHERE task_id = deleted.task_id AND version = deleted.version AND timestamp = deleted.updated_at
-                LIMIT 1
-            ) AS logged
-        ), raised AS ({_RAISE_FLOOR}
+            RETURNING task_id
         )
         SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM page) AS read, key, task_id
         FROM (SELECT) AS nothing LEFT JOIN page ON true

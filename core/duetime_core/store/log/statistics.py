@@ -13,7 +13,7 @@ from duetime_core.postgres import database
 Unit = Literal["hour", "day"]
 
 FORGOTTEN = "(no longer kept)"
-"""The name and the queue shown for tasks that retention deleted."""
+"""The name and the queue shown for tasks that retention deleted, if their log rows have none."""
 _MOST_SLOW = 10
 _PERCENTILES = "ARRAY[0.5, 0.95, 0.99, 1]"
 
@@ -24,15 +24,15 @@ SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', '
     set_config('statement_timeout', '5min', true), set_config('transaction_read_only', 'on', true)
 """)
 _EVENTS = f"""events AS (
-    SELECT logs.task_id, change, logs.timestamp, coalesce(tasks.name, '{FORGOTTEN}') AS name,
-        coalesce(tasks.queue, '{FORGOTTEN}') AS queue, extract(epoch FROM duration)::float8 AS duration,
+    SELECT logs.task_id, change, logs.timestamp, coalesce(logs.name, tasks.name, '{FORGOTTEN}') AS name,
+        coalesce(logs.queue, tasks.queue, '{FORGOTTEN}') AS queue, extract(epoch FROM duration)::float8 AS duration,
         extract(epoch FROM logs.timestamp - logs.execution_time)::float8 AS lateness,
         date_trunc(:unit, logs.timestamp, :zone) AS bucket
     FROM task_logs AS logs LEFT JOIN tasks ON tasks.task_id = logs.task_id
     WHERE logs.timestamp >= :start AND logs.timestamp < :end
         AND change IN ('started', 'completed', 'failed', 'retry_scheduled', 'lease_lost')
-        AND (CAST(:name AS text) IS NULL OR tasks.name = :name)
-        AND (CAST(:queue AS text) IS NULL OR tasks.queue = :queue)
+        AND (CAST(:name AS text) IS NULL OR coalesce(logs.name, tasks.name) = :name)
+        AND (CAST(:queue AS text) IS NULL OR coalesce(logs.queue, tasks.queue) = :queue)
 )"""
 _READ = sa.text(f"""
 WITH {_EVENTS}

@@ -58,7 +58,7 @@ WITH skipped AS (
         version = version + 1, updated_at = now()
     FROM json_to_recordset(CAST(:skipped AS json)) AS given (task_id bigint, reason text)
     WHERE tasks.task_id = given.task_id
-    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, error_message
+    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, name, error_message
 ), {task_columns.write_log("skipped", change="'cancelled'", error="error_message")}
 SELECT task_id FROM skipped
 """)

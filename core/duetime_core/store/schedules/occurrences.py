@@ -44,18 +44,24 @@ WITH created AS (
             AND present.deleted_at IS NULL
     ) IS NULL
     ON CONFLICT DO NOTHING
-    RETURNING task_id, version, status, execution_time, retry_count, queue, schedule_id, nominal_time
+    RETURNING task_id, version, status, execution_time, retry_count, queue, name, schedule_id, nominal_time
 ), {task_columns.write_log("created", change="'created'")}
 SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
 """)
 _MOVE = sa.text(f"""
-WITH moved AS (
+WITH before AS MATERIALIZED (
+    -- Locked, so that the log has what the change replaced, not what an older snapshot sees.
+    SELECT tasks.task_id, tasks.queue AS previous_queue, tasks.name AS previous_name, tasks.schedule_id
+    FROM tasks WHERE schedule_id = ANY(ARRAY(SELECT schedule_id FROM {_GIVEN})) AND status = 'pending' AND is_next
+    ORDER BY tasks.task_id
+    FOR UPDATE
+), moved AS (
     UPDATE tasks SET {", ".join(_ASSIGNMENTS)}, version = version + 1, updated_at = now()
-    FROM {_GIVEN}
-    WHERE tasks.schedule_id = given.schedule_id AND tasks.status = 'pending' AND tasks.is_next
-    RETURNING tasks.task_id, version, tasks.status, tasks.execution_time, retry_count, tasks.queue, tasks.schedule_id,
-        tasks.nominal_time
-), {task_columns.write_log("moved", change="'updated'")}
+    FROM before JOIN {_GIVEN} ON given.schedule_id = before.schedule_id
+    WHERE tasks.task_id = before.task_id AND tasks.status = 'pending' AND tasks.is_next
+    RETURNING tasks.task_id, version, tasks.status, tasks.execution_time, retry_count, tasks.queue, tasks.name,
+        tasks.schedule_id, tasks.nominal_time, before.previous_queue, before.previous_name
+), {task_columns.write_log("moved", change="'updated'", has_previous=True)}
 SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM moved
 """)
 _WITHDRAW = sa.text(f"""
@@ -63,7 +69,7 @@ WITH withdrawn AS (
     UPDATE tasks SET status = 'cancelled', is_next = false, deleted_at = now(), error_message = :reason,
         version = version + 1, updated_at = now()
     WHERE schedule_id = :schedule_id AND status = 'pending' AND is_next
-    RETURNING task_id, version, status, execution_time, retry_count, queue
+    RETURNING task_id, version, status, execution_time, retry_count, queue, name
 ), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
 SELECT {task_columns.CHANGED} FROM withdrawn
 """)

@@ -98,14 +98,16 @@ def _statement(what: task.Change, page: str, assignments: str, has_them: str) ->
         WITH page AS MATERIALIZED ({page}), candidates AS MATERIALIZED (
             SELECT task_id FROM page EXCEPT SELECT unnest(CAST(:done AS bigint[]))
         ), locked AS MATERIALIZED (
-            SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates)) AND {allowed}
+            SELECT task_id, queue AS previous_queue, name AS previous_name
+            FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates)) AND {allowed}
             ORDER BY task_id
             FOR UPDATE SKIP LOCKED
         ), edited AS (
             UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
-            WHERE task_id = ANY(ARRAY(SELECT task_id FROM locked))
-            RETURNING task_id, queue, status, execution_time, version, retry_count
-        ), {columns.write_log("edited", change=f"'{what}'")}
+            FROM locked WHERE tasks.task_id = locked.task_id
+            RETURNING tasks.task_id, queue, status, execution_time, version, retry_count, name,
+                locked.previous_queue, locked.previous_name
+        ), {columns.write_log("edited", change=f"'{what}'", has_previous=True)}
         SELECT {columns.CHANGED}, read, last_time, last_id, locked_by_others
         FROM (
             SELECT (SELECT count(*) FROM page) AS read,

@@ -133,12 +133,18 @@ def write_log(
     error: str = "NULL",
     duration: str = "NULL",
     timestamp: str = "now()",
+    has_previous: bool = False,
 ) -> str:
-    """Returns the CTE that logs each row of the CTE `changed`; the arguments are SQL expressions over it."""
+    """Returns the CTE that logs each row of the CTE `changed`; the arguments are SQL expressions over it.
+
+    `changed` has the tasks' queue and name and, if `has_previous`, previous_queue and previous_name. It must be what
+    changes the tasks, so that a transaction has its id before it draws a log_id, as the feed needs.
+    """
+    previous = "NULLIF(previous_queue, queue), NULLIF(previous_name, name)" if has_previous else "NULL, NULL"
     return f"""logged AS (
-        INSERT INTO task_logs
-            (task_id, version, status, change, error_message, execution_time, retry_count, actor, duration, timestamp)
+        INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
+            duration, timestamp, queue, name, previous_queue, previous_name)
         SELECT task_id, version, status, {change}, {error}, execution_time, retry_count, {actor}, {duration},
-            {timestamp}
+            {timestamp}, queue, name, {previous}
         FROM {changed}
     )"""

@@ -64,7 +64,7 @@ WITH given AS MATERIALIZED (
     FROM input AS given
     ORDER BY request_id COLLATE "C", position
     ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
-    RETURNING task_id, version, status, execution_time, retry_count, queue
+    RETURNING task_id, version, status, execution_time, retry_count, queue, name
 ), {columns.write_log("created", change="'created'")}
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
     NULL AS execution_time, now()

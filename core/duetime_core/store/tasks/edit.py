@@ -29,14 +29,28 @@ _ASSIGNMENTS = {
 _FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
 
 
-def _edit(change: task.Change, assignments: str, guard: str = "true") -> sa.TextClause:
+# Locked, so that the log has what the change replaced, not what an older snapshot sees.
+_BEFORE = """before AS MATERIALIZED (
+            SELECT task_id AS id_before, queue AS previous_queue, name AS previous_name
+            FROM tasks WHERE task_id = :task_id
+            FOR UPDATE
+        ),"""
+
+
+def _edit(change: task.Change, assignments: str, guard: str = "true", *, moves: bool = False) -> sa.TextClause:
+    """Returns the statement of an edit; one that `moves` assigns the queue or the name, and logs those before it."""
+    before, joined, previous = (
+        (_BEFORE, "FROM before WHERE task_id = id_before AND", ", previous_queue, previous_name")
+        if moves
+        else ("", "WHERE", "")
+    )
     sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[change].sources))
     return sa.text(f"""
-        WITH edited AS (
+        WITH {before} edited AS (
             UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
-            WHERE task_id = :task_id AND deleted_at IS NULL AND status IN ({sources}) AND {guard}
-            RETURNING {columns.TASK_COLUMNS}
-        ), {columns.write_log("edited", change=f"'{change}'")}
+            {joined} task_id = :task_id AND deleted_at IS NULL AND status IN ({sources}) AND {guard}
+            RETURNING {columns.TASK_COLUMNS}{previous}
+        ), {columns.write_log("edited", change=f"'{change}'", has_previous=moves)}
         SELECT {columns.TASK_COLUMNS}, now() AS now FROM edited
     """)
 
@@ -69,7 +83,12 @@ async def update(
     retries that were spent. Raises TaskNotFound, TaskNotPending or VersionMismatch.
     """
     assignments, parameters = assigning(changes)
-    statement = _edit(task.Change.UPDATED, assignments, guard="true" if version is None else "version = :version")
+    statement = _edit(
+        task.Change.UPDATED,
+        assignments,
+        guard="true" if version is None else "version = :version",
+        moves=not changes.keys().isdisjoint({"queue", "name"}),
+    )
     return await _apply(
         engine, task_id, task.Change.UPDATED, statement, {**parameters, "version": version, "actor": actor}
     )

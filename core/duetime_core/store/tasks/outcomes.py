@@ -61,7 +61,7 @@ WITH held AS MATERIALIZED (
         lost_leases = CASE held.change WHEN 'released' THEN lost_leases ELSE 0 END,
         execution_time = CASE held.change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
     FROM held WHERE tasks.task_id = held.task_id
-    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue,
+    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue, name,
         held.change, held.error_message, held.duration
 ), {columns.write_log("finished", change="change", actor=":worker_id", error="error_message", duration="duration")}
 SELECT {columns.CHANGED} FROM finished

@@ -33,7 +33,7 @@ WITH given AS MATERIALIZED (
     FROM given JOIN locked USING (task_id)
     WHERE tasks.task_id = given.task_id AND status = 'pending' AND retry_count = 0
         AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone
-    RETURNING tasks.task_id, version, status, tasks.execution_time, retry_count, queue
+    RETURNING tasks.task_id, version, status, tasks.execution_time, retry_count, queue, name
 ), {columns.write_log("moved", change="'updated'")}
 SELECT {columns.CHANGED} FROM moved
 """)

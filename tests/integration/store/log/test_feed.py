@@ -98,7 +98,7 @@ async def test_only_the_rows_of_the_given_tasks_are_read(engine: Engine) -> None
     _, wanted, _ = [await factories.create(engine) for _ in range(3)]
     page = await feed.read(engine, position, task_ids=[wanted], limit=10)
     assert [entry.log.task_id for entry in page.entries] == [wanted]
-    assert (page.entries[0].name, page.entries[0].queue) == ("noop", "default")
+    assert (page.entries[0].log.name, page.entries[0].log.queue) == ("noop", "default")
 
 
 async def test_a_reader_among_many_writers_reads_every_version_once_and_in_order(engine: Engine) -> None:

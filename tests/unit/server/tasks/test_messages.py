@@ -12,7 +12,7 @@ from duetime_server.tasks import messages
 
 NOW = datetime.datetime(2030, 1, 1, microsecond=5, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
-LOG = task.TaskLog(7, 2, task.Status.FAILED, "failed", "boom", NOW, NOW, 1, "worker", SECOND)
+LOG = task.TaskLog(7, 2, task.Status.FAILED, "failed", "boom", NOW, NOW, 1, "worker", SECOND, "mail", "noop", "bulk")
 
 
 def row(**changes: Any) -> task.Task:
@@ -45,5 +45,7 @@ def test_a_task_with_optional_fields_sets_them() -> None:
 def test_events_have_their_cursor() -> None:
     change = messages.change_event(LOG, "c")
     assert (change.cursor, change.change.error_message, change.change.duration.ToTimedelta()) == ("c", "boom", SECOND)
+    assert (change.change.queue, change.change.name) == ("mail", "noop")
+    assert (change.change.previous_queue, change.change.previous_name) == ("bulk", "")
     assert messages.heartbeat_event("c").WhichOneof("event") == "heartbeat"
     assert messages.end_event("TASK_TERMINAL", "c").end.reason == "TASK_TERMINAL"

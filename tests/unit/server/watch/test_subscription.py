@@ -15,12 +15,14 @@ from duetime_server.watch import subscription
 from tests.support import runs
 
 BEFORE, AFTER = Snapshot.parse("10:10:"), Snapshot.parse("20:20:")
-CHANGE = task.TaskLog(7, 2, task.Status.RUNNING, "started", None, runs.MOMENT, runs.MOMENT, 0, "worker", None)
+CHANGE = task.TaskLog(
+    7, 2, task.Status.RUNNING, "started", None, runs.MOMENT, runs.MOMENT, 0, "worker", None, "default", "noop"
+)
 
 
-def entry(*, xid: int = 15, name: str = "noop", queue: str = "default", **changes: Any) -> feed.Entry:
+def entry(*, xid: int = 15, **changes: Any) -> feed.Entry:
     log = dataclasses.replace(CHANGE, **changes)
-    return feed.Entry(log, name, queue, xid, Position(BEFORE, AFTER, xid))
+    return feed.Entry(log, xid, Position(BEFORE, AFTER, xid))
 
 
 async def received(watching: subscription.Watch) -> list[feed.Entry | None]:
@@ -64,13 +66,24 @@ async def test_a_watch_of_all_skips_changes_that_it_has_read_itself() -> None:
         (filters.WatchFilter(queue="default", name="noop"), True),
         (filters.WatchFilter(queue="other"), False),
         (filters.WatchFilter(name="other"), False),
+        # Before the change it was another task's queue, or name.
+        (filters.WatchFilter(queue="mail"), True),
+        (filters.WatchFilter(queue="mail", name="noop"), True),
+        (filters.WatchFilter(queue="default", name="send"), False),
     ],
 )
 async def test_a_filter_passes_only_matching_changes(wanted: filters.WatchFilter, passes: bool) -> None:
     watching = subscription.Watch(wanted=wanted)
-    watching.offer(entry())
+    watching.offer(entry(previous_queue="mail"))
     watching.end(subscription.SERVER_STOPPING)
     assert len(await received(watching)) == passes
+
+
+async def test_a_change_whose_queue_is_not_known_passes_every_filter() -> None:
+    watching = subscription.Watch(wanted=filters.WatchFilter(queue="mail", name="send"))
+    watching.offer(entry(queue=None, name=None))
+    watching.end(subscription.SERVER_STOPPING)
+    assert len(await received(watching)) == 1
 
 
 async def test_a_watch_whose_caller_is_too_far_behind_ends_and_buffers_no_more() -> None:
