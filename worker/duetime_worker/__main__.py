@@ -74,10 +74,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
         background.supervise("maintenance", upkeep.run),
         background.supervise("heartbeat", heartbeats.run),
-        *(
-            background.supervise("wakeups", functools.partial(wakeup_receiver.receive, client, runner, queue))
-            for queue in chosen.queues
-        ),
+        background.supervise("wakeups", functools.partial(wakeup_receiver.receive, client, runner, chosen.queues)),
     )
     _log.info(
         "working",

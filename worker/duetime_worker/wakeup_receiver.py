@@ -1,10 +1,12 @@
-"""Receives wakeups: an arq worker for each queue, which has the runner poll it."""
+"""Receives wakeups: one poll of Redis for all queues, and an arq worker for each, which has the runner poll it."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import arq
 import arq.connections
+import arq.utils
 import arq.worker
 import redis.exceptions
 
@@ -16,45 +18,54 @@ POLL_SECONDS = 0.01
 _RESTART_SECONDS = 1.0
 
 
-class _ArqWorker(arq.Worker):
-    """An arq worker that leaves wakeups to other workers while no slot is free here."""
-
-    def __init__(self, runner: runner.Runner, **options: Any) -> None:
-        self._runner = runner
-        super().__init__(**options)
-
-    @property
-    def allow_pick_jobs(self) -> bool:
-        """Read by arq before each poll."""
-        return self._runner.free_slots > 0
-
-    @allow_pick_jobs.setter
-    def allow_pick_jobs(self, value: bool) -> None:
-        """Ignored: arq sets it at start, and in signal handlers that are not ours."""
-
-
-async def receive(client: arq.connections.ArqRedis, runner: runner.Runner, queue: str) -> None:
-    """Has `runner` poll the queue whenever a wakeup is due, until cancelled. Reconnects when connections are lost."""
+async def receive(client: arq.connections.ArqRedis, runner: runner.Runner, queues: Sequence[str]) -> None:
+    """Has `runner` poll each queue whenever a wakeup of it is due, until cancelled. Reconnects lost connections."""
     redis_outage = outage.Outage("redis", "the sweep claims due tasks each second")
-
-    async def wake(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
-        redis_outage.end()
-        runner.poll(queue)
-
     while True:
-        # A lost connection ends arq's main loop and leaves its counters wrong, so a new worker is created.
-        worker = _ArqWorker(
-            runner,
-            functions=[arq.worker.func(wake, name=wakeup.FUNCTION, keep_result=0, max_tries=1)],
-            queue_name=wakeup.arq_queue(queue),
-            redis_pool=client,
-            handle_signals=False,  # the process handles them itself
-            poll_delay=POLL_SECONDS,
-            job_serializer=wakeup.serialize,
-            job_deserializer=wakeup.deserialize,
-        )
         try:
-            await worker.main()
+            await _receive(client, runner, queues, redis_outage)
         except (redis.exceptions.RedisError, OSError) as error:
             redis_outage.begin(error)
             await asyncio.sleep(_RESTART_SECONDS)
+
+
+async def _receive(
+    client: arq.connections.ArqRedis, runner: runner.Runner, queues: Sequence[str], redis_outage: outage.Outage
+) -> None:
+    """Raises RedisError or OSError if a connection is lost, which leaves the counters of these arq workers wrong."""
+    due = wakeup.DueWakeups(client, queues)
+    workers = {queue: _worker(client, runner, queue) for queue in queues}
+    taking: set[str] = set()  # queues whose worker has begun to take wakeups
+    # arq's own loop, in `Worker.main`, would poll for each queue: 100 queues took half a core.
+    async for _ in arq.utils.poll(POLL_SECONDS):
+        if runner.free_slots > 0:  # otherwise other workers get the wakeups
+            found = await due.read()
+            redis_outage.end()
+            taking.update(found)
+            await asyncio.gather(*(workers[queue].start_jobs(job_ids) for queue, job_ids in found.items()))
+        for queue in [*taking]:
+            _raise_errors(workers[queue])
+            if not workers[queue].tasks:
+                taking.remove(queue)
+
+
+def _worker(client: arq.connections.ArqRedis, runner: runner.Runner, queue: str) -> arq.Worker:
+    async def wake(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
+        runner.poll(queue)
+
+    return arq.Worker(
+        functions=[arq.worker.func(wake, name=wakeup.FUNCTION, keep_result=0, max_tries=1)],
+        queue_name=wakeup.arq_queue(queue),
+        redis_pool=client,
+        handle_signals=False,  # the process handles them itself
+        job_serializer=wakeup.serialize,
+        job_deserializer=wakeup.deserialize,
+    )
+
+
+def _raise_errors(worker: arq.Worker) -> None:
+    """Forgets jobs that ended. Raises the error of one that lost its connection."""
+    for job_id, job in list(worker.tasks.items()):
+        if job.done():
+            del worker.tasks[job_id]
+            job.result()

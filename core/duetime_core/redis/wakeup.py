@@ -6,11 +6,13 @@ the next minute is armed, so Redis holds O(queues × slots), never O(tasks).
 
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import arq.connections
 import arq.constants
 import arq.jobs
+import arq.utils
 import redis.asyncio.client
 
 FUNCTION = "wakeup"
@@ -22,6 +24,19 @@ KEPT = 2 * HORIZON
 """How long Redis keeps an armed wakeup, and the key of its queue, if no worker takes it."""
 _STALE = datetime.timedelta(seconds=5)
 """After this, a wakeup that no worker took is dropped: no worker serves its queue, or all are busy."""
+
+_MOST_READ = 100
+"""Of one queue. More are due only after an outage, and the first makes a worker claim all that is due."""
+_DUE = """
+local found = {}
+for number, key in ipairs(KEYS) do
+    local job_ids = redis.call('ZRANGEBYSCORE', key, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+    if #job_ids > 0 then
+        found[#found + 1] = {number, job_ids}
+    end
+end
+return found
+"""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -52,6 +67,20 @@ def job_id(queue: str, slot: int) -> str:
 def arq_queue(queue: str) -> str:
     """Returns the arq queue in which the wakeups of a task queue wait."""
     return f"duetime:wakeups:{queue}"
+
+
+class DueWakeups:
+    """The due wakeups of some queues. Those of other queues are left to the workers that serve them."""
+
+    def __init__(self, client: arq.connections.ArqRedis, queues: Sequence[str]) -> None:
+        self._queues = queues
+        self._keys = [arq_queue(queue) for queue in queues]
+        self._script = client.register_script(_DUE)
+
+    async def read(self) -> dict[str, list[bytes]]:
+        """Returns the arq job ids of the queues that have some, in one round trip. Raises RedisError."""
+        found = await self._script(keys=self._keys, args=[arq.utils.timestamp_ms(), _MOST_READ])
+        return {self._queues[number - 1]: job_ids for number, job_ids in found}
 
 
 def serialize(job: object) -> bytes:
