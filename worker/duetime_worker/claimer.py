@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection
 
 from duetime_core.model import task
-from duetime_core.store.claiming import fast, locked
+from duetime_core.store.claiming import bounds, fast, locked
 from duetime_worker import context
 
 
@@ -15,9 +15,15 @@ class Claimer:
         self._here = here
         self._limited: set[str] = set()
         self._locked: set[str] = set()  # limited queues, and those in which next occurrences of schedules are due
+        self._bounds: dict[str, bounds.Bounds] = {}  # by queue
         self._by_priority: set[str] = set()  # queues with waiting tasks of a higher priority
         self.waits_for_runs: set[str] = set()
         """Queues in which due tasks wait for a run to end: to be polled when an outcome is recorded."""
+
+    def sweep(self) -> None:
+        """Has the next claim from each queue look further back."""
+        for known in self._bounds.values():
+            known.sweep()
 
     async def claim(self, queue: str, limit: int) -> fast.Claim:
         """Claims up to `limit` due tasks of the queue, within its limits."""
@@ -31,20 +37,33 @@ class Claimer:
             limit=limit,
             lease=self._here.lease,
             by_priority=by_priority,
+            since=self._bounds_of(queue),
         )
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
-        if rest and (queue in self._locked or (claim.has_priorities and not by_priority)):
+        if rest and (queue in self._locked or claim.has_missed or (claim.has_priorities and not by_priority)):
             second = await self.claim(queue, rest)
             return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
         return claim
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
         claim = await locked.claim(
-            self._here.engine, queue=queue, worker_id=self._here.worker_id, limit=limit, lease=self._here.lease
+            self._here.engine,
+            queue=queue,
+            worker_id=self._here.worker_id,
+            limit=limit,
+            lease=self._here.lease,
+            since=self._bounds_of(queue),
         )
         self._learn(queue, claim)
+        rest = limit - len(claim.tasks)
+        if rest and claim.has_missed:
+            second = await self._claim_locked(queue, rest)
+            return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
         return claim
+
+    def _bounds_of(self, queue: str) -> bounds.Bounds:
+        return self._bounds.setdefault(queue, bounds.Bounds())
 
     def _learn(self, queue: str, claim: fast.Claim) -> None:
         for is_member, members in (

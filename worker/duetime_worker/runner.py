@@ -79,6 +79,7 @@ class Runner:
     def poll_all(self) -> None:
         """Has `run` claim due tasks of all queues soon; before that, it releases tasks of lost claims."""
         self._is_poll_of_all = True
+        self._claimer.sweep()
         self.poll(_QUARANTINE)
         for queue in self._queues:
             self.poll(queue)

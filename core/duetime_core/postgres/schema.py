@@ -48,6 +48,8 @@ QUARANTINED = f"status = 'pending' AND lost_leases > {task.QUARANTINE_LEASES - 1
 NOT_QUARANTINED = f"status = 'pending' AND lost_leases < {task.QUARANTINE_LEASES}"
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND priority = 0"
 URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND priority > 0"
+EARLY = f"{NOT_QUARANTINED} AND NOT is_next AND updated_at > execution_time"
+"""Tasks that were overdue when they last changed: claims may have passed their time before."""
 _STATUSES = ", ".join(f"'{status}'" for status in task.Status)
 
 
@@ -102,6 +104,8 @@ tasks = sa.Table(
     _index("due", "queue", DUE_AT, "task_id", where=ORDINARY),
     _index("urgent", "queue", "priority", DUE_AT, "task_id", where=URGENT),
     _index("quarantined", "queue", DUE_AT, "task_id", where=QUARANTINED),
+    # Claims: those that came to wait behind what a worker has taken already.
+    _index("early", "queue", "updated_at", where=EARLY),
     # Schedules: their next occurrences in the order in which they are due; the unfinished tasks of one schedule; and
     # one task at most per nominal time.
     _index("next", "queue", DUE_AT, "task_id", where="is_next"),

@@ -4,12 +4,20 @@
 -- claiming/fast.py: _CLAIM
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), queue_state AS MATERIALIZED (
-    SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (SELECT FROM tasks WHERE queue =
-        :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority > 0) AS has_priorities
+    SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (
+        SELECT FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+            SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
+                priority > 0 AND priority = level.priority AND greatest(execution_time) >= least((CAST(:since AS
+                timestamptz[]))[level.priority + 1], statement_timestamp() - CAST(:margin AS interval))
+            LIMIT 1
+        ) AS waiting
+    ) AS has_priorities
 ), due AS MATERIALIZED (
     SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (SELECT is_unlimited AND NOT
-        has_priorities FROM queue_state)
+        priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (greatest(execution_time), task_id) >
+        (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
+        (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS
+        bigint[]))[1] ELSE 0 END) AND (SELECT is_unlimited AND NOT has_priorities FROM queue_state)
     ORDER BY greatest(execution_time), task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -31,13 +39,20 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
-    moment.has_priorities, moment.next_due_at, moment.first_occurrence_at
+    moment.has_priorities, moment.next_due_at, moment.early_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
     has_priorities FROM queue_state) AS has_priorities, (
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ) AS next_due_at, (
+    SELECT min(execution_time) FROM (
+        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
+            AND updated_at > execution_time
+            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
+            OFFSET 0
+    ) AS early
+) AS early_at, (
     SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY greatest(execution_time), task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN claimed ON true
@@ -50,7 +65,11 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
                 AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
-                NOT EXISTS (SELECT FROM queues WHERE name = :queue)
+                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.priority + 1],
+                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
+                timestamptz[]))[level.priority + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[level.priority + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
+                name = :queue)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -58,8 +77,11 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         UNION ALL
         SELECT task_id FROM (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority = 0 AND greatest(execution_time) <= statement_timestamp() AND NOT EXISTS (SELECT FROM
-                queues WHERE name = :queue)
+                AND priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (greatest(execution_time),
+                task_id) > (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS
+                interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS
+                interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
+                name = :queue)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -84,10 +106,15 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
-    moment.has_priorities, moment.next_due_at, moment.first_occurrence_at
-FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS
-    (SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority > 0)
-    AS has_priorities, least((
+    moment.has_priorities, moment.next_due_at, moment.early_at, moment.first_occurrence_at
+FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
+    SELECT FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority >
+            0 AND priority = level.priority AND greatest(execution_time) >= least((CAST(:since AS
+            timestamptz[]))[level.priority + 1], statement_timestamp() - CAST(:margin AS interval))
+        LIMIT 1
+    ) AS waiting
+) AS has_priorities, least((
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
@@ -102,6 +129,13 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
         statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 )) AS next_due_at, (
+    SELECT min(execution_time) FROM (
+        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
+            AND updated_at > execution_time
+            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
+            OFFSET 0
+    ) AS early
+) AS early_at, (
     SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY greatest(execution_time), task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN claimed ON true
@@ -175,7 +209,11 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp()
+                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
+                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.priority + 1],
+                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
+                timestamptz[]))[level.priority + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[level.priority + 1] ELSE 0 END)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -183,7 +221,10 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         UNION ALL
         SELECT task_id FROM (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority = 0 AND greatest(execution_time) <= statement_timestamp()
+                AND priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (greatest(execution_time),
+                task_id) > (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS
+                interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS
+                interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -208,7 +249,7 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.next_due_at,
-    moment.has_occurrences
+    moment.has_occurrences, moment.early_at
 FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
         priority = 0 AND greatest(execution_time) > statement_timestamp()
@@ -225,7 +266,14 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
     ORDER BY greatest(execution_time), task_id LIMIT 1
 )) AS next_due_at, EXISTS (
     SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= statement_timestamp()
-) AS has_occurrences) AS moment
+) AS has_occurrences, (
+    SELECT min(execution_time) FROM (
+        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
+            AND updated_at > execution_time
+            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
+            OFFSET 0
+    ) AS early
+) AS early_at) AS moment
 LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
@@ -249,7 +297,7 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
 SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.next_due_at,
-    moment.has_occurrences
+    moment.has_occurrences, moment.early_at
 FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
         priority = 0 AND greatest(execution_time) > statement_timestamp()
@@ -266,14 +314,26 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
     ORDER BY greatest(execution_time), task_id LIMIT 1
 )) AS next_due_at, EXISTS (
     SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= statement_timestamp()
-) AS has_occurrences) AS moment
+) AS has_occurrences, (
+    SELECT min(execution_time) FROM (
+        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
+            AND updated_at > execution_time
+            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
+            OFFSET 0
+    ) AS early
+) AS early_at) AS moment
 LEFT JOIN claimed ON true
 ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/rescue.py: _RECLAIM
-WITH lost AS MATERIALIZED (
+WITH first AS MATERIALIZED (
+    SELECT lease_expires_at FROM tasks
+    WHERE status = 'running' AND lease_expires_at < now() AND lease_expires_at >= least(CAST(:since AS timestamptz),
+        now() - CAST(:margin AS interval)) ORDER BY lease_expires_at LIMIT 1
+), lost AS MATERIALIZED (
     SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
-    WHERE status = 'running' AND lease_expires_at < now()
+    WHERE status = 'running' AND lease_expires_at < now() AND lease_expires_at >= least(CAST(:since AS timestamptz),
+        now() - CAST(:margin AS interval))
     ORDER BY lease_expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -299,7 +359,8 @@ WITH lost AS MATERIALIZED (
         now(), queue, name, NULL, NULL
     FROM moved
 )
-SELECT task_id FROM moved;
+SELECT task_id, now() AS now, (SELECT lease_expires_at FROM first) AS first_at
+FROM (SELECT) AS moment LEFT JOIN moved ON true;
 
 -- claiming/rescue.py: _RELEASE
 WITH unknown AS MATERIALIZED (

@@ -16,7 +16,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database
-from duetime_core.store.claiming import statements
+from duetime_core.store.claiming import bounds, statements
 from duetime_core.store.tasks import columns as task_columns
 
 
@@ -38,6 +38,8 @@ class Claim:
     """Whether tasks with a priority wait, due or not."""
     waits_for_runs: bool = False
     """Whether a due task waits for a run to end: because of its queue's limits, or of its schedule's overlap."""
+    has_missed: bool = False
+    """Whether due tasks wait behind the bounds of the claim: the next one finds them."""
 
 
 # The fixed cost dominates small claims, so this only checks whether more has to be checked.
@@ -49,6 +51,7 @@ _CLAIM = statements.claim(
     is_limited="NOT (SELECT is_unlimited FROM queue_state)",
     has_priorities="(SELECT has_priorities FROM queue_state)",
     next_due_at=statements.NEXT_ORDINARY_AT,
+    early_at=statements.EARLY_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
 _CLAIM_BY_PRIORITY = statements.claim(
@@ -56,6 +59,7 @@ _CLAIM_BY_PRIORITY = statements.claim(
     is_limited=statements.IS_LIMITED,
     has_priorities=statements.HAS_PRIORITIES,
     next_due_at=statements.NEXT_DUE_AT,
+    early_at=statements.EARLY_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
 QUARANTINE = {
@@ -86,27 +90,36 @@ async def claim(
     limit: int,
     lease: datetime.timedelta,
     by_priority: bool = True,
+    since: bounds.Bounds | None = None,
 ) -> Claim:
     """Claims up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
     It leaves quarantined tasks. If the result has `is_limited` or `has_occurrences`, `locked.claim` claims the others.
-    A claim that is not `by_priority` costs less, and takes nothing where tasks with a priority wait.
+    A claim that is not `by_priority` costs less, and takes nothing where tasks with a priority wait. `since` says from
+    where on to read, by default from the beginning, and learns from the claim.
     """
+    since = since or bounds.Bounds()
     parameters = {"queue": queue, "worker_id": worker_id, "limit": limit, "lease": lease}
-    with database.unavailable():
+    with since.look() as bounded, database.unavailable():
         async with engine.connect() as connection:
-            claimed = (await connection.execute(_CLAIM_BY_PRIORITY if by_priority else _CLAIM, parameters)).all()
+            statement = _CLAIM_BY_PRIORITY if by_priority else _CLAIM
+            claimed = (await connection.execute(statement, {**parameters, **bounded})).all()
     moment = claimed[0]
+    tasks = read_claimed(claimed, parameters)
+    has_missed = False
+    if not moment.is_limited and (by_priority or not moment.has_priorities):
+        has_missed = since.learn(tasks, is_full=len(tasks) == limit, now=moment.now, early_at=moment.early_at)
     occurrence_at, has_occurrences = moment.first_occurrence_at, False
     if occurrence_at is not None and occurrence_at <= moment.now:
         occurrence_at, has_occurrences = None, True
     return Claim(
-        read_claimed(claimed, parameters),
+        tasks,
         moment.now,
         min(filter(None, (moment.next_due_at, occurrence_at)), default=None),
         moment.is_limited,
         has_occurrences,
         moment.has_priorities,
+        has_missed=has_missed,
     )
 
 

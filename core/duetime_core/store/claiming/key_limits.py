@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue as queues
-from duetime_core.store.claiming import queue_lock
+from duetime_core.store.claiming import bounds, queue_lock
 
 _MOST_ROUNDS = 20
 """Each round skips the keys that the one before it found at their limit. The rest is left to the next claim."""
@@ -99,6 +99,7 @@ async def pick(
     for _ in range(_MOST_ROUNDS):
         rest = limit - len(picked.task_ids)
         parameters = {"queue": locked.queue, "picked": picked.task_ids, "at_limit": list(at_limit), "limit": rest}
+        parameters |= bounds.Bounds().parameters
         found = (await connection.execute(statement, parameters)).all()
         newly_at_limit = set()
         for task_id, key in found:

@@ -14,10 +14,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.redis import wakeup
-from duetime_core.store.claiming import fast, key_limits, queue_lock, statements
+from duetime_core.store.claiming import bounds, fast, key_limits, queue_lock, statements
 from duetime_core.store.schedules import advance as schedule_advance
 
-_MOMENT = {"next_due_at": statements.NEXT_DUE_AT, "has_occurrences": statements.HAS_OCCURRENCES}
+_MOMENT = {
+    "next_due_at": statements.NEXT_DUE_AT,
+    "has_occurrences": statements.HAS_OCCURRENCES,
+    "early_at": statements.EARLY_AT,
+}
 _CLAIM_UNLIMITED = statements.claim(statements.due(where=f"AND {statements.IS_UNLIMITED}"), **_MOMENT)
 _CLAIM_PICKED = statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
 
@@ -46,19 +50,23 @@ async def claim(
     worker_id: str,
     limit: int,
     lease: datetime.timedelta,
+    since: bounds.Bounds | None = None,
 ) -> fast.Claim:
     """Claims up to `limit` due tasks of `queue`, as `fast.claim` does, but no more than its limits allow.
 
     It first advances the schedules whose next occurrence is due.
     """
-    parameters = {"queue": queue, "worker_id": worker_id, "lease": lease}
-    with database.unavailable():
+    since = since or bounds.Bounds()
+    with since.look() as bounded, database.unavailable():
+        parameters = {"queue": queue, "worker_id": worker_id, "lease": lease, **bounded}
         async with database.transaction(engine) as connection:
             locked = await queue_lock.lock(connection, queue)
             if locked is not None:
-                return await _claim(connection, locked, parameters, limit)
+                return await _claim(connection, locked, parameters, limit, since)
             waits = await schedule_advance.advance_due(connection, queue, limit=limit, actor=worker_id)
-            rows = (await connection.execute(_CLAIM_UNLIMITED, {**parameters, "limit": limit})).all()
+            # The occurrences of schedules may have been due for long.
+            parameters |= {"limit": limit, **bounds.Bounds().parameters}
+            rows = (await connection.execute(_CLAIM_UNLIMITED, parameters)).all()
             return _read(rows, parameters, waits_for_runs=waits)
 
 
@@ -72,7 +80,7 @@ async def claim_quarantined(
     lease: datetime.timedelta,
 ) -> list[task.Task]:
     """Claims up to `limit` quarantined tasks of a limited queue, as `fast.claim_quarantined` does of others."""
-    parameters = {"queue": queue, "worker_id": worker_id, "lease": lease}
+    parameters = {"queue": queue, "worker_id": worker_id, "lease": lease, **bounds.Bounds().parameters}
     with database.unavailable():
         async with database.transaction(engine) as connection:
             locked = await queue_lock.lock(connection, queue)
@@ -86,12 +94,13 @@ async def _claim(
     locked: queue_lock.QueueLock,
     parameters: dict[str, Any],
     limit: int,
+    since: bounds.Bounds,
 ) -> fast.Claim:
     waits = False
     if locked.available >= 1:
         most, worker_id = int(min(limit, locked.available)), parameters["worker_id"]
         waits = await schedule_advance.advance_due(connection, locked.queue, limit=most, actor=worker_id)
-    claim = await _take(connection, locked, _TASKS, parameters, limit)
+    claim = await _take(connection, locked, _TASKS, parameters, limit, since)
     claim.waits_for_runs |= waits
     return claim
 
@@ -102,6 +111,7 @@ async def _take(
     source: _Source,
     parameters: dict[str, Any],
     limit: int,
+    since: bounds.Bounds | None = None,
 ) -> fast.Claim:
     limit = int(min(limit, locked.available))
     picked = key_limits.Picked()
@@ -113,6 +123,9 @@ async def _take(
         else:
             rows = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
     claim = _read(rows, parameters) if rows else fast.Claim([], locked.now)
+    if rows and since is not None and not locked.limits.has_key_limits:
+        is_full = len(claim.tasks) == limit
+        claim.has_missed = since.learn(claim.tasks, is_full=is_full, now=claim.now, early_at=rows[0].early_at)
     await locked.spend(connection, len(claim.tasks))
     claim.now, claim.is_limited = locked.now, True
     claim.waits_for_runs = locked.waits_for_runs or picked.waits_for_runs

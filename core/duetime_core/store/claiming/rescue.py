@@ -8,13 +8,19 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database
+from duetime_core.store.claiming import bounds
 from duetime_core.store.tasks import columns as task_columns
+
+_SINCE = "lease_expires_at >= least(CAST(:since AS timestamptz), now() - CAST(:margin AS interval))"
 
 # A lost lease spends a retry, and without one left the task fails: a poison task cannot kill workers indefinitely.
 _RECLAIM = sa.text(f"""
-WITH lost AS MATERIALIZED (
+WITH first AS MATERIALIZED (
+    SELECT lease_expires_at FROM tasks
+    WHERE status = 'running' AND lease_expires_at < now() AND {_SINCE} ORDER BY lease_expires_at LIMIT 1
+), lost AS MATERIALIZED (
     SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
-    WHERE status = 'running' AND lease_expires_at < now()
+    WHERE status = 'running' AND lease_expires_at < now() AND {_SINCE}
     ORDER BY lease_expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -41,7 +47,8 @@ WITH lost AS MATERIALIZED (
         duration="duration",
     )
 }
-SELECT task_id FROM moved
+SELECT task_id, now() AS now, (SELECT lease_expires_at FROM first) AS first_at
+FROM (SELECT) AS moment LEFT JOIN moved ON true
 """)
 
 BATCH = 1_000
@@ -65,15 +72,20 @@ SELECT {task_columns.CHANGED} FROM released
 """)
 
 
-async def reclaim(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
+async def reclaim(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str, since: bounds.LeaseBound | None = None
+) -> list[int]:
     """Makes running tasks whose lease expired pending again, or failed; returns their ids, at most BATCH.
 
-    The caller must know that the workers could have extended those leases. `worker_id` is the actor in the log.
+    The caller must know that the workers could have extended those leases. `worker_id` is the actor in the log. `since`
+    says from where on to read, by default from the beginning, and learns from the call.
     """
-    with database.unavailable():
+    since = since or bounds.LeaseBound()
+    with since.look() as bounded, database.unavailable():
         async with engine.connect() as connection:
-            moved = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH})
-            return [row[0] for row in moved]
+            rows = (await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH, **bounded})).all()
+    since.learn(rows[0].first_at, now=rows[0].now)
+    return [row.task_id for row in rows if row.task_id is not None]
 
 
 async def release(

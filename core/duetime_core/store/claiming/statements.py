@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from duetime_core.model import task
 from duetime_core.postgres import schema
+from duetime_core.store.claiming import bounds
 from duetime_core.store.tasks import columns as task_columns
 
 NOW = "statement_timestamp()"
@@ -14,14 +15,33 @@ NOW = "statement_timestamp()"
 
 _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
 _URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
+_SINCE, _SINCE_IDS = "(CAST(:since AS timestamptz[]))", "(CAST(:since_ids AS bigint[]))"
+_ORDINARY_DUE = f"{_ORDINARY} AND {schema.DUE_AT} <= {NOW} AND {bounds.after(f'{_SINCE}[1]', f'{_SINCE_IDS}[1]')}"
+_URGENT_SINCE = bounds.after(f"{_SINCE}[level.priority + 1]", f"{_SINCE_IDS}[level.priority + 1]")
+_URGENT_DUE = f"{_URGENT} AND {schema.DUE_AT} <= {NOW} AND {_URGENT_SINCE}"
 _LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
 
 IS_LIMITED = "EXISTS (SELECT FROM queues WHERE name = :queue)"
 IS_UNLIMITED = f"NOT {IS_LIMITED}"
 """Whether the queue is unlimited. Only then tasks may be claimed without locking its row."""
 
-HAS_PRIORITIES = f"EXISTS (SELECT FROM tasks WHERE queue = :queue AND {schema.URGENT})"
+HAS_PRIORITIES = f"""EXISTS (
+    SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
+        SELECT FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} >= least({_SINCE}[level.priority + 1], {bounds.HERE})
+        LIMIT 1
+    ) AS waiting
+)"""
 """Whether tasks with a priority wait in the queue, due or not."""
+
+# Without OFFSET, an index in the order of execution would look better for the minimum than the one with these tasks.
+EARLY_AT = f"""(
+    SELECT min(execution_time) FROM (
+        SELECT execution_time FROM tasks WHERE queue = :queue AND {schema.EARLY}
+            AND updated_at > least(CAST(:looked_at AS timestamptz), {NOW}) - CAST(:margin AS interval)
+        OFFSET 0
+    ) AS early
+)"""
+"""When the first task was due that came to wait since the last claim, when it was overdue already."""
 
 HAS_OCCURRENCES = f"""EXISTS (
     SELECT FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} <= {NOW}
@@ -53,7 +73,7 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 def due_ordinary(*, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
-        SELECT {columns} FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} <= {NOW} {where}
+        SELECT {columns} FROM tasks WHERE {_ORDINARY_DUE} {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -68,7 +88,7 @@ def due(*, columns: str = "task_id", where: str = "") -> str:
     return f"""
         SELECT {columns} FROM (
             SELECT {columns} FROM {_LEVELS} CROSS JOIN LATERAL (
-                SELECT {columns} FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} <= {NOW} {where}
+                SELECT {columns} FROM tasks WHERE {_URGENT_DUE} {where}
                 ORDER BY {schema.DUE_AT}, task_id
                 LIMIT :limit
                 FOR UPDATE SKIP LOCKED

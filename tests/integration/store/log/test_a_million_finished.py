@@ -14,6 +14,7 @@ from duetime_core.store.log import retention
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests import conftest
+from tests.integration.store.tasks import test_plans
 from tests.support import plans
 
 FINISHED = 1_000_000
@@ -40,8 +41,11 @@ MANY = _TASKS.format(status=_FINISHED, time="now() - n * interval '2 seconds'", 
 _BATCH = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
 
 STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
-    "a claim": (fast._CLAIM, {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "limit": 100}),
-    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": 1000}),
+    "a claim": (
+        fast._CLAIM,
+        {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "limit": 100, **test_plans.SINCE},
+    ),
+    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": 1000, **test_plans.LEASES}),
     "a history": (task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50}),
     "a batch of completed tasks": (retention._DELETE_TASKS[0], _BATCH),
     "a batch of failed tasks": (retention._DELETE_TASKS[1], _BATCH),

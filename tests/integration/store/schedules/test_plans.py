@@ -37,7 +37,7 @@ SELECT 'noop', 'default', 'completed', now() - interval '1 day', '{{}}', '1 s', 
     now() - interval '1 day'
 FROM schedules;
 """
-CLAIM = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": factories.LEASE}
+CLAIM = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": factories.LEASE, **test_plans.SINCE}
 
 
 @pytest_asyncio.fixture(scope="module")

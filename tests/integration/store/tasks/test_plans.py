@@ -13,7 +13,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database
-from duetime_core.store.claiming import fast, rescue
+from duetime_core.store.claiming import bounds, fast, rescue
 from duetime_core.store.log import feed
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -124,13 +124,15 @@ def _outcomes(task_ids: Sequence[int]) -> str:
     return json.dumps([task_outcomes._encode(outcome) for outcome in outcomes])
 
 
-CLAIM_INDEXES = {"tasks_due_idx", "tasks_urgent_idx", "tasks_next_idx", "tasks_pkey", "queues_pkey"}
+SINCE = bounds.Bounds().parameters
+LEASES = {"since": NOW - datetime.timedelta(days=9), "margin": LEASE}
+CLAIM_INDEXES = {"tasks_due_idx", "tasks_urgent_idx", "tasks_early_idx", "tasks_next_idx", "tasks_pkey", "queues_pkey"}
 MODES = pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 
 
 @MODES
 async def test_a_claim_reads_due_tasks_in_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
-    parameters = {"queue": "queue-4", "worker_id": "worker", "limit": 100, "lease": LEASE}
+    parameters = {"queue": "queue-4", "worker_id": "worker", "limit": 100, "lease": LEASE, **SINCE}
     used = await scans(full, mode, fast._CLAIM, parameters)
     assert set(used.values()) <= CLAIM_INDEXES
     assert "tasks_due_idx" in used.values()
@@ -140,7 +142,7 @@ async def test_a_claim_reads_due_tasks_in_order(full: sqlalchemy_asyncio.AsyncCo
 async def test_a_claim_reads_its_own_index_where_another_looks_as_cheap(
     one_queue: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
-    parameters = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": LEASE}
+    parameters = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": LEASE, **SINCE}
     used = await scans(one_queue, mode, fast._CLAIM, parameters)
     assert set(used.values()) == CLAIM_INDEXES
 
@@ -185,7 +187,7 @@ async def test_a_claim_of_quarantined_tasks_reads_no_others(
 
 @MODES
 async def test_a_sweep_reads_expired_leases_only(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
-    used = await scans(full, mode, rescue._RECLAIM, {"worker_id": "sweeper", "limit": 1000})
+    used = await scans(full, mode, rescue._RECLAIM, {"worker_id": "sweeper", "limit": 1000, **LEASES})
     assert set(used.values()) <= {"tasks_lease_idx", "tasks_pkey"}
     assert "tasks_lease_idx" in used.values()
 

@@ -1,0 +1,155 @@
+"""From where on claims and sweeps read the indexes of waiting tasks and of leases.
+
+While a transaction anywhere keeps an old snapshot, as a backup does for hours, the entries of all tasks that finished
+since stay in those indexes, in front of the waiting ones. So a worker remembers up to where it has taken all, in its
+memory, and reads on from there: a claim then costs the same after any number of finished tasks.
+
+What comes to wait behind the bound, other than by a new task, is overdue when it changes: it is released, reclaimed, or
+moved there by a caller. A small index has those (`schema.EARLY`), and each claim checks it. Beyond that, each sweep
+reads everything, unless that has become slow.
+"""
+
+import contextlib
+import datetime
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from duetime_core.model import errors, task
+from duetime_core.postgres import schema
+
+_LONG_AGO = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
+_MARGIN = datetime.timedelta(seconds=1)
+"""How long before now a claim still looks: for tasks due now whose creation took that long to commit."""
+_SWEEP_MARGIN = datetime.timedelta(seconds=10)
+"""The same for the first claim after a sweep: a statement takes at most that long."""
+_LEASE_MARGIN = datetime.timedelta(minutes=1)
+_FULL_SHARE = 0.01
+"""How much of the time looking at everything may take."""
+_LONGEST_FULL = 2.0
+"""Beyond that, reading everything might reach the statement_timeout, and is not tried again."""
+_RESOLUTION = datetime.timedelta(microseconds=1)
+
+HERE = "statement_timestamp() - CAST(:margin AS interval)"
+
+
+def after(due_time: str, task_id: str) -> str:
+    """Returns the condition that a task comes after that due time and id, or is due within `:margin` before now."""
+    is_before = f"{due_time} < {HERE}"
+    return f"({schema.DUE_AT}, task_id) > (least({due_time}, {HERE}), CASE WHEN {is_before} THEN {task_id} ELSE 0 END)"
+
+
+class _Full:
+    """When everything is read again, so that this takes a small share of the time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_at = -math.inf
+
+    @property
+    def is_due(self) -> bool:
+        return self._clock() >= self._next_at
+
+    @contextlib.contextmanager
+    def timing(self) -> Iterator[None]:
+        began = self._clock()
+        yield
+        took = self._clock() - began
+        self._next_at = math.inf if took > _LONGEST_FULL else began + took / _FULL_SHARE
+
+
+class Bounds:
+    """From where on the due tasks of one queue are read, by priority: those before are claimed, or were locked."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._full = _Full(clock)
+        self._is_sweep = True
+        self._margin = _SWEEP_MARGIN
+        self._reset()
+
+    def _reset(self) -> None:
+        self._times = [_LONG_AGO] * (task.MAX_PRIORITY + 1)
+        self._ids = [0] * (task.MAX_PRIORITY + 1)
+        self._looked_at = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+
+    def sweep(self) -> None:
+        """Has the next claim look further back, or at everything."""
+        self._is_sweep = True
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[dict[str, Any]]:
+        """Yields the parameters of a claim. If it fails, as after a failover, what is known is forgotten."""
+        is_full = self._is_sweep and self._full.is_due
+        self._margin = _SWEEP_MARGIN if self._is_sweep else _MARGIN
+        self._is_sweep = False
+        if is_full:
+            self._reset()
+        try:
+            with self._full.timing() if is_full else contextlib.nullcontext():
+                yield self.parameters
+        except errors.StoreUnavailable:
+            self._reset()
+            raise
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the statements that `after` and `statements` have them in."""
+        return {
+            "since": list(self._times),
+            "since_ids": list(self._ids),
+            "margin": self._margin,
+            "looked_at": self._looked_at,
+        }
+
+    def learn(
+        self,
+        tasks: Sequence[task.Task],
+        *,
+        is_full: bool,
+        now: datetime.datetime,
+        early_at: datetime.datetime | None,
+    ) -> bool:
+        """Moves the bounds after a claim at `now` that took `tasks`, all that it found unless it `is_full`.
+
+        `early_at` is when the first task was due that may have come to wait behind them. Returns whether the claim
+        missed it: the next one finds it.
+        """
+        has_missed = early_at is not None and early_at <= min(max(self._times), now - self._margin)
+        self._looked_at = now
+        lowest = tasks[-1].priority if is_full and tasks else -1
+        for priority in range(len(self._times)):
+            if priority > lowest:
+                self._times[priority], self._ids[priority] = now, 0
+            elif priority == lowest:
+                self._times[priority], self._ids[priority] = tasks[-1].execution_time, tasks[-1].task_id
+        if early_at is not None and has_missed:
+            for priority, since in enumerate(self._times):
+                if early_at <= since:
+                    self._times[priority], self._ids[priority] = early_at - _RESOLUTION, 0
+        return has_missed
+
+
+class LeaseBound:
+    """From when on the leases of running tasks expire: those that expired before are reclaimed."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._full = _Full(clock)
+        self._since = _LONG_AGO
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[dict[str, Any]]:
+        """Yields the parameters of a reclaim. If it fails, as after a failover, what is known is forgotten."""
+        is_full = self._full.is_due
+        if is_full:
+            self._since = _LONG_AGO
+        try:
+            with self._full.timing() if is_full else contextlib.nullcontext():
+                yield {"since": self._since, "margin": _LEASE_MARGIN}
+        except errors.StoreUnavailable:
+            self._since = _LONG_AGO
+            raise
+
+    def learn(self, first_at: datetime.datetime | None, *, now: datetime.datetime) -> None:
+        """Moves the bound to the first expired lease that the reclaim saw, or to `now`: it may have left it locked."""
+        self._since = first_at or now

@@ -1,0 +1,161 @@
+"""What a worker remembers of a queue keeps no due task from it."""
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import task
+from duetime_core.postgres import database
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
+from duetime_core.store.claiming import bounds, rescue
+from duetime_core.store.tasks import bulk_edit, page
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_worker import claimer
+from tests.support import factories, workers
+
+QUEUE = task.DEFAULT_QUEUE
+_OVERDUE = "execution_time = now() - interval '1 hour', updated_at = now() - interval '1 hour'"
+Change = Callable[[sqlalchemy_asyncio.AsyncEngine, task.Task], Awaitable[object]]
+
+
+@pytest_asyncio.fixture
+async def claims(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[claimer.Claimer]:
+    """A claimer that has looked at everything, and will not do so again: that is slow under an old snapshot."""
+    monkeypatch.setattr(bounds, "_FULL_SHARE", 1e-9)
+    client = redis_client.connect(redis_url)
+    made = claimer.Claimer(workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE).here)
+    await made.claim(QUEUE, 9)
+    yield made
+    await client.aclose(close_connection_pool=True)
+
+
+async def overdue(engine: sqlalchemy_asyncio.AsyncEngine, **changes: object) -> int:
+    """Creates a task that has been due for an hour, as if it had waited since."""
+    task_id = await factories.create(engine, **changes)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(f"UPDATE tasks SET {_OVERDUE} WHERE task_id = {task_id}"))
+    return task_id
+
+
+async def found(claims: claimer.Claimer) -> list[int]:
+    return [each.task_id for each in (await claims.claim(QUEUE, 9)).tasks]
+
+
+async def release(engine: sqlalchemy_asyncio.AsyncEngine, run: task.Task) -> object:
+    outcome = factories.outcome(run, task.Change.RELEASED)
+    return await task_outcomes.record(engine, [outcome], worker_id="worker")
+
+
+async def lose(engine: sqlalchemy_asyncio.AsyncEngine, _: task.Task) -> object:
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE tasks SET lease_expires_at = now() WHERE status = 'running'"))
+    return await rescue.reclaim(engine, worker_id="sweeper")
+
+
+async def release_lost_claim(engine: sqlalchemy_asyncio.AsyncEngine, _: task.Task) -> object:
+    now = datetime.datetime.now(datetime.UTC) + factories.SECOND
+    return await rescue.release(engine, worker_id="worker", held=[], claimed_before=now)
+
+
+async def retry(engine: sqlalchemy_asyncio.AsyncEngine, run: task.Task) -> object:
+    outcome = factories.outcome(run, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
+    return await task_outcomes.record(engine, [outcome], worker_id="worker")
+
+
+@pytest.mark.parametrize("change", [release, lose, release_lost_claim, retry])
+async def test_a_run_that_ends_without_an_outcome_is_claimed_again_at_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer, change: Change
+) -> None:
+    task_id = await overdue(engine)
+    claims._bounds.clear()
+    (run,) = (await claims.claim(QUEUE, 9)).tasks
+    await found(claims)
+    await change(engine, run)
+    assert await found(claims) == [task_id]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"queue": QUEUE}, {"queue": QUEUE, "priority": 5}, {"queue": QUEUE, "concurrency_key": "key"}]
+)
+async def test_an_overdue_task_that_a_caller_moves_to_the_queue_is_claimed_at_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer, changes: dict[str, object]
+) -> None:
+    task_id = await overdue(engine, queue="other")
+    assert await found(claims) == []
+    await task_edit.update(engine, task_id, changes, version=None, actor="api")
+    assert await found(claims) == [task_id]
+
+
+async def test_overdue_tasks_that_a_bulk_move_brings_are_claimed_at_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer
+) -> None:
+    task_ids = [await overdue(engine, queue="other") for _ in range(3)]
+    changing = bulk_edit.change(
+        engine,
+        task.Change.UPDATED,
+        page.Filter(queue="other", statuses=(task.Status.PENDING,)),
+        changes={"queue": QUEUE},
+        progress=bulk_edit.Progress(),
+        seconds=5,
+        actor="api",
+    )
+    assert [each.task_id async for batch in changing for each in batch] == task_ids
+    assert sorted(await found(claims)) == task_ids
+
+
+async def test_a_task_whose_creation_took_long_to_commit_is_claimed_after_the_next_sweep(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer
+) -> None:
+    async with engine.connect() as other:
+        async with database.transaction(engine) as slow:
+            (task_id,) = await slow.execute(
+                sa.text("""
+                INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff,
+                    retry_max_backoff, retry_multiplier, retry_jitter)
+                VALUES ('noop', 'default', 'pending', now(), '{}', '1 s', '1 s', 2, 0) RETURNING task_id
+                """)
+            )
+            await asyncio.sleep(1.5)  # longer than claims look back
+            assert await found(claims) == []
+        assert await other.scalar(sa.text("SELECT count(*) FROM tasks WHERE status = 'pending'")) == 1
+    claims.sweep()
+    assert await found(claims) == list(task_id)
+
+
+async def test_claims_continue_after_the_database_clock_was_set_back(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer
+) -> None:
+    known = claims._bounds_of(QUEUE)
+    ahead = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    known.learn([], is_full=False, now=ahead, early_at=None)
+    task_id = await factories.create(engine)
+    assert await found(claims) == [task_id]
+
+
+async def test_a_claim_after_one_that_failed_looks_at_everything(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer
+) -> None:
+    # As after a failover to a standby that had not received a claim: it is pending again, as before.
+    task_id = await overdue(engine)
+    assert await found(claims) == []
+    async with database.transaction(engine) as holder:
+        await holder.execute(sa.text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
+        claiming = asyncio.create_task(claims.claim(QUEUE, 9))
+        async with engine.connect() as other:
+            while not await other.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await other.execute(
+                sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL")
+            )
+        with pytest.raises(Exception, match="connection to the database was lost"):
+            await claiming
+    assert await found(claims) == [task_id]
