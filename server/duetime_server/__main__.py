@@ -62,7 +62,7 @@ _log = structlog.get_logger()
 async def serve(chosen: settings.Settings) -> None:
     """Serves until a signal arrives, and then stops gracefully."""
     engine = database.connect(chosen.database_url)
-    client = redis_client.connect(chosen.redis_url)
+    client = redis_client.connect(chosen.redis_url, prefix=chosen.redis_prefix)
     bell = doorbell.Doorbell(client)
     task_creator = creator.Creator(engine, bell)
     database_outage = outage.Outage("the database", "calls return UNAVAILABLE, and watches wait", quiet_seconds=5)
@@ -96,7 +96,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("doorbell", bell.run),
         background.supervise("creator", task_creator.run),
         background.supervise("hub", watch_hub.run),
-        background.supervise("change hints", functools.partial(watch_hub.listen, chosen.redis_url)),
+        background.supervise("change hints", functools.partial(watch_hub.listen, client)),
         background.supervise("handler catalog", catalog.run),
         background.supervise("id health", id_health.IdHealth(engine, checks).run),
     )

@@ -41,7 +41,7 @@ async def serve(chosen: settings.Settings) -> None:
     handlers = registry.load(chosen.handlers)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
-    client = redis_client.connect(chosen.redis_url)
+    client = redis_client.connect(chosen.redis_url, prefix=chosen.redis_prefix)
     here = context.Context(
         worker_id,
         database.connect(chosen.database_url),
@@ -70,7 +70,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("outcome recorder", runner.recorder.run),
         background.supervise("runner", runner.run),
         background.supervise("lease keeper", keeper.run),
-        background.supervise("cancellation hints", functools.partial(keeper.listen, chosen.redis_url)),
+        background.supervise("cancellation hints", functools.partial(keeper.listen, client)),
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
         background.supervise("maintenance", upkeep.run),
         background.supervise("heartbeat", heartbeats.run),

@@ -4,7 +4,7 @@ import asyncio
 
 from duetime_core.model import errors
 from duetime_core.redis import client as redis_client
-from duetime_core.redis import doorbell, hints
+from duetime_core.redis import hints
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import context, runner
 
@@ -29,9 +29,9 @@ class LeaseKeeper:
             has_extended = await self._extend(self._runner.versions | self._runner.recorder.versions)
             await asyncio.sleep(self._here.lease.total_seconds() / 3 if has_extended else _RETRY_SECONDS)
 
-    async def listen(self, redis_url: str) -> None:
+    async def listen(self, client: redis_client.Client) -> None:
         """Checks running tasks as soon as a hint names them as cancelled, until this is cancelled itself."""
-        async for cancelled in hints.listen(redis_client.connect(redis_url), doorbell.CANCELLATIONS):
+        async for cancelled in hints.listen(client, client.names.cancellations):
             versions = self._runner.versions
             await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import arq
-import arq.connections
 import arq.utils
 import arq.worker
 import redis.exceptions
 
-from duetime_core.process import outage
+from duetime_core.redis import client as redis_client
 from duetime_core.redis import wakeup
 from duetime_worker import runner
 
@@ -18,9 +17,9 @@ POLL_SECONDS = 0.01
 _RESTART_SECONDS = 1.0
 
 
-async def receive(client: arq.connections.ArqRedis, runner: runner.Runner, queues: Sequence[str]) -> None:
+async def receive(client: redis_client.Client, runner: runner.Runner, queues: Sequence[str]) -> None:
     """Has `runner` poll each queue whenever a wakeup of it is due, until cancelled. Reconnects lost connections."""
-    redis_outage = outage.Outage("redis", "the sweep claims due tasks each second")
+    redis_outage = redis_client.RedisOutage("the sweep claims due tasks each second")
     while True:
         try:
             await _receive(client, runner, queues, redis_outage)
@@ -30,10 +29,10 @@ async def receive(client: arq.connections.ArqRedis, runner: runner.Runner, queue
 
 
 async def _receive(
-    client: arq.connections.ArqRedis, runner: runner.Runner, queues: Sequence[str], redis_outage: outage.Outage
+    client: redis_client.Client, runner: runner.Runner, queues: Sequence[str], redis_outage: redis_client.RedisOutage
 ) -> None:
     """Raises RedisError or OSError if a connection is lost, which leaves the counters of these arq workers wrong."""
-    due = wakeup.DueWakeups(client, queues)
+    due = wakeup.DueWakeups(client, client.names, queues)
     workers = {queue: _worker(client, runner, queue) for queue in queues}
     taking: set[str] = set()  # queues whose worker has begun to take wakeups
     # arq's own loop, in `Worker.main`, would poll for each queue: 100 queues took half a core.
@@ -49,13 +48,13 @@ async def _receive(
                 taking.remove(queue)
 
 
-def _worker(client: arq.connections.ArqRedis, runner: runner.Runner, queue: str) -> arq.Worker:
+def _worker(client: redis_client.Client, runner: runner.Runner, queue: str) -> arq.Worker:
     async def wake(ctx: dict[Any, Any], *_args: Any, **_kwargs: Any) -> None:
         runner.poll(queue)
 
     return arq.Worker(
         functions=[arq.worker.func(wake, name=wakeup.FUNCTION, keep_result=0, max_tries=1)],
-        queue_name=wakeup.arq_queue(queue),
+        queue_name=client.names.wakeups(queue),
         redis_pool=client,
         handle_signals=False,  # the process handles them itself
         job_serializer=wakeup.serialize,

@@ -27,7 +27,11 @@ class Outage:
             self._is_on = True
             cause = error.__cause__ or error  # the driver's own error, if ours wraps it
             message = next(iter(str(cause).splitlines()), type(cause).__name__)
-            _log.warning(f"{self._what} is unavailable; {self._consequence}", error=message)
+            _log.warning(f"{self._what} {self._state(error)}; {self._consequence}", error=message)
+
+    def _state(self, error: BaseException) -> str:
+        """Returns what the error says of it."""
+        return "is unavailable"
 
     def end(self) -> None:
         """Records a successful call."""

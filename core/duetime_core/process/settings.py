@@ -1,5 +1,6 @@
 """Settings from environment variables. A `__main__` reads them and passes them on."""
 
+import re
 import sys
 from typing import Annotated, Self
 
@@ -9,6 +10,7 @@ import pydantic_settings
 from duetime_core.process import urls
 
 PREFIX = "DUETIME_"
+_REDIS_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Variables(pydantic_settings.BaseSettings):
@@ -28,6 +30,12 @@ class Variables(pydantic_settings.BaseSettings):
             sys.exit("\n".join(f"{_variable(prefix, location)}: {message}" for location, message in problems))
 
 
+def _check_prefix(prefix: str) -> str:
+    if not _REDIS_PREFIX.fullmatch(prefix):
+        raise ValueError("must be 1 to 64 letters, digits, '-', '_' or '.', such as duetime-staging")
+    return prefix
+
+
 class DatabaseSettings(Variables):
     """The settings of a process that uses the database alone, as the migrations do."""
 
@@ -40,6 +48,8 @@ class Settings(DatabaseSettings):
     """The settings that servers and workers share."""
 
     redis_url: Annotated[str, pydantic.AfterValidator(urls.check_redis)] = "redis://127.0.0.1:6379/0"
+    redis_prefix: Annotated[str, pydantic.AfterValidator(_check_prefix)] = "duetime"
+    """How all names in Redis begin. Deployments that share a Redis need different ones."""
 
 
 def _variable(prefix: str, location: tuple[str | int, ...]) -> str:

@@ -15,11 +15,16 @@ POSTGRES_FORM = f"must be a URL such as postgresql://user:password@host:5432/due
 REDIS_FORM = (
     f"must be a URL such as redis://:password@host:6379/0, rediss://… for TLS, or unix:///path?db=0; {_ENCODING}"
 )
+ONE_REDIS = (
+    "must name one Redis: Sentinel and lists of hosts are not supported. Give the URL of one host, or of a proxy that "
+    "leads to the primary, such as redis://:password@host:6379/0"
+)
 HIDDEN = "***"
 """Replaces what is not shown."""
 
 # Anything else in a query may be a secret, as `password` and `sslpassword` are.
 _SHOWN_KEYS = frozenset({"host", "port", "db", "passfile", "sslmode", "sslrootcert", "ssl_cert_reqs", "ssl_ca_certs"})
+_SENTINEL = re.compile(r"(rediss?\+)?sentinel\b", re.IGNORECASE)
 _DATABASE_NUMBER = re.compile(r"/?|/[0-9]{1,9}")
 
 
@@ -49,10 +54,15 @@ def check_postgres(url: str) -> str:
 
 
 def check_redis(url: str) -> str:
-    """Returns `url`. Raises ValueError, with REDIS_FORM, if redis-py cannot use it, or would take it for another."""
+    """Returns `url`. Raises ValueError, with REDIS_FORM, if redis-py cannot use it, or would take it for another.
+
+    Raises ValueError, with ONE_REDIS, if it names several.
+    """
     import redis.asyncio  # here, because migrations use no Redis, and it takes long to import
     import redis.exceptions
 
+    if _SENTINEL.match(url) or "," in _hosts(url):
+        raise ValueError(ONE_REDIS)
     try:
         parsed = urllib.parse.urlsplit(url)
         port = parsed.port
@@ -69,6 +79,11 @@ def check_redis(url: str) -> str:
     ):
         raise ValueError(REDIS_FORM)
     return url
+
+
+def _hosts(url: str) -> str:
+    """Returns the host and port, or several, of a URL, which may be invalid."""
+    return re.split(r"[/?#]", url.partition("://")[2])[0].rpartition("@")[2]
 
 
 def has_secret(url: str) -> bool:

@@ -9,7 +9,13 @@ import redis.asyncio.retry
 import redis.backoff
 import redis.exceptions
 
-from duetime_core.redis import wakeup
+from duetime_core.process import outage
+from duetime_core.redis import names, wakeup
+
+PERMISSIONS = (
+    "~PREFIX:* ~arq:*:PREFIX:* ~arq:abort &PREFIX:* +@read +@write +@pubsub +@transaction +@connection +@scripting"
+)
+"""What an ACL must allow, where PREFIX is the names' prefix."""
 
 TIMEOUT_SECONDS = 1.0
 """The timeout of a Redis command. A lost wakeup costs at most a second: the sweep polls every second."""
@@ -29,7 +35,27 @@ class _ClosedAsConnectionError:
             raise redis.exceptions.ConnectionError(str(error)) from error
 
 
-def connect(redis_url: str) -> arq.connections.ArqRedis:
+class RedisOutage(outage.Outage):
+    """Tracks whether Redis is available, and permits what Duetime does there."""
+
+    def __init__(self, consequence: str) -> None:
+        super().__init__("redis", consequence)
+
+    def _state(self, error: BaseException) -> str:
+        if isinstance(error, redis.exceptions.NoPermissionError):
+            return f"refuses a command to the user of DUETIME_REDIS_URL, who needs {PERMISSIONS}"
+        if isinstance(error, redis.exceptions.AuthenticationError):
+            return "refuses the user and password of DUETIME_REDIS_URL"
+        return super()._state(error)
+
+
+class Client(arq.connections.ArqRedis):
+    """A client, with the names of its deployment's keys and channels."""
+
+    names = names.Names()
+
+
+def connect(redis_url: str, *, prefix: str = names.DEFAULT_PREFIX) -> Client:
     """Returns a client for `redis://…`, `rediss://…` or `unix://…`, good for arq too.
 
     It connects when it is used, and fails within TIMEOUT_SECONDS.
@@ -45,4 +71,6 @@ def connect(redis_url: str) -> arq.connections.ArqRedis:
         retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
     )
     pool.connection_class = type("Connection", (_ClosedAsConnectionError, pool.connection_class), {})
-    return arq.connections.ArqRedis(pool, job_serializer=wakeup.serialize, job_deserializer=wakeup.deserialize)
+    client = Client(pool, job_serializer=wakeup.serialize, job_deserializer=wakeup.deserialize)
+    client.names = names.Names(prefix)
+    return client

@@ -11,17 +11,11 @@ import functools
 import json
 from collections.abc import Collection, Iterable
 
-import arq.connections
 import redis.exceptions
 
 from duetime_core.model import task
-from duetime_core.process import outage
+from duetime_core.redis import client as redis_client
 from duetime_core.redis import wakeup
-
-CHANGES = "duetime:changes"
-"""The channel of the ids of changed tasks, as a JSON list, once per commit."""
-CANCELLATIONS = "duetime:cancellations"
-"""The channel of the ids of cancelled tasks, in the same form."""
 
 DRAIN_SECONDS = 2.0
 """How long a stopping process waits for its last messages. The sweep makes up for lost ones."""
@@ -37,7 +31,7 @@ _ROUND = 50
 class Doorbell:
     """Batches messages while earlier ones are being sent; `run` sends them."""
 
-    def __init__(self, client: arq.connections.ArqRedis) -> None:
+    def __init__(self, client: redis_client.Client) -> None:
         self._client = client
         self._armed: dict[str, int] = {}  # by queue: the earliest slot that this process armed last
         self._wakeups: dict[datetime.datetime, dict[tuple[str, int], None]] = {}  # by commit: (queue, slot)
@@ -45,7 +39,7 @@ class Doorbell:
         self._rung = asyncio.Event()
         self._silent = asyncio.Event()
         self._silent.set()
-        self._outage = outage.Outage("redis", "tasks and watches continue, up to a second late")
+        self._outage = redis_client.RedisOutage("tasks and watches continue, up to a second late")
 
     def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         """Arms a wakeup for a task of `queue`; both times by the database's clock.
@@ -73,11 +67,11 @@ class Doorbell:
 
     def changed(self, task_ids: Iterable[int]) -> None:
         """Sends a hint that these tasks changed."""
-        self._hint(CHANGES, task_ids)
+        self._hint(self._client.names.changes, task_ids)
 
     def cancelled(self, task_ids: Iterable[int]) -> None:
         """Sends a hint that these tasks were cancelled to the workers that may run them."""
-        self._hint(CANCELLATIONS, task_ids)
+        self._hint(self._client.names.cancellations, task_ids)
 
     def _hint(self, channel: str, task_ids: Iterable[int]) -> None:
         if gathered := set(task_ids):
@@ -114,7 +108,7 @@ class Doorbell:
         for channel, task_ids in hints.items():
             await self._client.publish(channel, json.dumps(list(task_ids)))
         if wakeups := self._next_round():
-            await self._client.transaction(functools.partial(wakeup.enqueue, wakeups))
+            await self._client.transaction(functools.partial(wakeup.enqueue, wakeups, self._client.names))
         if self._wakeups:
             self._ring()
 

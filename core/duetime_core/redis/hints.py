@@ -8,6 +8,8 @@ import arq.connections
 import redis.exceptions
 import structlog
 
+from duetime_core.redis import client as redis_client
+
 _log = structlog.get_logger()
 
 _RECONNECT_SECONDS = 1.0
@@ -19,15 +21,20 @@ async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterato
 
     Hints sent while the connection was lost are lost: listeners poll once a second anyway.
     """
+    redis_outage = redis_client.RedisOutage("changes and cancellations are noticed up to a second late")
     while True:
         try:
             async with client.pubsub(ignore_subscribe_messages=True) as subscription:
                 await subscription.subscribe(channel)
                 while True:
                     message = await subscription.get_message(timeout=_READ_SECONDS)
+                    redis_outage.end()
                     if message is not None and (task_ids := _parse(message["data"])):
                         yield task_ids
-        except (redis.exceptions.RedisError, OSError):
+        except redis.exceptions.NoPermissionError as error:
+            redis_outage.begin(error)
+            await asyncio.sleep(_RECONNECT_SECONDS)
+        except (redis.exceptions.RedisError, OSError):  # the doorbell and the wakeups log that
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 

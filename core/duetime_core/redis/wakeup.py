@@ -15,6 +15,8 @@ import arq.jobs
 import arq.utils
 import redis.asyncio.client
 
+from duetime_core.redis import names
+
 FUNCTION = "wakeup"
 """The name of the arq job; its one argument is the queue."""
 SLOT = datetime.timedelta(milliseconds=10)
@@ -59,22 +61,12 @@ def start_of(slot: int) -> datetime.datetime:
     return _EPOCH + slot * SLOT
 
 
-def job_id(queue: str, slot: int) -> str:
-    """Returns arq's job id, which keeps a slot from being armed twice."""
-    return f"wakeup:{queue}:{slot}"
-
-
-def arq_queue(queue: str) -> str:
-    """Returns the arq queue in which the wakeups of a task queue wait."""
-    return f"duetime:wakeups:{queue}"
-
-
 class DueWakeups:
     """The due wakeups of some queues. Those of other queues are left to the workers that serve them."""
 
-    def __init__(self, client: arq.connections.ArqRedis, queues: Sequence[str]) -> None:
+    def __init__(self, client: arq.connections.ArqRedis, named: names.Names, queues: Sequence[str]) -> None:
         self._queues = queues
-        self._keys = [arq_queue(queue) for queue in queues]
+        self._keys = [named.wakeups(queue) for queue in queues]
         self._script = client.register_script(_DUE)
 
     async def read(self) -> dict[str, list[bytes]]:
@@ -91,14 +83,14 @@ def serialize(job: object) -> bytes:
 deserialize = json.loads
 
 
-def enqueue(wakeups: Iterable[Wakeup], transaction: redis.asyncio.client.Pipeline) -> None:
+def enqueue(wakeups: Iterable[Wakeup], named: names.Names, transaction: redis.asyncio.client.Pipeline) -> None:
     """Adds the commands to a transaction that enqueue wakeups as arq's `enqueue_job` does, and drop stale ones.
 
     arq's own takes three round trips for each, and leaves the key of the queue in Redis indefinitely.
     """
     kept = KEPT // datetime.timedelta(milliseconds=1)
     for queue, slot, now in wakeups:
-        name, job = arq_queue(queue), job_id(queue, slot)
+        name, job = named.wakeups(queue), named.job_id(queue, slot)
         serialized = arq.jobs.serialize_job(FUNCTION, (queue,), {}, None, _milliseconds(now), serializer=serialize)
         transaction.zremrangebyscore(name, "-inf", _milliseconds(now - _STALE))
         transaction.set(arq.constants.job_key_prefix + job, serialized, px=kept, nx=True)

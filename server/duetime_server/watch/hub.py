@@ -11,7 +11,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, snapshot, task
 from duetime_core.process import outage
 from duetime_core.redis import client as redis_client
-from duetime_core.redis import doorbell, hints
+from duetime_core.redis import hints
 from duetime_core.store.log import feed
 from duetime_core.store.tasks import read as task_read
 from duetime_server.watch import subscription
@@ -88,9 +88,9 @@ class Hub:
             else:
                 self._database_outage.end()
 
-    async def listen(self, redis_url: str) -> None:
+    async def listen(self, client: redis_client.Client) -> None:
         """Listens for hints until cancelled."""
-        async for changed in hints.listen(redis_client.connect(redis_url), doorbell.CHANGES):
+        async for changed in hints.listen(client, client.names.changes):
             if self._of_all or not self._of_task.keys().isdisjoint(changed):
                 self._hinted.set()
 

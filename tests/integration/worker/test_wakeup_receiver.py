@@ -6,14 +6,13 @@ import datetime
 from collections.abc import AsyncIterator
 from typing import cast
 
-import arq.connections
 import pytest
 import pytest_asyncio
 import redis.asyncio
 
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
-from duetime_core.redis import wakeup
+from duetime_core.redis import names, wakeup
 from duetime_worker import runner as runners
 from duetime_worker import wakeup_receiver
 
@@ -35,14 +34,14 @@ class Polled:
 
 
 @pytest_asyncio.fixture
-async def client(redis_url: str) -> AsyncIterator[arq.connections.ArqRedis]:
+async def client(redis_url: str) -> AsyncIterator[redis_client.Client]:
     client = redis_client.connect(redis_url)
     yield client
     await client.aclose(close_connection_pool=True)
 
 
 @contextlib.asynccontextmanager
-async def receiving(client: arq.connections.ArqRedis, *queues: str) -> AsyncIterator[Polled]:
+async def receiving(client: redis_client.Client, *queues: str) -> AsyncIterator[Polled]:
     polled = Polled()
     receiving = asyncio.create_task(wakeup_receiver.receive(client, cast("runners.Runner", polled), queues))
     try:
@@ -51,14 +50,14 @@ async def receiving(client: arq.connections.ArqRedis, *queues: str) -> AsyncIter
         await background.end([receiving])
 
 
-async def arm(client: arq.connections.ArqRedis, *queues: str) -> None:
+async def arm(client: redis_client.Client, *queues: str) -> None:
     now = datetime.datetime.now(datetime.UTC)
     wakeups = [wakeup.Wakeup(queue, wakeup.slot_of(now), now) for queue in queues]
-    await client.transaction(lambda transaction: wakeup.enqueue(wakeups, transaction))
+    await client.transaction(lambda transaction: wakeup.enqueue(wakeups, client.names, transaction))
 
 
-async def waiting(client: arq.connections.ArqRedis, queue: str) -> int:
-    return int(await client.zcard(wakeup.arq_queue(queue)))
+async def waiting(client: redis_client.Client, queue: str) -> int:
+    return int(await client.zcard(names.Names().wakeups(queue)))
 
 
 async def polls(polled: Polled, count: int) -> list[str]:
@@ -66,7 +65,7 @@ async def polls(polled: Polled, count: int) -> list[str]:
         return sorted([await polled.queues.get() for _ in range(count)])
 
 
-async def test_wakeups_of_all_served_queues_are_taken_and_no_others(client: arq.connections.ArqRedis) -> None:
+async def test_wakeups_of_all_served_queues_are_taken_and_no_others(client: redis_client.Client) -> None:
     queues = [f"queue-{number:03}" for number in range(100)]
     async with receiving(client, *queues) as polled:
         await arm(client, "of-another-worker", *queues)
@@ -79,7 +78,7 @@ async def test_wakeups_of_all_served_queues_are_taken_and_no_others(client: arq.
         assert polled.queues.empty()
 
 
-async def test_each_wakeup_reaches_a_worker_that_serves_its_queue(client: arq.connections.ArqRedis) -> None:
+async def test_each_wakeup_reaches_a_worker_that_serves_its_queue(client: redis_client.Client) -> None:
     async with receiving(client, "mail", "both") as first, receiving(client, "reports", "both") as second:
         for _ in range(10):
             await arm(client, "mail", "reports")
@@ -89,9 +88,7 @@ async def test_each_wakeup_reaches_a_worker_that_serves_its_queue(client: arq.co
 
 
 @pytest.mark.parametrize("count", [1, 100])
-async def test_redis_is_polled_once_for_all_queues(
-    client: arq.connections.ArqRedis, redis_url: str, count: int
-) -> None:
+async def test_redis_is_polled_once_for_all_queues(client: redis_client.Client, redis_url: str, count: int) -> None:
     sent = 0
     async with (
         redis.asyncio.Redis.from_url(redis_url) as watching,
@@ -106,7 +103,7 @@ async def test_redis_is_polled_once_for_all_queues(
     assert sent <= _NOISE * seconds / wakeup_receiver.POLL_SECONDS
 
 
-async def test_a_worker_without_a_free_slot_leaves_wakeups_to_others(client: arq.connections.ArqRedis) -> None:
+async def test_a_worker_without_a_free_slot_leaves_wakeups_to_others(client: redis_client.Client) -> None:
     async with receiving(client, "mail") as busy:
         busy.free_slots = 0
         await arm(client, "mail")
@@ -115,7 +112,7 @@ async def test_a_worker_without_a_free_slot_leaves_wakeups_to_others(client: arq
         assert busy.queues.empty()
 
 
-async def test_wakeups_are_received_again_after_redis_forgot_its_scripts(client: arq.connections.ArqRedis) -> None:
+async def test_wakeups_are_received_again_after_redis_forgot_its_scripts(client: redis_client.Client) -> None:
     async with receiving(client, "mail") as polled:
         await arm(client, "mail")
         assert await polls(polled, 1) == ["mail"]

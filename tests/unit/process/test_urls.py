@@ -69,7 +69,6 @@ def test_an_invalid_address_of_postgresql_is_refused_without_quoting_it(url: str
     [
         "",
         SECRET,
-        "redis+sentinel://:S3cret@h/0",
         "redis://:S3cret/et@h:1/0",
         "redis://:S3cret?et@h/0",
         "redis://:S3cret#et@h/0",
@@ -87,9 +86,23 @@ def test_an_invalid_address_of_redis_is_refused_without_quoting_it(url: str) -> 
     _is_refused_silently(urls.check_redis, url, urls.REDIS_FORM)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://:S3cret@h/0",
+        "sentinel://:S3cret@h:26379/primary/0",
+        "redis://h1,h2",
+        "redis://:S3cret@h1:6379,h2:6379/0",
+        "rediss+sentinel://:S3cret@h1:26379,h2:26379/0",
+    ],
+)
+def test_an_address_of_several_redis_is_refused_with_what_to_name_instead(url: str) -> None:
+    _is_refused_silently(urls.check_redis, url, urls.ONE_REDIS)
+
+
 def _is_refused_silently(check: object, url: str, form: str) -> None:
     assert callable(check)
-    with pytest.raises(ValueError, match=r"^must be a URL such as ") as raised:
+    with pytest.raises(ValueError, match=r"^must ") as raised:
         check(url)
     assert str(raised.value) == form
     assert SECRET not in "".join(traceback.format_exception(raised.value))
