@@ -4,8 +4,8 @@ from alembic import op
 
 from duetime_core.postgres import index_builds
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 
 def prepare() -> None:
