@@ -21,12 +21,11 @@ from duetime.v1 import (
     task_service_pb2_grpc,
 )
 from duetime_core.model import errors
-from duetime_core.postgres import database
 from duetime_core.process import background, crash, logging, outage, signals
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_server import id_health, listening, settings
-from duetime_server.rpc import admission, offload
+from duetime_server.rpc import admission, offload, pools
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.services import queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
@@ -61,22 +60,22 @@ _log = structlog.get_logger()
 
 async def serve(chosen: settings.Settings) -> None:
     """Serves until a signal arrives, and then stops gracefully."""
-    engine = database.connect(chosen.database_url)
+    connections = pools.Pools.connect(chosen.database_url)
     client = redis_client.connect(chosen.redis_url, prefix=chosen.redis_prefix)
     bell = doorbell.Doorbell(client)
-    task_creator = creator.Creator(engine, bell)
+    task_creator = creator.Creator(connections.creates, bell)
     database_outage = outage.Outage("the database", "calls return UNAVAILABLE, and watches wait", quiet_seconds=5)
-    watch_hub = hub.Hub(engine, database_outage)
-    catalog = handler_catalog.HandlerCatalog(engine, database_outage)
+    watch_hub = hub.Hub(connections.reads, database_outage)
+    catalog = handler_catalog.HandlerCatalog(connections.creates, database_outage)
     offloader = offload.Offload()
     checks = health.aio.HealthServicer()
     server = grpc.aio.server(interceptors=[rpc_errors.Interceptor(database_outage)], options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
-        tasks.TaskService(engine, bell, task_creator, watch_hub, catalog, offloader), server
+        tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
     )
-    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues.QueueService(engine, bell), server)
+    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queues.QueueService(connections, bell), server)
     schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(
-        schedules.ScheduleService(engine, bell, catalog, offloader), server
+        schedules.ScheduleService(connections, bell, catalog, offloader), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -98,7 +97,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("hub", watch_hub.run),
         background.supervise("change hints", functools.partial(watch_hub.listen, client)),
         background.supervise("handler catalog", catalog.run),
-        background.supervise("id health", id_health.IdHealth(engine, checks).run),
+        background.supervise("id health", id_health.IdHealth(connections.reads, checks).run),
     )
     try:
         await server.start()
@@ -115,7 +114,7 @@ async def serve(chosen: settings.Settings) -> None:
     finally:
         await background.end(services)
     await client.aclose(close_connection_pool=True)
-    await engine.dispose()
+    await connections.dispose()
     _log.info("stopped")
 
 

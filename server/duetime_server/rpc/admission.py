@@ -34,9 +34,11 @@ _PAYLOADS = {
 }
 """The field with the JSON object, of requests that have one."""
 
-# These leave five of the pool's ten connections; watches that catch up take three of them at most.
+# Of the ten connections for reads; watches that catch up take three of them at most.
 _MAX_READS = 3
 _MAX_BULK = 2
+# Of the four for creates, in `pools`.
+_MAX_BATCHES = 2
 _MAX_LARGE = 4
 _MAX_PREVIEWS = 2
 _MAX_WAITING = 1_000
@@ -58,10 +60,12 @@ class Admission:
         )
         reads = _limiter("lists and explanations", _MAX_READS)
         bulk = _limiter("bulk changes", _MAX_BULK, _BULK_WAIT_SECONDS)
+        batches = _limiter("batches of creates", _MAX_BATCHES)
         previews = _limiter("previews", _MAX_PREVIEWS)
         self._limiters = {
             **dict.fromkeys(_READS, reads),
             **dict.fromkeys(_BULK, bulk),
+            "BatchCreateTasks": batches,
             # Each may take all the time that a rule is allowed, in the one thread for computations.
             "PreviewSchedule": previews,
         }

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
-
 from duetime.v1 import queue_pb2, queue_service_pb2, queue_service_pb2_grpc
 from duetime_core.model import errors, names
 from duetime_core.redis import doorbell
@@ -13,7 +11,7 @@ from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
 from duetime_server.queues import messages as queue_messages
 from duetime_server.queues import requests as queue_requests
-from duetime_server.rpc import actor, fields, tokens
+from duetime_server.rpc import actor, fields, pools, tokens
 from duetime_server.rpc import errors as rpc_errors
 
 _MAX_COMPARED = 500
@@ -23,8 +21,8 @@ _MAX_COMPARED = 500
 class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
     """The servicer. `rpc.errors` turns errors into statuses."""
 
-    def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
-        self._engine = engine
+    def __init__(self, connections: pools.Pools, bell: doorbell.Doorbell) -> None:
+        self._pools = connections
         self._bell = bell
 
     async def ListQueues(
@@ -33,7 +31,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         """Reads a page of queues."""
         size, scope = fields.page_size(request.page_size), ("ListQueues",)
         after = tokens.name(request.page_token, scope)
-        found = await queue_read.list_queues(self._engine, after=after, limit=size + 1)
+        found = await queue_read.list_queues(self._pools.reads, after=after, limit=size + 1)
         return queue_service_pb2.ListQueuesResponse(
             queues=[queue_messages.from_queue(each) for each in found[:size]],
             next_page_token=tokens.encode(scope, found[size - 1].name) if len(found) > size else "",
@@ -41,7 +39,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _: rpc_errors.Context) -> queue_pb2.Queue:
         """Reads a queue."""
-        return queue_messages.from_queue(await queue_read.get(self._engine, queue_requests.name(request.name)))
+        return queue_messages.from_queue(await queue_read.get(self._pools.control, queue_requests.name(request.name)))
 
     async def UpdateQueue(
         self, request: queue_service_pb2.UpdateQueueRequest, _: rpc_errors.Context
@@ -67,7 +65,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         name, size = queue_requests.name(request.name), fields.page_size(request.page_size)
         scope = ("ListQueueLogs", name)
         after = tokens.number(request.page_token, scope)
-        logs = await queue_limit.list_logs(self._engine, name, after=after, limit=size + 1)
+        logs = await queue_limit.list_logs(self._pools.reads, name, after=after, limit=size + 1)
         return queue_service_pb2.ListQueueLogsResponse(
             logs=[queue_messages.from_log(each) for each in logs[:size]],
             next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
@@ -79,7 +77,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         """Reads a page of the workers with a recent heartbeat."""
         size, scope = fields.page_size(request.page_size), ("ListWorkers",)
         after = tokens.name(request.page_token, scope)
-        found = await workers.list_workers(self._engine, after=after, limit=size + 1)
+        found = await workers.list_workers(self._pools.reads, after=after, limit=size + 1)
         return queue_service_pb2.ListWorkersResponse(
             workers=[queue_messages.from_worker(each) for each in found[:size]],
             next_page_token=tokens.encode(scope, found[size - 1].worker_id) if len(found) > size else "",
@@ -88,14 +86,16 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
     async def _update(self, name: str, changes: Mapping[str, Any], *, is_new: bool = False) -> queue_pb2.Queue:
         name = queue_requests.name(name)
         try:
-            updated, now = await queue_limit.update(self._engine, name, changes, is_new=is_new, actor=actor.CALLER)
+            updated, now = await queue_limit.update(
+                self._pools.control, name, changes, is_new=is_new, actor=actor.CALLER
+            )
         except errors.QueueNotFound as error:
             raise await self._with_nearest(error, name) from None
         self._bell.arm(name, now, now=now)  # tasks that may start now should not wait for the next sweep
         return queue_messages.from_queue(updated)
 
     async def _with_nearest(self, error: errors.QueueNotFound, name: str) -> errors.QueueNotFound:
-        near = names.nearest(name, await queue_read.names(self._engine, limit=_MAX_COMPARED))
+        near = names.nearest(name, await queue_read.names(self._pools.control, limit=_MAX_COMPARED))
         meant = f" Did you mean {near!r}?" if near else ""
         advice = "UpdateQueue with allow_missing creates it."
         return errors.QueueNotFound(f"{error.message}{meant} {advice}", queue=name)

@@ -5,8 +5,6 @@ import datetime
 import functools
 import itertools
 
-from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
-
 from duetime.v1 import schedule_pb2, schedule_service_pb2, schedule_service_pb2_grpc
 from duetime_core.model import errors, recurrence
 from duetime_core.model.recurrence.spec import ZERO
@@ -20,7 +18,7 @@ from duetime_core.store.schedules import page as schedule_page
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
-from duetime_server.rpc import actor, fields, offload, tokens, violations
+from duetime_server.rpc import actor, fields, offload, pools, tokens, violations
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.schedules import messages as schedule_messages
 from duetime_server.schedules import requests as schedule_requests
@@ -35,12 +33,12 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
 
     def __init__(
         self,
-        engine: sqlalchemy_asyncio.AsyncEngine,
+        connections: pools.Pools,
         bell: doorbell.Doorbell,
         catalog: handler_catalog.HandlerCatalog,
         offloader: offload.Offload,
     ) -> None:
-        self._engine = engine
+        self._pools = connections
         self._bell = bell
         self._catalog = catalog
         self._offloader = offloader
@@ -49,14 +47,16 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.CreateScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
-        new = await templates.new_schedule(self._catalog, request, await clock.now(self._engine))
-        return await self._respond(await schedule_edit.create(self._engine, new, actor=actor.CALLER))
+        new = await templates.new_schedule(self._catalog, request, await clock.now(self._pools.control))
+        return await self._respond(await schedule_edit.create(self._pools.control, new, actor=actor.CALLER))
 
     async def GetSchedule(
         self, request: schedule_service_pb2.GetScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
         """Reads a schedule."""
-        find = functools.partial(schedule_edit.get, self._engine, schedule_requests.schedule_id(request.schedule_id))
+        find = functools.partial(
+            schedule_edit.get, self._pools.control, schedule_requests.schedule_id(request.schedule_id)
+        )
         return await self._offloader.find(schedule_messages.from_schedule, find)
 
     async def ListSchedules(
@@ -66,7 +66,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         wanted, size = schedule_requests.schedule_filter(request), fields.page_size(request.page_size)
         scope = ("ListSchedules", *tokens.filters(wanted))
         after = tokens.number(request.page_token, scope)
-        page = await schedule_page.list_schedules(self._engine, wanted, after=after, limit=size)
+        page = await schedule_page.list_schedules(self._pools.reads, wanted, after=after, limit=size)
         response = schedule_service_pb2.ListSchedulesResponse()
         if page.following is not None:
             response.next_page_token = tokens.encode(scope, page.following)
@@ -80,15 +80,17 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
         while True:
             # A rule is checked as a whole, with the present fields; the version makes sure that they still are.
-            present = await schedule_edit.get(self._engine, schedule_id)
-            now = await clock.now(self._engine)
+            present = await schedule_edit.get(self._pools.control, schedule_id)
+            now = await clock.now(self._pools.control)
             changes = await threads.run(schedule_requests.changes, request, present, now)
             if "template" in changes:
                 changes["template"] = await templates.validated(self._catalog, changes["template"], request.task)
             version = request.version if request.HasField("version") else present.version
             try:
                 return await self._respond(
-                    await schedule_edit.update(self._engine, schedule_id, changes, version=version, actor=actor.CALLER)
+                    await schedule_edit.update(
+                        self._pools.control, schedule_id, changes, version=version, actor=actor.CALLER
+                    )
                 )
             except errors.VersionMismatch:
                 if request.HasField("version"):
@@ -99,7 +101,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.DeleteScheduleResponse:
         """Deletes a schedule and its pending occurrence."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        self._bell.announce(await schedule_edit.delete(self._engine, schedule_id, actor=actor.CALLER))
+        self._bell.announce(await schedule_edit.delete(self._pools.control, schedule_id, actor=actor.CALLER))
         return schedule_service_pb2.DeleteScheduleResponse(message="Schedule deleted successfully")
 
     async def PauseSchedule(
@@ -107,14 +109,14 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Pauses a schedule: its pending occurrence is deleted."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return await self._respond(await schedule_edit.pause(self._engine, schedule_id, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.pause(self._pools.control, schedule_id, actor=actor.CALLER))
 
     async def ResumeSchedule(
         self, request: schedule_service_pb2.ResumeScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
         """Resumes a schedule from now on."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return await self._respond(await schedule_edit.resume(self._engine, schedule_id, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.resume(self._pools.control, schedule_id, actor=actor.CALLER))
 
     async def TriggerSchedule(
         self, request: schedule_service_pb2.TriggerScheduleRequest, _: rpc_errors.Context
@@ -123,7 +125,9 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         schedule_id, problems = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
         request_id = fields.request_id(request.request_id, problems)
         problems.check()
-        placed = await schedule_trigger.trigger(self._engine, schedule_id, request_id=request_id, actor=actor.CALLER)
+        placed = await schedule_trigger.trigger(
+            self._pools.control, schedule_id, request_id=request_id, actor=actor.CALLER
+        )
         if isinstance(placed, int):
             return schedule_service_pb2.TriggerScheduleResponse(task_id=placed)
         self._bell.announce([placed])
@@ -134,10 +138,10 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.BackfillScheduleResponse:
         """Creates the missing tasks of a past interval."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        start, end = schedule_requests.backfilled(request, await clock.now(self._engine))
+        start, end = schedule_requests.backfilled(request, await clock.now(self._pools.reads))
         try:
             placed = await schedule_backfill.backfill(
-                self._engine, schedule_id, start_time=start, end_time=end, actor=actor.CALLER
+                self._pools.reads, schedule_id, start_time=start, end_time=end, actor=actor.CALLER
             )
         except schedule_backfill.TooManyOccurrencesError:
             raise schedule_requests.too_many() from None
@@ -164,7 +168,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         )
         scope = ("ListScheduleLogs", schedule_id)
         logs = await schedule_log.list_logs(
-            self._engine, schedule_id, after=tokens.number(request.page_token, scope), limit=size + 1
+            self._pools.reads, schedule_id, after=tokens.number(request.page_token, scope), limit=size + 1
         )
         return schedule_service_pb2.ListScheduleLogsResponse(
             logs=[schedule_messages.from_log(each) for each in logs[:size]],
@@ -178,14 +182,14 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         scope = ("RecomputeSchedules",)
         after = tokens.number(request.page_token, scope)
         placed, has_more = await schedule_recompute.recompute(
-            self._engine, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+            self._pools.reads, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
         moved, after, has_more_tasks = await relocate.recompute(
-            self._engine, after=after, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+            self._pools.reads, after=after, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
         has_more = has_more or has_more_tasks
         self._bell.announce([*placed, *moved])
-        await confirmation.wait(self._engine)  # that nothing is left to move, too
+        await confirmation.wait(self._pools.reads)  # that nothing is left to move, too
         return schedule_service_pb2.RecomputeSchedulesResponse(
             schedules=len(placed),
             tasks=len(moved),

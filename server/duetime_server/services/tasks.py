@@ -2,15 +2,13 @@
 
 import functools
 
-from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
-
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from duetime_core.model import explanation, task
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import explain as task_explain
 from duetime_core.store.tasks import read as task_read
-from duetime_server.rpc import actor, fields, offload
+from duetime_server.rpc import actor, fields, offload, pools
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.tasks import bulk, creator, handler_catalog, handler_validation, pages, update
 from duetime_server.tasks import messages as task_messages
@@ -22,14 +20,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     def __init__(
         self,
-        engine: sqlalchemy_asyncio.AsyncEngine,
+        connections: pools.Pools,
         bell: doorbell.Doorbell,
         task_creator: creator.Creator,
         watch_hub: hub.Hub,
         catalog: handler_catalog.HandlerCatalog,
         offloader: offload.Offload,
     ) -> None:
-        self._engine = engine
+        self._pools = connections
         self._bell = bell
         self._creator = task_creator
         self._hub = watch_hub
@@ -55,33 +53,33 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     async def GetTask(self, request: task_service_pb2.GetTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Reads a task."""
-        find = functools.partial(task_read.get, self._engine, fields.task_id(request.task_id))
+        find = functools.partial(task_read.get, self._pools.control, fields.task_id(request.task_id))
         return await self._offloader.find(task_messages.from_task, find)
 
     async def GetTaskStatus(
         self, request: task_service_pb2.GetTaskStatusRequest, _: rpc_errors.Context
     ) -> task_service_pb2.GetTaskStatusResponse:
         """Reads a task's status."""
-        status = await task_read.get_status(self._engine, fields.task_id(request.task_id))
+        status = await task_read.get_status(self._pools.control, fields.task_id(request.task_id))
         return task_service_pb2.GetTaskStatusResponse(status=task_messages.status(status))
 
     async def ListTasks(
         self, request: task_service_pb2.ListTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ListTasksResponse:
         """Reads a page of tasks."""
-        return await pages.list_tasks(self._engine, self._offloader, request)
+        return await pages.list_tasks(self._pools.reads, self._offloader, request)
 
     async def ListTaskLogs(
         self, request: task_service_pb2.ListTaskLogsRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ListTaskLogsResponse:
         """Reads a page of a task's history."""
-        return await pages.list_logs(self._engine, request)
+        return await pages.list_logs(self._pools.reads, request)
 
     async def UpdateTask(
         self, request: task_service_pb2.UpdateTaskRequest, _: rpc_errors.Context
     ) -> task_service_pb2.UpdateTaskResponse:
         """Changes a pending task."""
-        updated, now = await update.update(self._engine, self._catalog, self._offloader, request)
+        updated, now = await update.update(self._pools.control, self._catalog, self._offloader, request)
         self._bell.announce([task.Changed.of(updated, now)])
         return task_service_pb2.UpdateTaskResponse(message="Task updated successfully")
 
@@ -90,20 +88,22 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.DeleteTaskResponse:
         """Deletes a task softly."""
         task_id = fields.task_id(request.task_id)
-        await task_edit.delete(self._engine, task_id, actor=actor.CALLER)
+        await task_edit.delete(self._pools.control, task_id, actor=actor.CALLER)
         self._bell.changed([task_id])
         return task_service_pb2.DeleteTaskResponse(message="Task deleted successfully")
 
     async def CancelTask(self, request: task_service_pb2.CancelTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Cancels a pending or running task."""
-        cancelled, now = await task_edit.cancel(self._engine, fields.task_id(request.task_id), actor=actor.CALLER)
+        cancelled, now = await task_edit.cancel(
+            self._pools.control, fields.task_id(request.task_id), actor=actor.CALLER
+        )
         self._bell.cancelled([cancelled.task_id])
         self._bell.announce([task.Changed.of(cancelled, now)])
         return await self._offloader.write(task_messages.from_task, cancelled)
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Makes a failed or cancelled task pending again."""
-        retried, now = await task_edit.retry(self._engine, fields.task_id(request.task_id), actor=actor.CALLER)
+        retried, now = await task_edit.retry(self._pools.control, fields.task_id(request.task_id), actor=actor.CALLER)
         self._bell.announce([task.Changed.of(retried, now)])
         return await self._offloader.write(task_messages.from_task, retried)
 
@@ -111,31 +111,31 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.CancelTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ChangedTasks:
         """Cancels the tasks that match."""
-        return await bulk.change(self._engine, self._bell, task.Change.CANCELLED, request)
+        return await bulk.change(self._pools.reads, self._bell, task.Change.CANCELLED, request)
 
     async def RetryTasks(
         self, request: task_service_pb2.RetryTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ChangedTasks:
         """Makes the tasks that match pending again."""
-        return await bulk.change(self._engine, self._bell, task.Change.RETRIED, request)
+        return await bulk.change(self._pools.reads, self._bell, task.Change.RETRIED, request)
 
     async def DeleteTasks(
         self, request: task_service_pb2.DeleteTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ChangedTasks:
         """Deletes the tasks that match."""
-        return await bulk.change(self._engine, self._bell, task.Change.DELETED, request)
+        return await bulk.change(self._pools.reads, self._bell, task.Change.DELETED, request)
 
     async def MoveTasks(
         self, request: task_service_pb2.MoveTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ChangedTasks:
         """Moves the tasks that match to another time or queue."""
-        return await bulk.change(self._engine, self._bell, task.Change.UPDATED, request)
+        return await bulk.change(self._pools.reads, self._bell, task.Change.UPDATED, request)
 
     async def ExplainTask(
         self, request: task_service_pb2.ExplainTaskRequest, _: rpc_errors.Context
     ) -> task_service_pb2.ExplainTaskResponse:
         """Explains why a task does not run."""
-        facts = await task_explain.read(self._engine, fields.task_id(request.task_id))
+        facts = await task_explain.read(self._pools.reads, fields.task_id(request.task_id))
         return task_service_pb2.ExplainTaskResponse(
             task_id=facts.task.task_id,
             status=task_messages.status(facts.task.status),
@@ -147,8 +147,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     def WatchTask(self, request: task_service_pb2.WatchTaskRequest, context: rpc_errors.Context) -> streams.Events:
         """Streams one task's changes."""
-        return streams.watch_task(self._engine, self._hub, cursors.resumed(request, context))
+        return streams.watch_task(self._pools.reads, self._hub, cursors.resumed(request, context))
 
     def WatchTasks(self, request: task_service_pb2.WatchTasksRequest, context: rpc_errors.Context) -> streams.Events:
         """Streams the changes of all tasks that match."""
-        return streams.watch_tasks(self._engine, self._hub, cursors.resumed(request, context))
+        return streams.watch_tasks(self._pools.reads, self._hub, cursors.resumed(request, context))

@@ -9,12 +9,17 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.process import background, outage
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
-from duetime_server.rpc import offload
+from duetime_server.rpc import offload, pools
 from duetime_server.services import queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
 
 OUTAGE = outage.Outage("the database", "calls fail")
+
+
+def same_for_all(engine: sqlalchemy_asyncio.AsyncEngine) -> pools.Pools:
+    """Returns pools that share the connections of the test."""
+    return pools.Pools(engine, engine, engine)
 
 
 @pytest_asyncio.fixture
@@ -38,14 +43,14 @@ async def task_service(
     """A TaskService that creates tasks."""
     task_creator, watch_hub = creator.Creator(engine, bell), hub.Hub(engine, OUTAGE)
     services = background.start(task_creator.run(), watch_hub.run())
-    yield tasks.TaskService(engine, bell, task_creator, watch_hub, catalog, offload.Offload())
+    yield tasks.TaskService(same_for_all(engine), bell, task_creator, watch_hub, catalog, offload.Offload())
     await background.end(services)
 
 
 @pytest.fixture
 def queue_service(engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> queues.QueueService:
     """A QueueService."""
-    return queues.QueueService(engine, bell)
+    return queues.QueueService(same_for_all(engine), bell)
 
 
 @pytest.fixture
@@ -53,4 +58,4 @@ def schedule_service(
     engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, catalog: handler_catalog.HandlerCatalog
 ) -> schedules.ScheduleService:
     """A ScheduleService."""
-    return schedules.ScheduleService(engine, bell, catalog, offload.Offload())
+    return schedules.ScheduleService(same_for_all(engine), bell, catalog, offload.Offload())
