@@ -184,6 +184,7 @@ class Task:
     is_next: bool  # whether it is its schedule's next occurrence: once it is due, the following one is created
     local_time: datetime.datetime | None  # naive: the local time in `time_zone` at which it is due
     time_zone: str | None  # IANA name; set with local_time
+    lease_id: int | None = None  # of the result of a claim alone
 
 
 # Not frozen, for the same reason as `Task`.

@@ -30,10 +30,8 @@ metadata = sa.MetaData(
     }
 )
 
-DUE_AT = "greatest(execution_time)"
-"""The execution_time, as claims order by it: no other index begins with queue and then has this expression. PostgreSQL
-would take another index with pending tasks in that order once statistics make it look cheaper, and walk past all
-finished ones."""
+LISTED_AT = "greatest(execution_time)"
+"""The execution_time, as lists order by it that no other index serves in this order: a plan cannot prefer a wrong one."""
 
 LISTED_BY = "greatest(schedule_id)"
 """The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk the primary key past all
@@ -41,99 +39,170 @@ that do not match, because the filter lets most schedules pass."""
 TEMPLATE_QUEUE = "(template ->> 'queue'::text)"
 
 NOT_DELETED = "deleted_at IS NULL"
-NOT_RUNNING = "status <> 'running'"
-UNFINISHED = "status IN ('pending', 'running')"
-FINISHED = "status NOT IN ('pending', 'running')"
-QUARANTINED = f"status = 'pending' AND lost_leases > {task.QUARANTINE_LEASES - 1}"
-NOT_QUARANTINED = f"status = 'pending' AND lost_leases < {task.QUARANTINE_LEASES}"
-ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND priority = 0"
-URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND priority > 0"
-EARLY = f"{NOT_QUARANTINED} AND NOT is_next AND updated_at > execution_time"
-"""Tasks that were overdue when they last changed: claims may have passed their time before."""
-_STATUSES = ", ".join(f"'{status}'" for status in task.Status)
+QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
+NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"
+ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND level = 0"
+URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND level > 0"
+"""Conditions on rows of `waiting`, as the indexes of claims have them."""
+RETURNED = 1
+"""The level of tasks that were released or lost their lease: they are claimed before ordinary ones."""
+MAX_LEVEL = task.MAX_PRIORITY + RETURNED
+_FINISHED = ", ".join(f"'{status}'" for status in sorted(task.FINISHED))
+
+_HOT = {"autovacuum_vacuum_scale_factor": "0", "autovacuum_analyze_scale_factor": "0.02"}
+"""Vacuum by numbers: a share of a table that is small most of the time, and huge before a burst, fits neither."""
 
 
-def _index(name: str, *columns: str, where: str, **others: Any) -> sa.Index:
-    """Returns an index of the tasks that match."""
+def _index(table: str, name: str, *columns: str, where: str | None = None, **others: Any) -> sa.Index:
+    """Returns an index of the rows that match."""
     expressions = (sa.text(column) if "(" in column else column for column in columns)
-    return sa.Index(f"tasks_{name}_idx", *expressions, postgresql_where=sa.text(where), **others)
+    condition = None if where is None else sa.text(where)
+    return sa.Index(f"{table}_{name}_idx", *expressions, postgresql_where=condition, **others)
+
+
+def _task_columns() -> list[sa.Column[Any]]:
+    """Returns the columns that tasks have before and after they end."""
+    return [
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("queue", sa.Text, nullable=False),
+        sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("task_data", postgresql.JSONB, nullable=False),
+        sa.Column("error_message", sa.Text),
+        sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("max_retries", sa.Integer, nullable=False, server_default=str(task.DEFAULT_MAX_RETRIES)),
+        sa.Column("retry_initial_backoff", sa.Interval, nullable=False),
+        sa.Column("retry_max_backoff", sa.Interval, nullable=False),
+        sa.Column("retry_multiplier", sa.Double, nullable=False),
+        sa.Column("retry_jitter", sa.Double, nullable=False),
+        sa.Column("timeout", sa.Interval),
+        sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("executed_at", sa.DateTime(timezone=True)),
+        sa.Column("request_id", sa.Text),
+        sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
+        sa.Column("concurrency_key", sa.Text),
+        sa.Column("schedule_id", sa.BigInteger),
+        sa.Column("nominal_time", sa.DateTime(timezone=True)),
+        sa.Column("local_time", sa.DateTime),
+        sa.Column("time_zone", sa.Text),
+    ]
 
 
 tasks = sa.Table(
     "tasks",
     metadata,
+    # Tasks that have not ended, written when they are created: pending ones have a row in `waiting`, the others run.
     sa.Column("task_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    *_task_columns(),
+    sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    # Lists, by each filter in the order of execution; see `store.tasks.page`.
+    _index("tasks", "execution_time", LISTED_AT, "task_id"),
+    _index("tasks", "name", "name", "execution_time", "task_id", postgresql_ops={"name": "text_pattern_ops"}),
+    _index("tasks", "queue", "queue", "execution_time", "task_id"),
+    _index("tasks", "schedule", "schedule_id", LISTED_AT, "task_id", where="schedule_id IS NOT NULL"),
+    _index("tasks", "key", "concurrency_key", LISTED_AT, "task_id", where="concurrency_key IS NOT NULL"),
+    # Tasks with a local time, which move when the time zone database changes.
+    _index("tasks", "local_time", "task_id", where="time_zone IS NOT NULL"),
+    postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "20000"},
+)
+
+waiting = sa.Table(
+    "waiting",
+    metadata,
+    # Pending tasks, as claims read them. Each change of one writes this row first: it decides between them.
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("queue", sa.Text, nullable=False),
-    sa.Column("status", sa.Text, sa.CheckConstraint(f"status IN ({_STATUSES})", name="status"), nullable=False),
-    sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("task_data", postgresql.JSONB, nullable=False),
-    sa.Column("result", postgresql.JSONB),
-    sa.Column("error_message", sa.Text),
-    sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("max_retries", sa.Integer, nullable=False, server_default=str(task.DEFAULT_MAX_RETRIES)),
-    sa.Column("retry_initial_backoff", sa.Interval, nullable=False),
-    sa.Column("retry_max_backoff", sa.Interval, nullable=False),
-    sa.Column("retry_multiplier", sa.Double, nullable=False),
-    sa.Column("retry_jitter", sa.Double, nullable=False),
-    sa.Column("timeout", sa.Interval),
-    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("executed_at", sa.DateTime(timezone=True)),
-    sa.Column("request_id", sa.Text),
-    sa.Column("request_digest", sa.Uuid),  # distinguishes a repeated request from another one with its request_id
-    sa.Column("worker_id", sa.Text),
-    sa.Column("lease_expires_at", sa.DateTime(timezone=True)),
-    sa.Column("deleted_at", sa.DateTime(timezone=True)),
-    sa.Column("lost_leases", sa.Integer, nullable=False, server_default="0"),
-    sa.Column(
-        "priority",
-        sa.SmallInteger,
-        sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
-        nullable=False,
-        server_default="0",
-    ),
+    # The execution_time, or when the row was written if that was later: claims never have to look before what they
+    # have passed.
+    sa.Column("ready_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),  # the task's
+    sa.Column("level", sa.SmallInteger, nullable=False),  # 0, RETURNED, or the priority + RETURNED
+    sa.Column("lost_leases", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("concurrency_key", sa.Text),
     sa.Column("schedule_id", sa.BigInteger),
-    sa.Column("nominal_time", sa.DateTime(timezone=True)),
-    sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
-    sa.Column("local_time", sa.DateTime),
-    sa.Column("time_zone", sa.Text),
-    # Claims: the due tasks of one queue, in order; those with a priority; and the quarantined ones.
-    _index("due", "queue", DUE_AT, "task_id", where=ORDINARY),
-    _index("urgent", "queue", "priority", DUE_AT, "task_id", where=URGENT),
-    _index("quarantined", "queue", DUE_AT, "task_id", where=QUARANTINED),
-    # Claims: those that came to wait behind what a worker has taken already.
-    _index("early", "queue", "updated_at", where=EARLY),
-    # Schedules: their next occurrences in the order in which they are due; the unfinished tasks of one schedule; and
-    # one task at most per nominal time.
-    _index("next", "queue", DUE_AT, "task_id", where="is_next"),
-    _index("unfinished", "schedule_id", where=f"schedule_id IS NOT NULL AND {UNFINISHED}"),
-    sa.Index(
-        "tasks_nominal_time_key",
-        "schedule_id",
-        "nominal_time",
-        unique=True,
-        postgresql_where=sa.text("schedule_id IS NOT NULL AND deleted_at IS NULL"),
+    # Claims: the due tasks of one queue, in order; those of a higher level; the quarantined ones; and those of a key.
+    _index("waiting", "due", "queue", "ready_at", "task_id", where=ORDINARY),
+    _index("waiting", "urgent", "queue", "level", "ready_at", "task_id", where=URGENT),
+    _index("waiting", "quarantined", "queue", "ready_at", "task_id", where=QUARANTINED),
+    _index("waiting", "key", "queue", "concurrency_key", "ready_at", "task_id", where="concurrency_key IS NOT NULL"),
+    # Schedules: their next occurrences in the order in which they are due, and one each.
+    _index("waiting", "next", "queue", "ready_at", "task_id", where="is_next"),
+    sa.Index("waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next")),
+    postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "20000"},
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    # The tasks of one claim, with their versions: those that still have it run. The others have ended.
+    sa.Column("lease_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("worker_id", sa.Text, nullable=False),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("task_ids", postgresql.ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("versions", postgresql.ARRAY(sa.Integer), nullable=False),
+    _index("leases", "expires_at", "expires_at"),
+    postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "5000"},
+)
+
+lease_floor = sa.Table(
+    "lease_floor",
+    metadata,
+    # No lease expires before it: what reads leases begins there, and not at those that ended long ago.
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column(
+        "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
     ),
-    # Tasks with a local time, which move when the time zone database changes.
-    _index("local_time", "task_id", where="time_zone IS NOT NULL AND status = 'pending'"),
-    # Sweeps: expired leases.
-    _index("lease", "lease_expires_at", where="status = 'running'"),
-    sa.Index("tasks_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
-    # Lists, by each filter in the order of execution; see `store.tasks.page`. Every change of status writes to each
-    # index that then has the task, so none repeats another: running tasks are found by their lease, the waiting tasks
-    # of a queue by the indexes of claims.
-    _index("status", "status", "execution_time", "task_id", where=NOT_RUNNING),
-    # For beginnings of names, whatever the collation.
-    _index("name", "name", "execution_time", "task_id", where=NOT_RUNNING, postgresql_ops={"name": "text_pattern_ops"}),
-    _index("queue", "queue", "execution_time", "task_id", where=FINISHED),
-    # In an order that no other index of these tasks has: a plan cannot prefer a wrong one.
-    _index("schedule", "schedule_id", DUE_AT, "task_id", where=f"schedule_id IS NOT NULL AND {NOT_RUNNING}"),
-    _index("key", "concurrency_key", DUE_AT, "task_id", where=f"concurrency_key IS NOT NULL AND {NOT_RUNNING}"),
-    # Retention, of tasks that finish before they are due.
-    _index("cancelled", "updated_at", "task_id", where="status = 'cancelled'"),
+)
+
+ended_tasks = sa.Table(
+    "ended_tasks",
+    metadata,
+    # Tasks that ended, by when they did, so that retention drops a partition instead of deleting rows.
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("status", sa.Text, sa.CheckConstraint(f"status IN ({_FINISHED})", name="status"), nullable=False),
+    *_task_columns(),
+    sa.Column("result", postgresql.JSONB),
+    sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.Column("ended_at", sa.DateTime(timezone=True), primary_key=True),
+    _index("ended_tasks", "status", "status", "execution_time", "task_id", where=NOT_DELETED),
+    _index(
+        "ended_tasks", "name", "name", "execution_time", "task_id", where=NOT_DELETED,
+        postgresql_ops={"name": "text_pattern_ops"},
+    ),
+    _index("ended_tasks", "queue", "queue", "execution_time", "task_id", where=NOT_DELETED),
+    _index(
+        "ended_tasks", "schedule", "schedule_id", LISTED_AT, "task_id",
+        where=f"schedule_id IS NOT NULL AND {NOT_DELETED}",
+    ),
+    _index(
+        "ended_tasks", "key", "concurrency_key", LISTED_AT, "task_id",
+        where=f"concurrency_key IS NOT NULL AND {NOT_DELETED}",
+    ),
+    postgresql_partition_by="RANGE (ended_at)",
+)
+
+request_ids = sa.Table(
+    "request_ids",
+    metadata,
+    # A partitioned table cannot keep them unique.
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
+    # Distinguishes a repeated request from another one with its request_id.
+    sa.Column("digest", sa.Uuid),
+)
+
+nominal_times = sa.Table(
+    "nominal_times",
+    metadata,
+    # Those that have a task, or had one that a caller refused: each is done.
+    sa.Column("schedule_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("nominal_time", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("task_id", sa.BigInteger, nullable=False),
 )
 
 task_logs = sa.Table(

@@ -4,9 +4,9 @@ While a transaction anywhere keeps an old snapshot, as a backup does for hours, 
 since stay in those indexes, in front of the waiting ones. So a worker remembers up to where it has taken all, in its
 memory, and reads on from there: a claim then costs the same after any number of finished tasks.
 
-What comes to wait behind the bound, other than by a new task, is overdue when it changes: it is released, reclaimed, or
-moved there by a caller. A small index has those (`schema.EARLY`), and each claim checks it. Beyond that, each sweep
-reads everything, unless that has become slow.
+`ready_at` is when a row of `waiting` was written, at least: nothing comes to wait behind the bound but rows whose
+transaction took long, or was rolled back. Each claim looks a second before now, the first after a sweep ten, and sweeps
+read everything, unless that has become slow.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from duetime_core.model import errors, task
+from duetime_core.model import errors
 from duetime_core.postgres import schema
 
 _LONG_AGO = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
@@ -29,7 +29,6 @@ _FULL_SHARE = 0.01
 """How much of the time looking at everything may take."""
 _LONGEST_FULL = 2.0
 """Beyond that, reading everything might reach the statement_timeout, and is not tried again."""
-_RESOLUTION = datetime.timedelta(microseconds=1)
 
 HERE = "statement_timestamp() - CAST(:margin AS interval)"
 
@@ -37,7 +36,7 @@ HERE = "statement_timestamp() - CAST(:margin AS interval)"
 def after(due_time: str, task_id: str) -> str:
     """Returns the condition that a task comes after that due time and id, or is due within `:margin` before now."""
     is_before = f"{due_time} < {HERE}"
-    return f"({schema.DUE_AT}, task_id) > (least({due_time}, {HERE}), CASE WHEN {is_before} THEN {task_id} ELSE 0 END)"
+    return f"(ready_at, task_id) > (least({due_time}, {HERE}), CASE WHEN {is_before} THEN {task_id} ELSE 0 END)"
 
 
 class _Full:
@@ -60,7 +59,7 @@ class _Full:
 
 
 class Bounds:
-    """From where on the due tasks of one queue are read, by priority: those before are claimed, or were locked."""
+    """From where on the due tasks of one queue are read, by level: those before are claimed, or were locked."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._full = _Full(clock)
@@ -69,9 +68,9 @@ class Bounds:
         self._reset()
 
     def _reset(self) -> None:
-        self._times = [_LONG_AGO] * (task.MAX_PRIORITY + 1)
-        self._ids = [0] * (task.MAX_PRIORITY + 1)
-        self._looked_at = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+        self._times = [_LONG_AGO] * (schema.MAX_LEVEL + 1)
+        self._ids = [0] * (schema.MAX_LEVEL + 1)
+        self._now = _LONG_AGO
 
     def sweep(self) -> None:
         """Has the next claim look further back, or at everything."""
@@ -99,35 +98,25 @@ class Bounds:
             "since": list(self._times),
             "since_ids": list(self._ids),
             "margin": self._margin,
-            "looked_at": self._looked_at,
         }
 
     def learn(
-        self,
-        tasks: Sequence[task.Task],
-        *,
-        is_full: bool,
-        now: datetime.datetime,
-        early_at: datetime.datetime | None,
-    ) -> bool:
-        """Moves the bounds after a claim at `now` that took `tasks`, all that it found unless it `is_full`.
+        self, last: tuple[int, datetime.datetime, int] | None, *, is_full: bool, now: datetime.datetime
+    ) -> None:
+        """Moves the bounds after a claim at `now`, of which `last` is the level, ready_at and task_id of the last task.
 
-        `early_at` is when the first task was due that may have come to wait behind them. Returns whether the claim
-        missed it: the next one finds it.
+        If the claim was not full, it took all that it found. A clock that was set back makes the bounds meaningless.
         """
-        has_missed = early_at is not None and early_at <= min(max(self._times), now - self._margin)
-        self._looked_at = now
-        lowest = tasks[-1].priority if is_full and tasks else -1
-        for priority in range(len(self._times)):
-            if priority > lowest:
-                self._times[priority], self._ids[priority] = now, 0
-            elif priority == lowest:
-                self._times[priority], self._ids[priority] = tasks[-1].execution_time, tasks[-1].task_id
-        if early_at is not None and has_missed:
-            for priority, since in enumerate(self._times):
-                if early_at <= since:
-                    self._times[priority], self._ids[priority] = early_at - _RESOLUTION, 0
-        return has_missed
+        if now < self._now:
+            self._reset()
+            return
+        self._now = now
+        lowest, at, task_id = last if is_full and last is not None else (-1, now, 0)
+        for level in range(len(self._times)):
+            if level > lowest:
+                self._times[level], self._ids[level] = now, 0
+            elif level == lowest:
+                self._times[level], self._ids[level] = at, task_id
 
 
 class LeaseBound:

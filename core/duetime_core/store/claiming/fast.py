@@ -34,32 +34,28 @@ class Claim:
     """Whether the queue is limited, so that only `locked` claims from it."""
     has_occurrences: bool = False
     """Whether next occurrences of schedules are due, which only `locked` claims."""
-    has_priorities: bool = False
-    """Whether tasks with a priority wait, due or not."""
+    has_urgent: bool = False
+    """Whether tasks wait that are claimed before ordinary ones, due or not."""
     waits_for_runs: bool = False
     """Whether a due task waits for a run to end: because of its queue's limits, or of its schedule's overlap."""
-    has_missed: bool = False
-    """Whether due tasks wait behind the bounds of the claim: the next one finds them."""
 
 
 # The fixed cost dominates small claims, so this only checks whether more has to be checked.
 _CLAIM = statements.claim(
-    statements.due_ordinary(where="AND (SELECT is_unlimited AND NOT has_priorities FROM queue_state)"),
+    statements.due_ordinary(where="AND (SELECT is_unlimited AND NOT has_urgent FROM queue_state)"),
     before=f"""queue_state AS MATERIALIZED (
-        SELECT {statements.IS_UNLIMITED} AS is_unlimited, {statements.HAS_PRIORITIES} AS has_priorities
+        SELECT {statements.IS_UNLIMITED} AS is_unlimited, {statements.HAS_URGENT} AS has_urgent
     ),""",
     is_limited="NOT (SELECT is_unlimited FROM queue_state)",
-    has_priorities="(SELECT has_priorities FROM queue_state)",
+    has_urgent="(SELECT has_urgent FROM queue_state)",
     next_due_at=statements.NEXT_ORDINARY_AT,
-    early_at=statements.EARLY_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
 _CLAIM_BY_PRIORITY = statements.claim(
     statements.due(where=f"AND {statements.IS_UNLIMITED}"),
     is_limited=statements.IS_LIMITED,
-    has_priorities=statements.HAS_PRIORITIES,
+    has_urgent=statements.HAS_URGENT,
     next_due_at=statements.NEXT_DUE_AT,
-    early_at=statements.EARLY_AT,
     first_occurrence_at=statements.FIRST_OCCURRENCE_AT,
 )
 QUARANTINE = {
@@ -73,7 +69,7 @@ _CLAIM_QUARANTINED = {
             lost_leases,
             queue="queue = ANY(:queues)",
             # `locked` claims those of limited queues.
-            where="AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)",
+            where="AND NOT EXISTS (SELECT FROM queues WHERE name = waiting.queue)",
         )
     )
     for level, lost_leases in QUARANTINE.items()
@@ -95,7 +91,7 @@ async def claim(
     """Claims up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
     It leaves quarantined tasks. If the result has `is_limited` or `has_occurrences`, `locked.claim` claims the others.
-    A claim that is not `by_priority` costs less, and takes nothing where tasks with a priority wait. `since` says from
+    A claim that is not `by_priority` costs less, and takes nothing where tasks wait that come before ordinary ones. `since` says from
     where on to read, by default from the beginning, and learns from the claim.
     """
     since = since or bounds.Bounds()
@@ -103,12 +99,11 @@ async def claim(
     with since.look() as bounded, database.unavailable():
         async with engine.connect() as connection:
             statement = _CLAIM_BY_PRIORITY if by_priority else _CLAIM
-            claimed = (await connection.execute(statement, {**parameters, **bounded})).all()
-    moment = claimed[0]
-    tasks = read_claimed(claimed, parameters)
-    has_missed = False
-    if not moment.is_limited and (by_priority or not moment.has_priorities):
-        has_missed = since.learn(tasks, is_full=len(tasks) == limit, now=moment.now, early_at=moment.early_at)
+            rows = (await connection.execute(statement, {**parameters, **bounded})).all()
+            tasks = await read_claimed(connection, rows, parameters)
+    moment = rows[0]
+    if not moment.is_limited and (by_priority or not moment.has_urgent):
+        since.learn(last(rows), is_full=len(rows) == limit, now=moment.now)
     occurrence_at, has_occurrences = moment.first_occurrence_at, False
     if occurrence_at is not None and occurrence_at <= moment.now:
         occurrence_at, has_occurrences = None, True
@@ -118,8 +113,7 @@ async def claim(
         min(filter(None, (moment.next_due_at, occurrence_at)), default=None),
         moment.is_limited,
         has_occurrences,
-        moment.has_priorities,
-        has_missed=has_missed,
+        moment.has_urgent,
     )
 
 
@@ -136,15 +130,38 @@ async def claim_quarantined(
     parameters = {"queues": list(queues), "worker_id": worker_id, "limit": limit, "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
-            claimed = (await connection.execute(_CLAIM_QUARANTINED[level], parameters)).all()
-            return read_claimed(claimed, parameters)
+            rows = (await connection.execute(_CLAIM_QUARANTINED[level], parameters)).all()
+            return await read_claimed(connection, rows, parameters)
 
 
-def read_claimed(claimed: Sequence[sa.Row[Any]], parameters: Mapping[str, Any]) -> list[task.Task]:
-    """Returns the tasks that a claim's statement returned for those parameters."""
-    worker_id, lease, now = parameters["worker_id"], parameters["lease"], claimed[0].now
-    return [
-        task_columns.read_claimed(row, worker_id=worker_id, lease=lease, now=now)
-        for row in claimed
-        if row.task_id is not None
-    ]
+def last(rows: Sequence[sa.Row[Any]]) -> tuple[int, datetime.datetime, int] | None:
+    """Returns the level, ready_at and task_id of the last task that a claim's statement returned."""
+    row = rows[-1]
+    return None if row.claimed_id is None else (row.level, row.ready_at, row.claimed_id)
+
+
+async def read_claimed(
+    connection: sqlalchemy_asyncio.AsyncConnection, rows: Sequence[sa.Row[Any]], parameters: Mapping[str, Any]
+) -> list[task.Task]:
+    """Returns the tasks that a claim's statement returned for those parameters, on the same connection."""
+    now = rows[0].now
+    started = {"worker_id": parameters["worker_id"], "started_at": now, "expires_at": now + parameters["lease"]}
+    stale = [row.claimed_id for row in rows if row[_VERSION] != row[_CLAIMED_VERSION]]
+    reread: dict[int, sa.Row[Any]] = {}
+    if stale:
+        reread = {row.task_id: row for row in await connection.execute(statements.REREAD, {"task_ids": stale})}
+    tasks = []
+    for row in rows:
+        task_id, version = row[_CLAIMED_ID], row[_CLAIMED_VERSION]
+        if task_id is None:
+            continue
+        found = row if row[_VERSION] == version else reread.get(task_id)
+        # Otherwise a caller has cancelled it meanwhile.
+        if found is not None and found[_VERSION] == version:
+            tasks.append(task_columns.read_claimed(found, version + 1, lease_id=row[_LEASE_ID], **started))
+    return tasks
+
+
+_VERSION = len(task_columns.CLAIMED)
+_CLAIMED_ID, _CLAIMED_VERSION, _LEASE_ID = _VERSION + 1, _VERSION + 2, _VERSION + 5
+"""Positions in a row, because attributes of a row take five times as long."""

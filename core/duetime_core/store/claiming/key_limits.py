@@ -11,13 +11,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue as queues
 from duetime_core.store.claiming import bounds, queue_lock
+from duetime_core.store.tasks import columns as task_columns
 
 _MOST_ROUNDS = 20
 """Each round skips the keys that the one before it found at their limit. The rest is left to the next claim."""
 
-_RUNNING = sa.text("""
-SELECT concurrency_key, count(*) FROM tasks
-WHERE status = 'running' AND queue = :queue AND concurrency_key IS NOT NULL
+_RUNNING = sa.text(f"""
+SELECT concurrency_key, count(*) FROM {task_columns.RUNNING} AS running JOIN tasks USING (task_id, version)
+WHERE running.queue = :queue AND concurrency_key IS NOT NULL
 GROUP BY concurrency_key
 """)
 # A full bucket has no row, so these are the keys of tasks that started lately.

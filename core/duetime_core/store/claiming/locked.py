@@ -20,7 +20,6 @@ from duetime_core.store.schedules import advance as schedule_advance
 _MOMENT = {
     "next_due_at": statements.NEXT_DUE_AT,
     "has_occurrences": statements.HAS_OCCURRENCES,
-    "early_at": statements.EARLY_AT,
 }
 _CLAIM_UNLIMITED = statements.claim(statements.due(where=f"AND {statements.IS_UNLIMITED}"), **_MOMENT)
 _CLAIM_PICKED = statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
@@ -67,7 +66,7 @@ async def claim(
             # The occurrences of schedules may have been due for long.
             parameters |= {"limit": limit, **bounds.Bounds().parameters}
             rows = (await connection.execute(_CLAIM_UNLIMITED, parameters)).all()
-            return _read(rows, parameters, waits_for_runs=waits)
+            return await _read(connection, rows, parameters, waits_for_runs=waits)
 
 
 async def claim_quarantined(
@@ -122,10 +121,9 @@ async def _take(
             rows = (await connection.execute(_CLAIM_PICKED, {**parameters, "task_ids": picked.task_ids})).all()
         else:
             rows = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
-    claim = _read(rows, parameters) if rows else fast.Claim([], locked.now)
+    claim = await _read(connection, rows, parameters) if rows else fast.Claim([], locked.now)
     if rows and since is not None and not locked.limits.has_key_limits:
-        is_full = len(claim.tasks) == limit
-        claim.has_missed = since.learn(claim.tasks, is_full=is_full, now=claim.now, early_at=rows[0].early_at)
+        since.learn(fast.last(rows), is_full=len(rows) == limit, now=claim.now)
     await locked.spend(connection, len(claim.tasks))
     claim.now, claim.is_limited = locked.now, True
     claim.waits_for_runs = locked.waits_for_runs or picked.waits_for_runs
@@ -138,10 +136,16 @@ async def _take(
     return claim
 
 
-def _read(rows: Sequence[sa.Row[Any]], parameters: dict[str, Any], *, waits_for_runs: bool = False) -> fast.Claim:
+async def _read(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    rows: Sequence[sa.Row[Any]],
+    parameters: dict[str, Any],
+    *,
+    waits_for_runs: bool = False,
+) -> fast.Claim:
     moment = rows[0]
     return fast.Claim(
-        fast.read_claimed(rows, parameters),
+        await fast.read_claimed(connection, rows, parameters),
         moment.now,
         moment.next_due_at,
         has_occurrences=moment.has_occurrences,

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue as queues
+from duetime_core.store.tasks import columns as task_columns
 
 # A worker that hangs with the row locked would block the queue for all others.
 _LOCK = sa.text("""
@@ -16,8 +17,9 @@ SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_seco
 FROM queues WHERE name = :queue FOR UPDATE
 """)
 # Only a new statement sees the tasks claimed by others before the lock was granted; and `now()` is from before it.
-_COUNT = sa.text("""
-SELECT count(*) AS running, clock_timestamp() AS now FROM tasks WHERE status = 'running' AND queue = :queue
+_COUNT = sa.text(f"""
+SELECT count(*) AS running, clock_timestamp() AS now
+FROM {task_columns.RUNNING} AS running JOIN tasks USING (task_id, version) WHERE running.queue = :queue
 """)
 _SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name = :queue")
 

@@ -7,85 +7,144 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, schema
 from duetime_core.store.claiming import bounds
 from duetime_core.store.tasks import columns as task_columns
 
-_SINCE = "lease_expires_at >= least(CAST(:since AS timestamptz), now() - CAST(:margin AS interval))"
+BATCH = 20
+"""How many leases one statement takes; each is of one claim."""
 
+_SINCE = "expires_at >= least(CAST(:since AS timestamptz), now() - CAST(:margin AS interval))"
+_KEPT = ", ".join(f"tasks.{column}" for column in task_columns.KEPT if column not in {"version", "lost_leases"})
+
+
+# What is still held is moved; of a lease, only tasks that others have locked stay, for the next call.
+def _take(lost: str) -> str:
+    """Returns the CTEs of the leases that `lost` locks, of their tasks, and of what becomes of the leases."""
+    return f"""lost AS MATERIALIZED ({lost}), claimed AS MATERIALIZED (
+        SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
+        FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
+        ORDER BY claimed.task_id
+    ), held AS MATERIALIZED (
+        SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
+            retry_count AS started_retries
+        FROM claimed CROSS JOIN LATERAL (
+            SELECT retry_count, max_retries, execution_time FROM tasks
+            WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version
+            FOR UPDATE SKIP LOCKED
+        ) AS locked
+    ), rest AS MATERIALIZED (
+        SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions FROM claimed
+        WHERE NOT EXISTS (SELECT FROM held WHERE held.task_id = claimed.task_id AND held.version = claimed.version)
+            AND EXISTS (
+                SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+            )
+        GROUP BY lease_id
+    ), cut AS (
+        UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions
+        FROM rest WHERE leases.lease_id = rest.lease_id
+    ), dropped AS (
+        DELETE FROM leases WHERE lease_id = ANY(ARRAY(
+            SELECT lease_id FROM lost WHERE NOT EXISTS (SELECT FROM rest WHERE rest.lease_id = lost.lease_id)
+        ))
+    )"""
+
+
+_WAIT = f"""waits AS (
+        INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+        SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {task_columns.RETURNED_LEVEL},
+            lost_leases, concurrency_key, schedule_id
+        FROM returned
+    )"""
+_LOST = "format('Worker %s was lost: it stopped extending its lease.', held.worker_id)"
 # A lost lease spends a retry, and without one left the task fails: a poison task cannot kill workers indefinitely.
 _RECLAIM = sa.text(f"""
 WITH first AS MATERIALIZED (
-    SELECT lease_expires_at FROM tasks
-    WHERE status = 'running' AND lease_expires_at < now() AND {_SINCE} ORDER BY lease_expires_at LIMIT 1
-), lost AS MATERIALIZED (
-    SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
-    WHERE status = 'running' AND lease_expires_at < now() AND {_SINCE}
-    ORDER BY lease_expires_at
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE tasks SET
-        status = CASE WHEN retry_count < max_retries THEN 'pending' ELSE 'failed' END,
-        retry_count = retry_count + CASE WHEN retry_count < max_retries THEN 1 ELSE 0 END,
-        lost_leases = lost_leases + 1,
-        version = version + 1, updated_at = now(), worker_id = NULL, lease_expires_at = NULL,
-        error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id) || CASE
-            WHEN retry_count < max_retries THEN ''
-            WHEN lost_leases = 0 THEN ' No retries are left.'
+    SELECT expires_at FROM leases WHERE expires_at < now() AND {_SINCE} ORDER BY expires_at LIMIT 1
+), {_take(f'''
+    SELECT * FROM leases WHERE expires_at < now() AND {_SINCE} ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+''')}, returned AS (
+    UPDATE tasks SET retry_count = retry_count + 1, lost_leases = lost_leases + 1, version = tasks.version + 2,
+        updated_at = now(), executed_at = held.started_at, error_message = {_LOST}
+    FROM held WHERE tasks.task_id = held.task_id AND held.may_retry
+    RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries
+), {_WAIT}, gone AS (
+    DELETE FROM tasks USING held WHERE tasks.task_id = held.task_id AND NOT held.may_retry
+    RETURNING {_KEPT}, tasks.version + 2 AS version, tasks.lost_leases + 1 AS lost_leases, held.started_at,
+        held.worker_id AS started_by, started_due, started_retries, {_LOST} || CASE
+            WHEN tasks.lost_leases = 0 THEN ' No retries are left.'
             ELSE format(' No retries are left. Its worker was lost %s times in a row: '
-                'the task may be what kills them.', lost_leases + 1)
-        END
-    FROM lost WHERE tasks.task_id = lost.task_id
-    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, name, error_message, lost.duration
+                'the task may be what kills them.', tasks.lost_leases + 1)
+        END AS lost
+), {task_columns.end("gone", status="'failed'", assigned="started_at", error="lost")}, moved AS (
+    SELECT task_id, version, 'pending' AS status, 'lease_lost' AS change, execution_time, retry_count, queue, name,
+        error_message, started_at, started_by, started_due, started_retries
+    FROM returned
+    UNION ALL
+    SELECT task_id, version, 'failed', 'failed', execution_time, retry_count, queue, name, lost, started_at, started_by,
+        started_due, started_retries
+    FROM gone
 ), {
     task_columns.write_log(
         "moved",
-        change="CASE status WHEN 'pending' THEN 'lease_lost' ELSE 'failed' END",
+        change="change",
+        status="status",
         actor=":worker_id",
         error="error_message",
-        duration="duration",
+        duration="now() - started_at",
+        started="true",
     )
 }
-SELECT task_id, now() AS now, (SELECT lease_expires_at FROM first) AS first_at
+SELECT task_id, now() AS now, (SELECT expires_at FROM first) AS first_at, (SELECT count(*) FROM lost) AS leases
 FROM (SELECT) AS moment LEFT JOIN moved ON true
 """)
 
-BATCH = 1_000
-"""How many tasks one call reclaims at most."""
-
-# Locked tasks are left to the next call, as by a claim: neither may wait.
 _RELEASE = sa.text(f"""
-WITH unknown AS MATERIALIZED (
-    SELECT task_id FROM tasks
-    WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
-        AND task_id <> ALL(CAST(:held AS bigint[]))
-    ORDER BY task_id
+WITH {_take(f'''
+    SELECT * FROM leases
+    WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND {task_columns.HAS_LEASE}
+        AND lease_id <> ALL(CAST(:held AS bigint[]))
+    ORDER BY lease_id
     FOR UPDATE SKIP LOCKED
-), released AS (
-    UPDATE tasks SET status = 'pending', version = version + 1, updated_at = now(),
-        worker_id = NULL, lease_expires_at = NULL
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
-    RETURNING task_id, version, status, execution_time, retry_count, queue, name
-), {task_columns.write_log("released", change="'released'", actor=":worker_id")}
-SELECT {task_columns.CHANGED} FROM released
+''')}, returned AS (
+    UPDATE tasks SET version = tasks.version + 2, updated_at = now()
+    FROM held WHERE tasks.task_id = held.task_id
+    RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries, 'pending' AS status
+), {_WAIT}, {
+    task_columns.write_log("returned", change="'released'", status="status", actor=":worker_id", started="true")
+}
+SELECT {task_columns.CHANGED} FROM returned
 """)
+# At most a minute before now, because a claim that began earlier may commit later; lower at once if the clock was set
+# back.
+_RAISE_FLOOR = sa.text("""
+UPDATE lease_floor SET expires_at = raised.expires_at FROM (
+    SELECT least(now() - interval '1 minute', (
+        SELECT expires_at FROM leases WHERE leases.expires_at >= least((SELECT expires_at FROM lease_floor), now())
+        ORDER BY expires_at LIMIT 1
+    )) AS expires_at
+) AS raised
+WHERE raised.expires_at > lease_floor.expires_at + interval '10 seconds' OR lease_floor.expires_at > now()
+""")
+
+assert schema.RETURNED > 0
 
 
 async def reclaim(
     engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str, since: bounds.LeaseBound | None = None
-) -> list[int]:
-    """Makes running tasks whose lease expired pending again, or failed; returns their ids, at most BATCH.
+) -> tuple[list[int], bool]:
+    """Makes running tasks whose lease expired pending again, or failed; returns their ids, and whether more may be.
 
-    The caller must know that the workers could have extended those leases. `worker_id` is the actor in the log. `since`
-    says from where on to read, by default from the beginning, and learns from the call.
+    It takes at most BATCH leases. The caller must know that the workers could have extended them. `worker_id` is the
+    actor in the log. `since` says from where on to read, by default from the beginning, and learns from the call.
     """
     since = since or bounds.LeaseBound()
     with since.look() as bounded, database.unavailable():
         async with engine.connect() as connection:
             rows = (await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH, **bounded})).all()
+            await connection.execute(_RAISE_FLOOR)
     since.learn(rows[0].first_at, now=rows[0].now)
-    return [row.task_id for row in rows if row.task_id is not None]
+    return [row.task_id for row in rows if row.task_id is not None], rows[0].leases == BATCH
 
 
 async def release(
@@ -95,10 +154,10 @@ async def release(
     held: Collection[int],
     claimed_before: datetime.datetime,
 ) -> list[task.Changed]:
-    """Releases the tasks that the worker claimed before `claimed_before` and are not in `held`; this spends no retry.
+    """Releases the tasks of leases that the worker got before `claimed_before` and that are not in `held`.
 
-    `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL receives late, after
-    its caller has abandoned it and claimed more.
+    This spends no retry. `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL
+    receives late, after its caller has abandoned it and claimed more.
     """
     parameters = {"worker_id": worker_id, "held": list(held), "claimed_before": claimed_before}
     with database.unavailable():

@@ -5,7 +5,6 @@ These are the parts; `store/statements.sql` has the statements that `fast` and `
 
 import sqlalchemy as sa
 
-from duetime_core.model import task
 from duetime_core.postgres import schema
 from duetime_core.store.claiming import bounds
 from duetime_core.store.tasks import columns as task_columns
@@ -14,57 +13,45 @@ NOW = "statement_timestamp()"
 """By when tasks are due. `now()` is from before the queue lock was granted, if the transaction waited for it."""
 
 _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
-_URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
+_URGENT = f"queue = :queue AND {schema.URGENT} AND level = levels.level"
 _SINCE, _SINCE_IDS = "(CAST(:since AS timestamptz[]))", "(CAST(:since_ids AS bigint[]))"
-_ORDINARY_DUE = f"{_ORDINARY} AND {schema.DUE_AT} <= {NOW} AND {bounds.after(f'{_SINCE}[1]', f'{_SINCE_IDS}[1]')}"
-_URGENT_SINCE = bounds.after(f"{_SINCE}[level.priority + 1]", f"{_SINCE_IDS}[level.priority + 1]")
-_URGENT_DUE = f"{_URGENT} AND {schema.DUE_AT} <= {NOW} AND {_URGENT_SINCE}"
-_LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
+_ORDINARY_DUE = f"{_ORDINARY} AND ready_at <= {NOW} AND {bounds.after(f'{_SINCE}[1]', f'{_SINCE_IDS}[1]')}"
+_URGENT_SINCE = bounds.after(f"{_SINCE}[levels.level + 1]", f"{_SINCE_IDS}[levels.level + 1]")
+_URGENT_DUE = f"{_URGENT} AND ready_at <= {NOW} AND {_URGENT_SINCE}"
+_LEVELS = f"generate_series({schema.MAX_LEVEL}, 1, -1) AS levels (level)"
 
 IS_LIMITED = "EXISTS (SELECT FROM queues WHERE name = :queue)"
 IS_UNLIMITED = f"NOT {IS_LIMITED}"
 """Whether the queue is unlimited. Only then tasks may be claimed without locking its row."""
 
-HAS_PRIORITIES = f"""EXISTS (
+HAS_URGENT = f"""EXISTS (
     SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} >= least({_SINCE}[level.priority + 1], {bounds.HERE})
+        SELECT FROM waiting WHERE {_URGENT} AND ready_at >= least({_SINCE}[levels.level + 1], {bounds.HERE})
         LIMIT 1
-    ) AS waiting
+    ) AS urgent
 )"""
-"""Whether tasks with a priority wait in the queue, due or not."""
-
-# Without OFFSET, an index in the order of execution would look better for the minimum than the one with these tasks.
-EARLY_AT = f"""(
-    SELECT min(execution_time) FROM (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND {schema.EARLY}
-            AND updated_at > least(CAST(:looked_at AS timestamptz), {NOW}) - CAST(:margin AS interval)
-        OFFSET 0
-    ) AS early
-)"""
-"""When the first task was due that came to wait since the last claim, when it was overdue already."""
+"""Whether tasks wait in the queue that are claimed before ordinary ones, due or not."""
 
 HAS_OCCURRENCES = f"""EXISTS (
-    SELECT FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} <= {NOW}
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at <= {NOW}
 )"""
 """Whether next occurrences of schedules are due in the queue: they are claimed after their schedules have advanced."""
 
 NEXT_ORDINARY_AT = f"""(
-    SELECT execution_time FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} > {NOW}
-    ORDER BY {schema.DUE_AT}, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE {_ORDINARY} AND ready_at > {NOW} ORDER BY ready_at, task_id LIMIT 1
 )"""
-FIRST_OCCURRENCE_AT = f"""(
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY {schema.DUE_AT}, task_id LIMIT 1
+FIRST_OCCURRENCE_AT = """(
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next ORDER BY ready_at, task_id LIMIT 1
 )"""
 """When the first next occurrence of a schedule is, or was, due."""
 
 NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
-    SELECT min(execution_time) FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT execution_time FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} > {NOW}
-        ORDER BY {schema.DUE_AT}, task_id LIMIT 1
+    SELECT min(ready_at) FROM {_LEVELS} CROSS JOIN LATERAL (
+        SELECT ready_at FROM waiting WHERE {_URGENT} AND ready_at > {NOW} ORDER BY ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} > {NOW}
-    ORDER BY {schema.DUE_AT}, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > {NOW}
+    ORDER BY ready_at, task_id LIMIT 1
 ))"""
 
 
@@ -73,29 +60,29 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 def due_ordinary(*, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
-        SELECT {columns} FROM tasks WHERE {_ORDINARY_DUE} {where}
-        ORDER BY {schema.DUE_AT}, task_id
+        SELECT {columns} FROM waiting WHERE {_ORDINARY_DUE} {where}
+        ORDER BY ready_at, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
     """
 
 
 def due(*, columns: str = "task_id", where: str = "") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue`, by priority and then in order.
+    """Returns the statement that locks up to `limit` due tasks of `queue`, by level and then in order.
 
     Tasks beyond the limit are neither read nor locked.
     """
     return f"""
         SELECT {columns} FROM (
             SELECT {columns} FROM {_LEVELS} CROSS JOIN LATERAL (
-                SELECT {columns} FROM tasks WHERE {_URGENT_DUE} {where}
-                ORDER BY {schema.DUE_AT}, task_id
+                SELECT {columns} FROM waiting WHERE {_URGENT_DUE} {where}
+                ORDER BY ready_at, task_id
                 LIMIT :limit
                 FOR UPDATE SKIP LOCKED
             ) AS due_at_level
             UNION ALL
             SELECT {columns} FROM ({due_ordinary(columns=columns, where=where)}) AS due_ordinary
-        ) AS due_by_priority
+        ) AS due_by_level
         LIMIT :limit
     """
 
@@ -103,9 +90,9 @@ def due(*, columns: str = "task_id", where: str = "") -> str:
 def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", where: str = "") -> str:
     """Returns the statement that locks up to `limit` due tasks by a condition on `lost_leases` and on their queue."""
     return f"""
-        SELECT {columns} FROM tasks
-        WHERE {queue} AND status = 'pending' AND lost_leases {lost_leases} AND {schema.DUE_AT} <= {NOW} {where}
-        ORDER BY {schema.DUE_AT}, task_id
+        SELECT {columns} FROM waiting
+        WHERE {queue} AND {schema.QUARANTINED} AND lost_leases {lost_leases} AND ready_at <= {NOW} {where}
+        ORDER BY ready_at, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
     """
@@ -119,23 +106,36 @@ _BEGAN = "SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues W
 # `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and the limit; `IN (SELECT … LIMIT …)`
 # can exceed the limit.
 def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
-    """Returns the statement that claims the tasks of `due`, for `worker_id` and `lease`.
+    """Returns the statement that claims the tasks of `due`, for `worker_id` and `lease`, one lease for each queue.
 
     `before` has CTEs for the other parts. Its rows are the tasks in order, each with `now` and the expressions of
     `moment`; if it claims none, one row has only these. Leases begin `now`, when every lock is held.
+
+    A row of `waiting` is taken in its newest version, but its task is read as the statement's snapshot sees it. Where
+    `claimed_version` is not the task's `version`, a change was committed in between: see `reread`.
     """
     now = "(SELECT now FROM began)"
     expressions = {"now": now, **moment}
-    log = task_columns.write_log("claimed", change="'started'", actor=":worker_id", timestamp=now)
     return sa.text(f"""
-        WITH began AS MATERIALIZED ({_BEGAN}), {before} due AS MATERIALIZED ({due}), claimed AS (
-            UPDATE tasks SET status = 'running', version = version + 1, updated_at = {now}, executed_at = {now},
-                worker_id = :worker_id, lease_expires_at = {now} + CAST(:lease AS interval)
-            WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-            RETURNING {task_columns.CLAIMED_COLUMNS}, status
-        ), {log}
-        SELECT {task_columns.CLAIMED_COLUMNS}, {", ".join(f"moment.{name}" for name in expressions)}
+        WITH began AS MATERIALIZED ({_BEGAN}), {before} due AS MATERIALIZED ({due}), taken AS (
+            DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+            RETURNING task_id, queue, version, level, ready_at
+        ), leased AS (
+            INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions)
+            SELECT :worker_id, queue, {now}, {now} + CAST(:lease AS interval), array_agg(task_id), array_agg(version)
+            FROM taken GROUP BY queue
+            RETURNING lease_id, queue
+        )
+        SELECT {task_columns.CLAIMED_COLUMNS}, tasks.version, taken.task_id AS claimed_id,
+            taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+            {", ".join(f"moment.{name}" for name in expressions)}
         FROM (SELECT {", ".join(f"{expression} AS {name}" for name, expression in expressions.items())}) AS moment
-        LEFT JOIN claimed ON true
-        ORDER BY priority DESC, execution_time, task_id
+        LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+        LEFT JOIN tasks ON tasks.task_id = taken.task_id
+        ORDER BY taken.level DESC, taken.ready_at, taken.task_id
     """)
+
+
+REREAD = sa.text(f"""
+SELECT {task_columns.CLAIMED_COLUMNS}, version FROM tasks WHERE task_id = ANY(CAST(:task_ids AS bigint[]))
+""")

@@ -31,21 +31,24 @@ _FIELDS = {
     "time_zone": "text",
 }
 _GIVEN = {**_FIELDS, "earlier_digest": "uuid"}
-_VALUES = ", ".join(encoding.expressions(_FIELDS, execution_time="greatest(given.execution_time, now())"))
+_STORED = [field for field in _FIELDS if field != "request_digest"]
+_VALUES = ", ".join(encoding.expressions(_STORED, execution_time="greatest(given.execution_time, now())"))
 # Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
 # all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
 # same moment.
 # They are drawn before the insert, because RETURNING cannot return the input position of a row. One row lists them with
 # their input positions: joining the input to the created rows would compare each of its tasks with all of those.
-# One JSON parameter costs less to build and to send than an array per column. Request ids are inserted in one order,
-# because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
+# One JSON parameter costs less to build and to send than an array per column. Request ids are inserted first, and in one
+# order, because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
 _CREATE = sa.text(f"""
 WITH given AS MATERIALIZED (
     SELECT given.*, (
         -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
-        SELECT (earlier.request_digest IN (given.request_digest, given.earlier_digest)) IS TRUE
-            AND earlier.deleted_at IS NULL AND earlier.status <> 'cancelled'
-        FROM tasks AS earlier WHERE earlier.request_id = given.request_id
+        SELECT (earlier.digest IN (given.request_digest, given.earlier_digest)) IS TRUE AND NOT EXISTS (
+            SELECT FROM ended_tasks
+            WHERE ended_tasks.task_id = earlier.task_id AND (status = 'cancelled' OR deleted_at IS NOT NULL)
+        )
+        FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         {encoding.record(_GIVEN)}
@@ -56,16 +59,24 @@ WITH given AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
     WHERE is_repeated IS NULL
         AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
-), created AS (
-    INSERT INTO tasks (
-        task_id, status, {encoding.columns(_FIELDS)}
-    ) OVERRIDING SYSTEM VALUE
-    SELECT task_id, 'pending', {_VALUES}
-    FROM input AS given
+), named AS (
+    INSERT INTO request_ids (request_id, task_id, digest)
+    SELECT request_id, task_id, request_digest FROM input WHERE request_id IS NOT NULL
     ORDER BY request_id COLLATE "C", position
-    ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
-    RETURNING task_id, version, status, execution_time, retry_count, queue, name
-), {columns.write_log("created", change="'created'")}
+    ON CONFLICT DO NOTHING
+    RETURNING task_id
+), created AS (
+    INSERT INTO tasks (task_id, {encoding.columns(_STORED)}) OVERRIDING SYSTEM VALUE
+    SELECT task_id, {_VALUES}
+    FROM input AS given WHERE request_id IS NULL OR task_id IN (SELECT task_id FROM named)
+    ORDER BY position
+    RETURNING task_id, version, execution_time, retry_count, queue, name, priority, concurrency_key, schedule_id
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, concurrency_key, schedule_id)
+    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {columns.QUEUE_LEVEL}, concurrency_key,
+        schedule_id
+    FROM created
+), {columns.write_log("created", change="'created'", status="'pending'")}
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
     NULL AS execution_time, now()
 FROM input
@@ -73,8 +84,16 @@ UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created
 """)
 
 _FIND_REQUESTS = sa.text("""
-SELECT request_id, request_digest, task_id, queue, execution_time, now(), status, deleted_at
-FROM tasks WHERE request_id = ANY(CAST(:request_ids AS text[]))
+SELECT request_id, digest, request_ids.task_id, queue, execution_time, now(), status, deleted_at
+FROM request_ids CROSS JOIN LATERAL (
+    SELECT queue, execution_time, NULL AS deleted_at, CASE
+        WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending' ELSE 'running'
+    END AS status
+    FROM tasks WHERE tasks.task_id = request_ids.task_id
+    UNION ALL
+    SELECT queue, execution_time, deleted_at, status FROM ended_tasks WHERE ended_tasks.task_id = request_ids.task_id
+) AS earlier
+WHERE request_id = ANY(CAST(:request_ids AS text[]))
 """)
 
 _Answer = Created | errors.RequestIdTaken

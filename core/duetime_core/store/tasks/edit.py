@@ -1,4 +1,4 @@
-"""Callers' changes to one task: each is a guarded UPDATE with its log row, in one statement."""
+"""Callers' changes to one task: each is one guarded statement with its log row."""
 
 import datetime
 from collections.abc import Iterator, Mapping
@@ -26,46 +26,150 @@ _ASSIGNMENTS = {
     "retry_policy": ", ".join(f"{encoding.column(field)} = :{field}" for field in encoding.POLICY),
 }
 
-_FIND = sa.text("SELECT status, version FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
+_RESET = {
+    "retry_count": "0",
+    "lost_leases": "0",
+    "error_message": "NULL",
+    "execution_time": "now()",
+    "version": "version + 1",
+    "updated_at": "now()",
+}
+_FIND = sa.text("""
+SELECT version, 'pending' AS status FROM waiting WHERE task_id = :task_id
+UNION ALL
+SELECT version + 1, 'running' FROM tasks
+WHERE task_id = :task_id AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id)
+UNION ALL
+SELECT version, status FROM ended_tasks WHERE task_id = :task_id AND deleted_at IS NULL
+""")
+
+_KEPT = ", ".join(f"tasks.{column}" for column in columns.KEPT if column != "version")
+_PUT_BACK = [column for column in columns.KEPT if column not in _RESET]
+"""How a finished task becomes pending again: what a retry keeps, and what it sets."""
 
 
-# Locked, so that the log has what the change replaced, not what an older snapshot sees.
-_BEFORE = """before AS MATERIALIZED (
-            SELECT task_id AS id_before, queue AS previous_queue, name AS previous_name
-            FROM tasks WHERE task_id = :task_id
-            FOR UPDATE
-        ),"""
+def of_ended(target: str, *, is_deleted: bool, wanted: str, locking: str, has_running: bool) -> str:
+    """Returns the CTEs that end pending tasks and, if `has_running`, running ones; `edited` has them.
+
+    `wanted` is the condition of their ids. The row of `waiting` decides: a statement that has locked it has the task,
+    whose row in `tasks` it then takes in its newest version. A running task is taken in the version of its lease.
+    """
+    running = f"""
+        SELECT running.task_id, 2 AS step, running.worker_id AS started_by, running.started_at
+        FROM {columns.RUNNING} AS running CROSS JOIN LATERAL (
+            SELECT FROM tasks WHERE tasks.task_id = running.task_id AND tasks.version = running.version {locking}
+        ) AS locked
+        WHERE {wanted.format("running")} AND running.task_id NOT IN (SELECT task_id FROM gone)
+    """
+    nothing = "SELECT CAST(NULL AS bigint), 2, CAST(NULL AS text), CAST(NULL AS timestamptz) WHERE false"
+    change = task.Change.DELETED if is_deleted else task.Change.CANCELLED
+    return f"""gone AS (
+            DELETE FROM waiting WHERE task_id = ANY(ARRAY(
+                SELECT task_id FROM waiting WHERE {wanted.format("waiting")} ORDER BY task_id {locking}
+            )) RETURNING task_id
+        ), taken AS MATERIALIZED (
+            SELECT task_id, 1 AS step, CAST(NULL AS text) AS started_by, CAST(NULL AS timestamptz) AS started_at FROM gone
+            UNION ALL {running if has_running else nothing}
+        ), removed AS (
+            DELETE FROM tasks USING taken WHERE tasks.task_id = taken.task_id
+            RETURNING {_KEPT}, tasks.version + step AS version, step, started_by, started_at,
+                tasks.execution_time AS started_due, tasks.retry_count AS started_retries
+        ), {
+        columns.end(
+            "removed",
+            status=f"'{target}'",
+            assigned="coalesce(started_at, executed_at)",
+            deleted="now()" if is_deleted else "NULL",
+            returning="RETURNING *",
+        )
+    }, {columns.write_log("removed", change=f"'{change}'", status=f"'{target}'", started="step = 2")}"""
 
 
-def _edit(change: task.Change, assignments: str, guard: str = "true", *, moves: bool = False) -> sa.TextClause:
-    """Returns the statement of an edit; one that `moves` assigns the queue or the name, and logs those before it."""
-    before, joined, previous = (
-        (_BEFORE, "FROM before WHERE task_id = id_before AND", ", previous_queue, previous_name")
-        if moves
-        else ("", "WHERE", "")
-    )
-    sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[change].sources))
+def _end_one(*, is_deleted: bool) -> sa.TextClause:
     return sa.text(f"""
-        WITH {before} edited AS (
-            UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
-            {joined} task_id = :task_id AND deleted_at IS NULL AND status IN ({sources}) AND {guard}
-            RETURNING {columns.TASK_COLUMNS}{previous}
-        ), {columns.write_log("edited", change=f"'{change}'", has_previous=moves)}
-        SELECT {columns.TASK_COLUMNS}, now() AS now FROM edited
+        WITH {
+        of_ended(
+            "cancelled", is_deleted=is_deleted, wanted="{}.task_id = :task_id", locking="FOR UPDATE",
+            has_running=not is_deleted,
+        )
+    }
+        SELECT {columns.ENDED_COLUMNS}, now() AS now FROM ended AS ended_tasks
     """)
 
 
-MOVES = {
-    task.Change.CANCELLED: "status = 'cancelled', worker_id = NULL, lease_expires_at = NULL",
-    task.Change.RETRIED: (
-        "status = 'pending', retry_count = 0, lost_leases = 0, error_message = NULL, result = NULL, "
-        "execution_time = now()"
-    ),
-    task.Change.DELETED: "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
-}
-"""The SQL assignments of each change."""
+_CANCEL = _end_one(is_deleted=False)
+_DELETE_PENDING = _end_one(is_deleted=True)
 
-_CANCEL, _RETRY, _DELETE = (_edit(change, assignments) for change, assignments in MOVES.items())
+
+def of_deleted(wanted: str, locking: str) -> str:
+    """Returns the CTEs that soft-delete finished tasks."""
+    return f"""locked AS MATERIALIZED (
+            SELECT task_id, ended_at FROM ended_tasks WHERE {wanted.format("ended_tasks")} AND deleted_at IS NULL
+            ORDER BY task_id {locking}
+        ), edited AS (
+            UPDATE ended_tasks SET version = version + 1, updated_at = now(), deleted_at = now()
+            FROM locked WHERE ended_tasks.task_id = locked.task_id AND ended_tasks.ended_at = locked.ended_at
+            RETURNING ended_tasks.*
+        ), {columns.write_log("edited", change="'deleted'", status="status")}"""
+
+
+def of_retried(wanted: str, locking: str) -> str:
+    """Returns the CTEs that make failed and cancelled tasks pending again; `edited` has them."""
+    kept = ", ".join(_PUT_BACK)
+    return f"""locked AS MATERIALIZED (
+            SELECT task_id, ended_at FROM ended_tasks
+            WHERE {wanted.format("ended_tasks")} AND status IN ('failed', 'cancelled') AND deleted_at IS NULL
+            ORDER BY task_id {locking}
+        ), back AS (
+            DELETE FROM ended_tasks USING locked
+            WHERE ended_tasks.task_id = locked.task_id AND ended_tasks.ended_at = locked.ended_at
+            RETURNING ended_tasks.*
+        ), edited AS (
+            INSERT INTO tasks ({kept}, {", ".join(_RESET)}) OVERRIDING SYSTEM VALUE
+            SELECT {kept}, {", ".join(_RESET.values())} FROM back
+            RETURNING *
+        ), waits AS (
+            INSERT INTO waiting (task_id, queue, ready_at, version, level, concurrency_key, schedule_id)
+            SELECT task_id, queue, clock_timestamp(), version, {columns.QUEUE_LEVEL}, concurrency_key, schedule_id
+            FROM edited
+        ), {columns.write_log("edited", change="'retried'", status="'pending'")}"""
+
+
+_DELETE_ENDED = sa.text(f"""
+    WITH {of_deleted("{}.task_id = :task_id", "FOR UPDATE")}
+    SELECT {columns.ENDED_COLUMNS}, now() AS now FROM edited AS ended_tasks
+""")
+_RETRY = sa.text(f"""
+    WITH {of_retried("{}.task_id = :task_id", "FOR UPDATE")}
+    SELECT {columns.select_pending("edited")}, now() AS now FROM edited
+""")
+
+
+def of_updated(assignments: str, wanted: str, locking: str, guard: str = "true") -> str:
+    """Returns the CTEs that update pending tasks; `edited` has them.
+
+    The row of `waiting` decides, and is written whatever changes: a claim in progress then sees that there is a newer
+    version of the task.
+    """
+    return f"""locked AS MATERIALIZED (
+            SELECT task_id, is_next FROM waiting WHERE {wanted.format("waiting")} AND {guard}
+            ORDER BY task_id {locking}
+        ), before AS MATERIALIZED (
+            SELECT task_id, is_next, queue AS previous_queue, name AS previous_name
+            FROM locked CROSS JOIN LATERAL (
+                SELECT queue, name FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE
+            ) AS present
+        ), edited AS (
+            UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
+            FROM before WHERE tasks.task_id = before.task_id
+            RETURNING tasks.*, before.is_next, before.previous_queue, before.previous_name
+        ), changed AS (
+            UPDATE waiting SET version = edited.version, queue = edited.queue, lost_leases = edited.lost_leases,
+                ready_at = greatest(edited.execution_time, clock_timestamp()), level = {
+        columns.QUEUE_LEVEL.replace("priority", "edited.priority")
+    }, concurrency_key = edited.concurrency_key
+            FROM edited WHERE waiting.task_id = edited.task_id
+        ), {columns.write_log("edited", change="'updated'", status="'pending'", has_previous=True)}"""
 
 
 async def update(
@@ -83,12 +187,11 @@ async def update(
     retries that were spent. Raises TaskNotFound, TaskNotPending or VersionMismatch.
     """
     assignments, parameters = assigning(changes)
-    statement = _edit(
-        task.Change.UPDATED,
-        assignments,
-        guard="true" if version is None else "version = :version",
-        moves=not changes.keys().isdisjoint({"queue", "name"}),
-    )
+    guard = "true" if version is None else "version = :version"
+    statement = sa.text(f"""
+        WITH {of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", guard)}
+        SELECT {columns.select_pending("edited", is_next="edited.is_next")}, now() AS now FROM edited
+    """)
     return await _apply(
         engine, task_id, task.Change.UPDATED, statement, {**parameters, "version": version, "actor": actor}
     )
@@ -129,7 +232,7 @@ async def retry(
 
 async def delete(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, actor: str) -> None:
     """Soft-deletes a task: only its log can still be read. Raises TaskNotFound or TaskRunning."""
-    await _apply(engine, task_id, task.Change.DELETED, _DELETE, {"actor": actor})
+    await _apply(engine, task_id, task.Change.DELETED, _DELETE_PENDING, {"actor": actor}, otherwise=_DELETE_ENDED)
 
 
 _CONFLICTS: dict[task.Change, type[errors.StateConflict]] = {
@@ -146,10 +249,14 @@ async def _apply(
     change: task.Change,
     statement: sa.TextClause,
     parameters: dict[str, Any],
+    otherwise: sa.TextClause | None = None,
 ) -> tuple[task.Task, datetime.datetime]:
     async with confirmation.of_refusals(engine), engine.connect() as connection:
         while True:
-            edited = (await connection.execute(statement, {**parameters, "task_id": task_id})).one_or_none()
+            given = {**parameters, "task_id": task_id}
+            edited = (await connection.execute(statement, given)).one_or_none()
+            if edited is None and otherwise is not None:
+                edited = (await connection.execute(otherwise, given)).one_or_none()
             if edited is not None:
                 return columns.read_task(edited), edited.now
             # The guard refused; the reason is read afterwards. If there is none any more, because the task changed

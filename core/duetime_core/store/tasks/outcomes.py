@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,94 +24,197 @@ class Outcome:
     version: int
     change: task.Change
     duration: datetime.timedelta
+    started_at: datetime.datetime
     result: str | None = None  # JSON text
     error_message: str | None = None
     backoff: datetime.timedelta | None = None  # until the retry, for retry_scheduled
+    is_start_logged: bool = False  # by `log_starts`
 
 
-_LOCKED = """CROSS JOIN LATERAL (
-        SELECT FROM tasks
-        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
-    ) AS locked"""
-"""Locks the tasks of `given` that this worker still holds, in the order of their ids, because outcomes and lease
-extensions of one worker overlap, and would deadlock otherwise.
-
-Each task is looked up by its id. A subquery that locks is not turned into a join, and it has no condition on status,
-because PostgreSQL would read the index of running tasks instead: empty according to its statistics, but full of dead
-entries of tasks that ran. A task that still has the version of its claim is running: every change raises the version.
-"""
-
+_MOVED = ", ".join(f"tasks.{column}" for column in columns.KEPT if column not in {"version", "lost_leases"})
+_LOGGED = "change, started_at, :worker_id AS started_by, started_due, started_retries, is_start_logged, duration"
+# Locked tasks are passed over: a batch is never as slow as its most blocked row. A task of another version is fenced
+# out, because each way out of a lease raises the version.
 # One JSON parameter costs less to build than an array per column.
 _RECORD = sa.text(f"""
 WITH held AS MATERIALIZED (
-    SELECT given.* FROM (
+    SELECT given.*, locked.* FROM (
         SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
-            task_id bigint, claimed_version int, status text, change text, result text, error_message text,
-            backoff interval, duration interval
+            task_id bigint, claimed_version int, status text, change text, started_at timestamptz, result text,
+            error_message text, backoff interval, duration interval, is_start_logged boolean
         ) ORDER BY task_id
-    ) AS given {_LOCKED}
-), finished AS (
-    UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
-        worker_id = NULL, lease_expires_at = NULL,
-        result = CAST(held.result AS jsonb),
+    ) AS given CROSS JOIN LATERAL (
+        SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
+        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+), gone AS (
+    DELETE FROM tasks USING held WHERE tasks.task_id = held.task_id AND held.status <> 'pending'
+    RETURNING {_MOVED}, tasks.version + 2 AS version, 0 AS lost_leases, held.status, held.result,
+        held.error_message AS new_error, {_LOGGED}
+), {columns.end("gone", status="status", assigned="started_at", error="new_error", result="result")}, returned AS (
+    UPDATE tasks SET version = tasks.version + 2, updated_at = now(), executed_at = held.started_at,
         -- A release is no failure: the error of the run before is kept.
-        error_message = CASE held.change WHEN 'released' THEN tasks.error_message ELSE held.error_message END,
-        retry_count = retry_count + CASE held.change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
-        lost_leases = CASE held.change WHEN 'released' THEN lost_leases ELSE 0 END,
-        execution_time = CASE held.change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
-    FROM held WHERE tasks.task_id = held.task_id
-    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue, name,
-        held.change, held.error_message, held.duration
-), {columns.write_log("finished", change="change", actor=":worker_id", error="error_message", duration="duration")}
+        error_message = CASE change WHEN 'released' THEN tasks.error_message ELSE held.error_message END,
+        retry_count = retry_count + CASE change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
+        lost_leases = CASE change WHEN 'released' THEN lost_leases ELSE 0 END,
+        execution_time = CASE change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
+    FROM held WHERE tasks.task_id = held.task_id AND held.status = 'pending'
+    RETURNING tasks.*, held.status, held.error_message AS new_error, {_LOGGED}
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version,
+        CASE change WHEN 'released' THEN {columns.RETURNED_LEVEL} ELSE {columns.QUEUE_LEVEL} END, lost_leases,
+        concurrency_key, schedule_id
+    FROM returned
+), finished AS (
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {_LOGGED.replace(
+        ":worker_id AS ", "")}
+    FROM gone
+    UNION ALL
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {_LOGGED.replace(
+        ":worker_id AS ", "")}
+    FROM returned
+), {
+    columns.write_log(
+        "finished",
+        change="change",
+        status="status",
+        actor=":worker_id",
+        error="new_error",
+        duration="duration",
+        started="NOT is_start_logged",
+        is_start_new=True,
+    )
+}, ended_leases AS (
+    -- Those of whose tasks none is held still, whatever the worker believes.
+    DELETE FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND NOT EXISTS (
+        SELECT FROM unnest(task_ids, versions) AS claimed (task_id, version)
+        CROSS JOIN LATERAL (
+            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+        ) AS live
+        WHERE claimed.task_id NOT IN (SELECT task_id FROM held)
+    )
+)
 SELECT {columns.CHANGED} FROM finished
 """)
+# Of those that were not recorded: which are still held, by this version, and were locked.
+_HELD = sa.text("""
+SELECT given.task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, version)
+CROSS JOIN LATERAL (
+    SELECT FROM tasks WHERE tasks.task_id = given.task_id AND tasks.version = given.version - 1 OFFSET 0
+) AS held
+""")
 
+# Where fewer than half of a lease's tasks run, the others leave it: what reads leases reads all of their tasks.
 _EXTEND = sa.text(f"""
 WITH held AS MATERIALIZED (
-    SELECT given.task_id FROM (
-        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)
-        ORDER BY task_id
-    ) AS given {_LOCKED}
+    SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
+        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions
+        FROM unnest(task_ids, versions) AS claimed (task_id, version)
+        WHERE EXISTS (
+            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+        )
+    ) AS live
+    WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
+    ORDER BY lease_id
+    FOR UPDATE OF leases SKIP LOCKED
+), extended AS (
+    UPDATE leases SET expires_at = clock_timestamp() + CAST(:lease AS interval),
+        task_ids = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_ids ELSE task_ids END,
+        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END
+    FROM held WHERE leases.lease_id = held.lease_id
+    RETURNING leases.lease_id, live_ids
 )
-UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
-WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
-RETURNING task_id
+SELECT lease_id, coalesce(live_ids, '{{}}') AS task_ids FROM extended
 """)
+_STILL_THERE = sa.text("""
+SELECT lease_id, task_ids FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
+""")
+_LOG_STARTS = sa.text(
+    columns.log_starts("""json_to_recordset(CAST(:starts AS json)) AS given (
+        task_id bigint, version int, started_at timestamptz, execution_time timestamptz, retry_count int, queue text,
+        name text
+    )""")
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Recorded:
+    """What became of a batch of outcomes. Those in neither were fenced out."""
+
+    changed: list[task.Changed]
+    passed_over: set[int]
+    """Tasks whose rows others had locked: their outcomes have to be recorded again."""
+
+
+async def log_starts(
+    engine: sqlalchemy_asyncio.AsyncEngine, claimed: Sequence[task.Task], *, worker_id: str
+) -> None:
+    """Logs that those claimed tasks started, unless that is logged already."""
+    encoded = json.dumps(
+        [
+            {
+                "task_id": each.task_id,
+                "version": each.version,
+                "started_at": None if each.executed_at is None else each.executed_at.isoformat(),
+                "execution_time": each.execution_time.isoformat(),
+                "retry_count": each.retry_count,
+                "queue": each.queue,
+                "name": each.name,
+            }
+            for each in claimed
+        ],
+        ensure_ascii=False,
+    )
+    with database.unavailable():
+        async with engine.connect() as connection:
+            await connection.execute(_LOG_STARTS, {"starts": encoded, "worker_id": worker_id})
 
 
 async def record(
-    engine: sqlalchemy_asyncio.AsyncEngine, outcomes: Sequence[Outcome], *, worker_id: str
-) -> list[task.Changed]:
-    """Records those outcomes in one commit and returns the recorded ones.
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    outcomes: Sequence[Outcome],
+    *,
+    worker_id: str,
+    lease_ids: Collection[int] = (),
+) -> Recorded:
+    """Records those outcomes in one commit, and ends those leases of which no task is held any more.
 
-    An outcome missing from the result was fenced out: the task was cancelled, or its lease was lost. Recording is
-    idempotent: recording the same outcome again has no effect.
+    A task that is fenced out was cancelled, or its lease was lost. Recording is idempotent: recording the same outcome
+    again has no effect.
     """
     encoded = json.dumps([_encode(outcome) for outcome in outcomes], ensure_ascii=False)
+    parameters = {"outcomes": encoded, "worker_id": worker_id, "lease_ids": list(lease_ids)}
     with database.unavailable():
         async with engine.connect() as connection:
-            finished = await connection.execute(_RECORD, {"outcomes": encoded, "worker_id": worker_id})
-            return [columns.read_changed(row) for row in finished]
+            changed = [columns.read_changed(row) for row in await connection.execute(_RECORD, parameters)]
+            missing = {outcome.task_id: outcome.version for outcome in outcomes}
+            for each in changed:
+                missing.pop(each.task_id, None)
+            held: set[int] = set()
+            if missing:
+                looked_up = {"task_ids": list(missing), "versions": list(missing.values())}
+                held = set((await connection.execute(_HELD, looked_up)).scalars())
+            return Recorded(changed, held)
 
 
 async def extend(
-    engine: sqlalchemy_asyncio.AsyncEngine,
-    versions: dict[int, int],
-    *,
-    worker_id: str,
-    lease: datetime.timedelta,
-) -> set[int]:
-    """Extends the leases of those running tasks (task_id → version) and returns the ids that the worker still holds."""
-    parameters = {
-        "worker_id": worker_id,
-        "task_ids": list(versions.keys()),
-        "versions": list(versions.values()),
-        "lease": lease,
-    }
+    engine: sqlalchemy_asyncio.AsyncEngine, lease_ids: Collection[int], *, worker_id: str, lease: datetime.timedelta
+) -> dict[int, list[int]]:
+    """Extends those leases of the worker; returns the tasks of each that it still holds.
+
+    A lease that others have locked is not extended, but returned with all of its tasks.
+    """
+    parameters = {"worker_id": worker_id, "lease_ids": list(lease_ids), "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
-            return {row[0] for row in await connection.execute(_EXTEND, parameters)}
+            held = {row.lease_id: row.task_ids for row in await connection.execute(_EXTEND, parameters)}
+            locked = [lease_id for lease_id in lease_ids if lease_id not in held]
+            if locked:
+                looked_up = {"worker_id": worker_id, "lease_ids": locked}
+                held |= {row.lease_id: row.task_ids for row in await connection.execute(_STILL_THERE, looked_up)}
+            return held
 
 
 def _encode(outcome: Outcome) -> dict[str, Any]:
@@ -121,6 +224,8 @@ def _encode(outcome: Outcome) -> dict[str, Any]:
         "status": task.MOVES[outcome.change].target,
         "change": outcome.change,
         "duration": encoding.interval(outcome.duration),
+        "started_at": outcome.started_at.isoformat(),
+        "is_start_logged": outcome.is_start_logged,
     }
     # A missing field is NULL, as most are.
     if outcome.result is not None:

@@ -3,8 +3,8 @@
 import dataclasses
 import datetime
 import functools
-from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -41,21 +41,30 @@ _CONDITIONS = {
     "due_before": "{time} < :due_before",
     "schedule_id": "schedule_id = :schedule_id",
     "concurrency_key": "concurrency_key = :concurrency_key",
-    "request_id": "request_id = :request_id",
+    "request_id": "task_id = (SELECT task_id FROM request_ids WHERE request_ids.request_id = :request_id)",
     "name_prefix": "starts_with(name, :name_prefix)",
 }
 """By the field of a filter; {time} is the execution_time as the index of a part has it."""
 _WITH_OWN_INDEX = {"schedule_id", "concurrency_key"}
-"""The filters with an index of all matching tasks except running ones, in an order that no other index of them has."""
-# The names with a prefix, each found by one lookup in the index of names, in the order of their bytes: there the first
-# name with another beginning ends the search.
+"""The filters with an index of all matching tasks, in an order that no other index of them has."""
+
+
+def _first_name(condition: str) -> str:
+    """Returns the SELECT of the first name of a task for which the condition holds, in the order of bytes."""
+    found = (
+        f"(SELECT name FROM {table} WHERE {which} {condition} ORDER BY name USING ~<~ LIMIT 1)"
+        for table, which in (("tasks", ""), ("ended_tasks", "deleted_at IS NULL AND"))
+    )
+    return f"SELECT name FROM ({' UNION ALL '.join(found)}) AS both_tables ORDER BY name USING ~<~ LIMIT 1"
+
+
+# The names with a prefix, each found by one lookup in the indexes of names, in the order of their bytes: there the
+# first name with another beginning ends the search.
 _NAMES = f"""
     WITH RECURSIVE names AS (
-        (SELECT name FROM tasks WHERE {schema.NOT_RUNNING} AND name ~>=~ :name_prefix ORDER BY name USING ~<~ LIMIT 1)
+        ({_first_name("name ~>=~ :name_prefix")})
         UNION ALL
-        SELECT (
-            SELECT name FROM tasks WHERE {schema.NOT_RUNNING} AND name ~>~ before.name ORDER BY name USING ~<~ LIMIT 1
-        )
+        SELECT ({_first_name("name ~>~ before.name")})
         FROM names AS before WHERE starts_with(before.name, :name_prefix)
     )
     SELECT name AS wanted_name FROM names WHERE starts_with(name, :name_prefix)
@@ -90,7 +99,7 @@ def page_statement(wanted: Filter, *, after: tuple[datetime.datetime, int] | Non
     Its rows have task_id and execution_time of at most `limit` tasks after the (execution_time, task_id) `after`.
     """
     parameters = {field: value for field in _CONDITIONS if (value := getattr(wanted, field)) is not None}
-    page, _ = _page("task_id, execution_time", wanted.statuses, tuple(parameters), "execution_time", after is None)
+    page, _ = _page(wanted.statuses, tuple(parameters), "execution_time", after is None, ids_only=True)
     if after is not None:
         parameters["after_time"], parameters["after_id"] = after
     return page, parameters
@@ -98,16 +107,24 @@ def page_statement(wanted: Filter, *, after: tuple[datetime.datetime, int] | Non
 
 @functools.lru_cache(maxsize=256)
 def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Order, *, is_first: bool) -> sa.TextClause:
-    return sa.text(_cut_by_size(*_page(task_columns.TASK_COLUMNS, statuses, fields, order, is_first)))
+    return sa.text(_cut_by_size(*_page(statuses, fields, order, is_first)))
+
+
+class _Part(NamedTuple):
+    """Tasks of one table that one of its indexes has in the order of execution, with its expression for that time."""
+
+    table: str
+    which: str
+    time: str
 
 
 def _page(
-    columns: str, statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Order, is_first: bool
+    statuses: Collection[task.Status], fields: tuple[str, ...], order: Order, is_first: bool, *, ids_only: bool = False
 ) -> tuple[str, str]:
     """Returns the SQL of a page, and its ordering."""
     column, _, descending = order.partition(" ")
     direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
-    conditions = ["deleted_at IS NULL", *(_CONDITIONS[field] for field in fields)]
+    conditions = [_CONDITIONS[field] for field in fields]
     if column == "task_id":
         ordering = f"task_id {direction}"
         position = f"task_id {beyond} :after_id"
@@ -116,43 +133,44 @@ def _page(
         position = f"({{time}}, task_id) {beyond} (:after_time, :after_id)"
     if not is_first:
         conditions.append(position)
-    if "request_id" in fields or (column == "task_id" and _WITH_OWN_INDEX.isdisjoint(fields)):
-        parts = [(_is_one_of(statuses) if statuses else "true", "execution_time")]
-    else:
-        parts = _parts(frozenset(statuses or task.Status), fields)
-    selects = [f"({_select(columns, [which, *conditions], ordering, time)})" for which, time in parts]
-    if column != "task_id" and _searches_names(fields):
-        selects += _select_by_names(columns, statuses, conditions, ordering)
+    statuses = frozenset(statuses or task.Status)
+    by_id = "request_id" in fields or (column == "task_id" and _WITH_OWN_INDEX.isdisjoint(fields))
+    searched = column != "task_id" and _searches_names(fields)
+    parts = [*_live(statuses, fields, by_id), *_ended(statuses, fields, by_id)]
+    selects = [_select(part, conditions, ordering, searched=searched, ids_only=ids_only) for part in parts]
     ordering = ordering.format(time="execution_time")
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit", ordering
 
 
-def _parts(statuses: frozenset[task.Status], fields: Collection[str]) -> list[tuple[str, str]]:
-    """Splits tasks of these statuses by the index that has them in the order of execution.
+_IS_WAITING = "EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id OFFSET 0)"
 
-    Returns the condition of each part, and the execution_time as that index has it.
-    """
-    parts: list[tuple[str, str]] = []
-    others = set(statuses)
-    if task.Status.RUNNING in statuses:
-        # At most as many as the workers have slots: they are sorted.
-        others.remove(task.Status.RUNNING)
-        parts.append((_is_one_of([task.Status.RUNNING]), "execution_time"))
-    if not _WITH_OWN_INDEX.isdisjoint(fields):
-        return [*parts, (_is_one_of(others), schema.DUE_AT)] if others else parts
-    if _searches_names(fields):
-        return parts
-    if task.Status.PENDING in statuses and "queue" in fields:
-        others.remove(task.Status.PENDING)
-        parts += [(schema.ORDINARY, schema.DUE_AT), (f"{schema.NOT_QUARANTINED} AND is_next", schema.DUE_AT)]
-        levels = range(1, task.MAX_PRIORITY + 1)
-        parts += [(f"{schema.URGENT} AND priority = {level}", schema.DUE_AT) for level in levels]
-        parts.append((schema.QUARANTINED, schema.DUE_AT))
-    if others and {"queue", "name"} & set(fields):
-        parts.append((_is_one_of(others), "execution_time"))
+
+def _live(statuses: frozenset[task.Status], fields: Collection[str], by_id: bool) -> Iterator[_Part]:
+    has_own_index = by_id or not {"queue", "name", "name_prefix"}.isdisjoint(fields)
+    time = "execution_time" if has_own_index and _WITH_OWN_INDEX.isdisjoint(fields) else schema.LISTED_AT
+    match task.Status.PENDING in statuses, task.Status.RUNNING in statuses:
+        case True, True:
+            yield _Part("tasks", "true", time)
+        case True, False:
+            # Of the tasks that run, it passes over as many as the workers have slots.
+            yield _Part("tasks", _IS_WAITING, time)
+        case False, True:
+            # At most as many as the workers have slots: they are sorted.
+            ids = f"ARRAY(SELECT running.task_id FROM {task_columns.RUNNING} AS running)"
+            yield _Part("tasks", f"task_id = ANY({ids}) AND NOT {_IS_WAITING}", "execution_time")
+
+
+def _ended(statuses: frozenset[task.Status], fields: Collection[str], by_id: bool) -> Iterator[_Part]:
+    ended = sorted(statuses & task.FINISHED)
+    if not ended:
+        return
+    if by_id or not {"queue", "name", "name_prefix"}.isdisjoint(fields):
+        time = "execution_time" if _WITH_OWN_INDEX.isdisjoint(fields) else schema.LISTED_AT
+        yield _Part("ended_tasks", _is_one_of(ended), time)
+    elif not _WITH_OWN_INDEX.isdisjoint(fields):
+        yield _Part("ended_tasks", _is_one_of(ended), schema.LISTED_AT)
     else:
-        parts += [(_is_one_of([status]), "execution_time") for status in sorted(others)]
-    return parts
+        yield from (_Part("ended_tasks", _is_one_of([status]), "execution_time") for status in ended)
 
 
 def _searches_names(fields: Collection[str]) -> bool:
@@ -160,29 +178,30 @@ def _searches_names(fields: Collection[str]) -> bool:
     return "name_prefix" in fields and {"request_id", "queue", "name", *_WITH_OWN_INDEX}.isdisjoint(fields)
 
 
-def _select_by_names(
-    columns: str, statuses: Collection[task.Status], conditions: Sequence[str], ordering: str
-) -> list[str]:
-    """Returns the SELECT of the tasks of each name with the prefix that are not running; none if only those match."""
-    others = set(statuses or task.Status) - {task.Status.RUNNING}
-    if not others:
-        return []
-    # With the prefix too, the planner may expect few tasks of a name and sort them all.
-    others_of_name = (each for each in conditions if each != _CONDITIONS["name_prefix"])
-    conditions = [_is_one_of(others), "name = wanted_name", *others_of_name]
-    of_name = _select(columns, conditions, ordering, "execution_time")
-    return [f"(SELECT matching.* FROM ({_NAMES}) AS names CROSS JOIN LATERAL ({of_name}) AS matching)"]
-
-
 def _is_one_of(statuses: Collection[task.Status]) -> str:
     # Literals instead of parameters, so that partial indexes match, and a cached plan knows how many there are.
+    if set(statuses) == task.FINISHED:
+        return "true"
     texts = sorted(f"'{task.Status(status)}'" for status in statuses)
     return f"status = {texts[0]}" if len(texts) == 1 else f"status IN ({', '.join(texts)})"
 
 
-def _select(columns: str, conditions: Sequence[str], ordering: str, time: str) -> str:
-    where, order = " AND ".join(conditions).format(time=time), ordering.format(time=time)
-    return f"SELECT {columns} FROM tasks WHERE {where} ORDER BY {order} LIMIT :limit"
+def _select(part: _Part, conditions: Sequence[str], ordering: str, *, searched: bool, ids_only: bool) -> str:
+    which = [part.which, *conditions]
+    if part.table == "ended_tasks":
+        which.insert(0, schema.NOT_DELETED)
+    if searched:
+        # With the prefix too, the planner may expect few tasks of a name and sort them all.
+        which = ["name = wanted_name", *(each for each in which if each != _CONDITIONS["name_prefix"])]
+    where, order = " AND ".join(which).format(time=part.time), ordering.format(time=part.time)
+    page = f"SELECT {part.table}.* FROM {part.table} WHERE {where} ORDER BY {order} LIMIT :limit"
+    if searched:
+        page = f"SELECT matching.* FROM ({_NAMES}) AS names CROSS JOIN LATERAL ({page}) AS matching"
+    if ids_only:
+        return f"(SELECT task_id, execution_time FROM ({page}) AS {part.table})"
+    if part.table == "tasks":
+        return f"(SELECT {task_columns.LIVE_COLUMNS} FROM ({page}) AS tasks {task_columns.LIVE})"
+    return f"(SELECT {task_columns.ENDED_COLUMNS} FROM ({page}) AS ended_tasks)"
 
 
 def _cut_by_size(page: str, ordering: str) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, schema
 from duetime_core.store.tasks import columns as task_columns
 from duetime_core.store.tasks import page
 
@@ -22,15 +22,31 @@ class TaskPage:
     is_last: bool
 
 
-_GET = sa.text(f"SELECT {task_columns.TASK_COLUMNS} FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
-_GET_STATUS = sa.text("SELECT status FROM tasks WHERE task_id = :task_id AND deleted_at IS NULL")
+_GET = sa.text(f"""
+SELECT * FROM (
+    SELECT {task_columns.LIVE_COLUMNS} FROM tasks {task_columns.LIVE} WHERE tasks.task_id = :task_id
+    UNION ALL
+    SELECT {task_columns.ENDED_COLUMNS} FROM ended_tasks WHERE task_id = :task_id AND {schema.NOT_DELETED}
+) AS found LIMIT 1
+""")
+_GET_STATUS = sa.text(f"""
+SELECT * FROM (
+    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending' ELSE 'running' END
+        AS status
+    FROM tasks WHERE task_id = :task_id
+    UNION ALL
+    SELECT status FROM ended_tasks WHERE task_id = :task_id AND {schema.NOT_DELETED}
+) AS found LIMIT 1
+""")
 _LIST_LOGS = sa.text(f"""
 SELECT {task_columns.LOG_COLUMNS} FROM task_logs
 WHERE task_id = :task_id AND version > :after_version
 ORDER BY version
 LIMIT :limit
 """)
-_EXISTS = sa.text("SELECT 1 FROM tasks WHERE task_id = :task_id")
+_EXISTS = sa.text("""
+SELECT FROM tasks WHERE task_id = :task_id UNION ALL SELECT FROM ended_tasks WHERE task_id = :task_id
+""")
 
 
 async def get(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> task.Task:
