@@ -68,6 +68,7 @@ async def serve(chosen: settings.Settings) -> None:
     services = background.start(
         background.supervise("doorbell", here.bell.run),
         background.supervise("outcome recorder", runner.recorder.run),
+        background.supervise("start recorder", runner.starts.run),
         background.supervise("runner", runner.run),
         background.supervise("lease keeper", keeper.run),
         background.supervise("cancellation hints", functools.partial(keeper.listen, client)),

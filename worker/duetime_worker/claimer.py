@@ -41,7 +41,7 @@ class Claimer:
         )
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
-        if rest and (queue in self._locked or claim.has_missed or (claim.has_priorities and not by_priority)):
+        if rest and (queue in self._locked or (claim.has_urgent and not by_priority)):
             second = await self.claim(queue, rest)
             return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
         return claim
@@ -56,10 +56,6 @@ class Claimer:
             since=self._bounds_of(queue),
         )
         self._learn(queue, claim)
-        rest = limit - len(claim.tasks)
-        if rest and claim.has_missed:
-            second = await self._claim_locked(queue, rest)
-            return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
         return claim
 
     def _bounds_of(self, queue: str) -> bounds.Bounds:
@@ -69,7 +65,7 @@ class Claimer:
         for is_member, members in (
             (claim.is_limited, self._limited),
             (claim.is_limited or claim.has_occurrences, self._locked),
-            (claim.has_priorities, self._by_priority),
+            (claim.has_urgent, self._by_priority),
             (claim.waits_for_runs, self.waits_for_runs),
         ):
             if is_member:

@@ -59,6 +59,7 @@ class Executor:
             claimed.version,
             change,
             duration=datetime.timedelta(seconds=time.monotonic() - started),
+            started_at=task_outcomes.started_at(claimed),
             result=result,
             error_message=error_message,
             backoff=backoff,

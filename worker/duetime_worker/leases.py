@@ -26,26 +26,30 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Extends leases until cancelled."""
         while True:
-            has_extended = await self._extend(self._runner.versions | self._runner.recorder.versions)
+            has_extended = await self._extend(self._runner.leases.ids)
             await asyncio.sleep(self._here.lease.total_seconds() / 3 if has_extended else _RETRY_SECONDS)
 
     async def listen(self, client: redis_client.Client) -> None:
         """Checks running tasks as soon as a hint names them as cancelled, until this is cancelled itself."""
         async for cancelled in hints.listen(client, client.names.cancellations):
-            versions = self._runner.versions
-            await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
+            await self._extend(self._runner.leases.of(cancelled))
 
-    async def _extend(self, versions: dict[int, int]) -> bool:
-        if not versions:
+    async def _extend(self, lease_ids: set[int]) -> bool:
+        leases = self._runner.leases
+        before = {lease_id: set(tasks) for lease_id in lease_ids if (tasks := leases.tasks(lease_id))}
+        if not before:
             return True
         try:
             held = await task_outcomes.extend(
-                self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
+                self._here.engine, before, worker_id=self._here.worker_id, lease=self._here.lease
             )
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
             return False
         self._here.database_outage.end()
-        for task_id in versions.keys() - held:
-            self._runner.lose(task_id, versions[task_id])
+        for lease_id, tasks in before.items():
+            still_held = set(held.get(lease_id, ()))
+            for task_id, version in tasks:
+                if task_id not in still_held:
+                    self._runner.lose(task_id, version)
         return True

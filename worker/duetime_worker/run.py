@@ -27,4 +27,10 @@ class Run:
     def released(self) -> task_outcomes.Outcome:
         """Returns the outcome that makes the task pending again without spending a retry."""
         duration = datetime.timedelta(seconds=time.monotonic() - self.started)
-        return task_outcomes.Outcome(self.claimed.task_id, self.claimed.version, task.Change.RELEASED, duration)
+        return task_outcomes.Outcome(
+            self.claimed.task_id,
+            self.claimed.version,
+            task.Change.RELEASED,
+            duration,
+            task_outcomes.started_at(self.claimed),
+        )

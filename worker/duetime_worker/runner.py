@@ -11,7 +11,17 @@ import structlog
 from duetime_core.model import errors, task
 from duetime_core.process import crash
 from duetime_core.store.claiming import fast
-from duetime_worker import claimer, context, execution, lost_claims, outcomes, quarantine, timers
+from duetime_worker import (
+    claimer,
+    context,
+    execution,
+    held_leases,
+    lost_claims,
+    outcomes,
+    quarantine,
+    starts,
+    timers,
+)
 from duetime_worker.run import Run
 
 _log = structlog.get_logger()
@@ -38,8 +48,10 @@ class Runner:
         self._executor = executor
         self._queues = queues
         self._concurrency = concurrency
-        self.recorder = outcomes.OutcomeRecorder(here, self._on_recorded)
         self._runs: dict[int, Run] = {}
+        self.leases = held_leases.HeldLeases()
+        self.starts = starts.StartRecorder(here, lambda: [run.claimed for run in self._runs.values()])
+        self.recorder = outcomes.OutcomeRecorder(here, self.leases, self.starts, self._on_recorded)
         # Counts a task from its claim until its outcome is recorded.
         self._quarantine = quarantine.Quarantine(concurrency, here.lease)
         self._claimer = claimer.Claimer(here)
@@ -90,6 +102,7 @@ class Runner:
         if run is not None and run.claimed.version == version:
             run.is_lost = True
             run.cancel()
+            self.leases.discard([(task_id, version)])
 
     async def run(self) -> None:
         """Claims and runs tasks until `stop`."""
@@ -101,14 +114,11 @@ class Runner:
                 polls, self._polls = self._polls, {}
                 is_all, self._is_poll_of_all = self._is_poll_of_all, False
                 if is_all and self._lost_claims.are_possible:
-                    await self._lost_claims.release(self._held)  # so that the polls after it claim them
+                    await self._lost_claims.release(lambda: self.leases.ids)  # so that the polls after it claim them
                 for source in polls:
                     await self._claim_from(source)
         finally:
             self._claims_ended.set()
-
-    def _held(self) -> set[int]:
-        return {*self._runs, *self.recorder.versions}
 
     async def _claim_from(self, source: Source) -> None:
         if self.free_slots <= 0:
@@ -147,11 +157,13 @@ class Runner:
                 self._start_all(await self._claimer.claim_quarantined(self._queues, level, limit))
 
     def _start_all(self, tasks: Collection[task.Task]) -> None:
-        if tasks:
-            crash.point("worker.claimed")
+        if not tasks:
+            return
+        self.leases.add(tasks)
+        crash.point("worker.claimed")
         for claimed in tasks:
             self._start(claimed)
-        self._here.bell.changed(claimed.task_id for claimed in tasks)
+        self.starts.add()
 
     def _start(self, claimed: task.Task) -> None:
         if (earlier := self._runs.get(claimed.task_id)) is not None:
@@ -204,7 +216,7 @@ class Runner:
             self._claiming.cancel()
             await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # hangs up
         if self._lost_claims.are_possible and self._claims_ended.is_set():
-            await _until(self._lost_claims.release(self._held), limit=_CANCELLATION)
+            await _until(self._lost_claims.release(lambda: self.leases.ids), limit=_CANCELLATION)
         await _until(self._all_ended(), grace_ended.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:

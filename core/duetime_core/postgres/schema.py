@@ -38,6 +38,7 @@ LISTED_BY = "greatest(schedule_id)"
 that do not match, because the filter lets most schedules pass."""
 TEMPLATE_QUEUE = "(template ->> 'queue'::text)"
 
+DUE_AT, UNFINISHED = "ready_at", "true"  # for store.schedules, until it is ported
 NOT_DELETED = "deleted_at IS NULL"
 QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
 NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"

@@ -10,7 +10,7 @@ from duetime_core.postgres import schema
 
 def _is_ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
     # The partitions of task_logs change over time; see `store.log.partitions`.
-    return kind != "table" or not (name or "").startswith("task_logs_")
+    return kind != "table" or not (name or "").startswith(("task_logs_", "ended_tasks_"))
 
 
 # Without this type, reflection warns and compares nothing.

@@ -24,15 +24,15 @@ SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', '
     set_config('statement_timeout', '5min', true), set_config('transaction_read_only', 'on', true)
 """)
 _EVENTS = f"""events AS (
-    SELECT logs.task_id, change, logs.timestamp, coalesce(logs.name, tasks.name, '{FORGOTTEN}') AS name,
-        coalesce(logs.queue, tasks.queue, '{FORGOTTEN}') AS queue, extract(epoch FROM duration)::float8 AS duration,
+    SELECT logs.task_id, change, logs.timestamp, coalesce(logs.name, '{FORGOTTEN}') AS name,
+        coalesce(logs.queue, '{FORGOTTEN}') AS queue, extract(epoch FROM duration)::float8 AS duration,
         extract(epoch FROM logs.timestamp - logs.execution_time)::float8 AS lateness,
         date_trunc(:unit, logs.timestamp, :zone) AS bucket
-    FROM task_logs AS logs LEFT JOIN tasks ON tasks.task_id = logs.task_id
+    FROM task_logs AS logs
     WHERE logs.timestamp >= :start AND logs.timestamp < :end
         AND change IN ('started', 'completed', 'failed', 'retry_scheduled', 'lease_lost')
-        AND (CAST(:name AS text) IS NULL OR coalesce(logs.name, tasks.name) = :name)
-        AND (CAST(:queue AS text) IS NULL OR coalesce(logs.queue, tasks.queue) = :queue)
+        AND (CAST(:name AS text) IS NULL OR logs.name = :name)
+        AND (CAST(:queue AS text) IS NULL OR logs.queue = :queue)
 )"""
 _READ = sa.text(f"""
 WITH {_EVENTS}

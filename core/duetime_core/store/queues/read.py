@@ -5,9 +5,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, queue, task
+from duetime_core.model import errors, queue
 from duetime_core.postgres import database, schema
 from duetime_core.store.queues import workers
+from duetime_core.store.tasks import columns as task_columns
 
 _WAITING = {
     "due": schema.ORDINARY,
@@ -21,43 +22,45 @@ _WAITING = {
 def _names_of(index: str, condition: str) -> str:
     """Returns the CTE of a page of the queues in an index, each found by one look-up (a loose index scan)."""
     return f"""{index}_names AS (
-        (SELECT queue, 1 AS number FROM tasks WHERE {condition} AND queue > :after ORDER BY queue LIMIT 1)
+        (SELECT queue, 1 AS number FROM waiting WHERE {condition} AND queue > :after ORDER BY queue LIMIT 1)
         UNION ALL
-        SELECT (SELECT queue FROM tasks WHERE {condition} AND queue > before.queue ORDER BY queue LIMIT 1), number + 1
+        SELECT (SELECT queue FROM waiting WHERE {condition} AND queue > before.queue ORDER BY queue LIMIT 1), number + 1
         FROM {index}_names AS before WHERE before.queue IS NOT NULL AND number < :limit
     )"""
 
 
-_LEVELS = f"generate_series(1, {task.MAX_PRIORITY}) AS level (number)"
-_FIRST = f"ORDER BY {schema.DUE_AT}, task_id LIMIT 1"
+_LEVELS = f"generate_series(1, {schema.MAX_LEVEL}) AS levels (level)"
+_FIRST = "ORDER BY ready_at, task_id LIMIT 1"
 
 
 def _due(first: str) -> str:
     """Returns a query of the due tasks of a queue, from each index; `first` bounds the rows of each."""
     return f"""(
-        SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["due"]} AND {schema.DUE_AT} <= now() {first}
+        SELECT ready_at FROM waiting
+        WHERE queue = names.queue AND {_WAITING["due"]} AND ready_at <= now() {first}
     ) UNION ALL (
-        SELECT urgent.execution_time FROM {_LEVELS} CROSS JOIN LATERAL (
-            SELECT execution_time FROM tasks
-            WHERE queue = names.queue AND {_WAITING["urgent"]} AND priority = level.number AND {schema.DUE_AT} <= now()
-            {first}
+        SELECT urgent.ready_at FROM {_LEVELS} CROSS JOIN LATERAL (
+            SELECT ready_at FROM waiting
+            WHERE queue = names.queue AND {_WAITING["urgent"]} AND level = levels.level AND ready_at <= now() {first}
         ) AS urgent
     ) UNION ALL (
-        SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["next"]} AND {schema.DUE_AT} <= now() AND status = 'pending' {first}
+        SELECT ready_at FROM waiting
+        WHERE queue = names.queue AND {_WAITING["next"]} AND ready_at <= now() {first}
     ) UNION ALL (
-        SELECT execution_time FROM tasks
-        WHERE queue = names.queue AND {_WAITING["quarantined"]} AND {schema.DUE_AT} <= now() {first}
+        SELECT ready_at FROM waiting
+        WHERE queue = names.queue AND {_WAITING["quarantined"]} AND ready_at <= now() {first}
     )"""
 
 
 # The due tasks are counted up to a bound, so that the cost of a queue does not grow with its backlog.
 _DUE = f"""(
     SELECT (SELECT count(*) FROM (SELECT FROM ({_due("")}) AS due LIMIT {queue.MAX_DEPTH} + 1) AS counted) AS depth,
-        (SELECT min(execution_time) FROM ({_due(_FIRST)}) AS firsts) AS oldest_due
+        (SELECT min(ready_at) FROM ({_due(_FIRST)}) AS firsts) AS oldest_due
 )"""
-_RUNNING = "SELECT queue, count(*) AS running FROM tasks WHERE status = 'running' {} GROUP BY queue"
+_RUNNING = f"""
+    SELECT leased.queue, count(*) AS running FROM {task_columns.RUNNING} AS leased JOIN tasks USING (task_id, version)
+    WHERE true {{}} GROUP BY leased.queue
+"""
 _SERVED = f"""
     SELECT queue, count(*) AS workers, sum(coalesce(CAST(rates ->> queue AS float8), 0)) AS rate
     FROM workers, unnest(queues) AS queue WHERE {workers.ALIVE} {{}} GROUP BY queue
@@ -75,7 +78,7 @@ ORDER BY names.queue
 """
 _PAGE = f"""
 WITH RECURSIVE {", ".join(_names_of(index, condition) for index, condition in _WAITING.items())},
-running AS MATERIALIZED ({_RUNNING.format("AND queue > :after")}),
+running AS MATERIALIZED ({_RUNNING.format("AND leased.queue > :after")}),
 served AS MATERIALIZED ({_SERVED.format("AND queue > :after")}),
 limited AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :limit),
 names AS MATERIALIZED (
@@ -91,11 +94,13 @@ _LIST = sa.text(_PAGE + _FACTS)
 _NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
 
 _HAS_WAITING = " OR ".join(
-    f"EXISTS (SELECT FROM tasks WHERE {condition} AND queue = :queue)" for condition in _WAITING.values()
+    f"EXISTS (SELECT FROM waiting WHERE {condition} AND queue = :queue)" for condition in _WAITING.values()
 )
 _IS_KNOWN = f"""
     EXISTS (SELECT FROM queues WHERE name = :queue) OR {_HAS_WAITING}
-    OR EXISTS (SELECT FROM tasks WHERE status = 'running' AND queue = :queue)
+    OR EXISTS (
+        SELECT FROM {task_columns.RUNNING} AS leased JOIN tasks USING (task_id, version) WHERE leased.queue = :queue
+    )
     OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
 """
 # A queue that a caller has changed is known to changes: otherwise the retry of a resume, which may delete the row of an
@@ -104,7 +109,7 @@ _MAY_CHANGE = sa.text(f"SELECT {_IS_KNOWN} OR EXISTS (SELECT FROM queue_logs WHE
 _EXISTS = sa.text(f"SELECT {_IS_KNOWN}")
 _GET = sa.text(f"""
 WITH names AS MATERIALIZED (SELECT CAST(:queue AS text) AS queue WHERE {_IS_KNOWN}),
-running AS MATERIALIZED ({_RUNNING.format("AND queue = :queue")}),
+running AS MATERIALIZED ({_RUNNING.format("AND leased.queue = :queue")}),
 served AS MATERIALIZED ({_SERVED.format("AND queue = :queue")})
 {_FACTS}
 """)

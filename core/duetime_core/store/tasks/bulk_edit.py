@@ -50,7 +50,7 @@ async def change(
     `changes` are those of `edit.update`, and tasks that have them already are skipped. A task that exists at the call
     is changed once at most. Locked tasks are left for a later pass; `progress.has_more` is true if any may remain.
     """
-    assignments, parameters = edit.assigning(changes) if changes else (edit.MOVES[what], {})
+    assignments, parameters = edit.assigning(changes) if changes else ("", {})
     has_them = _has(changes) if changes else "false"
     done: list[int] = []
     # Tasks that are created later are not part of the change. By ids and not by times, because a claim during the call
@@ -92,30 +92,47 @@ def _has(changes: Mapping[str, Any]) -> str:
 
 
 def _statement(what: task.Change, page: str, assignments: str, has_them: str) -> sa.TextClause:
-    sources = ", ".join(f"'{status}'" for status in sorted(task.MOVES[what].sources))
-    allowed = f"deleted_at IS NULL AND status IN ({sources}) AND task_id <= :last_id AND NOT ({has_them})"
+    # Rows by their ids, so that the page is read once; those that others have locked are passed over.
+    wanted = "{}.task_id = ANY(ARRAY(SELECT task_id FROM candidates))"
+    locking = "FOR UPDATE SKIP LOCKED"
+    has_not = "" if has_them == "false" else f"""AND NOT EXISTS (
+                SELECT FROM tasks WHERE tasks.task_id = page.task_id AND {has_them} OFFSET 0
+            )"""
+    match what:
+        case task.Change.UPDATED:
+            edits = [edit.of_updated(assignments, wanted, locking)]
+        case task.Change.CANCELLED:
+            edits = [edit.of_ended("cancelled", is_deleted=False, wanted=wanted, locking=locking, has_running=True)]
+        case task.Change.RETRIED:
+            edits = [edit.of_retried(wanted, locking)]
+        case _:
+            edits = [edit.of_ended("cancelled", is_deleted=True, wanted=wanted, locking=locking, has_running=False)]
     return sa.text(f"""
         WITH page AS MATERIALIZED ({page}), candidates AS MATERIALIZED (
-            SELECT task_id FROM page EXCEPT SELECT unnest(CAST(:done AS bigint[]))
-        ), locked AS MATERIALIZED (
-            SELECT task_id, queue AS previous_queue, name AS previous_name
-            FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates)) AND {allowed}
-            ORDER BY task_id
-            FOR UPDATE SKIP LOCKED
-        ), edited AS (
-            UPDATE tasks SET version = version + 1, updated_at = now(), {assignments}
-            FROM locked WHERE tasks.task_id = locked.task_id
-            RETURNING tasks.task_id, queue, status, execution_time, version, retry_count, name,
-                locked.previous_queue, locked.previous_name
-        ), {columns.write_log("edited", change=f"'{what}'", has_previous=True)}
-        SELECT {columns.CHANGED}, read, last_time, last_id, locked_by_others
+            SELECT task_id FROM page WHERE task_id <= :last_id AND task_id <> ALL(CAST(:done AS bigint[])) {has_not}
+        ), {", ".join(edits)}
+        SELECT {_CHANGED[what]}, read, last_time, last_id, locked_by_others
         FROM (
             SELECT (SELECT count(*) FROM page) AS read,
                 (SELECT execution_time FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_time,
                 (SELECT task_id FROM page ORDER BY execution_time DESC, task_id DESC LIMIT 1) AS last_id,
-                (
-                    SELECT count(*) FROM tasks
-                    WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates)) AND {allowed}
-                ) - (SELECT count(*) FROM locked) AS locked_by_others
-        ) AS summary LEFT JOIN edited ON true
+                (SELECT count(*) FROM candidates) - (SELECT count(*) FROM {_EDITED[what]}) AS locked_by_others
+        ) AS summary LEFT JOIN {_EDITED[what]} AS edited ON true
     """)
+
+
+_EDITED = {
+    task.Change.UPDATED: "edited",
+    task.Change.RETRIED: "edited",
+    task.Change.CANCELLED: "ended",
+    task.Change.DELETED: "ended",
+}
+_CHANGED = {
+    what: f"edited.task_id, edited.queue, edited.execution_time, now(), {status}"
+    for what, status in (
+        (task.Change.UPDATED, "'pending'"),
+        (task.Change.RETRIED, "'pending'"),
+        (task.Change.CANCELLED, "'cancelled'"),
+        (task.Change.DELETED, "'cancelled'"),
+    )
+}

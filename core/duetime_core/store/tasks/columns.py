@@ -195,7 +195,7 @@ def write_log(
     changed: str,
     *,
     change: str,
-    status: str,
+    status: str = "status",
     actor: str = ":actor",
     error: str = "NULL",
     duration: str = "NULL",

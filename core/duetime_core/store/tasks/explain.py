@@ -6,32 +6,31 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, explanation, queue, schedule, worker
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
+from duetime_core.store.tasks import read as task_read
 
 _READ = sa.text(f"""
-SELECT {", ".join(f"tasks.{column}" for column in columns.TASK)},
-    now() AS now, coalesce(queues.is_paused, false) AS is_paused, max_running, max_per_second, max_running_per_key,
-    max_per_second_per_key, queues.tokens, queues.tokens_at,
+SELECT found.*, now() AS now, coalesce(queues.is_paused, false) AS is_paused, max_running, max_per_second,
+    max_running_per_key, max_per_second_per_key, queues.tokens, queues.tokens_at,
     queue_keys.tokens AS key_tokens, queue_keys.tokens_at AS key_tokens_at,
     (
-        SELECT count(*) FROM tasks AS others WHERE others.status = 'running' AND others.queue = tasks.queue
+        SELECT count(*) FROM {columns.RUNNING} AS running JOIN tasks USING (task_id, version)
+        WHERE running.queue = found.queue
     ) AS running,
     (
-        SELECT count(*) FROM tasks AS others
-        WHERE others.status = 'running' AND others.queue = tasks.queue
-            AND others.concurrency_key = tasks.concurrency_key
+        SELECT count(*) FROM {columns.RUNNING} AS running JOIN tasks USING (task_id, version)
+        WHERE running.queue = found.queue AND tasks.concurrency_key = found.concurrency_key
     ) AS running_of_key,
-    tasks.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
+    found.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
         SELECT FROM tasks AS earlier
-        WHERE earlier.schedule_id = tasks.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
+        WHERE earlier.schedule_id = found.schedule_id AND earlier.task_id <> found.task_id
     ) AS waits_for_run
-FROM tasks
-LEFT JOIN queues ON queues.name = tasks.queue
-LEFT JOIN queue_keys ON queue_keys.queue = tasks.queue AND queue_keys.concurrency_key = tasks.concurrency_key
-LEFT JOIN schedules ON schedules.schedule_id = tasks.schedule_id
-WHERE tasks.task_id = :task_id AND tasks.deleted_at IS NULL
+FROM ({task_read.GET}) AS found
+LEFT JOIN queues ON queues.name = found.queue
+LEFT JOIN queue_keys ON queue_keys.queue = found.queue AND queue_keys.concurrency_key = found.concurrency_key
+LEFT JOIN schedules ON schedules.schedule_id = found.schedule_id
 """)
 _LIVE = sa.text(f"""
 SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true AS is_alive FROM workers

@@ -139,6 +139,12 @@ _LOG_STARTS = sa.text(
 )
 
 
+def started_at(claimed: task.Task) -> datetime.datetime:
+    """Returns when a claimed task started."""
+    assert claimed.executed_at is not None
+    return claimed.executed_at
+
+
 @dataclasses.dataclass(slots=True)
 class Recorded:
     """What became of a batch of outcomes. Those in neither were fenced out."""
@@ -157,7 +163,7 @@ async def log_starts(
             {
                 "task_id": each.task_id,
                 "version": each.version,
-                "started_at": None if each.executed_at is None else each.executed_at.isoformat(),
+                "started_at": started_at(each).isoformat(),
                 "execution_time": each.execution_time.isoformat(),
                 "retry_count": each.retry_count,
                 "queue": each.queue,

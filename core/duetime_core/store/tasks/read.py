@@ -22,13 +22,15 @@ class TaskPage:
     is_last: bool
 
 
-_GET = sa.text(f"""
+GET = f"""
 SELECT * FROM (
     SELECT {task_columns.LIVE_COLUMNS} FROM tasks {task_columns.LIVE} WHERE tasks.task_id = :task_id
     UNION ALL
     SELECT {task_columns.ENDED_COLUMNS} FROM ended_tasks WHERE task_id = :task_id AND {schema.NOT_DELETED}
 ) AS found LIMIT 1
-""")
+"""
+"""Reads a task, wherever it is."""
+_GET = sa.text(GET)
 _GET_STATUS = sa.text(f"""
 SELECT * FROM (
     SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending' ELSE 'running' END

@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 # A task that waits for a retry has already reached its local time.
 _READ = sa.text("""
 SELECT task_id, execution_time, local_time, time_zone FROM tasks
-WHERE time_zone IS NOT NULL AND status = 'pending' AND task_id > :after AND retry_count = 0 AND execution_time > now()
+WHERE time_zone IS NOT NULL AND task_id > :after AND retry_count = 0 AND execution_time > now()
 ORDER BY task_id LIMIT :limit
 """)
 _MOVE = sa.text(f"""
@@ -27,14 +27,20 @@ WITH given AS MATERIALIZED (
         task_id bigint, execution_time timestamptz, local_time timestamp, time_zone text
     )
 ), locked AS MATERIALIZED (  -- in the order of ids, as every statement that waits for locks
-    SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM given)) ORDER BY task_id FOR UPDATE
+    SELECT task_id FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM given)) ORDER BY task_id FOR UPDATE
+), present AS MATERIALIZED (
+    SELECT given.* FROM locked JOIN given USING (task_id) CROSS JOIN LATERAL (
+        SELECT FROM tasks WHERE tasks.task_id = locked.task_id AND retry_count = 0
+            AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone FOR UPDATE
+    ) AS same
 ), moved AS (
-    UPDATE tasks SET execution_time = greatest(given.execution_time, now()), version = version + 1, updated_at = now()
-    FROM given JOIN locked USING (task_id)
-    WHERE tasks.task_id = given.task_id AND status = 'pending' AND retry_count = 0
-        AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone
-    RETURNING tasks.task_id, version, status, tasks.execution_time, retry_count, queue, name
-), {columns.write_log("moved", change="'updated'")}
+    UPDATE tasks SET execution_time = greatest(present.execution_time, now()), version = version + 1, updated_at = now()
+    FROM present WHERE tasks.task_id = present.task_id
+    RETURNING tasks.task_id, version, 'pending' AS status, tasks.execution_time, retry_count, queue, name
+), changed AS (
+    UPDATE waiting SET version = moved.version, ready_at = greatest(moved.execution_time, clock_timestamp())
+    FROM moved WHERE waiting.task_id = moved.task_id
+), {columns.write_log("moved", change="'updated'", status="status")}
 SELECT {columns.CHANGED} FROM moved
 """)
 
