@@ -12,7 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload
 from duetime_core.postgres import connection, error_mapping
-from duetime_core.process import background
+from duetime_core.process import background, libpq
 
 _SESSION = {
     "timezone": "UTC",
@@ -57,7 +57,7 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
     Its connections are in autocommit: nearly every change is one statement, and the two round trips of BEGIN and COMMIT
     would be two thirds of its time. Use `transaction` for the others.
     """
-    url = sqlalchemy.make_url(database_url).set(drivername="postgresql+psycopg")
+    url = sqlalchemy.make_url(libpq.spread(database_url)).set(drivername="postgresql+psycopg")
     engine = sqlalchemy_asyncio.create_async_engine(
         url,
         isolation_level="AUTOCOMMIT",
