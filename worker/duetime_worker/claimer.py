@@ -1,9 +1,10 @@
 """Chooses the claim for each queue: one statement, or a transaction under the queue lock."""
 
+import contextlib
 import dataclasses
 from collections.abc import Collection
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
 from duetime_core.store.claiming import bounds, fast, locked
 from duetime_worker import context
 
@@ -26,7 +27,7 @@ class Claimer:
             known.sweep()
 
     async def claim(self, queue: str, limit: int) -> fast.Claim:
-        """Claims up to `limit` due tasks of the queue, within its limits."""
+        """Claims up to `limit` due tasks of the queue, within its limits. Raises QueueBusy."""
         if queue in self._locked:
             return await self._claim_locked(queue, limit)
         by_priority = queue in self._by_priority
@@ -42,8 +43,13 @@ class Claimer:
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
         if rest and (queue in self._locked or claim.has_missed or (claim.has_priorities and not by_priority)):
-            second = await self.claim(queue, rest)
-            return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
+            try:
+                second = await self.claim(queue, rest)
+            except errors.QueueBusy:
+                if not claim.tasks:
+                    raise
+            else:
+                return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
         return claim
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
@@ -78,7 +84,10 @@ class Claimer:
                 members.discard(queue)
 
     async def claim_quarantined(self, queues: Collection[str], level: int, limit: int) -> list[task.Task]:
-        """Claims up to `limit` quarantined tasks of one of `fast.LEVELS`, within the limits of their queues."""
+        """Claims up to `limit` quarantined tasks of one of `fast.LEVELS`, within the limits of their queues.
+
+        Queues that are locked are left to the next sweep.
+        """
         claimed = await fast.claim_quarantined(
             self._here.engine,
             queues=queues,
@@ -87,14 +96,15 @@ class Claimer:
             limit=limit,
             lease=self._here.lease,
         )
-        for queue in self._limited:
+        for queue in list(self._limited):
             if len(claimed) < limit:
-                claimed += await locked.claim_quarantined(
-                    self._here.engine,
-                    queue=queue,
-                    level=level,
-                    worker_id=self._here.worker_id,
-                    limit=limit - len(claimed),
-                    lease=self._here.lease,
-                )
+                with contextlib.suppress(errors.QueueBusy):
+                    claimed += await locked.claim_quarantined(
+                        self._here.engine,
+                        queue=queue,
+                        level=level,
+                        worker_id=self._here.worker_id,
+                        limit=limit - len(claimed),
+                        lease=self._here.lease,
+                    )
         return claimed

@@ -54,7 +54,7 @@ async def claim(
 ) -> fast.Claim:
     """Claims up to `limit` due tasks of `queue`, as `fast.claim` does, but no more than its limits allow.
 
-    It first advances the schedules whose next occurrence is due.
+    It first advances the schedules whose next occurrence is due. Raises QueueBusy.
     """
     since = since or bounds.Bounds()
     with since.look() as bounded, database.unavailable():
@@ -79,7 +79,10 @@ async def claim_quarantined(
     limit: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Claims up to `limit` quarantined tasks of a limited queue, as `fast.claim_quarantined` does of others."""
+    """Claims up to `limit` quarantined tasks of a limited queue, as `fast.claim_quarantined` does of others.
+
+    Raises QueueBusy.
+    """
     parameters = {"queue": queue, "worker_id": worker_id, "lease": lease, **bounds.Bounds().parameters}
     with database.unavailable():
         async with database.transaction(engine) as connection:

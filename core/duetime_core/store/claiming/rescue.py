@@ -60,6 +60,8 @@ WITH unknown AS MATERIALIZED (
     SELECT task_id FROM tasks
     WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
         AND task_id <> ALL(CAST(:held AS bigint[]))
+        AND CASE WHEN CAST(:queue AS text) IS NULL THEN lost_leases >= {task.QUARANTINE_LEASES}
+            ELSE queue = :queue AND lost_leases < {task.QUARANTINE_LEASES} END
     ORDER BY task_id
     FOR UPDATE SKIP LOCKED
 ), released AS (
@@ -92,15 +94,18 @@ async def release(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     worker_id: str,
+    queue: str | None,
     held: Collection[int],
     claimed_before: datetime.datetime,
 ) -> list[task.Changed]:
-    """Releases the tasks that the worker claimed before `claimed_before` and are not in `held`; this spends no retry.
+    """Releases the tasks that the worker claimed from `queue` before `claimed_before`, except `held`; spends no retry.
+
+    Without a queue it releases quarantined tasks instead, of any queue: they are claimed apart.
 
     `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL receives late, after
     its caller has abandoned it and claimed more.
     """
-    parameters = {"worker_id": worker_id, "held": list(held), "claimed_before": claimed_before}
+    parameters = {"worker_id": worker_id, "queue": queue, "held": list(held), "claimed_before": claimed_before}
     with database.unavailable():
         async with engine.connect() as connection:
             released = await connection.execute(_RELEASE, parameters)
