@@ -22,6 +22,7 @@ from duetime_worker import (
     execution,
     heartbeat,
     leases,
+    locked_tasks,
     maintenance,
     outcomes,
     registry,
@@ -51,7 +52,8 @@ async def serve(chosen: settings.Settings) -> None:
     )
     executor = execution.Executor(handlers, concurrency=chosen.concurrency)
     runner = runners.Runner(here, executor, queues=chosen.queues, concurrency=chosen.concurrency)
-    keeper = leases.LeaseKeeper(here, runner)
+    locked = locked_tasks.LockedTasks(here, runner)
+    keeper = leases.LeaseKeeper(here, runner, locked)
     upkeep = maintenance.Maintenance(here, task_retention=chosen.task_retention, log_retention=chosen.log_retention)
     heartbeats = heartbeat.HeartbeatSender(
         here, runner, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
@@ -70,6 +72,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("outcome recorder", runner.recorder.run),
         background.supervise("runner", runner.run),
         background.supervise("lease keeper", keeper.run),
+        background.supervise("leases of locked tasks", locked.run),
         background.supervise("cancellation hints", functools.partial(keeper.listen, client)),
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
         background.supervise("maintenance", upkeep.run),

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
+from typing import Any
 
 from duetime_core.model import errors, task
 from duetime_core.store.claiming import bounds, fast, locked
@@ -43,13 +44,7 @@ class Claimer:
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
         if rest and (queue in self._locked or claim.has_missed or (claim.has_priorities and not by_priority)):
-            try:
-                second = await self.claim(queue, rest)
-            except errors.QueueBusy:
-                if not claim.tasks:
-                    raise
-            else:
-                return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
+            return await _with_rest(claim, self.claim(queue, rest))
         return claim
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
@@ -64,8 +59,7 @@ class Claimer:
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
         if rest and claim.has_missed:
-            second = await self._claim_locked(queue, rest)
-            return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
+            return await _with_rest(claim, self._claim_locked(queue, rest))
         return claim
 
     def _bounds_of(self, queue: str) -> bounds.Bounds:
@@ -108,3 +102,14 @@ class Claimer:
                         lease=self._here.lease,
                     )
         return claimed
+
+
+async def _with_rest(claim: fast.Claim, claiming: Coroutine[Any, Any, fast.Claim]) -> fast.Claim:
+    """Returns both claims as one. Raises QueueBusy if the first one has no tasks."""
+    try:
+        rest = await claiming
+    except errors.QueueBusy:
+        if not claim.tasks:
+            raise
+        return claim
+    return dataclasses.replace(rest, tasks=[*claim.tasks, *rest.tasks])

@@ -6,7 +6,7 @@ from duetime_core.model import errors
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import context, runner
+from duetime_worker import context, locked_tasks, runner
 
 _RETRY_SECONDS = 0.25
 
@@ -19,9 +19,10 @@ class LeaseKeeper:
     network drops packets, takes up to 10 s to fail; shorter leases may be lost by that.
     """
 
-    def __init__(self, here: context.Context, runner: runner.Runner) -> None:
+    def __init__(self, here: context.Context, runner: runner.Runner, locked: locked_tasks.LockedTasks) -> None:
         self._here = here
         self._runner = runner
+        self._locked = locked
 
     async def run(self) -> None:
         """Extends leases until cancelled."""
@@ -39,13 +40,12 @@ class LeaseKeeper:
         if not versions:
             return True
         try:
-            held = await task_outcomes.extend(
+            extended = await task_outcomes.extend(
                 self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
             )
+            await self._locked.check({each: versions[each] for each in versions.keys() - extended})
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
             return False
         self._here.database_outage.end()
-        for task_id in versions.keys() - held:
-            self._runner.lose(task_id, versions[task_id])
         return True

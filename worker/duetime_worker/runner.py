@@ -49,7 +49,9 @@ class Runner:
     @property
     def free_slots(self) -> int:
         """How many more tasks may run here now."""
-        return 0 if self._is_stopping else self._concurrency - len(self._runs) - len(self._executor.abandoned)
+        if self._is_stopping or self.recorder.is_full:
+            return 0
+        return self._concurrency - len(self._runs) - len(self._executor.abandoned)
 
     @property
     def versions(self) -> dict[int, int]:

@@ -367,6 +367,8 @@ WITH unknown AS MATERIALIZED (
     SELECT task_id FROM tasks
     WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
         AND task_id <> ALL(CAST(:held AS bigint[]))
+        AND CASE WHEN CAST(:queue AS text) IS NULL THEN lost_leases >= 2
+        ELSE queue = :queue AND lost_leases < 2 END
     ORDER BY task_id
     FOR UPDATE SKIP LOCKED
 ), released AS (
@@ -435,11 +437,11 @@ WITH held AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
             task_id bigint, claimed_version int, status text, change text, result text, error_message text,
             backoff interval, duration interval
-        ) ORDER BY task_id
+        )
     ) AS given CROSS JOIN LATERAL (
         SELECT FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
+            FOR NO KEY UPDATE SKIP LOCKED
     ) AS locked
 ), finished AS (
     UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
@@ -463,16 +465,12 @@ WITH held AS MATERIALIZED (
 SELECT task_id, queue, execution_time, now(), status FROM finished;
 
 -- tasks/outcomes.py: _EXTEND
-WITH held AS MATERIALIZED (
-    SELECT given.task_id FROM (
-        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)
-        ORDER BY task_id
-    ) AS given CROSS JOIN LATERAL (
-        SELECT FROM tasks
-        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
-    ) AS locked
-)
+WITH held AS MATERIALIZED (SELECT given.task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS
+    given (task_id, claimed_version) CROSS JOIN LATERAL (
+    SELECT FROM tasks
+    WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
+        FOR NO KEY UPDATE SKIP LOCKED
+) AS locked)
 UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
 RETURNING task_id;

@@ -32,15 +32,17 @@ class Outcome:
 _LOCKED = """CROSS JOIN LATERAL (
         SELECT FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
+        FOR NO KEY UPDATE {wait}
     ) AS locked"""
-"""Locks the tasks of `given` that this worker still holds, in the order of their ids, because outcomes and lease
-extensions of one worker overlap, and would deadlock otherwise.
+"""Locks the tasks of `given` that this worker still holds. Rows that another session has locked are passed over: a
+batch must not be as slow as its most blocked row. `held` returns which of the missing ones were.
 
 Each task is looked up by its id. A subquery that locks is not turned into a join, and it has no condition on status,
 because PostgreSQL would read the index of running tasks instead: empty according to its statistics, but full of dead
 entries of tasks that ran. A task that still has the version of its claim is running: every change raises the version.
 """
+_SKIP_LOCKED = _LOCKED.format(wait="SKIP LOCKED")
+_WAIT = _LOCKED.format(wait="")
 
 # One JSON parameter costs less to build than an array per column.
 _RECORD = sa.text(f"""
@@ -49,8 +51,8 @@ WITH held AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
             task_id bigint, claimed_version int, status text, change text, result text, error_message text,
             backoff interval, duration interval
-        ) ORDER BY task_id
-    ) AS given {_LOCKED}
+        )
+    ) AS given {_SKIP_LOCKED}
 ), finished AS (
     UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
         worker_id = NULL, lease_expires_at = NULL,
@@ -67,16 +69,22 @@ WITH held AS MATERIALIZED (
 SELECT {columns.CHANGED} FROM finished
 """)
 
-_EXTEND = sa.text(f"""
-WITH held AS MATERIALIZED (
-    SELECT given.task_id FROM (
-        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)
-        ORDER BY task_id
-    ) AS given {_LOCKED}
-)
+_GIVEN = "unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)"
+_EXTENSION = """
+WITH held AS MATERIALIZED (SELECT given.task_id FROM {given} {locked})
 UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
 RETURNING task_id
+"""
+_EXTEND = sa.text(_EXTENSION.format(given=_GIVEN, locked=_SKIP_LOCKED))
+# `now()` may be long before the lock is granted.
+_EXTEND_ONE = sa.text(_EXTENSION.format(given=_GIVEN, locked=_WAIT).replace("now()", "clock_timestamp()"))
+_HELD = sa.text(f"""
+SELECT given.task_id FROM {_GIVEN} CROSS JOIN LATERAL (
+    SELECT FROM tasks
+    WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
+    OFFSET 0
+) AS held
 """)
 
 
@@ -85,8 +93,9 @@ async def record(
 ) -> list[task.Changed]:
     """Records those outcomes in one commit and returns the recorded ones.
 
-    An outcome missing from the result was fenced out: the task was cancelled, or its lease was lost. Recording is
-    idempotent: recording the same outcome again has no effect.
+    An outcome missing from the result was passed over, if the task is still `held`, because another session has locked
+    its row. Otherwise it was fenced out: the task was cancelled, or its lease was lost. Recording is idempotent:
+    recording the same outcome again has no effect.
     """
     encoded = json.dumps([_encode(outcome) for outcome in outcomes], ensure_ascii=False)
     with database.unavailable():
@@ -102,16 +111,37 @@ async def extend(
     worker_id: str,
     lease: datetime.timedelta,
 ) -> set[int]:
-    """Extends the leases of those running tasks (task_id → version) and returns the ids that the worker still holds."""
-    parameters = {
-        "worker_id": worker_id,
-        "task_ids": list(versions.keys()),
-        "versions": list(versions.values()),
-        "lease": lease,
-    }
+    """Extends the leases of those running tasks (task_id → version) and returns the ids of those that it extended.
+
+    One that is missing was passed over, if it is still `held`, because another session has locked its row.
+    """
+    return await _ids(engine, _EXTEND, versions, worker_id=worker_id, lease=lease)
+
+
+async def extend_one(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    task_id: int,
+    version: int,
+    *,
+    worker_id: str,
+    lease: datetime.timedelta,
+) -> bool:
+    """Extends the lease of one running task, once its row is unlocked; returns whether the worker still held it."""
+    return bool(await _ids(engine, _EXTEND_ONE, {task_id: version}, worker_id=worker_id, lease=lease))
+
+
+async def held(engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int], *, worker_id: str) -> set[int]:
+    """Returns the ids of those running tasks (task_id → version) that the worker still holds; waits for no lock."""
+    return await _ids(engine, _HELD, versions, worker_id=worker_id)
+
+
+async def _ids(
+    engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, versions: dict[int, int], **parameters: Any
+) -> set[int]:
+    given = {"task_ids": list(versions.keys()), "versions": list(versions.values()), **parameters}
     with database.unavailable():
         async with engine.connect() as connection:
-            return {row[0] for row in await connection.execute(_EXTEND, parameters)}
+            return {row[0] for row in await connection.execute(statement, given)}
 
 
 def _encode(outcome: Outcome) -> dict[str, Any]:
