@@ -19,6 +19,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_worker import (
     context,
+    deadlines,
     execution,
     heartbeat,
     leases,
@@ -43,9 +44,11 @@ async def serve(chosen: settings.Settings) -> None:
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
     client = redis_client.connect(chosen.redis_url, prefix=chosen.redis_prefix)
+    answer_seconds = deadlines.Deadlines.of(chosen.lease).answer
+    for_leases = database.connect(chosen.database_url, pool_size=1, answer_seconds=answer_seconds)
     here = context.Context(
         worker_id,
-        database.connect(chosen.database_url),
+        database.connect(chosen.database_url, answer_seconds=answer_seconds),
         doorbell.Doorbell(client),
         chosen.lease,
         outage.Outage("the database", "no tasks are claimed"),
@@ -53,7 +56,7 @@ async def serve(chosen: settings.Settings) -> None:
     executor = execution.Executor(handlers, concurrency=chosen.concurrency)
     runner = runners.Runner(here, executor, queues=chosen.queues, concurrency=chosen.concurrency)
     locked = locked_tasks.LockedTasks(here, runner)
-    keeper = leases.LeaseKeeper(here, runner, locked)
+    keeper = leases.LeaseKeeper(here, runner, locked, for_leases)
     upkeep = maintenance.Maintenance(here, task_retention=chosen.task_retention, log_retention=chosen.log_retention)
     heartbeats = heartbeat.HeartbeatSender(
         here, runner, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
@@ -95,6 +98,7 @@ async def serve(chosen: settings.Settings) -> None:
     await heartbeats.leave()
     await client.aclose(close_connection_pool=True)
     await here.engine.dispose()
+    await for_leases.dispose()
     _log.info("stopped")
     if runner.versions or executor.abandoned:
         # Python would wait for handlers that cannot be ended. Their tasks are already released.

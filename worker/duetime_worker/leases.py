@@ -1,14 +1,17 @@
 """The lease keeper: it extends the leases of this worker's tasks, and cancels the runs of tasks that it lost."""
 
 import asyncio
+import time
+
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import context, locked_tasks, runner
+from duetime_worker import context, deadlines, locked_tasks, runner
 
-_RETRY_SECONDS = 0.25
+_RETRY_SECONDS = deadlines.RETRY_SECONDS
 
 
 class LeaseKeeper:
@@ -16,32 +19,54 @@ class LeaseKeeper:
 
     A lease that expired in an outage is extended like any other, unless its task was reclaimed: a live worker has its
     leases again within 0.25 s after the outage, if its attempts are refused. An attempt that hangs, because the
-    network drops packets, takes up to 10 s to fail; shorter leases may be lost by that.
+    network drops packets, fails after a sixth of a lease, and the next one uses a fresh connection. `engine` is for
+    extensions alone, so that they wait for nobody's connection, and has one connection, so that the next is fresh.
     """
 
-    def __init__(self, here: context.Context, runner: runner.Runner, locked: locked_tasks.LockedTasks) -> None:
+    def __init__(
+        self,
+        here: context.Context,
+        runner: runner.Runner,
+        locked: locked_tasks.LockedTasks,
+        engine: sqlalchemy_asyncio.AsyncEngine,
+    ) -> None:
         self._here = here
         self._runner = runner
         self._locked = locked
+        self._engine = engine
+        self._deadlines = deadlines.Deadlines.of(here.lease)
 
     async def run(self) -> None:
         """Extends leases until cancelled."""
         while True:
-            has_extended = await self._extend(self._runner.versions | self._runner.recorder.versions)
-            await asyncio.sleep(self._here.lease.total_seconds() / 3 if has_extended else _RETRY_SECONDS)
+            started = time.monotonic()
+            if await self._extend_all():
+                await asyncio.sleep(max(0, started + self._deadlines.extend_every - time.monotonic()))
+            else:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _extend_all(self) -> bool:
+        versions = self._runner.versions | self._runner.recorder.versions
+        try:
+            async with asyncio.timeout(self._deadlines.extension):
+                return await self._extend(self._engine, versions)
+        except TimeoutError:
+            self._here.database_outage.begin(errors.StoreUnavailable("The leases were not extended in time."))
+            return False
 
     async def listen(self, client: redis_client.Client) -> None:
         """Checks running tasks as soon as a hint names them as cancelled, until this is cancelled itself."""
         async for cancelled in hints.listen(client, client.names.cancellations):
             versions = self._runner.versions
-            await self._extend({task_id: versions[task_id] for task_id in cancelled & versions.keys()})
+            running = {task_id: versions[task_id] for task_id in cancelled & versions.keys()}
+            await self._extend(self._here.engine, running)
 
-    async def _extend(self, versions: dict[int, int]) -> bool:
+    async def _extend(self, engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int]) -> bool:
         if not versions:
             return True
         try:
             extended = await task_outcomes.extend(
-                self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
+                engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
             )
             await self._locked.check({each: versions[each] for each in versions.keys() - extended})
         except errors.StoreUnavailable as error:
