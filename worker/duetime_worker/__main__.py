@@ -78,6 +78,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("leases of locked tasks", locked.run),
         background.supervise("cancellation hints", functools.partial(keeper.listen, client)),
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
+        background.supervise("advancer", runner.advancer.run),
         background.supervise("maintenance", upkeep.run),
         background.supervise("heartbeat", heartbeats.run),
         background.supervise("wakeups", functools.partial(wakeup_receiver.receive, client, runner, chosen.queues)),

@@ -16,7 +16,6 @@ class Claimer:
     def __init__(self, here: context.Context) -> None:
         self._here = here
         self._limited: set[str] = set()
-        self._locked: set[str] = set()  # limited queues, and those in which next occurrences of schedules are due
         self._bounds: dict[str, bounds.Bounds] = {}  # by queue
         self._by_priority: set[str] = set()  # queues with waiting tasks of a higher priority
         self.waits_for_runs: set[str] = set()
@@ -29,7 +28,7 @@ class Claimer:
 
     async def claim(self, queue: str, limit: int) -> fast.Claim:
         """Claims up to `limit` due tasks of the queue, within its limits. Raises QueueBusy."""
-        if queue in self._locked:
+        if queue in self._limited:
             return await self._claim_locked(queue, limit)
         by_priority = queue in self._by_priority
         claim = await fast.claim(
@@ -43,7 +42,7 @@ class Claimer:
         )
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
-        if rest and (queue in self._locked or claim.has_missed or (claim.has_priorities and not by_priority)):
+        if rest and (queue in self._limited or claim.has_missed or (claim.has_priorities and not by_priority)):
             return await _with_rest(claim, self.claim(queue, rest))
         return claim
 
@@ -68,7 +67,6 @@ class Claimer:
     def _learn(self, queue: str, claim: fast.Claim) -> None:
         for is_member, members in (
             (claim.is_limited, self._limited),
-            (claim.is_limited or claim.has_occurrences, self._locked),
             (claim.has_priorities, self._by_priority),
             (claim.waits_for_runs, self.waits_for_runs),
         ):

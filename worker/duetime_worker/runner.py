@@ -11,7 +11,7 @@ import structlog
 from duetime_core.model import task
 from duetime_core.process import crash
 from duetime_core.store.claiming import fast
-from duetime_worker import claimer, context, execution, outcomes, polls, quarantine, timers
+from duetime_worker import advancer, claimer, context, execution, outcomes, polls, quarantine, timers
 from duetime_worker.run import Run
 
 _log = structlog.get_logger()
@@ -42,6 +42,8 @@ class Runner:
         self._claimer = claimer.Claimer(here)
         self._polls = polls.Polls(here, claim=self._claim, slots=self._slots_of_a_claim, held=self._held)
         self._timers = timers.Timers(here.bell, self.poll)
+        self.advancer = advancer.Advancer(here, tuple(queues), self.poll)
+        self._schedule_ids: dict[int, int] = {}  # of runs whose outcomes are not recorded, by task_id
         self._counts: collections.Counter[str] = collections.Counter()
         self._ended = asyncio.Event()  # a run ended
         self._is_stopping = False
@@ -112,6 +114,8 @@ class Runner:
             self._timers.call_idle_workers(source, claim.now)
             if self.free_slots:
                 self.poll(source)
+        if claim.has_occurrences:
+            self.advancer.nudge()
         if claim.next_due_at is not None:
             self._timers.schedule(source, claim.next_due_at, now=claim.now)
 
@@ -149,6 +153,8 @@ class Runner:
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = run.released()
             if outcome is not None and not run.is_lost:
+                if run.claimed.schedule_id is not None:
+                    self._schedule_ids[run.claimed.task_id] = run.claimed.schedule_id
                 self.recorder.add(outcome)
             elif is_current:
                 self._discard_quarantined([run.claimed.task_id])
@@ -158,6 +164,8 @@ class Runner:
     def _on_recorded(self, task_ids: Collection[int]) -> None:
         for queue in self._claimer.waits_for_runs:
             self.poll(queue)
+        schedule_ids = (self._schedule_ids.pop(task_id, None) for task_id in task_ids)
+        self.advancer.run_ended({each for each in schedule_ids if each is not None})
         self._discard_quarantined(task_ids)
 
     def _discard_quarantined(self, task_ids: Collection[int]) -> None:

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from duetime_core.model import task
+from duetime_core.postgres import schedule_tables, tables
 
-MAX_TASK_ID = 2**32 - 1
-"""task_id is uint32 in the API, because 64-bit integers are strings in protobuf's JSON."""
+MAX_TASK_ID = tables.MAX_ID
 
 
 class XID8(sa.types.UserDefinedType[str]):
@@ -21,26 +21,18 @@ class XID8(sa.types.UserDefinedType[str]):
         return "XID8"
 
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "pk": "%(table_name)s_pkey",
-    }
-)
+metadata = tables.metadata
+"""With the tables of schedules."""
+assert schedule_tables.schedules.metadata is metadata
 
 DUE_AT = "greatest(execution_time)"
 """The execution_time, as claims order by it: no other index begins with queue and then has this expression. PostgreSQL
 would take another index with pending tasks in that order once statistics make it look cheaper, and walk past all
 finished ones."""
 
-LISTED_BY = "greatest(schedule_id)"
-"""The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk the primary key past all
-that do not match, because the filter lets most schedules pass."""
-TEMPLATE_QUEUE = "(template ->> 'queue'::text)"
-
 NOT_DELETED = "deleted_at IS NULL"
+TAKES_NOMINAL_TIME = "(deleted_at IS NULL OR is_refused)"
+"""Whether the task stands for its nominal time. A withdrawn one does not."""
 NOT_RUNNING = "status <> 'running'"
 UNFINISHED = "status IN ('pending', 'running')"
 FINISHED = "status NOT IN ('pending', 'running')"
@@ -98,6 +90,8 @@ tasks = sa.Table(
     sa.Column("schedule_id", sa.BigInteger),
     sa.Column("nominal_time", sa.DateTime(timezone=True)),
     sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
+    # A caller deleted it before its time came: its nominal time stays taken.
+    sa.Column("is_refused", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("local_time", sa.DateTime),
     sa.Column("time_zone", sa.Text),
     # Claims: the due tasks of one queue, in order; those with a priority; and the quarantined ones.
@@ -106,16 +100,20 @@ tasks = sa.Table(
     _index("quarantined", "queue", DUE_AT, "task_id", where=QUARANTINED),
     # Claims: those that came to wait behind what a worker has taken already.
     _index("early", "queue", "updated_at", where=EARLY),
-    # Schedules: their next occurrences in the order in which they are due; the unfinished tasks of one schedule; and
-    # one task at most per nominal time.
+    # Schedules: their next occurrences in the order in which they are due, one at most of each; the unfinished tasks of
+    # one schedule; and one task at most per nominal time.
     _index("next", "queue", DUE_AT, "task_id", where="is_next"),
+    # Claims by queue do not ask for the schedule, so that no plan takes this one for them.
+    sa.Index(
+        "tasks_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next AND schedule_id IS NOT NULL")
+    ),
     _index("unfinished", "schedule_id", where=f"schedule_id IS NOT NULL AND {UNFINISHED}"),
     sa.Index(
         "tasks_nominal_time_key",
         "schedule_id",
         "nominal_time",
         unique=True,
-        postgresql_where=sa.text("schedule_id IS NOT NULL AND deleted_at IS NULL"),
+        postgresql_where=sa.text(f"schedule_id IS NOT NULL AND {TAKES_NOMINAL_TIME}"),
     ),
     # Tasks with a local time, which move when the time zone database changes.
     _index("local_time", "task_id", where="time_zone IS NOT NULL AND status = 'pending'"),
@@ -242,50 +240,4 @@ handlers = sa.Table(
     sa.Column("multiplier", sa.Double),
     sa.Column("jitter", sa.Double),
     sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
-)
-
-schedules = sa.Table(
-    "schedules",
-    metadata,
-    sa.Column("schedule_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("spec", postgresql.JSONB, nullable=False),
-    sa.Column("template", postgresql.JSONB, nullable=False),
-    sa.Column("overlap", sa.Text, nullable=False),
-    sa.Column("catch_up", sa.Text, nullable=False),
-    sa.Column("catch_up_window", sa.Interval),
-    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
-    # The last nominal time that has a task or was skipped: the next occurrence comes after it.
-    sa.Column("last_nominal_time", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("zone_version", sa.Text, nullable=False),  # of the time zone database that gave the next occurrence
-    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("deleted_at", sa.DateTime(timezone=True)),
-    sa.Column("request_id", sa.Text),
-    sa.Column("request_digest", sa.Uuid),
-    # Lists, by each filter.
-    *(
-        sa.Index(
-            f"schedules_{name}_idx", sa.text(column), sa.text(LISTED_BY), postgresql_where=sa.text("deleted_at IS NULL")
-        )
-        for name, column in (("name", "name"), ("queue", TEMPLATE_QUEUE), ("paused", "is_paused"))
-    ),
-    sa.Index("schedules_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
-)
-
-schedule_logs = sa.Table(
-    "schedule_logs",
-    metadata,
-    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("schedule_id", sa.BigInteger, nullable=False),
-    sa.Column("change", sa.Text, nullable=False),
-    sa.Column("nominal_time", sa.DateTime(timezone=True)),  # of the occurrence, or the first of several
-    sa.Column("until", sa.DateTime(timezone=True)),  # the last of several
-    sa.Column("reason", sa.Text),
-    sa.Column("task_id", sa.BigInteger),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "log_id"),
-    sa.Index("schedule_logs_timestamp_idx", "timestamp"),
 )

@@ -475,29 +475,27 @@ UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
 RETURNING task_id;
 
--- schedules/advance.py: _LOCK_DUE
+-- schedules/advance.py: _LOCK_OLDEST
 SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused,
     last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at,
-    schedules.request_id, tasks.task_id, tasks.nominal_time, tasks.execution_time,
-    tasks.status = 'cancelled' AS is_cancelled, coalesce((
-        SELECT true FROM tasks AS earlier
-        WHERE earlier.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND NOT earlier.is_next
-        LIMIT 1
-    ), false) AS is_overlapped, coalesce((
-        SELECT before.updated_at > tasks.execution_time FROM tasks AS before
-        WHERE before.schedule_id = schedules.schedule_id AND NOT before.is_next AND before.deleted_at IS NULL
-        ORDER BY before.nominal_time DESC LIMIT 1
-    ), false) AS has_waited, now() AS now
-FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
-WHERE tasks.queue = :queue AND tasks.is_next AND greatest(execution_time) <= now()
-    AND NOT (overlap = 'queue' AND tasks.status = 'pending' AND coalesce((
-        SELECT true FROM tasks AS earlier
-        WHERE earlier.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND NOT earlier.is_next
-        LIMIT 1
-    ), false))
-ORDER BY greatest(execution_time), tasks.task_id
-LIMIT :limit
-FOR UPDATE OF tasks, schedules SKIP LOCKED;
+    schedules.request_id, next_nominal_time, next_due_at, advance_at, is_waiting, advance_failures, advance_error,
+    deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+WHERE advance_at <= now() ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
+FOR UPDATE SKIP LOCKED;
+
+-- schedules/advance.py: _LOCK_NEXT
+SELECT given.schedule_id, upcoming.*, coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
+), false) AS has_next, coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND status IN ('pending', 'running') AND NOT
+        is_next LIMIT 1
+), false) AS is_overlapped
+FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
+LEFT JOIN LATERAL (
+    SELECT task_id, nominal_time, execution_time, status = 'cancelled' AS is_refused FROM tasks
+    WHERE tasks.schedule_id = given.schedule_id AND is_next
+    FOR UPDATE SKIP LOCKED
+) AS upcoming ON true;
 
 -- log/feed.py: _READ_FIRST
 SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current

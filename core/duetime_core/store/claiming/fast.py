@@ -33,7 +33,7 @@ class Claim:
     is_limited: bool = False
     """Whether the queue is limited, so that only `locked` claims from it."""
     has_occurrences: bool = False
-    """Whether next occurrences of schedules are due, which only `locked` claims."""
+    """Whether next occurrences of schedules are due, which start once their schedules have advanced."""
     has_priorities: bool = False
     """Whether tasks with a priority wait, due or not."""
     waits_for_runs: bool = False
@@ -94,7 +94,7 @@ async def claim(
 ) -> Claim:
     """Claims up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
-    It leaves quarantined tasks. If the result has `is_limited` or `has_occurrences`, `locked.claim` claims the others.
+    It leaves quarantined tasks. If the result has `is_limited`, `locked.claim` claims the others.
     A claim that is not `by_priority` costs less, and takes nothing where tasks with a priority wait. `since` says from
     where on to read, by default from the beginning, and learns from the claim.
     """

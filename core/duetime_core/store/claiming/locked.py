@@ -1,4 +1,4 @@
-"""Claiming from limited queues, and claiming occurrences of schedules, in a transaction.
+"""Claiming from limited queues, in a transaction.
 
 The queue's row is locked first, so that claims from it run one after another, and each counts the tasks that the ones
 before it claimed. This enforces the limits over any number of workers.
@@ -15,7 +15,6 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.redis import wakeup
 from duetime_core.store.claiming import bounds, fast, key_limits, queue_lock, statements
-from duetime_core.store.schedules import advance as schedule_advance
 
 _MOMENT = {
     "next_due_at": statements.NEXT_DUE_AT,
@@ -54,7 +53,7 @@ async def claim(
 ) -> fast.Claim:
     """Claims up to `limit` due tasks of `queue`, as `fast.claim` does, but no more than its limits allow.
 
-    It first advances the schedules whose next occurrence is due. Raises QueueBusy.
+    Raises QueueBusy.
     """
     since = since or bounds.Bounds()
     with since.look() as bounded, database.unavailable():
@@ -62,12 +61,11 @@ async def claim(
         async with database.transaction(engine) as connection:
             locked = await queue_lock.lock(connection, queue)
             if locked is not None:
-                return await _claim(connection, locked, parameters, limit, since)
-            waits = await schedule_advance.advance_due(connection, queue, limit=limit, actor=worker_id)
-            # The occurrences of schedules may have been due for long.
+                return await _take(connection, locked, _TASKS, parameters, limit, since)
+            # It is no longer limited, and only `fast.claim` learns of unlimited ones.
             parameters |= {"limit": limit, **bounds.Bounds().parameters}
             rows = (await connection.execute(_CLAIM_UNLIMITED, parameters)).all()
-            return _read(rows, parameters, waits_for_runs=waits)
+            return _read(rows, parameters)
 
 
 async def claim_quarantined(
@@ -90,22 +88,6 @@ async def claim_quarantined(
             if locked is None:
                 return []
             return (await _take(connection, locked, _QUARANTINE[level], parameters, limit)).tasks
-
-
-async def _claim(
-    connection: sqlalchemy_asyncio.AsyncConnection,
-    locked: queue_lock.QueueLock,
-    parameters: dict[str, Any],
-    limit: int,
-    since: bounds.Bounds,
-) -> fast.Claim:
-    waits = False
-    if locked.available >= 1:
-        most, worker_id = int(min(limit, locked.available)), parameters["worker_id"]
-        waits = await schedule_advance.advance_due(connection, locked.queue, limit=most, actor=worker_id)
-    claim = await _take(connection, locked, _TASKS, parameters, limit, since)
-    claim.waits_for_runs |= waits
-    return claim
 
 
 async def _take(
@@ -141,12 +123,11 @@ async def _take(
     return claim
 
 
-def _read(rows: Sequence[sa.Row[Any]], parameters: dict[str, Any], *, waits_for_runs: bool = False) -> fast.Claim:
+def _read(rows: Sequence[sa.Row[Any]], parameters: dict[str, Any]) -> fast.Claim:
     moment = rows[0]
     return fast.Claim(
         fast.read_claimed(rows, parameters),
         moment.now,
         moment.next_due_at,
         has_occurrences=moment.has_occurrences,
-        waits_for_runs=waits_for_runs,
     )

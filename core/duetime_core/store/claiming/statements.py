@@ -46,7 +46,7 @@ EARLY_AT = f"""(
 HAS_OCCURRENCES = f"""EXISTS (
     SELECT FROM tasks WHERE queue = :queue AND is_next AND {schema.DUE_AT} <= {NOW}
 )"""
-"""Whether next occurrences of schedules are due in the queue: they are claimed after their schedules have advanced."""
+"""Whether next occurrences of schedules are due in the queue: they start once their schedules have advanced."""
 
 NEXT_ORDINARY_AT = f"""(
     SELECT execution_time FROM tasks WHERE {_ORDINARY} AND {schema.DUE_AT} > {NOW}

@@ -13,7 +13,7 @@ from duetime_core.postgres import schema
 COLUMNS = (
     "schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused, "
     "last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at, "
-    "schedules.request_id"
+    "schedules.request_id, next_nominal_time, next_due_at, advance_at, is_waiting, advance_failures, advance_error"
 )
 NEXT_COLUMNS = "upcoming.nominal_time AS next_time, upcoming.task_id AS next_task_id"
 """The columns of NEXT."""
@@ -65,6 +65,12 @@ def read_schedule(row: sa.Row[Any]) -> schedule.Schedule:
         request_id=row.request_id,
         next_time=getattr(row, "next_time", None),
         next_task_id=getattr(row, "next_task_id", None),
+        next_nominal_time=row.next_nominal_time,
+        next_due_at=row.next_due_at,
+        advance_at=row.advance_at,
+        is_waiting=row.is_waiting,
+        advance_failures=row.advance_failures,
+        advance_error=row.advance_error,
     )
 
 

@@ -61,7 +61,11 @@ MOVES = {
         "status = 'pending', retry_count = 0, lost_leases = 0, error_message = NULL, result = NULL, "
         "execution_time = now()"
     ),
-    task.Change.DELETED: "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END",
+    # An occurrence whose time has not come stays refused: its schedule does not create it again.
+    task.Change.DELETED: (
+        "deleted_at = now(), status = CASE status WHEN 'pending' THEN 'cancelled' ELSE status END, "
+        "is_refused = is_next OR coalesce(nominal_time > now(), false)"
+    ),
 }
 """The SQL assignments of each change."""
 

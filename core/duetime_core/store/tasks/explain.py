@@ -23,6 +23,7 @@ SELECT {", ".join(f"tasks.{column}" for column in columns.TASK)},
         WHERE others.status = 'running' AND others.queue = tasks.queue
             AND others.concurrency_key = tasks.concurrency_key
     ) AS running_of_key,
+    CASE WHEN tasks.is_next THEN advance_error END AS advance_error,
     tasks.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
         SELECT FROM tasks AS earlier
         WHERE earlier.schedule_id = tasks.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
@@ -58,6 +59,7 @@ async def read(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> explanat
         row.running_of_key,
         _bucket(limits.max_per_second, row.tokens, row.tokens_at, row.now),
         _bucket(limits.max_per_second_per_key, row.key_tokens, row.key_tokens_at, row.now),
+        row.advance_error,
         bool(row.waits_for_run),
         live,
     )
