@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload
-from duetime_core.postgres import connection, error_mapping
+from duetime_core.postgres import connection, error_mapping, session
 from duetime_core.process import background, libpq
 
 _SESSION = {
@@ -78,6 +78,7 @@ def connect(
         json_deserializer=payload.decode,
         connect_args={"async_creator_fn": connection.Connection.connect, **_arguments(url, answer_seconds)},
     )
+    sqlalchemy.event.listen(engine.sync_engine, "do_connect", session.Sessions(answer_seconds).open)
     sqlalchemy.event.listen(engine.sync_engine, "checkout", functools.partial(_check, answer_seconds))
     sqlalchemy.event.listen(engine.sync_engine, "handle_error", _drop_pool)
     sqlalchemy.event.listen(engine.sync_engine, "handle_error", _redact)
@@ -93,9 +94,9 @@ def _arguments(url: sqlalchemy.URL, answer_seconds: float | None = None) -> dict
     settings = dict(_SESSION)
     if answer_seconds is not None:
         settings["statement_timeout"] = f"{round(1000 * _STATEMENT_SHARE * answer_seconds)}ms"
-    session = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     chosen = {name: value for name, value in network.items() if name not in given}
-    return {**chosen, "options": f"{session} {given.get('options', '')}".rstrip()}
+    return {**chosen, "options": f"{options} {given.get('options', '')}".rstrip()}
 
 
 def _drop_pool(context: sqlalchemy.engine.ExceptionContext) -> None:
