@@ -24,8 +24,8 @@ _LATE = """
 SELECT extract(epoch FROM timestamp - execution_time)::float8 * 1000 AS milliseconds
 FROM task_logs WHERE change = %s AND task_id > %s ORDER BY 1
 """
-_LAST = "SELECT coalesce(max(task_id), 0) AS task_id FROM tasks"
-_COMPLETED = "SELECT count(*) FROM tasks WHERE status = 'completed' AND task_id > %s"
+_LAST = "SELECT coalesce(max(task_id), 0) AS task_id FROM task_logs"
+_COMPLETED = "SELECT count(*) FROM ended_tasks WHERE status = 'completed' AND task_id > %s"
 
 
 @dataclasses.dataclass(frozen=True)

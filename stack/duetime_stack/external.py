@@ -30,7 +30,7 @@ def url(name: str, given: str, *, is_visible: bool) -> str:
             reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
             raise errors.StackError(f"{given[1:]} cannot be read ({flag} or {variable}): {reason}") from None
     try:
-        _CHECKS[name](found)
+        checked = _CHECKS[name](found)
     except ValueError as error:
         raise errors.StackError(f"{flag} or {variable} {error}") from None
     if is_visible and found is given and urls.has_secret(found):
@@ -38,7 +38,7 @@ def url(name: str, given: str, *, is_visible: bool) -> str:
             f"{flag} contains a password, which every user of this machine can read in the process list; set "
             f"{variable} instead, or put the URL in a file and pass @FILE"
         )
-    return found
+    return checked
 
 
 def database(database_url: str) -> str:

@@ -63,7 +63,7 @@ async def test_the_life_of_a_schedule_over_rest(rest: httpx.AsyncClient) -> None
     assert refusals.over_rest(await rest.get(path)).reason == "SCHEDULE_NOT_FOUND"
     assert (await rest.get(f"/api/tasks/{resumed['next_task_id']}")).status_code == 404
     logs = (await rest.get(f"{path}/logs")).json()["logs"]
-    assert [log["change"] for log in logs] == ["created", "updated", "paused", "resumed", "deleted"]
+    assert [log["change"] for log in logs] == ["created", "updated", "skipped", "paused", "resumed", "deleted"]
 
 
 async def test_the_same_request_creates_one_schedule(rest: httpx.AsyncClient) -> None:

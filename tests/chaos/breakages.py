@@ -17,7 +17,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, task
 from duetime_core.postgres import schema
 from duetime_core.store.claiming import bounds, fast, rescue, statements
-from duetime_core.store.schedules import advance as schedule_advance
+from duetime_core.store.schedules import occurrences
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -79,12 +79,12 @@ def record_without_fence() -> None:
 
 def forget_next_occurrences() -> None:
     """Advances schedules, sometimes without creating the next occurrence."""
-    insert = schedule_advance._insert
+    insert = occurrences.insert
 
-    async def forgetful(connection: Any, following: Any, actor: str) -> None:
-        await insert(connection, [each for each in following if random.random() < 0.9], actor)
+    async def forgetful(connection: Any, tasks: Any, *, actor: str) -> Any:
+        return await insert(connection, [each for each in tasks if random.random() < 0.9], actor=actor)
 
-    schedule_advance._insert = forgetful
+    occurrences.insert = forgetful
 
 
 def forget_cancels() -> None:

@@ -7,6 +7,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence, schedule, task
 from duetime_core.store.claiming import fast, locked
+from duetime_core.store.schedules import advance as schedule_advance
+from duetime_core.store.schedules import candidates
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
@@ -109,3 +111,20 @@ async def claim_locked(
 ) -> fast.Claim:
     """Claims in a transaction: from a limited queue, and the occurrences of schedules."""
     return await locked.claim(engine, queue=queue, worker_id=worker_id, limit=limit, lease=LEASE)
+
+
+async def advance(engine: sqlalchemy_asyncio.AsyncEngine, *, actor: str = "worker") -> int:
+    """Advances schedules as a worker's look does, until none is due, and returns how many were advanced."""
+    waiting = await candidates.waiting(engine, 0)
+    moved, _ = await candidates.moved(engine, [task.DEFAULT_QUEUE], {})
+    given = [*waiting.schedule_ids, *moved]
+    count = (await schedule_advance.turn(engine, actor=actor, schedule_ids=given)).count if given else 0
+    while turned := (await schedule_advance.turn(engine, actor=actor)).count:
+        count += turned
+    return count
+
+
+async def claim_scheduled(engine: sqlalchemy_asyncio.AsyncEngine, **options: Any) -> fast.Claim:
+    """Advances schedules, and claims due tasks."""
+    await advance(engine)
+    return await claim_locked(engine, **options)

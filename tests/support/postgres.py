@@ -19,7 +19,8 @@ class Postgres:
     `url` is that of its database `postgres`, for the superuser.
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, *, programs: pathlib.Path | None = None) -> None:
+        self._programs = programs  # where the programs of another release are; None for the wheel's
         users.make_directory(directory)
         self._data = directory / "data"
         self._log = directory / "log"
@@ -61,7 +62,8 @@ class Postgres:
 
     def _make(self) -> None:
         options = ("-U", roles.SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-sync")
-        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        builtin = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        locale = ("--locale=C.UTF-8",) if self._programs else builtin  # which PostgreSQL has since 17
         subprocess.run(
             self._command("initdb", *options, *locale),
             check=True,
@@ -70,7 +72,8 @@ class Postgres:
         )
 
     def _command(self, name: str, *arguments: str) -> list[str]:
-        command = (str(pgdata.program_path(name)), "-D", str(self._data), *arguments)
+        path = self._programs / name if self._programs else pgdata.program_path(name)
+        command = (str(path), "-D", str(self._data), *arguments)
         return [*users.become(), *program.bound_to_parent(command, "KILL")]
 
     def _is_ready(self) -> bool:

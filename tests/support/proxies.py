@@ -1,4 +1,4 @@
-"""A proxy in front of PostgreSQL that can lose connections and responses."""
+"""A proxy in front of PostgreSQL that can lose connections and responses, and let connections fall silent."""
 
 import asyncio
 import contextlib
@@ -24,6 +24,11 @@ class Proxy:
         """The next statement with this text is executed, and its connection closed instead of answered."""
         self.answer_lost = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
+        self._silent: set[asyncio.StreamWriter] = set()
+
+    def silence(self) -> None:
+        """Drops all that is sent on the present connections, and leaves them open, as a firewall that forgot them."""
+        self._silent.update(self._writers)
 
     async def __aenter__(self) -> "Proxy":
         self._server = await asyncio.start_unix_server(self._serve, self._path)
@@ -57,9 +62,11 @@ class Proxy:
                 if self.loses_answer_to is not None and self.loses_answer_to in data:
                     self.loses_answer_to = None
                     lost.set()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+                if writer not in self._silent:
+                    writer.write(data)
+                    await writer.drain()
+        if writer not in self._silent:
+            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
@@ -69,8 +76,11 @@ class Proxy:
                         self.answer_lost.set()
                         break
                     continue
+                if writer in self._silent:
+                    continue
                 writer.write(data)
                 await writer.drain()
                 if self.closes_new and data.endswith(_READY):
                     break
-        writer.close()
+        if writer not in self._silent:
+            writer.close()

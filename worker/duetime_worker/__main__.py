@@ -19,6 +19,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_worker import (
     context,
+    deadlines,
     execution,
     heartbeat,
     leases,
@@ -42,16 +43,18 @@ async def serve(chosen: settings.Settings) -> None:
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
     client = redis_client.connect(chosen.redis_url, prefix=chosen.redis_prefix)
+    answer_seconds = deadlines.Deadlines.of(chosen.lease).answer
+    for_leases = database.connect(chosen.database_url, pool_size=1, answer_seconds=answer_seconds)
     here = context.Context(
         worker_id,
-        database.connect(chosen.database_url),
+        database.connect(chosen.database_url, answer_seconds=answer_seconds),
         doorbell.Doorbell(client),
         chosen.lease,
         outage.Outage("the database", "no tasks are claimed"),
     )
     executor = execution.Executor(handlers, concurrency=chosen.concurrency)
     runner = runners.Runner(here, executor, queues=chosen.queues, concurrency=chosen.concurrency)
-    keeper = leases.LeaseKeeper(here, runner)
+    keeper = leases.LeaseKeeper(here, runner, for_leases)
     upkeep = maintenance.Maintenance(here, task_retention=chosen.task_retention, log_retention=chosen.log_retention)
     heartbeats = heartbeat.HeartbeatSender(
         here, runner, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
@@ -73,6 +76,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("lease keeper", keeper.run),
         background.supervise("cancellation hints", functools.partial(keeper.listen, client)),
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
+        background.supervise("advancer", runner.advancer.run),
         background.supervise("maintenance", upkeep.run),
         background.supervise("heartbeat", heartbeats.run),
         background.supervise("wakeups", functools.partial(wakeup_receiver.receive, client, runner, chosen.queues)),
@@ -93,6 +97,7 @@ async def serve(chosen: settings.Settings) -> None:
     await heartbeats.leave()
     await client.aclose(close_connection_pool=True)
     await here.engine.dispose()
+    await for_leases.dispose()
     _log.info("stopped")
     if runner.versions or executor.abandoned:
         # Python would wait for handlers that cannot be ended. Their tasks are already released.

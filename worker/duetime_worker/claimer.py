@@ -1,9 +1,11 @@
 """Chooses the claim for each queue: one statement, or a transaction under the queue lock."""
 
+import contextlib
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
+from typing import Any
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
 from duetime_core.store.claiming import bounds, fast, locked
 from duetime_worker import context
 
@@ -14,7 +16,6 @@ class Claimer:
     def __init__(self, here: context.Context) -> None:
         self._here = here
         self._limited: set[str] = set()
-        self._locked: set[str] = set()  # limited queues, and those in which next occurrences of schedules are due
         self._bounds: dict[str, bounds.Bounds] = {}  # by queue
         self._by_priority: set[str] = set()  # queues with waiting tasks of a higher priority
         self.waits_for_runs: set[str] = set()
@@ -26,8 +27,8 @@ class Claimer:
             known.sweep()
 
     async def claim(self, queue: str, limit: int) -> fast.Claim:
-        """Claims up to `limit` due tasks of the queue, within its limits."""
-        if queue in self._locked:
+        """Claims up to `limit` due tasks of the queue, within its limits. Raises QueueBusy."""
+        if queue in self._limited:
             return await self._claim_locked(queue, limit)
         by_priority = queue in self._by_priority
         claim = await fast.claim(
@@ -41,9 +42,8 @@ class Claimer:
         )
         self._learn(queue, claim)
         rest = limit - len(claim.tasks)
-        if rest and (queue in self._locked or (claim.has_urgent and not by_priority)):
-            second = await self.claim(queue, rest)
-            return dataclasses.replace(second, tasks=[*claim.tasks, *second.tasks])
+        if rest and (queue in self._limited or (claim.has_urgent and not by_priority)):
+            return await _with_rest(claim, self.claim(queue, rest))
         return claim
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
@@ -56,6 +56,9 @@ class Claimer:
             since=self._bounds_of(queue),
         )
         self._learn(queue, claim)
+        rest = limit - len(claim.tasks)
+        if rest and claim.has_missed:
+            return await _with_rest(claim, self._claim_locked(queue, rest))
         return claim
 
     def _bounds_of(self, queue: str) -> bounds.Bounds:
@@ -64,7 +67,6 @@ class Claimer:
     def _learn(self, queue: str, claim: fast.Claim) -> None:
         for is_member, members in (
             (claim.is_limited, self._limited),
-            (claim.is_limited or claim.has_occurrences, self._locked),
             (claim.has_urgent, self._by_priority),
             (claim.waits_for_runs, self.waits_for_runs),
         ):
@@ -74,7 +76,10 @@ class Claimer:
                 members.discard(queue)
 
     async def claim_quarantined(self, queues: Collection[str], level: int, limit: int) -> list[task.Task]:
-        """Claims up to `limit` quarantined tasks of one of `fast.LEVELS`, within the limits of their queues."""
+        """Claims up to `limit` quarantined tasks of one of `fast.LEVELS`, within the limits of their queues.
+
+        Queues that are locked are left to the next sweep.
+        """
         claimed = await fast.claim_quarantined(
             self._here.engine,
             queues=queues,
@@ -83,14 +88,26 @@ class Claimer:
             limit=limit,
             lease=self._here.lease,
         )
-        for queue in self._limited:
+        for queue in list(self._limited):
             if len(claimed) < limit:
-                claimed += await locked.claim_quarantined(
-                    self._here.engine,
-                    queue=queue,
-                    level=level,
-                    worker_id=self._here.worker_id,
-                    limit=limit - len(claimed),
-                    lease=self._here.lease,
-                )
+                with contextlib.suppress(errors.QueueBusy):
+                    claimed += await locked.claim_quarantined(
+                        self._here.engine,
+                        queue=queue,
+                        level=level,
+                        worker_id=self._here.worker_id,
+                        limit=limit - len(claimed),
+                        lease=self._here.lease,
+                    )
         return claimed
+
+
+async def _with_rest(claim: fast.Claim, claiming: Coroutine[Any, Any, fast.Claim]) -> fast.Claim:
+    """Returns both claims as one. Raises QueueBusy if the first one has no tasks."""
+    try:
+        rest = await claiming
+    except errors.QueueBusy:
+        if not claim.tasks:
+            raise
+        return claim
+    return dataclasses.replace(rest, tasks=[*claim.tasks, *rest.tasks])

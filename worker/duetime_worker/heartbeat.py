@@ -11,6 +11,8 @@ from duetime_core.store.queues import workers
 from duetime_worker import context, handlers, registry, runner
 
 INTERVAL_SECONDS = 5.0
+ATTEMPT_SECONDS = INTERVAL_SECONDS / 2
+"""How long one may take. If it hangs, the next one must still arrive before the worker counts as dead."""
 _ANNOUNCE_SECONDS = 600.0
 _LEAVE_SECONDS = 1.0
 
@@ -40,9 +42,10 @@ class HeartbeatSender:
         """Sends heartbeats until cancelled."""
         while True:
             try:
-                await self.announce()
-                await workers.heartbeat(self._here.engine, self._heartbeat())
-            except errors.StoreUnavailable as error:
+                async with asyncio.timeout(ATTEMPT_SECONDS):
+                    await self.announce()
+                    await workers.heartbeat(self._here.engine, self._heartbeat())
+            except (errors.StoreUnavailable, TimeoutError) as error:
                 self._here.database_outage.begin(error)
             else:
                 self._here.database_outage.end()

@@ -21,7 +21,8 @@ class LeaseGuard:
 
     def __init__(self, lease: datetime.timedelta) -> None:
         self._lease = lease
-        self._longest_silence = max(lease / 2, _SHORTEST_BREAK)
+        # A shorter break leaves each lease a third of its time, in which a hanging attempt and the next one fit.
+        self._longest_silence = max(lease / 3, _SHORTEST_BREAK)
         self._wait = lease / 3
         self._since: datetime.datetime | None = None
         self._last: datetime.datetime | None = None

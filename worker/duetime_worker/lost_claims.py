@@ -15,15 +15,17 @@ _log = structlog.get_logger()
 
 
 class LostClaims:
-    """Releases the tasks of lost claims: they are running by their rows, and this worker does not know of them.
+    """Releases the tasks of lost claims from `queue`, or without one from the quarantine.
 
-    No worker would extend their leases, so each would spend a retry without a run. A claim that was delayed by the
-    network, or by a frozen PostgreSQL, may be committed after a release that found nothing. So releases are repeated
-    until one lease after the database responded again.
+    They are running by their rows, and this worker does not know of them. No worker would extend their leases, so each
+    would spend a retry without a run. A claim that was delayed by the network, or by a frozen PostgreSQL, may be
+    committed after a release that found nothing. So releases are repeated until one lease after the database responded
+    again.
     """
 
-    def __init__(self, here: context.Context, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, here: context.Context, queue: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._here = here
+        self._queue = queue
         self._clock = clock
         self.are_possible = False
         """Whether a claim may be lost."""
@@ -40,9 +42,9 @@ class LostClaims:
             raise
 
     async def release(self, held: Callable[[], Collection[int]]) -> None:
-        """Releases this worker's running tasks except `held`, the ids of all tasks that it knows of.
+        """Releases this worker's running tasks from there except `held`, the ids of all tasks that it knows of.
 
-        No claim of this worker may be in progress, except lost ones.
+        No other claim of this worker from there may be in progress, except lost ones.
         """
         try:
             with self.unless_answered():
@@ -50,7 +52,11 @@ class LostClaims:
                 # A claim whose commit hangs may still be committed: the database counts as recovered once it commits.
                 now = await clock.now_if_it_commits(self._here.engine)
                 released = await rescue.release(
-                    self._here.engine, worker_id=self._here.worker_id, held=held(), claimed_before=now
+                    self._here.engine,
+                    worker_id=self._here.worker_id,
+                    queue=self._queue,
+                    held=held(),
+                    claimed_before=now,
                 )
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)

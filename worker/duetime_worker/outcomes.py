@@ -1,9 +1,8 @@
 """The outcome recorder. Outcomes that arrive while a batch is being written share the next one."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
-import sqlalchemy.exc
 import structlog
 
 from duetime_core.model import errors, task
@@ -12,7 +11,12 @@ from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import context, held_leases, starts
 
 MAX_BATCH = 500
+MAX_BATCH_BYTES = 1_000_000
+"""Of results and errors: 500 large results at once would time out on a slow disk."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Beyond that no task is claimed until outcomes are recorded."""
 _RETRY_SECONDS = 0.25
+_FIRST_LOCKED_SECONDS = 0.01
 _MAX_LOGGED = 10
 """How many task ids one line of the log contains."""
 
@@ -38,103 +42,182 @@ class OutcomeRecorder:
         started.on_logged = lambda: self._added.set()
         self._on_recorded = on_recorded
         self._waiting: dict[int, task_outcomes.Outcome] = {}
+        # Passed over, because another session has locked their rows: recorded apart, so that they delay no others.
+        self._locked: dict[int, task_outcomes.Outcome] = {}
+        self._waiting_bytes = 0
+        self._most = MAX_BATCH  # halved when a batch fails, which may have been too large
         self._added = asyncio.Event()
+        self._any_locked = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
 
     @property
     def versions(self) -> dict[int, int]:
-        """Tasks with unrecorded outcomes: task_id → claimed version."""
-        return {task_id: outcome.version for task_id, outcome in self._waiting.items()}
+        """Tasks with unrecorded outcomes, whose leases must be extended: task_id → claimed version."""
+        return {task_id: outcome.version for task_id, outcome in (self._locked | self._waiting).items()}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many bytes wait that no task should be claimed."""
+        return self._waiting_bytes > MAX_WAITING_BYTES
 
     def add(self, outcome: task_outcomes.Outcome) -> None:
         """Adds an outcome to the next batch."""
+        self._discard(self._waiting, outcome.task_id)
         self._waiting[outcome.task_id] = outcome
+        self._waiting_bytes += _size(outcome)
         self._emptied.clear()
         self._added.set()
 
     async def run(self) -> None:
         """Records outcomes until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._record_waiting())
+            both.create_task(self._record_locked())
+
+    async def _record_waiting(self) -> None:
         while True:
             await self._added.wait()
-            batch = self._take()
+            batch = self._next_batch(self._waiting.values())
             if not batch:
-                self._added.clear()  # the rest waits for starts on their way to the log
+                self._added.clear()  # all the others wait for their starts, which are on their way to the log
                 continue
-            try:
-                passed_over = await self._record(batch)
-            except errors.StoreUnavailable as error:
-                # The commit may have succeeded. Recording again is idempotent: the version fences it.
-                self._here.database_outage.begin(error)
+            passed_over = await self._try(batch)
+            if passed_over is None:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self._here.database_outage.end()
-            # Meanwhile a task may have run here again, and have a newer outcome.
-            recorded = [outcome for outcome in batch if outcome.task_id not in passed_over]
-            self._leases.discard((outcome.task_id, outcome.version) for outcome in recorded)
-            for outcome in recorded:
-                self._starts.discard(outcome.task_id, outcome.version)
-                if self._waiting[outcome.task_id] is outcome:
-                    del self._waiting[outcome.task_id]
-            self._on_recorded([outcome.task_id for outcome in recorded])
+            for outcome in batch:
+                if outcome.task_id in passed_over and self._waiting[outcome.task_id] is outcome:
+                    self._discard(self._locked, outcome.task_id)  # of an earlier run: it will be fenced out
+                    self._locked[outcome.task_id] = self._waiting.pop(outcome.task_id)
+                    self._any_locked.set()
+            self._remove(self._waiting, batch, passed_over)
             if not self._waiting:
                 self._added.clear()
-                self._emptied.set()
-            elif passed_over and not recorded:
-                await asyncio.sleep(_RETRY_SECONDS)
 
-    def _take(self) -> list[task_outcomes.Outcome]:
-        """Returns the next batch: none whose start is on its way to the log."""
-        batch = []
-        for outcome in self._waiting.values():
-            if not self._starts.is_in_progress(outcome.task_id, outcome.version):
-                outcome.is_start_logged = self._starts.is_logged(outcome.task_id, outcome.version)
-                batch.append(outcome)
-                if len(batch) == MAX_BATCH:
-                    break
+    async def _record_locked(self) -> None:
+        """Records the outcomes that were passed over, until cancelled."""
+        seconds = _FIRST_LOCKED_SECONDS
+        while True:
+            await self._any_locked.wait()
+            await asyncio.sleep(seconds)
+            batch = self._next_batch(self._locked.values())
+            passed_over = await self._try(batch)
+            if passed_over is None or len(passed_over) == len(batch):
+                seconds = min(2 * seconds, _RETRY_SECONDS)
+            else:
+                seconds = _FIRST_LOCKED_SECONDS
+            if passed_over is not None:
+                self._remove(self._locked, batch, passed_over)
+                for task_id in passed_over:  # behind the others, which may be free by now
+                    self._locked[task_id] = self._locked.pop(task_id)
+            if not self._locked:
+                self._any_locked.clear()
+
+    def _next_batch(self, outcomes: Iterable[task_outcomes.Outcome]) -> list[task_outcomes.Outcome]:
+        batch: list[task_outcomes.Outcome] = []
+        room = MAX_BATCH_BYTES
+        for outcome in outcomes:
+            if self._starts.is_in_progress(outcome.task_id, outcome.version):
+                continue
+            outcome.is_start_logged = self._starts.is_logged(outcome.task_id, outcome.version)
+            room -= _size(outcome)
+            if len(batch) == self._most or (batch and room < 0):
+                break
+            batch.append(outcome)
         return batch
+
+    async def _try(self, batch: list[task_outcomes.Outcome]) -> Collection[int] | None:
+        """Records a batch; returns the tasks that were passed over, or None if the database is unavailable."""
+        try:
+            passed_over = await self._record(batch)
+        except errors.StoreUnavailable as error:
+            # The commit may have succeeded. Recording again is idempotent: the version fences it.
+            self._most = max(1, len(batch) // 2)
+            self._here.database_outage.begin(error)
+            return None
+        self._most = min(MAX_BATCH, 2 * self._most)
+        self._here.database_outage.end()
+        return passed_over
+
+    def _remove(
+        self,
+        kept: dict[int, task_outcomes.Outcome],
+        batch: Collection[task_outcomes.Outcome],
+        passed_over: Collection[int],
+    ) -> None:
+        """Removes the outcomes that were recorded or fenced out."""
+        ended = [outcome for outcome in batch if outcome.task_id not in passed_over]
+        self._leases.discard((outcome.task_id, outcome.version) for outcome in ended)
+        for outcome in ended:
+            self._starts.discard(outcome.task_id, outcome.version)
+        # Meanwhile a task may have run here again, and have a newer outcome.
+        recorded = [
+            outcome.task_id
+            for outcome in batch
+            if outcome.task_id not in passed_over and kept.get(outcome.task_id) is outcome
+        ]
+        for task_id in recorded:
+            self._discard(kept, task_id)
+        self._on_recorded(recorded)
+        if not self._waiting and not self._locked:
+            self._emptied.set()
+
+    def _discard(self, kept: dict[int, task_outcomes.Outcome], task_id: int) -> None:
+        if (outcome := kept.pop(task_id, None)) is not None:
+            self._waiting_bytes -= _size(outcome)
 
     async def drain(self) -> None:
         """Waits until every outcome is recorded."""
         await self._emptied.wait()
 
-    async def _record(self, batch: list[task_outcomes.Outcome]) -> set[int]:
-        """Records the batch; returns the tasks that were locked, and have to be recorded again."""
+    async def _record(self, batch: list[task_outcomes.Outcome]) -> Collection[int]:
+        """Records a batch, and returns the tasks that were passed over. Raises StoreUnavailable."""
         try:
             return await self._write(batch)
-        except sqlalchemy.exc.DBAPIError as error:
-            # One outcome that PostgreSQL rejects must not keep the others from being recorded.
+        except errors.StoreUnavailable:
+            raise
+        except Exception as error:
+            # One outcome that cannot be written must not keep the others from being recorded.
             _log.exception("outcomes rejected by the database", task_ids=[outcome.task_id for outcome in batch])
+            passed_over: set[int] = set()
             if len(batch) > 1:
-                passed_over = [await self._record([outcome]) for outcome in batch]
-                return set().union(*passed_over)
-            if batch[0].change is not task.Change.FAILED:
-                return await self._record([_rejected(batch[0], error)])
-            return set()
+                for outcome in batch:
+                    passed_over.update(await self._record([outcome]))
+            elif batch[0].change is not task.Change.FAILED:
+                passed_over.update(await self._record([_rejected(batch[0], error)]))
+            return passed_over
 
-    async def _write(self, batch: list[task_outcomes.Outcome]) -> set[int]:
+    async def _write(self, batch: list[task_outcomes.Outcome]) -> Collection[int]:
         crash.point("worker.ran")
         ended = self._leases.ended_by(batch)
         recorded = await task_outcomes.record(
             self._here.engine, batch, worker_id=self._here.worker_id, lease_ids=ended
         )
         crash.point("worker.finished")
-        self._here.bell.announce(recorded.changed)
-        if not recorded.passed_over:
+        self._here.bell.announce(recorded)
+        if len(recorded) == len(batch):
             self._leases.discard((outcome.task_id, outcome.version) for outcome in batch)
             self._leases.forget(ended)
-        fenced = {outcome.task_id for outcome in batch} - {each.task_id for each in recorded.changed}
-        fenced -= recorded.passed_over
-        if fenced:
+            return ()
+        missing = {outcome.task_id: outcome.version for outcome in batch}
+        for each in recorded:
+            del missing[each.task_id]
+        passed_over = await task_outcomes.held(self._here.engine, missing)
+        if fenced := missing.keys() - passed_over:
             _log.info(
                 "outcomes dropped: the tasks were cancelled, or their leases lost",
                 count=len(fenced),
                 task_ids=sorted(fenced)[:_MAX_LOGGED],
             )
-        return recorded.passed_over
+        return passed_over
 
 
-def _rejected(outcome: task_outcomes.Outcome, error: sqlalchemy.exc.DBAPIError) -> task_outcomes.Outcome:
+def _size(outcome: task_outcomes.Outcome) -> int:
+    return len(outcome.result or "") + len(outcome.error_message or "")
+
+
+def _rejected(outcome: task_outcomes.Outcome, error: Exception) -> task_outcomes.Outcome:
     return task_outcomes.Outcome(
         outcome.task_id,
         outcome.version,
@@ -142,5 +225,5 @@ def _rejected(outcome: task_outcomes.Outcome, error: sqlalchemy.exc.DBAPIError) 
         outcome.duration,
         outcome.started_at,
         is_start_logged=outcome.is_start_logged,
-        error_message=f"The outcome could not be stored: {type(error.orig).__name__}.",
+        error_message=f"The outcome could not be stored: {type(getattr(error, 'orig', error)).__name__}.",
     )

@@ -8,16 +8,17 @@ from typing import Any
 
 import structlog
 
-from duetime_core.model import errors, task
+from duetime_core.model import task
 from duetime_core.process import crash
 from duetime_core.store.claiming import fast
 from duetime_worker import (
+    advancer,
     claimer,
     context,
     execution,
     held_leases,
-    lost_claims,
     outcomes,
+    polls,
     quarantine,
     starts,
     timers,
@@ -26,13 +27,10 @@ from duetime_worker.run import Run
 
 _log = structlog.get_logger()
 
-Source = str | quarantine.Source
-"""Where tasks are claimed from: a queue by its name, or the quarantine of all queues."""
-
 _CANCELLATION = datetime.timedelta(seconds=1)
 """How long a cancelled handler may take to end."""
 _LAST_CLAIM = datetime.timedelta(seconds=2)
-"""How long a claim in progress may take once the worker is stopping."""
+"""How long claims in flight may take once the worker is stopping."""
 _SMALL_CLAIM = 100
 """Up to this many tasks, the fixed cost of a statement is a large part of a claim's."""
 _QUARANTINE = quarantine.Source.QUARANTINE
@@ -55,23 +53,20 @@ class Runner:
         # Counts a task from its claim until its outcome is recorded.
         self._quarantine = quarantine.Quarantine(concurrency, here.lease)
         self._claimer = claimer.Claimer(here)
-        self._lost_claims = lost_claims.LostClaims(here)
+        self._polls = polls.Polls(here, claim=self._claim, slots=self._slots_of_a_claim, held=self._held)
         self._timers = timers.Timers(here.bell, self.poll)
+        self.advancer = advancer.Advancer(here, tuple(queues), self.poll)
+        self._schedule_ids: dict[int, int] = {}  # of runs whose outcomes are not recorded, by task_id
         self._counts: collections.Counter[str] = collections.Counter()
-        self._polls: dict[Source, None] = {}  # to be polled, in their turn
-        # May have more due tasks than there were slots; longest unserved first.
-        self._backlog: dict[Source, None] = {}
-        self._is_poll_of_all = False  # whether the next poll is
-        self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a run ended
         self._is_stopping = False
-        self._claiming: asyncio.Task[Any] | None = None  # the asyncio task of `run`
-        self._claims_ended = asyncio.Event()
 
     @property
     def free_slots(self) -> int:
         """How many more tasks may run here now."""
-        return 0 if self._is_stopping else self._concurrency - len(self._runs) - len(self._executor.abandoned)
+        if self._is_stopping or self.recorder.is_full:
+            return 0
+        return self._concurrency - len(self._runs) - len(self._executor.abandoned)
 
     @property
     def versions(self) -> dict[int, int]:
@@ -83,15 +78,14 @@ class Runner:
         counts, self._counts = self._counts, collections.Counter()
         return counts
 
-    def poll(self, source: Source) -> None:
+    def poll(self, source: polls.Source) -> None:
         """Has `run` claim due tasks of `source` soon. Polls that come together are one."""
-        self._polls[source] = None
-        self._woken.set()
+        self._polls.poll(source)
 
     def poll_all(self) -> None:
         """Has `run` claim due tasks of all queues soon; before that, it releases tasks of lost claims."""
-        self._is_poll_of_all = True
         self._claimer.sweep()
+        self._polls.release_lost()
         self.poll(_QUARANTINE)
         for queue in self._queues:
             self.poll(queue)
@@ -106,55 +100,46 @@ class Runner:
 
     async def run(self) -> None:
         """Claims and runs tasks until `stop`."""
-        self._claiming = asyncio.current_task()
-        try:
-            while not self._is_stopping:
-                await self._woken.wait()
-                self._woken.clear()
-                polls, self._polls = self._polls, {}
-                is_all, self._is_poll_of_all = self._is_poll_of_all, False
-                if is_all and self._lost_claims.are_possible:
-                    await self._lost_claims.release(lambda: self.leases.ids)  # so that the polls after it claim them
-                for source in polls:
-                    await self._claim_from(source)
-        finally:
-            self._claims_ended.set()
+        await self._polls.run()
 
-    async def _claim_from(self, source: Source) -> None:
-        if self.free_slots <= 0:
-            self._backlog.setdefault(source)
-            return
-        try:
-            with self._lost_claims.unless_answered():
-                if isinstance(source, quarantine.Source):
-                    await self._claim_quarantined()
-                else:
-                    await self._claim(source)
-        except errors.StoreUnavailable as error:
-            self._here.database_outage.begin(error)
-        else:
-            self._here.database_outage.end()
+    def _held(self) -> set[int]:
+        return self.leases.ids
 
-    async def _claim(self, queue: str) -> None:
+    def _slots_of_a_claim(self, source: polls.Source) -> int:
+        """Returns how many slots the next claim may reserve, so that those in flight together never exceed the free."""
+        free = self.free_slots - self._polls.reserved
+        if isinstance(source, quarantine.Source):
+            return min(free, sum(map(self._quarantine.free_slots, fast.LEVELS)))
+        if len(self._queues) > 1:
+            free = -(-free // 2)  # the rest is for the claims from other queues that begin before this one ends
         # Half of all slots, so that one half runs while the claim for the other travels.
-        limit = min(self.free_slots, max(_SMALL_CLAIM, self._concurrency // 2))
-        claim = await self._claimer.claim(queue, limit)
-        self._start_all(claim.tasks)
-        self._backlog.pop(queue, None)
-        if len(claim.tasks) == limit:
-            # More tasks may be due: for another worker now, and for this one once slots are free.
-            self._backlog[queue] = None
-            self._timers.call_idle_workers(queue, claim.now)
-            if self.free_slots:
-                self.poll(queue)
-        if claim.next_due_at is not None:
-            self._timers.schedule(queue, claim.next_due_at, now=claim.now)
+        return min(free, max(_SMALL_CLAIM, self._concurrency // 2))
 
-    async def _claim_quarantined(self) -> None:
-        self._backlog.pop(_QUARANTINE, None)
+    async def _claim(self, source: polls.Source, limit: int) -> None:
+        if isinstance(source, quarantine.Source):
+            await self._claim_quarantined(limit)
+            return
+        claim = await self._claimer.claim(source, limit)
+        self._start_all(claim.tasks)
+        # If it is full, more tasks may be due: for another worker now, and for this one once slots are free.
+        is_full = len(claim.tasks) == limit
+        self._polls.was_full(source, is_full=is_full)
+        if is_full:
+            self._timers.call_idle_workers(source, claim.now)
+            if self.free_slots:
+                self.poll(source)
+        if claim.has_occurrences:
+            self.advancer.nudge()
+        if claim.next_due_at is not None:
+            self._timers.schedule(source, claim.next_due_at, now=claim.now)
+
+    async def _claim_quarantined(self, limit: int) -> None:
+        self._polls.was_full(_QUARANTINE, is_full=False)
         for level in fast.LEVELS:
-            if (limit := min(self._quarantine.free_slots(level), self.free_slots)) > 0:
-                self._start_all(await self._claimer.claim_quarantined(self._queues, level, limit))
+            if (slots := min(self._quarantine.free_slots(level), limit)) > 0:
+                claimed = await self._claimer.claim_quarantined(self._queues, level, slots)
+                self._start_all(claimed)
+                limit -= len(claimed)
 
     def _start_all(self, tasks: Collection[task.Task]) -> None:
         if not tasks:
@@ -184,16 +169,19 @@ class Runner:
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = run.released()
             if outcome is not None and not run.is_lost:
+                if run.claimed.schedule_id is not None:
+                    self._schedule_ids[run.claimed.task_id] = run.claimed.schedule_id
                 self.recorder.add(outcome)
             elif is_current:
                 self._discard_quarantined([run.claimed.task_id])
             self._ended.set()
-            for source in self._backlog:
-                self.poll(source)
+            self._polls.poll_backlog()
 
     def _on_recorded(self, task_ids: Collection[int]) -> None:
         for queue in self._claimer.waits_for_runs:
             self.poll(queue)
+        schedule_ids = (self._schedule_ids.pop(task_id, None) for task_id in task_ids)
+        self.advancer.run_ended({each for each in schedule_ids if each is not None})
         self._discard_quarantined(task_ids)
 
     def _discard_quarantined(self, task_ids: Collection[int]) -> None:
@@ -204,19 +192,19 @@ class Runner:
     async def stop(self, grace: datetime.timedelta, *, grace_ended: asyncio.Event) -> None:
         """Claims nothing more, lets runs end for `grace` or until `grace_ended`, and releases the rest.
 
-        Tasks of the last claim are run or released too, if it ends within 2 s, or until `grace_ended`. A slower claim
-        is cancelled. If it was committed all the same, and only its response lost, its tasks are released, if the
+        Tasks of the last claims are run or released too, if these end within 2 s, or until `grace_ended`. A slower
+        claim is cancelled. If it was committed all the same, and only its response lost, its tasks are released, if the
         database responds within 1 s.
         """
         self._is_stopping = True
-        self._woken.set()
-        await _until(self._claims_ended.wait(), grace_ended.wait(), limit=_LAST_CLAIM)
-        if self._claiming is not None and not self._claims_ended.is_set():
-            _log.warning("cancelling a slow claim")
-            self._claiming.cancel()
-            await _until(self._claims_ended.wait(), limit=_CANCELLATION)  # hangs up
-        if self._lost_claims.are_possible and self._claims_ended.is_set():
-            await _until(self._lost_claims.release(lambda: self.leases.ids), limit=_CANCELLATION)
+        self._polls.stop()
+        await _until(self._polls.ended(), grace_ended.wait(), limit=_LAST_CLAIM)
+        if self._polls.has_claims:
+            _log.warning("cancelling slow claims")
+            self._polls.cancel()
+            await _until(self._polls.ended(), limit=_CANCELLATION)  # hangs up
+        if not self._polls.has_claims:
+            await _until(self._polls.release_all(), limit=_CANCELLATION)
         await _until(self._all_ended(), grace_ended.wait(), limit=grace)
         unfinished = list(self._runs.values())
         for run in unfinished:

@@ -106,6 +106,8 @@ class Schedule:
     created_at: datetime.datetime
     updated_at: datetime.datetime
     request_id: str
+    advance_error: str = ""
+    """Why its last attempt to create the next occurrence failed, which is repeated; empty if it did not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ def to_schedule(message: schedule_pb2.Schedule) -> schedule.Schedule:
         created_at=moment.from_timestamp(message.created_at),
         updated_at=moment.from_timestamp(message.updated_at),
         request_id=message.request_id,
+        advance_error=message.advance_error,
     )
 
 

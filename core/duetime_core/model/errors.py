@@ -174,6 +174,12 @@ class StoreUnavailable(DuetimeError):
     reason = "STORE_UNAVAILABLE"
 
 
+class QueueBusy(DuetimeError):
+    """Another transaction has locked the queue."""
+
+    reason = "QUEUE_BUSY"
+
+
 class LogBusy(DuetimeError):
     """Another transaction is using the log or its partitions, so they cannot be changed now."""
 

@@ -26,6 +26,7 @@ class Facts:
     running_of_key: int
     bucket: queue.TokenBucket | None
     key_bucket: queue.TokenBucket | None
+    advance_error: str | None  # why its schedule, whose next occurrence it is, cannot be advanced
     waits_for_run: bool  # it is the next occurrence of a schedule, and an earlier run has not ended
     workers: Sequence[worker.Worker]  # the live ones
 
@@ -69,6 +70,11 @@ def _queue(facts: Facts) -> Iterator[Reason]:
     name, key, limits = facts.task.queue, facts.task.concurrency_key, facts.limits
     if limits.is_paused:
         yield Reason("QUEUE_PAUSED", f"Queue {name!r} is paused. Resume it with ResumeQueue.")
+    if facts.advance_error is not None:
+        yield Reason(
+            "SCHEDULE_ERROR",
+            f"Schedule {facts.task.schedule_id} could not be advanced, which is retried: {facts.advance_error}",
+        )
     if facts.waits_for_run:
         yield Reason("OVERLAP", "The task waits for an earlier run of its schedule to end, because overlap is queue.")
     if limits.max_running is not None and facts.running >= limits.max_running:

@@ -79,6 +79,12 @@ class Schedule:
     request_id: str | None
     next_time: datetime.datetime | None = None  # the nominal time of its next occurrence
     next_task_id: int | None = None  # and its task
+    next_nominal_time: datetime.datetime | None = None  # of the next occurrence that next_due_at was computed for
+    next_due_at: datetime.datetime | None = None  # when that is due by the rule
+    advance_at: datetime.datetime | None = None  # when the schedule has to be advanced
+    is_waiting: bool = False  # whether its next occurrence is due, and waits for an earlier run
+    advance_failures: int = 0  # how many attempts to advance it have failed in a row
+    advance_error: str | None = None  # why the last one failed
 
     @property
     def seed(self) -> str:

@@ -13,6 +13,10 @@ ANSWER_SECONDS = 10.0
 """How long a statement may go unanswered. A database that is stopped, or whose machine hangs, keeps its connections
 open and sends nothing; one that is only slow reaches its statement_timeout first, and reports that."""
 
+SILENT_SECONDS = 1.0
+"""A statement that was unanswered for that long when its caller gave it up may be on a connection that fell silent, and
+the others of its pool then with it."""
+
 
 class Connection(psycopg.AsyncConnection[Any]):
     """A connection that is closed, so that its statement fails, once a response is overdue."""
@@ -20,14 +24,18 @@ class Connection(psycopg.AsyncConnection[Any]):
     is_new = True
     """Until its first use."""
     answer_seconds: float | None = ANSWER_SECONDS
-    """None waits indefinitely. The pool resets it to ANSWER_SECONDS at each checkout."""
+    """None waits indefinitely. The pool resets it at each checkout."""
+    waited_seconds = 0.0
+    """How long the last response took, or until its caller gave up."""
     _overdue = False
 
     async def wait(self, *arguments: Any, **keywords: Any) -> Any:
         """Waits for the database, as psycopg does in each round trip. Raises ConnectionTimeout."""
         if self.answer_seconds is None:
             return await super().wait(*arguments, **keywords)
-        timer = asyncio.get_running_loop().call_later(self.answer_seconds, self._shut_down)
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        timer = loop.call_later(self.answer_seconds, self._shut_down)
         try:
             return await super().wait(*arguments, **keywords)
         except psycopg.OperationalError as error:
@@ -36,6 +44,7 @@ class Connection(psycopg.AsyncConnection[Any]):
             raise psycopg.errors.ConnectionTimeout(f"no answer within {self.answer_seconds:g} s") from error
         finally:
             timer.cancel()
+            self.waited_seconds = loop.time() - asked_at
 
     async def cancel_safe(self, *, timeout: float = 0) -> None:  # noqa: ASYNC109 - psycopg's signature
         """Hangs up, where psycopg would cancel the statement because the waiting coroutine was cancelled.

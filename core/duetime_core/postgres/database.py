@@ -1,6 +1,8 @@
 """Engines for PostgreSQL: the only place that makes connections."""
 
+import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -11,8 +13,8 @@ from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload
-from duetime_core.postgres import connection, error_mapping
-from duetime_core.process import background
+from duetime_core.postgres import connection, error_mapping, session
+from duetime_core.process import background, libpq
 
 _SESSION = {
     "timezone": "UTC",
@@ -33,6 +35,8 @@ _SESSION = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+_STATEMENT_SHARE = 0.8
+"""The statement_timeout, as a share of another time for an answer."""
 
 _NETWORK = {
     # A replica answers reads, and would be kept until it is promoted: by an address that still leads to the primary of
@@ -51,13 +55,17 @@ _CONNECT_TIMEOUT_OF_SEVERAL = 2
 _Result = TypeVar("_Result")
 
 
-def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.AsyncEngine:
+def connect(
+    database_url: str, *, pool_size: int = 10, answer_seconds: float | None = None
+) -> sqlalchemy_asyncio.AsyncEngine:
     """Returns an engine for `postgresql://…` with at most `pool_size` connections; it connects when first used.
+
+    `answer_seconds`, by default `connection.ANSWER_SECONDS`, is how long a statement may go unanswered.
 
     Its connections are in autocommit: nearly every change is one statement, and the two round trips of BEGIN and COMMIT
     would be two thirds of its time. Use `transaction` for the others.
     """
-    url = sqlalchemy.make_url(database_url).set(drivername="postgresql+psycopg")
+    url = sqlalchemy.make_url(libpq.spread(database_url)).set(drivername="postgresql+psycopg")
     engine = sqlalchemy_asyncio.create_async_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -68,32 +76,44 @@ def connect(database_url: str, *, pool_size: int = 10) -> sqlalchemy_asyncio.Asy
         # A task's data may hold credentials, and errors are logged.
         hide_parameters=True,
         json_deserializer=payload.decode,
-        connect_args={"async_creator_fn": connection.Connection.connect, **_arguments(url)},
+        connect_args={"async_creator_fn": connection.Connection.connect, **_arguments(url, answer_seconds)},
     )
-    sqlalchemy.event.listen(engine.sync_engine, "checkout", _check)
-    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _leave_replica)
+    sqlalchemy.event.listen(engine.sync_engine, "do_connect", session.Sessions(answer_seconds).open)
+    sqlalchemy.event.listen(engine.sync_engine, "checkout", functools.partial(_check, answer_seconds))
+    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _drop_pool)
     sqlalchemy.event.listen(engine.sync_engine, "handle_error", _redact)
     return engine
 
 
-def _arguments(url: sqlalchemy.URL) -> dict[str, Any]:
+def _arguments(url: sqlalchemy.URL, answer_seconds: float | None = None) -> dict[str, Any]:
     """Returns the parameters of libpq that the URL leaves open; its own win."""
     given = psycopg_dialect.dialect().create_connect_args(url)[1]  # type: ignore[no-untyped-call]
     network: dict[str, Any] = dict(_NETWORK)
     if "," in str(given.get("host", "")):
         network["connect_timeout"] = _CONNECT_TIMEOUT_OF_SEVERAL
-    session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    settings = dict(_SESSION)
+    if answer_seconds is not None:
+        settings["statement_timeout"] = f"{round(1000 * _STATEMENT_SHARE * answer_seconds)}ms"
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     chosen = {name: value for name, value in network.items() if name not in given}
-    return {**chosen, "options": f"{session} {given.get('options', '')}".rstrip()}
+    return {**chosen, "options": f"{options} {given.get('options', '')}".rstrip()}
 
 
-def _leave_replica(context: sqlalchemy.engine.ExceptionContext) -> None:
-    """Drops all pooled connections once one turns out to be read-only: the next ones go to the primary."""
+def _drop_pool(context: sqlalchemy.engine.ExceptionContext) -> None:
+    """Drops all pooled connections once one turns out to lead to a replica, or may have fallen silent.
+
+    The next ones lead to the primary. SQLAlchemy does so by itself after a response that is overdue, but not if the
+    caller gave up before.
+    """
     if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True
+    elif isinstance(context.original_exception, asyncio.CancelledError) and context.connection is not None:
+        driver: Any = context.connection.connection.driver_connection
+        if driver is not None and driver.waited_seconds > connection.SILENT_SECONDS:
+            context.invalidate_pool_on_disconnect = True
 
 
-def _check(adapted: Any, *_: object) -> None:
+def _check(answer_seconds: float | None, adapted: Any, *_: object) -> None:
     """Makes the pool replace its connections if the database closed this one while it was idle."""
     driver: connection.Connection = adapted.driver_connection
     if driver.is_lost():
@@ -102,7 +122,7 @@ def _check(adapted: Any, *_: object) -> None:
             raise psycopg.OperationalError("the database closed the connection as soon as it was opened")
         raise sqlalchemy.exc.InvalidatePoolError
     driver.is_new = False
-    driver.answer_seconds = connection.ANSWER_SECONDS
+    driver.answer_seconds = answer_seconds or connection.ANSWER_SECONDS
 
 
 def _redact(context: sqlalchemy.engine.ExceptionContext) -> None:

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from duetime_core.model import task
+from duetime_core.postgres import schedule_tables, tables
 
-MAX_TASK_ID = 2**32 - 1
-"""task_id is uint32 in the API, because 64-bit integers are strings in protobuf's JSON."""
+MAX_TASK_ID = tables.MAX_ID
 
 
 class XID8(sa.types.UserDefinedType[str]):
@@ -21,24 +21,13 @@ class XID8(sa.types.UserDefinedType[str]):
         return "XID8"
 
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "pk": "%(table_name)s_pkey",
-    }
-)
+metadata = tables.metadata
+"""With the tables of schedules."""
+assert schedule_tables.schedules.metadata is metadata
 
 LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves in this order: a plan cannot prefer a wrong one."""
 
-LISTED_BY = "greatest(schedule_id)"
-"""The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk the primary key past all
-that do not match, because the filter lets most schedules pass."""
-TEMPLATE_QUEUE = "(template ->> 'queue'::text)"
-
-DUE_AT, UNFINISHED = "ready_at", "true"  # for store.schedules, until it is ported
 NOT_DELETED = "deleted_at IS NULL"
 QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
 NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"
@@ -146,6 +135,7 @@ leases = sa.Table(
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("task_ids", postgresql.ARRAY(sa.BigInteger), nullable=False),
     sa.Column("versions", postgresql.ARRAY(sa.Integer), nullable=False),
+    sa.Column("is_quarantined", sa.Boolean, nullable=False, server_default="false"),
     _index("leases", "expires_at", "expires_at"),
     postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "5000"},
 )
@@ -312,50 +302,4 @@ handlers = sa.Table(
     sa.Column("multiplier", sa.Double),
     sa.Column("jitter", sa.Double),
     sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
-)
-
-schedules = sa.Table(
-    "schedules",
-    metadata,
-    sa.Column("schedule_id", sa.BigInteger, sa.Identity(always=True, maxvalue=MAX_TASK_ID), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("spec", postgresql.JSONB, nullable=False),
-    sa.Column("template", postgresql.JSONB, nullable=False),
-    sa.Column("overlap", sa.Text, nullable=False),
-    sa.Column("catch_up", sa.Text, nullable=False),
-    sa.Column("catch_up_window", sa.Interval),
-    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
-    # The last nominal time that has a task or was skipped: the next occurrence comes after it.
-    sa.Column("last_nominal_time", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("zone_version", sa.Text, nullable=False),  # of the time zone database that gave the next occurrence
-    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("deleted_at", sa.DateTime(timezone=True)),
-    sa.Column("request_id", sa.Text),
-    sa.Column("request_digest", sa.Uuid),
-    # Lists, by each filter.
-    *(
-        sa.Index(
-            f"schedules_{name}_idx", sa.text(column), sa.text(LISTED_BY), postgresql_where=sa.text("deleted_at IS NULL")
-        )
-        for name, column in (("name", "name"), ("queue", TEMPLATE_QUEUE), ("paused", "is_paused"))
-    ),
-    sa.Index("schedules_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
-)
-
-schedule_logs = sa.Table(
-    "schedule_logs",
-    metadata,
-    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("schedule_id", sa.BigInteger, nullable=False),
-    sa.Column("change", sa.Text, nullable=False),
-    sa.Column("nominal_time", sa.DateTime(timezone=True)),  # of the occurrence, or the first of several
-    sa.Column("until", sa.DateTime(timezone=True)),  # the last of several
-    sa.Column("reason", sa.Text),
-    sa.Column("task_id", sa.BigInteger),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "log_id"),
-    sa.Index("schedule_logs_timestamp_idx", "timestamp"),
 )

@@ -4,11 +4,9 @@ import re
 import urllib.parse
 from typing import Any
 
-import psycopg
-import psycopg.conninfo
 import sqlalchemy
-import sqlalchemy.exc
-from sqlalchemy.dialects.postgresql import psycopg as dialect
+
+from duetime_core.process import libpq
 
 _ENCODING = "in a user name or password, percent-encode each of : / ? # [ ] @ %"
 POSTGRES_FORM = f"must be a URL such as postgresql://user:password@host:5432/duetime; {_ENCODING}"
@@ -29,28 +27,17 @@ _DATABASE_NUMBER = re.compile(r"/?|/[0-9]{1,9}")
 
 
 def postgres_arguments(url: str) -> dict[str, Any]:
-    """Returns what libpq connects with. Raises ValueError, with POSTGRES_FORM, for a URL that it cannot use."""
+    """Returns what libpq connects with. Raises ValueError, which says what would be right, for a URL it cannot use."""
     try:
-        parsed = sqlalchemy.make_url(url)
-        arguments = dialect.dialect().create_connect_args(parsed)[1]  # type: ignore[no-untyped-call]
-        psycopg.conninfo.make_conninfo(**arguments)
-    except (sqlalchemy.exc.ArgumentError, psycopg.Error, ValueError):
-        raise ValueError(POSTGRES_FORM) from None
-    ports = str(arguments.get("port", "")).split(",")
-    if (
-        parsed.drivername.partition("+")[0] not in ("postgresql", "postgres")
-        or parsed.port == 0
-        or "@" in (parsed.host or "")
-        or not all(_is_port(port) for port in ports if port)
-    ):
-        raise ValueError(POSTGRES_FORM)
-    return dict(arguments)
+        return libpq.arguments(url)
+    except ValueError as error:
+        raise ValueError(str(error) or POSTGRES_FORM) from None
 
 
 def check_postgres(url: str) -> str:
-    """Returns `url`. Raises ValueError, with POSTGRES_FORM, if it is not PostgreSQL's."""
+    """Returns `url`, as SQLAlchemy reads it. Raises ValueError, as `postgres_arguments`, if it is not PostgreSQL's."""
     postgres_arguments(url)
-    return url
+    return libpq.spread(url)
 
 
 def check_redis(url: str) -> str:
@@ -123,7 +110,3 @@ def _login(user: str | None, password: str | None) -> str:
 def _address(host: str | None, port: int | None) -> str:
     host = f"[{host}]" if ":" in (host or "") else host or ""
     return host if port is None else f"{host}:{port}"
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535

@@ -367,6 +367,8 @@ WITH unknown AS MATERIALIZED (
     SELECT task_id FROM tasks
     WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
         AND task_id <> ALL(CAST(:held AS bigint[]))
+        AND CASE WHEN CAST(:queue AS text) IS NULL THEN lost_leases >= 2
+        ELSE queue = :queue AND lost_leases < 2 END
     ORDER BY task_id
     FOR UPDATE SKIP LOCKED
 ), released AS (
@@ -435,11 +437,11 @@ WITH held AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
             task_id bigint, claimed_version int, status text, change text, result text, error_message text,
             backoff interval, duration interval
-        ) ORDER BY task_id
+        )
     ) AS given CROSS JOIN LATERAL (
         SELECT FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
+            FOR NO KEY UPDATE SKIP LOCKED
     ) AS locked
 ), finished AS (
     UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
@@ -463,43 +465,37 @@ WITH held AS MATERIALIZED (
 SELECT task_id, queue, execution_time, now(), status FROM finished;
 
 -- tasks/outcomes.py: _EXTEND
-WITH held AS MATERIALIZED (
-    SELECT given.task_id FROM (
-        SELECT * FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, claimed_version)
-        ORDER BY task_id
-    ) AS given CROSS JOIN LATERAL (
-        SELECT FROM tasks
-        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR UPDATE
-    ) AS locked
-)
+WITH held AS MATERIALIZED (SELECT given.task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS
+    given (task_id, claimed_version) CROSS JOIN LATERAL (
+    SELECT FROM tasks
+    WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
+        FOR NO KEY UPDATE SKIP LOCKED
+) AS locked)
 UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
 WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
 RETURNING task_id;
 
--- schedules/advance.py: _LOCK_DUE
+-- schedules/advance.py: _LOCK_OLDEST
 SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused,
     last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at,
-    schedules.request_id, tasks.task_id, tasks.nominal_time, tasks.execution_time,
-    tasks.status = 'cancelled' AS is_cancelled, coalesce((
-        SELECT true FROM tasks AS earlier
-        WHERE earlier.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND NOT earlier.is_next
-        LIMIT 1
-    ), false) AS is_overlapped, coalesce((
-        SELECT before.updated_at > tasks.execution_time FROM tasks AS before
-        WHERE before.schedule_id = schedules.schedule_id AND NOT before.is_next AND before.deleted_at IS NULL
-        ORDER BY before.nominal_time DESC LIMIT 1
-    ), false) AS has_waited, now() AS now
-FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
-WHERE tasks.queue = :queue AND tasks.is_next AND greatest(execution_time) <= now()
-    AND NOT (overlap = 'queue' AND tasks.status = 'pending' AND coalesce((
-        SELECT true FROM tasks AS earlier
-        WHERE earlier.schedule_id = schedules.schedule_id AND status IN ('pending', 'running') AND NOT earlier.is_next
-        LIMIT 1
-    ), false))
-ORDER BY greatest(execution_time), tasks.task_id
-LIMIT :limit
-FOR UPDATE OF tasks, schedules SKIP LOCKED;
+    schedules.request_id, next_nominal_time, next_due_at, advance_at, is_waiting, advance_failures, advance_error,
+    deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+WHERE advance_at <= now() ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
+FOR UPDATE SKIP LOCKED;
+
+-- schedules/advance.py: _LOCK_NEXT
+SELECT given.schedule_id, upcoming.*, coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
+), false) AS has_next, coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND status IN ('pending', 'running') AND NOT
+        is_next LIMIT 1
+), false) AS is_overlapped
+FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
+LEFT JOIN LATERAL (
+    SELECT task_id, nominal_time, execution_time, status = 'cancelled' AS is_refused FROM tasks
+    WHERE tasks.schedule_id = given.schedule_id AND is_next
+    FOR UPDATE SKIP LOCKED
+) AS upcoming ON true;
 
 -- log/feed.py: _READ_FIRST
 SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current

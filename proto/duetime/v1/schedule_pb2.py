@@ -29,7 +29,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x64uetime/v1/schedule.proto\x12\nduetime.v1\x1a\x15\x64uetime/v1/task.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x07\n\x08Schedule\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0cmissing_time\x18\x07 \x01(\x0e\x32\x1e.duetime.v1.MissingTime.Policy\x12\x36\n\rrepeated_time\x18\x08 \x01(\x0e\x32\x1f.duetime.v1.RepeatedTime.Policy\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12+\n\x07overlap\x18\x0b \x01(\x0e\x32\x1a.duetime.v1.Overlap.Policy\x12,\n\x08\x63\x61tch_up\x18\x0c \x01(\x0e\x32\x1a.duetime.v1.CatchUp.Policy\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04name\x18\x0e \x01(\t\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x1a\n\x0bschedule_id\x18\x10 \x01(\rB\x05\xe2\x41\x02\x03\x08\x12\x14\n\x06paused\x18\x11 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\tnext_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cnext_task_id\x18\x13 \x01(\rB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x15 \x01(\rB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\x18 \x01(\tB\x04\xe2\x41\x01\x05\"=\n\x0bMissingTime\".\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\t\n\x05shift\x10\x01\x12\x08\n\x04skip\x10\x02\"R\n\x0cRepeatedTime\"B\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\x08\n\x04\x61uto\x10\x01\x12\t\n\x05\x66irst\x10\x02\x12\x08\n\x04last\x10\x03\x12\x08\n\x04\x62oth\x10\x04\"D\n\x07Overlap\"9\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\t\n\x05\x61llow\x10\x01\x12\x08\n\x04skip\x10\x02\x12\t\n\x05queue\x10\x03\"A\n\x07\x43\x61tchUp\"6\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\x08\n\x04last\x10\x01\x12\x07\n\x03\x61ll\x10\x02\x12\x08\n\x04none\x10\x03\"\xc8\x01\n\x08\x42lackout\x12\x0c\n\x04\x64\x61ys\x18\x01 \x03(\t\x12\x11\n\tfrom_time\x18\x02 \x01(\t\x12\x12\n\nuntil_time\x18\x03 \x01(\t\x12\x12\n\nfirst_date\x18\x04 \x01(\t\x12\x11\n\tlast_date\x18\x05 \x01(\t\x12/\n\x08\x62\x65havior\x18\x06 \x01(\x0e\x32\x1d.duetime.v1.Blackout.Behavior\"/\n\x08\x42\x65havior\x12\x0f\n\x0bunspecified\x10\x00\x12\x08\n\x04skip\x10\x01\x12\x08\n\x04move\x10\x02\"\x8d\x02\n\x0cTaskTemplate\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12*\n\ttask_data\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x18\n\x0bmax_retries\x18\x04 \x01(\rH\x00\x88\x01\x01\x12-\n\x0cretry_policy\x18\x05 \x01(\x0b\x32\x17.duetime.v1.RetryPolicy\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x17\n\x0f\x63oncurrency_key\x18\x08 \x01(\tB\x0e\n\x0c_max_retries\"\x9e\x02\n\x0bScheduleLog\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63hange\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x0cnominal_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12/\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07task_id\x18\x06 \x01(\rB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x63tor\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x64uetime/v1/schedule.proto\x12\nduetime.v1\x1a\x15\x64uetime/v1/task.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x07\n\x08Schedule\x12\x0c\n\x04\x63ron\x18\x01 \x01(\t\x12+\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06\x61nchor\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0cmissing_time\x18\x07 \x01(\x0e\x32\x1e.duetime.v1.MissingTime.Policy\x12\x36\n\rrepeated_time\x18\x08 \x01(\x0e\x32\x1f.duetime.v1.RepeatedTime.Policy\x12)\n\x06jitter\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\tblackouts\x18\n \x03(\x0b\x32\x14.duetime.v1.Blackout\x12+\n\x07overlap\x18\x0b \x01(\x0e\x32\x1a.duetime.v1.Overlap.Policy\x12,\n\x08\x63\x61tch_up\x18\x0c \x01(\x0e\x32\x1a.duetime.v1.CatchUp.Policy\x12\x32\n\x0f\x63\x61tch_up_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04name\x18\x0e \x01(\t\x12&\n\x04task\x18\x0f \x01(\x0b\x32\x18.duetime.v1.TaskTemplate\x12\x1a\n\x0bschedule_id\x18\x10 \x01(\rB\x05\xe2\x41\x02\x03\x08\x12\x14\n\x06paused\x18\x11 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\tnext_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cnext_task_id\x18\x13 \x01(\rB\x04\xe2\x41\x01\x03\x12\x33\n\tlast_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x15 \x01(\rB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\x18 \x01(\tB\x04\xe2\x41\x01\x05\x12\x1b\n\radvance_error\x18\x19 \x01(\tB\x04\xe2\x41\x01\x03\"=\n\x0bMissingTime\".\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\t\n\x05shift\x10\x01\x12\x08\n\x04skip\x10\x02\"R\n\x0cRepeatedTime\"B\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\x08\n\x04\x61uto\x10\x01\x12\t\n\x05\x66irst\x10\x02\x12\x08\n\x04last\x10\x03\x12\x08\n\x04\x62oth\x10\x04\"D\n\x07Overlap\"9\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\t\n\x05\x61llow\x10\x01\x12\x08\n\x04skip\x10\x02\x12\t\n\x05queue\x10\x03\"A\n\x07\x43\x61tchUp\"6\n\x06Policy\x12\x0f\n\x0bunspecified\x10\x00\x12\x08\n\x04last\x10\x01\x12\x07\n\x03\x61ll\x10\x02\x12\x08\n\x04none\x10\x03\"\xc8\x01\n\x08\x42lackout\x12\x0c\n\x04\x64\x61ys\x18\x01 \x03(\t\x12\x11\n\tfrom_time\x18\x02 \x01(\t\x12\x12\n\nuntil_time\x18\x03 \x01(\t\x12\x12\n\nfirst_date\x18\x04 \x01(\t\x12\x11\n\tlast_date\x18\x05 \x01(\t\x12/\n\x08\x62\x65havior\x18\x06 \x01(\x0e\x32\x1d.duetime.v1.Blackout.Behavior\"/\n\x08\x42\x65havior\x12\x0f\n\x0bunspecified\x10\x00\x12\x08\n\x04skip\x10\x01\x12\x08\n\x04move\x10\x02\"\x8d\x02\n\x0cTaskTemplate\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12*\n\ttask_data\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\r\n\x05queue\x18\x03 \x01(\t\x12\x18\n\x0bmax_retries\x18\x04 \x01(\rH\x00\x88\x01\x01\x12-\n\x0cretry_policy\x18\x05 \x01(\x0b\x32\x17.duetime.v1.RetryPolicy\x12*\n\x07timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08priority\x18\x07 \x01(\r\x12\x17\n\x0f\x63oncurrency_key\x18\x08 \x01(\tB\x0e\n\x0c_max_retries\"\x9e\x02\n\x0bScheduleLog\x12\x19\n\x0bschedule_id\x18\x01 \x01(\rB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63hange\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x0cnominal_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12/\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07task_id\x18\x06 \x01(\rB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x63tor\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULE'].fields_by_name['updated_at']._serialized_options = b'\342A\001\003'
   _globals['_SCHEDULE'].fields_by_name['request_id']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['request_id']._serialized_options = b'\342A\001\005'
+  _globals['_SCHEDULE'].fields_by_name['advance_error']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['advance_error']._serialized_options = b'\342A\001\003'
   _globals['_TASKTEMPLATE'].fields_by_name['name']._loaded_options = None
   _globals['_TASKTEMPLATE'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_SCHEDULELOG'].fields_by_name['schedule_id']._loaded_options = None
@@ -73,29 +75,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULELOG'].fields_by_name['timestamp']._loaded_options = None
   _globals['_SCHEDULELOG'].fields_by_name['timestamp']._serialized_options = b'\342A\001\003'
   _globals['_SCHEDULE']._serialized_start=193
-  _globals['_SCHEDULE']._serialized_end=1151
-  _globals['_MISSINGTIME']._serialized_start=1153
-  _globals['_MISSINGTIME']._serialized_end=1214
-  _globals['_MISSINGTIME_POLICY']._serialized_start=1168
-  _globals['_MISSINGTIME_POLICY']._serialized_end=1214
-  _globals['_REPEATEDTIME']._serialized_start=1216
-  _globals['_REPEATEDTIME']._serialized_end=1298
-  _globals['_REPEATEDTIME_POLICY']._serialized_start=1232
-  _globals['_REPEATEDTIME_POLICY']._serialized_end=1298
-  _globals['_OVERLAP']._serialized_start=1300
-  _globals['_OVERLAP']._serialized_end=1368
-  _globals['_OVERLAP_POLICY']._serialized_start=1311
-  _globals['_OVERLAP_POLICY']._serialized_end=1368
-  _globals['_CATCHUP']._serialized_start=1370
-  _globals['_CATCHUP']._serialized_end=1435
-  _globals['_CATCHUP_POLICY']._serialized_start=1381
-  _globals['_CATCHUP_POLICY']._serialized_end=1435
-  _globals['_BLACKOUT']._serialized_start=1438
-  _globals['_BLACKOUT']._serialized_end=1638
-  _globals['_BLACKOUT_BEHAVIOR']._serialized_start=1591
-  _globals['_BLACKOUT_BEHAVIOR']._serialized_end=1638
-  _globals['_TASKTEMPLATE']._serialized_start=1641
-  _globals['_TASKTEMPLATE']._serialized_end=1910
-  _globals['_SCHEDULELOG']._serialized_start=1913
-  _globals['_SCHEDULELOG']._serialized_end=2199
+  _globals['_SCHEDULE']._serialized_end=1180
+  _globals['_MISSINGTIME']._serialized_start=1182
+  _globals['_MISSINGTIME']._serialized_end=1243
+  _globals['_MISSINGTIME_POLICY']._serialized_start=1197
+  _globals['_MISSINGTIME_POLICY']._serialized_end=1243
+  _globals['_REPEATEDTIME']._serialized_start=1245
+  _globals['_REPEATEDTIME']._serialized_end=1327
+  _globals['_REPEATEDTIME_POLICY']._serialized_start=1261
+  _globals['_REPEATEDTIME_POLICY']._serialized_end=1327
+  _globals['_OVERLAP']._serialized_start=1329
+  _globals['_OVERLAP']._serialized_end=1397
+  _globals['_OVERLAP_POLICY']._serialized_start=1340
+  _globals['_OVERLAP_POLICY']._serialized_end=1397
+  _globals['_CATCHUP']._serialized_start=1399
+  _globals['_CATCHUP']._serialized_end=1464
+  _globals['_CATCHUP_POLICY']._serialized_start=1410
+  _globals['_CATCHUP_POLICY']._serialized_end=1464
+  _globals['_BLACKOUT']._serialized_start=1467
+  _globals['_BLACKOUT']._serialized_end=1667
+  _globals['_BLACKOUT_BEHAVIOR']._serialized_start=1620
+  _globals['_BLACKOUT_BEHAVIOR']._serialized_end=1667
+  _globals['_TASKTEMPLATE']._serialized_start=1670
+  _globals['_TASKTEMPLATE']._serialized_end=1939
+  _globals['_SCHEDULELOG']._serialized_start=1942
+  _globals['_SCHEDULELOG']._serialized_end=2228
 # @@protoc_insertion_point(module_scope)

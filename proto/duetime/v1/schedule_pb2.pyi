@@ -27,8 +27,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Schedule(_message.Message):
     """A schedule creates a task at each time of a rule.
 
-    Its next occurrence is a pending task. When that is due, the one after it is created in the transaction that claims
-    it. Fields 1 to 10 are the rule, and have the same numbers in every message that has a rule.
+    Its next occurrence is a pending task. When the rule is due, that becomes an ordinary task, and the one after it is
+    created in the same transaction. Fields 1 to 10 are the rule, and have the same numbers in every message that has a rule.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -57,6 +57,7 @@ class Schedule(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ADVANCE_ERROR_FIELD_NUMBER: _builtins.int
     cron: _builtins.str
     """A cron expression in the local time of time_zone: five fields (minute, hour, day of month, month, day of week), or
     six with the second first; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. At most 256 characters. A rule
@@ -88,6 +89,11 @@ class Schedule(_message.Message):
     """Output only. Rises by one with every UpdateSchedule, PauseSchedule and ResumeSchedule. The etag of UpdateSchedule."""
     request_id: _builtins.str
     """Immutable. The request_id of the create; empty if the caller sent none."""
+    advance_error: _builtins.str
+    """Output only. Why the last attempt to advance the schedule, which is to create its next occurrence, failed; empty if
+    it did not. The attempt is repeated, with a backoff of up to 15 minutes. Cleared by success and by any change of the
+    schedule.
+    """
     @_builtins.property
     def interval(self) -> _duration_pb2.Duration:
         """The elapsed time from one occurrence to the next, which no DST transition changes. 1 s to 10 years."""
@@ -165,10 +171,11 @@ class Schedule(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
+        advance_error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "catch_up_window", b"catch_up_window", "created_at", b"created_at", "end_time", b"end_time", "interval", b"interval", "jitter", b"jitter", "last_time", b"last_time", "next_time", b"next_time", "start_time", b"start_time", "task", b"task", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor", b"anchor", "blackouts", b"blackouts", "catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "created_at", b"created_at", "cron", b"cron", "end_time", b"end_time", "interval", b"interval", "jitter", b"jitter", "last_time", b"last_time", "missing_time", b"missing_time", "name", b"name", "next_task_id", b"next_task_id", "next_time", b"next_time", "overlap", b"overlap", "paused", b"paused", "repeated_time", b"repeated_time", "request_id", b"request_id", "schedule_id", b"schedule_id", "start_time", b"start_time", "task", b"task", "time_zone", b"time_zone", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance_error", b"advance_error", "anchor", b"anchor", "blackouts", b"blackouts", "catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "created_at", b"created_at", "cron", b"cron", "end_time", b"end_time", "interval", b"interval", "jitter", b"jitter", "last_time", b"last_time", "missing_time", b"missing_time", "name", b"name", "next_task_id", b"next_task_id", "next_time", b"next_time", "overlap", b"overlap", "paused", b"paused", "repeated_time", b"repeated_time", "request_id", b"request_id", "schedule_id", b"schedule_id", "start_time", b"start_time", "task", b"task", "time_zone", b"time_zone", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -796,8 +796,8 @@ class ExplainTaskResponse(_message.Message):
         MESSAGE_FIELD_NUMBER: _builtins.int
         code: _builtins.str
         """The kind of reason: `NOT_DUE`, `WAITING_FOR_RETRY`, `QUEUE_PAUSED`, `QUEUE_LIMIT`, `QUEUE_RATE`, `KEY_LIMIT`,
-        `KEY_RATE`, `OVERLAP`, `NO_WORKER_FOR_QUEUE`, `NO_WORKER_WITH_HANDLER`, `WORKERS_BUSY`, `ABOUT_TO_START`,
-        `RUNNING`, `LEASE_EXPIRED`, `FINISHED`. More values may be added.
+        `KEY_RATE`, `OVERLAP`, `SCHEDULE_ERROR`, `NO_WORKER_FOR_QUEUE`, `NO_WORKER_WITH_HANDLER`, `WORKERS_BUSY`,
+        `ABOUT_TO_START`, `RUNNING`, `LEASE_EXPIRED`, `FINISHED`. More values may be added.
         """
         message: _builtins.str
         """A sentence for people, with the details: the time, the limit, the worker."""

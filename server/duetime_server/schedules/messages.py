@@ -34,6 +34,7 @@ def from_schedule(row: schedule.Schedule) -> schedule_pb2.Schedule:
         created_at=task_messages.timestamp(row.created_at),
         updated_at=task_messages.timestamp(row.updated_at),
         request_id=row.request_id or "",
+        advance_error=row.advance_error or "",
     )
 
 

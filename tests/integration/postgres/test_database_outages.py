@@ -40,7 +40,7 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
 ) -> None:
     workers = [await start.worker(lease=f"PT{LEASE_SECONDS}S", concurrency=20) for _ in range(2)]
     task_ids = await client.create_many(
-        NewTask("sleep", clients.NOW, {"seconds": 10}, max_retries=0) for _ in range(40)
+        NewTask("sleep", clients.NOW, {"seconds": 20}, max_retries=0) for _ in range(40)
     )
     for task_id in task_ids:
         await clients.reached(client, task_id, "started")
@@ -56,7 +56,7 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
     workers[0].process.send_signal(signal.SIGCONT)
     assert len(clients.handler_events(tmp_path, *task_ids)) == len(task_ids)  # all began, and none has ended
     for task_id in task_ids:
-        done = await clients.finished(client, task_id)
+        done = await clients.finished(client, task_id, seconds=60)
         assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
         assert await clients.changes(client, task_id) == ["created", "started", "completed"]
 

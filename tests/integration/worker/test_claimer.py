@@ -63,7 +63,7 @@ async def lose(engine: sqlalchemy_asyncio.AsyncEngine, _: task.Task) -> object:
 
 async def release_lost_claim(engine: sqlalchemy_asyncio.AsyncEngine, _: task.Task) -> object:
     now = datetime.datetime.now(datetime.UTC) + factories.SECOND
-    return await rescue.release(engine, worker_id="worker", held=[], claimed_before=now)
+    return await rescue.release(engine, worker_id="worker", queue=task.DEFAULT_QUEUE, held=[], claimed_before=now)
 
 
 async def retry(engine: sqlalchemy_asyncio.AsyncEngine, run: task.Task) -> object:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
+from duetime_core.postgres import database
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import create as task_create
 from tests.support import clients, factories, processes
@@ -147,3 +148,21 @@ async def test_a_worker_starts_with_the_highest_priority(
     await all_ended(engine, len(created))
     events = clients.handler_events(tmp_path, *priority_of)
     assert [priority_of[each.task_id] for each in events if each.what.startswith("began")] == sorted(priorities)[::-1]
+
+
+async def test_a_locked_queue_delays_no_other_queue_of_its_worker(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+) -> None:
+    await queue_limit.update(engine, "locked", {"max_running": 5}, is_new=True, actor="api")
+    (delayed,) = await task_create.create_all(engine, [factories.new_task(name="moment", queue="locked")], actor="api")
+    async with database.transaction(engine) as holder:
+        await holder.execute(sa.text("SELECT FROM queues FOR UPDATE"))
+        await start.worker(queues="locked,free", concurrency=2)
+        for count in range(1, 5):  # over several sweeps, each of which polls both
+            news = [factories.new_task(name="moment", queue="free") for _ in range(3)]
+            await task_create.create_all(engine, news, actor="api")
+            await all_ended(engine, 3 * count, seconds=4)
+            await asyncio.sleep(0.5)
+            assert await holder.scalar(sa.text("SELECT count(*) FROM queues")) == 1  # it still holds the lock
+        assert clients.handler_events(tmp_path, delayed.task_id) == []
+    await all_ended(engine, 13, seconds=4)

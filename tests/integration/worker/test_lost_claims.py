@@ -145,7 +145,7 @@ async def test_a_worker_without_a_lost_claim_releases_nothing(
 
 async def _release(engine: sqlalchemy_asyncio.AsyncEngine, *held: int) -> list[int]:
     now = await clock.now(engine)
-    released = await rescue.release(engine, worker_id="worker", held=held, claimed_before=now)
+    released = await rescue.release(engine, worker_id="worker", queue=task.DEFAULT_QUEUE, held=held, claimed_before=now)
     return [each.task_id for each in released]
 
 
@@ -166,7 +166,8 @@ async def test_a_delayed_release_leaves_tasks_that_were_claimed_meanwhile(
     task_id = await factories.create(engine)
     sent = await clock.now(engine)
     await factories.claim(engine)
-    assert await rescue.release(engine, worker_id="worker", held=[], claimed_before=sent) == []
+    released = await rescue.release(engine, worker_id="worker", queue=task.DEFAULT_QUEUE, held=[], claimed_before=sent)
+    assert released == []
     assert await _release(engine) == [task_id]
 
 
@@ -197,7 +198,7 @@ async def test_claims_count_as_possibly_lost_until_a_lease_after_the_database_co
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
     engine, client, seconds = database.connect(primary.url), redis_client.connect(redis_url), 0.0
     worker = workers.Worker(engine, doorbell.Doorbell(client), lease=LEASE)
-    claims = lost_claims.LostClaims(worker.here, clock=lambda: seconds)
+    claims = lost_claims.LostClaims(worker.here, None, clock=lambda: seconds)
     claims.are_possible = True
     async with primary.without_standby():
         for _ in range(3):  # reads are answered, and find nothing

@@ -204,3 +204,23 @@ async def test_a_busy_worker_calls_idle_ones_at_most_ten_times_a_second(
         await worker.began.acquire()
     assert called
     assert all(later - earlier >= datetime.timedelta(milliseconds=100) for earlier, later in itertools.pairwise(called))
+
+
+@pytest.mark.parametrize("lease", [factories.LEASE])
+async def test_claims_in_flight_together_never_take_more_tasks_than_slots_are_free(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
+) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    queues = [f"queue-{number}" for number in range(6)]
+    await task_create.create(
+        engine, [task.NewTask("wait", now, queue=queue) for queue in queues for _ in range(20)], actor="api"
+    )
+    worker.runner._queues = queues
+    worker.runner.poll_all()
+    for _ in range(10):
+        await worker.began.acquire()
+    assert len(worker.runner.versions) == 10
+    worker.may_end.set()
+    for _ in range(110):
+        await worker.began.acquire()
+        assert len(worker.runner.versions) <= 10

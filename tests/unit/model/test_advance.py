@@ -35,7 +35,7 @@ def hourly(spec: dict[str, Any] | None = None, **changes: Any) -> schedule.Sched
 
 def at(hour: float, **changes: Any) -> advance.Due:
     moment = EIGHT + (hour - 8) * HOUR
-    return advance.Due(moment, moment, **changes)
+    return advance.Due(moment, moment, **{"execution_time": moment, **changes})
 
 
 def hours(decided: advance.Advance) -> list[float]:
@@ -123,12 +123,12 @@ def test_overlapping_ones_run_if_that_is_allowed() -> None:
 
 
 def test_one_that_waited_runs_and_those_that_came_meanwhile_are_skipped() -> None:
-    decided = advance.plan(hourly(overlap=Overlap.QUEUE), at(8, has_waited=True), EIGHT + 2.5 * HOUR)
+    decided = advance.plan(hourly(overlap=Overlap.QUEUE), at(8, is_waiting=True), EIGHT + 2.5 * HOUR)
     assert (decided.reason, hours(decided), next_hour(decided)) == (None, [9, 10], 11)
 
 
 def test_one_whose_task_a_caller_cancelled_is_skipped_alone() -> None:
-    decided = advance.plan(hourly(), at(8, is_cancelled=True), EIGHT + 2.5 * HOUR)
+    decided = advance.plan(hourly(), at(8, is_refused=True), EIGHT + 2.5 * HOUR)
     assert (decided.reason, hours(decided), next_hour(decided)) == ("a caller cancelled its task", [8], 9)
 
 
@@ -195,3 +195,51 @@ def test_a_stored_rule_whose_next_time_takes_too_many_steps_runs_and_is_over() -
         assert together.reason == "it is in a blackout"
         assert together.until > together.nominal + 900 * 24 * HOUR
         assert "found no later occurrence" in given_up.reason
+
+
+def test_one_that_is_not_due_by_its_rule_is_left() -> None:
+    decided = advance.plan(hourly(), at(8), EIGHT - SECOND)
+    assert (decided.verdict, decided.skips, decided.next) == (advance.Verdict.LATER, [], None)
+    refused = at(8, is_refused=True, execution_time=EIGHT - HOUR)
+    assert advance.plan(hourly(), refused, EIGHT - SECOND).verdict is advance.Verdict.LATER
+
+
+def test_one_that_a_caller_moved_forward_runs_early_and_keeps_its_nominal_time() -> None:
+    decided = advance.plan(hourly(), at(8, execution_time=EIGHT - HOUR / 2), EIGHT - HOUR / 3)
+    assert (decided.verdict, decided.last_nominal, next_hour(decided)) == (advance.Verdict.RUNS, EIGHT, 9)
+
+
+@pytest.mark.parametrize("overlap", Overlap)
+@pytest.mark.parametrize("catch_up", CatchUp)
+def test_one_that_a_caller_postponed_is_neither_missed_nor_skipped(overlap: Overlap, catch_up: CatchUp) -> None:
+    postponed = at(8, execution_time=EIGHT + 5 * HOUR, is_overlapped=True)
+    decided = advance.plan(hourly(overlap=overlap, catch_up=catch_up), postponed, EIGHT + 2.5 * HOUR)
+    assert (decided.verdict, decided.skips, next_hour(decided)) == (advance.Verdict.RUNS, [], 9)
+
+
+def test_while_one_waits_the_rule_continues_and_skips() -> None:
+    waits = hourly(overlap=Overlap.QUEUE)
+    first = advance.plan(waits, at(8, is_overlapped=True), EIGHT + SECOND)
+    assert (first.verdict, first.skips, next_hour(first)) == (advance.Verdict.WAITS, [], 9)
+    later = advance.plan(waits, at(8, is_overlapped=True, is_waiting=True), EIGHT + HOUR)
+    assert (later.verdict, hours(later), next_hour(later)) == (advance.Verdict.WAITS, [9], 10)
+    assert later.last_nominal == EIGHT + HOUR
+    waited = hourly(overlap=Overlap.QUEUE, last_nominal_time=later.last_nominal)
+    released = advance.plan(waited, at(8, is_waiting=True), EIGHT + 1.5 * HOUR)
+    assert (released.verdict, released.skips, next_hour(released)) == (advance.Verdict.RUNS, [], 10)
+
+
+@pytest.mark.parametrize(("overlap", "verdict"), [("allow", "RUNS"), ("skip", "IS_SKIPPED")])
+def test_one_that_waited_follows_the_policy_that_was_changed(overlap: str, verdict: str) -> None:
+    changed = hourly(overlap=Overlap(overlap), catch_up=CatchUp.NONE)
+    decided = advance.plan(changed, at(8, is_waiting=True, is_overlapped=True), EIGHT + 2.5 * HOUR)
+    assert decided.verdict is advance.Verdict[verdict]
+
+
+def test_taken_times_are_passed_over_and_a_long_search_is_continued() -> None:
+    spec = recurrence.Spec(cron="0 * * * *")
+    taken = {EIGHT, EIGHT + HOUR}
+    found = advance.first(spec, EIGHT - HOUR, "7", taken=taken)
+    assert found.next == recurrence.Occurrence(EIGHT + 2 * HOUR, EIGHT + 2 * HOUR)
+    unfinished = advance.first(spec, EIGHT - HOUR, "7", taken=taken, taken_until=EIGHT + HOUR)
+    assert (unfinished.next, unfinished.continues_after) == (None, EIGHT + HOUR)

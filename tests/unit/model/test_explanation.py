@@ -37,6 +37,7 @@ def facts(given: dict[str, Any] | None = None, **changes: Any) -> explanation.Fa
         "running_of_key": 0,
         "bucket": None,
         "key_bucket": None,
+        "advance_error": None,
         "waits_for_run": False,
         "workers": [live()],
     }
@@ -71,6 +72,11 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         facts({"concurrency_key": "ada"}, limits=QueueLimits(max_per_second_per_key=0.5), key_bucket=EMPTY),
         "KEY_RATE",
         "Concurrency key 'ada' is at its rate limit",
+    ),
+    "a schedule that fails": (
+        facts({"schedule_id": 7}, advance_error="All task ids are used."),
+        "SCHEDULE_ERROR",
+        "Schedule 7 could not be advanced, which is retried: All task ids are used.",
     ),
     "an earlier run": (facts(waits_for_run=True), "OVERLAP", "for an earlier run of its schedule to end"),
     "no worker serves its queue": (

@@ -1,5 +1,6 @@
 """Addresses of the stores: which are taken, and that none is quoted with what may be a secret."""
 
+import re
 import traceback
 
 import pytest
@@ -57,11 +58,48 @@ def test_an_address_of_redis_is_shown_without_secrets(url: str, shown: str) -> N
         "postgresql://ada:S3cret@h:http/db",
         "postgresql://ada:S3cret@h:99999/db",
         "postgresql://ada:S3cret@h:0/db",
-        "postgresql://h/db?pasword=S3cret",
+        "postgresql://h1:5432,S3cret:http/db",
     ],
 )
 def test_an_invalid_address_of_postgresql_is_refused_without_quoting_it(url: str) -> None:
     _is_refused_silently(urls.check_postgres, url, urls.POSTGRES_FORM)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("pasword=S3cret", "has a parameter after its ? that is not one of libpq's: did you mean password?"),
+        ("S3cret=1", "has a parameter after its ? that is not one of libpq's, such as host, port"),
+        ("sslmode=S3cret", "has an invalid sslmode: it must be one of disable, allow, prefer"),
+        ("target_session_attrs=S3cret", "has an invalid target_session_attrs: it must be one of any, read-write"),
+        ("connect_timeout=S3cret", "has an invalid connect_timeout: it must be a whole number, such as 5"),
+        ("passfile=S3cret&passfile=b", "has the parameter passfile 2 times: give it once"),
+    ],
+)
+def test_a_wrong_parameter_of_postgresql_is_refused_with_what_would_be_right(query: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as raised:
+        urls.check_postgres(f"postgresql://h/db?{query}")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:S3c/r?et@h1:5432,h2:6432/db?sslmode=disable",
+        "postgresql://ada:S3c/r?et@/db?host=h1:5432&host=h2:6432&sslmode=disable",
+        "postgresql://ada:S3c/r?et@/db?host=h1,h2&port=5432,6432&sslmode=disable",
+    ],
+)
+def test_each_way_to_name_several_hosts_of_postgresql_is_accepted(url: str) -> None:
+    expected = {"user": "ada", "password": "S3c/r?et", "dbname": "db", "host": "h1,h2", "port": "5432,6432"}
+    assert urls.postgres_arguments(url) == {**expected, "sslmode": "disable"}
+    assert urls.postgres_arguments(urls.check_postgres(url)) == urls.postgres_arguments(url)
+    assert SECRET not in urls.shown(urls.check_postgres(url))
+
+
+def test_several_hosts_may_be_addresses_and_leave_out_ports() -> None:
+    found = urls.postgres_arguments("postgresql://[::1],10.0.0.2:6432")
+    assert (found["host"], found["port"]) == ("::1,10.0.0.2", "5432,6432")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +140,7 @@ def test_an_address_of_several_redis_is_refused_with_what_to_name_instead(url: s
 
 def _is_refused_silently(check: object, url: str, form: str) -> None:
     assert callable(check)
-    with pytest.raises(ValueError, match=r"^must ") as raised:
+    with pytest.raises(ValueError, match=r"^(must|has) ") as raised:
         check(url)
     assert str(raised.value) == form
     assert SECRET not in "".join(traceback.format_exception(raised.value))

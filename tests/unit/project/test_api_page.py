@@ -66,5 +66,5 @@ def test_a_list_and_a_watch_of_all_have_their_filters() -> None:
 
 
 def test_every_reason_of_an_error_is_explained() -> None:
-    never_sent = {errors.LogBusy.reason}
+    never_sent = {errors.LogBusy.reason, errors.QueueBusy.reason}
     assert set(reasons(errors.DuetimeError)) - set(re.findall(r"`([A-Z_]+)`", PAGE)) == never_sent

@@ -52,4 +52,4 @@ def test_a_clock_that_is_set_back_counts_as_an_outage() -> None:
 
 
 def test_a_late_sweep_is_no_silence() -> None:
-    assert guarding(10).is_long_enough(at(17))
+    assert guarding(10).is_long_enough(at(14))

@@ -59,6 +59,7 @@ def _details(schedule: duetime_client.Schedule) -> rich.table.Table:
             "when": _when(schedule),
             "next": _next(schedule),
             "next task": schedule.next_task_id or "",
+            "error": schedule.advance_error,
             "from": moments.in_local_zone(schedule.start_time),
             "until": moments.in_local_zone(schedule.end_time),
             "DST": f"missing times: {schedule.missing_time}, repeated times: {schedule.repeated_time}",

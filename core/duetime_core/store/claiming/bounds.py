@@ -79,14 +79,18 @@ class Bounds:
     @contextlib.contextmanager
     def look(self) -> Iterator[dict[str, Any]]:
         """Yields the parameters of a claim. If it fails, as after a failover, what is known is forgotten."""
-        is_full = self._is_sweep and self._full.is_due
-        self._margin = _SWEEP_MARGIN if self._is_sweep else _MARGIN
+        is_sweep = self._is_sweep
+        is_full = is_sweep and self._full.is_due
+        self._margin = _SWEEP_MARGIN if is_sweep else _MARGIN
         self._is_sweep = False
         if is_full:
             self._reset()
         try:
             with self._full.timing() if is_full else contextlib.nullcontext():
                 yield self.parameters
+        except errors.QueueBusy:  # it looked at nothing
+            self._is_sweep |= is_sweep
+            raise
         except errors.StoreUnavailable:
             self._reset()
             raise

@@ -1,4 +1,4 @@
-"""Claiming from limited queues, and claiming occurrences of schedules, in a transaction.
+"""Claiming from limited queues, in a transaction.
 
 The queue's row is locked first, so that claims from it run one after another, and each counts the tasks that the ones
 before it claimed. This enforces the limits over any number of workers.
@@ -15,7 +15,6 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.redis import wakeup
 from duetime_core.store.claiming import bounds, fast, key_limits, queue_lock, statements
-from duetime_core.store.schedules import advance as schedule_advance
 
 _MOMENT = {
     "next_due_at": statements.NEXT_DUE_AT,
@@ -53,7 +52,7 @@ async def claim(
 ) -> fast.Claim:
     """Claims up to `limit` due tasks of `queue`, as `fast.claim` does, but no more than its limits allow.
 
-    It first advances the schedules whose next occurrence is due.
+    Raises QueueBusy.
     """
     since = since or bounds.Bounds()
     with since.look() as bounded, database.unavailable():
@@ -61,12 +60,11 @@ async def claim(
         async with database.transaction(engine) as connection:
             locked = await queue_lock.lock(connection, queue)
             if locked is not None:
-                return await _claim(connection, locked, parameters, limit, since)
-            waits = await schedule_advance.advance_due(connection, queue, limit=limit, actor=worker_id)
-            # The occurrences of schedules may have been due for long.
+                return await _take(connection, locked, _TASKS, parameters, limit, since)
+            # It is no longer limited, and only `fast.claim` learns of unlimited ones.
             parameters |= {"limit": limit, **bounds.Bounds().parameters}
             rows = (await connection.execute(_CLAIM_UNLIMITED, parameters)).all()
-            return await _read(connection, rows, parameters, waits_for_runs=waits)
+            return await _read(connection, rows, parameters)
 
 
 async def claim_quarantined(
@@ -78,7 +76,10 @@ async def claim_quarantined(
     limit: int,
     lease: datetime.timedelta,
 ) -> list[task.Task]:
-    """Claims up to `limit` quarantined tasks of a limited queue, as `fast.claim_quarantined` does of others."""
+    """Claims up to `limit` quarantined tasks of a limited queue, as `fast.claim_quarantined` does of others.
+
+    Raises QueueBusy.
+    """
     parameters = {"queue": queue, "worker_id": worker_id, "lease": lease, **bounds.Bounds().parameters}
     with database.unavailable():
         async with database.transaction(engine) as connection:
@@ -86,22 +87,6 @@ async def claim_quarantined(
             if locked is None:
                 return []
             return (await _take(connection, locked, _QUARANTINE[level], parameters, limit)).tasks
-
-
-async def _claim(
-    connection: sqlalchemy_asyncio.AsyncConnection,
-    locked: queue_lock.QueueLock,
-    parameters: dict[str, Any],
-    limit: int,
-    since: bounds.Bounds,
-) -> fast.Claim:
-    waits = False
-    if locked.available >= 1:
-        most, worker_id = int(min(limit, locked.available)), parameters["worker_id"]
-        waits = await schedule_advance.advance_due(connection, locked.queue, limit=most, actor=worker_id)
-    claim = await _take(connection, locked, _TASKS, parameters, limit, since)
-    claim.waits_for_runs |= waits
-    return claim
 
 
 async def _take(
@@ -140,8 +125,6 @@ async def _read(
     connection: sqlalchemy_asyncio.AsyncConnection,
     rows: Sequence[sa.Row[Any]],
     parameters: dict[str, Any],
-    *,
-    waits_for_runs: bool = False,
 ) -> fast.Claim:
     moment = rows[0]
     return fast.Claim(
@@ -149,5 +132,4 @@ async def _read(
         moment.now,
         moment.next_due_at,
         has_occurrences=moment.has_occurrences,
-        waits_for_runs=waits_for_runs,
     )

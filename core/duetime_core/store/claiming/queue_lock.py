@@ -7,6 +7,7 @@ import math
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.model import errors
 from duetime_core.model import queue as queues
 from duetime_core.store.tasks import columns as task_columns
 
@@ -14,8 +15,9 @@ from duetime_core.store.tasks import columns as task_columns
 _LOCK = sa.text("""
 SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key, tokens, tokens_at,
     set_config('idle_in_transaction_session_timeout', '2s', true)
-FROM queues WHERE name = :queue FOR UPDATE
+FROM queues WHERE name = :queue FOR UPDATE SKIP LOCKED
 """)
+_IS_LIMITED = sa.text("SELECT EXISTS (SELECT FROM queues WHERE name = :queue)")
 # Only a new statement sees the tasks claimed by others before the lock was granted; and `now()` is from before it.
 _COUNT = sa.text(f"""
 SELECT count(*) AS running, clock_timestamp() AS now
@@ -68,9 +70,15 @@ class QueueLock:
 
 
 async def lock(connection: sqlalchemy_asyncio.AsyncConnection, queue: str) -> QueueLock | None:
-    """Locks the queue until the transaction ends; None if it is unlimited."""
+    """Locks the queue until the transaction ends; None if it is unlimited.
+
+    Raises QueueBusy if another transaction has locked it: in line for the lock, a claim would keep slots of its worker
+    from other queues.
+    """
     row = (await connection.execute(_LOCK, {"queue": queue})).one_or_none()
     if row is None:
+        if await connection.scalar(_IS_LIMITED, {"queue": queue}):
+            raise errors.QueueBusy
         return None
     limits = queues.QueueLimits(
         row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key

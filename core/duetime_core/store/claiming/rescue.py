@@ -104,6 +104,7 @@ WITH {_take(f'''
     SELECT * FROM leases
     WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND {task_columns.HAS_LEASE}
         AND lease_id <> ALL(CAST(:held AS bigint[]))
+        AND CASE WHEN CAST(:queue AS text) IS NULL THEN is_quarantined ELSE queue = :queue AND NOT is_quarantined END
     ORDER BY lease_id
     FOR UPDATE SKIP LOCKED
 ''')}, returned AS (
@@ -151,15 +152,16 @@ async def release(
     engine: sqlalchemy_asyncio.AsyncEngine,
     *,
     worker_id: str,
+    queue: str | None,
     held: Collection[int],
     claimed_before: datetime.datetime,
 ) -> list[task.Changed]:
-    """Releases the tasks of leases that the worker got before `claimed_before` and that are not in `held`.
+    """Releases the tasks of leases of `queue` that the worker got before `claimed_before`, except those `held`.
 
-    This spends no retry. `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL
+    Without a queue it releases quarantined tasks instead, of any queue: they are claimed apart. It spends no retry. `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL
     receives late, after its caller has abandoned it and claimed more.
     """
-    parameters = {"worker_id": worker_id, "held": list(held), "claimed_before": claimed_before}
+    parameters = {"worker_id": worker_id, "queue": queue, "held": list(held), "claimed_before": claimed_before}
     with database.unavailable():
         async with engine.connect() as connection:
             released = await connection.execute(_RELEASE, parameters)

@@ -35,7 +35,7 @@ HAS_URGENT = f"""EXISTS (
 HAS_OCCURRENCES = f"""EXISTS (
     SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at <= {NOW}
 )"""
-"""Whether next occurrences of schedules are due in the queue: they are claimed after their schedules have advanced."""
+"""Whether next occurrences of schedules are due in the queue: they start once their schedules have advanced."""
 
 NEXT_ORDINARY_AT = f"""(
     SELECT ready_at FROM waiting WHERE {_ORDINARY} AND ready_at > {NOW} ORDER BY ready_at, task_id LIMIT 1
@@ -119,10 +119,11 @@ def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
     return sa.text(f"""
         WITH began AS MATERIALIZED ({_BEGAN}), {before} due AS MATERIALIZED ({due}), taken AS (
             DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-            RETURNING task_id, queue, version, level, ready_at
+            RETURNING task_id, queue, version, level, ready_at, lost_leases
         ), leased AS (
-            INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions)
-            SELECT :worker_id, queue, {now}, {now} + CAST(:lease AS interval), array_agg(task_id), array_agg(version)
+            INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+            SELECT :worker_id, queue, {now}, {now} + CAST(:lease AS interval), array_agg(task_id), array_agg(version),
+                bool_or({schema.QUARANTINED})
             FROM taken GROUP BY queue
             RETURNING lease_id, queue
         )

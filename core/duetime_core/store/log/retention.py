@@ -52,8 +52,9 @@ def _delete_tasks(status: str, key: str) -> sa.TextClause:
             SELECT task_id FROM tasks
             WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE updated_at < now() - CAST(:keep AS interval)))
                 AND status = '{status}' AND updated_at < now() - CAST(:keep AS interval)
-                -- A schedule advances from its next occurrence, even if a caller cancelled that.
-                AND NOT is_next
+                -- A schedule advances from its next occurrence, even if a caller cancelled that; and a nominal time
+                -- that is still to come stays taken.
+                AND NOT is_next AND coalesce(nominal_time < now(), true)
             FOR UPDATE SKIP LOCKED
         ), deleted AS (
             DELETE FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM expired))

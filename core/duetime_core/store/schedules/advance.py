@@ -1,136 +1,300 @@
-"""Advancing schedules, in the transaction that claims: when a next occurrence is due, the one after it is created.
+"""Advancing schedules that are due, in turns: each is one transaction, over schedules that nobody else has locked.
 
-The due one becomes an ordinary task. Both changes are one transaction, so that neither a crash nor a second worker can
-separate them: a schedule that is not paused always has one next occurrence.
+The next occurrence becomes an ordinary task or is skipped, and the one after it is created. All that is one commit, so
+that neither a crash nor a second worker can separate it. A schedule that cannot be advanced is set aside.
 """
 
-import itertools
-import json
+import dataclasses
+import datetime
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+import sqlalchemy.exc
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import advance, recurrence, schedule
-from duetime_core.postgres import schema
-from duetime_core.store.schedules import columns as schedule_columns
-from duetime_core.store.schedules import occurrences
-from duetime_core.store.tasks import columns as task_columns
+from duetime_core.model import advance, errors, recurrence, schedule, task
+from duetime_core.postgres import database, error_mapping
+from duetime_core.process import threads
+from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile
+
+MOST = 200
+"""How many schedules one turn advances."""
+_PLANNING_SECONDS = 0.1
+"""How long one turn plans: with costly rules, it advances fewer schedules."""
 
 _log = structlog.get_logger()
 
-# Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
-_HAS_UNFINISHED = f"""coalesce((
-    SELECT true FROM tasks AS earlier
-    WHERE earlier.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
-    LIMIT 1
-), false)"""
-_WAITS = f"overlap = '{schedule.Overlap.QUEUE}' AND tasks.status = 'pending' AND {_HAS_UNFINISHED}"
-_IS_DUE = f"""
-    FROM tasks JOIN schedules ON schedules.schedule_id = tasks.schedule_id
-    WHERE tasks.queue = :queue AND tasks.is_next AND {schema.DUE_AT} <= now()
-"""
-# Rows that a caller or another worker has locked are left to the next claim.
-_FIND_DUE = f"""
-SELECT {schedule_columns.COLUMNS}, tasks.task_id, tasks.nominal_time, tasks.execution_time,
-    tasks.status = 'cancelled' AS is_cancelled, {_HAS_UNFINISHED} AS is_overlapped, coalesce((
-        SELECT before.updated_at > tasks.execution_time FROM tasks AS before
-        WHERE before.schedule_id = schedules.schedule_id AND NOT before.is_next AND before.deleted_at IS NULL
-        ORDER BY before.nominal_time DESC LIMIT 1
-    ), false) AS has_waited, now() AS now
-{_IS_DUE} AND NOT ({_WAITS})
-"""
-_IN_ORDER = f"""
-ORDER BY {schema.DUE_AT}, tasks.task_id
-LIMIT :limit
-FOR UPDATE OF tasks, schedules SKIP LOCKED
-"""
-_LOCK_DUE = sa.text(_FIND_DUE + _IN_ORDER)
-_LOCK_OTHERS = sa.text(f"{_FIND_DUE} AND schedules.schedule_id <> ALL(CAST(:passed_over AS bigint[])) {_IN_ORDER}")
-_MOST_PASSED_OVER = 1_000
-"""How many schedules that cannot be advanced a claim passes over to find others."""
-_ANY_WAITS = sa.text(f"SELECT EXISTS (SELECT {_IS_DUE} AND {_WAITS})")
-_RELEASE = sa.text("UPDATE tasks SET is_next = false WHERE task_id = ANY(CAST(:task_ids AS bigint[]))")
-_SKIP = sa.text(f"""
-WITH skipped AS (
-    UPDATE tasks SET status = 'cancelled', is_next = false, error_message = 'Skipped: ' || given.reason || '.',
-        version = version + 1, updated_at = now()
-    FROM json_to_recordset(CAST(:skipped AS json)) AS given (task_id bigint, reason text)
-    WHERE tasks.task_id = given.task_id
-    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, name, error_message
-), {task_columns.write_log("skipped", change="'cancelled'", error="error_message")}
-SELECT task_id FROM skipped
+
+def _lock_due(order: str) -> sa.TextClause:
+    return sa.text(f"""
+    SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+    WHERE advance_at <= now() ORDER BY advance_at {order}, schedule_id {order} LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+    """)
+
+
+_LOCK_OLDEST, _LOCK_NEWEST = _lock_due("ASC"), _lock_due("DESC")
+_LOCK_GIVEN = sa.text(f"""
+SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) ORDER BY schedule_id
+FOR UPDATE SKIP LOCKED
 """)
-_ADVANCE = sa.text("""
-UPDATE schedules SET last_nominal_time = given.last_nominal_time, zone_version = :zone_version
-FROM json_to_recordset(CAST(:advanced AS json)) AS given (schedule_id bigint, last_nominal_time timestamptz)
-WHERE schedules.schedule_id = given.schedule_id
+_LOCK_NEXT = sa.text(f"""
+SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
+    coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
+    coalesce(present.execution_time, refused.due_at) AS execution_time,
+    refused.task_id IS NOT NULL AS is_refused, next_task.has_next, {next_task.IS_OVERLAPPED} AS is_overlapped
+FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
+CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next) AS has_next
+) AS next_task
+LEFT JOIN LATERAL (
+    SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next FOR UPDATE SKIP LOCKED
+) AS locked ON true
+LEFT JOIN LATERAL (
+    SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE
+) AS present ON true
+LEFT JOIN LATERAL ({next_task.REFUSED.format("given.schedule_id")}) AS refused ON NOT next_task.has_next
+""")
+# Those whose next task another session has locked do not use up the limit of the turns that follow.
+_PASS_OVER = sa.text("""
+UPDATE schedules SET advance_at = now() + interval '1 second' WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))
+""")
+_SET_ASIDE = sa.text("""
+UPDATE schedules SET advance_failures = least(advance_failures, 30) + 1, advance_error = :error,
+    advance_at = now() + least(interval '1 second' * 2 ^ least(advance_failures + 1, 30), CAST(:longest AS interval))
+WHERE schedule_id = :schedule_id RETURNING advance_at
+""")
+_LONGEST_BACKOFF = datetime.timedelta(minutes=15)
+_LONGEST_UNREADABLE = datetime.timedelta(seconds=30)
+"""Another worker, of a newer release, may read it."""
+_MOST_ERROR_CHARACTERS = 500
+_NEXT_AT = sa.text("""
+SELECT (SELECT advance_at FROM schedules WHERE advance_at > now() ORDER BY advance_at LIMIT 1), now()
 """)
 
 
-async def advance_due(connection: sqlalchemy_asyncio.AsyncConnection, queue: str, *, limit: int, actor: str) -> bool:
-    """Advances up to `limit` schedules with an occurrence due in `queue`; returns whether others wait for a run."""
-    parameters = {"queue": queue, "limit": limit}
-    due = (await connection.execute(_LOCK_DUE, parameters)).all()
-    waits = bool((await connection.execute(_ANY_WAITS, {"queue": queue})).scalar_one()) if len(due) < limit else True
-    passed_over: list[int] = []
-    while due:
-        failed = await _advance_all(connection, due, actor)
-        passed_over += failed
-        if not failed or len(due) < limit or len(passed_over) > _MOST_PASSED_OVER:
-            break
-        # The failed ones would use up the limit of those after them.
-        limit = len(failed)
-        others = {"queue": queue, "limit": limit, "passed_over": passed_over}
-        due = (await connection.execute(_LOCK_OTHERS, others)).all()
-    return waits
+@dataclasses.dataclass(slots=True)
+class Turn:
+    """What a turn did."""
+
+    count: int = 0
+    """How many schedules it advanced or set aside."""
+    tasks: list[task.Changed] = dataclasses.field(default_factory=list)
+    """The tasks that it released, skipped, created or withdrew."""
 
 
-async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, due: Any, actor: str) -> list[int]:
-    """Advances those schedules, and returns the ids of those that could not be advanced."""
-    failed: list[int] = []
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Planned:
+    """A locked schedule, its next task and the decision about it; `task_id` is None if it has none."""
+
+    made: schedule.Schedule
+    task_id: int | None
+    this: advance.Due | None
+    decided: advance.Advance | None
+
+
+_Failures = list[tuple[int, Exception]]
+
+
+async def turn(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    actor: str,
+    schedule_ids: Sequence[int] | None = None,
+    newest_first: bool = False,
+    limit: int = MOST,
+) -> Turn:
+    """Advances up to `limit` schedules that are due, or those given, and returns what changed."""
+    parameters: dict[str, Any]
+    if schedule_ids is not None:
+        statement, parameters = _LOCK_GIVEN, {"schedule_ids": list(schedule_ids)[:limit]}
+    else:
+        statement, parameters = _LOCK_NEWEST if newest_first else _LOCK_OLDEST, {"limit": limit}
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            rows = (await connection.execute(statement, parameters)).all()
+            return await _advance_all(connection, rows, actor) if rows else Turn()
+
+
+async def next_at(engine: sqlalchemy_asyncio.AsyncEngine) -> tuple[datetime.datetime | None, datetime.datetime]:
+    """Returns when the next schedule has to be advanced, and the time, by the database's clock."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            upcoming, now = (await connection.execute(_NEXT_AT)).one()
+            return upcoming, now
+
+
+async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, rows: Sequence[sa.Row[Any]], actor: str) -> Turn:
+    now: datetime.datetime = rows[0].now
+    await clock.stop(connection, [row.schedule_id for row in rows if row.is_paused or row.is_deleted])
+    rows = [row for row in rows if not (row.is_paused or row.is_deleted)]
+    locked = await connection.execute(_LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in rows]})
+    upcoming = {row.schedule_id: row for row in locked}
+    passed_over = [each.schedule_id for each in upcoming.values() if each.has_next and each.task_id is None]
+    if passed_over:
+        await connection.execute(_PASS_OVER, {"schedule_ids": passed_over})
+    rows = [row for row in rows if row.schedule_id not in passed_over]
+    planned, failures = await threads.run(_plan_all, rows, upcoming, now)
+    done = Turn(count=len(failures))
+    if planned:
+        try:
+            async with connection.begin_nested():
+                done.tasks = await _write(connection, planned, now, actor)
+            done.count += len(planned)
+        except Exception as error:
+            _require_connection(error)
+            for each in planned:
+                await _write_one(connection, each, now, actor, done, failures)
+    for schedule_id, failure in failures:
+        await _set_aside(connection, schedule_id, failure)
+    return done
+
+
+def _plan_all(
+    rows: Sequence[sa.Row[Any]], upcoming: dict[int, sa.Row[Any]], now: datetime.datetime
+) -> tuple[list[_Planned], _Failures]:
+    planned: list[_Planned] = []
+    failures: _Failures = []
+    ends = time.monotonic() + _PLANNING_SECONDS
+    for row in rows:
+        if (planned or failures) and time.monotonic() > ends:
+            break  # the next turn begins with the others
+        try:
+            planned.append(_plan(columns.read_schedule(row), upcoming[row.schedule_id], now))
+        except Exception as error:  # whatever one schedule's data does, the others advance
+            failures.append((row.schedule_id, error))
+    return planned, failures
+
+
+def _plan(made: schedule.Schedule, upcoming: sa.Row[Any], now: datetime.datetime) -> _Planned:
+    if upcoming.task_id is None:
+        return _Planned(made, None, None, None)
+    due = made.next_due_at if made.next_nominal_time == upcoming.nominal_time else None
+    if due is None:  # an earlier release placed it
+        found = advance.given(made.spec, upcoming.nominal_time, made.seed)
+        due = upcoming.execution_time if found is None else found.due
+    this = advance.Due(
+        upcoming.nominal_time,
+        due,
+        upcoming.execution_time,
+        is_refused=upcoming.is_refused,
+        is_overlapped=upcoming.is_overlapped,
+        is_waiting=made.is_waiting,
+    )
+    return _Planned(made, upcoming.task_id, this, advance.plan(made, this, now))
+
+
+async def _write(
+    connection: sqlalchemy_asyncio.AsyncConnection, planned: Sequence[_Planned], now: datetime.datetime, actor: str
+) -> list[task.Changed]:
+    """Writes the decisions in a few statements, and returns the changed tasks."""
     released: list[int] = []
     skipped: list[dict[str, Any]] = []
-    entries: list[schedule_columns.Entry] = []
-    advanced: list[dict[str, Any]] = []
-    following: list[tuple[schedule.Schedule, recurrence.Occurrence]] = []
-    for row in due:
-        this = advance.Due(row.nominal_time, row.execution_time, row.is_cancelled, row.is_overlapped, row.has_waited)
-        try:
-            made = schedule_columns.read_schedule(row)
-            decided = advance.plan(made, this, row.now)
-        except Exception:
-            # Such as a zone or a policy that only a newer release knows: the other schedules and the worker continue.
-            _log.exception("a schedule cannot be advanced; it is left to other workers", schedule_id=row.schedule_id)
-            failed.append(row.schedule_id)
+    entries: list[columns.Entry] = []
+    clocks: list[dict[str, Any]] = []
+    following: list[tuple[_Planned, recurrence.Occurrence]] = []
+    without = [each for each in planned if each.decided is None]
+    for each in planned:
+        made, this, decided = each.made, each.this, each.decided
+        if this is None or decided is None:
             continue
-        if decided.reason is None or row.is_cancelled:
-            released.append(row.task_id)
+        entries += [columns.skipped(made.schedule_id, skip) for skip in decided.skips]
+        if decided.verdict in (advance.Verdict.LATER, advance.Verdict.WAITS):
+            clocks.append(_standing(made, this, decided))
+            continue
+        if decided.verdict is advance.Verdict.RUNS or this.is_refused:
+            released.append(each.task_id or 0)
         else:
-            skipped.append({"task_id": row.task_id, "reason": decided.reason})
-        entries += [schedule_columns.skipped(made.schedule_id, skip) for skip in decided.skips]
-        advanced.append({"schedule_id": made.schedule_id, "last_nominal_time": decided.last_nominal.isoformat()})
+            skipped.append({"task_id": each.task_id, "reason": decided.reason})
         if decided.next is not None:
-            following.append((made, decided.next))
-    if released:
-        await connection.execute(_RELEASE, {"task_ids": released})
-    if skipped:
-        await connection.execute(_SKIP, {"skipped": json.dumps(skipped), "actor": actor})
-    await connection.execute(_ADVANCE, {"advanced": json.dumps(advanced), "zone_version": recurrence.version()})
-    await schedule_columns.log(connection, entries, actor=actor)
-    await _insert(connection, following, actor)
-    return failed
-
-
-async def _insert(
-    connection: sqlalchemy_asyncio.AsyncConnection,
-    following: list[tuple[schedule.Schedule, recurrence.Occurrence]],
-    actor: str,
-) -> None:
-    encoded = [occurrences.encode(made, occurrence, is_next=True) for made, occurrence in following]
+            following.append((each, decided.next))
+        else:
+            clocks.append(clock.entry(made.schedule_id, None, last_nominal=decided.last_nominal, advance_at=None))
+    changed = await next_task.release(connection, released)
+    changed += await next_task.skip(connection, skipped, actor=actor)
+    encoded = [occurrences.encode(each.made, occurrence, is_next=True) for each, occurrence in following]
     placed = await occurrences.insert(connection, encoded, actor=actor)
-    # A nominal time that already has a task, by a backfill or a trigger, is done: the one after it is next.
-    missing = {made.schedule_id for made, _ in following} - {each.schedule_id for each in placed}
-    for made, occurrence in itertools.filterfalse(lambda each: each[0].schedule_id not in missing, following):
-        await occurrences.place_next(connection, made, occurrence.nominal, actor=actor)
+    present = {each.schedule_id for each in placed}
+    for each, occurrence in following:
+        if each.made.schedule_id in present:
+            assert each.decided is not None
+            last = each.decided.last_nominal
+            clocks.append(clock.entry(each.made.schedule_id, occurrence, last_nominal=last, advance_at=occurrence.due))
+    await clock.write(connection, clocks)
+    await columns.log(connection, entries, actor=actor)
+    changed += placed
+    # A nominal time that already has a task, by a backfill or a trigger, is done: a free one after it is next.
+    for each, occurrence in following:
+        if each.made.schedule_id not in present:
+            assert each.decided is not None
+            made = dataclasses.replace(each.made, last_nominal_time=each.decided.last_nominal)
+            changed += (await reconcile.follow(connection, made, occurrence.nominal, now, actor=actor)).tasks
+    for each in without:
+        last = each.made.last_nominal_time
+        changed += (await reconcile.follow(connection, each.made, last, now, actor=actor)).tasks
+    return changed
+
+
+def _standing(made: schedule.Schedule, this: advance.Due, decided: advance.Advance) -> dict[str, Any]:
+    """Returns the clock of a schedule whose next occurrence stays the next one."""
+    waits = decided.verdict is advance.Verdict.WAITS
+    advance_at: datetime.datetime | None = this.due
+    if waits:
+        advance_at = None if decided.next is None else decided.next.due
+    return clock.entry(
+        made.schedule_id,
+        recurrence.Occurrence(this.nominal, this.due),
+        last_nominal=decided.last_nominal,
+        advance_at=advance_at,
+        is_waiting=waits,
+        is_current=False,
+    )
+
+
+async def _write_one(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    planned: _Planned,
+    now: datetime.datetime,
+    actor: str,
+    done: Turn,
+    failures: _Failures,
+) -> None:
+    try:
+        async with connection.begin_nested():
+            done.tasks += await _write(connection, [planned], now, actor)
+        done.count += 1
+    except Exception as error:
+        _require_connection(error)
+        failures.append((planned.made.schedule_id, error))
+        done.count += 1
+
+
+def _require_connection(error: Exception) -> None:
+    """Raises the error if it is not the data's fault: the connection is lost."""
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+        raise error
+
+
+async def _set_aside(connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, error: Exception) -> None:
+    explained: Exception | None = error
+    if isinstance(error, sqlalchemy.exc.DBAPIError):
+        explained = error_mapping.explain(error)
+    is_known = isinstance(explained, errors.DuetimeError)
+    message = str(explained) if is_known else f"{type(error).__name__}: {error}".partition("\n")[0]
+    longest = _LONGEST_UNREADABLE if isinstance(explained, errors.ScheduleUnreadable) else _LONGEST_BACKOFF
+    parameters = {
+        "schedule_id": schedule_id,
+        "error": message.replace("\0", "")[:_MOST_ERROR_CHARACTERS],
+        "longest": longest,
+    }
+    again_at = (await connection.execute(_SET_ASIDE, parameters)).scalar_one()
+    _log.warning(
+        "a schedule cannot be advanced and is set aside",
+        schedule_id=schedule_id,
+        until=again_at.isoformat(),
+        **({"error": message} if is_known else {"exc_info": error}),
+    )

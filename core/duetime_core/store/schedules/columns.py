@@ -8,19 +8,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json
-from duetime_core.postgres import schema
 
 COLUMNS = (
     "schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused, "
     "last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at, "
-    "schedules.request_id"
+    "schedules.request_id, next_nominal_time, next_due_at, advance_at, is_waiting, advance_failures, advance_error"
 )
 NEXT_COLUMNS = "upcoming.nominal_time AS next_time, upcoming.task_id AS next_task_id"
 """The columns of NEXT."""
-NEXT = f"""
+NEXT = """
     LEFT JOIN LATERAL (
-        SELECT nominal_time, task_id FROM tasks
-        WHERE tasks.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND is_next
+        SELECT nominal_time, tasks.task_id FROM waiting JOIN tasks USING (task_id)
+        WHERE waiting.schedule_id = schedules.schedule_id AND is_next
     ) AS upcoming ON true
 """
 """The join of a schedule's next occurrence."""
@@ -65,6 +64,12 @@ def read_schedule(row: sa.Row[Any]) -> schedule.Schedule:
         request_id=row.request_id,
         next_time=getattr(row, "next_time", None),
         next_task_id=getattr(row, "next_task_id", None),
+        next_nominal_time=row.next_nominal_time,
+        next_due_at=row.next_due_at,
+        advance_at=row.advance_at,
+        is_waiting=row.is_waiting,
+        advance_failures=row.advance_failures,
+        advance_error=row.advance_error,
     )
 
 

@@ -13,16 +13,15 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json, task
 from duetime_core.postgres import confirmation, database
-from duetime_core.store.schedules import columns, occurrences
+from duetime_core.store.schedules import clock, columns, next_task, reconcile
 from duetime_core.store.tasks import request_ids
 
-_SELECT = f"""
-SELECT {columns.COLUMNS}, {columns.NEXT_COLUMNS}, now() AS now FROM schedules {columns.NEXT}
-"""
+_SELECT = f"SELECT {columns.COLUMNS}, {columns.NEXT_COLUMNS} FROM schedules {columns.NEXT}"
 _GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL")
 _LOCK = sa.text(
     f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL FOR UPDATE OF schedules"
 )
+_NOW = sa.text("SELECT clock_timestamp()")  # after the wait for the lock
 _INSERT = sa.text("""
 INSERT INTO schedules (name, spec, template, overlap, catch_up, catch_up_window, is_paused, last_nominal_time,
     zone_version, request_id, request_digest)
@@ -40,6 +39,8 @@ WHERE schedule_id = :schedule_id
 """)
 _DELETE = sa.text("UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE schedule_id = :schedule_id")
 
+_IS_PAUSED = "the schedule was paused before it ran"
+_IS_DELETED = "the schedule was deleted before it ran"
 PAUSED = "The schedule was paused."
 DELETED = "The schedule was deleted."
 
@@ -76,7 +77,8 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
         created = await _read(connection, _GET, schedule_id)
         placed: Sequence[task.Changed] = ()
         if not new.is_paused:
-            placed = await occurrences.place_next(connection, created, created.last_nominal_time, actor=actor)
+            now = created.created_at
+            placed = (await reconcile.follow(connection, created, now, now, actor=actor)).tasks
         await columns.log(connection, [columns.entry(schedule_id, "created")], actor=actor)
         return Changed(await _read(connection, _GET, schedule_id), placed)
 
@@ -126,7 +128,7 @@ async def update(
             )
         updated = dataclasses.replace(present, **changes)
         reason = ", ".join(schedule.differences(present, updated)) or None
-        return await _write(connection, updated, now, change="updated", actor=actor, reason=reason)
+        return await _write(connection, present, updated, now, change="updated", actor=actor, reason=reason)
 
 
 async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
@@ -134,7 +136,8 @@ async def pause(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, act
     async with _locked(engine, schedule_id) as (connection, present, now):
         if present.is_paused:
             return Changed(present)
-        return await _write(connection, dataclasses.replace(present, is_paused=True), now, change="paused", actor=actor)
+        paused = dataclasses.replace(present, is_paused=True)
+        return await _write(connection, present, paused, now, change="paused", actor=actor)
 
 
 async def resume(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> Changed:
@@ -142,9 +145,8 @@ async def resume(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, ac
     async with _locked(engine, schedule_id) as (connection, present, now):
         if not present.is_paused:
             return Changed(present)
-        return await _write(
-            connection, dataclasses.replace(present, is_paused=False), now, change="resumed", actor=actor
-        )
+        resumed = dataclasses.replace(present, is_paused=False)
+        return await _write(connection, present, resumed, now, change="resumed", actor=actor)
 
 
 async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, actor: str) -> list[task.Changed]:
@@ -152,34 +154,42 @@ async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, ac
 
     Raises ScheduleNotFound.
     """
-    async with _row_locked(engine, schedule_id) as (connection, _):
+    async with _row_locked(engine, schedule_id) as (connection, row, now):
         await connection.execute(_DELETE, {"schedule_id": schedule_id})
         await columns.log(connection, [columns.entry(schedule_id, "deleted")], actor=actor)
-        return await occurrences.withdraw(connection, schedule_id, reason=DELETED, actor=actor)
+        try:
+            present = columns.read_schedule(row)
+        except errors.ScheduleUnreadable:
+            await clock.stop(connection, [schedule_id])
+            return await next_task.withdraw(connection, schedule_id, reason=DELETED, actor=actor)
+        return await reconcile.withdraw(
+            connection, present, now, reason=_IS_DELETED, error_message=DELETED, actor=actor
+        )
 
 
 @contextlib.asynccontextmanager
 async def _row_locked(
     engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
-) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, sa.Row[Any]]]:
+) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, sa.Row[Any], datetime.datetime]]:
     # The lock is a write: the commit waits for the standby even if nothing is changed.
     async with confirmation.of_refusals(engine), database.transaction(engine) as connection:
         row = (await connection.execute(_LOCK, {"schedule_id": schedule_id})).one_or_none()
         if row is None:
             raise errors.ScheduleNotFound.of(schedule_id)
-        yield connection, row
+        yield connection, row, (await connection.execute(_NOW)).scalar_one()
 
 
 @contextlib.asynccontextmanager
 async def _locked(
     engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int
 ) -> AsyncIterator[tuple[sqlalchemy_asyncio.AsyncConnection, schedule.Schedule, datetime.datetime]]:
-    async with _row_locked(engine, schedule_id) as (connection, row):
-        yield connection, columns.read_schedule(row), row.now
+    async with _row_locked(engine, schedule_id) as (connection, row, now):
+        yield connection, columns.read_schedule(row), now
 
 
 async def _write(
     connection: sqlalchemy_asyncio.AsyncConnection,
+    present: schedule.Schedule,
     updated: schedule.Schedule,
     now: datetime.datetime,
     *,
@@ -190,12 +200,14 @@ async def _write(
     await connection.execute(_UPDATE, {**_encode(updated), "schedule_id": updated.schedule_id})
     entry = columns.entry(updated.schedule_id, change, reason=reason)
     await columns.log(connection, [entry], actor=actor)
+    changed: Sequence[task.Changed]
     if updated.is_paused:
-        withdrawn = await occurrences.withdraw(connection, updated.schedule_id, reason=PAUSED, actor=actor)
-        return Changed(await _read(connection, _GET, updated.schedule_id), withdrawn)
-    after = max(now, updated.last_nominal_time)
-    placed = await occurrences.place_next(connection, updated, after, actor=actor)
-    return Changed(await _read(connection, _GET, updated.schedule_id), placed)
+        changed = await reconcile.withdraw(
+            connection, present, now, reason=_IS_PAUSED, error_message=PAUSED, actor=actor
+        )
+    else:
+        changed = (await reconcile.apply(connection, present, updated, now, actor=actor)).tasks
+    return Changed(await _read(connection, _GET, updated.schedule_id), changed)
 
 
 async def _read(

@@ -9,79 +9,70 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import advance, errors, recurrence, schedule, task
+from duetime_core.model import recurrence, schedule, task
 from duetime_core.store import encoding
-from duetime_core.store.schedules import columns as schedule_columns
 from duetime_core.store.tasks import columns as task_columns
 
-_MOST_TAKEN = 1_000
-"""How many nominal times in a row may already have a task."""
+MOST_TAKEN = 1_000
+"""How many nominal times with a task one search passes over. It is continued with the schedule's next advance."""
 
-_MOVED = {**encoding.TEMPLATE, "execution_time": "timestamptz", "nominal_time": "timestamptz"}
-_FIELDS = {**_MOVED, "schedule_id": "bigint", "is_next": "boolean", "request_id": "text"}
+_FIELDS = {
+    **encoding.TEMPLATE,
+    "execution_time": "timestamptz",
+    "nominal_time": "timestamptz",
+    "schedule_id": "bigint",
+    "is_next": "boolean",
+    "request_id": "text",
+}
 _GIVEN = f"json_to_recordset(CAST(:tasks AS json)) AS given ({encoding.record(_FIELDS)})"
 _VALUES = encoding.expressions(
     _FIELDS,
     execution_time="coalesce(given.execution_time, now())",
     nominal_time="coalesce(given.nominal_time, clock_timestamp())",
 )
-_ASSIGNMENTS = [
-    f"{encoding.column(field)} = {value}" for field, value in zip(_MOVED, encoding.expressions(_MOVED), strict=True)
-]
 
-# The execution_time is not raised to now: lateness is measured from when an occurrence was due. A conflicting row has
-# already drawn its id, so nominal times with a task are excluded first: only one that is taken concurrently costs an
-# id. A request_id may conflict too. The nominal time of a triggered task is when it got the schedule's lock: two
-# triggers that began in the same microsecond differ.
+_STORED = [field for field in _FIELDS if field != "is_next"]
+# The execution_time is not raised to now: lateness is measured from when an occurrence was due. Ids are drawn for
+# nominal times without a task alone: only one that is taken concurrently costs an id. A request_id may conflict too.
+# The nominal time of a triggered task is when it got the schedule's lock: two triggers that began in the same
+# microsecond differ.
 _INSERT = sa.text(f"""
-WITH created AS (
-    INSERT INTO tasks (status, {encoding.columns(_FIELDS)})
-    SELECT 'pending', {", ".join(_VALUES)}
-    FROM {_GIVEN}
-    WHERE (
-        SELECT true FROM tasks AS present
-        WHERE present.schedule_id = given.schedule_id AND present.nominal_time = given.nominal_time
-            AND present.deleted_at IS NULL
-    ) IS NULL
+WITH candidates AS MATERIALIZED (
+    SELECT {", ".join(f"{value} AS {field}" for field, value in zip(_FIELDS, _VALUES, strict=True))} FROM {_GIVEN}
+), input AS MATERIALIZED (
+    SELECT nextval('tasks_task_id_seq') AS task_id, candidates.* FROM candidates
+    WHERE NOT EXISTS (
+        SELECT FROM nominal_times
+        WHERE nominal_times.schedule_id = candidates.schedule_id AND nominal_times.nominal_time = candidates.nominal_time
+        OFFSET 0
+    )
+), named AS (
+    INSERT INTO request_ids (request_id, task_id) SELECT request_id, task_id FROM input WHERE request_id IS NOT NULL
     ON CONFLICT DO NOTHING
-    RETURNING task_id, version, status, execution_time, retry_count, queue, name, schedule_id, nominal_time
-), {task_columns.write_log("created", change="'created'")}
+    RETURNING task_id
+), timed AS (
+    INSERT INTO nominal_times (schedule_id, nominal_time, task_id) SELECT schedule_id, nominal_time, task_id FROM input
+    WHERE request_id IS NULL OR task_id IN (SELECT task_id FROM named)
+    ON CONFLICT DO NOTHING
+    RETURNING task_id
+), created AS (
+    INSERT INTO tasks (task_id, {encoding.columns(_STORED)}) OVERRIDING SYSTEM VALUE
+    SELECT task_id, {", ".join(_STORED)} FROM input WHERE task_id IN (SELECT task_id FROM timed)
+    RETURNING *
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, is_next, concurrency_key, schedule_id)
+    SELECT created.task_id, created.queue, greatest(created.execution_time, clock_timestamp()), version,
+        {task_columns.QUEUE_LEVEL.replace("priority", "created.priority")}, is_next, created.concurrency_key,
+        created.schedule_id
+    FROM created JOIN input ON input.task_id = created.task_id
+), {task_columns.write_log("created", change="'created'", status="'pending'")}
 SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
 """)
-_MOVE = sa.text(f"""
-WITH before AS MATERIALIZED (
-    -- Locked, so that the log has what the change replaced, not what an older snapshot sees.
-    SELECT tasks.task_id, tasks.queue AS previous_queue, tasks.name AS previous_name, tasks.schedule_id
-    FROM tasks WHERE schedule_id = ANY(ARRAY(SELECT schedule_id FROM {_GIVEN})) AND status = 'pending' AND is_next
-    ORDER BY tasks.task_id
-    FOR UPDATE
-), moved AS (
-    UPDATE tasks SET {", ".join(_ASSIGNMENTS)}, version = version + 1, updated_at = now()
-    FROM before JOIN {_GIVEN} ON given.schedule_id = before.schedule_id
-    WHERE tasks.task_id = before.task_id AND tasks.status = 'pending' AND tasks.is_next
-    RETURNING tasks.task_id, version, tasks.status, tasks.execution_time, retry_count, tasks.queue, tasks.name,
-        tasks.schedule_id, tasks.nominal_time, before.previous_queue, before.previous_name
-), {task_columns.write_log("moved", change="'updated'", has_previous=True)}
-SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM moved
-""")
-_WITHDRAW = sa.text(f"""
-WITH withdrawn AS (
-    UPDATE tasks SET status = 'cancelled', is_next = false, deleted_at = now(), error_message = :reason,
-        version = version + 1, updated_at = now()
-    WHERE schedule_id = :schedule_id AND status = 'pending' AND is_next
-    RETURNING task_id, version, status, execution_time, retry_count, queue, name
-), {task_columns.write_log("withdrawn", change="'deleted'", error=":reason")}
-SELECT {task_columns.CHANGED} FROM withdrawn
-""")
-# A cancelled next occurrence is done: another one becomes the next.
-_CLEAR_NEXT = sa.text("""
-UPDATE tasks SET is_next = false WHERE schedule_id = :schedule_id AND status = 'cancelled' AND is_next
-""")
-_IS_TAKEN = sa.text("""
-SELECT EXISTS (
-    SELECT FROM tasks WHERE schedule_id = :schedule_id AND nominal_time = :nominal_time AND deleted_at IS NULL
-        AND NOT (is_next AND status = 'pending')
-)
+_TAKEN = sa.text("""
+SELECT nominal_time FROM nominal_times
+WHERE schedule_id = :schedule_id AND nominal_time > :after
+    AND nominal_time IS DISTINCT FROM (SELECT next_nominal_time FROM schedules WHERE schedule_id = :schedule_id)
+ORDER BY nominal_time LIMIT :limit
 """)
 
 
@@ -119,57 +110,22 @@ async def insert(
     connection: sqlalchemy_asyncio.AsyncConnection, tasks: Sequence[dict[str, Any]], *, actor: str
 ) -> list[Placed]:
     """Creates those tasks whose nominal time and request_id have none yet, and returns them by nominal time."""
-    return await _write(connection, _INSERT, tasks, actor) if tasks else []
+    if not tasks:
+        return []
+    parameters = {"tasks": json.dumps(tasks, ensure_ascii=False), "actor": actor}
+    return [Placed(**row) for row in (await connection.execute(_INSERT, parameters)).mappings()]
 
 
-async def place_next(
-    connection: sqlalchemy_asyncio.AsyncConnection, made: schedule.Schedule, after: datetime.datetime, *, actor: str
-) -> Sequence[task.Changed]:
-    """Moves the schedule's pending task to the first occurrence after `after`, or creates one; returns the Placed one.
+async def taken(
+    connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, after: datetime.datetime
+) -> tuple[set[datetime.datetime], datetime.datetime | None]:
+    """Returns the nominal times after that moment that have a task, without the next occurrence's.
 
-    Occurrences skipped before it are logged. If the schedule is over, returns its pending task withdrawn, or nothing if
-    there was none. Raises ScheduleUnreadable, such as for a zone that no longer exists.
+    If there are more than one search passes over, it returns the last one of them as well.
     """
-    await connection.execute(_CLEAR_NEXT, {"schedule_id": made.schedule_id})
-    skips: list[recurrence.Skip] = []
-    for _ in range(_MOST_TAKEN):
-        try:
-            more, occurrence = advance.first(made.spec, after, made.seed)
-        except ValueError as error:
-            raise errors.ScheduleUnreadable.of(made.schedule_id, error) from error
-        skips += more
-        if occurrence is None:
-            break
-        parameters = {"schedule_id": made.schedule_id, "nominal_time": occurrence.nominal}
-        if not (await connection.execute(_IS_TAKEN, parameters)).scalar_one():
-            break
-        after = occurrence.nominal
-    entries = [schedule_columns.skipped(made.schedule_id, skip) for skip in skips]
-    await schedule_columns.log(connection, entries, actor=actor)
-    if occurrence is None:
-        return await withdraw(connection, made.schedule_id, reason="The schedule has no later occurrence.", actor=actor)
-    encoded = [encode(made, occurrence, is_next=True)]
-    return await _write(connection, _MOVE, encoded, actor) or await insert(connection, encoded, actor=actor)
-
-
-async def withdraw(
-    connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, *, reason: str, actor: str
-) -> list[task.Changed]:
-    """Cancels and deletes the schedule's pending occurrence, and returns its task if there is one."""
-    await connection.execute(_CLEAR_NEXT, {"schedule_id": schedule_id})
-    parameters = {"schedule_id": schedule_id, "reason": reason, "actor": actor}
-    withdrawn = await connection.execute(_WITHDRAW, parameters)
-    return [task_columns.read_changed(row) for row in withdrawn]
-
-
-async def _write(
-    connection: sqlalchemy_asyncio.AsyncConnection,
-    statement: sa.TextClause,
-    tasks: Sequence[dict[str, Any]],
-    actor: str,
-) -> list[Placed]:
-    written = await connection.execute(statement, {"tasks": json.dumps(tasks, ensure_ascii=False), "actor": actor})
-    return [Placed(**row) for row in written.mappings()]
+    parameters = {"schedule_id": schedule_id, "after": after, "limit": MOST_TAKEN}
+    found = [row[0] for row in await connection.execute(_TAKEN, parameters)]
+    return set(found), found[-1] if len(found) == MOST_TAKEN else None
 
 
 assert {field.name for field in dataclasses.fields(schedule.Template)} <= {

@@ -9,13 +9,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, task
 from duetime_core.postgres import database
-from duetime_core.store.schedules import columns, occurrences
+from duetime_core.store.schedules import columns, reconcile
 
 _RECOMPUTED_AT_ONCE = 100
 
 _STALE = sa.text(f"""
 SELECT {columns.COLUMNS}, now() AS now, (
-    SELECT nominal_time FROM tasks WHERE tasks.schedule_id = schedules.schedule_id AND status = 'pending' AND is_next
+    SELECT nominal_time FROM waiting JOIN tasks USING (task_id)
+    WHERE waiting.schedule_id = schedules.schedule_id AND is_next
 ) AS next_time
 FROM schedules
 WHERE schedule_id > :after AND zone_version <> :zone_version AND NOT is_paused AND deleted_at IS NULL
@@ -88,20 +89,15 @@ async def _replace(
 ) -> Sequence[task.Changed]:
     """Returns the next occurrence of a schedule if it moved or was withdrawn."""
     found = columns.read_schedule(row)
-    changed = await occurrences.place_next(connection, found, max(row.now, found.last_nominal_time), actor=actor)
-    match changed:
-        case [occurrences.Placed() as placed]:
-            pass
-        case _:
-            return changed
-    if placed.nominal_time == found.next_time:
-        return ()
+    changed = await reconcile.apply(connection, found, found, row.now, actor=actor)
+    if changed.next_time is None or changed.next_time == found.next_time:
+        return changed.tasks
     entry = columns.entry(
         found.schedule_id,
         "recomputed",
-        task_id=placed.task_id,
-        nominal_time=placed.nominal_time.isoformat(),
+        task_id=changed.tasks[0].task_id if changed.tasks else None,
+        nominal_time=changed.next_time.isoformat(),
         reason=f"time zone database {recurrence.version()}",
     )
     await columns.log(connection, [entry], actor=actor)
-    return changed
+    return changed.tasks

@@ -7,7 +7,14 @@ from duetime_core.postgres import confirmation, database
 from duetime_core.store.schedules import columns, occurrences, row_lock
 from duetime_core.store.tasks import request_ids
 
-_REQUESTED = sa.text("SELECT task_id, schedule_id, status, deleted_at FROM tasks WHERE request_id = :request_id")
+_REQUESTED = sa.text("""
+SELECT request_ids.task_id, schedule_id, status, deleted_at FROM request_ids CROSS JOIN LATERAL (
+    SELECT schedule_id, 'pending' AS status, NULL AS deleted_at FROM tasks WHERE tasks.task_id = request_ids.task_id
+    UNION ALL
+    SELECT schedule_id, status, deleted_at FROM ended_tasks WHERE ended_tasks.task_id = request_ids.task_id
+) AS earlier
+WHERE request_ids.request_id = :request_id
+""")
 
 
 async def trigger(

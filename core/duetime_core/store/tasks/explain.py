@@ -23,6 +23,7 @@ SELECT found.*, now() AS now, coalesce(queues.is_paused, false) AS is_paused, ma
         SELECT count(*) FROM {columns.RUNNING} AS running JOIN tasks USING (task_id, version)
         WHERE running.queue = found.queue AND tasks.concurrency_key = found.concurrency_key
     ) AS running_of_key,
+    CASE WHEN found.is_next THEN advance_error END AS advance_error,
     found.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
         SELECT FROM tasks AS earlier
         WHERE earlier.schedule_id = found.schedule_id AND earlier.task_id <> found.task_id
@@ -57,6 +58,7 @@ async def read(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> explanat
         row.running_of_key,
         _bucket(limits.max_per_second, row.tokens, row.tokens_at, row.now),
         _bucket(limits.max_per_second_per_key, row.key_tokens, row.key_tokens_at, row.now),
+        row.advance_error,
         bool(row.waits_for_run),
         live,
     )

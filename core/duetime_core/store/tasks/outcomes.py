@@ -46,7 +46,7 @@ WITH held AS MATERIALIZED (
     ) AS given CROSS JOIN LATERAL (
         SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
-        FOR UPDATE SKIP LOCKED
+        FOR NO KEY UPDATE SKIP LOCKED
     ) AS locked
 ), gone AS (
     DELETE FROM tasks USING held WHERE tasks.task_id = held.task_id AND held.status <> 'pending'
@@ -129,7 +129,7 @@ WITH held AS MATERIALIZED (
 SELECT lease_id, coalesce(live_ids, '{{}}') AS task_ids FROM extended
 """)
 _STILL_THERE = sa.text("""
-SELECT lease_id, task_ids FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
+SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
 """)
 _LOG_STARTS = sa.text(
     columns.log_starts("""json_to_recordset(CAST(:starts AS json)) AS given (
@@ -143,15 +143,6 @@ def started_at(claimed: task.Task) -> datetime.datetime:
     """Returns when a claimed task started."""
     assert claimed.executed_at is not None
     return claimed.executed_at
-
-
-@dataclasses.dataclass(slots=True)
-class Recorded:
-    """What became of a batch of outcomes. Those in neither were fenced out."""
-
-    changed: list[task.Changed]
-    passed_over: set[int]
-    """Tasks whose rows others had locked: their outcomes have to be recorded again."""
 
 
 async def log_starts(
@@ -184,43 +175,47 @@ async def record(
     *,
     worker_id: str,
     lease_ids: Collection[int] = (),
-) -> Recorded:
-    """Records those outcomes in one commit, and ends those leases of which no task is held any more.
+) -> list[task.Changed]:
+    """Records those outcomes in one commit, and deletes those leases of which no task is held any more.
 
-    A task that is fenced out was cancelled, or its lease was lost. Recording is idempotent: recording the same outcome
-    again has no effect.
+    An outcome missing from the result was passed over, if the task is still `held`, because another session has locked
+    its row. Otherwise it was fenced out: the task was cancelled, or its lease was lost. Recording is idempotent:
+    recording the same outcome again has no effect.
     """
     encoded = json.dumps([_encode(outcome) for outcome in outcomes], ensure_ascii=False)
     parameters = {"outcomes": encoded, "worker_id": worker_id, "lease_ids": list(lease_ids)}
     with database.unavailable():
         async with engine.connect() as connection:
-            changed = [columns.read_changed(row) for row in await connection.execute(_RECORD, parameters)]
-            missing = {outcome.task_id: outcome.version for outcome in outcomes}
-            for each in changed:
-                missing.pop(each.task_id, None)
-            held: set[int] = set()
-            if missing:
-                looked_up = {"task_ids": list(missing), "versions": list(missing.values())}
-                held = set((await connection.execute(_HELD, looked_up)).scalars())
-            return Recorded(changed, held)
+            return [columns.read_changed(row) for row in await connection.execute(_RECORD, parameters)]
+
+
+async def held(engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int]) -> set[int]:
+    """Returns those of the tasks (task_id → claimed version) that nobody ended; it waits for no lock."""
+    if not versions:
+        return set()
+    parameters = {"task_ids": list(versions), "versions": list(versions.values())}
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return set((await connection.execute(_HELD, parameters)).scalars())
 
 
 async def extend(
     engine: sqlalchemy_asyncio.AsyncEngine, lease_ids: Collection[int], *, worker_id: str, lease: datetime.timedelta
-) -> dict[int, list[int]]:
-    """Extends those leases of the worker; returns the tasks of each that it still holds.
+) -> tuple[dict[int, list[int]], set[int]]:
+    """Extends those leases of the worker; returns the tasks of each that it still holds, and the leases passed over.
 
-    A lease that others have locked is not extended, but returned with all of its tasks.
+    These are still the worker's, but another session has locked their rows. The others are lost.
     """
     parameters = {"worker_id": worker_id, "lease_ids": list(lease_ids), "lease": lease}
     with database.unavailable():
         async with engine.connect() as connection:
-            held = {row.lease_id: row.task_ids for row in await connection.execute(_EXTEND, parameters)}
-            locked = [lease_id for lease_id in lease_ids if lease_id not in held]
-            if locked:
-                looked_up = {"worker_id": worker_id, "lease_ids": locked}
-                held |= {row.lease_id: row.task_ids for row in await connection.execute(_STILL_THERE, looked_up)}
-            return held
+            extended = {row.lease_id: row.task_ids for row in await connection.execute(_EXTEND, parameters)}
+            missing = [lease_id for lease_id in lease_ids if lease_id not in extended]
+            locked: set[int] = set()
+            if missing:
+                looked_up = {"worker_id": worker_id, "lease_ids": missing}
+                locked = set((await connection.execute(_STILL_THERE, looked_up)).scalars())
+            return extended, locked
 
 
 def _encode(outcome: Outcome) -> dict[str, Any]:

@@ -15,19 +15,22 @@ from tests.acceptance import requests
 from tests.support import factories, logs, processes
 
 Engine = sqlalchemy_asyncio.AsyncEngine
-SECONDS = 4
-"""Less than the wait for a connection, and than the timeout of the statements that hold those of the others."""
+SECONDS = 7
+"""Less than the timeout of the statements that hold the connections of the others."""
 
 
 @contextlib.asynccontextmanager
 async def waiting(engine: Engine, lock: str, calls: list[Any], *, waiters: int) -> AsyncIterator[None]:
     """Runs the block while `waiters` of the calls wait in PostgreSQL for that lock."""
-    async with database.transaction(engine) as locking:
-        await locking.execute(sa.text(lock))
-        going = [asyncio.ensure_future(call()) for call in calls]
-        await (logs.waits_for_a_lock if "TABLE" in lock else logs.waits_for_a_row)(engine, waiters=waiters)
-        yield
-    await asyncio.gather(*going, return_exceptions=True)
+    going: list[asyncio.Future[Any]] = []
+    try:
+        async with database.transaction(engine) as locking:
+            await locking.execute(sa.text(lock))
+            going += [asyncio.ensure_future(call()) for call in calls]
+            await (logs.waits_for_a_lock if "TABLE" in lock else logs.waits_for_a_row)(engine, waiters=waiters)
+            yield
+    finally:
+        await asyncio.gather(*going, return_exceptions=True)
 
 
 async def test_creates_and_changes_of_one_task_continue_while_ten_lists_and_bulk_changes_wait(

@@ -1,6 +1,7 @@
 """Limited queues: no claim takes more than their limits allow, over all workers."""
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
 from duetime_core.store.claiming import fast, locked, queue_lock
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -22,7 +23,12 @@ async def limits(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> None
 
 
 async def look(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str = "worker", limit: int = 100) -> fast.Claim:
-    return await locked.claim(engine, queue=task.DEFAULT_QUEUE, worker_id=worker_id, limit=limit, lease=factories.LEASE)
+    """Claims, again while the queue is locked."""
+    while True:
+        with contextlib.suppress(errors.QueueBusy):
+            return await locked.claim(
+                engine, queue=task.DEFAULT_QUEUE, worker_id=worker_id, limit=limit, lease=factories.LEASE
+            )
 
 
 async def finish(engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.Task]) -> None:

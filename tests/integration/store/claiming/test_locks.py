@@ -31,11 +31,10 @@ async def waits(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
 @pytest.mark.parametrize(
     ("module", "lock"),
     [
-        (locked, "SELECT FROM queues FOR UPDATE"),
         (locked, "LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"),
         (fast, "LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"),
     ],
-    ids=["the queue's", "the table's", "the table's, unlimited"],
+    ids=["limited", "unlimited"],
 )
 async def test_a_lease_counts_from_when_the_claim_had_its_last_lock(
     engine: sqlalchemy_asyncio.AsyncEngine, module: Any, lock: str
@@ -63,17 +62,15 @@ async def test_a_lease_counts_from_when_the_claim_had_its_last_lock(
     assert stored.lease_expires_at == claimed.lease_expires_at
 
 
-async def test_a_task_that_fell_due_while_the_claim_waited_for_its_queue_is_claimed(
-    engine: sqlalchemy_asyncio.AsyncEngine,
-) -> None:
+async def test_a_claim_does_not_wait_for_a_locked_queue(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running": 1}, is_new=True, actor="api")
-    async with engine.connect() as other:
-        async with database.transaction(engine) as holder:
-            await holder.execute(sa.text("SELECT FROM queues FOR UPDATE"))
-            claiming = asyncio.create_task(factories.claim_locked(engine))
-            await waits(other)
-            task_id = await factories.create(engine)
-        assert [each.task_id for each in (await claiming).tasks] == [task_id]
+    task_id = await factories.create(engine)
+    async with database.transaction(engine) as holder:
+        await holder.execute(sa.text("SELECT FROM queues FOR UPDATE"))
+        async with asyncio.timeout(5):
+            with pytest.raises(errors.QueueBusy):
+                await factories.claim_locked(engine)
+    assert [each.task_id for each in (await factories.claim_locked(engine)).tasks] == [task_id]
 
 
 _SLOW_CLAIMS = (

@@ -153,7 +153,7 @@ async def test_a_stored_schedule_without_a_later_occurrence_runs_once_more_and_i
         [{"days": [0, 1, 2, 3, 4, 5, 6], "from_time": "02:00:00", "until_time": "05:00:00", "behavior": "skip"}]}'"""
     await spoil(engine, endless, spec)
     await shift(engine, HOUR)
-    claimed = await factories.claim_locked(engine)
+    claimed = await factories.claim_scheduled(engine)
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [endless.schedule_id, sound.schedule_id]
     assert (await schedule_edit.get(engine, endless.schedule_id)).next_time is None
     skipped = await skips(engine, endless)
@@ -161,7 +161,7 @@ async def test_a_stored_schedule_without_a_later_occurrence_runs_once_more_and_i
     assert "found no later occurrence" in str(skipped[-1].reason)
     # It is not advanced again; the other one continues.
     await shift(engine, HOUR)
-    assert [each.schedule_id for each in (await factories.claim_locked(engine)).tasks] == [sound.schedule_id]
+    assert [each.schedule_id for each in (await factories.claim_scheduled(engine)).tasks] == [sound.schedule_id]
     assert len(await skips(engine, endless)) == len(skipped)
 
 
@@ -184,5 +184,5 @@ async def test_schedules_that_cannot_be_advanced_do_not_use_up_a_claims_limit(
     for number, broken in enumerate(made[:7]):
         await spoil(engine, broken, ODD["a policy"] if number % 2 else NO_ZONE)
     await shift(engine, HOUR)
-    claimed = await factories.claim_locked(engine, limit=2)
+    claimed = await factories.claim_scheduled(engine, limit=2)
     assert sorted(each.schedule_id or 0 for each in claimed.tasks) == [each.schedule_id for each in made[7:]]

@@ -9,7 +9,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.store.claiming import fast
 from duetime_core.store.schedules import advance as schedule_advance
-from duetime_core.store.schedules import occurrences
+from duetime_core.store.schedules import candidates, occurrences
 from duetime_core.store.schedules import page as schedule_page
 from tests.integration.store.tasks import test_plans
 from tests.support import factories, plans
@@ -31,6 +31,7 @@ INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial
 SELECT 'noop', 'default', 'pending', now() + (schedule_id - {DUE}) * interval '1 second', '{{}}', '1 s', '1 s', 2, 0,
     schedule_id, now() + (schedule_id - {DUE}) * interval '1 second', true
 FROM schedules;
+UPDATE schedules SET advance_at = now() + (schedule_id - {DUE}) * interval '1 second';
 INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
     retry_multiplier, retry_jitter, schedule_id, nominal_time)
 SELECT 'noop', 'default', 'completed', now() - interval '1 day', '{{}}', '1 s', '1 s', 2, 0, schedule_id,
@@ -54,15 +55,28 @@ async def test_a_claim_reads_no_schedule_that_is_not_due(full: sqlalchemy_asynci
 
 
 @test_plans.MODES
-async def test_advancing_reads_due_occurrences_in_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
-    used = await test_plans.scans(full, mode, schedule_advance._LOCK_DUE, {"queue": "default", "limit": 10})
-    assert used["tasks"] == "tasks_next_idx"
-    assert "Seq Scan" not in used.values()
-    plan = await plans.explain(full, mode, schedule_advance._LOCK_DUE, {"queue": "default", "limit": 10})
-    assert plans.buffers(plan) < 400
-    waits = await test_plans.scans(full, mode, schedule_advance._ANY_WAITS, {"queue": "default"})
-    assert "tasks_next_idx" in waits.values()
-    assert "Seq Scan" not in waits.values()
+async def test_advancing_reads_due_schedules_in_order(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
+    for statement in (schedule_advance._LOCK_OLDEST, schedule_advance._LOCK_NEWEST):
+        plan = await plans.explain(full, mode, statement, {"limit": 10})
+        assert "schedules_advance_idx" in str(plan)
+        assert "Sort" not in str(plan)
+        assert plans.buffers(plan) < 100
+    used = await test_plans.scans(full, mode, schedule_advance._LOCK_NEXT, {"schedule_ids": list(range(1, 201))})
+    assert set(used.values()) <= {"tasks_next_key", "tasks_unfinished_idx", "Function Scan"}
+    assert await test_plans.scans(full, mode, schedule_advance._NEXT_AT, {}) == {"schedules": "schedules_advance_idx"}
+
+
+@test_plans.MODES
+async def test_looking_for_schedules_that_may_advance_earlier_reads_no_others(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    waiting = {"after": 0, "limit": candidates.PAGE}
+    assert "schedules_waiting_idx" in (await test_plans.scans(full, mode, candidates._WAITING, waiting)).values()
+    newest, task_id = candidates._NEWEST
+    moved = {"queues": ["default"], "before": [newest], "before_ids": [task_id], "limit": candidates.PAGE}
+    assert "tasks_next_idx" in (await test_plans.scans(full, mode, candidates._MOVED, moved)).values()
+    for statement, parameters, most in ((candidates._WAITING, waiting, 10), (candidates._MOVED, moved, 20 * DUE)):
+        assert plans.buffers(await plans.explain(full, mode, statement, parameters)) < most
 
 
 @test_plans.MODES

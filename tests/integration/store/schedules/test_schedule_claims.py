@@ -31,7 +31,10 @@ async def shift(engine: sqlalchemy_asyncio.AsyncEngine, span: datetime.timedelta
         # By way of the far future: no two nominal times may be the same meanwhile.
         ("tasks", "nominal_time = nominal_time + interval '1000 days'"),
         ("tasks", "nominal_time = nominal_time - interval '1000 days' - :span"),
-        ("schedules", "last_nominal_time = last_nominal_time - :span"),
+        *(
+            ("schedules", f"{column} = {column} - :span")
+            for column in ("last_nominal_time", "next_nominal_time", "next_due_at", "advance_at")
+        ),
     )
     async with database.transaction(engine) as connection:
         for table, assignment in assignments:
@@ -66,7 +69,7 @@ async def test_a_due_occurrence_runs_and_the_one_after_it_waits(engine: sqlalche
     made = await due(engine, template={"task_data": {"a": 1}, "priority": 3, "max_retries": 5})
     ordinary = await fast.claim(engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=factories.LEASE)
     assert (ordinary.tasks, ordinary.has_occurrences) == ([], True)
-    claim = await factories.claim_locked(engine)
+    claim = await factories.claim_scheduled(engine)
     (claimed,) = claim.tasks
     assert (claimed.schedule_id, claimed.nominal_time) == (made.schedule_id, made.next_time)
     assert (claimed.name, claimed.task_data, claimed.priority, claimed.max_retries) == ("noop", {"a": 1}, 3, 5)
@@ -83,9 +86,9 @@ async def test_concurrent_claims_create_each_occurrence_once(engine: sqlalchemy_
     made = [await factories.create_schedule(engine, name=f"schedule {number}") for number in range(20)]
     await shift(engine, HOUR)
     claimed = await asyncio.gather(
-        *(factories.claim_locked(engine, worker_id=f"worker-{number}", limit=7) for number in range(8))
+        *(factories.claim_scheduled(engine, worker_id=f"worker-{number}", limit=7) for number in range(8))
     )
-    claimed += [await factories.claim_locked(engine)]
+    claimed += [await factories.claim_scheduled(engine)]
     tasks = [each for claim in claimed for each in claim.tasks]
     assert sorted(each.schedule_id or 0 for each in tasks) == [each.schedule_id for each in made]
     for each in made:
@@ -97,31 +100,35 @@ async def test_a_worker_that_dies_before_its_commit_changes_nothing(
 ) -> None:
     made = await due(engine)
     connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
-    await schedule_advance.advance_due(connection, task.DEFAULT_QUEUE, limit=9, actor="doomed")
-    # Other claims pass over the rows that it has locked.
-    assert (await factories.claim_locked(engine)).tasks == []
+    rows = (await connection.execute(schedule_advance._LOCK_OLDEST, {"limit": 9})).all()
+    await schedule_advance._advance_all(connection, rows, "doomed")
+    # Other turns pass over the rows that it has locked.
+    assert (await factories.claim_scheduled(engine)).tasks == []
     await connection.invalidate()
     await connection.close()
     async with asyncio.timeout(5):
         # PostgreSQL takes a moment to detect that it has died, and sends no notification of that.
-        while not (taken := (await factories.claim_locked(engine)).tasks):  # noqa: ASYNC110
+        while not (taken := (await factories.claim_scheduled(engine)).tasks):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert len(taken) == 1
     found = await nominals(engine, made)
     assert {status: len(times) for status, times in found.items()} == {"running": 1, "next": 1}
 
 
-async def test_a_limited_queue_creates_no_more_occurrences_than_it_may_start(
+async def test_occurrences_of_a_full_or_paused_queue_become_tasks_that_wait_for_it(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running": 2}, is_new=True, actor="api")
-    for number in range(5):
-        await factories.create_schedule(engine, name=f"schedule {number}")
+    made = [await factories.create_schedule(engine, name=f"schedule {number}") for number in range(5)]
     await shift(engine, HOUR)
-    claim = await factories.claim_locked(engine)
+    claim = await factories.claim_scheduled(engine)
     assert (len(claim.tasks), claim.waits_for_runs) == (2, True)
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": True}, is_new=False, actor="api")
-    assert (await factories.claim_locked(engine)).tasks == []
+    await shift(engine, HOUR)
+    assert (await factories.claim_scheduled(engine)).tasks == []
+    found = [await nominals(engine, each) for each in made]
+    assert sum(len(each.get("pending", [])) for each in found) == 3 + 5
+    assert [await skips(engine, each) for each in made] == [[]] * 5
 
 
 async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged(
@@ -129,7 +136,7 @@ async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged
 ) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"})
     await shift(engine, 5 * HOUR)
-    claimed = [each for _ in range(2) for each in (await factories.claim_locked(engine)).tasks]
+    claimed = [each for _ in range(2) for each in (await factories.claim_scheduled(engine)).tasks]
     assert len(claimed) == 1
     found = await nominals(engine, made)
     assert {status: len(times) for status, times in found.items()} == {"cancelled": 1, "running": 1, "next": 1}
@@ -145,32 +152,33 @@ async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged
 async def test_after_downtime_all_occurrences_run_if_catch_up_is_all(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"}, catch_up=schedule.CatchUp.ALL)
     await shift(engine, 5 * HOUR)
-    claimed = [each for _ in range(8) for each in (await factories.claim_locked(engine)).tasks]
+    claimed = [each for _ in range(8) for each in (await factories.claim_scheduled(engine)).tasks]
     assert len(claimed) in (4, 5)
     assert await skips(engine, made) == []
 
 
 async def test_an_occurrence_is_skipped_while_an_earlier_one_runs(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await due(engine, overlap=schedule.Overlap.SKIP)
-    (running,) = (await factories.claim_locked(engine)).tasks
+    (running,) = (await factories.claim_scheduled(engine)).tasks
     await shift(engine, HOUR)
-    assert (await factories.claim_locked(engine)).tasks == []
+    assert (await factories.claim_scheduled(engine)).tasks == []
     (skipped,) = await skips(engine, made)
     assert skipped.reason == "an earlier run had not ended, and overlap is skip"
     await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
     await shift(engine, HOUR)
-    assert len((await factories.claim_locked(engine)).tasks) == 1
+    assert len((await factories.claim_scheduled(engine)).tasks) == 1
 
 
 async def test_one_occurrence_waits_for_an_earlier_run(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     made = await due(engine, overlap=schedule.Overlap.QUEUE)
-    (running,) = (await factories.claim_locked(engine)).tasks
+    (running,) = (await factories.claim_scheduled(engine)).tasks
     await shift(engine, HOUR)
     waiting = await schedule_edit.get(engine, made.schedule_id)
-    claim = await factories.claim_locked(engine)
-    assert (claim.tasks, claim.waits_for_runs, claim.has_occurrences) == ([], True, True)
+    claim = await factories.claim_scheduled(engine)
+    assert (claim.tasks, claim.has_occurrences) == ([], True)
+    assert (await schedule_edit.get(engine, made.schedule_id)).is_waiting
     await task_outcomes.record(engine, [factories.outcome(running)], worker_id="worker")
-    (claimed,) = (await factories.claim_locked(engine)).tasks
+    (claimed,) = (await factories.claim_scheduled(engine)).tasks
     assert claimed.task_id == waiting.next_task_id
 
 
@@ -179,11 +187,11 @@ async def test_a_cancelled_occurrence_does_not_end_its_schedule(engine: sqlalche
     assert made.next_task_id is not None
     await task_edit.cancel(engine, made.next_task_id, actor="api")
     await shift(engine, HOUR)
-    assert (await factories.claim_locked(engine)).tasks == []
+    assert (await factories.claim_scheduled(engine)).tasks == []
     (skipped,) = await skips(engine, made)
     assert skipped.reason == "a caller cancelled its task"
     await shift(engine, HOUR)
-    assert len((await factories.claim_locked(engine)).tasks) == 1
+    assert len((await factories.claim_scheduled(engine)).tasks) == 1
 
 
 async def test_a_deleted_occurrence_does_not_end_its_schedule(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -191,7 +199,7 @@ async def test_a_deleted_occurrence_does_not_end_its_schedule(engine: sqlalchemy
     assert made.next_task_id is not None
     await task_edit.delete(engine, made.next_task_id, actor="api")
     await shift(engine, 2 * HOUR)
-    taken = [each for _ in range(3) for each in (await factories.claim_locked(engine)).tasks]
+    taken = [each for _ in range(3) for each in (await factories.claim_scheduled(engine)).tasks]
     assert len(taken) == 1
 
 
@@ -205,7 +213,7 @@ async def test_a_schedule_that_is_over_has_no_next_occurrence(engine: sqlalchemy
             sa.text("UPDATE schedules SET spec = jsonb_set(spec, '{end_time}', to_jsonb(CAST(:end AS text)))"),
             {"end": (end - HOUR).isoformat()},
         )
-    assert len((await factories.claim_locked(engine)).tasks) == 1
+    assert len((await factories.claim_scheduled(engine)).tasks) == 1
     assert (await schedule_edit.get(engine, made.schedule_id)).next_time is None
 
 
@@ -214,7 +222,7 @@ async def test_a_retried_run_is_an_ordinary_task(
     engine: sqlalchemy_asyncio.AsyncEngine, overlap: schedule.Overlap
 ) -> None:
     made = await due(engine, overlap=overlap)
-    (running,) = (await factories.claim_locked(engine)).tasks
+    (running,) = (await factories.claim_scheduled(engine)).tasks
     retried = factories.outcome(running, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
     await task_outcomes.record(engine, [retried], worker_id="worker")
     assert [each.task_id for each in await factories.claim(engine)] == [running.task_id]
@@ -233,7 +241,7 @@ async def test_a_schedule_that_cannot_be_read_keeps_no_other_from_running(
             ),
             {"id": broken.schedule_id},
         )
-    claim = await factories.claim_locked(engine)
+    claim = await factories.claim_scheduled(engine)
     assert [each.schedule_id for each in claim.tasks] == [sound.schedule_id]
     # It is unchanged: a worker that can read it continues from there.
     assert len((await nominals(engine, broken))["next"]) == 1

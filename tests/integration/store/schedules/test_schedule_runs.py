@@ -113,7 +113,7 @@ async def test_the_log_row_of_an_update_names_the_changed_fields(engine: Engine)
     ):
         await schedule_edit.update(engine, made.schedule_id, changes, version=None, actor="api")
     logged = await schedule_log.list_logs(engine, made.schedule_id, after=0, limit=10)
-    assert [(line.change, line.reason) for line in logged] == [
+    assert [(line.change, line.reason) for line in logged if line.change != "skipped"] == [
         ("created", None),
         ("updated", "cron, interval, time_zone"),
         ("updated", "overlap, task.queue, task.priority"),

@@ -137,13 +137,21 @@ async def test_a_task_cancelled_while_running_has_no_worker_any_more(engine: Eng
     assert (cancelled.worker_id, cancelled.lease_expires_at) == (None, None)
 
 
+async def recorded(engine: Engine, run: task.Task) -> bool:
+    """Records an outcome, again while the task is locked; returns whether it was."""
+    while not await task_outcomes.record(engine, [factories.outcome(run)], worker_id="worker"):
+        if not await task_outcomes.held(engine, {run.task_id: run.version}, worker_id="worker"):
+            return False
+    return True
+
+
 async def test_one_of_concurrent_cancels_and_an_outcome_wins_and_is_logged(engine: Engine) -> None:
     for _ in range(10):
         task_id = await factories.create(engine)
         (run,) = await factories.claim(engine)
         *cancels, finished = await asyncio.gather(
             *(cancel(engine, task_id) for _ in range(4)),
-            task_outcomes.record(engine, [factories.outcome(run)], worker_id="worker"),
+            recorded(engine, run),
             return_exceptions=True,
         )
         last = "completed" if finished else "cancelled"

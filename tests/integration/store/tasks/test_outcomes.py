@@ -5,9 +5,11 @@ import datetime
 import random
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
+from duetime_core.postgres import database
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -118,6 +120,29 @@ async def test_a_release_keeps_the_error_of_an_earlier_run(engine: sqlalchemy_as
     assert (found.error_message, found.retry_count) == ("first", 1)
 
 
+async def test_outcomes_and_extensions_pass_over_a_locked_task_and_it_counts_as_held(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    locked, cancelled, free = await claimed(engine, 3)
+    versions = {run.task_id: run.version for run in (locked, cancelled, free)}
+    await task_edit.cancel(engine, cancelled.task_id, actor="api")
+    async with database.transaction(engine) as connection, asyncio.timeout(5):
+        await connection.execute(sa.text(f"SELECT FROM tasks WHERE task_id = {locked.task_id} FOR UPDATE"))
+        extended = await task_outcomes.extend(engine, versions, worker_id="worker", lease=factories.LEASE)
+        assert extended == {free.task_id}
+        outcomes = [factories.outcome(run) for run in (locked, cancelled, free)]
+        recorded = await task_outcomes.record(engine, outcomes, worker_id="worker")
+        assert [each.task_id for each in recorded] == [free.task_id]
+        assert await task_outcomes.held(engine, versions, worker_id="worker") == {locked.task_id}
+        extending = asyncio.create_task(
+            task_outcomes.extend_one(engine, locked.task_id, locked.version, worker_id="worker", lease=factories.LEASE)
+        )
+        assert not (await asyncio.wait({extending}, timeout=0.1))[0]
+    assert await extending
+    recorded = await task_outcomes.record(engine, [factories.outcome(locked)], worker_id="worker")
+    assert [each.task_id for each in recorded] == [locked.task_id]
+
+
 async def test_overlapping_outcomes_and_extensions_do_not_deadlock(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
@@ -130,7 +155,12 @@ async def test_overlapping_outcomes_and_extensions_do_not_deadlock(
             some = {run.task_id: versions[run.task_id] for run in order}
             await task_outcomes.extend(engine, some, worker_id="worker", lease=factories.LEASE)
         else:
-            await task_outcomes.record(engine, [factories.outcome(run) for run in order], worker_id="worker")
+            rest = versions
+            while rest:  # a finish passes over what an extension has locked, and the other way round
+                outcomes = [factories.outcome(run) for run in order if run.task_id in rest]
+                await task_outcomes.record(engine, outcomes, worker_id="worker")
+                held = await task_outcomes.held(engine, versions, worker_id="worker")
+                rest = {task_id: versions[task_id] for task_id in held}
 
     await asyncio.gather(*(shuffled("extend") for _ in range(8)), shuffled("finish"), shuffled("finish"))
     for run in runs:

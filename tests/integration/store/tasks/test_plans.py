@@ -194,7 +194,8 @@ async def test_a_sweep_reads_expired_leases_only(full: sqlalchemy_asyncio.AsyncC
 
 @MODES
 async def test_a_release_reads_running_tasks_only(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
-    parameters = {"worker_id": "worker", "held": list(range(1000, ROWS // 2, 1000)), "claimed_before": NOW}
+    held = list(range(1000, ROWS // 2, 1000))
+    parameters = {"worker_id": "worker", "queue": "default", "held": held, "claimed_before": NOW}
     used = await scans(full, mode, rescue._RELEASE, parameters)
     assert set(used.values()) <= {"tasks_lease_idx", "tasks_status_idx", "tasks_pkey"}
     assert used
@@ -209,6 +210,8 @@ async def test_an_outcome_and_an_extension_read_their_tasks_only(
     count = len(task_ids)
     ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [2] * count}
     used = await scans(full, mode, task_outcomes._EXTEND, {**ids, "lease": LEASE})
+    assert set(used.values()) == {"tasks_pkey"}
+    used = await scans(full, mode, task_outcomes._HELD, ids)
     assert set(used.values()) == {"tasks_pkey"}
     used = await scans(full, mode, task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)})
     assert set(used.values()) == {"tasks_pkey"}

@@ -1,5 +1,6 @@
 """Blackouts hold for the time that is used: moved, with jitter, and around DST transitions."""
 
+import dataclasses
 import datetime
 import itertools
 import time
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import strategies
 
 from duetime_core.model import recurrence
-from duetime_core.model.recurrence import Blackout, BlackoutBehavior, Skip, Spec, zones
+from duetime_core.model.recurrence import Blackout, BlackoutBehavior, MissingTime, RepeatedTime, Skip, Spec, zones
+from duetime_core.model.recurrence.spec import ZERO
 from tests.unit.model.recurrence import oracle
 from tests.unit.model.recurrence.rules import EXPRESSIONS, blackouts, moments
 
@@ -21,6 +23,7 @@ MICROSECOND = datetime.timedelta(microseconds=1)
 EACH_DAY = frozenset(range(7))
 
 
+REPEATED = strategies.sampled_from(RepeatedTime)
 HALVES = ((0, 12), (12, 0))
 
 
@@ -37,19 +40,19 @@ def each_day(begin: int, end: int, behavior: BlackoutBehavior = BlackoutBehavior
 
 
 @SETTINGS
-@hypothesis.given(EXPRESSIONS, moments(), strategies.data())
+@hypothesis.given(EXPRESSIONS, moments(), REPEATED, strategies.data())
 def test_due_times_are_those_of_a_walk_along_the_clock(
-    expression: str, moment: tuple[str, datetime.datetime], data: strategies.DataObject
+    expression: str, moment: tuple[str, datetime.datetime], repeated: RepeatedTime, data: strategies.DataObject
 ) -> None:
     name, after = moment
     zone = zones.zone(name)
     given = data.draw(blackouts(after.date()))
     end = after + datetime.timedelta(minutes=data.draw(strategies.integers(1, 2_880)))
-    spec = Spec(cron=expression, time_zone=name, blackouts=given, end_time=end)
-    nominals = oracle.due(expression, zone, after, end, spec.missing_time, spec.repeated_time)
+    spec = Spec(cron=expression, time_zone=name, repeated_time=repeated, blackouts=given, end_time=end)
+    nominals = oracle.due(expression, zone, after, end, spec.missing_time, repeated)
     # A long list of the same kind tests nothing more, and the walk is slow.
     end = nominals[29] if len(nominals) > 30 else end
-    nominals, spec = nominals[:30], Spec(cron=expression, time_zone=name, blackouts=given, end_time=end)
+    nominals, spec = nominals[:30], dataclasses.replace(spec, end_time=end)
     expected = [(nominal, oracle.moved(given, zone, nominal)) for nominal in nominals]
     found = [(each.nominal, each.due) for each in recurrence.occurrences(spec, after)]
     assert found == [(nominal, due) for nominal, due in expected if due is not None and due <= end]
@@ -61,9 +64,13 @@ def test_due_times_are_those_of_a_walk_along_the_clock(
 
 
 @SETTINGS
-@hypothesis.given(EXPRESSIONS, moments(), strategies.integers(1, 10**10), strategies.data())
+@hypothesis.given(EXPRESSIONS, moments(), REPEATED, strategies.integers(1, 10**10), strategies.data())
 def test_jitter_ends_at_the_end_and_before_the_next_blackout(
-    expression: str, moment: tuple[str, datetime.datetime], jitter: int, data: strategies.DataObject
+    expression: str,
+    moment: tuple[str, datetime.datetime],
+    repeated: RepeatedTime,
+    jitter: int,
+    data: strategies.DataObject,
 ) -> None:
     name, after = moment
     zone = zones.zone(name)
@@ -71,6 +78,7 @@ def test_jitter_ends_at_the_end_and_before_the_next_blackout(
     spec = Spec(
         cron=expression,
         time_zone=name,
+        repeated_time=repeated,
         blackouts=given,
         end_time=after + 2 * DAY,
         jitter=datetime.timedelta(microseconds=jitter),
@@ -121,6 +129,39 @@ def test_a_blackout_that_ends_in_the_repeated_hour_moves_to_its_end(repeated: re
     first, last = (begin + hour * HOUR + HOUR / 6 for hour in (0, 1))
     expected = {"auto": [first], "first": [first], "last": [last], "both": [first, last]}[repeated]
     assert [(each.nominal, each.due) for each in found] == [(each, each + HOUR / 3) for each in expected]
+
+
+# The instant at which the clock is set back, the first local time that comes twice, and how long that is.
+SET_BACK = {
+    "Europe/Lisbon": ("2027-10-31T01:00Z", "2027-10-31T01:00", 60),
+    "Australia/Lord_Howe": ("2027-04-03T15:00Z", "2027-04-04T01:30", 30),
+    "Antarctica/Troll": ("2027-10-31T01:00Z", "2027-10-31T01:00", 120),
+}
+
+
+@pytest.mark.parametrize("repeated", RepeatedTime)
+@pytest.mark.parametrize("name", SET_BACK)
+def test_each_blackout_that_ends_around_the_repeated_time_moves_to_the_end_that_the_clock_shows(
+    name: str, repeated: RepeatedTime
+) -> None:
+    instant, first, minutes = SET_BACK[name]
+    set_back, local = datetime.datetime.fromisoformat(instant), datetime.datetime.fromisoformat(first)
+    zone, begin = zones.zone(name), set_back - 4 * HOUR
+    assert (set_back - HOUR).astimezone(zone).utcoffset() != set_back.astimezone(zone).utcoffset()
+    nominals = oracle.due("*/10 * * * *", zone, begin, set_back + 4 * HOUR, MissingTime.SHIFT, repeated)
+    for number, after_first in enumerate(range(0, minutes + 1, 10)):
+        ends = local + after_first * oracle.MINUTE
+        for begins in (ends - 20 * oracle.MINUTE, ends - (number + 1) * HOUR):
+            move = Blackout(EACH_DAY, begins.time(), ends.time(), behavior=BlackoutBehavior.MOVE)
+            spec = Spec(cron="*/10 * * * *", time_zone=name, repeated_time=repeated, blackouts=(move,))
+            for jitter in (ZERO, HOUR):
+                jittered = recurrence.occurrences(dataclasses.replace(spec, jitter=jitter), begin, seed="7")
+                for nominal, found in zip(nominals, jittered, strict=False):
+                    due = oracle.moved((move,), zone, nominal)
+                    assert due is not None
+                    assert found.nominal == nominal
+                    assert due <= found.due <= due + jitter
+                    assert not oracle.held((move,), found.due.astimezone(zone).replace(tzinfo=None, fold=0))
 
 
 def test_a_blackout_that_ends_where_the_clock_leaves_time_out_ends_with_the_gap() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from duetime_core.postgres import index_builds, table_locks
 
 revision = "0100"
-down_revision = "0013"
+down_revision = "0015"
 locks = ("tasks",)
 
 _BATCH = 5_000
@@ -40,7 +40,8 @@ CREATE INDEX IF NOT EXISTS waiting_next_idx ON waiting (queue, ready_at, task_id
 CREATE UNIQUE INDEX IF NOT EXISTS waiting_next_key ON waiting (schedule_id) WHERE is_next;
 CREATE TABLE IF NOT EXISTS leases (
     lease_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, worker_id text NOT NULL, queue text NOT NULL,
-    started_at timestamptz NOT NULL, expires_at timestamptz NOT NULL, task_ids bigint[] NOT NULL, versions int[] NOT NULL
+    started_at timestamptz NOT NULL, expires_at timestamptz NOT NULL, task_ids bigint[] NOT NULL, versions int[] NOT NULL,
+    is_quarantined boolean NOT NULL DEFAULT false
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX IF NOT EXISTS leases_expires_at_idx ON leases (expires_at);
 CREATE TABLE IF NOT EXISTS lease_floor (
@@ -99,7 +100,7 @@ BEGIN
         INSERT INTO request_ids VALUES (task.request_id, task.task_id, task.request_digest) ON CONFLICT DO NOTHING;
     END IF;
     IF task.schedule_id IS NOT NULL THEN
-        IF task.deleted_at IS NULL THEN
+        IF task.deleted_at IS NULL OR task.is_refused THEN
             INSERT INTO nominal_times VALUES (task.schedule_id, task.nominal_time, task.task_id)
             ON CONFLICT (schedule_id, nominal_time) DO UPDATE SET task_id = excluded.task_id;
         ELSE
@@ -202,7 +203,7 @@ def upgrade() -> None:
     op.execute("DROP INDEX IF EXISTS tasks_nominal_time_key, tasks_request_id_key, tasks_next_key")
     for name in _INDEXES:
         op.execute(f"ALTER INDEX tasks_{name}_idx2 RENAME TO tasks_{name}_idx")
-    for column in ("status", "result", "request_digest", "worker_id", "lease_expires_at", "deleted_at", "is_next"):
+    for column in ("status", "result", "request_digest", "worker_id", "lease_expires_at", "deleted_at", "is_next", "is_refused"):
         op.drop_column("tasks", column)
     op.execute("""ALTER TABLE tasks SET (autovacuum_vacuum_scale_factor = 0, autovacuum_analyze_scale_factor = 0.02,
         autovacuum_vacuum_threshold = 20000, fillfactor = 100)""")
