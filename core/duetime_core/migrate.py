@@ -19,6 +19,7 @@ from duetime_core.model import errors
 from duetime_core.postgres import database, roles, table_locks
 from duetime_core.process import logging, settings
 from duetime_core.store.log import partitions, restoration
+from duetime_core.store.tasks import history
 
 _LOCK = 0x6475657469  # "dueti": any constant
 _POLL_SECONDS = 0.5
@@ -58,6 +59,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: s
                     await roles.grant(connection, application_role)
     with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
+        await history.create_ahead(engine, history.DEFAULT_RETENTION)
 
 
 async def upgrade_to(engine: sqlalchemy_asyncio.AsyncEngine, revision: str) -> None:

@@ -12,7 +12,7 @@ import structlog
 from duetime_core.model import errors
 from duetime_core.postgres import schema
 from duetime_core.store.log import partitions, retention
-from duetime_core.store.tasks import ids
+from duetime_core.store.tasks import history, ids
 from duetime_worker import context
 
 INTERVAL_SECONDS = 3600.0
@@ -79,10 +79,17 @@ class Maintenance:
 
     async def _make_partitions(self, _: _Deleted) -> None:
         await partitions.create_ahead(self._engine)
+        await history.create_ahead(self._engine, self._task_retention)
 
     async def _delete_tasks(self, deleted: _Deleted) -> None:
-        async for count in _with_pauses(retention.delete_tasks(self._engine, self._task_retention)):
+        async for count in _with_pauses(history.delete_strays(self._engine, self._task_retention)):
             deleted.tasks += count
+        dropped = True
+        while dropped:  # a partition at a time
+            dropped = False
+            async for count in _with_pauses(history.drop_oldest(self._engine, self._task_retention)):
+                deleted.tasks += count
+                dropped = True
 
     async def _delete_log_rows(self, deleted: _Deleted) -> None:
         async for count in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):

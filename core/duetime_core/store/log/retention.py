@@ -23,7 +23,6 @@ _BLOCKS = 32
 TOO_OLD = "is too old: changes after it are no longer kept. Begin again without it"
 """The violation of a cursor after which log rows were deleted."""
 
-_FIRST = (datetime.datetime.min.replace(tzinfo=datetime.UTC), 0)
 
 # One worker at a time: a worker without the lock reads an empty page, and leaves the rest to the one that has it.
 _HAS_LOCK = "(SELECT pg_try_advisory_xact_lock(hashtext('retention')))"
@@ -34,45 +33,6 @@ _RAISE_FLOOR = """
     ) AS newest WHERE feed_floor.xid < newest.xid"""
 """Watches that have not seen the rows of the CTE `forgotten` cannot resume."""
 
-
-def _delete_tasks(status: str, key: str) -> sa.TextClause:
-    """Returns the statement that deletes tasks of one status in the order of `key`, which an index has for that status.
-
-    A page limits how many tasks are read, not how many are deleted: many tasks that must be kept, because they finished
-    long after they were due, do not make it longer.
-    """
-    return sa.text(f"""
-        WITH page AS MATERIALIZED (
-            SELECT task_id, {key} AS key, updated_at FROM tasks
-            WHERE status = '{status}' AND {key} < now() - CAST(:keep AS interval)
-                AND ({key}, task_id) > (:after_key, :after_id) AND {_HAS_LOCK}
-            ORDER BY {key}, task_id
-            LIMIT :limit
-        ), expired AS MATERIALIZED (
-            SELECT task_id FROM tasks
-            WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE updated_at < now() - CAST(:keep AS interval)))
-                AND status = '{status}' AND updated_at < now() - CAST(:keep AS interval)
-                -- A schedule advances from its next occurrence, even if a caller cancelled that; and a nominal time
-                -- that is still to come stays taken.
-                AND NOT is_next AND coalesce(nominal_time < now(), true)
-            FOR UPDATE SKIP LOCKED
-        ), deleted AS (
-            DELETE FROM tasks WHERE task_id = ANY(ARRAY(SELECT task_id FROM expired))
-            RETURNING task_id
-        )
-        SELECT (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM page) AS read, key, task_id
-        FROM (SELECT) AS nothing LEFT JOIN page ON true
-        ORDER BY key DESC, task_id DESC LIMIT 1
-    """)
-
-
-_DELETE_TASKS = [
-    # These finish after their execution_time, so an index of lists serves, and recording outcomes writes to no other.
-    _delete_tasks("completed", "execution_time"),
-    _delete_tasks("failed", "execution_time"),
-    # These may have been due in the far future.
-    _delete_tasks("cancelled", "updated_at"),
-]
 
 # No index has the default partition's times: it is scanned, a few blocks per statement.
 _DELETE_STRAYS = sa.text(f"""
@@ -106,20 +66,6 @@ ORDER BY relname LIMIT 1
 """)
 
 _FLOOR = sa.text("SELECT CAST(xid AS text) FROM feed_floor")
-
-
-async def delete_tasks(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
-    """Deletes finished tasks that have not changed for `keep`; yields how many each batch deleted."""
-    for statement in _DELETE_TASKS:
-        after = _FIRST
-        read = BATCH
-        while read == BATCH:
-            parameters = {"keep": keep, "after_key": after[0], "after_id": after[1], "limit": BATCH}
-            with database.unavailable():
-                async with engine.connect() as connection:
-                    batch = (await connection.execute(statement, parameters)).one()
-            after, read = (batch.key, batch.task_id), batch.read
-            yield batch.deleted
 
 
 async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:

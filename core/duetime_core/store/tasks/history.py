@@ -1,0 +1,141 @@
+"""The partitions of `ended_tasks`, by when tasks ended: created before they are needed, and dropped whole.
+
+A partition spans a sixteenth of the retention, in whole days, so that about eighteen exist: a look-up by id reads each.
+"""
+
+import datetime
+from collections.abc import AsyncIterator
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.postgres import database
+from duetime_core.store.log import partitions
+
+BATCH = 1_000
+DEFAULT_RETENTION = datetime.timedelta(days=30)
+_AHEAD = 2
+_SHARE = 16
+
+_NAME = '"ended_tasks_d"YYYYMMDD'
+# As for the log: attaching a table of its own blocks no write. Where the default partition has rows of the time
+# already, as after a pause of all workers, it keeps them.
+_CREATE = sa.text(f"""
+DO $$
+DECLARE
+    days int := current_setting('duetime.days')::int;
+    begins date;
+    partition text;
+BEGIN
+    FOR ahead IN 0..{_AHEAD} LOOP
+        -- The same days wherever it is computed: from the epoch on.
+        begins := date 'epoch' + ((now()::date - date 'epoch') / days + ahead) * days;
+        partition := to_char(begins, '{_NAME}');
+        IF to_regclass(partition) IS NULL THEN
+            BEGIN
+                EXECUTE format(
+                    'CREATE TABLE %I (LIKE ended_tasks INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)',
+                    partition);
+                EXECUTE format('ALTER TABLE ended_tasks ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                    partition, begins, begins + days);
+            EXCEPTION WHEN check_violation OR invalid_object_definition THEN
+                -- A partition that was created with another retention spans it.
+                NULL;
+            END;
+        END IF;
+    END LOOP;
+END $$
+""")
+_DAYS = sa.text("SELECT set_config('duetime.days', :days, true)")
+# The bounds are read, not guessed from the name: the retention may have been another one.
+_OLDEST = sa.text("""
+SELECT relname FROM (
+    SELECT relname, substring(pg_get_expr(relpartbound, pg_class.oid) FROM 'TO \\(''([^'']+)''\\)') AS ends
+    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+    WHERE inhparent = CAST('ended_tasks' AS regclass)
+) AS partitions
+WHERE ends IS NOT NULL AND CAST(ends AS timestamptz) <= now() - CAST(:keep AS interval)
+ORDER BY CAST(ends AS timestamptz) LIMIT 1
+""")
+_DELETE_STRAYS = sa.text("""
+WITH expired AS MATERIALIZED (
+    SELECT task_id, ended_at FROM ended_tasks_default
+    WHERE task_id > :after AND ended_at < now() - CAST(:keep AS interval)
+    ORDER BY task_id LIMIT :limit FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM ended_tasks_default USING expired
+    WHERE ended_tasks_default.task_id = expired.task_id AND ended_tasks_default.ended_at = expired.ended_at
+    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time
+), requests AS (
+    DELETE FROM request_ids USING deleted
+    WHERE request_ids.request_id = deleted.request_id AND request_ids.task_id = deleted.task_id
+), times AS (
+    DELETE FROM nominal_times USING deleted
+    WHERE nominal_times.schedule_id = deleted.schedule_id AND nominal_times.nominal_time = deleted.nominal_time
+        AND nominal_times.task_id = deleted.task_id
+)
+SELECT count(*) AS deleted, max(task_id) AS last_id FROM deleted
+""")
+
+
+def _forget(partition: str) -> sa.TextClause:
+    # What is unique among all tasks is free again. A retried task keeps its own: it is no longer in the partition.
+    return sa.text(f"""
+    WITH page AS MATERIALIZED (
+        SELECT task_id, request_id, schedule_id, nominal_time FROM {partition}
+        WHERE task_id > :after ORDER BY task_id LIMIT :limit
+    ), requests AS (
+        DELETE FROM request_ids USING page
+        WHERE request_ids.request_id = page.request_id AND request_ids.task_id = page.task_id
+    ), times AS (
+        DELETE FROM nominal_times USING page
+        WHERE nominal_times.schedule_id = page.schedule_id AND nominal_times.nominal_time = page.nominal_time
+            AND nominal_times.task_id = page.task_id
+    )
+    SELECT count(*) AS read, max(task_id) AS last_id FROM page
+    """)
+
+
+async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> None:
+    """Creates the partitions of now and the next spans. Raises LogBusy if another transaction holds a lock."""
+    days = max(1, -(-keep.days // _SHARE))
+    async with partitions.changing(engine) as connection:
+        await connection.execute(_DAYS, {"days": str(days)})
+        await connection.execute(_CREATE)
+
+
+async def drop_oldest(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Drops the oldest partition that is wholly older than `keep`, if there is one; yields its tasks by batches.
+
+    Interrupted, it begins that partition again. Raises LogBusy if another transaction holds a lock.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            name = (await connection.execute(_OLDEST, {"keep": keep})).scalar()
+    if name is None:
+        return
+    forget, after, read = _forget(name), 0, BATCH
+    while read == BATCH:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                page = (await connection.execute(forget, {"after": after, "limit": BATCH})).one()
+        after, read = page.last_id, page.read
+        yield read
+    async with partitions.changing(engine) as connection:
+        await connection.execute(
+            sa.text(f"LOCK TABLE {name}, ended_tasks_default, ONLY ended_tasks IN ACCESS EXCLUSIVE MODE")
+        )
+        await connection.execute(sa.text(f"DROP TABLE {name}"))
+
+
+async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Deletes tasks of the default partition that ended before `keep`; yields how many each batch deleted."""
+    after, deleted = 0, BATCH
+    while deleted == BATCH:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                batch = (
+                    await connection.execute(_DELETE_STRAYS, {"after": after, "keep": keep, "limit": BATCH})
+                ).one()
+        after, deleted = batch.last_id, batch.deleted
+        yield deleted
