@@ -28,7 +28,9 @@ def outcome(claimed: task.Task, change: task.Change = task.Change.COMPLETED, **c
     """Returns the outcome of a claimed task's run."""
     if change is task.Change.RETRY_SCHEDULED:
         changes = {"backoff": SECOND, **changes}
-    return task_outcomes.Outcome(claimed.task_id, claimed.version, change, SECOND, **changes)
+    return task_outcomes.Outcome(
+        claimed.task_id, claimed.version, change, SECOND, task_outcomes.started_at(claimed), **changes
+    )
 
 
 async def create(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> int:

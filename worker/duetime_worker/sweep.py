@@ -48,8 +48,8 @@ class Sweeper:
         return has_more
 
     async def _reclaim(self) -> bool:
-        reclaimed, has_more = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id, since=self._leases)
+        reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id, since=self._leases)
         if reclaimed:
             _log.warning("reclaimed tasks of lost workers", task_ids=reclaimed)
             self._here.bell.changed(reclaimed)
-        return has_more
+        return bool(reclaimed)

@@ -95,7 +95,7 @@ WITH first AS MATERIALIZED (
         started="true",
     )
 }
-SELECT task_id, now() AS now, (SELECT expires_at FROM first) AS first_at, (SELECT count(*) FROM lost) AS leases
+SELECT task_id, now() AS now, (SELECT expires_at FROM first) AS first_at
 FROM (SELECT) AS moment LEFT JOIN moved ON true
 """)
 
@@ -133,10 +133,10 @@ assert schema.RETURNED > 0
 
 async def reclaim(
     engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str, since: bounds.LeaseBound | None = None
-) -> tuple[list[int], bool]:
-    """Makes running tasks whose lease expired pending again, or failed; returns their ids, and whether more may be.
+) -> list[int]:
+    """Makes running tasks whose lease expired pending again, or failed; returns their ids.
 
-    It takes at most BATCH leases. The caller must know that the workers could have extended them. `worker_id` is the
+    It takes at most BATCH leases: if it returns any, more may have expired. The caller must know that the workers could have extended them. `worker_id` is the
     actor in the log. `since` says from where on to read, by default from the beginning, and learns from the call.
     """
     since = since or bounds.LeaseBound()
@@ -145,7 +145,7 @@ async def reclaim(
             rows = (await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH, **bounded})).all()
             await connection.execute(_RAISE_FLOOR)
     since.learn(rows[0].first_at, now=rows[0].now)
-    return [row.task_id for row in rows if row.task_id is not None], rows[0].leases == BATCH
+    return [row.task_id for row in rows if row.task_id is not None]
 
 
 async def release(
