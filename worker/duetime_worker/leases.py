@@ -64,10 +64,12 @@ class LeaseKeeper:
     async def _extend(self, engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int]) -> bool:
         if not versions:
             return True
+        asked = time.monotonic()
         try:
             extended = await task_outcomes.extend(
                 engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
             )
+            self._runner.keep(extended, until=asked + self._here.lease.total_seconds())
             await self._locked.check({each: versions[each] for each in versions.keys() - extended})
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import time
 
 from duetime_core.model import errors
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import context, runner
 
 _RETRY_SECONDS = 0.25
+_HELD_SECONDS = 2.0
+"""How long a locked task counts as held after it was found to be, even if its lease is over."""
 
 
 class LockedTasks:
@@ -31,7 +34,9 @@ class LockedTasks:
         """
         if not missing:
             return
+        asked = time.monotonic()
         held = await task_outcomes.held(self._here.engine, missing, worker_id=self._here.worker_id)
+        self._runner.keep(held, until=asked + _HELD_SECONDS)
         for task_id, version in missing.items():
             if task_id in held:
                 self._versions[task_id] = version
@@ -71,10 +76,11 @@ class LockedTasks:
             )
 
     async def _extend_unlocked(self) -> None:
-        versions = dict(self._versions)
+        versions, asked = dict(self._versions), time.monotonic()
         extended = await task_outcomes.extend(
             self._here.engine, versions, worker_id=self._here.worker_id, lease=self._here.lease
         )
+        self._runner.keep(extended, until=asked + self._here.lease.total_seconds())
         for task_id in extended:
             if self._versions.get(task_id) == versions[task_id]:
                 del self._versions[task_id]
