@@ -9,10 +9,10 @@ from typing import Any
 
 import structlog
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
 from duetime_core.process import crash
 from duetime_core.store.claiming import fast
-from duetime_worker import advancer, claimer, context, execution, outcomes, polls, quarantine, timers
+from duetime_worker import advancer, claim_sizes, claimer, context, execution, outcomes, polls, quarantine, timers
 from duetime_worker.run import Run
 
 _log = structlog.get_logger()
@@ -41,6 +41,7 @@ class Runner:
         # Counts a task from its claim until its outcome is recorded.
         self._quarantine = quarantine.Quarantine(concurrency, here.lease)
         self._claimer = claimer.Claimer(here)
+        self._sizes = claim_sizes.ClaimSizes()
         self._polls = polls.Polls(here, claim=self._claim, slots=self._slots_of_a_claim, held=self._held)
         self._timers = timers.Timers(here.bell, self.poll)
         self.advancer = advancer.Advancer(here, tuple(queues), self.poll)
@@ -134,8 +135,14 @@ class Runner:
         if isinstance(source, quarantine.Source):
             await self._claim_quarantined(limit)
             return
+        limit = self._sizes.limit(source, limit)
         began = time.monotonic()
-        claim = await self._claimer.claim(source, limit)
+        try:
+            claim = await self._claimer.claim(source, limit)
+        except errors.StoreUnavailable:
+            self._sizes.failed(source, limit)
+            raise
+        self._sizes.succeeded(source, claim.tasks)
         self._start_all(claim.tasks, began)
         # If it is full, more tasks may be due: for another worker now, and for this one once slots are free.
         is_full = len(claim.tasks) == limit
