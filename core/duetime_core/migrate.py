@@ -69,6 +69,13 @@ async def upgrade_to(engine: sqlalchemy_asyncio.AsyncEngine, revision: str) -> N
             await _apply_missing(connection, revision)
 
 
+async def missing(engine: sqlalchemy_asyncio.AsyncEngine) -> list[str]:
+    """Returns the revisions that are to be applied, the next one first. Raises StoreUnavailable."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return [script.revision for script in await connection.run_sync(_missing, "head")]
+
+
 @contextlib.asynccontextmanager
 async def _alone(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
     """Opens a connection while no other host migrates."""

@@ -80,6 +80,14 @@ def block(run: Task) -> dict[str, Any]:
     return {"thread": threading.current_thread().name}
 
 
+@handler("deaf")
+def deaf(run: Task) -> None:
+    """Sleeps for the given seconds, as a plain function that does not check for cancellation."""
+    _record(run, "began")
+    time.sleep(run.task_data["seconds"])
+    _record(run, "ended")
+
+
 @handler("stubborn")
 async def stubborn(run: Task) -> None:
     """Ignores cancellation."""

@@ -19,13 +19,17 @@ class Postgres:
     `url` is that of its database `postgres`, for the superuser.
     """
 
-    def __init__(self, directory: pathlib.Path, *, programs: pathlib.Path | None = None) -> None:
+    def __init__(
+        self, directory: pathlib.Path, *, programs: pathlib.Path | None = None, is_standby: bool = False
+    ) -> None:
         self._programs = programs  # where the programs of another release are; None for the wheel's
         users.make_directory(directory)
         self._data = directory / "data"
         self._log = directory / "log"
         self.url = f"postgresql://{roles.SUPERUSER}@/postgres?host={directory}"
         self._make()
+        if is_standby:  # of no primary: it replays nothing, and takes no writes
+            (self._data / "standby.signal").touch()
         settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}")
         # The wrappers of `become` exec the server, so the process id is the server's.
         with self._log.open("wb") as log:

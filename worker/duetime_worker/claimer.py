@@ -21,6 +21,10 @@ class Claimer:
         self.waits_for_runs: set[str] = set()
         """Queues in which due tasks wait for a run to end: to be polled when an outcome is recorded."""
 
+    def is_limited(self, queue: str) -> bool:
+        """Returns whether the queue was limited at the last claim from it."""
+        return queue in self._limited
+
     def sweep(self) -> None:
         """Has the next claim from each queue look further back."""
         for known in self._bounds.values():

@@ -20,6 +20,10 @@ MAX_ERROR_CHARACTERS = 2000
 _log = structlog.get_logger()
 
 
+class _TimedOutError(TimeoutError):
+    """A plain function timed out, and has ended since."""
+
+
 class Executor:
     """Runs handlers: coroutines on the event loop, plain functions in at most `concurrency` threads."""
 
@@ -29,15 +33,22 @@ class Executor:
         self.abandoned: set[asyncio.Future[Any]] = set()
         """Plain functions that still run although their runs have ended, because a thread cannot be stopped."""
 
-    async def run(self, claimed: task.Task) -> task_outcomes.Outcome:
+    def is_coroutine(self, name: str) -> bool:
+        """Returns whether the handler of that name is a coroutine, which can be cancelled."""
+        handler = self._registry.get(name)
+        return handler is not None and handler.is_coroutine
+
+    async def run(self, claimed: task.Task, stop: handlers.Stop | None = None) -> task_outcomes.Outcome:
         """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler raises.
 
-        If this is cancelled, it cancels the handler and raises CancelledError.
+        A plain function that timed out has its outcome when it has ended: until then its task is running, and counts
+        under its queue's limits. `stop` is what the handler sees as `task.cancelled`. If this is cancelled, it cancels
+        the handler and raises CancelledError.
         """
         started = time.monotonic()
         result = error_message = backoff = None
         try:
-            result = _encode(await self._call(claimed))
+            result = _encode(await self._call(claimed, stop or handlers.Stop()))
             change = task.Change.COMPLETED
         except handlers.Fail as error:
             change, error_message = task.Change.FAILED, _describe(error)
@@ -65,7 +76,7 @@ class Executor:
             backoff=backoff,
         )
 
-    async def _call(self, claimed: task.Task) -> object:
+    async def _call(self, claimed: task.Task, stop: handlers.Stop) -> object:
         handler = self._registry.get(claimed.name)
         if handler is None:
             # Retried, because during a deployment other workers may already have its handler.
@@ -83,27 +94,35 @@ class Executor:
             concurrency_key=claimed.concurrency_key,
             schedule_id=claimed.schedule_id,
             nominal_time=claimed.nominal_time,
+            _stop=stop,
         )
         arguments = handler.arguments(run)
         seconds = handler.limit(claimed.timeout).total_seconds()
         try:
+            if not handler.is_coroutine:
+                return await self._call_in_thread(functools.partial(handler.function, **arguments), seconds, stop)
             async with asyncio.timeout(seconds) as scope:
-                if handler.is_coroutine:
-                    return await handler.function(**arguments)
-                return await self._call_in_thread(functools.partial(handler.function, **arguments))
+                return await handler.function(**arguments)
         except TimeoutError as error:
-            if scope.expired():
-                is_capped = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
-                reason = f', the max_timeout of handler "{handler.name}"' if is_capped else ""
-                raise TimeoutError(f"timed out after {seconds:g} s{reason}") from error
-            raise
+            if not isinstance(error, _TimedOutError) and not (handler.is_coroutine and scope.expired()):
+                raise
+            is_capped = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
+            reason = f', the max_timeout of handler "{handler.name}"' if is_capped else ""
+            raise TimeoutError(f"timed out after {seconds:g} s{reason}") from error
         finally:
-            run._stop.is_set = True  # noqa: SLF001 - only handlers are outside its module
+            stop.is_set = True
 
-    async def _call_in_thread(self, call: functools.partial[Any]) -> object:
+    async def _call_in_thread(self, call: functools.partial[Any], seconds: float, stop: handlers.Stop) -> object:
         future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, _in_thread, call))
         try:
-            return await asyncio.shield(future)
+            await asyncio.wait({future}, timeout=seconds)
+            if future.done():
+                return future.result()
+            stop.is_set = True
+            _log.warning("a plain function continues after its timeout", seconds=seconds)
+            await asyncio.wait({future})
+            future.exception()  # retrieved, or asyncio would log it
+            raise _TimedOutError
         finally:
             if not future.done():
                 self.abandoned.add(future)

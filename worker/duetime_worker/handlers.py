@@ -40,7 +40,7 @@ class Fail(Exception):
 
 
 @dataclasses.dataclass(slots=True)
-class _Stop:
+class Stop:
     """Set once by the event loop and read by the handler, perhaps in a thread; that needs no lock."""
 
     is_set: bool = False
@@ -69,7 +69,7 @@ class Task:
     """The schedule that created it."""
     nominal_time: datetime.datetime | None = None
     """The time by the schedule's rule that it stands for, however late it runs: what a report is relative to."""
-    _stop: _Stop = dataclasses.field(default_factory=_Stop, repr=False, compare=False)
+    _stop: Stop = dataclasses.field(default_factory=Stop, repr=False, compare=False)
 
     @property
     def cancelled(self) -> bool:

@@ -61,10 +61,13 @@ class LeaseKeeper:
         before = {lease_id: set(tasks) for lease_id in lease_ids if (tasks := leases.tasks(lease_id))}
         if not before:
             return True
+        asked = time.monotonic()
         try:
             extended, locked = await task_outcomes.extend(
                 engine, before, worker_id=self._here.worker_id, lease=self._here.lease
             )
+            kept = (task_id for task_ids in extended.values() for task_id in task_ids)
+            self._runner.keep(kept, until=asked + self._here.lease.total_seconds())
         except errors.StoreUnavailable as error:
             self._here.database_outage.begin(error)
             return False

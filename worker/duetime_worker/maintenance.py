@@ -30,6 +30,7 @@ class _Deleted:
     """The counts of a round."""
 
     tasks: int = 0
+    schedules: int = 0
     log_rows: int = 0
     log_months: list[str] = dataclasses.field(default_factory=list)
 
@@ -57,6 +58,7 @@ class Maintenance:
         jobs = (
             self._make_partitions,
             self._delete_tasks,
+            self._delete_schedules,
             self._delete_log_rows,
             self._drop_months,
             self._count_ids,
@@ -90,6 +92,10 @@ class Maintenance:
             async for count in _with_pauses(history.drop_oldest(self._engine, self._task_retention)):
                 deleted.tasks += count
                 dropped = True
+
+    async def _delete_schedules(self, deleted: _Deleted) -> None:
+        async for count in _with_pauses(retention.delete_schedules(self._engine, self._task_retention)):
+            deleted.schedules += count
 
     async def _delete_log_rows(self, deleted: _Deleted) -> None:
         async for count in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):

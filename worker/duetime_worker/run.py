@@ -7,6 +7,7 @@ import time
 
 from duetime_core.model import task
 from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_worker import handlers
 
 
 @dataclasses.dataclass
@@ -14,10 +15,13 @@ class Run:
     """A claimed task, and the asyncio task that runs its handler."""
 
     claimed: task.Task
+    lease_until: float
+    """When its lease is over by this process's monotonic clock, counted from before the request that extended it."""
     running: asyncio.Task[None] | None = None  # set by the runner right after the run is created
+    stop: handlers.Stop = dataclasses.field(default_factory=handlers.Stop)
     started: float = dataclasses.field(default_factory=time.monotonic)
     is_lost: bool = False  # the task is no longer this worker's: its outcome is dropped
-    is_released: bool = False  # the worker is stopping and the grace period is over
+    is_released: bool = False  # it has to end: its worker is stopping, or its lease is over
 
     def cancel(self) -> None:
         """Cancels the handler."""

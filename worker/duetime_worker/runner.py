@@ -3,16 +3,18 @@
 import asyncio
 import collections
 import datetime
-from collections.abc import Collection, Coroutine
+import time
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Any
 
 import structlog
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
 from duetime_core.process import crash
 from duetime_core.store.claiming import fast
 from duetime_worker import (
     advancer,
+    claim_sizes,
     claimer,
     context,
     execution,
@@ -53,6 +55,7 @@ class Runner:
         # Counts a task from its claim until its outcome is recorded.
         self._quarantine = quarantine.Quarantine(concurrency, here.lease)
         self._claimer = claimer.Claimer(here)
+        self._sizes = claim_sizes.ClaimSizes()
         self._polls = polls.Polls(here, claim=self._claim, slots=self._slots_of_a_claim, held=self._held)
         self._timers = timers.Timers(here.bell, self.poll)
         self.advancer = advancer.Advancer(here, tuple(queues), self.poll)
@@ -98,6 +101,34 @@ class Runner:
             run.cancel()
             self.leases.discard([(task_id, version)])
 
+    def keep(self, task_ids: Iterable[int], *, until: float) -> None:
+        """Records that the leases of those tasks are not over before a time by the monotonic clock."""
+        for task_id in task_ids:
+            if (run := self._runs.get(task_id)) is not None:
+                run.lease_until = max(run.lease_until, until)
+
+    def end_expired(self, *, by: float) -> None:
+        """Ends the runs from limited queues whose leases are over by then: other workers may start as many.
+
+        Their tasks are released once the database is available, unless they were reclaimed. A plain function continues
+        until it returns; it sees `task.cancelled`, and keeps its slot and its task until then.
+        """
+        expired = [
+            run
+            for run in self._runs.values()
+            if run.lease_until < by and not run.is_released and self._claimer.is_limited(run.claimed.queue)
+        ]
+        for run in expired:
+            run.is_released = run.stop.is_set = True
+            if self._executor.is_coroutine(run.claimed.name):
+                run.cancel()
+        if expired:
+            _log.warning(
+                "ending runs of limited queues: their leases are over",
+                count=len(expired),
+                task_ids=[run.claimed.task_id for run in expired],
+            )
+
     async def run(self) -> None:
         """Claims and runs tasks until `stop`."""
         await self._polls.run()
@@ -119,8 +150,15 @@ class Runner:
         if isinstance(source, quarantine.Source):
             await self._claim_quarantined(limit)
             return
-        claim = await self._claimer.claim(source, limit)
-        self._start_all(claim.tasks)
+        limit = self._sizes.limit(source, limit)
+        began = time.monotonic()
+        try:
+            claim = await self._claimer.claim(source, limit)
+        except errors.StoreUnavailable:
+            self._sizes.failed(source, limit)
+            raise
+        self._sizes.succeeded(source, claim.tasks)
+        self._start_all(claim.tasks, began)
         # If it is full, more tasks may be due: for another worker now, and for this one once slots are free.
         is_full = len(claim.tasks) == limit
         self._polls.was_full(source, is_full=is_full)
@@ -137,32 +175,34 @@ class Runner:
         self._polls.was_full(_QUARANTINE, is_full=False)
         for level in fast.LEVELS:
             if (slots := min(self._quarantine.free_slots(level), limit)) > 0:
+                began = time.monotonic()
                 claimed = await self._claimer.claim_quarantined(self._queues, level, slots)
-                self._start_all(claimed)
+                self._start_all(claimed, began)
                 limit -= len(claimed)
 
-    def _start_all(self, tasks: Collection[task.Task]) -> None:
+    def _start_all(self, tasks: Collection[task.Task], began: float) -> None:
         if not tasks:
             return
         self.leases.add(tasks)
         crash.point("worker.claimed")
+        lease_until = began + self._here.lease.total_seconds()
         for claimed in tasks:
-            self._start(claimed)
+            self._start(claimed, lease_until)
         self.starts.add()
 
-    def _start(self, claimed: task.Task) -> None:
+    def _start(self, claimed: task.Task, lease_until: float) -> None:
         if (earlier := self._runs.get(claimed.task_id)) is not None:
             # Its lease was lost, and it was claimed here again before the lease keeper noticed.
             self.lose(claimed.task_id, earlier.claimed.version)
         self._quarantine.add(claimed)
         self._counts[claimed.queue] += 1
-        run = self._runs[claimed.task_id] = Run(claimed)
+        run = self._runs[claimed.task_id] = Run(claimed, lease_until)
         run.running = asyncio.create_task(self._run(run))
 
     async def _run(self, run: Run) -> None:
         outcome = None
         try:
-            outcome = await self._executor.run(run.claimed)
+            outcome = await self._executor.run(run.claimed, run.stop)
         finally:
             if is_current := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]

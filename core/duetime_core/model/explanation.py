@@ -128,7 +128,13 @@ def _running(facts: Facts) -> Reason:
     lease = "" if held.lease_expires_at is None else f"; its lease expires at {_moment(held.lease_expires_at)}"
     known = any(each.worker_id == held.worker_id for each in facts.workers)
     silent = "" if known else " That worker has sent no heartbeat lately."
-    return Reason("RUNNING", f"The task is running on worker {held.worker_id}{since}, {run}{lease}.{silent}")
+    over = ""
+    if held.executed_at is not None and held.timeout is not None and facts.now - held.executed_at > held.timeout:
+        over = (
+            f" Its timeout of {held.timeout.total_seconds():g} s is over, but its handler has not ended: a plain "
+            "function runs, and counts under the limits of its queue, until it returns."
+        )
+    return Reason("RUNNING", f"The task is running on worker {held.worker_id}{since}, {run}{lease}.{silent}{over}")
 
 
 def _finished(ended: task.Task) -> Reason:

@@ -13,9 +13,9 @@ ANSWER_SECONDS = 10.0
 """How long a statement may go unanswered. A database that is stopped, or whose machine hangs, keeps its connections
 open and sends nothing; one that is only slow reaches its statement_timeout first, and reports that."""
 
-SILENT_SECONDS = 1.0
-"""A statement that was unanswered for that long when its caller gave it up may be on a connection that fell silent, and
-the others of its pool then with it."""
+SILENT_SECONDS = 5.0
+"""A statement that was unanswered for that long when its caller hung up may be on a connection that fell silent, and
+the others of its pool with it. Impatient callers of a slow database must not have each of them replaced."""
 
 
 class Connection(psycopg.AsyncConnection[Any]):

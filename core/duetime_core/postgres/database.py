@@ -107,7 +107,11 @@ def _drop_pool(context: sqlalchemy.engine.ExceptionContext) -> None:
     """
     if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True
-    elif isinstance(context.original_exception, asyncio.CancelledError) and context.connection is not None:
+    elif (
+        isinstance(context.original_exception, asyncio.CancelledError)
+        and context.connection is not None
+        and context.is_disconnect  # not closed already
+    ):
         driver: Any = context.connection.connection.driver_connection
         if driver is not None and driver.waited_seconds > connection.SILENT_SECONDS:
             context.invalidate_pool_on_disconnect = True

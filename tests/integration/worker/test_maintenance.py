@@ -16,6 +16,7 @@ from duetime_core.process import background, outage
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import retention
+from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import ids
 from duetime_core.store.tasks import read as task_read
@@ -102,7 +103,10 @@ async def test_a_round_deletes_expired_rows_and_logs_it_once(
     for _ in range(5):
         await task_edit.cancel(here.engine, await factories.create(here.engine), actor="api")
     kept = await factories.create(here.engine)
+    made = await factories.create_schedule(here.engine, is_paused=True)
+    await schedule_edit.delete(here.engine, made.schedule_id, actor="api")
     async with here.engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE schedules SET deleted_at = '2000-01-01'"))
         await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
         await connection.execute(sa.text("UPDATE task_logs SET timestamp = '2000-01-01' WHERE version = 1"))
     month = await logs.add_month(here.engine, datetime.date(1999, 12, 1))
@@ -116,6 +120,7 @@ async def test_a_round_deletes_expired_rows_and_logs_it_once(
             "event": "expired rows deleted",
             "log_level": "info",
             "tasks": 5,
+            "schedules": 1,
             "log_rows": 6,
             "log_months": [month],
         }

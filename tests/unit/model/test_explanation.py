@@ -98,6 +98,11 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         "RUNNING",
         "The task is running on worker host-1 since ",
     ),
+    "its function continues after its timeout": (
+        facts({"status": task.Status.RUNNING, "executed_at": NOW - HOUR, "timeout": HOUR / 60, "worker_id": "host-1"}),
+        "RUNNING",
+        "Its timeout of 60 s is over, but its handler has not ended: a plain function runs, and counts",
+    ),
     "a silent worker": (
         facts({"status": task.Status.RUNNING, "worker_id": "host-9", "lease_expires_at": NOW + HOUR}),
         "RUNNING",

@@ -217,20 +217,26 @@ async def test_a_tasks_timeout_is_capped_by_its_handlers_max_timeout() -> None:
     assert outcome.error_message == 'TimeoutError: timed out after 0.05 s, the max_timeout of handler "do"'
 
 
-async def test_a_thread_that_continues_after_its_timeout_is_abandoned_until_it_ends() -> None:
-    end, stopped = threading.Event(), []
+@pytest.mark.parametrize("raises", [False, True])
+async def test_a_plain_function_that_times_out_has_its_outcome_once_it_has_ended(raises: bool) -> None:
+    timed_out, end = threading.Event(), threading.Event()
 
     def block(given: handlers.Task) -> None:
+        while not given.cancelled:
+            time.sleep(0.001)
+        timed_out.set()
         end.wait(30)
-        stopped.append(given.cancelled)
+        if raises:
+            raise ValueError("too late")
 
     runner = executor(block, timeout=0.05)
-    outcome = await runner.run(runs.claimed(name="do"))
-    assert outcome.error_message == "TimeoutError: timed out after 0.05 s"
-    (abandoned,) = runner.abandoned
+    running = asyncio.create_task(runner.run(runs.claimed(name="do")))
+    await asyncio.to_thread(timed_out.wait)
+    await asyncio.sleep(0)
+    assert not running.done()
     end.set()
-    await abandoned
-    assert stopped == [True]
+    outcome = await running
+    assert outcome.error_message == "TimeoutError: timed out after 0.05 s"
     assert not runner.abandoned
 
 

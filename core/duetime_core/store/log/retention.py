@@ -1,4 +1,4 @@
-"""Retention: deleting finished tasks and old log rows in small batches.
+"""Retention: deleting finished tasks, deleted schedules and old log rows in small batches.
 
 Each batch is one statement that reads few rows and waits for no lock; interrupted, it has no effect. A statement that
 deletes log rows also records what a watch would miss; see `require_kept`.
@@ -34,6 +34,24 @@ _RAISE_FLOOR = """
 """Watches that have not seen the rows of the CTE `forgotten` cannot resume."""
 
 
+# Their tasks and logs do not need them. All schedules are read: they are few, and no index has the deleted ones.
+_DELETE_SCHEDULES = sa.text(f"""
+WITH page AS MATERIALIZED (
+    SELECT schedule_id, deleted_at FROM schedules WHERE schedule_id > :after AND {_HAS_LOCK}
+    ORDER BY schedule_id
+    LIMIT :limit
+), expired AS MATERIALIZED (
+    SELECT schedule_id FROM schedules
+    WHERE schedule_id = ANY(ARRAY(SELECT schedule_id FROM page WHERE deleted_at < now() - CAST(:keep AS interval)))
+        AND deleted_at < now() - CAST(:keep AS interval)
+    FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM schedules WHERE schedule_id = ANY(ARRAY(SELECT schedule_id FROM expired))
+    RETURNING schedule_id
+)
+SELECT (SELECT count(*) FROM deleted) AS deleted, count(*) AS read, max(schedule_id) AS last FROM page
+""")
+
 # No index has the default partition's times: it is scanned, a few blocks per statement.
 _DELETE_STRAYS = sa.text(f"""
 WITH forgotten AS (
@@ -66,6 +84,18 @@ ORDER BY relname LIMIT 1
 """)
 
 _FLOOR = sa.text("SELECT CAST(xid AS text) FROM feed_floor")
+
+
+async def delete_schedules(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Deletes schedules that were deleted by a caller for `keep`; yields how many each batch deleted."""
+    after, read = 0, BATCH
+    while read == BATCH:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                parameters = {"keep": keep, "after": after, "limit": BATCH}
+                batch = (await connection.execute(_DELETE_SCHEDULES, parameters)).one()
+        after, read = batch.last, batch.read
+        yield batch.deleted
 
 
 async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:

@@ -5,13 +5,15 @@ import itertools
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, recurrence, schedule
+from duetime_core.model import errors, payload, recurrence, schedule
 from duetime_core.postgres import confirmation, database
 from duetime_core.process import threads
 from duetime_core.store.schedules import columns, occurrences, row_lock
 
 MAX_BACKFILL = 1_000
 """How many occurrences one backfill creates at most."""
+MAX_BATCH_BYTES = 4_000_000
+"""How much task_data one of its statements writes; all of them commit together."""
 
 
 class TooManyOccurrencesError(ValueError):
@@ -35,8 +37,13 @@ async def backfill(
     async def backfill_in(connection: sqlalchemy_asyncio.AsyncConnection) -> list[occurrences.Placed]:
         filled = await row_lock.lock(connection, schedule_id)
         found = await threads.run(_between, filled, start_time, end_time)
-        encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in found]
-        placed = await occurrences.insert(connection, encoded, actor=actor)
+        placed: list[occurrences.Placed] = []
+        # Each task has the template's task_data: all at once they could be 250 MB.
+        count = max(1, MAX_BATCH_BYTES // len(payload.encode(filled.template.task_data)))
+        for first in range(0, len(found), count):
+            batch = found[first : first + count]
+            encoded = [occurrences.encode(filled, each, is_next=False, is_late=True) for each in batch]
+            placed += await occurrences.insert(connection, encoded, actor=actor)
         if placed:
             entry = columns.entry(
                 schedule_id,

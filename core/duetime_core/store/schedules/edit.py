@@ -65,15 +65,15 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, new: schedule.NewSchedu
     parameters = {**encoded, "request_id": new.request_id, "request_digest": digest}
 
     async def create_in(connection: sqlalchemy_asyncio.AsyncConnection) -> Changed:
-        # Looked up first, because an insert that finds the request_id taken has already drawn a schedule_id.
-        earlier = None if digest is None else await _find_request(connection, parameters)
-        if earlier is not None:
-            return earlier
-        schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
-        if schedule_id is None:  # another transaction took the request_id meanwhile, and has committed
-            earlier = await _find_request(connection, parameters)
-            assert earlier is not None  # no schedule's row is ever deleted
-            return earlier
+        schedule_id = None
+        while schedule_id is None:
+            # Looked up first, because an insert that finds the request_id taken has already drawn a schedule_id. If
+            # another transaction takes it meanwhile, the next look-up finds its schedule, unless retention has deleted
+            # that since.
+            earlier = None if digest is None else await _find_request(connection, parameters)
+            if earlier is not None:
+                return earlier
+            schedule_id = (await connection.execute(_INSERT, parameters)).scalar_one_or_none()
         created = await _read(connection, _GET, schedule_id)
         placed: Sequence[task.Changed] = ()
         if not new.is_paused:

@@ -35,6 +35,7 @@ async def shift(engine: sqlalchemy_asyncio.AsyncEngine, span: datetime.timedelta
             ("schedules", f"{column} = {column} - :span")
             for column in ("last_nominal_time", "next_nominal_time", "next_due_at", "advance_at")
         ),
+        *(("schedule_logs", f"{column} = {column} - :span") for column in ("nominal_time", "until")),
     )
     async with database.transaction(engine) as connection:
         for table, assignment in assignments:

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import functools
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -120,3 +121,32 @@ async def test_the_log_row_of_an_update_names_the_changed_fields(engine: Engine)
         ("updated", "name"),
         ("updated", None),
     ]
+
+
+async def test_a_backfill_with_large_task_data_writes_it_in_several_statements_and_one_commit(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule_backfill, "MAX_BATCH_BYTES", 1_000)
+    inserted: list[int] = []
+    insert = occurrences.insert
+
+    async def counting(connection: Any, encoded: Any, *, actor: str) -> list[occurrences.Placed]:
+        inserted.append(len(encoded))
+        return await insert(connection, encoded, actor=actor)
+
+    monkeypatch.setattr(occurrences, "insert", counting)
+    hourly = await factories.create_schedule(engine, template={"task_data": {"a": "x" * 250}})
+    inserted.clear()
+    now = datetime.datetime.now(datetime.UTC)
+    placed = await schedule_backfill.backfill(
+        engine,
+        hourly.schedule_id,
+        start_time=now - datetime.timedelta(hours=8),
+        end_time=now - datetime.timedelta(minutes=1),
+        actor="api",
+    )
+    assert len(placed) == 8
+    assert inserted == [3, 3, 2]
+    async with engine.connect() as connection:
+        commits = sa.text("SELECT count(DISTINCT xid) FROM task_logs WHERE change = 'created'")
+        assert await connection.scalar(commits) == 2  # the next occurrence was created before

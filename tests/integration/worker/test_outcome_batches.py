@@ -1,0 +1,90 @@
+"""Batches of outcomes: bounded by bytes, halved when they fail, and without claims while too much waits."""
+
+import asyncio
+import datetime
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.process import background
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
+from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_worker import outcomes
+from tests.support import factories, workers
+
+pytestmark = pytest.mark.timeout(60)
+
+_BATCHES = "SELECT count(*) FROM task_logs WHERE change = 'completed' GROUP BY xid ORDER BY min(log_id)"
+_FAILS_ABOVE = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF (SELECT count(*) FROM changed WHERE status = 'completed') > {} THEN
+        RAISE EXCEPTION 'too slow' USING ERRCODE = 'query_canceled';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+_TRIGGER = """
+CREATE TRIGGER fail AFTER UPDATE ON tasks REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION fail()
+"""
+
+
+async def record(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, given: list[task_outcomes.Outcome]
+) -> list[int]:
+    """Has a worker record those outcomes; returns the sizes of its batches."""
+    client = redis_client.connect(redis_url)
+    worker = workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE)
+    for outcome in given:
+        worker.recorder.add(outcome)
+    services = background.start(worker.recorder.run())
+    async with asyncio.timeout(30):
+        await worker.recorder.drain()
+    await background.end(services)
+    await client.aclose(close_connection_pool=True)
+    async with engine.connect() as connection:
+        return list((await connection.execute(sa.text(_BATCHES))).scalars())
+
+
+async def claimed(engine: sqlalchemy_asyncio.AsyncEngine, count: int) -> list[task_outcomes.Outcome]:
+    for _ in range(count):
+        await factories.create(engine)
+    return [factories.outcome(run) for run in await factories.claim(engine)]
+
+
+async def test_a_batch_of_outcomes_is_bounded_by_bytes(engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str) -> None:
+    given = await claimed(engine, 10)
+    for outcome in given:
+        outcome.result = '{"a": "%s"}' % ("x" * 250_000)
+    assert await record(engine, redis_url, given) == [3, 3, 3, 1]
+
+
+async def test_a_batch_of_outcomes_that_times_out_is_halved_before_it_is_repeated(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str
+) -> None:
+    given = await claimed(engine, 40)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text(_FAILS_ABOVE.format(10)))
+        await connection.execute(sa.text(_TRIGGER))
+    sizes = await record(engine, redis_url, given)
+    assert sum(sizes) == 40
+    assert max(sizes) == 10
+
+
+async def test_nothing_is_claimed_while_too_many_bytes_wait_to_be_recorded(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "MAX_WAITING_BYTES", 1_000)
+    client = redis_client.connect(redis_url)
+    worker = workers.Worker(engine, doorbell.Doorbell(client), lease=datetime.timedelta(seconds=15))
+    (outcome,) = await claimed(engine, 1)
+    outcome.result = '{"a": "%s"}' % ("x" * 2_000)
+    worker.recorder.add(outcome)
+    assert worker.runner.free_slots == 0
+    services = background.start(worker.recorder.run())
+    await worker.recorder.drain()
+    assert worker.runner.free_slots == 10
+    await background.end(services)
+    await client.aclose(close_connection_pool=True)
