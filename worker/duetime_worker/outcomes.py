@@ -191,9 +191,7 @@ class OutcomeRecorder:
     async def _write(self, batch: list[task_outcomes.Outcome]) -> Collection[int]:
         crash.point("worker.ran")
         ended = self._leases.ended_by(batch)
-        recorded = await task_outcomes.record(
-            self._here.engine, batch, worker_id=self._here.worker_id, lease_ids=ended
-        )
+        recorded = await task_outcomes.record(self._here.engine, batch, worker_id=self._here.worker_id, lease_ids=ended)
         crash.point("worker.finished")
         self._here.bell.announce(recorded)
         if len(recorded) == len(batch):

@@ -13,7 +13,7 @@ import contextlib
 import datetime
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from duetime_core.model import errors
@@ -104,9 +104,7 @@ class Bounds:
             "margin": self._margin,
         }
 
-    def learn(
-        self, last: tuple[int, datetime.datetime, int] | None, *, is_full: bool, now: datetime.datetime
-    ) -> None:
+    def learn(self, last: tuple[int, datetime.datetime, int] | None, *, is_full: bool, now: datetime.datetime) -> None:
         """Moves the bounds after a claim at `now`, of which `last` is the level, ready_at and task_id of the last task.
 
         If the claim was not full, it took all that it found. A clock that was set back makes the bounds meaningless.

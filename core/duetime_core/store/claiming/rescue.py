@@ -61,9 +61,11 @@ _LOST = "format('Worker %s was lost: it stopped extending its lease.', held.work
 _RECLAIM = sa.text(f"""
 WITH first AS MATERIALIZED (
     SELECT expires_at FROM leases WHERE expires_at < now() AND {_SINCE} ORDER BY expires_at LIMIT 1
-), {_take(f'''
+), {
+    _take(f'''
     SELECT * FROM leases WHERE expires_at < now() AND {_SINCE} ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
-''')}, returned AS (
+''')
+}, returned AS (
     UPDATE tasks SET retry_count = retry_count + 1, lost_leases = lost_leases + 1, version = tasks.version + 2,
         updated_at = now(), executed_at = held.started_at, error_message = {_LOST}
     FROM held WHERE tasks.task_id = held.task_id AND held.may_retry
@@ -100,14 +102,16 @@ FROM (SELECT) AS moment LEFT JOIN moved ON true
 """)
 
 _RELEASE = sa.text(f"""
-WITH {_take(f'''
+WITH {
+    _take(f'''
     SELECT * FROM leases
     WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND {task_columns.HAS_LEASE}
         AND lease_id <> ALL(CAST(:held AS bigint[]))
         AND CASE WHEN CAST(:queue AS text) IS NULL THEN is_quarantined ELSE queue = :queue AND NOT is_quarantined END
     ORDER BY lease_id
     FOR UPDATE SKIP LOCKED
-''')}, returned AS (
+''')
+}, returned AS (
     UPDATE tasks SET version = tasks.version + 2, updated_at = now()
     FROM held WHERE tasks.task_id = held.task_id
     RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries, 'pending' AS status
@@ -121,7 +125,7 @@ SELECT {task_columns.CHANGED} FROM returned
 _RAISE_FLOOR = sa.text("""
 UPDATE lease_floor SET expires_at = raised.expires_at FROM (
     SELECT least(now() - interval '1 minute', (
-        SELECT expires_at FROM leases WHERE leases.expires_at >= least((SELECT expires_at FROM lease_floor), now())
+        SELECT expires_at FROM leases WHERE leases.expires_at >= least((SELECT expires_at FROM lease_floor WHERE is_only), now())
         ORDER BY expires_at LIMIT 1
     )) AS expires_at
 ) AS raised

@@ -99,9 +99,7 @@ WITH previous AS MATERIALIZED ({_PREVIOUS}), merged AS MATERIALIZED (
     WHERE tasks.task_id = next_id AND ({", ".join(f"tasks.{encoding.column(field)}" for field in _MERGED)})
         IS DISTINCT FROM ({", ".join(f"merged.{encoding.column(field)}" for field in _MERGED)})
     RETURNING tasks.*, 'pending' AS status, previous_queue, previous_name
-), {_change_waiting("changed")}, {
-    columns.write_log("changed", change="'updated'", status="status", has_previous=True)
-}
+), {_change_waiting("changed")}, {columns.write_log("changed", change="'updated'", status="status", has_previous=True)}
 SELECT {columns.CHANGED} FROM changed
 """)
 _DETACH = sa.text(f"""

@@ -95,9 +95,13 @@ def _statement(what: task.Change, page: str, assignments: str, has_them: str) ->
     # Rows by their ids, so that the page is read once; those that others have locked are passed over.
     wanted = "{}.task_id = ANY(ARRAY(SELECT task_id FROM candidates))"
     locking = "FOR UPDATE SKIP LOCKED"
-    has_not = "" if has_them == "false" else f"""AND NOT EXISTS (
+    has_not = (
+        ""
+        if has_them == "false"
+        else f"""AND NOT EXISTS (
                 SELECT FROM tasks WHERE tasks.task_id = page.task_id AND {has_them} OFFSET 0
             )"""
+    )
     match what:
         case task.Change.UPDATED:
             edits = [edit.of_updated(assignments, wanted, locking)]
@@ -106,7 +110,14 @@ def _statement(what: task.Change, page: str, assignments: str, has_them: str) ->
         case task.Change.RETRIED:
             edits = [edit.of_retried(wanted, locking)]
         case _:
-            edits = [edit.of_ended("cancelled", is_deleted=True, wanted=wanted, locking=locking, has_running=False)]
+            edits = [
+                edit.of_ended("cancelled", is_deleted=True, wanted=wanted, locking=locking, has_running=False),
+                edit.of_deleted(wanted, locking),
+                """deleted AS (
+            SELECT task_id, queue, execution_time, status FROM ended
+            UNION ALL SELECT task_id, queue, execution_time, status FROM edited
+        )""",
+            ]
     return sa.text(f"""
         WITH page AS MATERIALIZED ({page}), candidates AS MATERIALIZED (
             SELECT task_id FROM page WHERE task_id <= :last_id AND task_id <> ALL(CAST(:done AS bigint[])) {has_not}
@@ -125,7 +136,7 @@ _EDITED = {
     task.Change.UPDATED: "edited",
     task.Change.RETRIED: "edited",
     task.Change.CANCELLED: "ended",
-    task.Change.DELETED: "ended",
+    task.Change.DELETED: "deleted",
 }
 _CHANGED = {
     what: f"edited.task_id, edited.queue, edited.execution_time, now(), {status}"
@@ -133,6 +144,6 @@ _CHANGED = {
         (task.Change.UPDATED, "'pending'"),
         (task.Change.RETRIED, "'pending'"),
         (task.Change.CANCELLED, "'cancelled'"),
-        (task.Change.DELETED, "'cancelled'"),
+        (task.Change.DELETED, "edited.status"),
     )
 }

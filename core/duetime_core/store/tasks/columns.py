@@ -64,7 +64,7 @@ LIVE_COLUMNS = ", ".join(f"{_OF_LIVE.get(column, f'tasks.{column}')} AS {column}
 """TASK, of the tables that LIVE joins."""
 ENDED_COLUMNS = ", ".join(f"{_OF_ENDED.get(column, f'ended_tasks.{column}')} AS {column}" for column in TASK)
 """TASK, of `ended_tasks`."""
-HAS_LEASE = "expires_at >= (SELECT lease_floor.expires_at FROM lease_floor)"
+HAS_LEASE = "expires_at >= (SELECT lease_floor.expires_at FROM lease_floor WHERE is_only)"
 """The condition on `leases` that its index begins with: without it, a look reads past those that ended long ago."""
 LIVE = f"""
     LEFT JOIN waiting ON waiting.task_id = tasks.task_id
@@ -203,8 +203,9 @@ def write_log(
     has_previous: bool = False,
     started: str | None = None,
     is_start_new: bool = False,
+    name: str = "logged",
 ) -> str:
-    """Returns the CTE that logs each row of the CTE `changed`; the arguments are SQL expressions over it.
+    """Returns the CTE `name` that logs each row of the CTE `changed`; the others are SQL expressions over it.
 
     `changed` has the tasks' queue and name and, if `has_previous`, previous_queue and previous_name. It must be what
     changes the tasks, so that a transaction has its id before it draws a log_id, as the feed needs.
@@ -224,7 +225,7 @@ def write_log(
         UNION ALL {rows}
         ORDER BY 1, 2
         {"" if is_start_new else "ON CONFLICT DO NOTHING"}"""
-    return f"""logged AS (
+    return f"""{name} AS (
         INSERT INTO {_LOGGED}
         {rows}
     )"""

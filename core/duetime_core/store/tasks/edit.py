@@ -89,7 +89,10 @@ def _end_one(*, is_deleted: bool) -> sa.TextClause:
     return sa.text(f"""
         WITH {
         of_ended(
-            "cancelled", is_deleted=is_deleted, wanted="{}.task_id = :task_id", locking="FOR UPDATE",
+            "cancelled",
+            is_deleted=is_deleted,
+            wanted="{}.task_id = :task_id",
+            locking="FOR UPDATE",
             has_running=not is_deleted,
         )
     }
@@ -110,7 +113,7 @@ def of_deleted(wanted: str, locking: str) -> str:
             UPDATE ended_tasks SET version = version + 1, updated_at = now(), deleted_at = now()
             FROM locked WHERE ended_tasks.task_id = locked.task_id AND ended_tasks.ended_at = locked.ended_at
             RETURNING ended_tasks.*
-        ), {columns.write_log("edited", change="'deleted'", status="status")}"""
+        ), {columns.write_log("edited", change="'deleted'", status="status", name="logged_too")}"""
 
 
 def of_retried(wanted: str, locking: str) -> str:

@@ -134,8 +134,6 @@ async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.t
     while deleted == BATCH:
         with database.unavailable():
             async with engine.connect() as connection:
-                batch = (
-                    await connection.execute(_DELETE_STRAYS, {"after": after, "keep": keep, "limit": BATCH})
-                ).one()
+                batch = (await connection.execute(_DELETE_STRAYS, {"after": after, "keep": keep, "limit": BATCH})).one()
         after, deleted = batch.last_id, batch.deleted
         yield deleted

@@ -68,12 +68,14 @@ WITH held AS MATERIALIZED (
         concurrency_key, schedule_id
     FROM returned
 ), finished AS (
-    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {_LOGGED.replace(
-        ":worker_id AS ", "")}
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
+    _LOGGED.replace(":worker_id AS ", "")
+}
     FROM gone
     UNION ALL
-    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {_LOGGED.replace(
-        ":worker_id AS ", "")}
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
+    _LOGGED.replace(":worker_id AS ", "")
+}
     FROM returned
 ), {
     columns.write_log(
@@ -107,7 +109,7 @@ CROSS JOIN LATERAL (
 """)
 
 # Where fewer than half of a lease's tasks run, the others leave it: what reads leases reads all of their tasks.
-_EXTEND = sa.text(f"""
+_EXTEND = sa.text("""
 WITH held AS MATERIALIZED (
     SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
         SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions
@@ -126,7 +128,7 @@ WITH held AS MATERIALIZED (
     FROM held WHERE leases.lease_id = held.lease_id
     RETURNING leases.lease_id, live_ids
 )
-SELECT lease_id, coalesce(live_ids, '{{}}') AS task_ids FROM extended
+SELECT lease_id, coalesce(live_ids, '{}') AS task_ids FROM extended
 """)
 _STILL_THERE = sa.text("""
 SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
@@ -145,9 +147,7 @@ def started_at(claimed: task.Task) -> datetime.datetime:
     return claimed.executed_at
 
 
-async def log_starts(
-    engine: sqlalchemy_asyncio.AsyncEngine, claimed: Sequence[task.Task], *, worker_id: str
-) -> None:
+async def log_starts(engine: sqlalchemy_asyncio.AsyncEngine, claimed: Sequence[task.Task], *, worker_id: str) -> None:
     """Logs that those claimed tasks started, unless that is logged already."""
     encoded = json.dumps(
         [

@@ -23,7 +23,7 @@ _SHARED = """name, queue, execution_time, task_data, error_message, retry_count,
     retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, updated_at, executed_at, request_id,
     lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone"""
 
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE IF NOT EXISTS waiting (
     task_id bigint PRIMARY KEY, queue text NOT NULL, ready_at timestamptz NOT NULL, version int NOT NULL,
     level smallint NOT NULL, lost_leases smallint NOT NULL DEFAULT 0, is_next boolean NOT NULL DEFAULT false,
@@ -148,8 +148,20 @@ SELECT max(task_id) FROM done
 """)
 
 _DROPPED_INDEXES = (
-    "due", "urgent", "quarantined", "early", "next", "unfinished", "lease", "status", "name", "queue", "schedule", "key",
-    "cancelled", "local_time",
+    "due",
+    "urgent",
+    "quarantined",
+    "early",
+    "next",
+    "unfinished",
+    "lease",
+    "status",
+    "name",
+    "queue",
+    "schedule",
+    "key",
+    "cancelled",
+    "local_time",
 )
 
 
@@ -203,7 +215,16 @@ def upgrade() -> None:
     op.execute("DROP INDEX IF EXISTS tasks_nominal_time_key, tasks_request_id_key, tasks_next_key")
     for name in _INDEXES:
         op.execute(f"ALTER INDEX tasks_{name}_idx2 RENAME TO tasks_{name}_idx")
-    for column in ("status", "result", "request_digest", "worker_id", "lease_expires_at", "deleted_at", "is_next", "is_refused"):
+    for column in (
+        "status",
+        "result",
+        "request_digest",
+        "worker_id",
+        "lease_expires_at",
+        "deleted_at",
+        "is_next",
+        "is_refused",
+    ):
         op.drop_column("tasks", column)
     op.execute("""ALTER TABLE tasks SET (autovacuum_vacuum_scale_factor = 0, autovacuum_analyze_scale_factor = 0.02,
         autovacuum_vacuum_threshold = 20000, fillfactor = 100)""")
