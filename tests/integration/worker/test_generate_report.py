@@ -77,7 +77,9 @@ def _outcome(claimed: task.Task, advanced: random.Random) -> task_outcomes.Outco
         change = task.Change.FAILED
     options = {"backoff": datetime.timedelta(0)} if change is task.Change.RETRY_SCHEDULED else {}
     duration = datetime.timedelta(seconds=advanced.expovariate(2))
-    return task_outcomes.Outcome(claimed.task_id, claimed.version, change, duration, **options)  # type: ignore[arg-type]
+    return task_outcomes.Outcome(
+        claimed.task_id, claimed.version, change, duration, task_outcomes.started_at(claimed), **options
+    )  # type: ignore[arg-type]
 
 
 async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.support import factories, primaries, proxies, workers
 pytestmark = pytest.mark.timeout(60)
 
 LEASE = datetime.timedelta(seconds=15)
-CLAIM = b"AND NOT is_next AND priority = 0"
+CLAIM = b"AND NOT is_next AND level = 0"
 LOST_ONCE = ["created", "started", "released", "started"]
 
 

@@ -65,7 +65,9 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
         case "another worker":
             worker_id = "other"
         case "another version":
-            outcome = task_outcomes.Outcome(run.task_id, run.version + 1, Change.COMPLETED, factories.SECOND)
+            outcome = task_outcomes.Outcome(
+                run.task_id, run.version + 1, Change.COMPLETED, factories.SECOND, task_outcomes.started_at(run)
+            )
         case "cancelled":
             await task_edit.cancel(engine, run.task_id, actor="api")
         case "lost":
