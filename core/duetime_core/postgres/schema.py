@@ -40,6 +40,7 @@ QUARANTINED = f"status = 'pending' AND lost_leases > {task.QUARANTINE_LEASES - 1
 NOT_QUARANTINED = f"status = 'pending' AND lost_leases < {task.QUARANTINE_LEASES}"
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND priority = 0"
 URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND priority > 0"
+WAITING_WITH_KEY = f"{NOT_QUARANTINED} AND NOT is_next AND concurrency_key IS NOT NULL"
 EARLY = f"{NOT_QUARANTINED} AND NOT is_next AND updated_at > execution_time"
 """Tasks that were overdue when they last changed: claims may have passed their time before."""
 _STATUSES = ", ".join(f"'{status}'" for status in task.Status)
@@ -98,6 +99,9 @@ tasks = sa.Table(
     _index("due", "queue", DUE_AT, "task_id", where=ORDINARY),
     _index("urgent", "queue", "priority", DUE_AT, "task_id", where=URGENT),
     _index("quarantined", "queue", DUE_AT, "task_id", where=QUARANTINED),
+    # Claims within limits per key: the waiting tasks of a key, and its running ones.
+    _index("waiting_key", "queue", "concurrency_key", "priority", DUE_AT, "task_id", where=WAITING_WITH_KEY),
+    _index("running_key", "queue", "concurrency_key", where="status = 'running' AND concurrency_key IS NOT NULL"),
     # Claims: those that came to wait behind what a worker has taken already.
     _index("early", "queue", "updated_at", where=EARLY),
     # Schedules: their next occurrences in the order in which they are due, one at most of each; the unfinished tasks of
@@ -191,12 +195,17 @@ queues = sa.Table(
 queue_keys = sa.Table(
     "queue_keys",
     metadata,
-    # The token buckets of max_per_second_per_key; a full one needs no row.
+    # The token buckets of max_per_second_per_key, of which a full one needs no row; and the keys with due tasks that
+    # claims left.
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("concurrency_key", sa.Text, primary_key=True),
     sa.Column("tokens", sa.Double, nullable=False),
     sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False),
+    # When a claim looks for tasks of the key again; in the year 9999, once a run of it ends. NULL if none was left.
+    sa.Column("waits_until", sa.DateTime(timezone=True)),
     sa.Index("queue_keys_tokens_at_idx", "tokens_at"),
+    sa.Index("queue_keys_idle_idx", "queue", "tokens_at", postgresql_where=sa.text("waits_until IS NULL")),
+    sa.Index("queue_keys_waiting_idx", "queue", "waits_until", postgresql_where=sa.text("waits_until IS NOT NULL")),
 )
 
 queue_logs = sa.Table(

@@ -5,10 +5,10 @@
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), queue_state AS MATERIALIZED (
     SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (
-        SELECT FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
             SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-                priority > 0 AND priority = level.priority AND greatest(execution_time) >= least((CAST(:since AS
-                timestamptz[]))[level.priority + 1], statement_timestamp() - CAST(:margin AS interval))
+                priority > 0 AND priority = level.number AND greatest(execution_time) >= least((CAST(:since AS
+                timestamptz[]))[level.number + 1], statement_timestamp() - CAST(:margin AS interval))
             LIMIT 1
         ) AS waiting
     ) AS has_priorities
@@ -62,13 +62,13 @@ ORDER BY priority DESC, execution_time, task_id;
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
-        SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT task_id FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
-                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.priority + 1],
+                AND priority > 0 AND priority = level.number AND greatest(execution_time) <= statement_timestamp() AND
+                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.number + 1],
                 statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
-                timestamptz[]))[level.priority + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
-                (CAST(:since_ids AS bigint[]))[level.priority + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
+                timestamptz[]))[level.number + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[level.number + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
                 name = :queue)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
@@ -108,10 +108,10 @@ SELECT task_id, name, queue, execution_time, task_data, error_message, retry_cou
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
     moment.has_priorities, moment.next_due_at, moment.early_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
-    SELECT FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority >
-            0 AND priority = level.priority AND greatest(execution_time) >= least((CAST(:since AS
-            timestamptz[]))[level.priority + 1], statement_timestamp() - CAST(:margin AS interval))
+            0 AND priority = level.number AND greatest(execution_time) >= least((CAST(:since AS
+            timestamptz[]))[level.number + 1], statement_timestamp() - CAST(:margin AS interval))
         LIMIT 1
     ) AS waiting
 ) AS has_priorities, least((
@@ -119,9 +119,9 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
+            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
@@ -207,13 +207,13 @@ ORDER BY priority DESC, execution_time, task_id;
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
-        SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT task_id FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
-                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.priority + 1],
+                AND priority > 0 AND priority = level.number AND greatest(execution_time) <= statement_timestamp() AND
+                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.number + 1],
                 statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
-                timestamptz[]))[level.priority + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
-                (CAST(:since_ids AS bigint[]))[level.priority + 1] ELSE 0 END)
+                timestamptz[]))[level.number + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[level.number + 1] ELSE 0 END)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -255,9 +255,9 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
+            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
@@ -279,7 +279,16 @@ ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
-    SHARE)), due AS MATERIALIZED (SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id), claimed AS (
+    SHARE)), due AS MATERIALIZED (
+    SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
+    CROSS JOIN LATERAL (
+        -- Not by a plain condition on status: an index of all pending tasks would look better than the primary key.
+        SELECT task_id FROM tasks
+        WHERE task_id = given.picked_id AND queue = :queue AND coalesce(status, '') = 'pending' AND NOT is_next
+        AND execution_time <= statement_timestamp() AND concurrency_key IS NOT DISTINCT FROM given.key
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+), claimed AS (
     UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
         (SELECT now FROM began),
         worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
@@ -303,9 +312,9 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
+            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (

@@ -21,6 +21,7 @@ _IS_LIMITED = sa.text("SELECT EXISTS (SELECT FROM queues WHERE name = :queue)")
 _COUNT = sa.text("""
 SELECT count(*) AS running, clock_timestamp() AS now FROM tasks WHERE status = 'running' AND queue = :queue
 """)
+_NOW = sa.text("SELECT 0 AS running, clock_timestamp() AS now")
 _SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name = :queue")
 
 
@@ -30,7 +31,7 @@ class QueueLock:
 
     queue: str
     limits: queues.QueueLimits
-    running: int
+    running: int  # 0 without a limit to it
     now: datetime.datetime
     bucket: queues.TokenBucket | None
 
@@ -81,7 +82,8 @@ async def lock(connection: sqlalchemy_asyncio.AsyncConnection, queue: str) -> Qu
     limits = queues.QueueLimits(
         row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
     )
-    running, now = (await connection.execute(_COUNT, {"queue": queue})).one()
+    moment = _NOW if limits.max_running is None else _COUNT
+    running, now = (await connection.execute(moment, {"queue": queue})).one()
     bucket = None
     if limits.max_per_second is not None:
         bucket = queues.TokenBucket(limits.max_per_second, row.tokens, row.tokens_at)

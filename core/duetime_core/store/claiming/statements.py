@@ -14,12 +14,12 @@ NOW = "statement_timestamp()"
 """By when tasks are due. `now()` is from before the queue lock was granted, if the transaction waited for it."""
 
 _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
-_URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.priority"
+_URGENT = f"queue = :queue AND {schema.URGENT} AND priority = level.number"
 _SINCE, _SINCE_IDS = "(CAST(:since AS timestamptz[]))", "(CAST(:since_ids AS bigint[]))"
 _ORDINARY_DUE = f"{_ORDINARY} AND {schema.DUE_AT} <= {NOW} AND {bounds.after(f'{_SINCE}[1]', f'{_SINCE_IDS}[1]')}"
-_URGENT_SINCE = bounds.after(f"{_SINCE}[level.priority + 1]", f"{_SINCE_IDS}[level.priority + 1]")
+_URGENT_SINCE = bounds.after(f"{_SINCE}[level.number + 1]", f"{_SINCE_IDS}[level.number + 1]")
 _URGENT_DUE = f"{_URGENT} AND {schema.DUE_AT} <= {NOW} AND {_URGENT_SINCE}"
-_LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (priority)"
+_LEVELS = f"generate_series({task.MAX_PRIORITY}, 1, -1) AS level (number)"
 
 IS_LIMITED = "EXISTS (SELECT FROM queues WHERE name = :queue)"
 IS_UNLIMITED = f"NOT {IS_LIMITED}"
@@ -27,7 +27,7 @@ IS_UNLIMITED = f"NOT {IS_LIMITED}"
 
 HAS_PRIORITIES = f"""EXISTS (
     SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} >= least({_SINCE}[level.priority + 1], {bounds.HERE})
+        SELECT FROM tasks WHERE {_URGENT} AND {schema.DUE_AT} >= least({_SINCE}[level.number + 1], {bounds.HERE})
         LIMIT 1
     ) AS waiting
 )"""
@@ -68,20 +68,23 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 ))"""
 
 
+_LOCK = "FOR UPDATE SKIP LOCKED"
+
+
 # The predicates of the partial indexes are written out: a generic plan cannot infer them from a parameter. `where` is
 # empty or begins with AND.
-def due_ordinary(*, columns: str = "task_id", where: str = "") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
+def due_ordinary(*, columns: str = "task_id", where: str = "", lock: str = _LOCK) -> str:
+    """Returns the statement that reads up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
         SELECT {columns} FROM tasks WHERE {_ORDINARY_DUE} {where}
         ORDER BY {schema.DUE_AT}, task_id
         LIMIT :limit
-        FOR UPDATE SKIP LOCKED
+        {lock}
     """
 
 
-def due(*, columns: str = "task_id", where: str = "") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue`, by priority and then in order.
+def due(*, columns: str = "task_id", where: str = "", lock: str = _LOCK) -> str:
+    """Returns the statement that reads up to `limit` due tasks of `queue`, by priority and then in order.
 
     Tasks beyond the limit are neither read nor locked.
     """
@@ -91,13 +94,26 @@ def due(*, columns: str = "task_id", where: str = "") -> str:
                 SELECT {columns} FROM tasks WHERE {_URGENT_DUE} {where}
                 ORDER BY {schema.DUE_AT}, task_id
                 LIMIT :limit
-                FOR UPDATE SKIP LOCKED
+                {lock}
             ) AS due_at_level
             UNION ALL
-            SELECT {columns} FROM ({due_ordinary(columns=columns, where=where)}) AS due_ordinary
+            SELECT {columns} FROM ({due_ordinary(columns=columns, where=where, lock=lock)}) AS due_ordinary
         ) AS due_by_priority
         LIMIT :limit
     """
+
+
+PICKED = f"""
+    SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
+    CROSS JOIN LATERAL (
+        -- Not by a plain condition on status: an index of all pending tasks would look better than the primary key.
+        SELECT task_id FROM tasks
+        WHERE task_id = given.picked_id AND queue = :queue AND coalesce(status, '') = 'pending' AND NOT is_next
+            AND execution_time <= {NOW} AND concurrency_key IS NOT DISTINCT FROM given.key
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+"""
+"""Locks those tasks, unless they changed since they were read."""
 
 
 def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", where: str = "") -> str:
