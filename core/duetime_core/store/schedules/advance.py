@@ -162,6 +162,8 @@ def _plan_all(
             break  # the next turn begins with the others
         try:
             planned.append(_plan(columns.read_schedule(row), upcoming[row.schedule_id], now))
+        except recurrence.UnknownZoneError as error:
+            failures.append((row.schedule_id, errors.ScheduleUnreadable.of(row.schedule_id, error)))
         except Exception as error:  # whatever one schedule's data does, the others advance
             failures.append((row.schedule_id, error))
     return planned, failures
