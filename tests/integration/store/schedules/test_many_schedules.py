@@ -13,7 +13,7 @@ from tests.support import factories, processes
 pytestmark = pytest.mark.no_cover  # it measures time
 
 SCHEDULES = 1_000
-MOMENT = datetime.timedelta(seconds=15)
+MOMENT = datetime.timedelta(seconds=30)
 LATE = datetime.timedelta(seconds=1)
 SLACK = datetime.timedelta(seconds=1)
 """What a busy machine with two cores may add."""
