@@ -202,6 +202,13 @@ def test_a_sound_history_breaks_no_rule() -> None:
     assert checker.check(sound()) == []
 
 
+def test_a_watch_may_repeat_changes_after_postgresql_restarted() -> None:
+    evidence = sound()
+    evidence.seen[0].events[2:2] = evidence.seen[0].events[:2]
+    evidence.incidents.append(Incident("outage", 0, 0.6, 0.7))
+    assert checker.check(evidence) == []
+
+
 @pytest.mark.parametrize(
     ("rule", "break_it"),
     [

@@ -63,7 +63,7 @@ class Watchers:
                 await self._wait_for(changes)
 
     async def _wait_for(self, changes: int) -> None:
-        while any(not seen.has_ended and (seen.task_id or len(seen.events) < changes) for seen in self.seen):
+        while any(not seen.has_ended and (seen.task_id or len(set(seen.events)) < changes) for seen in self.seen):
             self._received.clear()
             await asyncio.wait_for(self._received.wait(), _SILENCE_SECONDS)
 
