@@ -18,7 +18,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors
 from duetime_core.postgres import database, roles, table_locks
 from duetime_core.process import logging, settings
-from duetime_core.store.log import partitions, restoration
+from duetime_core.store.log import marks, partitions, restoration
 
 _LOCK = 0x6475657469  # "dueti": any constant
 _POLL_SECONDS = 0.5
@@ -56,6 +56,8 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: s
                 await restoration.reset_transaction_ids(connection)
                 if application_role is not None:
                     await roles.grant(connection, application_role)
+    await marks.note(engine)  # notes the history of a database that is new, or was restored
+    await marks.note(engine)
     with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
 

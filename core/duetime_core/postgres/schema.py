@@ -176,6 +176,30 @@ feed_floor = sa.Table(
     ),
 )
 
+feed_marks = sa.Table(
+    "feed_marks",
+    metadata,
+    # Every transaction above `xid`, which is the one that noted the mark, has only log rows above `log_id`.
+    sa.Column("xid", XID8, primary_key=True),
+    sa.Column("log_id", sa.BigInteger, nullable=False),
+    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
+)
+
+feed_histories = sa.Table(
+    "feed_histories",
+    metadata,
+    # The lives of this database, each from a start or promotion of PostgreSQL to the next. Ids of transactions mean the
+    # same within one; all that began in it are above `first_xid`. Those of a copied database have another database_id.
+    sa.Column("number", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("history_id", sa.Uuid, nullable=False, unique=True, server_default=sa.text("gen_random_uuid()")),
+    sa.Column("database_id", sa.Text, nullable=False),
+    sa.Column("timeline", sa.Text, nullable=False),
+    sa.Column("postmaster_started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("first_xid", XID8, nullable=False),
+    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.UniqueConstraint("database_id", "timeline", "postmaster_started_at"),
+)
+
 queues = sa.Table(
     "queues",
     metadata,

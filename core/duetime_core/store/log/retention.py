@@ -1,7 +1,7 @@
 """Retention: deleting finished tasks, deleted schedules and old log rows in small batches.
 
 Each batch is one statement that reads few rows and waits for no lock; interrupted, it has no effect. A statement that
-deletes log rows also records what a watch would miss; see `require_kept`.
+deletes log rows also records what a watch would miss: the floor, below which `feed` refuses a position.
 """
 
 import datetime
@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors
-from duetime_core.model.snapshot import Position
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
 
@@ -19,9 +17,6 @@ BATCH = 1000
 """How many tasks one statement reads."""
 _BLOCKS = 32
 """How many blocks of the default partition one statement reads."""
-
-TOO_OLD = "is too old: changes after it are no longer kept. Begin again without it"
-"""The violation of a cursor after which log rows were deleted."""
 
 _FIRST = (datetime.datetime.min.replace(tzinfo=datetime.UTC), 0)
 
@@ -123,8 +118,6 @@ WHERE inhparent = CAST('task_logs' AS regclass) AND relname ~ '^task_logs_y[0-9]
 ORDER BY relname LIMIT 1
 """)
 
-_FLOOR = sa.text("SELECT CAST(xid AS text) FROM feed_floor")
-
 
 async def delete_tasks(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
     """Deletes finished tasks that have not changed for `keep`; yields how many each batch deleted."""
@@ -190,12 +183,3 @@ async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.time
             await connection.execute(sa.text(lock))
             await connection.execute(sa.text(f"DROP TABLE {name}"))
         return name
-
-
-async def require_kept(engine: sqlalchemy_asyncio.AsyncEngine, position: Position) -> None:
-    """Raises InvalidArgument for a position in the feed after which log rows were deleted."""
-    with database.unavailable():
-        async with engine.connect() as connection:
-            floor = int((await connection.execute(_FLOOR)).scalar_one())
-    if position.seen.xmin <= floor:
-        raise errors.InvalidArgument(errors.Violation("cursor", TOO_OLD))

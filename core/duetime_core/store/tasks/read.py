@@ -90,11 +90,18 @@ async def list_logs(
     """
     with database.unavailable():
         async with engine.connect() as connection:
-            parameters = {"task_id": task_id, "after_version": after_version, "limit": limit}
-            logs = [task_columns.read_log(row) for row in await connection.execute(_LIST_LOGS, parameters)]
-            if not logs and (await connection.execute(_EXISTS, {"task_id": task_id})).first() is None:
-                raise errors.TaskNotFound.of(task_id)
-            return logs
+            return await log_rows(connection, task_id, after_version=after_version, limit=limit)
+
+
+async def log_rows(
+    connection: sqlalchemy_asyncio.AsyncConnection, task_id: int, *, after_version: int, limit: int
+) -> Sequence[task.TaskLog]:
+    """Does what `list_logs` does, on that connection."""
+    parameters = {"task_id": task_id, "after_version": after_version, "limit": limit}
+    logs = [task_columns.read_log(row) for row in await connection.execute(_LIST_LOGS, parameters)]
+    if not logs and (await connection.execute(_EXISTS, {"task_id": task_id})).first() is None:
+        raise errors.TaskNotFound.of(task_id)
+    return logs
 
 
 async def _one(engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, task_id: int) -> sa.Row[Any]:
