@@ -13,7 +13,7 @@ from duetime_server.tasks import filters
 TASK_TERMINAL = "TASK_TERMINAL"
 SERVER_STOPPING = "SERVER_STOPPING"
 NEW_HISTORY = "NEW_HISTORY"
-"""PostgreSQL was restarted or replaced: the watch reads again from its own position. Callers are not told."""
+"""PostgreSQL was restarted or replaced: the watch reads again from its own position, unseen by its caller."""
 WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
 
 HEARTBEAT_SECONDS = 15.0
