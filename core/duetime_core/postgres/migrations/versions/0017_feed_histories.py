@@ -5,8 +5,8 @@ from alembic import op
 
 from duetime_core.postgres import schema
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 
 
 def upgrade() -> None:
