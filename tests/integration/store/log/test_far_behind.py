@@ -85,7 +85,7 @@ async def test_finding_that_a_window_is_long_costs_the_same_however_long_it_is(
 async def test_a_page_is_not_longer_because_a_later_one_would_be(behind: tuple[Engine, dict[int, Position]]) -> None:
     engine, positions = behind
     rows, position = await feeds.read_all(engine, positions[FEW], limit=1000)
-    assert len(rows) == FEW
+    assert len([row for row in rows if row[1] < 3_000]) == FEW  # other tests log later ones
     # Before the last row of the window. The rows after it that the window does not see are not read.
     window = (await feed.read(engine, positions[FEW], limit=LIMIT)).position
     late = Position(window.history, window.end, window.seen, window.upto, window.last_id - 1, window.last_id)
