@@ -23,9 +23,8 @@ check: lint ## Run lint and the unit tests: under a minute.
 test: $(VENV)/ready ## Run all tests but chaos. Some of them: make test ARGS=tests/integration.
 	@$(BIN)/python -m pytest $(ARGS)
 
-coverage: $(VENV)/ready ## Run the tests that run in one process, and print how much of the code they cover.
-	@$(BIN)/python -m pytest -q -n 2 --cov --cov-report= tests/unit
-	@$(BIN)/python -m pytest -q --cov --cov-append tests/integration/store
+coverage: $(VENV)/ready ## Run the unit tests, and print how much of the code they cover.
+	@$(BIN)/python -m pytest -q -n 2 --cov tests/unit
 
 chaos-ci: $(VENV)/ready ## Inject each fault once and check what is promised. With figures: ARGS="-n 0".
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist worksteal $(ARGS)

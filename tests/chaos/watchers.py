@@ -73,6 +73,7 @@ class Watchers:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         if self._is_open:
+            self._is_open = False
             await self._client.__aexit__()
 
     async def _follow(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:
