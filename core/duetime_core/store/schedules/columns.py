@@ -1,5 +1,6 @@
 """Reading and writing the rows of schedules and of their logs."""
 
+import datetime
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -28,8 +29,8 @@ LOG_COLUMNS = "log_id, schedule_id, change, nominal_time, until, reason, task_id
 
 # Casting one JSON text keeps a caller's text unchanged.
 _LOG = sa.text("""
-INSERT INTO schedule_logs (schedule_id, change, nominal_time, until, reason, task_id, actor)
-SELECT schedule_id, change, nominal_time, until, reason, task_id, :actor
+INSERT INTO schedule_logs (schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp)
+SELECT schedule_id, change, nominal_time, until, reason, task_id, :actor, coalesce(CAST(:at AS timestamptz), now())
 FROM json_to_recordset(CAST(:entries AS json)) AS given (
     schedule_id bigint, change text, nominal_time timestamptz, until timestamptz, reason text, task_id bigint
 )
@@ -85,8 +86,17 @@ def skipped(schedule_id: int, skip: recurrence.Skip) -> Entry:
     return entry(schedule_id, "skipped", nominal_time=skip.nominal.isoformat(), until=until, reason=skip.reason)
 
 
-async def log(connection: sqlalchemy_asyncio.AsyncConnection, entries: Sequence[Entry], *, actor: str) -> None:
-    """Writes log rows, in order."""
+async def log(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    entries: Sequence[Entry],
+    *,
+    actor: str,
+    at: datetime.datetime | None = None,
+) -> None:
+    """Writes log rows, in order, with that time, which by default is when the transaction began.
+
+    A change that waited for the schedule's lock is logged with the time from which it counts occurrences.
+    """
     if entries:
         written = json.dumps(entries, ensure_ascii=False)
-        await connection.execute(_LOG, {"entries": written, "actor": actor})
+        await connection.execute(_LOG, {"entries": written, "actor": actor, "at": at})
