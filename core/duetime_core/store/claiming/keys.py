@@ -1,4 +1,4 @@
-"""The concurrency keys of a locked queue: what runs and may start of each, and the rows in which claims note that.
+"""The concurrency keys of a locked queue: how many tasks of each run and may start, and the rows that record it.
 
 `queue_keys` has a row for each key with an unfilled token bucket, and for each with due tasks that a claim left because
 the key was at its limit. So a claim finds the keys that have become free, and not their tasks among all others.

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import advance, errors, recurrence, schedule, task
-from duetime_core.postgres import database, error_mapping, schema
+from duetime_core.postgres import database, error_mapping
 from duetime_core.process import threads
 from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile
 
@@ -42,13 +42,10 @@ SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FRO
 WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) ORDER BY schedule_id
 FOR UPDATE SKIP LOCKED
 """)
-# Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
 _LOCK_NEXT = sa.text(f"""
 SELECT given.schedule_id, upcoming.*, coalesce((
     SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
-), false) AS has_next, coalesce((
-    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND {schema.UNFINISHED} AND NOT is_next LIMIT 1
-), false) AS is_overlapped
+), false) AS has_next, {columns.is_overlapped("given.schedule_id")} AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
 LEFT JOIN LATERAL (
     SELECT task_id, nominal_time, execution_time, status = 'cancelled' AS is_refused FROM tasks

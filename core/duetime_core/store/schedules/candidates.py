@@ -8,14 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.postgres import database, schema
+from duetime_core.store.schedules import columns
 
 PAGE = 1_000
 """How many schedules, or next tasks of a queue, one look reads."""
 
-_IS_OVERLAPPED = f"""coalesce((
-    SELECT true FROM tasks
-    WHERE tasks.schedule_id = schedules.schedule_id AND {schema.UNFINISHED} AND NOT is_next LIMIT 1
-), false)"""
+_IS_OVERLAPPED = columns.is_overlapped("schedules.schedule_id")
 _WAITING = sa.text(f"""
 SELECT schedule_id, {_IS_OVERLAPPED} OR advance_failures > 0 AS has_to_wait FROM schedules
 WHERE is_waiting AND schedule_id > :after ORDER BY schedule_id LIMIT :limit
