@@ -24,7 +24,7 @@ test: $(VENV)/ready ## Run all tests but chaos. Some of them: make test ARGS=tes
 	@$(BIN)/python -m pytest $(ARGS)
 
 coverage: $(VENV)/ready ## Run the unit tests, and print how much of the code they cover.
-	@$(BIN)/python -m pytest -q -n 2 --cov tests/unit
+	@$(BIN)/python -m pytest -q -n 2 tests/unit --cov
 
 chaos-ci: $(VENV)/ready ## Inject each fault once and check what is promised. With figures: ARGS="-n 0".
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist worksteal $(ARGS)
