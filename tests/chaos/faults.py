@@ -108,6 +108,7 @@ async def cut_postgres(made: world.World, choose: random.Random) -> None:
 
 async def silence_postgres(made: world.World, choose: random.Random) -> None:
     """Lets all open connections to PostgreSQL fall silent, without closing them."""
+    made.note("silenced")
     made.database_proxy.silence()
     await asyncio.sleep(choose.uniform(0, world.LEASE_SECONDS))
 

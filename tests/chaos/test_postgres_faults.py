@@ -77,9 +77,9 @@ async def test_workers_keep_their_leases_while_others_use_postgresql_badly(
     async with play() as scene:
         async with scene.load.running():
             for _ in range(3):
-                await asyncio.sleep(2)
+                await asyncio.sleep(4)
                 await fault(scene.world, choose)
-            await asyncio.sleep(1)
+            await asyncio.sleep(4)  # callers on silent connections wait for their deadlines
         found = await scene.settled()
         scene.require_sound(found)  # no lease was lost: there is no incident that would explain it
         show(f"{len(found.runs)} runs")
