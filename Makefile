@@ -21,7 +21,7 @@ check: lint ## Run lint and the unit tests: under a minute.
 	@$(BIN)/python -m pytest -q -n auto tests/unit
 
 test: $(VENV)/ready ## Run all tests but chaos. Some of them: make test ARGS=tests/integration.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 coverage: $(VENV)/ready ## Run the unit tests, and print how much of the code they cover.
 	@$(BIN)/python -m pytest -q -n 2 tests/unit --cov
