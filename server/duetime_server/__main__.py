@@ -24,6 +24,7 @@ from duetime_core.model import errors
 from duetime_core.process import background, crash, logging, outage, signals
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
+from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
 from duetime_server.rpc import admission, offload, pools
 from duetime_server.rpc import errors as rpc_errors
@@ -98,6 +99,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("change hints", functools.partial(watch_hub.listen, client)),
         background.supervise("handler catalog", catalog.run),
         background.supervise("id health", id_health.IdHealth(connections.reads, checks).run),
+        background.supervise("feed marks", functools.partial(marks.run, connections.reads)),
     )
     try:
         await server.start()

@@ -14,7 +14,8 @@ from tests.acceptance import refusals, requests
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 UNKNOWN = "must be a value that the server returned, unchanged"
-ELSEWHERE = "must come from a watch of this database"
+ELSEWHERE = "must come from a watch of this database, and not of a state that it has lost. Begin again without it"
+BEFORE_HISTORIES = "is of a release that did not know of failovers and restores. Begin again without it"
 
 
 def opened(token: str) -> Any:
@@ -66,7 +67,7 @@ async def test_a_forged_token_of_a_history_is_refused(stub: Any, queue: str, val
     assert (refusal.code, refusal.fields) == (INVALID, {"page_token": UNKNOWN})
 
 
-@pytest.mark.parametrize("value", [0, -1, 2, 2**31, 10**30, "1", None], ids=str)
+@pytest.mark.parametrize("value", [[0, 1], [-1, 1], [2**31, 1], [1, 10**30], ["1", 1], [1], "1", None], ids=str)
 async def test_a_forged_cursor_of_a_watch_of_one_task_is_refused(stub: Any, queue: str, value: object) -> None:
     watched = task_service_pb2.WatchTaskRequest(task_id=await create(stub, queue))
     watched.cursor = forged((await stub.WatchTask(watched).read()).cursor, value)
@@ -85,11 +86,12 @@ async def test_a_forged_cursor_of_a_watch_of_one_task_is_refused(stub: Any, queu
         ("5:1:", UNKNOWN),
         ("1:5:7", UNKNOWN),
         (f"{10**30}:{10**30}:", UNKNOWN),
-        (f"1:1:;1:1:;{10**30}", UNKNOWN),
+        (f"1:1:;1:1:;{10**30};{10**30}", UNKNOWN),
         (None, UNKNOWN),
         (5, UNKNOWN),
+        (["7381/5", "10:20:"], BEFORE_HISTORIES),
         ("99999999999:99999999999:", ELSEWHERE),
-        ("1:1:;99999999999:99999999999:;1", ELSEWHERE),
+        ("1:1:;99999999999:99999999999:;1;1", ELSEWHERE),
     ],
 )
 async def test_a_forged_cursor_of_a_watch_of_all_tasks_is_refused_before_the_first_event(
@@ -97,8 +99,8 @@ async def test_a_forged_cursor_of_a_watch_of_all_tasks_is_refused_before_the_fir
 ) -> None:
     watched = task_service_pb2.WatchTasksRequest(queue=queue)
     cursor = (await stub.WatchTasks(watched).read()).cursor
-    _, (database_id, _) = opened(cursor)
-    watched.cursor = forged(cursor, [database_id, value])
+    history, end, *_ = opened(cursor)[1].split(";")
+    watched.cursor = forged(cursor, f"{history};{end};{value}" if isinstance(value, str) else value)
     refusal = await refusals.over_grpc(stub.WatchTasks(watched).read())
     assert (refusal.code, refusal.fields) == (INVALID, {"cursor": description})
     # Over HTTP/1.1 a later error would look like the end of the watch.
@@ -109,11 +111,11 @@ async def test_a_forged_cursor_of_a_watch_of_all_tasks_is_refused_before_the_fir
 
 async def test_a_cursor_with_an_invalid_snapshot_is_refused(stub: Any, queue: str) -> None:
     watched = task_service_pb2.WatchTasksRequest(queue=queue)
-    _, (database_id, position) = opened(cursor := (await stub.WatchTasks(watched).read()).cursor)
-    upto = int(position.split(":")[1])
+    history, end, seen = opened(cursor := (await stub.WatchTasks(watched).read()).cursor)[1].split(";")
+    upto = int(seen.split(":")[1])
     for count in (1_001, 70_000):
         in_progress = ",".join(str(xid) for xid in range(upto, upto + count))
-        watched.cursor = forged(cursor, [database_id, f"{upto}:{upto + count}:{in_progress}"])
+        watched.cursor = forged(cursor, f"{history};{end};{upto}:{upto + count}:{in_progress}")
         refusal = await refusals.over_grpc(stub.WatchTasks(watched).read())
         assert (refusal.code, refusal.fields) == (INVALID, {"cursor": UNKNOWN})
 

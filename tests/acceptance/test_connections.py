@@ -99,17 +99,23 @@ async def test_watches_continue_after_their_connection_accepts_no_more_requests(
         duetime_client.AsyncClient(f"127.0.0.1:{client.base_url.port}") as caller,
         httpx_sse.aconnect_sse(client, "GET", "/api/tasks:watch", params={"queue": queue}) as source,
     ):
+        closed: list[httpx.Response] = []
+
+        async def note(response: httpx.Response) -> None:
+            if response.headers.get("connection") == "close":
+                closed.append(response)
+
+        client.event_hooks = {"response": [note]}
         events, watched = source.aiter_sse(), caller.watch_all(queue=queue)
         assert "heartbeat" in (await anext(events)).data
         clock = asyncio.get_running_loop().time
         until = clock() + 6 * SECONDS
-        task_ids, by_rest, by_grpc, closed = [], [], [], 0
+        task_ids, by_rest, by_grpc = [], [], []
         following = asyncio.create_task(anext(watched))
         while clock() < until or not closed:
             # Each call finds its connection at a different age.
             task_ids.append(await create(client, queue))
             assert await caller.status(task_ids[-1]) == "pending"
-            closed += (await client.get("/healthz")).headers.get("connection") == "close"
             by_rest.append(json.loads((await anext(events)).data)["change"]["task_id"])
             by_grpc.append((await following).change.task_id)
             following = asyncio.create_task(anext(watched))

@@ -59,6 +59,10 @@ async def test_a_change_has_all_its_fields(rest: httpx.AsyncClient, queue: str) 
         "retry_count": 0,
         "error_message": "",
         "actor": "api",
+        "queue": queue,
+        "name": "noop",
+        "previous_queue": "",
+        "previous_name": "",
     }
 
 

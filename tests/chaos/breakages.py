@@ -142,6 +142,12 @@ def reclaim_valid_leases() -> None:
     bounds.LeaseBound.learn = lambda *_, **__: None  # type: ignore[method-assign]
 
 
+def wait_for_locked_tasks() -> None:
+    """Has batches of outcomes and of extensions wait for tasks that another session has locked."""
+    for name in ("_RECORD", "_EXTEND"):
+        _rewrite(task_outcomes, name, "SKIP LOCKED", "")
+
+
 def reclaim_nothing() -> None:
     """Never reclaims a task of a lost worker."""
 
@@ -175,6 +181,7 @@ ALL: dict[str, Callable[[], None]] = {
         drop_changes,
         reclaim_valid_leases,
         reclaim_nothing,
+        wait_for_locked_tasks,
         poll_only_on_wakeups,
         ignore_outages,
         forget_next_occurrences,

@@ -20,6 +20,8 @@ from tests.support import clients
 
 Fault = Callable[[world.World, random.Random], Awaitable[None]]
 
+_LOCK_RUNNING = "SELECT task_id FROM tasks WHERE status = 'running' ORDER BY task_id LIMIT 3 FOR UPDATE SKIP LOCKED"
+
 
 async def kill_a_worker(made: world.World, choose: random.Random) -> None:
     """Kills a worker, and starts another."""
@@ -102,6 +104,28 @@ async def cut_postgres(made: world.World, choose: random.Random) -> None:
         made.database_proxy.judge = lambda _: choose.choices(fates, [94, 3, 3])[0]
         await asyncio.sleep(choose.uniform(1, 5))
         made.database_proxy.spare()
+
+
+async def silence_postgres(made: world.World, choose: random.Random) -> None:
+    """Lets all open connections to PostgreSQL fall silent, without closing them."""
+    made.note("silenced")
+    made.database_proxy.silence()
+    await asyncio.sleep(choose.uniform(0, world.LEASE_SECONDS))
+
+
+async def lock_running_tasks(made: world.World, choose: random.Random) -> None:
+    """Locks the rows of a few running tasks for longer than their leases, as a careless administrator does."""
+    async with await made.connect() as connection, connection.transaction():
+        await connection.execute(_LOCK_RUNNING)
+        await asyncio.sleep(choose.uniform(1, 2 * world.LEASE_SECONDS))
+
+
+async def hold_a_snapshot(made: world.World, choose: random.Random) -> None:
+    """Keeps a snapshot open, as a backup does."""
+    async with await made.connect() as connection, connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await connection.execute("SELECT count(*) FROM tasks")
+        await asyncio.sleep(choose.uniform(1, 2 * world.LEASE_SECONDS))
 
 
 async def freeze_postgres(made: world.World, choose: random.Random) -> None:
@@ -228,6 +252,6 @@ ALL: tuple[tuple[Fault, ...], ...] = (
     ),
     (crash_a_server, kill_a_server, kill_the_edge, leave_a_watch_unread),
     (kill_redis, empty_redis, cut_redis, copy_each_wakeup, flood),
-    (kill_postgres, cut_postgres, freeze_postgres),
+    (kill_postgres, cut_postgres, freeze_postgres, silence_postgres, lock_running_tasks, hold_a_snapshot),
 )
 """By the parts they affect: faults of different groups may be injected at the same time."""

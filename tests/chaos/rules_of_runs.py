@@ -106,6 +106,6 @@ def _may_have_released(evidence: Evidence, log: Log) -> bool:
     lease = evidence.lease_seconds + 2 * evidence.sweep_seconds
     return any(
         (incident.pid == pid_of(log.actor) and incident.what == "terminated" and incident.since <= at)
-        or (incident.what in ("cut", "outage") and incident.since <= at <= incident.until + lease)
+        or (incident.what in ("cut", "outage", "silenced") and incident.since <= at <= incident.until + lease)
         for incident in evidence.incidents
     )

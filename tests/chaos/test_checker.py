@@ -190,6 +190,11 @@ def lost_in_an_outage(evidence: Evidence) -> None:
     evidence.incidents.append(Incident("outage", 0, 2, 3))
 
 
+def lost_as_connections_fell_silent(evidence: Evidence) -> None:
+    lost_for_no_reason(evidence)
+    evidence.incidents.append(Incident("silenced", 0, 2, 2))
+
+
 def without_its_retry(evidence: Evidence) -> None:
     evidence.calls.append(Call(2, Kind.RETRY, 1, 3.5, 3.6, Outcome.OK))
 
@@ -200,6 +205,13 @@ def left_with_its_lease(evidence: Evidence) -> None:
 
 def test_a_sound_history_breaks_no_rule() -> None:
     assert checker.check(sound()) == []
+
+
+def test_a_watch_may_repeat_changes_after_postgresql_restarted() -> None:
+    evidence = sound()
+    evidence.seen[0].events[2:2] = evidence.seen[0].events[:2]
+    evidence.incidents.append(Incident("outage", 0, 0.6, 0.7))
+    assert checker.check(evidence) == []
 
 
 @pytest.mark.parametrize(
@@ -213,7 +225,8 @@ def test_a_sound_history_breaks_no_rule() -> None:
         *((6, each) for each in (created_twice, answered_twice, created_in_part)),
         *((7, each) for each in (seen_with_a_gap, seen_twice, not_seen_to_its_end, not_seen_at_all)),
         *((8, each) for each in (run_twice_for_one_claim, run_unclaimed, retried_too_often)),
-        *((8, each) for each in (lost_for_no_reason, lost_in_an_outage, released_for_no_reason)),
+        *((8, each) for each in (lost_for_no_reason, lost_in_an_outage, lost_as_connections_fell_silent)),
+        (8, released_for_no_reason),
         *((8, each) for each in (failed_with_retries_left, failed_by_another_for_no_reason, counted_wrong)),
         (9, left_with_its_lease),
     ],

@@ -54,6 +54,17 @@ async def lose_postgres(scene: scenario.Scenario) -> None:
         await scene.world.postgres.start()
 
 
+async def lock_a_task(scene: scenario.Scenario) -> None:
+    async with duetime_client.AsyncClient(scene.world.target) as client:
+        long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": 3 * world.LEASE_SECONDS})
+        task_ids = await client.create_many([long] * 20)
+        for task_id in task_ids:
+            await clients.reached(client, task_id, "started")
+    async with await scene.world.connect() as connection, connection.transaction():
+        await connection.execute("SELECT FROM tasks WHERE task_id = %s FOR UPDATE", [task_ids[0]])
+        await asyncio.sleep(world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
+
+
 async def pause_a_worker(scene: scenario.Scenario) -> None:
     # Runs that are over when the paused worker continues, and not yet over where they were restarted.
     async with duetime_client.AsyncClient(scene.world.target) as client:
@@ -79,6 +90,7 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
         ("drop_changes", nothing, 7),
         ("reclaim_valid_leases", nothing, 8),
         ("ignore_outages", lose_postgres, 8),
+        ("wait_for_locked_tasks", lock_a_task, 8),
         ("reclaim_nothing", lose_a_worker, 9),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -63,7 +63,7 @@ class Watchers:
                 await self._wait_for(changes)
 
     async def _wait_for(self, changes: int) -> None:
-        while any(not seen.has_ended and (seen.task_id or len(seen.events) < changes) for seen in self.seen):
+        while any(not seen.has_ended and (seen.task_id or len(set(seen.events)) < changes) for seen in self.seen):
             self._received.clear()
             await asyncio.wait_for(self._received.wait(), _SILENCE_SECONDS)
 
@@ -73,6 +73,7 @@ class Watchers:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         if self._is_open:
+            self._is_open = False
             await self._client.__aexit__()
 
     async def _follow(self, watch: duetime_client.AsyncWatch, seen: Seen) -> None:

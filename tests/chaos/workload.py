@@ -53,17 +53,14 @@ class Workload:
         """Retries every create that had no response, with its request_id, as its caller would after the faults."""
         async with duetime_client.AsyncClient(self._target, timeout=_TIMEOUT) as client:
             for calls, remaining in self._unknown:
-                again = [
-                    self.history.begin(
-                        Kind.CREATE,
-                        origin=call.origin,
-                        request_id=call.request_id,
-                        token=call.token,
-                        due_at=call.due_at,
-                    )
-                    for call in calls
-                ]
+                again = [self.again(call) for call in calls]
                 _created(again, await history.settle(again, client.create_many(remaining)))
+
+    def again(self, call: Call) -> Call:
+        """Records that a create is repeated."""
+        return self.history.begin(
+            Kind.CREATE, origin=call.origin, request_id=call.request_id, token=call.token, due_at=call.due_at
+        )
 
     async def _call_on(self, number: int, stop: asyncio.Event) -> None:
         async with duetime_client.AsyncClient(self._target, timeout=_TIMEOUT) as client:
@@ -113,6 +110,10 @@ class _Caller:
             if isinstance(new.execution_time, datetime.datetime)
         ]
         created = await history.settle(calls, self._ask(news))
+        if calls[0].outcome is Outcome.UNKNOWN and self.choose.random() < 0.5:
+            # As an impatient caller does: the first request may still be in progress.
+            calls = [self._workload.again(call) for call in calls]
+            created = await history.settle(calls, self._ask(news))
         if calls[0].outcome is Outcome.UNKNOWN:
             self._workload.note_unknown(calls, tuple(new for new, _ in news))
         _created(calls, created)

@@ -30,8 +30,8 @@ class Incident:
     """Something that was done to a process, by the observations' clock."""
 
     what: str
-    """`killed`, `terminated` or `paused`; for all processes, `outage` of the database, or `cut`: connections to it are
-    repeatedly broken."""
+    """`killed`, `terminated` or `paused`; for all processes, `outage` of the database, `cut`: connections to it are
+    repeatedly broken, or `silenced`: the open ones fell silent at that moment."""
     pid: int
     since: float
     until: float

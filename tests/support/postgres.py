@@ -20,17 +20,32 @@ class Postgres:
     """
 
     def __init__(
-        self, directory: pathlib.Path, *, programs: pathlib.Path | None = None, is_standby: bool = False
+        self,
+        directory: pathlib.Path,
+        *,
+        programs: pathlib.Path | None = None,
+        is_standby: bool = False,
+        primary: "Postgres | None" = None,
     ) -> None:
+        """Makes a new one or, with a `primary`, an asynchronous standby of it, and starts it."""
         self._programs = programs  # where the programs of another release are; None for the wheel's
         users.make_directory(directory)
+        self._directory = directory
         self._data = directory / "data"
         self._log = directory / "log"
         self.url = f"postgresql://{roles.SUPERUSER}@/postgres?host={directory}"
-        self._make()
-        if is_standby:  # of no primary: it replays nothing, and takes no writes
-            (self._data / "standby.signal").touch()
-        settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={directory}")
+        if primary is None:
+            self._make()
+            if is_standby:  # of no primary: it replays nothing, and takes no writes
+                (self._data / "standby.signal").touch()
+        else:
+            self._copy(primary)
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, after `kill` again, and returns once it accepts connections."""
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._directory}")
         # The wrappers of `become` exec the server, so the process id is the server's.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -74,6 +89,15 @@ class Postgres:
             stdout=subprocess.DEVNULL,
             cwd="/",
         )
+
+    def promote(self) -> None:
+        """Makes the standby a primary."""
+        subprocess.run(self._command("pg_ctl", "promote", "--wait"), check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def _copy(self, primary: "Postgres") -> None:
+        options = ("-h", str(primary._directory), "-U", roles.SUPERUSER, "--write-recovery-conf", "--no-sync")
+        command = (str(pgdata.program_path("pg_basebackup")), "-D", str(self._data), "--checkpoint=fast", *options)
+        subprocess.run([*users.become(), *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def _command(self, name: str, *arguments: str) -> list[str]:
         path = self._programs / name if self._programs else pgdata.program_path(name)

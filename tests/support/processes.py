@@ -38,19 +38,19 @@ class Process:
         """Its process id."""
         return self.process.pid
 
-    async def wait_for_log(self, text: str, *, seconds: float = START_SECONDS) -> str:
-        """Returns the first log line that contains the text, once there is one."""
+    async def wait_for_log(self, text: str, *, seconds: float = START_SECONDS, times: int = 1) -> str:
+        """Returns the first log line that contains the text, once there are that many."""
 
         def found() -> list[str]:
             return [line for line in self.log if text in line]
 
         try:
             async with asyncio.timeout(seconds), self.logged:
-                await self.logged.wait_for(lambda: found() or self.reading.done())
+                await self.logged.wait_for(lambda: len(found()) >= times or self.reading.done())
         except TimeoutError:
             pass
-        if not found():
-            raise AssertionError(f"it did not log {text!r}:\n" + "\n".join(self.log))
+        if len(found()) < times:
+            raise AssertionError(f"it did not log {text!r} {times} times:\n" + "\n".join(self.log))
         return found()[0]
 
     async def kill(self) -> None:

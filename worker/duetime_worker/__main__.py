@@ -17,6 +17,7 @@ from duetime_core.postgres import database
 from duetime_core.process import background, crash, logging, outage, signals
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
+from duetime_core.store.log import marks
 from duetime_worker import (
     context,
     deadlines,
@@ -80,6 +81,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
         background.supervise("advancer", runner.advancer.run),
         background.supervise("maintenance", upkeep.run),
+        background.supervise("feed marks", functools.partial(marks.run, here.engine)),
         background.supervise("heartbeat", heartbeats.run),
         background.supervise("wakeups", functools.partial(wakeup_receiver.receive, client, runner, chosen.queues)),
     )

@@ -9,6 +9,11 @@ from duetime_core.model import errors, task
 from duetime_core.store.claiming import bounds, fast, locked
 from duetime_worker import context
 
+_MOST_STEPS = 20
+"""In how many steps one claim examines the tasks and keys of a queue that a worker does not know yet."""
+_MOST_KEYS = 100_000
+"""Of how many running tasks the keys are remembered. The sweep finds when runs of others end."""
+
 
 class Claimer:
     """Claims for one worker. What it knows of a queue is from its last claim there, and may be out of date."""
@@ -17,6 +22,7 @@ class Claimer:
         self._here = here
         self._limited: set[str] = set()
         self._bounds: dict[str, bounds.Bounds] = {}  # by queue
+        self._keys: dict[int, tuple[str, str]] = {}  # by task: its limited queue, and its concurrency key
         self._by_priority: set[str] = set()  # queues with waiting tasks of a higher priority
         self.waits_for_runs: set[str] = set()
         """Queues in which due tasks wait for a run to end: to be polled when an outcome is recorded."""
@@ -51,6 +57,19 @@ class Claimer:
         return claim
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
+        claim = await self._claim_step(queue, limit)
+        tasks, steps = claim.tasks, 1
+        with contextlib.suppress(errors.QueueBusy):
+            while len(tasks) < limit and claim.has_missed and steps < _MOST_STEPS:
+                claim = await self._claim_step(queue, limit - len(tasks))
+                tasks, steps = [*tasks, *claim.tasks], steps + 1
+        if claim.is_limited:
+            self._keys.update({each.task_id: (queue, each.concurrency_key) for each in tasks if each.concurrency_key})
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.clear()
+        return dataclasses.replace(claim, tasks=tasks)
+
+    async def _claim_step(self, queue: str, limit: int) -> fast.Claim:
         claim = await locked.claim(
             self._here.engine,
             queue=queue,
@@ -60,10 +79,15 @@ class Claimer:
             since=self._bounds_of(queue),
         )
         self._learn(queue, claim)
-        rest = limit - len(claim.tasks)
-        if rest and claim.has_missed:
-            return await _with_rest(claim, self._claim_locked(queue, rest))
         return claim
+
+    def ended(self, task_ids: Collection[int]) -> None:
+        """Has the next claims look at the keys of these tasks, whose runs have ended and are recorded."""
+        for task_id in task_ids:
+            if (known := self._keys.pop(task_id, None)) is not None:
+                queue, key = known
+                if (of_keys := self._bounds_of(queue).of_keys) is not None:
+                    of_keys.ended.add(key)
 
     def _bounds_of(self, queue: str) -> bounds.Bounds:
         return self._bounds.setdefault(queue, bounds.Bounds())

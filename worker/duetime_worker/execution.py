@@ -13,15 +13,11 @@ import structlog
 
 from duetime_core.model import payload, task
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import handlers, registry
+from duetime_worker import handlers, registry, time_limit
 
 MAX_ERROR_CHARACTERS = 2000
 
 _log = structlog.get_logger()
-
-
-class _TimedOutError(TimeoutError):
-    """A plain function timed out, and has ended since."""
 
 
 class Executor:
@@ -101,11 +97,8 @@ class Executor:
         try:
             if not handler.is_coroutine:
                 return await self._call_in_thread(functools.partial(handler.function, **arguments), seconds, stop)
-            async with asyncio.timeout(seconds) as scope:
-                return await handler.function(**arguments)
-        except TimeoutError as error:
-            if not isinstance(error, _TimedOutError) and not (handler.is_coroutine and scope.expired()):
-                raise
+            return await time_limit.run(handler.function(**arguments), seconds)
+        except time_limit.ReachedError as error:
             is_capped = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
             reason = f', the max_timeout of handler "{handler.name}"' if is_capped else ""
             raise TimeoutError(f"timed out after {seconds:g} s{reason}") from error
@@ -122,7 +115,7 @@ class Executor:
             _log.warning("a plain function continues after its timeout", seconds=seconds)
             await asyncio.wait({future})
             future.exception()  # retrieved, or asyncio would log it
-            raise _TimedOutError
+            raise time_limit.ReachedError
         finally:
             if not future.done():
                 self.abandoned.add(future)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import inspect
 import math
 import typing
@@ -95,7 +96,7 @@ class Handler:
     retries: task.Retries | None = None
     """For tasks that give none. The server applies them when it creates a task."""
 
-    @property
+    @functools.cached_property
     def is_coroutine(self) -> bool:
         """Whether it is a coroutine, which runs on the event loop, or a plain function, which runs in a thread."""
         return inspect.iscoroutinefunction(self.function)

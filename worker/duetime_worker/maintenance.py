@@ -11,7 +11,7 @@ import structlog
 
 from duetime_core.model import errors
 from duetime_core.postgres import schema
-from duetime_core.store.log import partitions, retention
+from duetime_core.store.log import marks, partitions, retention
 from duetime_core.store.tasks import history, ids
 from duetime_worker import context
 
@@ -106,6 +106,7 @@ class Maintenance:
     async def _drop_months(self, deleted: _Deleted) -> None:
         while (month := await retention.drop_month(self._engine, self._log_retention)) is not None:
             deleted.log_months.append(month)
+        await marks.forget(self._engine, self._log_retention)
 
     async def _count_ids(self, _: _Deleted) -> None:
         used = await ids.last(self._engine)

@@ -218,6 +218,7 @@ class Runner:
             self._polls.poll_backlog()
 
     def _on_recorded(self, task_ids: Collection[int]) -> None:
+        self._claimer.ended(task_ids)
         for queue in self._claimer.waits_for_runs:
             self.poll(queue)
         schedule_ids = (self._schedule_ids.pop(task_id, None) for task_id in task_ids)

@@ -26,13 +26,14 @@ metadata = tables.metadata
 assert schedule_tables.schedules.metadata is metadata
 
 LISTED_AT = "greatest(execution_time)"
-"""The execution_time, as lists order by it that no other index serves in this order: a plan cannot prefer a wrong one."""
+"""The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""
 
 NOT_DELETED = "deleted_at IS NULL"
 QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
 NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND level = 0"
 URGENT = f"{NOT_QUARANTINED} AND NOT is_next AND level > 0"
+WITH_KEY = f"{NOT_QUARANTINED} AND NOT is_next AND concurrency_key IS NOT NULL"
 """Conditions on rows of `waiting`, as the indexes of claims have them."""
 RETURNED = 1
 """The level of tasks that were released or lost their lease: they are claimed before ordinary ones."""
@@ -117,7 +118,7 @@ waiting = sa.Table(
     _index("waiting", "due", "queue", "ready_at", "task_id", where=ORDINARY),
     _index("waiting", "urgent", "queue", "level", "ready_at", "task_id", where=URGENT),
     _index("waiting", "quarantined", "queue", "ready_at", "task_id", where=QUARANTINED),
-    _index("waiting", "key", "queue", "concurrency_key", "ready_at", "task_id", where="concurrency_key IS NOT NULL"),
+    _index("waiting", "key", "queue", "concurrency_key", "level", "ready_at", "task_id", where=WITH_KEY),
     # Schedules: their next occurrences in the order in which they are due, and one each.
     _index("waiting", "next", "queue", "ready_at", "task_id", where="is_next"),
     sa.Index("waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next")),
@@ -247,6 +248,30 @@ feed_floor = sa.Table(
     ),
 )
 
+feed_marks = sa.Table(
+    "feed_marks",
+    metadata,
+    # Every transaction above `xid`, which is the one that noted the mark, has only log rows above `log_id`.
+    sa.Column("xid", XID8, primary_key=True),
+    sa.Column("log_id", sa.BigInteger, nullable=False),
+    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
+)
+
+feed_histories = sa.Table(
+    "feed_histories",
+    metadata,
+    # The lives of this database, each from a start or promotion of PostgreSQL to the next. Ids of transactions mean the
+    # same within one; all that began in it are above `first_xid`. Those of a copied database have another database_id.
+    sa.Column("number", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("history_id", sa.Uuid, nullable=False, unique=True, server_default=sa.text("gen_random_uuid()")),
+    sa.Column("database_id", sa.Text, nullable=False),
+    sa.Column("timeline", sa.Text, nullable=False),
+    sa.Column("postmaster_started_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("first_xid", XID8, nullable=False),
+    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.UniqueConstraint("database_id", "timeline", "postmaster_started_at"),
+)
+
 queues = sa.Table(
     "queues",
     metadata,
@@ -266,12 +291,17 @@ queues = sa.Table(
 queue_keys = sa.Table(
     "queue_keys",
     metadata,
-    # The token buckets of max_per_second_per_key; a full one needs no row.
+    # The token buckets of max_per_second_per_key, of which a full one needs no row; and the keys with due tasks that
+    # claims left.
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("concurrency_key", sa.Text, primary_key=True),
     sa.Column("tokens", sa.Double, nullable=False),
     sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False),
+    # When a claim looks for tasks of the key again; in the year 9999, once a run of it ends. NULL if none was left.
+    sa.Column("waits_until", sa.DateTime(timezone=True)),
     sa.Index("queue_keys_tokens_at_idx", "tokens_at"),
+    sa.Index("queue_keys_idle_idx", "queue", "tokens_at", postgresql_where=sa.text("waits_until IS NULL")),
+    sa.Index("queue_keys_waiting_idx", "queue", "waits_until", postgresql_where=sa.text("waits_until IS NOT NULL")),
 )
 
 queue_logs = sa.Table(

@@ -5,10 +5,10 @@
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), queue_state AS MATERIALIZED (
     SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (
-        SELECT FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
             SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-                priority > 0 AND priority = level.priority AND greatest(execution_time) >= least((CAST(:since AS
-                timestamptz[]))[level.priority + 1], statement_timestamp() - CAST(:margin AS interval))
+                priority > 0 AND priority = level.number AND greatest(execution_time) >= least((CAST(:since AS
+                timestamptz[]))[level.number + 1], statement_timestamp() - CAST(:margin AS interval))
             LIMIT 1
         ) AS waiting
     ) AS has_priorities
@@ -62,13 +62,13 @@ ORDER BY priority DESC, execution_time, task_id;
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
-        SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT task_id FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
-                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.priority + 1],
+                AND priority > 0 AND priority = level.number AND greatest(execution_time) <= statement_timestamp() AND
+                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.number + 1],
                 statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
-                timestamptz[]))[level.priority + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
-                (CAST(:since_ids AS bigint[]))[level.priority + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
+                timestamptz[]))[level.number + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[level.number + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
                 name = :queue)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
@@ -108,10 +108,10 @@ SELECT task_id, name, queue, execution_time, task_data, error_message, retry_cou
     concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
     moment.has_priorities, moment.next_due_at, moment.early_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
-    SELECT FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority >
-            0 AND priority = level.priority AND greatest(execution_time) >= least((CAST(:since AS
-            timestamptz[]))[level.priority + 1], statement_timestamp() - CAST(:margin AS interval))
+            0 AND priority = level.number AND greatest(execution_time) >= least((CAST(:since AS
+            timestamptz[]))[level.number + 1], statement_timestamp() - CAST(:margin AS interval))
         LIMIT 1
     ) AS waiting
 ) AS has_priorities, least((
@@ -119,9 +119,9 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
+            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
@@ -207,13 +207,13 @@ ORDER BY priority DESC, execution_time, task_id;
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
-        SELECT task_id FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+        SELECT task_id FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
             SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.priority AND greatest(execution_time) <= statement_timestamp() AND
-                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.priority + 1],
+                AND priority > 0 AND priority = level.number AND greatest(execution_time) <= statement_timestamp() AND
+                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.number + 1],
                 statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
-                timestamptz[]))[level.priority + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
-                (CAST(:since_ids AS bigint[]))[level.priority + 1] ELSE 0 END)
+                timestamptz[]))[level.number + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[level.number + 1] ELSE 0 END)
             ORDER BY greatest(execution_time), task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -255,9 +255,9 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
+            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
@@ -279,7 +279,16 @@ ORDER BY priority DESC, execution_time, task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
-    SHARE)), due AS MATERIALIZED (SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id), claimed AS (
+    SHARE)), due AS MATERIALIZED (
+    SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
+    CROSS JOIN LATERAL (
+        -- Not by a plain condition on status: an index of all pending tasks would look better than the primary key.
+        SELECT task_id FROM tasks
+        WHERE task_id = given.picked_id AND queue = :queue AND coalesce(status, '') = 'pending' AND NOT is_next
+        AND execution_time <= statement_timestamp() AND concurrency_key IS NOT DISTINCT FROM given.key
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+), claimed AS (
     UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
         (SELECT now FROM began),
         worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
@@ -303,9 +312,9 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         priority = 0 AND greatest(execution_time) > statement_timestamp()
     ORDER BY greatest(execution_time), task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (priority) CROSS JOIN LATERAL (
+    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
         SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.priority AND greatest(execution_time) > statement_timestamp()
+            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
         ORDER BY greatest(execution_time), task_id LIMIT 1
     ) AS next_at_level
 ), (
@@ -497,50 +506,124 @@ LEFT JOIN LATERAL (
     FOR UPDATE SKIP LOCKED
 ) AS upcoming ON true;
 
--- log/feed.py: _READ_FIRST
-SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current
-FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto) AS bound
-LEFT JOIN LATERAL (
+-- log/feed.py: _READ_SHORT
+WITH later AS MATERIALIZED (
     SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change, task_logs.error_message,
         task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
         coalesce(task_logs.queue, (
         SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
     )) AS queue, coalesce(task_logs.name, (
         SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
-    )) AS name, task_logs.previous_queue, task_logs.previous_name, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
-    FROM task_logs
-    WHERE (
-        task_logs.xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot)) AND task_logs.xid < pg_snapshot_xmax(bound.upto)
-        OR task_logs.xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
-        AND task_logs.xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot))
-        AND task_logs.xid < pg_snapshot_xmax(CAST(:seen AS pg_snapshot))
-    )
-        AND pg_visible_in_snapshot(task_logs.xid, bound.upto)
-        AND (CAST(:task_ids AS bigint[]) IS NULL OR task_logs.task_id = ANY(CAST(:task_ids AS bigint[])))
-    ORDER BY task_logs.log_id + 0
-    LIMIT :limit
-) AS entry ON true
-ORDER BY entry.log_id;
+    )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM task_logs WHERE
+        xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))
+    ORDER BY xid LIMIT CAST(:short AS bigint) + 1
+), is_short AS MATERIALIZED (SELECT count(*) <= CAST(:short AS bigint) AS is_short FROM later), page AS MATERIALIZED (
+    SELECT * FROM (SELECT * FROM later UNION ALL
+        SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change, task_logs.error_message,
+            task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
+            coalesce(task_logs.queue, (
+            SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+        )) AS queue, coalesce(task_logs.name, (
+            SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+        )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM task_logs
+        WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
+            AND xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot)) AND xid < pg_snapshot_xmax(CAST(:seen AS
+                pg_snapshot))
+    ) AS unread WHERE (SELECT is_short FROM is_short)
+    ORDER BY log_id LIMIT :limit
+)
+SELECT answer.*, (SELECT is_short FROM is_short) AS is_short FROM (
+    SELECT entry.*, CAST(entry.xid AS text) AS entry_xid, here.*, page.log_id AS read_upto, page.count AS read
+    FROM (
+        SELECT current_setting('transaction_read_only') = 'on' AS is_read_only, (
+            SELECT CAST(history_id AS text) FROM feed_histories
+            WHERE database_id =
+                (SELECT format('%s/%s', system_identifier, pg_database.oid) FROM pg_control_system(), pg_database
+                    WHERE datname = current_database()) AND timeline = CASE WHEN NOT
+                        current_setting('transaction_read_only') = 'on' THEN left(pg_walfile_name(pg_current_wal_lsn()),
+                        8) END AND postmaster_started_at = pg_postmaster_start_time()
+        ) AS history, CAST(pg_current_snapshot() AS text) AS current,
+            (SELECT format('%s.%s.%s', xid, log_id, CAST(extract(epoch FROM at) * 1000000 AS bigint)) FROM (
+                (SELECT xid, log_id, timestamp AS at FROM task_logs WHERE true AND true ORDER BY xid DESC LIMIT 1)
+                UNION ALL (SELECT xid, log_id, noted_at FROM feed_marks WHERE true ORDER BY xid DESC LIMIT 1)
+                UNION ALL (SELECT xid, 0, CAST('epoch' AS timestamptz) FROM feed_floor WHERE true)
+            ) AS durable ORDER BY xid DESC LIMIT 1) AS end_row,
+            (SELECT CAST(xid AS text) FROM feed_floor) AS floor,
+            -- Not below the log_id of any row that the snapshot sees.
+            (SELECT last_value FROM task_logs_log_id_seq) AS last_id
+    ) AS here
+    CROSS JOIN (SELECT max(log_id) AS log_id, count(*) AS count FROM page) AS page
+    LEFT JOIN page AS entry ON CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[]))
+    ORDER BY entry.log_id
+) AS answer;
 
--- log/feed.py: _READ_NEXT
-SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current
-FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto) AS bound
-LEFT JOIN LATERAL (
-    SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change, task_logs.error_message,
-        task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
-        coalesce(task_logs.queue, (
-        SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
-    )) AS queue, coalesce(task_logs.name, (
-        SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
-    )) AS name, task_logs.previous_queue, task_logs.previous_name, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
-    FROM task_logs
-    WHERE task_logs.log_id > :log_id AND NOT pg_visible_in_snapshot(task_logs.xid, CAST(:seen AS pg_snapshot))
-        AND pg_visible_in_snapshot(task_logs.xid, bound.upto)
-        AND (CAST(:task_ids AS bigint[]) IS NULL OR task_logs.task_id = ANY(CAST(:task_ids AS bigint[])))
-    ORDER BY task_logs.log_id
-    LIMIT :limit
-) AS entry ON true
-ORDER BY entry.log_id;
+-- log/feed.py: _READ_LONG
+WITH start AS MATERIALIZED (
+    SELECT greatest(CAST(:log_id AS bigint), (
+        SELECT log_id FROM feed_marks WHERE xid <= pg_snapshot_xmax(CAST(:seen AS pg_snapshot)) ORDER BY xid DESC LIMIT
+            1
+    )) AS log_id
+), page AS MATERIALIZED (
+    SELECT * FROM (
+        (
+            SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change, task_logs.error_message,
+                task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor,
+                task_logs.duration, coalesce(task_logs.queue, (
+                SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+            )) AS queue, coalesce(task_logs.name, (
+                SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+            )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM
+                task_logs
+            WHERE log_id > (SELECT log_id FROM start) AND log_id <= CAST(:last_id AS bigint)
+                AND pg_visible_in_snapshot(xid, CAST(:upto AS pg_snapshot)) AND NOT pg_visible_in_snapshot(xid,
+                    CAST(:seen AS pg_snapshot))
+            ORDER BY log_id LIMIT :limit
+        ) UNION ALL (
+            -- Sorted by an expression, because the index of log_id would be read from its beginning.
+            SELECT * FROM (
+                SELECT task_logs.task_id, task_logs.version, task_logs.status, task_logs.change,
+                    task_logs.error_message, task_logs.timestamp, task_logs.execution_time, task_logs.retry_count,
+                    task_logs.actor, task_logs.duration, coalesce(task_logs.queue, (
+                    SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+                )) AS queue, coalesce(task_logs.name, (
+                    SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+                )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM
+                    task_logs
+                WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
+                    AND xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot)) AND xid < pg_snapshot_xmax(CAST(:seen AS
+                        pg_snapshot))
+            ) AS were_open
+            WHERE log_id > CAST(:log_id AS bigint) AND log_id <= (SELECT log_id FROM start)
+            AND pg_visible_in_snapshot(xid, CAST(:upto AS pg_snapshot))
+            ORDER BY log_id + 0 LIMIT :limit
+        )
+    ) AS unread
+    ORDER BY log_id LIMIT :limit
+)
+SELECT answer.*, true AS is_short FROM (
+    SELECT entry.*, CAST(entry.xid AS text) AS entry_xid, here.*, page.log_id AS read_upto, page.count AS read
+    FROM (
+        SELECT current_setting('transaction_read_only') = 'on' AS is_read_only, (
+            SELECT CAST(history_id AS text) FROM feed_histories
+            WHERE database_id =
+                (SELECT format('%s/%s', system_identifier, pg_database.oid) FROM pg_control_system(), pg_database
+                    WHERE datname = current_database()) AND timeline = CASE WHEN NOT
+                        current_setting('transaction_read_only') = 'on' THEN left(pg_walfile_name(pg_current_wal_lsn()),
+                        8) END AND postmaster_started_at = pg_postmaster_start_time()
+        ) AS history, CAST(pg_current_snapshot() AS text) AS current,
+            (SELECT format('%s.%s.%s', xid, log_id, CAST(extract(epoch FROM at) * 1000000 AS bigint)) FROM (
+                (SELECT xid, log_id, timestamp AS at FROM task_logs WHERE true AND true ORDER BY xid DESC LIMIT 1)
+                UNION ALL (SELECT xid, log_id, noted_at FROM feed_marks WHERE true ORDER BY xid DESC LIMIT 1)
+                UNION ALL (SELECT xid, 0, CAST('epoch' AS timestamptz) FROM feed_floor WHERE true)
+            ) AS durable ORDER BY xid DESC LIMIT 1) AS end_row,
+            (SELECT CAST(xid AS text) FROM feed_floor) AS floor,
+            -- Not below the log_id of any row that the snapshot sees.
+            (SELECT last_value FROM task_logs_log_id_seq) AS last_id
+    ) AS here
+    CROSS JOIN (SELECT max(log_id) AS log_id, count(*) AS count FROM page) AS page
+    LEFT JOIN page AS entry ON CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[]))
+    ORDER BY entry.log_id
+) AS answer;
 
 -- queues/workers.py: _HEARTBEAT
 WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '1 hour' AND worker_id <> :worker_id)

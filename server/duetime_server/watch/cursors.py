@@ -1,4 +1,4 @@
-"""Cursors of watches: positions in the feed of one database, and the last one that a browser received."""
+"""Cursors of watches: positions in the feed, and the last one that a browser received."""
 
 import contextlib
 import dataclasses
@@ -6,9 +6,11 @@ from typing import TypeVar
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import snapshot
-from duetime_core.store.log import feed
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.rpc import tokens, violations
+
+BEFORE_HISTORIES = "is of a release that did not know of failovers and restores. Begin again without it"
+"""The violation of a cursor of 0.2.0."""
 
 _Watch = TypeVar("_Watch", task_service_pb2.WatchTaskRequest, task_service_pb2.WatchTasksRequest)
 
@@ -29,18 +31,17 @@ class Cursors:
     """Writes and reads the cursors of watches with one filter, `scope`."""
 
     scope: object
-    database_id: str
 
     def write(self, position: snapshot.Position) -> str:
         """Returns the cursor that resumes after `position`."""
-        return tokens.encode(self.scope, [self.database_id, str(position)])
+        return tokens.encode(self.scope, str(position))
 
     def read(self, cursor: str) -> snapshot.Position:
         """Returns the position in a cursor of `write`. Raises InvalidArgument for anything else."""
         match tokens.decode("cursor", cursor, self.scope):
-            case [str(database_id), str(position)]:
-                if database_id != self.database_id:
-                    raise violations.refuse("cursor", feed.ELSEWHERE)
+            case str(position):
                 with contextlib.suppress(ValueError):
                     return snapshot.Position.parse(position)
+            case [str(), str()]:
+                raise violations.refuse("cursor", BEFORE_HISTORIES)
         raise violations.refuse("cursor", tokens.UNKNOWN)

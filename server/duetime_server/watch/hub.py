@@ -13,7 +13,6 @@ from duetime_core.process import outage
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
 from duetime_core.store.log import feed
-from duetime_core.store.tasks import read as task_read
 from duetime_server.watch import subscription
 
 POLL_SECONDS = 1.0
@@ -66,7 +65,7 @@ class Hub:
     async def catch_up_with_task(self, task_id: int, *, after_version: int) -> Sequence[task.TaskLog]:
         """Reads the next page of one task's log for a watch that catches up; the last page is not full."""
         async with self._catching_up:
-            return await task_read.list_logs(self._engine, task_id, after_version=after_version, limit=CATCH_UP_PAGE)
+            return await feed.read_task(self._engine, task_id, after_version=after_version, limit=CATCH_UP_PAGE)
 
     async def run(self) -> None:
         """Reads and distributes changes until cancelled."""
@@ -80,11 +79,9 @@ class Hub:
                 self._database_outage.begin(error)
                 await asyncio.sleep(POLL_SECONDS)
             except errors.InvalidArgument:
-                # The database is behind its former position: it was restored from a backup, or failed over to a
-                # replica that lagged. Callers resume, each from its own cursor.
+                # The database is another one, or has lost its history. Callers learn it from their own cursors.
                 _log.warning("all watches ended: the database lost changes")
-                self._position = None
-                self._end_all()
+                self._restart(subscription.SERVER_STOPPING)
             else:
                 self._database_outage.end()
 
@@ -97,11 +94,15 @@ class Hub:
     def stop(self) -> None:
         """Ends all watches, and every new one."""
         self._is_stopping = True
-        self._end_all()
+        self._end_all(subscription.SERVER_STOPPING)
 
-    def _end_all(self) -> None:
+    def _restart(self, reason: str) -> None:
+        self._position = None
+        self._end_all(reason)
+
+    def _end_all(self, reason: str) -> None:
         for watching in (*self._of_all, *(each for watches in self._of_task.values() for each in watches)):
-            watching.end(subscription.SERVER_STOPPING)
+            watching.end(reason)
 
     async def _read(self) -> None:
         is_last = False
@@ -113,6 +114,11 @@ class Hub:
                     return
                 task_ids = None if self._of_all else list(self._of_task)
                 page = await feed.read(self._engine, self._position, task_ids=task_ids, limit=_PAGE)
+                if page.history != self._position.history:
+                    # Each watch knows best what it has sent, and reads again from there.
+                    _log.info("PostgreSQL was restarted or replaced: watches continue from their own positions")
+                    self._restart(subscription.NEW_HISTORY)
+                    return
                 self._position, is_last = page.position, page.is_last
             self._distribute(page)
         for watching in self._of_all:

@@ -1,18 +1,23 @@
 """The two watches as streams of events."""
 
+import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import snapshot, task
-from duetime_core.store.log import feed, retention
+from duetime_core.store.log import feed
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import fields, tokens, violations
 from duetime_server.tasks import filters
 from duetime_server.tasks import messages as task_messages
 from duetime_server.watch import cursors, hub, subscription
 
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_MOST_MICROSECONDS = 253_402_300_800_000_000
+"""Until the year 10000."""
 _CURRENT = "current"
 """The `change` of a task's present state, sent if its last change is no longer in the log."""
 
@@ -24,44 +29,77 @@ async def watch_task(
 ) -> Events:
     """Streams the changes of one task, and ends once it is finished. Raises TaskNotFound or InvalidArgument."""
     task_id = fields.task_id(request.task_id)
-    watching = subscription.Watch(task_id=task_id)
-    async with watch_hub.subscribed(watching):
-        last = current = None
-        if request.cursor:
-            watching.version, last = await _resume_at(engine, task_id, request.cursor)
-        else:
-            current = _as_current(await task_read.get(engine, task_id))
-            watching.version = current.version - 1
-        async for log in _changes(watch_hub, watching, current):
-            if log is not None:
-                last = log
-                watching.version = log.version
-                yield task_messages.change_event(log, _cursor(watching))
-            if last is not None and last.status in task.FINISHED:
-                yield task_messages.end_event(subscription.TASK_TERMINAL, _cursor(watching))
-                return
-            if log is None:
-                yield task_messages.heartbeat_event(_cursor(watching))
-        yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, _cursor(watching))
+    sent = _Sent.read(task_id, request.cursor) if request.cursor else None
+    while True:
+        watching = subscription.Watch(task_id=task_id)
+        async with watch_hub.subscribed(watching):
+            last = current = None
+            if sent is not None:
+                watching.version, last, current = await _resume_at(engine, watch_hub, sent)
+            else:
+                current = _as_current(await task_read.get(engine, task_id))
+                watching.version = current.version - 1
+            async for log in _changes(watch_hub, watching, current):
+                if log is not None:
+                    last = log
+                    watching.version = log.version
+                    sent = _Sent(task_id, log.version, log.timestamp)
+                    yield task_messages.change_event(log, str(sent))
+                if last is not None and last.status in task.FINISHED:
+                    yield task_messages.end_event(subscription.TASK_TERMINAL, str(sent))
+                    return
+                if log is None:
+                    yield task_messages.heartbeat_event(str(sent))
+        if watching.end_reason != subscription.NEW_HISTORY:
+            break
+    yield task_messages.end_event(
+        watching.end_reason or subscription.SERVER_STOPPING, "" if sent is None else str(sent)
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sent:
+    """The last change that a watch of one task has sent. After a failover, another one may have its version."""
+
+    task_id: int
+    version: int
+    timestamp: datetime.datetime
+
+    def __str__(self) -> str:
+        microseconds = (self.timestamp - _EPOCH) // datetime.timedelta(microseconds=1)
+        return tokens.encode(("WatchTask", self.task_id), [self.version, microseconds])
+
+    @classmethod
+    def read(cls, task_id: int, cursor: str) -> "_Sent":
+        """Reads a cursor. Raises InvalidArgument for what `str` did not write."""
+        match tokens.decode("cursor", cursor, ("WatchTask", task_id)):
+            case [int(version), int(microseconds)] if 1 <= version < 2**31 and abs(microseconds) < _MOST_MICROSECONDS:
+                return cls(task_id, version, _EPOCH + datetime.timedelta(microseconds=microseconds))
+            case int():
+                raise violations.refuse("cursor", cursors.BEFORE_HISTORIES)
+        raise violations.refuse("cursor", tokens.UNKNOWN)
 
 
 async def _resume_at(
-    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, cursor: str
-) -> tuple[int, task.TaskLog | None]:
-    """Returns the cursor's version and its log row, which is None if only rows up to it are deleted."""
-    version = tokens.decode("cursor", cursor, ("WatchTask", task_id))
-    if not isinstance(version, int) or not 1 <= version < 2**31:
-        raise violations.refuse("cursor", tokens.UNKNOWN)
-    for log in await task_read.list_logs(engine, task_id, after_version=version - 1, limit=1):
-        if log.version == version:
-            return version, log
-        if log.version == version + 1:
-            return version, None
-        raise violations.refuse("cursor", retention.TOO_OLD)
-    current = _as_current(await task_read.get(engine, task_id))
-    if current.version == version:
-        return version, current
-    raise violations.refuse("cursor", retention.TOO_OLD if current.version > version else tokens.UNKNOWN)
+    engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, sent: _Sent
+) -> tuple[int, task.TaskLog | None, task.TaskLog | None]:
+    """Returns the version after which to continue, its log row, and what to begin with if no change follows.
+
+    The row is None if only rows up to it are deleted. The version is 0 if the task has another history since, which is
+    then sent as a whole, as far as it is kept.
+    """
+    for log in await watch_hub.catch_up_with_task(sent.task_id, after_version=sent.version - 1):
+        if log.version == sent.version:
+            return (sent.version, log, None) if log.timestamp == sent.timestamp else (0, None, None)
+        if log.version == sent.version + 1:
+            return sent.version, None, None
+        raise violations.refuse("cursor", feed.TOO_OLD)
+    current = _as_current(await task_read.get(engine, sent.task_id))
+    if (current.version, current.timestamp) == (sent.version, sent.timestamp):
+        return sent.version, current, None
+    if current.version > sent.version:
+        raise violations.refuse("cursor", feed.TOO_OLD)
+    return 0, None, current
 
 
 def _as_current(found: task.Task) -> task.TaskLog:
@@ -103,22 +141,17 @@ async def _changes(
         yield None if entry is None else entry.log
 
 
-def _cursor(watching: subscription.Watch) -> str:
-    return tokens.encode(("WatchTask", watching.task_id), watching.version)
-
-
 async def watch_tasks(
     engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, request: task_service_pb2.WatchTasksRequest
 ) -> Events:
     """Streams the changes of all tasks that match a filter. Raises InvalidArgument."""
     wanted = filters.watch_filter(request)
-    codec = cursors.Cursors(("WatchTasks", *tokens.filters(wanted)), await feed.database_id(engine))
-    position = now = await feed.now(engine)
+    codec = cursors.Cursors(("WatchTasks", *tokens.filters(wanted)))
     if request.cursor:
-        position = codec.read(request.cursor)
         # Before the first event, because an error after it looks like the end of the stream over HTTP/1.1.
-        feed.require_past(position, now.seen)
-        await retention.require_kept(engine, position)
+        position = await feed.resume(engine, codec.read(request.cursor))
+    else:
+        position = await feed.now(engine)
     yield task_messages.heartbeat_event(codec.write(position))
     while True:
         # Missed changes are read twice: before the watch follows the hub, so that a long absence does not make it too
@@ -133,7 +166,7 @@ async def watch_tasks(
                 position = page.position
                 for event in _events(page, wanted, codec):
                     yield event
-            watching.seen = position.seen
+            watching.sent = position
             async for entry in watching.changes():
                 if entry is None:
                     position = watching.idle_position()
@@ -141,11 +174,10 @@ async def watch_tasks(
                 else:
                     position = watching.position_after(entry)
                     yield task_messages.change_event(entry.log, codec.write(position))
-        if watching.end_reason != subscription.WATCHER_TOO_SLOW:
+        # PostgreSQL was restarted, or many changes arrived at once. A caller that reads them continues as with a
+        # cursor; `rpc.errors` aborts the watch of one that does not.
+        if watching.end_reason not in (subscription.WATCHER_TOO_SLOW, subscription.NEW_HISTORY):
             break
-        # Many changes arrived at once. A caller that reads them continues as with a cursor; `rpc.errors` aborts the
-        # watch of one that does not.
-        await retention.require_kept(engine, position)
     yield task_messages.end_event(watching.end_reason or subscription.SERVER_STOPPING, codec.write(position))
 
 

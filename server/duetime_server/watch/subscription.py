@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 from duetime_core.model import snapshot
@@ -11,6 +12,8 @@ from duetime_server.tasks import filters
 
 TASK_TERMINAL = "TASK_TERMINAL"
 SERVER_STOPPING = "SERVER_STOPPING"
+NEW_HISTORY = "NEW_HISTORY"
+"""PostgreSQL was restarted or replaced: the watch reads again from its own position, unseen by its caller."""
 WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
 
 HEARTBEAT_SECONDS = 15.0
@@ -27,9 +30,9 @@ class Watch:
         self._wanted = wanted or filters.WatchFilter()
         self.version = 0
         """Of a watch of one task: the last version that was sent. Versions up to it are skipped in the feed."""
-        self.seen = snapshot.NOTHING
-        """Of a watch of all: changes that were sent before it followed the feed. They are skipped in the feed."""
-        self._fed = snapshot.NOTHING  # how far the feed is read
+        self.sent: snapshot.Position | None = None
+        """Of a watch of all: what was sent before it followed the feed. That is skipped in the feed."""
+        self._fed: snapshot.Position | None = None  # how far the feed is read
         self._waiting: collections.deque[feed.Entry] = collections.deque()
         self._woken = asyncio.Event()
         self.end_reason: str | None = None
@@ -52,14 +55,14 @@ class Watch:
 
     def advance(self, position: snapshot.Position) -> None:
         """Records how far the feed is read."""
-        self._fed = position.seen
+        self._fed = position
 
     async def changes(self) -> AsyncIterator[feed.Entry | None]:
         """Yields the changes as they arrive, and None after each silence of HEARTBEAT_SECONDS, until the watch ends."""
         while True:
             while self._waiting:
                 entry = self._waiting.popleft()
-                if entry.log.version > self.version and not self.seen.sees(entry.xid):
+                if entry.log.version > self.version and not self._was_sent(entry):
                     yield entry
             if self.end_reason is not None:
                 return
@@ -73,13 +76,19 @@ class Watch:
     def position_after(self, entry: feed.Entry) -> snapshot.Position:
         """Returns the position from which to resume after `entry` and all that was sent before it."""
         position = entry.position
-        if position.seen.covers(self.seen):
+        if self.sent is None or position.seen.covers(self.sent.seen):
             return position
-        return snapshot.Position(self.seen, position.upto, position.log_id)
+        return dataclasses.replace(position, seen=self.sent.seen)
 
     def idle_position(self) -> snapshot.Position:
         """Returns the position from which to resume while no change waits."""
-        return snapshot.Position(self._fed if self._fed.covers(self.seen) else self.seen)
+        assert self.sent is not None
+        if self._fed is not None and self._fed.seen.covers(self.sent.seen):
+            return self._fed
+        return self.sent
+
+    def _was_sent(self, entry: feed.Entry) -> bool:
+        return self.sent is not None and self.sent.seen.sees(entry.xid)
 
 
 def matches(wanted: filters.WatchFilter, entry: feed.Entry) -> bool:

@@ -91,7 +91,7 @@ async def restored(
 ) -> AsyncIterator[Restored]:
     """A dump of this test's database, taken while six workers run, restored into the other cluster and migrated."""
     empty = database.connect(other_cluster)
-    ahead = (await feed.now(engine)).seen.xmax - (await feed.now(empty)).seen.xmax
+    ahead = await newest_transaction(engine) - await newest_transaction(empty)
     await empty.dispose()
     await spend_transactions(engine, count=max(0, 10_000 - ahead))
     working = background.start(*(work(engine, f"worker-{number}") for number in range(6)))
@@ -110,6 +110,10 @@ async def restored(
     await migrate.upgrade(other)
     yield Restored(url, other, cursor)
     await other.dispose()
+
+
+async def newest_transaction(engine: Engine) -> int:
+    return await count(engine, "SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")
 
 
 async def count(engine: Engine, query: str) -> int:

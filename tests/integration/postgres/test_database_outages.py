@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import datetime
 import pathlib
 import signal
 from collections.abc import AsyncIterator
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -14,6 +16,7 @@ from duetime_client import NewTask, Status
 from tests.support import clients, primaries, processes
 
 LEASE_SECONDS = 3
+LATER = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
 @contextlib.asynccontextmanager
@@ -80,6 +83,25 @@ async def test_a_primary_that_answers_reads_but_cannot_commit_takes_no_task_from
             assert (done.status, done.retry_count) == (Status.COMPLETED, 0)
             assert await clients.changes(client, task_id) == ["created", "started", "completed"]
     assert not any("reclaimed" in line for worker in workers for line in worker.log)
+
+
+async def test_a_call_that_is_repeated_without_a_standby_is_not_answered_from_what_the_primary_alone_has(
+    start: processes.Starter, primary: primaries.Primary
+) -> None:
+    server = await start.server(database_url=primary.url)
+    async with (
+        duetime_client.AsyncClient(server.address, timeout=datetime.timedelta(seconds=1)) as impatient,
+        duetime_client.AsyncClient(server.address) as patient,
+    ):
+        task_id = await patient.create("noop", LATER)
+        async with primary.without_standby():
+            with pytest.raises(duetime_client.errors.DeadlineExceeded):  # it hangs up
+                await impatient.cancel(task_id)
+            with pytest.raises((duetime_client.errors.Unavailable, duetime_client.errors.DeadlineExceeded)):
+                await patient.cancel(task_id)
+            assert (await patient.get(task_id)).status is Status.PENDING
+        assert (await patient.cancel(task_id)).status is Status.CANCELLED
+        assert await clients.changes(patient, task_id) == ["created", "cancelled"]
 
 
 async def test_a_task_whose_worker_is_killed_in_an_outage_runs_again_after_it(

@@ -17,6 +17,7 @@ from google.protobuf import timestamp_pb2
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core import migrate
 from duetime_core.postgres import database, error_mapping
+from duetime_server.rpc import pools
 from tests.support import postgres, processes
 
 Stub = Any  # grpc's stubs are typed for synchronous channels, or need quotes everywhere
@@ -85,11 +86,17 @@ async def _refusals(calls: list[Any], *, seconds: float) -> set[str]:
 
 
 async def _open_connections(own: postgres.Postgres, stub: Stub, task_id: int) -> None:
-    """Opens all connections of the server, by as many calls that wait for a lock."""
+    """Opens connections of each of the server's pools, by calls that wait for a lock."""
+    pb = task_service_pb2
     engine = database.connect(own.url, pool_size=2)
     async with database.transaction(engine) as locking, engine.connect() as looking:
         await locking.execute(sa.text("LOCK TABLE tasks"))
-        calls = [stub.GetTask(task_service_pb2.GetTaskRequest(task_id=task_id)) for _ in range(10)]
+        calls: list[Any] = [
+            *(stub.GetTask(pb.GetTaskRequest(task_id=task_id)) for _ in range(pools.CONTROL)),
+            *(stub.BatchCreateTasks(pb.BatchCreateTasksRequest(requests=[_request()])) for _ in range(2)),
+            stub.CreateTask(_request()),
+            *(stub.ListTasks(pb.ListTasksRequest()) for _ in range(2)),
+        ]
         waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         async with asyncio.timeout(5):
             while (await looking.execute(waiting)).scalar_one() < len(calls):

@@ -7,6 +7,8 @@ import pytest
 
 from duetime_core.model.snapshot import NOTHING, Position, Snapshot
 
+HISTORY, END = "0f2c6f4a-5d1e-4c43-9f0e-1a2b3c4d5e6f", "7.8.1764259200000000"
+
 
 def snapshots(count: int) -> list[Snapshot]:
     """Returns snapshots that follow each other in a life of transactions that begin and end."""
@@ -49,7 +51,7 @@ def test_nothing_sees_nothing_and_everything_covers_it() -> None:
 
 @pytest.mark.parametrize("snapshot", snapshots(20), ids=str)
 def test_a_position_is_read_as_it_was_written(snapshot: Snapshot) -> None:
-    for position in (Position(snapshot), Position(snapshot, snapshot, 2**63 - 1)):
+    for position in (Position(HISTORY, END, snapshot), Position(HISTORY, END, snapshot, snapshot, 7, 2**63 - 1)):
         assert Position.parse(str(position)) == position
 
 
@@ -62,20 +64,37 @@ def test_a_position_is_read_as_it_was_written(snapshot: Snapshot) -> None:
         "5:9:4",
         "5:9:9",
         f"5:{2**63}:",
-        "5:9:;5:9:;-1",
-        f"5:9:;5:9:;{2**63}",
-        "5:9:;5:9:;1;1",
+        "5:9:;5:9:;-1;9",
+        f"5:9:;5:9:;1;{2**63}",
+        "5:9:;5:9:;2;1",
+        "5:9:;5:9:;1",
+        "5:9:;5:9:;1;1;1",
     ],
 )
 def test_a_position_that_no_database_gives_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any message: callers say it in their own words
+        Position.parse(f"{HISTORY};{END};{text}")
+
+
+@pytest.mark.parametrize("text", ["x;1.2.3;5:9:", f"{HISTORY};;5:9:", f"{HISTORY};1.2;5:9:", f"{HISTORY};1.2.3"])
+def test_a_position_without_a_history_or_an_end_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any message: callers say it in their own words
         Position.parse(text)
+
+
+def test_the_part_of_a_snapshot_below_a_transaction_sees_what_the_snapshot_sees_there_and_nothing_else() -> None:
+    for snapshot in snapshots(40):
+        for xid in range(95, snapshot.xmax + 5):
+            part = snapshot.below(xid)
+            assert all(part.sees(each) == (each < xid and snapshot.sees(each)) for each in range(90, snapshot.xmax + 9))
+            assert snapshot.covers(part)
+            assert Snapshot.parse(str(part)) == part
 
 
 def test_a_position_with_more_in_progress_than_a_server_has_is_refused() -> None:
     for count in (1_000, 1_001, 70_000):
         text = f"1:{count + 1}:{','.join(map(str, range(1, count + 1)))}"
-        for position in (text, f"1:1:;{text};1"):
+        for position in (f"{HISTORY};{END};{text}", f"{HISTORY};{END};1:1:;{text};1;1"):
             if count == 1_000:
                 assert str(Position.parse(position)) == position
             else:

@@ -29,6 +29,8 @@ _FULL_SHARE = 0.01
 """How much of the time looking at everything may take."""
 _LONGEST_FULL = 2.0
 """Beyond that, reading everything might reach the statement_timeout, and is not tried again."""
+_KEYS_SECONDS = 60.0
+"""How often all keys and due tasks of a queue with limits per key are examined, in case one was passed over."""
 
 HERE = "statement_timestamp() - CAST(:margin AS interval)"
 
@@ -64,6 +66,8 @@ class Bounds:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._full = _Full(clock)
         self._is_sweep = True
+        self.is_sweep = True
+        """Whether the present claim is the first after a sweep."""
         self._margin = _SWEEP_MARGIN
         self._reset()
 
@@ -71,6 +75,18 @@ class Bounds:
         self._times = [_LONG_AGO] * (schema.MAX_LEVEL + 1)
         self._ids = [0] * (schema.MAX_LEVEL + 1)
         self._now = _LONG_AGO
+        self.of_keys: KeyedBounds | None = None
+
+    def begin_at(self, moment: datetime.datetime) -> None:
+        """Moves all bounds to `moment`."""
+        self._times = [moment] * len(self._times)
+
+    def use_keys(self, now: datetime.datetime) -> "KeyedBounds":
+        """Returns the bounds for claims within limits per key, which leave tasks behind; then these begin anew."""
+        if self.of_keys is None:
+            self._reset()
+            self.of_keys = KeyedBounds(now)
+        return self.of_keys
 
     def sweep(self) -> None:
         """Has the next claim look further back, or at everything."""
@@ -79,19 +95,21 @@ class Bounds:
     @contextlib.contextmanager
     def look(self) -> Iterator[dict[str, Any]]:
         """Yields the parameters of a claim. If it fails, as after a failover, what is known is forgotten."""
-        is_sweep = self._is_sweep
-        is_full = is_sweep and self._full.is_due
-        self._margin = _SWEEP_MARGIN if is_sweep else _MARGIN
-        self._is_sweep = False
-        if is_full:
+        self.is_sweep, self._is_sweep = self._is_sweep, False
+        is_full = self.is_sweep and self._full.is_due
+        self._margin = _SWEEP_MARGIN if self.is_sweep else _MARGIN
+        if self.of_keys is not None:
+            if self.is_sweep:
+                self.of_keys.sweep()
+        elif is_full:
             self._reset()
         try:
             with self._full.timing() if is_full else contextlib.nullcontext():
                 yield self.parameters
         except errors.QueueBusy:  # it looked at nothing
-            self._is_sweep |= is_sweep
+            self._is_sweep |= self.is_sweep
             raise
-        except errors.StoreUnavailable:
+        except BaseException:
             self._reset()
             raise
 
@@ -109,6 +127,7 @@ class Bounds:
 
         If the claim was not full, it took all that it found. A clock that was set back makes the bounds meaningless.
         """
+        self.of_keys = None
         if now < self._now:
             self._reset()
             return
@@ -119,6 +138,34 @@ class Bounds:
                 self._times[level], self._ids[level] = now, 0
             elif level == lowest:
                 self._times[level], self._ids[level] = at, task_id
+
+
+class KeyedBounds:
+    """Up to where the due tasks of a queue with limits per key were examined.
+
+    Each task before was claimed, or its key has a row in `queue_keys` by which it is found again. What was due before
+    this worker looked for the first time is examined in steps, apart from what falls due now.
+    """
+
+    def __init__(self, now: datetime.datetime, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.ended: set[str] = set()
+        """Keys of which a run has ended."""
+        self.new = Bounds()
+        self.new.begin_at(now - _SWEEP_MARGIN)
+        self.look_at_all()
+
+    def sweep(self) -> None:
+        """Has claims examine everything again, once a minute."""
+        if self._clock() > self._looked_at + _KEYS_SECONDS:
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Has claims examine all due tasks, and all keys with waiting tasks, again."""
+        self._looked_at = self._clock()
+        self.old: Bounds | None = Bounds()
+        self.after_key: str | None = ""
+        """The last key that was examined of all with waiting tasks; None after the last one."""
 
 
 class LeaseBound:

@@ -38,6 +38,8 @@ class Claim:
     """Whether tasks wait that are claimed before ordinary ones, due or not."""
     waits_for_runs: bool = False
     """Whether a due task waits for a run to end: because of its queue's limits, or of its schedule's overlap."""
+    has_missed: bool = False
+    """Whether keys of a queue with limits per key are left that the next claim examines."""
 
 
 # The fixed cost dominates small claims, so this only checks whether more has to be checked.
@@ -90,9 +92,9 @@ async def claim(
 ) -> Claim:
     """Claims up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
 
-    It leaves quarantined tasks. If the result has `is_limited` or `has_occurrences`, `locked.claim` claims the others.
-    A claim that is not `by_priority` costs less, and takes nothing where tasks wait that come before ordinary ones. `since` says from
-    where on to read, by default from the beginning, and learns from the claim.
+    It leaves quarantined tasks. If the result has `is_limited`, `locked.claim` claims the others.
+    A claim that is not `by_priority` costs less, and takes nothing where tasks wait that come before ordinary ones.
+    `since` says from where on to read, by default from the beginning, and learns from the claim.
     """
     since = since or bounds.Bounds()
     parameters = {"queue": queue, "worker_id": worker_id, "limit": limit, "lease": lease}

@@ -1,142 +1,177 @@
-"""Limits per key: which due tasks of a locked queue may start, by how many of their concurrency_key run or started."""
+"""Limits per key: which due tasks of a locked queue may start.
+
+Each due task is examined once, in order. One whose key is at its limit is left, and its key noted in `queue_keys`; when
+that is free again, its first due tasks are looked up by it. So a claim costs what it takes, what fell due since the
+last one, and the keys that became free, however many tasks wait.
+"""
 
 import dataclasses
 import datetime
-import json
-import math
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import queue as queues
-from duetime_core.store.claiming import bounds, queue_lock
-from duetime_core.store.tasks import columns as task_columns
+from duetime_core.postgres import schema
+from duetime_core.store.claiming import bounds, queue_lock, statements
+from duetime_core.store.claiming import keys as queue_keys
 
-_MOST_ROUNDS = 20
-"""Each round skips the keys that the one before it found at their limit. The rest is left to the next claim."""
+_STEP = 500
+"""How many due tasks, and how many keys, a claim examines at least if there are as many."""
 
-_RUNNING = sa.text(f"""
-SELECT concurrency_key, count(*) FROM {task_columns.RUNNING} AS running JOIN tasks USING (task_id, version)
-WHERE running.queue = :queue AND concurrency_key IS NOT NULL
-GROUP BY concurrency_key
+COLUMNS = "task_id, concurrency_key, level, ready_at"
+_SCAN = sa.text(statements.due(columns=COLUMNS, lock=""))
+_DUE_WITH_KEY = f"queue = :queue AND {schema.WITH_KEY}"
+_FIRST = sa.text(f"""
+SELECT {COLUMNS} FROM unnest(CAST(:keys AS text[]), CAST(:places AS int[])) AS given (key, places)
+CROSS JOIN LATERAL (
+    SELECT {COLUMNS} FROM generate_series({schema.MAX_LEVEL}, 0, -1) AS levels (number) CROSS JOIN LATERAL (
+        SELECT {COLUMNS} FROM waiting
+        WHERE {_DUE_WITH_KEY} AND concurrency_key = given.key AND level = levels.number
+            AND ready_at <= {statements.NOW}
+        ORDER BY ready_at, task_id
+        LIMIT given.places + 1
+    ) AS due_at_level
+    LIMIT given.places + 1
+) AS first
 """)
-# A full bucket has no row, so these are the keys of tasks that started lately.
-_BUCKETS = sa.text("SELECT concurrency_key, tokens, tokens_at FROM queue_keys WHERE queue = :queue")
-_SPEND = sa.text("""
-INSERT INTO queue_keys (queue, concurrency_key, tokens, tokens_at)
-SELECT :queue, concurrency_key, tokens, :at
-FROM json_to_recordset(CAST(:spent AS json)) AS given (concurrency_key text, tokens float8)
-ON CONFLICT (queue, concurrency_key) DO UPDATE SET tokens = excluded.tokens, tokens_at = excluded.tokens_at
+_NEXT_KEYS = sa.text(f"""
+WITH RECURSIVE found AS (
+    (SELECT concurrency_key, 1 AS number FROM waiting WHERE {_DUE_WITH_KEY} AND concurrency_key > :after_key
+    ORDER BY concurrency_key LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT concurrency_key FROM waiting WHERE {_DUE_WITH_KEY} AND concurrency_key > found.concurrency_key
+        ORDER BY concurrency_key LIMIT 1
+    ), number + 1
+    FROM found WHERE found.concurrency_key IS NOT NULL AND number < :limit
+)
+SELECT concurrency_key FROM found WHERE concurrency_key IS NOT NULL ORDER BY concurrency_key
 """)
-_DELETE_FULL = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND tokens_at < :full_at")
+
+
+_Order = tuple[int, datetime.datetime, int]
 
 
 @dataclasses.dataclass(slots=True)
-class Picked:
-    """The tasks that may start, and why the others wait: for a run to end, or for a rate limit."""
+class Waits:
+    """Why due tasks wait: for a run to end, or for a rate limit."""
 
-    task_ids: list[int] = dataclasses.field(default_factory=list)
-    waits_for_runs: bool = False
+    for_a_run: bool = False
     next_start_at: datetime.datetime | None = None
+    has_missed: bool = False
+    """Whether keys are left that the next claim examines."""
 
 
-class _Keys:
-    """How many tasks of each key run, and may start."""
-
-    def __init__(self, limits: queues.QueueLimits, now: datetime.datetime) -> None:
-        self._max_running = math.inf if limits.max_running_per_key is None else limits.max_running_per_key
-        self._per_second = limits.max_per_second_per_key
-        self._now = now
-        self.running: dict[str, int] = {}
-        self.buckets: dict[str, queues.TokenBucket] = {}
-        self.spent: set[str] = set()
-
-    def add_bucket(self, key: str, tokens: float, at: datetime.datetime) -> None:
-        assert self._per_second is not None
-        self.buckets[key] = queues.TokenBucket(self._per_second, tokens, at)
-        self.buckets[key].advance(self._now)
-
-    def runs_max(self, key: str) -> bool:
-        return self.running.get(key, 0) >= self._max_running
-
-    def next_start_at(self, key: str) -> datetime.datetime | None:
-        bucket = self.buckets.get(key)
-        return None if bucket is None or bucket.tokens >= 1 else bucket.next_at()
-
-    def is_at_limit(self, key: str) -> bool:
-        return self.runs_max(key) or self.next_start_at(key) is not None
-
-    def start(self, key: str) -> None:
-        self.running[key] = self.running.get(key, 0) + 1
-        if self._per_second is not None:
-            full = queues.TokenBucket(self._per_second, math.inf, self._now)
-            bucket = self.buckets.setdefault(key, full)
-            bucket.advance(self._now)
-            bucket.tokens -= 1
-            self.spent.add(key)
+def _order(row: sa.Row[Any]) -> _Order:
+    return -row.level, row.ready_at, row.task_id
 
 
-async def pick(
-    connection: sqlalchemy_asyncio.AsyncConnection,
-    locked: queue_lock.QueueLock,
-    due: Callable[[str, str], str],
-    limit: int,
-) -> Picked:
-    """Returns up to `limit` due tasks that the limits of their keys let start, in their order; they are locked.
+class Pick:
+    """The tasks that one claim starts, within the limits of their keys."""
 
-    `due` returns the statement that locks due tasks, from its columns and an `AND …` for its condition.
-    """
-    keys = await _read(connection, locked)
-    statement = sa.text(
-        due(
-            "task_id, concurrency_key",
-            "AND task_id <> ALL(CAST(:picked AS bigint[])) AND "
-            "(concurrency_key IS NULL OR concurrency_key <> ALL(CAST(:at_limit AS text[])))",
-        )
-    )
-    picked = Picked()
-    at_limit = {key for key in (*keys.running, *keys.buckets) if keys.is_at_limit(key)}
-    for _ in range(_MOST_ROUNDS):
-        rest = limit - len(picked.task_ids)
-        parameters = {"queue": locked.queue, "picked": picked.task_ids, "at_limit": list(at_limit), "limit": rest}
-        parameters |= bounds.Bounds().parameters
-        found = (await connection.execute(statement, parameters)).all()
-        newly_at_limit = set()
-        for task_id, key in found:
+    def __init__(
+        self, connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_lock.QueueLock, limit: int
+    ) -> None:
+        self._connection, self._queue, self._limit = connection, locked.queue, limit
+        self._keys = queue_keys.Keys(connection, locked)
+        self._since: bounds.KeyedBounds | None = None
+        self._taken: dict[int, str | None] = {}
+        self._left: set[str] = set()  # keys of due tasks that were examined and not taken
+        self._visited: dict[str, set[int]] = {}  # the first due tasks of each key that was looked up
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of `statements.PICKED`."""
+        return {"task_ids": list(self._taken), "keys": list(self._taken.values())}
+
+    async def from_rows(self, rows: Sequence[sa.Row[Any]]) -> None:
+        """Picks from those due tasks. Those that it leaves are not noted."""
+        await self._take(rows)
+        self._left.clear()
+
+    async def from_queue(self, since: bounds.KeyedBounds) -> None:
+        """Picks from the due tasks that were not examined yet, and from those of keys that became free."""
+        self._since, step = since, max(_STEP, 4 * self._limit)
+        new = await self._read(_SCAN, step, **since.new.parameters)
+        old = [] if since.old is None else await self._read(_SCAN, step, **since.old.parameters)
+        free = await self._first(await self._keys.free(since.ended, step))
+        stop = await self._take([*new, *old, *free])
+        is_cut = _learn(since.new, new, stop, step, self._keys.now)
+        if since.old is not None and not _learn(since.old, old, stop, step, self._keys.now):
+            since.old = None
+        if is_cut and since.after_key is None:
+            since.after_key = ""  # the keys of those that are not examined yet
+        if since.after_key is not None and len(self._taken) < self._limit:
+            found = await self._read(_NEXT_KEYS, step, after_key=since.after_key)
+            names = [row.concurrency_key for row in found]
+            since.after_key = names[-1] if len(names) == step else None
+            await self._keys.read(names)
+            await self._take(await self._first([name for name in names if self._keys.is_open(name)]))
+
+    async def settle(self, claimed: Collection[int]) -> Waits:
+        """Notes what was started and what was left. Of the tasks picked, these were `claimed`: others are locked."""
+        for task_id, key in self._taken.items():
+            if task_id in claimed:
+                continue
             if key is not None:
-                if keys.is_at_limit(key):
-                    newly_at_limit.add(key)
+                self._keys.start(key, -1)
+                self._left.add(key)
+            elif self._since is not None:
+                self._since.look_at_all()
+        for key, task_ids in self._visited.items():
+            if key in self._left or task_ids - set(claimed):
+                self._left.add(key)
+            else:
+                self._keys.leave_none(key)
+        for key in self._left:
+            self._keys.leave(key)
+        await self._keys.write()
+        if self._since is not None:
+            self._since.ended.clear()
+        next_start_at, for_a_run = await self._keys.next_free_at()
+        return Waits(for_a_run, next_start_at, self._since is not None and self._since.after_key is not None)
+
+    async def _read(self, statement: sa.TextClause, limit: int, **parameters: Any) -> Sequence[sa.Row[Any]]:
+        given = {"queue": self._queue, "limit": limit, **parameters}
+        return (await self._connection.execute(statement, given)).all()
+
+    async def _first(self, names: Sequence[str]) -> Sequence[sa.Row[Any]]:
+        """Returns the due tasks of each key that may start, and one more."""
+        await self._keys.read(names)
+        for name in names:
+            self._visited.setdefault(name, set())
+        places = [min(self._limit, self._keys.places(name)) for name in names]
+        found = await self._read(_FIRST, 0, keys=list(names), places=places) if names else []
+        for row in found:
+            self._visited[row.concurrency_key].add(row.task_id)
+        return found
+
+    async def _take(self, rows: Sequence[sa.Row[Any]]) -> _Order | None:
+        """Takes what may start of those due tasks, in order; returns where it stopped, unless it examined all."""
+        await self._keys.read([row.concurrency_key for row in rows if row.concurrency_key is not None])
+        for row in sorted(rows, key=_order):
+            if row.task_id in self._taken:
+                continue
+            if len(self._taken) == self._limit:
+                return _order(row)
+            if row.concurrency_key is not None:
+                if not self._keys.places(row.concurrency_key):
+                    self._left.add(row.concurrency_key)
                     continue
-                keys.start(key)
-            picked.task_ids.append(task_id)
-        at_limit |= newly_at_limit
-        if not newly_at_limit:
-            break
-    picked.waits_for_runs = any(keys.runs_max(key) for key in at_limit)
-    picked.next_start_at = min(filter(None, (keys.next_start_at(key) for key in at_limit)), default=None)
-    await _spend(connection, locked, keys)
-    return picked
+                self._keys.start(row.concurrency_key)
+            self._taken[row.task_id] = row.concurrency_key
+        return None
 
 
-async def _read(connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_lock.QueueLock) -> _Keys:
-    keys = _Keys(locked.limits, locked.now)
-    if locked.limits.max_running_per_key is not None:
-        for key, running in await connection.execute(_RUNNING, {"queue": locked.queue}):
-            keys.running[key] = running
-    if locked.limits.max_per_second_per_key is not None:
-        for key, tokens, at in await connection.execute(_BUCKETS, {"queue": locked.queue}):
-            keys.add_bucket(key, tokens, at)
-    return keys
-
-
-async def _spend(connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_lock.QueueLock, keys: _Keys) -> None:
-    if locked.limits.max_per_second_per_key is None or not keys.spent:
-        return
-    spent = [{"concurrency_key": key, "tokens": keys.buckets[key].tokens} for key in sorted(keys.spent)]
-    await connection.execute(
-        _SPEND, {"queue": locked.queue, "at": locked.now, "spent": json.dumps(spent, ensure_ascii=False)}
-    )
-    capacity = 1 + locked.limits.max_per_second_per_key / 10
-    full_at = locked.now - datetime.timedelta(seconds=capacity / locked.limits.max_per_second_per_key)
-    await connection.execute(_DELETE_FULL, {"queue": locked.queue, "full_at": full_at})
+def _learn(
+    since: bounds.Bounds, rows: Sequence[sa.Row[Any]], stop: _Order | None, step: int, now: datetime.datetime
+) -> bool:
+    """Moves the bounds past the rows that were examined; returns whether there are more."""
+    examined = [row for row in rows if stop is None or _order(row) < stop]
+    is_cut = len(rows) == step or len(examined) < len(rows)
+    if examined or not is_cut:
+        last = (examined[-1].level, examined[-1].ready_at, examined[-1].task_id) if examined else None
+        since.learn(last, is_full=is_cut, now=now)
+    return is_cut

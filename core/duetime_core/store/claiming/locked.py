@@ -14,14 +14,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.redis import wakeup
-from duetime_core.store.claiming import bounds, fast, key_limits, queue_lock, statements
+from duetime_core.store.claiming import bounds, fast, key_limits, keys, queue_lock, statements
 
 _MOMENT = {
     "next_due_at": statements.NEXT_DUE_AT,
     "has_occurrences": statements.HAS_OCCURRENCES,
 }
 _CLAIM_UNLIMITED = statements.claim(statements.due(where=f"AND {statements.IS_UNLIMITED}"), **_MOMENT)
-_CLAIM_PICKED = statements.claim("SELECT unnest(CAST(:task_ids AS bigint[])) AS task_id", **_MOMENT)
+_CLAIM_PICKED = statements.claim(statements.PICKED, **_MOMENT)
 
 
 class _Source:
@@ -29,12 +29,13 @@ class _Source:
 
     def __init__(self, lost_leases: str | None) -> None:
         self._lost_leases = lost_leases
-        self.claim = statements.claim(self.due("task_id", ""), **_MOMENT)
+        self.claim = statements.claim(self._due("task_id"), **_MOMENT)
+        self.read = sa.text(self._due(key_limits.COLUMNS))
 
-    def due(self, columns: str, where: str) -> str:
+    def _due(self, columns: str) -> str:
         if self._lost_leases is None:
-            return statements.due(columns=columns, where=where)
-        return statements.due_quarantined(self._lost_leases, queue="queue = :queue", columns=columns, where=where)
+            return statements.due(columns=columns)
+        return statements.due_quarantined(self._lost_leases, queue="queue = :queue", columns=columns)
 
 
 _TASKS = _Source(None)
@@ -58,6 +59,8 @@ async def claim(
     with since.look() as bounded, database.unavailable():
         parameters = {"queue": queue, "worker_id": worker_id, "lease": lease, **bounded}
         async with database.transaction(engine) as connection:
+            if since.is_sweep and since.of_keys is not None:
+                since.of_keys.ended.update(await keys.ended(connection, queue))
             locked = await queue_lock.lock(connection, queue)
             if locked is not None:
                 return await _take(connection, locked, _TASKS, parameters, limit, since)
@@ -98,27 +101,45 @@ async def _take(
     since: bounds.Bounds | None = None,
 ) -> fast.Claim:
     limit = int(min(limit, locked.available))
-    picked = key_limits.Picked()
-    rows: Sequence[sa.Row[Any]] = []
-    if limit > 0:
-        if locked.limits.has_key_limits:
-            picked = await key_limits.pick(connection, locked, source.due, limit)
-            rows = (await connection.execute(_CLAIM_PICKED, {**parameters, "task_ids": picked.task_ids})).all()
-        else:
-            rows = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
-    claim = await _read(connection, rows, parameters) if rows else fast.Claim([], locked.now)
-    if rows and since is not None and not locked.limits.has_key_limits:
-        since.learn(fast.last(rows), is_full=len(rows) == limit, now=claim.now)
+    waits = key_limits.Waits()
+    if limit <= 0:
+        claim = fast.Claim([], locked.now)
+    elif locked.limits.has_key_limits:
+        claim, waits = await _take_by_key(connection, locked, source, parameters, limit, since)
+        claim.has_missed = waits.has_missed
+    else:
+        rows = (await connection.execute(source.claim, {**parameters, "limit": limit})).all()
+        claim = await _read(connection, rows, parameters)
+        if since is not None:
+            since.learn(fast.last(rows), is_full=len(rows) == limit, now=claim.now)
     await locked.spend(connection, len(claim.tasks))
     claim.now, claim.is_limited = locked.now, True
-    claim.waits_for_runs = locked.waits_for_runs or picked.waits_for_runs
+    claim.waits_for_runs = locked.waits_for_runs or waits.for_a_run
     if not locked.limits.is_paused:
         # A rate limit lets single tasks start at any time: those of one wakeup slot start together.
-        start_times = [time for time in (locked.next_start_at, picked.next_start_at) if time is not None]
+        start_times = [time for time in (locked.next_start_at, waits.next_start_at) if time is not None]
         if start_times:
             next_start_at = max(min(start_times), locked.now + wakeup.SLOT)
             claim.next_due_at = min(next_start_at, claim.next_due_at or next_start_at)
     return claim
+
+
+async def _take_by_key(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    locked: queue_lock.QueueLock,
+    source: _Source,
+    parameters: dict[str, Any],
+    limit: int,
+    since: bounds.Bounds | None,
+) -> tuple[fast.Claim, key_limits.Waits]:
+    pick = key_limits.Pick(connection, locked, limit)
+    if since is None:
+        await pick.from_rows((await connection.execute(source.read, {**parameters, "limit": limit})).all())
+    else:
+        await pick.from_queue(since.use_keys(locked.now))
+    rows = (await connection.execute(_CLAIM_PICKED, {**parameters, **pick.parameters})).all()
+    claim = await _read(connection, rows, parameters)
+    return claim, await pick.settle({row.claimed_id for row in rows if row.claimed_id is not None})
 
 
 async def _read(

@@ -23,6 +23,7 @@ _COUNT = sa.text(f"""
 SELECT count(*) AS running, clock_timestamp() AS now
 FROM {task_columns.RUNNING} AS running JOIN tasks USING (task_id, version) WHERE running.queue = :queue
 """)
+_NOW = sa.text("SELECT 0 AS running, clock_timestamp() AS now")
 _SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name = :queue")
 
 
@@ -32,7 +33,7 @@ class QueueLock:
 
     queue: str
     limits: queues.QueueLimits
-    running: int
+    running: int  # 0 without a limit to it
     now: datetime.datetime
     bucket: queues.TokenBucket | None
 
@@ -83,7 +84,8 @@ async def lock(connection: sqlalchemy_asyncio.AsyncConnection, queue: str) -> Qu
     limits = queues.QueueLimits(
         row.is_paused, row.max_running, row.max_per_second, row.max_running_per_key, row.max_per_second_per_key
     )
-    running, now = (await connection.execute(_COUNT, {"queue": queue})).one()
+    moment = _NOW if limits.max_running is None else _COUNT
+    running, now = (await connection.execute(moment, {"queue": queue})).one()
     bucket = None
     if limits.max_per_second is not None:
         bucket = queues.TokenBucket(limits.max_per_second, row.tokens, row.tokens_at)

@@ -125,7 +125,8 @@ SELECT {task_columns.CHANGED} FROM returned
 _RAISE_FLOOR = sa.text("""
 UPDATE lease_floor SET expires_at = raised.expires_at FROM (
     SELECT least(now() - interval '1 minute', (
-        SELECT expires_at FROM leases WHERE leases.expires_at >= least((SELECT expires_at FROM lease_floor WHERE is_only), now())
+        SELECT expires_at FROM leases
+        WHERE leases.expires_at >= least((SELECT expires_at FROM lease_floor WHERE is_only), now())
         ORDER BY expires_at LIMIT 1
     )) AS expires_at
 ) AS raised
@@ -140,8 +141,9 @@ async def reclaim(
 ) -> list[int]:
     """Makes running tasks whose lease expired pending again, or failed; returns their ids.
 
-    It takes at most BATCH leases: if it returns any, more may have expired. The caller must know that the workers could have extended them. `worker_id` is the
-    actor in the log. `since` says from where on to read, by default from the beginning, and learns from the call.
+    It takes at most BATCH leases: if it returns any, more may have expired. The caller must know that the workers could
+    have extended them. `worker_id` is the actor in the log. `since` says from where on to read, by default from the
+    beginning, and learns from the call.
     """
     since = since or bounds.LeaseBound()
     with since.look() as bounded, database.unavailable():
@@ -162,8 +164,9 @@ async def release(
 ) -> list[task.Changed]:
     """Releases the tasks of leases of `queue` that the worker got before `claimed_before`, except those `held`.
 
-    Without a queue it releases quarantined tasks instead, of any queue: they are claimed apart. It spends no retry. `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL
-    receives late, after its caller has abandoned it and claimed more.
+    Without a queue it releases quarantined tasks instead, of any queue: they are claimed apart. It spends
+    no retry. `claimed_before` is by the database's clock, before the call. It fences a call that PostgreSQL receives
+    late, after its caller has abandoned it and claimed more.
     """
     parameters = {"worker_id": worker_id, "queue": queue, "held": list(held), "claimed_before": claimed_before}
     with database.unavailable():

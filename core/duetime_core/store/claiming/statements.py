@@ -55,20 +55,23 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
 ))"""
 
 
+_LOCK = "FOR UPDATE SKIP LOCKED"
+
+
 # The predicates of the partial indexes are written out: a generic plan cannot infer them from a parameter. `where` is
 # empty or begins with AND.
-def due_ordinary(*, columns: str = "task_id", where: str = "") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue` without a priority, in order."""
+def due_ordinary(*, columns: str = "task_id", where: str = "", lock: str = _LOCK) -> str:
+    """Returns the statement that reads up to `limit` due tasks of `queue` without a priority, in order."""
     return f"""
         SELECT {columns} FROM waiting WHERE {_ORDINARY_DUE} {where}
         ORDER BY ready_at, task_id
         LIMIT :limit
-        FOR UPDATE SKIP LOCKED
+        {lock}
     """
 
 
-def due(*, columns: str = "task_id", where: str = "") -> str:
-    """Returns the statement that locks up to `limit` due tasks of `queue`, by level and then in order.
+def due(*, columns: str = "task_id", where: str = "", lock: str = _LOCK) -> str:
+    """Returns the statement that reads up to `limit` due tasks of `queue`, by level and then in order.
 
     Tasks beyond the limit are neither read nor locked.
     """
@@ -78,13 +81,25 @@ def due(*, columns: str = "task_id", where: str = "") -> str:
                 SELECT {columns} FROM waiting WHERE {_URGENT_DUE} {where}
                 ORDER BY ready_at, task_id
                 LIMIT :limit
-                FOR UPDATE SKIP LOCKED
+                {lock}
             ) AS due_at_level
             UNION ALL
-            SELECT {columns} FROM ({due_ordinary(columns=columns, where=where)}) AS due_ordinary
+            SELECT {columns} FROM ({due_ordinary(columns=columns, where=where, lock=lock)}) AS due_ordinary
         ) AS due_by_level
         LIMIT :limit
     """
+
+
+PICKED = f"""
+    SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
+    CROSS JOIN LATERAL (
+        SELECT task_id FROM waiting
+        WHERE task_id = given.picked_id AND queue = :queue AND NOT is_next AND ready_at <= {NOW}
+            AND concurrency_key IS NOT DISTINCT FROM given.key
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+"""
+"""Locks those tasks, unless they changed since they were read."""
 
 
 def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", where: str = "") -> str:

@@ -3,18 +3,30 @@
 Ids alone cannot identify new rows, because a row with a lower id may be committed later. PostgreSQL's snapshots can: a
 reader has read all rows that one snapshot sees, and the new ones are those that only the next snapshot sees. A long
 transaction elsewhere delays only its own rows.
+
+The rows between two snapshots are a *window*, read in the order of log_id. A page costs what it holds, however long the
+window is: a short one is found by transaction id and sorted, a long one is read by log_id from where it begins.
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.model.snapshot import Position, Snapshot
+from duetime_core.model.snapshot import Position
 from duetime_core.postgres import database
+from duetime_core.store.log import histories
 from duetime_core.store.tasks import columns as task_columns
+from duetime_core.store.tasks import read as task_read
+
+SHORT_WINDOW = 10_000
+"""The most rows that are sorted for a page."""
+
+TOO_OLD = "is too old: changes after it are no longer kept. Begin again without it"
+"""The violation of a cursor after which log rows were deleted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,91 +40,112 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
-    """New log rows. Reading continues from `position`; `is_last` is False if there are more already."""
+    """New log rows. Reading continues from `position`; `is_last` is False if there are more already.
+
+    `history` is the present one, in which the page was read. In the middle of a window, `position` may be of an earlier
+    one.
+    """
 
     entries: list[Entry]
     position: Position
     is_last: bool
+    history: str
 
-
-ELSEWHERE = "must come from a watch of this database"
-"""The violation of a cursor from another database, or from this one before it was restored."""
 
 # A process of the release before logs neither, as while an upgrade is under way: then the task has them, as long as it
 # is kept.
 _OF_TASK = {
     column: f"""coalesce(task_logs.{column}, (
                 SELECT {column} FROM tasks WHERE task_logs.{column} IS NULL AND tasks.task_id = task_logs.task_id
+            ), (
+                SELECT {column} FROM ended_tasks
+                WHERE task_logs.{column} IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
             )) AS {column}"""
     for column in ("queue", "name")
 }
 _LOG_COLUMNS = ", ".join(_OF_TASK.get(column, f"task_logs.{column}") for column in task_columns.LOG)
 
-_NOW = sa.text("SELECT CAST(pg_current_snapshot() AS text)")
+_COLUMNS = f"{_LOG_COLUMNS}, task_logs.xid, task_logs.log_id"
 
+_SEEN = "CAST(:seen AS pg_snapshot)"
+_UPTO = "CAST(:upto AS pg_snapshot)"
+# The rows of the transactions that `seen` lists as in progress; the redundant bounds make the planner expect few.
+_WERE_OPEN = f"""
+    SELECT {_COLUMNS} FROM task_logs
+    WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip({_SEEN})))
+        AND xid >= pg_snapshot_xmin({_SEEN}) AND xid < pg_snapshot_xmax({_SEEN})
+"""
+# `limit` counts rows before they are filtered by task_ids, so that a page of few tasks costs no more than one of all.
+_ANSWER = f"""
+SELECT entry.*, CAST(entry.xid AS text) AS entry_xid, here.*, page.log_id AS read_upto, page.count AS read
+FROM ({histories.HERE}) AS here
+CROSS JOIN (SELECT max(log_id) AS log_id, count(*) AS count FROM page) AS page
+LEFT JOIN page AS entry ON CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[]))
+ORDER BY entry.log_id
+"""
 
-def _read(which: str, *, order: str) -> sa.TextClause:
-    # `pg_current_snapshot()` is the snapshot that this statement reads with, so the result is complete up to it.
-    return sa.text(f"""
-        SELECT entry.*, CAST(pg_current_snapshot() AS text) AS current
-        FROM (SELECT coalesce(CAST(:upto AS pg_snapshot), pg_current_snapshot()) AS upto) AS bound
-        LEFT JOIN LATERAL (
-            SELECT {_LOG_COLUMNS}, CAST(task_logs.xid AS text) AS xid, task_logs.log_id
-            FROM task_logs
-            WHERE {which}
-                AND pg_visible_in_snapshot(task_logs.xid, bound.upto)
-                AND (CAST(:task_ids AS bigint[]) IS NULL OR task_logs.task_id = ANY(CAST(:task_ids AS bigint[])))
-            ORDER BY {order}
-            LIMIT :limit
-        ) AS entry ON true
-        ORDER BY entry.log_id
-    """)
-
-
-# The rows that `seen` does not see, found by the index of xid; the redundant bounds make the planner expect few rows,
-# whatever its statistics of xid. They are sorted by log_id, for which the index of log_id must not be used (+ 0): it
-# begins with the oldest row. The following pages continue in that index where the page before ended, so that a window
-# of n rows costs n, not its square.
-_READ_FIRST = _read(
-    """(
-        task_logs.xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot)) AND task_logs.xid < pg_snapshot_xmax(bound.upto)
-        OR task_logs.xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
-            AND task_logs.xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot))
-            AND task_logs.xid < pg_snapshot_xmax(CAST(:seen AS pg_snapshot))
-    )""",
-    order="task_logs.log_id + 0",
+# `pg_current_snapshot()` is the snapshot that this statement reads with, so the result is complete up to it.
+_READ_SHORT = sa.text(f"""
+WITH later AS MATERIALIZED (
+    SELECT {_COLUMNS} FROM task_logs WHERE xid >= pg_snapshot_xmax({_SEEN})
+    ORDER BY xid LIMIT CAST(:short AS bigint) + 1
+), is_short AS MATERIALIZED (SELECT count(*) <= CAST(:short AS bigint) AS is_short FROM later), page AS MATERIALIZED (
+    SELECT * FROM (SELECT * FROM later UNION ALL {_WERE_OPEN}) AS unread WHERE (SELECT is_short FROM is_short)
+    ORDER BY log_id LIMIT :limit
 )
-_READ_NEXT = _read(
-    "task_logs.log_id > :log_id AND NOT pg_visible_in_snapshot(task_logs.xid, CAST(:seen AS pg_snapshot))",
-    order="task_logs.log_id",
+SELECT answer.*, (SELECT is_short FROM is_short) AS is_short FROM ({_ANSWER}) AS answer
+""")
+
+# Every row of a later transaction is above the log_id of a mark before it.
+_READ_LONG = sa.text(f"""
+WITH start AS MATERIALIZED (
+    SELECT greatest(CAST(:log_id AS bigint), (
+        SELECT log_id FROM feed_marks WHERE xid <= pg_snapshot_xmax({_SEEN}) ORDER BY xid DESC LIMIT 1
+    )) AS log_id
+), page AS MATERIALIZED (
+    SELECT * FROM (
+        (
+            SELECT {_COLUMNS} FROM task_logs
+            WHERE log_id > (SELECT log_id FROM start) AND log_id <= CAST(:last_id AS bigint)
+                AND pg_visible_in_snapshot(xid, {_UPTO}) AND NOT pg_visible_in_snapshot(xid, {_SEEN})
+            ORDER BY log_id LIMIT :limit
+        ) UNION ALL (
+            -- Sorted by an expression, because the index of log_id would be read from its beginning.
+            SELECT * FROM ({_WERE_OPEN}) AS were_open
+            WHERE log_id > CAST(:log_id AS bigint) AND log_id <= (SELECT log_id FROM start)
+                AND pg_visible_in_snapshot(xid, {_UPTO})
+            ORDER BY log_id + 0 LIMIT :limit
+        )
+    ) AS unread
+    ORDER BY log_id LIMIT :limit
 )
-
-
-_DATABASE_ID = sa.text("""
-SELECT format('%s/%s', system_identifier, pg_database.oid) FROM pg_control_system(), pg_database
-WHERE datname = current_database()
+SELECT answer.*, true AS is_short FROM ({_ANSWER}) AS answer
 """)
 
 
 async def now(engine: sqlalchemy_asyncio.AsyncEngine) -> Position:
-    """Returns the position after all committed rows: everything committed from now on comes after it."""
+    """Returns the position after all committed rows: everything committed from now on comes after it.
+
+    Raises StoreUnavailable on a replica.
+    """
     with database.unavailable():
         async with engine.connect() as connection:
-            return Position(Snapshot.parse((await connection.execute(_NOW)).scalar_one()))
+            return (await histories.look(connection)).position
 
 
-async def database_id(engine: sqlalchemy_asyncio.AsyncEngine) -> str:
-    """Returns this database's identifier. A replica has the same one, a database restored from a dump has another."""
+async def resume(engine: sqlalchemy_asyncio.AsyncEngine, position: Position) -> Position:
+    """Returns the position in the database's present history from which all that follows `position` is read.
+
+    Raises InvalidArgument for a position of another database, of a state that this one lost, or after which log rows
+    were deleted, and StoreUnavailable on a replica.
+    """
     with database.unavailable():
         async with engine.connect() as connection:
-            return str((await connection.execute(_DATABASE_ID)).scalar_one())
-
-
-def require_past(position: Position, current: Snapshot) -> None:
-    """Raises InvalidArgument for a position in the future of `current`: it is from another database."""
-    upto = position.upto or current
-    if not (current.covers(upto) and upto.covers(position.seen)):
-        raise errors.InvalidArgument(errors.Violation("cursor", ELSEWHERE))
+            here = await histories.look(connection)
+            if position.history != here.history:
+                position = await histories.carry_over(connection, position)
+            _require_readable(position, here)
+            return position
 
 
 async def read(
@@ -122,29 +155,73 @@ async def read(
     task_ids: Collection[int] | None = None,
     limit: int,
 ) -> Page:
-    """Returns up to `limit` log rows after `position`, of all tasks or of `task_ids`.
+    """Returns up to `limit` log rows after `position`, of all tasks or of `task_ids`. Raises as `resume` does."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            while True:
+                statement = _READ_SHORT if position.upto is None else _READ_LONG
+                parameters = _parameters(position, task_ids, limit)
+                found = (await connection.execute(statement, parameters)).all()
+                here = await histories.read(connection, found[0])
+                if here is None:
+                    continue
+                if position.history != here.history:
+                    carried = await histories.carry_over(connection, position)
+                    if carried != position:
+                        position = carried
+                        continue
+                _require_readable(position, here)
+                if found[0].is_short:
+                    return _page(position, here, found, limit)
+                position = _window(position, here)
 
-    Raises InvalidArgument for a position in this database's future: it is from another database.
-    """
+
+async def read_task(
+    engine: sqlalchemy_asyncio.AsyncEngine, task_id: int, *, after_version: int, limit: int
+) -> Sequence[task.TaskLog]:
+    """Returns up to `limit` log rows of one task, as `list_logs` does. Raises StoreUnavailable on a replica."""
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            await histories.require_primary(connection)
+            return await task_read.log_rows(connection, task_id, after_version=after_version, limit=limit)
+
+
+def _parameters(position: Position, task_ids: Collection[int] | None, limit: int) -> dict[str, Any]:
     parameters = {
         "seen": str(position.seen),
-        "upto": None if position.upto is None else str(position.upto),
-        "log_id": position.log_id,
         "task_ids": None if task_ids is None else list(task_ids),
         "limit": limit,
     }
-    with database.unavailable():
-        async with engine.connect() as connection:
-            statement = _READ_NEXT if position.log_id else _READ_FIRST
-            found = (await connection.execute(statement, parameters)).all()
-    current = Snapshot.parse(found[0].current)
-    require_past(position, current)
-    upto = position.upto or current
+    if position.upto is None:
+        parameters["short"] = SHORT_WINDOW
+    else:
+        parameters |= {"upto": str(position.upto), "log_id": position.log_id, "last_id": position.last_id}
+    return parameters
+
+
+def _window(position: Position, here: histories.Here) -> Position:
+    """Returns the beginning of the window from a position at rest to `here`."""
+    return Position(position.history, here.end, position.seen, here.current, 0, here.last_id)
+
+
+def _page(position: Position, here: histories.Here, found: Sequence[sa.Row[Any]], limit: int) -> Page:
+    window = _window(position, here) if position.upto is None else position
     entries = [
-        Entry(task_columns.read_log(row), int(row.xid), Position(position.seen, upto, row.log_id))
+        Entry(task_columns.read_log(row), int(row.entry_xid), dataclasses.replace(window, log_id=row.log_id))
         for row in found
         if row.log_id is not None
     ]
-    if len(entries) < limit:
-        return Page(entries, Position(upto), is_last=upto.covers(current))
-    return Page(entries, entries[-1].position, is_last=False)
+    if found[0].read == limit:
+        return Page(
+            entries, dataclasses.replace(window, log_id=found[0].read_upto), is_last=False, history=here.history
+        )
+    end = window.at_rest()
+    is_last = end.history == here.history and end.seen.covers(here.current)
+    return Page(entries, end, is_last, here.history)
+
+
+def _require_readable(position: Position, here: histories.Here) -> None:
+    if position.history == here.history and not here.current.covers(position.at_rest().seen):
+        raise errors.InvalidArgument(errors.Violation("cursor", histories.ELSEWHERE))
+    if position.seen.xmin <= here.floor:
+        raise errors.InvalidArgument(errors.Violation("cursor", TOO_OLD))

@@ -1,7 +1,7 @@
 """Retention: deleting finished tasks, deleted schedules and old log rows in small batches.
 
 Each batch is one statement that reads few rows and waits for no lock; interrupted, it has no effect. A statement that
-deletes log rows also records what a watch would miss; see `require_kept`.
+deletes log rows also records what a watch would miss: the floor, below which `feed` refuses a position.
 """
 
 import datetime
@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors
-from duetime_core.model.snapshot import Position
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
 
@@ -19,10 +17,6 @@ BATCH = 1000
 """How many tasks one statement reads."""
 _BLOCKS = 32
 """How many blocks of the default partition one statement reads."""
-
-TOO_OLD = "is too old: changes after it are no longer kept. Begin again without it"
-"""The violation of a cursor after which log rows were deleted."""
-
 
 # One worker at a time: a worker without the lock reads an empty page, and leaves the rest to the one that has it.
 _HAS_LOCK = "(SELECT pg_try_advisory_xact_lock(hashtext('retention')))"
@@ -32,7 +26,6 @@ _RAISE_FLOOR = """
         SELECT forgotten.xid FROM forgotten ORDER BY forgotten.xid DESC LIMIT 1
     ) AS newest WHERE feed_floor.xid < newest.xid"""
 """Watches that have not seen the rows of the CTE `forgotten` cannot resume."""
-
 
 # Their tasks and logs do not need them. All schedules are read: they are few, and no index has the deleted ones.
 _DELETE_SCHEDULES = sa.text(f"""
@@ -82,8 +75,6 @@ WHERE inhparent = CAST('task_logs' AS regclass) AND relname ~ '^task_logs_y[0-9]
     AND to_date(substr(relname, 11), '"y"YYYY"m"MM') + interval '1 month' <= now() - CAST(:keep AS interval)
 ORDER BY relname LIMIT 1
 """)
-
-_FLOOR = sa.text("SELECT CAST(xid AS text) FROM feed_floor")
 
 
 async def delete_schedules(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
@@ -136,12 +127,3 @@ async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.time
             await connection.execute(sa.text(lock))
             await connection.execute(sa.text(f"DROP TABLE {name}"))
         return name
-
-
-async def require_kept(engine: sqlalchemy_asyncio.AsyncEngine, position: Position) -> None:
-    """Raises InvalidArgument for a position in the feed after which log rows were deleted."""
-    with database.unavailable():
-        async with engine.connect() as connection:
-            floor = int((await connection.execute(_FLOOR)).scalar_one())
-    if position.seen.xmin <= floor:
-        raise errors.InvalidArgument(errors.Violation("cursor", TOO_OLD))

@@ -27,6 +27,10 @@ WHERE name = :queue
 # An unlimited queue has no row: it is claimed from in one statement, and a later rate limit begins with a new bucket.
 _DELETE = sa.text("DELETE FROM queues WHERE name = :queue")
 _DELETE_KEYS = sa.text("DELETE FROM queue_keys WHERE queue = :queue")
+# Their keys may have become free, or wait for something else.
+_LOOK_AGAIN = sa.text("""
+UPDATE queue_keys SET waits_until = now() WHERE queue = :queue AND waits_until IS NOT NULL
+""")
 _LOG = sa.text("""
 INSERT INTO queue_logs (queue, change, changes, actor, timestamp)
 VALUES (:queue, :change, CAST(:changes AS jsonb), :actor, clock_timestamp())
@@ -57,6 +61,7 @@ async def update(
                 await connection.execute(_DELETE_KEYS, {"queue": name})
             else:
                 await connection.execute(_UPDATE, {"queue": name, **dataclasses.asdict(limits)})
+                await connection.execute(_LOOK_AGAIN, {"queue": name})
             if limits != present:
                 await _log(connection, name, present, limits, actor)
             now: datetime.datetime = (await connection.execute(clock.NOW)).scalar_one()

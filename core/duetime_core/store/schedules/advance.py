@@ -46,7 +46,8 @@ _LOCK_NEXT = sa.text(f"""
 SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
-    refused.task_id IS NOT NULL AS is_refused, next_task.has_next, {next_task.IS_OVERLAPPED} AS is_overlapped
+    refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
+    {columns.is_overlapped("given.schedule_id")} AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next) AS has_next
@@ -165,6 +166,8 @@ def _plan_all(
             break  # the next turn begins with the others
         try:
             planned.append(_plan(columns.read_schedule(row), upcoming[row.schedule_id], now))
+        except recurrence.UnknownZoneError as error:
+            failures.append((row.schedule_id, errors.ScheduleUnreadable.of(row.schedule_id, error)))
         except Exception as error:  # whatever one schedule's data does, the others advance
             failures.append((row.schedule_id, error))
     return planned, failures

@@ -1,5 +1,6 @@
 """Reading and writing the rows of schedules and of their logs."""
 
+import datetime
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -23,12 +24,26 @@ NEXT = """
     ) AS upcoming ON true
 """
 """The join of a schedule's next occurrence."""
+
+
+def is_overlapped(schedule_id: str) -> str:
+    """Returns the SQL of whether an earlier run of a schedule, given as an expression, is unfinished.
+
+    Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
+    """
+    return f"""coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = {schedule_id}
+        AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
+    LIMIT 1
+), false)"""
+
+
 LOG_COLUMNS = "log_id, schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp"
 
 # Casting one JSON text keeps a caller's text unchanged.
 _LOG = sa.text("""
-INSERT INTO schedule_logs (schedule_id, change, nominal_time, until, reason, task_id, actor)
-SELECT schedule_id, change, nominal_time, until, reason, task_id, :actor
+INSERT INTO schedule_logs (schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp)
+SELECT schedule_id, change, nominal_time, until, reason, task_id, :actor, coalesce(CAST(:at AS timestamptz), now())
 FROM json_to_recordset(CAST(:entries AS json)) AS given (
     schedule_id bigint, change text, nominal_time timestamptz, until timestamptz, reason text, task_id bigint
 )
@@ -84,8 +99,17 @@ def skipped(schedule_id: int, skip: recurrence.Skip) -> Entry:
     return entry(schedule_id, "skipped", nominal_time=skip.nominal.isoformat(), until=until, reason=skip.reason)
 
 
-async def log(connection: sqlalchemy_asyncio.AsyncConnection, entries: Sequence[Entry], *, actor: str) -> None:
-    """Writes log rows, in order."""
+async def log(
+    connection: sqlalchemy_asyncio.AsyncConnection,
+    entries: Sequence[Entry],
+    *,
+    actor: str,
+    at: datetime.datetime | None = None,
+) -> None:
+    """Writes log rows, in order, with that time, which by default is when the transaction began.
+
+    A change that waited for the schedule's lock is logged with the time from which it counts occurrences.
+    """
     if entries:
         written = json.dumps(entries, ensure_ascii=False)
-        await connection.execute(_LOG, {"entries": written, "actor": actor})
+        await connection.execute(_LOG, {"entries": written, "actor": actor, "at": at})

@@ -156,7 +156,7 @@ async def delete(engine: sqlalchemy_asyncio.AsyncEngine, schedule_id: int, *, ac
     """
     async with _row_locked(engine, schedule_id) as (connection, row, now):
         await connection.execute(_DELETE, {"schedule_id": schedule_id})
-        await columns.log(connection, [columns.entry(schedule_id, "deleted")], actor=actor)
+        await columns.log(connection, [columns.entry(schedule_id, "deleted")], actor=actor, at=now)
         try:
             present = columns.read_schedule(row)
         except errors.ScheduleUnreadable:
@@ -199,7 +199,7 @@ async def _write(
 ) -> Changed:
     await connection.execute(_UPDATE, {**_encode(updated), "schedule_id": updated.schedule_id})
     entry = columns.entry(updated.schedule_id, change, reason=reason)
-    await columns.log(connection, [entry], actor=actor)
+    await columns.log(connection, [entry], actor=actor, at=now)
     changed: Sequence[task.Changed]
     if updated.is_paused:
         changed = await reconcile.withdraw(

@@ -19,12 +19,6 @@ from duetime_core.store.tasks import columns
 
 _MERGED = {**encoding.TEMPLATE, "execution_time": "timestamptz"}
 _MOVED = {**_MERGED, "nominal_time": "timestamptz"}
-IS_OVERLAPPED = """coalesce((
-    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id
-        AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
-    LIMIT 1
-), false)"""
-"""Whether a task of the schedule of `given` has not ended, other than its next one."""
 REFUSED = """
     SELECT task_id, nominal_times.nominal_time, coalesce(next_due_at, nominal_times.nominal_time) AS due_at
     FROM schedules JOIN nominal_times ON nominal_times.schedule_id = schedules.schedule_id
@@ -42,8 +36,8 @@ _PREVIOUS = """
 def _change_waiting(changed: str) -> str:
     """Returns the CTE that brings the rows of `waiting` up to date with those of `changed`."""
     return f"""waits AS (
-    UPDATE waiting SET version = {changed}.version, queue = {changed}.queue, concurrency_key = {changed}.concurrency_key,
-        ready_at = greatest({changed}.execution_time, clock_timestamp()),
+    UPDATE waiting SET version = {changed}.version, queue = {changed}.queue,
+        concurrency_key = {changed}.concurrency_key, ready_at = greatest({changed}.execution_time, clock_timestamp()),
         level = {columns.QUEUE_LEVEL.replace("priority", f"{changed}.priority")}
     FROM {changed} WHERE waiting.task_id = {changed}.task_id
 )"""

@@ -43,7 +43,8 @@ WITH candidates AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, candidates.* FROM candidates
     WHERE NOT EXISTS (
         SELECT FROM nominal_times
-        WHERE nominal_times.schedule_id = candidates.schedule_id AND nominal_times.nominal_time = candidates.nominal_time
+        WHERE nominal_times.schedule_id = candidates.schedule_id
+            AND nominal_times.nominal_time = candidates.nominal_time
         OFFSET 0
     )
 ), named AS (

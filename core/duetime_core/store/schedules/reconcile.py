@@ -51,7 +51,7 @@ async def apply(
     except ValueError as error:
         raise errors.ScheduleUnreadable.of(after.schedule_id, error) from error
     skips = [columns.skipped(after.schedule_id, skip) for skip in decided.skips]
-    await columns.log(connection, skips, actor=actor)
+    await columns.log(connection, skips, actor=actor, at=now)
     if decided.stays is not None:
         assert present is not None
         return await _keep(connection, before, after, present, decided, now, actor)
@@ -77,7 +77,8 @@ async def withdraw(
     except ValueError as error:  # such as a zone that no longer exists
         _log.warning("what a schedule skips is not logged", schedule_id=before.schedule_id, reason=str(error))
         skips = []
-    await columns.log(connection, [columns.skipped(before.schedule_id, skip) for skip in skips], actor=actor)
+    logged = [columns.skipped(before.schedule_id, skip) for skip in skips]
+    await columns.log(connection, logged, actor=actor, at=now)
     await clock.stop(connection, [before.schedule_id])
     return await next_task.withdraw(connection, before.schedule_id, reason=error_message, actor=actor)
 

@@ -261,8 +261,8 @@ def end(
     """
     copied = [column for column in KEPT if column not in {"updated_at", "executed_at", "error_message"}]
     return f"""ended AS (
-        INSERT INTO ended_tasks ({", ".join(copied)}, status, updated_at, executed_at, error_message, result, deleted_at,
-            ended_at)
+        INSERT INTO ended_tasks ({", ".join(copied)}, status, updated_at, executed_at, error_message, result,
+            deleted_at, ended_at)
         SELECT {", ".join(copied)}, {status}, now(), {assigned}, {error}, CAST({result} AS jsonb),
             CAST({deleted} AS timestamptz), now()
         FROM {taken}

@@ -38,7 +38,7 @@ _VALUES = ", ".join(encoding.expressions(_STORED, execution_time="greatest(given
 # same moment.
 # They are drawn before the insert, because RETURNING cannot return the input position of a row. One row lists them with
 # their input positions: joining the input to the created rows would compare each of its tasks with all of those.
-# One JSON parameter costs less to build and to send than an array per column. Request ids are inserted first, and in one
+# One JSON parameter costs less to build and to send than an array per column. Request ids are inserted first, in one
 # order, because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
 _CREATE = sa.text(f"""
 WITH given AS MATERIALIZED (

@@ -68,7 +68,8 @@ def of_ended(target: str, *, is_deleted: bool, wanted: str, locking: str, has_ru
                 SELECT task_id FROM waiting WHERE {wanted.format("waiting")} ORDER BY task_id {locking}
             )) RETURNING task_id
         ), taken AS MATERIALIZED (
-            SELECT task_id, 1 AS step, CAST(NULL AS text) AS started_by, CAST(NULL AS timestamptz) AS started_at FROM gone
+            SELECT task_id, 1 AS step, CAST(NULL AS text) AS started_by, CAST(NULL AS timestamptz) AS started_at
+            FROM gone
             UNION ALL {running if has_running else nothing}
         ), removed AS (
             DELETE FROM tasks USING taken WHERE tasks.task_id = taken.task_id

@@ -33,8 +33,8 @@ SELECT * FROM (
 _GET = sa.text(GET)
 _GET_STATUS = sa.text(f"""
 SELECT * FROM (
-    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending' ELSE 'running' END
-        AS status
+    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending'
+        ELSE 'running' END AS status
     FROM tasks WHERE task_id = :task_id
     UNION ALL
     SELECT status FROM ended_tasks WHERE task_id = :task_id AND {schema.NOT_DELETED}
@@ -108,11 +108,18 @@ async def list_logs(
     """
     with database.unavailable():
         async with engine.connect() as connection:
-            parameters = {"task_id": task_id, "after_version": after_version, "limit": limit}
-            logs = [task_columns.read_log(row) for row in await connection.execute(_LIST_LOGS, parameters)]
-            if not logs and (await connection.execute(_EXISTS, {"task_id": task_id})).first() is None:
-                raise errors.TaskNotFound.of(task_id)
-            return logs
+            return await log_rows(connection, task_id, after_version=after_version, limit=limit)
+
+
+async def log_rows(
+    connection: sqlalchemy_asyncio.AsyncConnection, task_id: int, *, after_version: int, limit: int
+) -> Sequence[task.TaskLog]:
+    """Does what `list_logs` does, on that connection."""
+    parameters = {"task_id": task_id, "after_version": after_version, "limit": limit}
+    logs = [task_columns.read_log(row) for row in await connection.execute(_LIST_LOGS, parameters)]
+    if not logs and (await connection.execute(_EXISTS, {"task_id": task_id})).first() is None:
+        raise errors.TaskNotFound.of(task_id)
+    return logs
 
 
 async def _one(engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, task_id: int) -> sa.Row[Any]:

@@ -33,6 +33,13 @@ async def waiting(engine: Engine, lock: str, calls: list[Any], *, waiters: int) 
         await asyncio.gather(*going, return_exceptions=True)
 
 
+async def create(tasks: Any) -> None:
+    """Creates a task alone and another one in a batch, each within SECONDS."""
+    await tasks.CreateTask(requests.as_message(), timeout=SECONDS)
+    batch = task_service_pb2.BatchCreateTasksRequest(requests=[requests.as_message()])
+    await tasks.BatchCreateTasks(batch, timeout=SECONDS)
+
+
 async def test_creates_and_changes_of_one_task_continue_while_ten_lists_and_bulk_changes_wait(
     engine: Engine, start: processes.Starter
 ) -> None:
@@ -50,9 +57,7 @@ async def test_creates_and_changes_of_one_task_continue_while_ten_lists_and_bulk
             field.FromJsonString(moment)
         calls = [lambda: schedules.ListScheduleLogs(listing)] * 10 + [lambda: schedules.BackfillSchedule(backfill)] * 10
         async with waiting(engine, "LOCK TABLE schedules, schedule_logs", calls, waiters=5):
-            await tasks.CreateTask(requests.as_message(), timeout=SECONDS)
-            batch = task_service_pb2.BatchCreateTasksRequest(requests=[requests.as_message()])
-            await tasks.BatchCreateTasks(batch, timeout=SECONDS)
+            await create(tasks)
             await tasks.CancelTask(task_service_pb2.CancelTaskRequest(task_id=task_id), timeout=SECONDS)
 
 
@@ -66,9 +71,7 @@ async def test_creates_and_lists_continue_while_twenty_changes_of_a_task_wait_fo
         cancel = task_service_pb2.CancelTaskRequest(task_id=task_id)
         lock = f"SELECT FROM tasks WHERE task_id = {task_id} FOR UPDATE"
         async with waiting(engine, lock, [lambda: tasks.CancelTask(cancel)] * 20, waiters=6):
-            await tasks.CreateTask(requests.as_message(), timeout=SECONDS)
-            batch = task_service_pb2.BatchCreateTasksRequest(requests=[requests.as_message()])
-            await tasks.BatchCreateTasks(batch, timeout=SECONDS)
+            await create(tasks)
             await tasks.ListTasks(task_service_pb2.ListTasksRequest(), timeout=SECONDS)
 
 

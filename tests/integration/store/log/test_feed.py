@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import datetime
 import random
 
@@ -13,23 +14,13 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors
 from duetime_core.model.snapshot import Position, Snapshot
 from duetime_core.postgres import database
-from duetime_core.store.log import feed
+from duetime_core.store.log import feed, marks
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from tests.support import factories
+from tests.support.feeds import Row, read_all
 
 Engine = sqlalchemy_asyncio.AsyncEngine
-Row = tuple[int, int]  # task_id, version
-
-
-async def read_all(engine: Engine, position: Position, *, limit: int = 1000) -> tuple[list[Row], Position]:
-    rows: list[Row] = []
-    while True:
-        page = await feed.read(engine, position, limit=limit)
-        rows += [(entry.log.task_id, entry.log.version) for entry in page.entries]
-        position = page.position
-        if page.is_last:
-            return rows, position
 
 
 async def test_rows_committed_after_a_position_are_read_from_it_once(engine: Engine) -> None:
@@ -133,7 +124,7 @@ async def test_a_position_of_another_database_is_invalid(engine: Engine) -> None
     now = await feed.now(engine)
     ahead = Snapshot(now.seen.xmax + 1000, now.seen.xmax + 1000, frozenset())
     with pytest.raises(errors.InvalidArgument, match="must come from a watch of this database"):
-        await feed.read(engine, Position(ahead), limit=10)
+        await feed.read(engine, dataclasses.replace(now, seen=ahead), limit=10)
 
 
 def test_a_snapshot_sees_the_transactions_that_had_ended_when_it_was_taken() -> None:
@@ -192,8 +183,26 @@ SELECT task_id, version, status, 'updated', execution_time, 0, 'test' FROM chang
 _TAKE_XID = sa.text("SELECT pg_current_xact_id()")
 
 
-@pytest.mark.parametrize("round_", range(3))
-async def test_overlapping_transactions_are_read_once_and_in_order(engine: Engine, round_: int) -> None:
+async def test_changes_within_a_savepoint_are_read_and_those_rolled_back_are_not(engine: Engine) -> None:
+    kept, lost = [await factories.create(engine) for _ in range(2)]
+    position = await feed.now(engine)
+    async with database.transaction(engine) as connection:
+        for task_id in (kept, lost):
+            inner = await connection.begin_nested()
+            await connection.execute(_CHANGE, {"task_id": task_id})
+            assert (await read_all(engine, position))[0] == []
+            await (inner.commit() if task_id == kept else inner.rollback())
+    rows, position = await read_all(engine, position)
+    assert rows == [(kept, 2)]
+    assert await read_all(engine, position) == ([], position)
+
+
+@pytest.mark.parametrize("short_window", [10_000, 3, 0])
+async def test_overlapping_transactions_are_read_once_and_in_order(
+    engine: Engine, short_window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "SHORT_WINDOW", short_window)
+    monkeypatch.setattr(marks, "INTERVAL_SECONDS", 0.0)
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     task_ids = [await factories.create(engine) for _ in range(4)]
@@ -205,9 +214,11 @@ async def test_overlapping_transactions_are_read_once_and_in_order(engine: Engin
         writers = [await each.execution_options(isolation_level="READ COMMITTED") for each in connections]
         for _ in range(300):
             writer = chance.choice(writers)
-            match chance.randrange(6):
+            match chance.randrange(7):
                 case 0:
                     await writer.execute(_TAKE_XID)  # as a transaction that waits for a lock has one already
+                case 6:
+                    await marks.note(engine)
                 case 1 | 2:
                     await writer.execute(_CHANGE, {"task_id": chance.choice(task_ids)})
                 case 3:

@@ -16,6 +16,7 @@ from duetime_core.postgres import database
 from duetime_core.store.log import retention
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import log as schedule_log
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
@@ -26,6 +27,7 @@ from tests.support import factories, logs
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
 MINUTE = datetime.timedelta(minutes=1)
+SECOND = datetime.timedelta(seconds=1)
 
 
 def now() -> datetime.datetime:
@@ -227,6 +229,37 @@ async def test_a_cancel_during_an_update_leaves_one_next_occurrence(engine: Engi
     await task_edit.retry(engine, made.next_task_id, actor="api")
     assert (await schedule_edit.get(engine, made.schedule_id)).next_task_id == changed.next_task_id
     assert await next_tasks(engine, made) == [changed.next_task_id]
+
+
+async def test_a_resume_that_waits_is_logged_with_the_time_from_which_it_counts(engine: Engine) -> None:
+    made = await factories.create_schedule(engine, spec={"interval": SECOND}, is_paused=True)
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("SELECT FROM schedules FOR UPDATE"))
+        resuming = asyncio.create_task(schedule_edit.resume(engine, made.schedule_id, actor="api"))
+        await logs.waits_for_a_row(engine)
+        await asyncio.sleep(1.1)  # at least one of its times passes
+    resumed = (await resuming).schedule
+    *_, logged = await schedule_log.list_logs(engine, made.schedule_id, after=0, limit=10)
+    assert logged.change == "resumed"
+    assert resumed.next_time is not None
+    assert logged.timestamp < resumed.next_time <= logged.timestamp + SECOND
+
+
+@pytest.mark.parametrize("end", ["pause", "delete"])
+async def test_a_stop_that_waits_is_logged_after_the_times_that_it_skips(engine: Engine, end: str) -> None:
+    made = await factories.create_schedule(engine, spec={"interval": SECOND})
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("SELECT FROM schedules FOR UPDATE"))
+        stopping = asyncio.create_task(getattr(schedule_edit, end)(engine, made.schedule_id, actor="api"))
+        await logs.waits_for_a_row(engine)
+        await asyncio.sleep(1.1)  # at least one of its times passes
+    await stopping
+    _, stopped, *skipped = await schedule_log.list_logs(engine, made.schedule_id, after=0, limit=10)
+    assert stopped.change == {"pause": "paused", "delete": "deleted"}[end]
+    last = skipped[-1].nominal_time
+    assert last is not None
+    assert last <= stopped.timestamp < last + SECOND
+    assert {each.timestamp for each in skipped} == {stopped.timestamp}
 
 
 async def test_a_second_next_occurrence_is_refused_by_the_database(engine: Engine) -> None:

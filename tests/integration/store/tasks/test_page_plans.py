@@ -23,7 +23,7 @@ async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchem
 
 
 BY_SCHEDULE = {"tasks_schedule_idx", "tasks_unfinished_idx", "tasks_lease_idx"}
-BY_KEY = {"tasks_key_idx", "tasks_lease_idx"}
+BY_KEY = {"tasks_key_idx", "tasks_running_key_idx", "tasks_lease_idx"}
 FILTERS = {
     "all": (task_page.Filter(), {"tasks_status_idx", "tasks_lease_idx"}),
     "status": (task_page.Filter(statuses=(task.Status.FAILED,)), {"tasks_status_idx"}),

@@ -22,7 +22,7 @@ CHANGE = task.TaskLog(
 
 def entry(*, xid: int = 15, **changes: Any) -> feed.Entry:
     log = dataclasses.replace(CHANGE, **changes)
-    return feed.Entry(log, xid, Position(BEFORE, AFTER, xid))
+    return feed.Entry(log, xid, Position("here", "", BEFORE, AFTER, xid, 99))
 
 
 async def received(watching: subscription.Watch) -> list[feed.Entry | None]:
@@ -52,7 +52,7 @@ async def test_a_watch_of_all_skips_changes_that_it_has_read_itself() -> None:
     watching = subscription.Watch()
     for xid in (12, 15, 18):
         watching.offer(entry(xid=xid))
-    watching.seen = Snapshot.parse("13:17:15")
+    watching.sent = Position("here", "", Snapshot.parse("13:17:15"))
     watching.end(subscription.SERVER_STOPPING)
     assert [each.xid for each in await received(watching) if each] == [15, 18]
 
@@ -119,19 +119,19 @@ def test_a_silence_is_not_longer_than_the_contract_says() -> None:
 
 async def test_the_cursor_of_a_change_keeps_what_was_read_before_the_feed() -> None:
     watching = subscription.Watch()
-    watching.seen = Snapshot.parse("13:17:15")
+    watching.sent = Position("here", "", Snapshot.parse("13:17:15"))
     position = watching.position_after(entry(xid=18))
-    assert position == Position(watching.seen, AFTER, 18)
-    watching.seen = BEFORE
-    assert watching.position_after(entry(xid=18)) == Position(BEFORE, AFTER, 18)
+    assert position == Position("here", "", watching.sent.seen, AFTER, 18, 99)
+    watching.sent = Position("here", "", BEFORE)
+    assert watching.position_after(entry(xid=18)) == Position("here", "", BEFORE, AFTER, 18, 99)
 
 
 async def test_the_cursor_of_an_idle_watch_moves_on_with_the_feed() -> None:
     watching = subscription.Watch()
-    watching.seen = BEFORE
-    assert watching.idle_position() == Position(BEFORE)
-    watching.advance(Position(AFTER))
-    assert watching.idle_position() == Position(AFTER)
+    watching.sent = Position("here", "", BEFORE)
+    assert watching.idle_position() == watching.sent
+    watching.advance(Position("here", "", AFTER))
+    assert watching.idle_position() == Position("here", "", AFTER)
 
 
 async def test_a_change_that_arrives_just_as_the_silence_ends_is_sent_before_the_heartbeat(

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, S608
 """Pending tasks and leases in tables of their own, and finished tasks in partitions by when they ended.
 
 `prepare` copies all tasks while processes of the release before serve; a trigger copies each change meanwhile. The
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from duetime_core.postgres import index_builds, table_locks
 
 revision = "0100"
-down_revision = "0015"
+down_revision = "0017"
 locks = ("tasks",)
 
 _BATCH = 5_000
@@ -34,8 +35,8 @@ CREATE INDEX IF NOT EXISTS waiting_due_idx ON waiting (queue, ready_at, task_id)
 CREATE INDEX IF NOT EXISTS waiting_urgent_idx ON waiting (queue, level, ready_at, task_id)
     WHERE lost_leases < 2 AND NOT is_next AND level > 0;
 CREATE INDEX IF NOT EXISTS waiting_quarantined_idx ON waiting (queue, ready_at, task_id) WHERE lost_leases > 1;
-CREATE INDEX IF NOT EXISTS waiting_key_idx ON waiting (queue, concurrency_key, ready_at, task_id)
-    WHERE concurrency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS waiting_key_idx ON waiting (queue, concurrency_key, level, ready_at, task_id)
+    WHERE lost_leases < 2 AND NOT is_next AND concurrency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS waiting_next_idx ON waiting (queue, ready_at, task_id) WHERE is_next;
 CREATE UNIQUE INDEX IF NOT EXISTS waiting_next_key ON waiting (schedule_id) WHERE is_next;
 CREATE TABLE IF NOT EXISTS leases (
@@ -162,6 +163,8 @@ _DROPPED_INDEXES = (
     "key",
     "cancelled",
     "local_time",
+    "waiting_key",
+    "running_key",
 )
 
 

@@ -1,0 +1,66 @@
+"""The statements for limits per key read what belongs to their keys, and nothing of the backlog."""
+
+import datetime
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.store.claiming import key_limits, keys, locked
+from tests.integration.store.tasks import test_plans
+from tests.support import plans
+
+NOW = datetime.datetime.now(datetime.UTC)
+FEW = [f"key {number}" for number in range(100)]
+_FILL = """
+INSERT INTO tasks (name, queue, status, execution_time, updated_at, task_data, retry_initial_backoff,
+    retry_max_backoff, retry_multiplier, retry_jitter, concurrency_key, lease_expires_at, priority)
+SELECT 'noop', 'default', CASE WHEN n <= 2000 THEN 'running' ELSE 'pending' END, now() - interval '1 hour',
+    now() - interval '1 hour', '{}', '1 s', '1 s', 2, 0, 'key ' || n % 2000,
+    CASE WHEN n <= 2000 THEN now() + interval '1 hour' END, CASE WHEN n % 10000 < 100 THEN 5 ELSE 0 END
+FROM generate_series(1, 50000) AS n;
+INSERT INTO queues (name, max_running_per_key) VALUES ('default', 1);
+INSERT INTO queue_keys (queue, concurrency_key, tokens, tokens_at, waits_until)
+SELECT 'default', 'key ' || n, 0, 'epoch', CASE WHEN n % 100 = 0 THEN now() - interval '1 s' ELSE '9999-01-01' END
+FROM generate_series(0, 1999) AS n;
+"""
+STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any], int]] = {
+    "state": (keys._READ, {"keys": FEW}, 1500),
+    "free keys": (keys._FREE, {"now": NOW, "limit": 500}, 100),
+    "next free": (keys._NEXT_FREE, {"now": NOW, "for_a_run": keys.FOR_A_RUN}, 40),
+    "ended": (keys._ENDED, {"now": NOW, "keys": FEW[:5], "for_a_run": keys.FOR_A_RUN}, 150),
+    "idle": (keys._DELETE_IDLE, {"full_at": NOW}, 20),
+    "first tasks": (key_limits._FIRST, {"keys": FEW, "places": [1] * len(FEW), "limit": 0}, 5000),
+    "keys": (key_limits._NEXT_KEYS, {"after_key": "key 5", "limit": 100}, 1500),
+    "a claim": (
+        locked._CLAIM_PICKED,
+        {
+            **test_plans.SINCE,
+            "task_ids": list(range(30_000, 30_010)),
+            "keys": [f"key {task_id % 2000}" for task_id in range(30_000, 30_010)],
+            "worker_id": "worker",
+            "lease": test_plans.LEASE,
+        },
+        700,
+    ),
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def full(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """A connection to a database with a backlog of many keys."""
+    async with test_plans.filled(admin, _FILL) as connection:
+        yield connection
+
+
+@test_plans.MODES
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_the_backlog_of_other_keys_is_not_read(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str, name: str
+) -> None:
+    statement, parameters, most = STATEMENTS[name]
+    plan = await plans.explain(full, mode, statement, {"queue": "default", **parameters})
+    assert plans.buffers(plan) < most, plan
