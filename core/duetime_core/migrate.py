@@ -1,7 +1,9 @@
 """Brings the schema up to date: `python -m duetime_core.migrate`. Several hosts may run it at once."""
 
+import argparse
 import asyncio
 import contextlib
+import datetime
 import pathlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -41,10 +43,17 @@ class Settings(settings.DatabaseSettings):
 
     application_role: str | None = None
     """The role of servers and workers, where it is not the one that migrates."""
+    task_retention: settings.Retention = history.DEFAULT_RETENTION
+    """How long workers keep finished tasks: partitions are made for as long."""
 
 
-async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: str | None = None) -> None:
-    """Applies the missing migrations and creates the log's next partitions.
+async def upgrade(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    *,
+    application_role: str | None = None,
+    task_retention: datetime.timedelta = history.DEFAULT_RETENTION,
+) -> None:
+    """Applies the missing migrations and creates the next partitions of the log and of finished tasks.
 
     Each migration is a transaction of its own, and is repeated until it gets its locks. A database restored from a dump
     needs nothing else. `application_role`, if given, may then read and write rows. Raises StoreUnavailable; the
@@ -52,6 +61,7 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: s
     """
     with database.unavailable():
         async with _alone(engine) as connection:
+            await _set_retention(connection, task_retention)
             await _apply_missing(connection, "head")
             async with _transaction(connection):
                 await restoration.reset_transaction_ids(connection)
@@ -60,7 +70,26 @@ async def upgrade(engine: sqlalchemy_asyncio.AsyncEngine, *, application_role: s
     await marks.note(engine)  # notes the history of a database that is new, or was restored
     with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
-        await history.create_ahead(engine, history.DEFAULT_RETENTION)
+        await history.create_ahead(engine, task_retention)
+
+
+async def prepare(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, task_retention: datetime.timedelta = history.DEFAULT_RETENTION
+) -> str | None:
+    """Does what can be done while servers and workers of the release before run, and returns the revision that is left.
+
+    It applies the missing migrations before the first one that stops them, and prepares that one. Raises
+    StoreUnavailable.
+    """
+    with database.unavailable():
+        async with _alone(engine) as connection:
+            await _set_retention(connection, task_retention)
+            for script in await connection.run_sync(_missing, "head"):
+                if getattr(script.module, "stops", False):
+                    await _with_locks(connection, script, is_applied=False)
+                    return script.revision
+                await _with_locks(connection, script, is_applied=True)
+    return None
 
 
 async def upgrade_to(engine: sqlalchemy_asyncio.AsyncEngine, revision: str) -> None:
@@ -114,7 +143,13 @@ async def _transaction(connection: sqlalchemy_asyncio.AsyncConnection) -> AsyncI
 
 async def _apply_missing(connection: sqlalchemy_asyncio.AsyncConnection, target: str) -> None:
     for script in await connection.run_sync(_missing, target):
-        await _apply(connection, script)
+        await _with_locks(connection, script, is_applied=True)
+
+
+async def _set_retention(connection: sqlalchemy_asyncio.AsyncConnection, keep: datetime.timedelta) -> None:
+    # For migrations that create partitions.
+    statement = sa.text("SELECT set_config('duetime.task_retention_days', :days, false)")
+    await connection.execute(statement, {"days": str(keep.days)})
 
 
 def _missing(connection: sa.Connection, target: str) -> list[alembic.script.Script]:
@@ -123,13 +158,17 @@ def _missing(connection: sa.Connection, target: str) -> list[alembic.script.Scri
     return [*scripts.iterate_revisions(target, present or "base")][::-1]
 
 
-async def _apply(connection: sqlalchemy_asyncio.AsyncConnection, script: alembic.script.Script) -> None:
-    """Applies one migration, which is repeated with increasing delays while others hold what it must lock."""
+async def _with_locks(
+    connection: sqlalchemy_asyncio.AsyncConnection, script: alembic.script.Script, *, is_applied: bool
+) -> None:
+    """Prepares and applies one migration, repeated with increasing delays while others hold what it must lock."""
     tables: Sequence[str] = getattr(script.module, "locks", ())
     delay = _SHORTEST_DELAY
     while True:
         try:
             await connection.run_sync(_prepare, script)
+            if not is_applied:
+                return
             async with _transaction(connection):
                 await connection.run_sync(table_locks.take, tables)
                 await connection.run_sync(lambda sync: alembic.command.upgrade(config(sync), script.revision))
@@ -158,11 +197,24 @@ def _prepare(connection: sa.Connection, script: alembic.script.Script) -> None:
 
 
 async def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m duetime_core.migrate", description="Brings the schema up to date.")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="do only what can be done while servers and workers of the release before run",
+    )
+    given = parser.parse_args()
     logging.configure()
     configured = Settings.read()
     engine = database.connect(configured.database_url, pool_size=1)
     try:
-        await upgrade(engine, application_role=configured.application_role)
+        if given.prepare:
+            revision = await prepare(engine, task_retention=configured.task_retention)
+            _log.info("migrations prepared", left=revision or "none")
+        else:
+            await upgrade(
+                engine, application_role=configured.application_role, task_retention=configured.task_retention
+            )
     finally:
         await engine.dispose()
 

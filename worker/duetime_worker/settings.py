@@ -95,12 +95,6 @@ class Reports(settings.Variables):
     """A directory, or a URL that fsspec supports, such as `s3://bucket/reports`."""
 
 
-# At least an hour, so that a typing error does not delete everything; at most what PostgreSQL can subtract from now.
-_Retention = Annotated[
-    datetime.timedelta, pydantic.Field(ge=datetime.timedelta(hours=1), le=datetime.timedelta(days=36_500))
-]
-
-
 class Settings(settings.Settings):
     """The settings of a worker."""
 
@@ -118,9 +112,9 @@ class Settings(settings.Settings):
         seconds=20
     )
     """How long running tasks may continue after SIGTERM."""
-    task_retention: _Retention = datetime.timedelta(days=30)
+    task_retention: settings.Retention = datetime.timedelta(days=30)
     """How long a finished task is kept after its last change."""
-    log_retention: Annotated[_Retention, pydantic.Field(validate_default=True)] = datetime.timedelta(days=90)
+    log_retention: Annotated[settings.Retention, pydantic.Field(validate_default=True)] = datetime.timedelta(days=90)
     """How long rows of the log are kept, which is dropped by whole months."""
 
     @pydantic.field_validator("log_retention")

@@ -1,5 +1,6 @@
 """Settings from environment variables. A `__main__` reads them and passes them on."""
 
+import datetime
 import re
 import sys
 from typing import Annotated, Self
@@ -11,6 +12,11 @@ from duetime_core.process import urls
 
 PREFIX = "DUETIME_"
 _REDIS_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+# At least an hour, so that a typing error does not delete everything; at most what PostgreSQL can subtract from now.
+Retention = Annotated[
+    datetime.timedelta, pydantic.Field(ge=datetime.timedelta(hours=1), le=datetime.timedelta(days=36_500))
+]
 
 
 class Variables(pydantic_settings.BaseSettings):
