@@ -13,12 +13,12 @@ NOW = "statement_timestamp()"
 """By when tasks are due. `now()` is from before the queue lock was granted, if the transaction waited for it."""
 
 _ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
-_URGENT = f"queue = :queue AND {schema.URGENT} AND level = levels.level"
+_URGENT = f"queue = :queue AND {schema.URGENT} AND level = levels.number"
 _SINCE, _SINCE_IDS = "(CAST(:since AS timestamptz[]))", "(CAST(:since_ids AS bigint[]))"
 _ORDINARY_DUE = f"{_ORDINARY} AND ready_at <= {NOW} AND {bounds.after(f'{_SINCE}[1]', f'{_SINCE_IDS}[1]')}"
-_URGENT_SINCE = bounds.after(f"{_SINCE}[levels.level + 1]", f"{_SINCE_IDS}[levels.level + 1]")
+_URGENT_SINCE = bounds.after(f"{_SINCE}[levels.number + 1]", f"{_SINCE_IDS}[levels.number + 1]")
 _URGENT_DUE = f"{_URGENT} AND ready_at <= {NOW} AND {_URGENT_SINCE}"
-_LEVELS = f"generate_series({schema.MAX_LEVEL}, 1, -1) AS levels (level)"
+_LEVELS = f"generate_series({schema.MAX_LEVEL}, 1, -1) AS levels (number)"
 
 IS_LIMITED = "EXISTS (SELECT FROM queues WHERE name = :queue)"
 IS_UNLIMITED = f"NOT {IS_LIMITED}"
@@ -26,7 +26,7 @@ IS_UNLIMITED = f"NOT {IS_LIMITED}"
 
 HAS_URGENT = f"""EXISTS (
     SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT FROM waiting WHERE {_URGENT} AND ready_at >= least({_SINCE}[levels.level + 1], {bounds.HERE})
+        SELECT FROM waiting WHERE {_URGENT} AND ready_at >= least({_SINCE}[levels.number + 1], {bounds.HERE})
         LIMIT 1
     ) AS urgent
 )"""
