@@ -19,6 +19,7 @@ from duetime_core.model import advance, errors, recurrence, schedule, task
 from duetime_core.postgres import database, error_mapping
 from duetime_core.process import threads
 from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile
+from duetime_core.store.tasks import columns as task_columns
 
 MOST = 200
 """How many schedules one turn advances."""
@@ -45,7 +46,7 @@ FOR UPDATE SKIP LOCKED
 _LOCK_NEXT = sa.text(f"""
 SELECT given.schedule_id, upcoming.*, coalesce((
     SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
-), false) AS has_next, {columns.is_overlapped("given.schedule_id")} AS is_overlapped
+), false) AS has_next, {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
 LEFT JOIN LATERAL (
     SELECT task_id, nominal_time, execution_time, status = 'cancelled' AS is_refused FROM tasks

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from duetime_core.model import task
+from duetime_core.postgres import schema
 from duetime_core.store import encoding
 
 _POLICY = [encoding.column(field) for field in encoding.POLICY]
@@ -40,6 +41,16 @@ CHANGED = "task_id, queue, execution_time, now(), status"
 
 _STATUS, _LOG_STATUS = TASK.index("status"), LOG.index("status")
 _RETRY_POLICY = slice(TASK.index(_POLICY[0]), TASK.index(_POLICY[0]) + len(_POLICY))
+
+
+def is_overlapped(schedule_id: str) -> str:
+    """Returns the SQL of whether an earlier run of a schedule, given as an expression, is unfinished.
+
+    Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
+    """
+    return f"""coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = {schedule_id} AND {schema.UNFINISHED} AND NOT is_next LIMIT 1
+), false)"""
 
 
 def read_task(row: sa.Row[Any]) -> task.Task:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, explanation, queue, schedule, worker
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
 
@@ -24,10 +24,8 @@ SELECT {", ".join(f"tasks.{column}" for column in columns.TASK)},
             AND others.concurrency_key = tasks.concurrency_key
     ) AS running_of_key,
     CASE WHEN tasks.is_next THEN advance_error END AS advance_error,
-    tasks.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
-        SELECT FROM tasks AS earlier
-        WHERE earlier.schedule_id = tasks.schedule_id AND {schema.UNFINISHED} AND NOT earlier.is_next
-    ) AS waits_for_run
+    tasks.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND {columns.is_overlapped("schedules.schedule_id")}
+        AS waits_for_run
 FROM tasks
 LEFT JOIN queues ON queues.name = tasks.queue
 LEFT JOIN queue_keys ON queue_keys.queue = tasks.queue AND queue_keys.concurrency_key = tasks.concurrency_key
