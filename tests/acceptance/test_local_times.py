@@ -6,7 +6,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
@@ -14,7 +13,7 @@ from duetime_core.model import task
 from duetime_core.store.tasks import read as task_read
 from duetime_core.store.tasks import relocate
 from tests.acceptance import commands, refusals, requests
-from tests.support import factories, stacks
+from tests.support import factories, rows, stacks
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -82,10 +81,9 @@ async def test_new_time_zone_rules_move_pending_tasks(engine: sqlalchemy_asyncio
         for _ in range(2)
     ]
     plain = await factories.create(engine, execution_time=right)
-    async with engine.connect() as connection:
-        # As if another version of the time zone database had resolved it.
-        await connection.execute(sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour'"))
-        await connection.execute(sa.text(f"UPDATE tasks SET retry_count = 1 WHERE task_id = {waiting}"))
+    # As if another version of the time zone database had resolved it.
+    await rows.change(engine, "execution_time = execution_time + interval '1 hour'")
+    await rows.change(engine, "retry_count = 1", waiting)
     found, _, has_more = await relocate.recompute(engine, seconds=5, actor="api")
     assert ([each.task_id for each in found], has_more) == ([moved], False)
     assert (await task_read.get(engine, moved)).execution_time == right

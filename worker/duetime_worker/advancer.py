@@ -5,8 +5,6 @@ import datetime
 import random
 from collections.abc import Callable, Collection, Sequence
 
-import structlog
-
 from duetime_core.model import errors, task
 from duetime_core.store.schedules import advance, candidates
 from duetime_worker import context
@@ -16,8 +14,6 @@ INTERVAL_SECONDS = 1.0
 _MARGIN_SECONDS = 0.0005
 _NUDGE_SECONDS = 0.1
 """The least time from a nudge that found nothing to the next look: claims see a waiting occurrence again and again."""
-
-_log = structlog.get_logger()
 
 
 class Advancer:
@@ -58,8 +54,6 @@ class Advancer:
                 seconds = min(seconds, await self._look())
             except errors.StoreUnavailable as error:
                 self._here.database_outage.begin(error)
-            except Exception:
-                _log.exception("schedules could not be advanced; retrying in a second")
             else:
                 self._here.database_outage.end()
             await self._wait(seconds)

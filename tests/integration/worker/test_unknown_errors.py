@@ -15,13 +15,14 @@ from tests.support import clients, processes
 pytestmark = pytest.mark.timeout(60)
 
 _BROKEN = """
+from duetime_core.store.schedules import candidates
 from duetime_worker import heartbeat, leases, maintenance, sweep
 
 async def _fail(*_):
     raise KeyError("a bug in a service")
 
 heartbeat.HeartbeatSender.run = maintenance.Maintenance.run = _fail
-leases.LeaseKeeper.listen = sweep.Sweeper.run = _fail
+leases.LeaseKeeper.listen = sweep.Sweeper.run = candidates.waiting = _fail
 """
 
 
@@ -32,7 +33,7 @@ async def test_services_that_raise_do_not_end_their_worker(
     worker = await start.worker(
         handlers="tests.support.handlers,broken_services", variables={"PYTHONPATH": f"{tmp_path}:."}
     )
-    for service in ("heartbeat", "maintenance", '"cancellation hints"', "sweep"):
+    for service in ("heartbeat", "maintenance", '"cancellation hints"', "sweep", "advancer"):
         await worker.wait_for_log(f'event="service failed" service={service} count=3')
         lines = [line for line in worker.log if f"service={service} count=" in line]
         assert ["Traceback" in line for line in lines[:3]] == [True, False, False]

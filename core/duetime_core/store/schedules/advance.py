@@ -19,6 +19,7 @@ from duetime_core.model import advance, errors, recurrence, schedule, task
 from duetime_core.postgres import database, error_mapping
 from duetime_core.process import threads
 from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile
+from duetime_core.store.tasks import columns as task_columns
 
 MOST = 200
 """How many schedules one turn advances."""
@@ -47,7 +48,7 @@ SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
     refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
-    {columns.is_overlapped("given.schedule_id")} AS is_overlapped
+    {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next) AS has_next
@@ -56,7 +57,7 @@ LEFT JOIN LATERAL (
     SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next FOR UPDATE SKIP LOCKED
 ) AS locked ON true
 LEFT JOIN LATERAL (
-    SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE
+    SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE SKIP LOCKED
 ) AS present ON true
 LEFT JOIN LATERAL ({next_task.REFUSED.format("given.schedule_id")}) AS refused ON NOT next_task.has_next
 """)

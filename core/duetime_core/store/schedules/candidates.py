@@ -8,12 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.postgres import database
-from duetime_core.store.schedules import columns
+from duetime_core.store.tasks import columns as task_columns
 
 PAGE = 1_000
 """How many schedules, or next tasks of a queue, one look reads."""
 
-_IS_OVERLAPPED = columns.is_overlapped("schedules.schedule_id")
+_IS_OVERLAPPED = task_columns.is_overlapped("schedules.schedule_id")
 _WAITING = sa.text(f"""
 SELECT schedule_id, {_IS_OVERLAPPED} OR advance_failures > 0 AS has_to_wait FROM schedules
 WHERE is_waiting AND schedule_id > :after ORDER BY schedule_id LIMIT :limit

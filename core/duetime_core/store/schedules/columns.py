@@ -24,20 +24,6 @@ NEXT = """
     ) AS upcoming ON true
 """
 """The join of a schedule's next occurrence."""
-
-
-def is_overlapped(schedule_id: str) -> str:
-    """Returns the SQL of whether an earlier run of a schedule, given as an expression, is unfinished.
-
-    Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
-    """
-    return f"""coalesce((
-    SELECT true FROM tasks WHERE tasks.schedule_id = {schedule_id}
-        AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
-    LIMIT 1
-), false)"""
-
-
 LOG_COLUMNS = "log_id, schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp"
 
 # Casting one JSON text keeps a caller's text unchanged.

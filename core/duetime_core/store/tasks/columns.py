@@ -96,6 +96,18 @@ _STATUS, _LOG_STATUS = TASK.index("status"), LOG.index("status")
 _RETRY_POLICY = slice(TASK.index(_POLICY[0]), TASK.index(_POLICY[0]) + len(_POLICY))
 
 
+def is_overlapped(schedule_id: str) -> str:
+    """Returns the SQL of whether an earlier run of a schedule, given as an expression, is unfinished.
+
+    Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
+    """
+    return f"""coalesce((
+    SELECT true FROM tasks WHERE tasks.schedule_id = {schedule_id}
+        AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
+    LIMIT 1
+), false)"""
+
+
 def read_task(row: sa.Row[Any]) -> task.Task:
     """Returns the task of a row that begins with TASK_COLUMNS."""
     values = list(row[: len(TASK)])

@@ -24,10 +24,8 @@ SELECT found.*, now() AS now, coalesce(queues.is_paused, false) AS is_paused, ma
         WHERE running.queue = found.queue AND tasks.concurrency_key = found.concurrency_key
     ) AS running_of_key,
     CASE WHEN found.is_next THEN advance_error END AS advance_error,
-    found.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND EXISTS (
-        SELECT FROM tasks AS earlier
-        WHERE earlier.schedule_id = found.schedule_id AND earlier.task_id <> found.task_id
-    ) AS waits_for_run
+    found.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND {columns.is_overlapped("schedules.schedule_id")}
+        AS waits_for_run
 FROM ({task_read.GET}) AS found
 LEFT JOIN queues ON queues.name = found.queue
 LEFT JOIN queue_keys ON queue_keys.queue = found.queue AND queue_keys.concurrency_key = found.concurrency_key

@@ -12,7 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime.v1 import schedule_service_pb2, schedule_service_pb2_grpc, task_service_pb2, task_service_pb2_grpc
 from duetime_core.postgres import database
 from tests.acceptance import requests
-from tests.support import factories, logs, processes
+from tests.support import factories, logs, processes, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 SECONDS = 7
@@ -69,8 +69,7 @@ async def test_creates_and_lists_continue_while_twenty_changes_of_a_task_wait_fo
     async with grpc.aio.insecure_channel(server.address) as channel:
         tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
         cancel = task_service_pb2.CancelTaskRequest(task_id=task_id)
-        lock = f"SELECT FROM tasks WHERE task_id = {task_id} FOR UPDATE"
-        async with waiting(engine, lock, [lambda: tasks.CancelTask(cancel)] * 20, waiters=6):
+        async with waiting(engine, rows.lock(task_id), [lambda: tasks.CancelTask(cancel)] * 20, waiters=6):
             await create(tasks)
             await tasks.ListTasks(task_service_pb2.ListTasksRequest(), timeout=SECONDS)
 
@@ -87,6 +86,6 @@ async def test_changes_of_one_task_and_lists_continue_while_ten_creates_wait_for
             for number in range(10)
         ]
         calls = [lambda batch=batch: tasks.BatchCreateTasks(batch) for batch in creating]
-        async with waiting(engine, "LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE", calls, waiters=2):
+        async with waiting(engine, rows.lock_all("SHARE ROW EXCLUSIVE"), calls, waiters=2):
             await tasks.GetTask(task_service_pb2.GetTaskRequest(task_id=task_id), timeout=SECONDS)
             await tasks.ListTasks(task_service_pb2.ListTasksRequest(), timeout=SECONDS)

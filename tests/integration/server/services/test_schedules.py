@@ -4,7 +4,6 @@ import datetime
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
@@ -13,7 +12,7 @@ from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import read as task_read
 from duetime_core.store.tasks import relocate
 from duetime_server.services import schedules
-from tests.support import factories
+from tests.support import factories, rows
 
 CONTEXT: Any = None
 
@@ -71,12 +70,8 @@ async def test_recomputing_more_tasks_than_a_call_has_time_for_ends_and_reads_ea
     new = factories.new_task(execution_time=due, local_time=nine, time_zone="Europe/Lisbon")
     created = await task_create.create_all(engine, [new] * 5, actor="api")
     last = created[-1].task_id
-    async with engine.connect() as connection:
-        # As if another version of the time zone database had resolved it.
-        await connection.execute(
-            sa.text("UPDATE tasks SET execution_time = execution_time + interval '1 hour' WHERE task_id = :last"),
-            {"last": last},
-        )
+    # As if another version of the time zone database had resolved it.
+    await rows.change(engine, "execution_time = execution_time + interval '1 hour'", last)
     monkeypatch.setattr(schedules, "_RECOMPUTE_SECONDS", 0.0)  # each call has time for one page
     monkeypatch.setattr(relocate, "_AT_ONCE", 2)
     request, counts = schedule_service_pb2.RecomputeSchedulesRequest(), []

@@ -19,7 +19,7 @@ from duetime_core.redis import doorbell
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import read as task_read
 from duetime_server.tasks import creator
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -92,8 +92,7 @@ async def test_a_request_id_that_cannot_be_looked_up_fails_alone_and_nothing_is_
     assert isinstance(answers.pop(3), sqlalchemy.exc.DBAPIError)
     assert announced == [1, *(each.task_id for each in answers if isinstance(each, task_create.Created))]
     assert len(announced) == 8
-    async with engine.connect() as connection:
-        assert (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one() == 8
+    assert await rows.count(engine) == 8
 
 
 async def test_all_or_none_are_created(create: creator.Creator, engine: Engine) -> None:
@@ -125,10 +124,7 @@ async def test_batches_that_use_the_same_request_at_once_draw_ids_for_one(
     again = await asyncio.gather(*(create.create_all([batches[0][0], batches[0][-1]]) for _ in range(3)))
     assert len({batch[1].task_id for batch in again if len(batch) == 2}) == 1
     async with engine.connect() as connection:
-        counted = await connection.execute(
-            sa.text("SELECT count(*), (SELECT last_value FROM tasks_task_id_seq) FROM tasks")
-        )
-        assert len({*counted.one()}) == 1
+        assert await connection.scalar(sa.text("SELECT last_value FROM tasks_task_id_seq")) == await rows.count(engine)
     assert create._in_flight._ends == {}
 
 
@@ -136,7 +132,7 @@ async def test_batches_that_use_the_same_request_at_once_draw_ids_for_one(
 async def stalled(engine: Engine) -> AsyncIterator[None]:
     """Lets creates wait for a lock as long as the block lasts."""
     async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("LOCK TABLE tasks IN SHARE MODE"))
+        await connection.execute(sa.text(rows.lock_all("SHARE")))
         yield
 
 
@@ -161,8 +157,7 @@ async def test_who_hangs_up_while_a_commit_stalls_leaves_nothing_behind(
         await asyncio.wait(waiting[1:])
         assert len(create._waiting) == 1
     await asyncio.gather(first, waiting[0])
-    async with engine.connect() as connection:
-        assert (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one() == 2
+    assert await rows.count(engine) == 2
 
 
 async def test_only_so_many_wait_while_a_commit_stalls(

@@ -16,7 +16,7 @@ from duetime_core.store.log import retention
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from duetime_server.watch import hub, streams
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 KEEP = datetime.timedelta(days=1)
@@ -120,8 +120,7 @@ async def test_a_task_that_is_deleted_while_it_is_watched_has_its_end_sent(engin
     events = watch(engine, feeder, task_id)
     assert kind(await anext(events)) == "created"
     await task_edit.cancel(engine, task_id, actor="api")
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
+    await rows.change(engine, "updated_at = '2000-01-01'")
     assert sum([deleted async for deleted in retention.delete_tasks(engine, KEEP)]) == 1
     services = background.start(feeder.run())
     async with asyncio.timeout(20):

@@ -14,7 +14,7 @@ from duetime_core.process import background, outage
 from duetime_core.store.tasks import edit as task_edit
 from duetime_server.rpc import tokens
 from duetime_server.watch import hub, streams
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -91,8 +91,7 @@ async def test_a_watch_of_one_task_delivers_its_history_again_if_its_last_change
     await anext(events)
     await task_edit.update(engine, task_id, {"priority": 1}, version=None, actor="api")
     assert (updated := await anext(events)).change.version == 2
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET version = 1, priority = 0"))
+    await rows.change(engine, "version = 1, priority = 0")
     await restarted(engine, lost="version = 2")
     await task_edit.cancel(engine, task_id, actor="api")  # it has version 2, too
     again = [(task_id, 1, "created"), (task_id, 2, "cancelled")]

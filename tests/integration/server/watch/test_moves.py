@@ -13,7 +13,7 @@ from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_server.watch import hub, streams
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 Row = tuple[str, str, str]  # the change, the queue after and before it
@@ -85,6 +85,5 @@ async def test_a_watch_of_a_queue_resumes_after_retention_has_deleted_its_tasks(
     task_id = await factories.create(engine, queue="mail")
     await task_edit.delete(engine, task_id, actor="api")
     await factories.create(engine, queue="slow")
-    async with engine.connect() as connection:
-        await connection.exec_driver_sql("DELETE FROM tasks")
+    await rows.delete_all(engine)
     assert await changes(watch(engine, feeder, cursor), 2) == [("created", "mail", ""), ("deleted", "mail", "")]

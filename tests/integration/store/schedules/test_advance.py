@@ -17,7 +17,7 @@ from duetime_core.store.tasks import explain as task_explain
 from duetime_core.store.tasks import outcomes as task_outcomes
 from tests.integration.store.schedules.test_odd_schedules import NO_ZONE, spoil
 from tests.integration.store.schedules.test_schedule_claims import nominals, shift, skips
-from tests.support import factories
+from tests.support import backlogs, factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
@@ -27,13 +27,14 @@ INSERT INTO schedules (name, spec, template, overlap, catch_up, last_nominal_tim
 SELECT name, spec, template, overlap, catch_up, last_nominal_time, zone_version
 FROM schedules CROSS JOIN generate_series(2, :count) AS n WHERE schedule_id = :id;
 """
-_THEIR_TASKS = """
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, schedule_id, nominal_time, is_next)
-SELECT tasks.name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, schedules.schedule_id, nominal_time, true
-FROM tasks CROSS JOIN schedules WHERE tasks.schedule_id = :id AND schedules.schedule_id <> :id;
-"""
+_NEXT = backlogs.made(
+    "schedules WHERE schedule_id <> :id",
+    execution_time="CAST(:next_time AS timestamptz)",
+    schedule_id="schedule_id",
+    nominal_time="CAST(:next_time AS timestamptz)",
+    is_next="true",
+)
+_THEIR_TASKS = f"WITH {_NEXT} SELECT count(*) FROM made"
 
 
 async def many(engine: Engine, count: int, **changes: Any) -> schedule.Schedule:
@@ -41,7 +42,7 @@ async def many(engine: Engine, count: int, **changes: Any) -> schedule.Schedule:
     made = await factories.create_schedule(engine, **changes)
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text(_MANY), {"count": count, "id": made.schedule_id})
-        await connection.execute(sa.text(_THEIR_TASKS), {"id": made.schedule_id})
+        await connection.execute(sa.text(_THEIR_TASKS), {"id": made.schedule_id, "next_time": made.next_time})
         await connection.execute(sa.text("UPDATE schedules SET advance_at = :at"), {"at": made.advance_at})
     return made
 
@@ -54,9 +55,8 @@ async def test_locked_next_tasks_use_up_no_limit(engine: Engine) -> None:
         await connection.execute(
             sa.text("UPDATE schedules SET advance_at = now() WHERE schedule_id = :id"), {"id": sound.schedule_id}
         )
-    lock = sa.text("SELECT FROM tasks WHERE schedule_id <> :id AND is_next FOR UPDATE")
-    async with database.transaction(engine) as holder:
-        await holder.execute(lock, {"id": sound.schedule_id})
+    others = await rows.ids(engine, "schedule_id <> :id AND is_next", id=sound.schedule_id)
+    async with rows.locked(engine, *others):
         turns = [await schedule_advance.turn(engine, actor="worker") for _ in range(2)]
         released = [each.task_id for turn in turns for each in turn.tasks if each.status is task.Status.PENDING]
         assert sound.next_task_id in released

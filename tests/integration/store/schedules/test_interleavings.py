@@ -9,7 +9,6 @@ import random
 from collections.abc import Awaitable, Callable
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, schedule
@@ -19,7 +18,7 @@ from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from tests.integration.store.schedules.test_odd_schedules import outdate
 from tests.integration.store.schedules.test_schedule_claims import shift, skips
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
@@ -103,10 +102,8 @@ class Player:
         await self.on_next(lambda task_id: task_edit.update(self.engine, task_id, later, version=None, actor="api"))
 
     async def on_next(self, edit: Callable[[int], Awaitable[object]]) -> None:
-        async with self.engine.connect() as connection:
-            found = sa.text("SELECT task_id FROM tasks WHERE schedule_id = :id AND is_next AND nominal_time > now()")
-            task_id = await connection.scalar(found, {"id": self.made.schedule_id})
-        if task_id is not None:
+        upcoming = "schedule_id = :id AND is_next AND nominal_time > now()"
+        for task_id in await rows.ids(self.engine, upcoming, id=self.made.schedule_id):
             with contextlib.suppress(errors.DuetimeError):  # its status does not allow it
                 await edit(task_id)
 
@@ -131,17 +128,10 @@ async def test_each_nominal_time_has_one_task_or_one_logged_reason(
     player = Player(engine, made, source)
     for _ in range(STEPS):
         await player.step()
-        async with engine.connect() as connection:
-            following = await connection.scalar(sa.text("SELECT count(*) FROM tasks WHERE is_next"))
-        assert following == (1 if len(player.active[-1]) == 1 else 0)
+        assert await rows.count(engine, "is_next") == (1 if len(player.active[-1]) == 1 else 0)
     if len(player.active[-1]) == 1:
         await player.pause_or_resume()
-    statement = sa.text(
-        "SELECT nominal_time, status = 'cancelled' FROM tasks "
-        "WHERE schedule_id = :id AND (deleted_at IS NULL OR is_refused)"
-    )
-    async with engine.connect() as connection:
-        tasks = (await connection.execute(statement, {"id": made.schedule_id})).all()
+    tasks = await rows.occurrences(engine, made.schedule_id)
     ran = collections.Counter(nominal for nominal, is_cancelled in tasks if not is_cancelled)
     reasons = collections.Counter[datetime.datetime]()
     for each in await skips(engine, made):

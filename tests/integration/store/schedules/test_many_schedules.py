@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.store.schedules import edit as schedule_edit
-from tests.support import factories, processes
+from tests.support import factories, processes, rows
 
 pytestmark = pytest.mark.no_cover  # it measures time
 
@@ -28,13 +28,12 @@ async def test_a_thousand_schedules_of_the_same_second_start_within_a_second(
         await asyncio.gather(*(schedule_edit.create(engine, new, actor="api") for _ in range(10)))
     await asyncio.gather(*(start.worker(concurrency=500) for _ in range(2)))
     assert datetime.datetime.now(datetime.UTC) < due, "the machine is too busy to be ready in time"
-    done = sa.text("SELECT count(*) FROM tasks WHERE status = 'completed'")
     late = sa.text("SELECT max(timestamp - execution_time) FROM task_logs WHERE change = 'started'")
     async with asyncio.timeout(MOMENT.total_seconds() + 20), engine.connect() as connection:
-        while await connection.scalar(done) < SCHEDULES:  # noqa: ASYNC110 - the database sends no notification
+        while await rows.count(connection, "status = 'completed'") < SCHEDULES:  # noqa: ASYNC110 - it notifies nobody
             await asyncio.sleep(0.1)
         latest = await connection.scalar(late)
-        upcoming = await connection.scalar(sa.text("SELECT count(*) FROM tasks WHERE is_next"))
+        upcoming = await rows.count(connection, "is_next")
     print(f"the last one started {latest.total_seconds():.3f} s late")  # noqa: T201 - a figure that is measured
     assert latest < LATE + SLACK
     assert upcoming == SCHEDULES

@@ -16,7 +16,7 @@ from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
 from tests.integration.store.schedules.test_schedule_claims import nominals, shift, skips
-from tests.support import factories
+from tests.support import factories, rows
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -134,12 +134,8 @@ async def test_a_recomputation_passes_over_tasks_whose_zone_no_longer_exists(
     due = datetime.datetime(2030, 7, 1, 8, tzinfo=datetime.UTC)
     local = {"local_time": datetime.datetime(2030, 7, 1, 9), "time_zone": "Europe/Lisbon"}  # noqa: DTZ001
     made = [await factories.create(engine, execution_time=due + HOUR, **local) for _ in range(3)]
-    async with engine.connect() as connection:
-        for task_id, change in (
-            (made[0], "time_zone = 'Mars/Olympus'"),
-            (made[1], "local_time = '9999-12-31 23:59:59', time_zone = 'America/New_York'"),
-        ):
-            await connection.execute(sa.text(f"UPDATE tasks SET {change} WHERE task_id = {task_id}"))
+    await rows.change(engine, "time_zone = 'Mars/Olympus'", made[0])
+    await rows.change(engine, "local_time = '9999-12-31 23:59:59', time_zone = 'America/New_York'", made[1])
     moved, _, has_more = await relocate.recompute(engine, seconds=5, actor="api")
     assert ([(each.task_id, each.execution_time) for each in moved], has_more) == ([(made[2], due)], False)
 

@@ -22,7 +22,7 @@ from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from tests.integration.store.schedules.test_odd_schedules import outdate
 from tests.integration.store.schedules.test_schedule_claims import due, nominals, shift, skips
-from tests.support import factories, logs
+from tests.support import backlogs, factories, logs, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
@@ -55,9 +55,7 @@ async def edit_next(engine: Engine, made: schedule.Schedule, **changes: Any) -> 
 
 
 async def next_tasks(engine: Engine, made: schedule.Schedule) -> list[int]:
-    async with engine.connect() as connection:
-        statement = sa.text("SELECT task_id FROM tasks WHERE schedule_id = :id AND is_next")
-        return list((await connection.execute(statement, {"id": made.schedule_id})).scalars())
+    return await rows.ids(engine, "schedule_id = :id AND is_next", id=made.schedule_id)
 
 
 HOW = pytest.mark.parametrize("how", ["rename", "recompute"])
@@ -218,9 +216,8 @@ async def test_a_refused_occurrence_does_not_come_back(engine: Engine, refuse: s
 
 async def test_a_cancel_during_an_update_leaves_one_next_occurrence(engine: Engine) -> None:
     made = await factories.create_schedule(engine)
-    cancelling = "UPDATE tasks SET status = 'cancelled', version = version + 1 WHERE task_id = :id"
     async with database.transaction(engine) as connection:
-        await connection.execute(sa.text(cancelling), {"id": made.next_task_id})
+        await rows.end(connection, task.Status.CANCELLED, those=task.Status.PENDING)
         updating = asyncio.create_task(update(engine, made, spec=recurrence.Spec(cron="7 7 * * *")))
         await logs.waits_for_a_row(engine)
     changed = await updating
@@ -264,15 +261,8 @@ async def test_a_stop_that_waits_is_logged_after_the_times_that_it_skips(engine:
 
 async def test_a_second_next_occurrence_is_refused_by_the_database(engine: Engine) -> None:
     made = await factories.create_schedule(engine)
-    copy = (
-        "INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff, "
-        "retry_multiplier, retry_jitter, schedule_id, nominal_time, is_next) SELECT name, queue, status, "
-        "execution_time, task_data, retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, "
-        "schedule_id, nominal_time + interval '1 hour', true FROM tasks WHERE task_id = :id"
-    )
-    async with engine.connect() as connection:
-        with pytest.raises(sqlalchemy.exc.IntegrityError, match="tasks_next_key"):
-            await connection.execute(sa.text(copy), {"id": made.next_task_id})
+    with pytest.raises(sqlalchemy.exc.IntegrityError, match="_next_key"):
+        await backlogs.insert(engine, 1, schedule_id=str(made.schedule_id), nominal_time="now()", is_next="true")
 
 
 async def test_an_ended_schedule_that_is_changed_continues(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import log as schedule_log
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
-from tests.support import factories
+from tests.support import factories, rows
 
 HOUR = datetime.timedelta(hours=1)
 DAY = datetime.timedelta(days=1)
@@ -27,10 +27,6 @@ DAY = datetime.timedelta(days=1)
 async def shift(engine: sqlalchemy_asyncio.AsyncEngine, span: datetime.timedelta) -> None:
     """Lets so much time pass for all schedules: moves the times in the database into the past."""
     assignments = (
-        ("tasks", "execution_time = execution_time - :span"),
-        # By way of the far future: no two nominal times may be the same meanwhile.
-        ("tasks", "nominal_time = nominal_time + interval '1000 days'"),
-        ("tasks", "nominal_time = nominal_time - interval '1000 days' - :span"),
         *(
             ("schedules", f"{column} = {column} - :span")
             for column in ("last_nominal_time", "next_nominal_time", "next_due_at", "advance_at")
@@ -38,18 +34,18 @@ async def shift(engine: sqlalchemy_asyncio.AsyncEngine, span: datetime.timedelta
         *(("schedule_logs", f"{column} = {column} - :span") for column in ("nominal_time", "until")),
     )
     async with database.transaction(engine) as connection:
+        await rows.shift(connection, span)
         for table, assignment in assignments:
             await connection.execute(sa.text(f"UPDATE {table} SET {assignment}"), {"span": span})
 
 
 async def nominals(engine: sqlalchemy_asyncio.AsyncEngine, made: schedule.Schedule) -> dict[str, list[Any]]:
     """Returns the nominal times of a schedule's tasks, by their status; the next one's as `next`."""
-    statement = sa.text(
-        "SELECT CASE WHEN is_next THEN 'next' ELSE status END, array_agg(nominal_time ORDER BY nominal_time) "
-        "FROM tasks WHERE schedule_id = :id AND deleted_at IS NULL GROUP BY 1"
-    )
-    async with engine.connect() as connection:
-        return dict(row for row in await connection.execute(statement, {"id": made.schedule_id}))
+    found: dict[str, list[Any]] = {}
+    columns = "CASE WHEN is_next THEN 'next' ELSE status END AS kind, nominal_time"
+    for row in await rows.read(engine, columns, "schedule_id = :id AND deleted_at IS NULL", id=made.schedule_id):
+        found.setdefault(row.kind, []).append(row.nominal_time)
+    return {kind: sorted(times) for kind, times in found.items()}
 
 
 async def skips(engine: sqlalchemy_asyncio.AsyncEngine, made: schedule.Schedule) -> list[schedule.ScheduleLog]:

@@ -11,12 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories
+from tests.support import factories, rows
 
 Status = task.Status
 Change = task.Change
@@ -93,8 +92,7 @@ async def test_tasks_moved_to_a_later_page_are_moved_once(
     due = datetime.datetime.now(datetime.UTC) + HOUR
     wanted = task_page.Filter(statuses=(Status.PENDING,))
     assert (await change(engine, Change.UPDATED, wanted, {"execution_time": due})).count == 2500
-    async with engine.connect() as connection:
-        assert await connection.scalar(sa.text("SELECT max(version) FROM tasks")) == 2
+    assert await rows.count(engine, "version = 2") == 2500
 
 
 async def test_after_its_time_limit_the_same_call_continues(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -116,10 +114,8 @@ async def test_two_concurrent_bulk_changes_share_the_tasks(engine: sqlalchemy_as
 
 async def test_a_locked_task_is_left_and_reported(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = await many(engine, 2)
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
-        async with asyncio.timeout(5):
-            progress = await change(engine, Change.CANCELLED, PENDING)
+    async with rows.locked(engine, held), asyncio.timeout(5):
+        progress = await change(engine, Change.CANCELLED, PENDING)
     assert (progress.count, progress.has_more) == (1, True)
     assert (await task_read.get(engine, free)).status is Status.CANCELLED
     assert (await change(engine, Change.CANCELLED, PENDING)).count == 1
@@ -153,10 +149,8 @@ async def test_a_task_that_is_moved_to_an_earlier_time_during_the_call_is_change
 ) -> None:
     await many(engine, 2000)
     (late,) = await many(engine, 1, execution_time=datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC))
-    async with after_the_first_batch(engine, Change.CANCELLED, PENDING) as progress, engine.connect() as connection:
-        await connection.execute(
-            sa.text(f"UPDATE tasks SET execution_time = '2020-01-01', updated_at = now() WHERE task_id = {late}")
-        )
+    async with after_the_first_batch(engine, Change.CANCELLED, PENDING) as progress:
+        await rows.change(engine, "execution_time = '2020-01-01', updated_at = now()", late)
     assert (progress.count, progress.has_more) == (2001, False)
 
 
@@ -164,19 +158,16 @@ async def test_tasks_that_were_changed_before_the_clock_was_set_back_are_not_pas
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await many(engine, 3)
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET updated_at = now() + interval '1 hour'"))
+    await rows.change(engine, "updated_at = now() + interval '1 hour'")
     assert (await change(engine, Change.CANCELLED, PENDING)).count == 3
 
 
 async def test_a_task_that_fails_again_during_the_call_is_retried_once(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await many(engine, 1500)
-    fail = sa.text("UPDATE tasks SET status = 'failed', execution_time = now() WHERE status = 'pending'")
-    async with engine.connect() as connection:
-        await connection.execute(fail)
+    await rows.end(engine, Status.FAILED, those=Status.PENDING)
     failed = task_page.Filter(statuses=(Status.FAILED,))
-    async with after_the_first_batch(engine, Change.RETRIED, failed) as progress, engine.connect() as connection:
-        await connection.execute(fail)
+    async with after_the_first_batch(engine, Change.RETRIED, failed) as progress:
+        await rows.end(engine, Status.FAILED, those=Status.PENDING)
     assert (progress.count, progress.has_more) == (1500, False)
 
 
@@ -193,8 +184,7 @@ async def test_a_repeated_move_leaves_tasks_where_it_put_them(engine: sqlalchemy
     (held, *_) = await many(engine, 3)
     changes = {"queue": "there", "execution_time": datetime.datetime.fromisoformat(due)}
     wanted = task_page.Filter(statuses=(Status.PENDING,))
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
+    async with rows.locked(engine, held):
         counts = [(await change(engine, Change.UPDATED, wanted, changes)).count for _ in range(2)]
     assert counts == [2, 0]
     progress = await change(engine, Change.UPDATED, wanted, changes)

@@ -17,7 +17,7 @@ from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories, logs
+from tests.support import factories, logs, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -25,12 +25,6 @@ Engine = sqlalchemy_asyncio.AsyncEngine
 async def ids(engine: Engine, *news: task.NewTask) -> list[int | None]:
     answers = await task_create.create(engine, news, actor="api")
     return [answer.task_id if isinstance(answer, task_create.Created) else None for answer in answers]
-
-
-async def count(engine: Engine) -> int:
-    async with engine.connect() as connection:
-        counted: int = (await connection.execute(sa.text("SELECT count(*) FROM tasks"))).scalar_one()
-        return counted
 
 
 async def last_id(engine: Engine) -> int:
@@ -69,7 +63,7 @@ async def test_concurrent_repeats_of_a_request_return_the_same_task(engine: Engi
     new = factories.new_task(request_id="r")
     answers = await asyncio.gather(*(ids(engine, new, new) for _ in range(8)))
     assert len({task_id for answer in answers for task_id in answer}) == 1
-    assert await count(engine) == 1
+    assert await rows.count(engine) == 1
 
 
 async def test_another_request_with_the_request_id_is_refused_and_the_others_are_created(engine: Engine) -> None:
@@ -86,7 +80,7 @@ async def test_another_request_with_the_request_id_is_refused_and_the_others_are
     assert isinstance(refused, errors.RequestIdReused)
     assert refused.metadata == {"request_id": "r", "task_id": str(first.task_id)}
     assert isinstance(other, task_create.Created)
-    assert await count(engine) == 2
+    assert await rows.count(engine) == 2
 
 
 async def test_a_request_is_the_same_after_its_task_was_updated_or_finished(engine: Engine) -> None:
@@ -112,7 +106,7 @@ async def test_a_request_in_local_time_is_the_same_under_another_time_zone_datab
     assert await ids(engine, repeated) == [task_id]
     (created,) = await task_create.create_all(engine, [repeated], actor="api")
     assert (created.task_id, created.is_new) == (task_id, False)
-    assert await count(engine) == 1
+    assert await rows.count(engine) == 1
 
 
 async def test_another_local_time_is_another_request_although_its_instant_is_the_same(engine: Engine) -> None:
@@ -125,11 +119,8 @@ async def test_another_local_time_is_another_request_although_its_instant_is_the
 async def test_a_request_in_local_time_is_the_same_after_an_upgrade_from_the_first_release(engine: Engine) -> None:
     new = factories.new_task(request_id="r", execution_time=INSTANT, **LOCAL)
     (task_id,) = await ids(engine, new)
-    async with engine.connect() as connection:  # the first release stored the digest with the instant
-        await connection.execute(
-            sa.text("UPDATE tasks SET request_digest = :digest"),
-            {"digest": task_create._encode(new)["earlier_digest"]},
-        )
+    # The first release stored the digest with the instant.
+    await rows.change_digest(engine, task_create._encode(new)["earlier_digest"])
     assert await ids(engine, new) == [task_id]
     (created,) = await task_create.create_all(engine, [new], actor="api")
     assert (created.task_id, created.is_new) == (task_id, False)
@@ -152,7 +143,7 @@ async def test_a_request_whose_task_was_cancelled_or_deleted_is_refused_with_the
     assert isinstance(other, task_create.Created)
     with pytest.raises(error, match="another request_id"):
         await task_create.create_all(engine, [factories.new_task(), new], actor="api")
-    assert await count(engine) == 2
+    assert await rows.count(engine) == 2
     assert await last_id(engine) == 2
 
 
@@ -169,7 +160,7 @@ async def test_batches_with_the_same_requests_in_another_order_do_not_block_each
     news = [factories.new_task(request_id=f"r{number}") for number in range(300)]
     answers = await asyncio.gather(*(ids(engine, *random.sample(news, len(news))) for _ in range(8)))
     assert len({frozenset(answer) for answer in answers}) == 1
-    assert await count(engine) == 300
+    assert await rows.count(engine) == 300
 
 
 async def test_an_all_or_none_batch_creates_none_if_one_request_id_was_used(engine: Engine) -> None:
@@ -177,7 +168,7 @@ async def test_an_all_or_none_batch_creates_none_if_one_request_id_was_used(engi
     news = [factories.new_task(), factories.new_task(request_id="r", name="other")]
     with pytest.raises(errors.RequestIdReused):
         await task_create.create_all(engine, news, actor="api")
-    assert await count(engine) == 1
+    assert await rows.count(engine) == 1
 
 
 async def test_a_refused_batch_draws_no_ids(engine: Engine) -> None:
@@ -201,7 +192,7 @@ async def test_a_race_for_a_request_id_costs_one_id_and_nothing_else(engine: Eng
         await logs.waits_for_a_row(engine)
     assert isinstance(first, task_create.Created)
     assert (await racing)[0] == first.task_id
-    assert await count(engine) == 10
+    assert await rows.count(engine) == 10
     assert await last_id(engine) == 11
 
 
@@ -229,7 +220,7 @@ async def test_a_batch_with_some_repeated_requests_creates_the_others(engine: En
 
 async def test_a_batch_whose_caller_hangs_up_completes_and_loses_no_ids(engine: Engine) -> None:
     async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("LOCK TABLE tasks IN SHARE MODE"))
+        await connection.execute(sa.text(rows.lock_all("SHARE")))
         calls = [
             asyncio.create_task(task_create.create_all(engine, [factories.new_task()] * 100, actor="api"))
             for _ in range(5)
@@ -241,7 +232,7 @@ async def test_a_batch_whose_caller_hangs_up_completes_and_loses_no_ids(engine: 
     for call in calls:
         with pytest.raises(asyncio.CancelledError):
             await call
-    assert await count(engine) == await last_id(engine) == 500
+    assert await rows.count(engine) == await last_id(engine) == 500
 
 
 @pytest.mark.parametrize(
@@ -272,12 +263,12 @@ async def test_committed_tasks_are_returned_although_finding_the_others_fails(
     assert isinstance(other, task_create.Created)
     assert isinstance(failed, kind)
     assert sentence in str(failed)
-    assert await count(engine) == 3
+    assert await rows.count(engine) == 3
     with pytest.raises(kind, match=sentence):  # nothing was created, so there is no result
         await ids(engine, repeated)
     with pytest.raises(kind, match=sentence):
         await task_create.create_all(engine, [factories.new_task(), repeated], actor="api")
-    assert await count(engine) == 3
+    assert await rows.count(engine) == 3
 
 
 async def test_creating_a_task_after_the_last_id_fails(engine: Engine) -> None:

@@ -5,16 +5,14 @@ import datetime
 import random
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories
+from tests.support import factories, rows
 
 Change = task.Change
 
@@ -128,8 +126,7 @@ async def test_outcomes_and_extensions_pass_over_a_locked_task_and_it_counts_as_
     locked, cancelled, free = await claimed(engine, 3)
     versions = {run.task_id: run.version for run in (locked, cancelled, free)}
     await task_edit.cancel(engine, cancelled.task_id, actor="api")
-    async with database.transaction(engine) as connection, asyncio.timeout(5):
-        await connection.execute(sa.text(f"SELECT FROM tasks WHERE task_id = {locked.task_id} FOR UPDATE"))
+    async with rows.locked(engine, locked.task_id), asyncio.timeout(5):
         extended = await task_outcomes.extend(engine, versions, worker_id="worker", lease=factories.LEASE)
         assert extended == {free.task_id}
         outcomes = [factories.outcome(run) for run in (locked, cancelled, free)]

@@ -16,15 +16,12 @@ from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 FIRST = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
 ORDERS: tuple[task_page.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
-
-
-_CHANGES = {1: "status = 'running', worker_id = 'worker', lease_expires_at = now()", 2: "lost_leases = 2"}
 
 
 @pytest_asyncio.fixture
@@ -44,14 +41,15 @@ async def tasks(engine: Engine) -> list[task.Task]:
             request_id=f"request {number}",
         )
         if number % 3 == 0:
-            async with engine.connect() as connection:
-                columns = f"schedule_id = 7, nominal_time = now() + {number} * interval '1 s'"
-                await connection.execute(sa.text(f"UPDATE tasks SET {columns} WHERE task_id = {task_id}"))
-        if number % 4 == 0:
-            await task_edit.cancel(engine, task_id, actor="api")
-        elif changes := _CHANGES.get(number % 4):
-            async with engine.connect() as connection:
-                await connection.execute(sa.text(f"UPDATE tasks SET {changes} WHERE task_id = {task_id}"))
+            columns = f"schedule_id = 7, nominal_time = now() + {number} * interval '1 s'"
+            await rows.change(engine, columns, task_id)
+        match number % 4:
+            case 0:
+                await task_edit.cancel(engine, task_id, actor="api")
+            case 1:
+                await rows.start(engine, task_id)
+            case 2:
+                await rows.change(engine, "lost_leases = 2", task_id)
         made.append(await task_read.get(engine, task_id))
     return made
 
