@@ -56,7 +56,9 @@ WITH made AS (
         LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment
     RETURNING task_id, execution_time, executed_at, updated_at, request_id, queue, name
 ), named AS ({_NAMED})
-INSERT INTO task_logs (task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor, queue, name)
+INSERT INTO task_logs (
+    task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor, queue, name
+)
 SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor, queue, name
 FROM made, LATERAL (VALUES
     (1, 'pending', 'created', execution_time, NULL, 'api'),
