@@ -24,46 +24,55 @@ _BYTES_PER_PAIR = 2_500
 # Fixed values, so that all sizes have the same kind of task.
 _COLUMNS = """
 name, queue, task_data, retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, request_id,
-request_digest, status, execution_time, version, created_at, executed_at, updated_at
+execution_time, version, created_at, executed_at, updated_at
 """
 _VALUES = """
 'noop', 'default', '{"to": "ada@example.com", "subject": "hello"}', '1 second', '1 hour', 2, 0.1,
-gen_random_uuid()::text, gen_random_uuid()
+gen_random_uuid()::text
 """
+_NAMED = "INSERT INTO request_ids (request_id, task_id, digest) SELECT request_id, task_id, gen_random_uuid() FROM made"
 # At random times, like tasks created in any order.
 _PENDING = f"""
 WITH made AS (
     INSERT INTO tasks ({_COLUMNS})
-    SELECT {_VALUES}, 'pending', now() + interval '1 day' + random() * interval '1 year', 1, now(), NULL, now()
+    SELECT {_VALUES}, now() + interval '1 day' + random() * interval '1 year', 1, now(), NULL, now()
     FROM generate_series(1, %(upto)s - %(first)s)
-    RETURNING task_id, execution_time
-)
-INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
-SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api' FROM made
+    RETURNING task_id, execution_time, request_id, queue, name
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level)
+    SELECT task_id, queue, execution_time, 1, 0 FROM made
+), named AS ({_NAMED})
+INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor, queue, name)
+SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api', queue, name FROM made
 """
 # In this month, for which the log has a partition, and too recent for retention.
 _FINISHED = f"""
 WITH made AS (
-    INSERT INTO tasks ({_COLUMNS})
-    SELECT {_VALUES}, 'completed', due, 3, due, due + interval '10 ms', due + interval '15 ms'
+    INSERT INTO ended_tasks (task_id, {_COLUMNS}, status, ended_at)
+    SELECT nextval('tasks_task_id_seq'), {_VALUES}, due, 3, due, due + interval '10 ms', due + interval '15 ms',
+        'completed', due + interval '15 ms'
     FROM greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
         generate_series(%(first)s::bigint, %(upto)s - 1) AS number,
         LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment
-    RETURNING task_id, execution_time, executed_at, updated_at
+    RETURNING task_id, execution_time, executed_at, updated_at, request_id, queue, name
+), named AS ({_NAMED})
+INSERT INTO task_logs (
+    task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor, queue, name
 )
-INSERT INTO task_logs (task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor)
-SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor
+SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor, queue, name
 FROM made, LATERAL (VALUES
     (1, 'pending', 'created', execution_time, NULL, 'api'),
     (2, 'running', 'started', executed_at, NULL, 'worker'),
     (3, 'completed', 'completed', updated_at, interval '1 ms', 'worker')
 ) AS change (version, status, change, happened, duration, actor)
 """
+# That of a partitioned table is defined ON ONLY it, without its partitions.
 _INDEXES = """
-SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks' AND indexname <> 'tasks_pkey'
+SELECT indexname, replace(indexdef, ' ON ONLY ', ' ON ') FROM pg_indexes
+WHERE tablename IN ('tasks', 'waiting', 'ended_tasks') AND indexname NOT LIKE '%_pkey'
 """
 _SIZES = """
-SELECT pg_total_relation_size('tasks')::float8,
+SELECT (SELECT sum(pg_total_relation_size(name)) FROM unnest(ARRAY['tasks', 'waiting', 'request_ids']) AS name)::float8,
     (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('task_logs'))::float8
 """
 _SETTINGS = """

@@ -90,7 +90,10 @@ async def _measure(session: harness.Session, database: str) -> Measured:
         valkey = max(armed, await _valkey_megabytes(deployment)) - empty
         await deployment.stop_workers()
         await deployment.execute(
-            f"DELETE FROM tasks WHERE task_id > {before}",
+            *(
+                f"DELETE FROM {table} WHERE task_id > {before}"
+                for table in ("tasks", "waiting", "ended_tasks", "request_ids")
+            ),
             f"DELETE FROM task_logs WHERE task_id > {before}",
             "VACUUM ANALYZE",
         )

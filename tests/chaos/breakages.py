@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import schema
 from duetime_core.store.claiming import bounds, fast, rescue, statements
 from duetime_core.store.schedules import occurrences
 from duetime_core.store.tasks import create as task_create
@@ -57,24 +56,19 @@ def respond_before_commit() -> None:
 
 def claim_early() -> None:
     """Claims tasks half a second before they are due."""
-    _rewrite(fast, "_CLAIM", f"{schema.DUE_AT} <= {statements.NOW}", f"{schema.DUE_AT} <= now() + interval '0.5 s'")
+    _rewrite(fast, "_CLAIM", f"ready_at <= {statements.NOW}", "ready_at <= now() + interval '0.5 s'")
 
 
 def claim_without_guard() -> None:
-    """Claims tasks that are already running, though not within 50 ms, or workers would do nothing else."""
+    """Leaves claimed tasks pending, though not for the next 50 ms, or workers would do nothing else."""
     _rewrite(
-        fast,
-        "_CLAIM",
-        f"{schema.ORDINARY} AND {schema.DUE_AT} <=",
-        "(status = 'pending' OR status = 'running' AND executed_at < now() - interval '50 ms') AND NOT is_next "
-        "AND execution_time <=",
+        fast, "_CLAIM", "DELETE FROM waiting WHERE", "UPDATE waiting SET ready_at = now() + interval '50 ms' WHERE"
     )
 
 
 def record_without_fence() -> None:
     """Records outcomes of workers that have lost the lease."""
-    _rewrite(task_outcomes, "_RECORD", "AND tasks.version = claimed_version", "")
-    _rewrite(task_outcomes, "_RECORD", "AND worker_id = :worker_id", "")
+    _rewrite(task_outcomes, "_RECORD", "AND tasks.version = claimed_version - 1", "")
 
 
 def forget_next_occurrences() -> None:
@@ -138,14 +132,20 @@ def drop_changes() -> None:
 
 def reclaim_valid_leases() -> None:
     """Reclaims tasks whose leases have not expired."""
-    _rewrite(rescue, "_RECLAIM", "lease_expires_at < now()", "lease_expires_at < now() + interval '1 hour'")
+    _rewrite(rescue, "_RECLAIM", "expires_at < now()", "expires_at < now() + interval '1 hour'")
     bounds.LeaseBound.learn = lambda *_, **__: None  # type: ignore[method-assign]
 
 
 def wait_for_locked_tasks() -> None:
-    """Has batches of outcomes and of extensions wait for tasks that another session has locked."""
-    for name in ("_RECORD", "_EXTEND"):
-        _rewrite(task_outcomes, name, "SKIP LOCKED", "")
+    """Has batches of outcomes wait for tasks that another session has locked, and extensions lock all tasks."""
+    _rewrite(task_outcomes, "_RECORD", "SKIP LOCKED", "")
+    locked = """locked AS MATERIALIZED (
+        SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(
+            SELECT unnest(task_ids) FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[]))
+        )) ORDER BY task_id FOR UPDATE
+    ), held AS"""
+    _rewrite(task_outcomes, "_EXTEND", "held AS", locked)
+    _rewrite(task_outcomes, "_EXTEND", "AND worker_id =", "AND (SELECT count(*) FROM locked) >= 0 AND worker_id =")
 
 
 def reclaim_nothing() -> None:

@@ -14,11 +14,11 @@ from tests.chaos import checker, clock, cluster, evidence, workload, world
 _SETTLE_SECONDS = 90
 _POLL_SECONDS = 0.25
 
-_UNFINISHED = "SELECT count(*) AS count FROM tasks WHERE status IN ('pending', 'running')"
+_UNFINISHED = "SELECT count(*) AS count FROM tasks"
 _OVERDUE = """
-SELECT extract(epoch FROM now() - min(lease_expires_at))::float8 AS seconds FROM tasks WHERE status = 'running'
+SELECT extract(epoch FROM now() - min(expires_at))::float8 AS seconds FROM leases
 """
-_REQUEST_IDS = "SELECT request_id FROM tasks WHERE request_id IS NOT NULL"
+_REQUEST_IDS = "SELECT request_id FROM request_ids"
 
 
 @dataclasses.dataclass
