@@ -43,7 +43,7 @@ SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FRO
 WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) ORDER BY schedule_id
 FOR UPDATE SKIP LOCKED
 """)
-_LOCK_NEXT = sa.text(f"""
+LOCK_NEXT = sa.text(f"""
 SELECT given.schedule_id, upcoming.*, coalesce((
     SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
 ), false) AS has_next, {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
@@ -54,6 +54,7 @@ LEFT JOIN LATERAL (
     FOR UPDATE SKIP LOCKED
 ) AS upcoming ON true
 """)
+"""Locks the next tasks of schedules. Without task_id, but with has_next, another session has locked it."""
 # Those whose next task another session has locked do not use up the limit of the turns that follow.
 _PASS_OVER = sa.text("""
 UPDATE schedules SET advance_at = now() + interval '1 second' WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))
@@ -127,7 +128,7 @@ async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, rows: Seq
     now: datetime.datetime = rows[0].now
     await clock.stop(connection, [row.schedule_id for row in rows if row.is_paused or row.is_deleted])
     rows = [row for row in rows if not (row.is_paused or row.is_deleted)]
-    locked = await connection.execute(_LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in rows]})
+    locked = await connection.execute(LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in rows]})
     upcoming = {row.schedule_id: row for row in locked}
     passed_over = [each.schedule_id for each in upcoming.values() if each.has_next and each.task_id is None]
     if passed_over:
