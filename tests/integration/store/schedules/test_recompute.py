@@ -13,7 +13,7 @@ from duetime_core.process import patience
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.tasks import relocate
 from tests.integration.store.schedules.test_odd_schedules import outdate
-from tests.support import factories
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
@@ -71,8 +71,7 @@ async def test_a_locked_task_in_local_time_delays_no_other_and_is_moved_once_it_
     monkeypatch.setattr(relocate, "_AT_ONCE", at_once)
     task_ids = await wrong_tasks(engine, 5)
     held = task_ids[2]
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("SELECT 1 FROM tasks WHERE task_id = :id FOR UPDATE"), {"id": held})
+    async with rows.locked(engine, held):
         began = time.monotonic()
         async with asyncio.timeout(7):
             moved, position, has_more = await relocate.recompute(engine, seconds=2.5, actor="api")
@@ -88,8 +87,7 @@ async def test_calls_without_time_for_all_tasks_come_back_to_a_locked_one(
     monkeypatch.setattr(relocate, "_AT_ONCE", 2)
     task_ids = await wrong_tasks(engine, 5)
     position, moved = None, []
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("SELECT 1 FROM tasks WHERE task_id = :id FOR UPDATE"), {"id": task_ids[1]})
+    async with rows.locked(engine, task_ids[1]):
         for _ in range(2):
             found, position, has_more = await relocate.recompute(engine, position, seconds=0, actor="api")
             moved += found
