@@ -492,7 +492,7 @@ SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up,
 WHERE advance_at <= now() ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
 FOR UPDATE SKIP LOCKED;
 
--- schedules/advance.py: _LOCK_NEXT
+-- schedules/advance.py: LOCK_NEXT
 SELECT given.schedule_id, upcoming.*, coalesce((
     SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
 ), false) AS has_next, coalesce((

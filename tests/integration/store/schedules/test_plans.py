@@ -61,7 +61,7 @@ async def test_advancing_reads_due_schedules_in_order(full: sqlalchemy_asyncio.A
         assert "schedules_advance_idx" in str(plan)
         assert "Sort" not in str(plan)
         assert plans.buffers(plan) < 100
-    used = await test_plans.scans(full, mode, schedule_advance._LOCK_NEXT, {"schedule_ids": list(range(1, 201))})
+    used = await test_plans.scans(full, mode, schedule_advance.LOCK_NEXT, {"schedule_ids": list(range(1, 201))})
     assert set(used.values()) <= {"tasks_next_key", "tasks_unfinished_idx", "Function Scan"}
     assert await test_plans.scans(full, mode, schedule_advance._NEXT_AT, {}) == {"schedules": "schedules_advance_idx"}
 
