@@ -68,12 +68,7 @@ WITH candidates AS MATERIALIZED (
         {task_columns.QUEUE_LEVEL.replace("priority", "created.priority")}, is_next, created.concurrency_key,
         created.schedule_id
     FROM created JOIN input ON input.task_id = created.task_id
-), {
-    payloads.store(f'''
-        SELECT task_id, task_data FROM input
-        WHERE {payloads.is_large("task_data")} AND task_id IN (SELECT task_id FROM created)
-    ''')
-}, {task_columns.write_log("created", change="'created'", status="'pending'")}
+), {payloads.OF_CREATED}, {task_columns.write_log("created", change="'created'", status="'pending'")}
 SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
 """)
 _TAKEN = sa.text("""

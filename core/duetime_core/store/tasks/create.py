@@ -80,12 +80,7 @@ WITH given AS MATERIALIZED (
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {columns.QUEUE_LEVEL}, concurrency_key,
         schedule_id
     FROM created
-), {
-    payloads.store(f'''
-        SELECT task_id, task_data FROM input
-        WHERE {payloads.is_large("task_data")} AND task_id IN (SELECT task_id FROM created)
-    ''')
-}, {columns.write_log("created", change="'created'", status="'pending'")}
+), {payloads.OF_CREATED}, {columns.write_log("created", change="'created'", status="'pending'")}
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
     NULL AS execution_time, now()
 FROM input

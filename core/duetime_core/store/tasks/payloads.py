@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 MOST_INLINE = 2_000
-"""The bytes of task_data, as stored, that a row of `tasks` has at most: PostgreSQL stores a larger one apart, and copies
-it when the row moves to another table."""
+"""The bytes of task_data, as stored, that a row of `tasks` has at most: PostgreSQL stores a larger value apart, and
+copies it when the row moves to another table."""
 
 _READ = sa.text("SELECT task_data FROM payloads WHERE task_id = :task_id")
 
@@ -48,6 +48,12 @@ def store(rows: str) -> str:
         INSERT INTO payloads (task_id, task_data) {rows}
         ON CONFLICT (task_id) DO UPDATE SET task_data = excluded.task_data
     )"""
+
+
+OF_CREATED = store(
+    f"SELECT task_id, task_data FROM input WHERE {is_large('task_data')} AND task_id IN (SELECT task_id FROM created)"
+)
+"""The CTE for those tasks of the CTE `input` that are `created`."""
 
 
 async def read(connection: sqlalchemy_asyncio.AsyncConnection, task_id: int) -> dict[str, Any]:
