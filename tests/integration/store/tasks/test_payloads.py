@@ -7,10 +7,12 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import alembic.command
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core import migrate
 from duetime_core.model import errors, task
 from duetime_core.postgres import database
 from duetime_core.store.claiming import bounds, fast, rescue, statements
@@ -215,6 +217,19 @@ async def test_an_update_that_waited_for_another_returns_the_task_data_of_now(en
     assert (changed.version, changed.priority, changed.task_data) == (3, 3, OTHER)
 
 
+async def test_the_table_of_the_release_before_gets_large_task_data_back(engine: Engine) -> None:
+    await factories.brought_to(engine, task.Status.COMPLETED, task_data=LARGE)
+    for data in (OTHER, SMALL):
+        await factories.create(engine, task_data=data)
+    before = await listed(engine)
+    async with database.transaction(engine) as connection:
+        await connection.run_sync(lambda sync: alembic.command.downgrade(migrate.config(sync), "0017"))
+        found = await connection.execute(sa.text("SELECT task_id, task_data FROM tasks"))
+        assert {row.task_id: row.task_data for row in found} == before
+    await migrate.upgrade(engine)
+    assert await listed(engine) == before
+
+
 async def make_old(engine: Engine, *, has_partition: bool) -> None:
     """Makes all finished tasks end before retention, in a partition of their own or in the default one."""
     ended = datetime.datetime.now(datetime.UTC) - KEEP - 10 * DAY
@@ -277,16 +292,9 @@ async def test_a_finish_touches_as_many_blocks_with_large_task_data_as_with_smal
 
 def recorded(claimed: list[task.Task]) -> dict[str, Any]:
     """Returns the parameters of the statement that completes those tasks."""
-    given = (
-        "["
-        + ", ".join(
-            f"""{{"task_id": {each.task_id}, "claimed_version": {each.version}, "status": "completed", "change": "completed",
-            "duration": "1 second", "started_at": "2026-01-01T00:00:00Z"}}"""
-            for each in claimed
-        )
-        + "]"
-    )
-    return {"outcomes": given, "worker_id": "worker", "lease_ids": []}
+    ended = {"status": "completed", "change": "completed", "duration": "1 second", "started_at": "2026-01-01T00:00:00Z"}
+    given = [{"task_id": each.task_id, "claimed_version": each.version, **ended} for each in claimed]
+    return {"outcomes": json.dumps(given), "worker_id": "worker", "lease_ids": []}
 
 
 async def test_small_tasks_cost_no_look_up(engine: Engine) -> None:
