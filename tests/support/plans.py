@@ -29,7 +29,7 @@ async def explain(
         ((answer,),) = await (await driver.execute(explained)).fetchall()
     finally:
         await driver.execute("ROLLBACK")
-        await driver.execute("DEALLOCATE explained")
+        await driver.execute("DEALLOCATE ALL")  # psycopg has done that for its own, at the ROLLBACK
     plan: dict[str, Any] = answer[0]["Plan"]
     return plan
 

@@ -57,7 +57,7 @@ def _task_columns() -> list[sa.Column[Any]]:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("queue", sa.Text, nullable=False),
         sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("task_data", postgresql.JSONB, nullable=False),
+        sa.Column("task_data", postgresql.JSONB),  # NULL if it is in `payloads`
         sa.Column("error_message", sa.Text),
         sa.Column("retry_count", sa.Integer, nullable=False, server_default="0"),
         sa.Column("max_retries", sa.Integer, nullable=False, server_default=str(task.DEFAULT_MAX_RETRIES)),
@@ -197,6 +197,14 @@ ended_tasks = sa.Table(
         where=f"concurrency_key IS NOT NULL AND {NOT_DELETED}",
     ),
     postgresql_partition_by="RANGE (ended_at)",
+)
+
+payloads = sa.Table(
+    "payloads",
+    metadata,
+    # Large task_data of tasks and ended_tasks: a task that ends is moved without it. See `store.tasks.payloads`.
+    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("task_data", postgresql.JSONB, nullable=False),
 )
 
 request_ids = sa.Table(

@@ -15,7 +15,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import recurrence, schedule, task
 from duetime_core.store import encoding
 from duetime_core.store.schedules import occurrences
-from duetime_core.store.tasks import columns
+from duetime_core.store.tasks import columns, payloads
 
 _MERGED = {**encoding.TEMPLATE, "execution_time": "timestamptz"}
 _MOVED = {**_MERGED, "nominal_time": "timestamptz"}
@@ -27,8 +27,10 @@ REFUSED = """
 """
 """The next occurrence of a schedule that has no next task: a caller refused it, so that its nominal time is taken."""
 # Locked by an earlier statement, so that no other change comes between.
-_PREVIOUS = """
-    SELECT tasks.*, tasks.task_id AS next_id, tasks.queue AS previous_queue, tasks.name AS previous_name
+_PREVIOUS = f"""
+    SELECT {", ".join(f"tasks.{column}" for column in columns.KEPT if column != "task_data")},
+        {payloads.of("tasks")} AS task_data, tasks.task_id AS next_id, tasks.queue AS previous_queue,
+        tasks.name AS previous_name
     FROM waiting JOIN tasks USING (task_id) WHERE waiting.schedule_id = :schedule_id AND is_next
 """
 
@@ -49,7 +51,10 @@ def _values(fields: dict[str, str], source: str) -> list[str]:
 
 
 def _assign(fields: dict[str, str], values: Sequence[str]) -> str:
-    return ", ".join(f"{encoding.column(field)} = {value}" for field, value in zip(fields, values, strict=True))
+    return ", ".join(
+        f"{encoding.column(field)} = {payloads.assign(value) if field == 'task_data' else value}"
+        for field, value in zip(fields, values, strict=True)
+    )
 
 
 _LOCK_WAITING = sa.text("SELECT task_id FROM waiting WHERE schedule_id = :schedule_id AND is_next FOR UPDATE")
@@ -58,13 +63,16 @@ SELECT task_id, nominal_time, execution_time, false AS is_refused FROM tasks WHE
 """)
 _REFUSED = sa.text(f"SELECT *, true AS is_refused FROM ({REFUSED.format(':schedule_id')}) AS refused")
 _MOVE = sa.text(f"""
-WITH previous AS MATERIALIZED ({_PREVIOUS}), moved AS (
+WITH previous AS MATERIALIZED ({_PREVIOUS}), given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:after AS json)) AS given ({encoding.record(_MOVED)})
+), moved AS (
     UPDATE tasks SET {_assign(_MOVED, _values(_MOVED, "given"))}, local_time = NULL, time_zone = NULL,
         version = tasks.version + 1, updated_at = now()
-    FROM previous CROSS JOIN json_to_recordset(CAST(:after AS json)) AS given ({encoding.record(_MOVED)})
-    WHERE tasks.task_id = next_id
+    FROM previous CROSS JOIN given WHERE tasks.task_id = next_id
     RETURNING tasks.*, previous_queue, previous_name, previous.nominal_time AS previous_time
-), {_change_waiting("moved")}, freed AS (
+), {_change_waiting("moved")}, {
+    payloads.store("SELECT moved.task_id, given.task_data FROM moved CROSS JOIN given WHERE moved.task_data IS NULL")
+}, freed AS (
     DELETE FROM nominal_times USING moved WHERE nominal_times.schedule_id = moved.schedule_id
         AND nominal_times.nominal_time = previous_time AND previous_time <> moved.nominal_time
 ), timed AS (
@@ -76,7 +84,7 @@ SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now F
 # A value that is still what the schedule gave becomes what it gives now; any other is a caller's.
 _MERGE = sa.text(f"""
 WITH previous AS MATERIALIZED ({_PREVIOUS}), merged AS MATERIALIZED (
-    SELECT next_id, previous_queue, previous_name, {
+    SELECT {
     ", ".join(
         f"CASE WHEN previous.{encoding.column(field)} IS NOT DISTINCT FROM {old} THEN {new} "
         f"ELSE previous.{encoding.column(field)} END AS {encoding.column(field)}"
@@ -89,11 +97,13 @@ WITH previous AS MATERIALIZED ({_PREVIOUS}), merged AS MATERIALIZED (
 ), changed AS (
     UPDATE tasks SET {_assign(_MERGED, [f"merged.{encoding.column(field)}" for field in _MERGED])},
         version = tasks.version + 1, updated_at = now()
-    FROM merged
-    WHERE tasks.task_id = next_id AND ({", ".join(f"tasks.{encoding.column(field)}" for field in _MERGED)})
+    FROM previous CROSS JOIN merged
+    WHERE tasks.task_id = next_id AND ({", ".join(f"previous.{encoding.column(field)}" for field in _MERGED)})
         IS DISTINCT FROM ({", ".join(f"merged.{encoding.column(field)}" for field in _MERGED)})
     RETURNING tasks.*, 'pending' AS status, previous_queue, previous_name
-), {_change_waiting("changed")}, {columns.write_log("changed", change="'updated'", status="status", has_previous=True)}
+), {_change_waiting("changed")}, {
+    payloads.store("SELECT task_id, merged.task_data FROM changed CROSS JOIN merged WHERE changed.task_data IS NULL")
+}, {columns.write_log("changed", change="'updated'", status="status", has_previous=True)}
 SELECT {columns.CHANGED} FROM changed
 """)
 _DETACH = sa.text(f"""

@@ -12,6 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import recurrence, schedule, task
 from duetime_core.store import encoding
 from duetime_core.store.tasks import columns as task_columns
+from duetime_core.store.tasks import payloads
 
 MOST_TAKEN = 1_000
 """How many nominal times with a task one search passes over. It is continued with the schedule's next advance."""
@@ -32,6 +33,7 @@ _VALUES = encoding.expressions(
 )
 
 _STORED = [field for field in _FIELDS if field != "is_next"]
+_INSERTED = ", ".join(payloads.inline(field) if field == "task_data" else field for field in _STORED)
 # The execution_time is not raised to now: lateness is measured from when an occurrence was due. Ids are drawn for
 # nominal times without a task alone: only one that is taken concurrently costs an id. A request_id may conflict too.
 # The nominal time of a triggered task is when it got the schedule's lock: two triggers that began in the same
@@ -58,7 +60,7 @@ WITH candidates AS MATERIALIZED (
     RETURNING task_id
 ), created AS (
     INSERT INTO tasks (task_id, {encoding.columns(_STORED)}) OVERRIDING SYSTEM VALUE
-    SELECT task_id, {", ".join(_STORED)} FROM input WHERE task_id IN (SELECT task_id FROM timed)
+    SELECT task_id, {_INSERTED} FROM input WHERE task_id IN (SELECT task_id FROM timed)
     RETURNING *
 ), waits AS (
     INSERT INTO waiting (task_id, queue, ready_at, version, level, is_next, concurrency_key, schedule_id)
@@ -66,7 +68,7 @@ WITH candidates AS MATERIALIZED (
         {task_columns.QUEUE_LEVEL.replace("priority", "created.priority")}, is_next, created.concurrency_key,
         created.schedule_id
     FROM created JOIN input ON input.task_id = created.task_id
-), {task_columns.write_log("created", change="'created'", status="'pending'")}
+), {payloads.OF_CREATED}, {task_columns.write_log("created", change="'created'", status="'pending'")}
 SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
 """)
 _TAKEN = sa.text("""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from duetime_core.model import task
 from duetime_core.postgres import schema
 from duetime_core.store import encoding
+from duetime_core.store.tasks import payloads
 
 _POLICY = [encoding.column(field) for field in encoding.POLICY]
 
@@ -34,7 +35,7 @@ _SAME_FOR_ALL = {
 }
 """The columns that are the same for all tasks of one claim: of thousands a second, reading each column costs."""
 CLAIMED = [column for column in TASK if column not in _SAME_FOR_ALL]
-CLAIMED_COLUMNS = ", ".join(f"tasks.{column}" for column in CLAIMED)
+CLAIMED_COLUMNS = ", ".join(payloads.of("tasks") if column == "task_data" else f"tasks.{column}" for column in CLAIMED)
 
 KEPT = [
     column
@@ -49,6 +50,7 @@ _OF_LIVE = {
     "version": "tasks.version + CASE WHEN waiting.task_id IS NULL THEN 1 ELSE 0 END",
     "updated_at": "coalesce(lease.started_at, tasks.updated_at)",
     "executed_at": "coalesce(lease.started_at, tasks.executed_at)",
+    "task_data": payloads.of("tasks"),
     "result": "CAST(NULL AS jsonb)",
     "worker_id": "lease.worker_id",
     "lease_expires_at": "lease.expires_at",
@@ -60,10 +62,13 @@ _OF_ENDED = {
     "lease_expires_at": "CAST(NULL AS timestamptz)",
     "is_next": "false",
 }
+_OF_ENDED_READ = {**_OF_ENDED, "task_data": payloads.of("ended_tasks")}
 LIVE_COLUMNS = ", ".join(f"{_OF_LIVE.get(column, f'tasks.{column}')} AS {column}" for column in TASK)
 """TASK, of the tables that LIVE joins."""
-ENDED_COLUMNS = ", ".join(f"{_OF_ENDED.get(column, f'ended_tasks.{column}')} AS {column}" for column in TASK)
+ENDED_COLUMNS = ", ".join(f"{_OF_ENDED_READ.get(column, f'ended_tasks.{column}')} AS {column}" for column in TASK)
 """TASK, of `ended_tasks`."""
+EDITED_ENDED_COLUMNS = ", ".join(f"{_OF_ENDED.get(column, f'ended_tasks.{column}')} AS {column}" for column in TASK)
+"""TASK, of a row of `ended_tasks` that the statement has changed: without task_data that is in `payloads`."""
 HAS_LEASE = "expires_at >= (SELECT lease_floor.expires_at FROM lease_floor WHERE is_only)"
 """The condition on `leases` that its index begins with: without it, a look reads past those that ended long ago."""
 LIVE = f"""
@@ -283,9 +288,9 @@ def end(
 
 
 def select_pending(row: str, *, is_next: str = "false") -> str:
-    """Returns TASK of a pending task, from `row`, which has the columns of `tasks`."""
+    """Returns TASK of a pending task, from `row`, which has the columns of `tasks`: without task_data of `payloads`."""
     special = {**_OF_LIVE, "status": "'pending'", "is_next": is_next, "worker_id": "CAST(NULL AS text)"}
     special["lease_expires_at"] = "CAST(NULL AS timestamptz)"
-    for column in ("version", "updated_at", "executed_at"):
+    for column in ("version", "updated_at", "executed_at", "task_data"):
         del special[column]
     return ", ".join(f"{special.get(column, f'{row}.{column}')} AS {column}" for column in TASK)

@@ -12,7 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, task
 from duetime_core.postgres import confirmation, database
 from duetime_core.store import encoding
-from duetime_core.store.tasks import columns, request_ids
+from duetime_core.store.tasks import columns, payloads, request_ids
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -32,7 +32,11 @@ _FIELDS = {
 }
 _GIVEN = {**_FIELDS, "earlier_digest": "uuid"}
 _STORED = [field for field in _FIELDS if field != "request_digest"]
-_VALUES = ", ".join(encoding.expressions(_STORED, execution_time="greatest(given.execution_time, now())"))
+_VALUES = ", ".join(
+    encoding.expressions(
+        _STORED, execution_time="greatest(given.execution_time, now())", task_data=payloads.inline("given.task_data")
+    )
+)
 # Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
 # all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
 # same moment.
@@ -76,7 +80,7 @@ WITH given AS MATERIALIZED (
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {columns.QUEUE_LEVEL}, concurrency_key,
         schedule_id
     FROM created
-), {columns.write_log("created", change="'created'", status="'pending'")}
+), {payloads.OF_CREATED}, {columns.write_log("created", change="'created'", status="'pending'")}
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
     NULL AS execution_time, now()
 FROM input

@@ -10,8 +10,9 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, payload, task
 from duetime_core.postgres import confirmation
 from duetime_core.store import encoding
-from duetime_core.store.tasks import columns, read
+from duetime_core.store.tasks import columns, payloads, read
 
+_NEW_DATA = "CAST(:new_task_data AS jsonb)"
 # Field of task.NewTask → its columns. The parameters are not named as those of filters.
 _ASSIGNMENTS = {
     **{field: f"{field} = :new_{field}" for field in ("name", "queue", "timeout", "priority", "concurrency_key")},
@@ -20,7 +21,7 @@ _ASSIGNMENTS = {
     "local_time": (
         "execution_time = greatest(:local_instant, now()), local_time = :local_time, time_zone = :time_zone"
     ),
-    "task_data": "task_data = CAST(:new_task_data AS jsonb)",
+    "task_data": f"task_data = {payloads.assign(_NEW_DATA)}",
     # Not below the retries that were spent: then none are left.
     "max_retries": "max_retries = greatest(:new_max_retries, retry_count)",
     "retry_policy": ", ".join(f"{encoding.column(field)} = :{field}" for field in encoding.POLICY),
@@ -97,7 +98,7 @@ def _end_one(*, is_deleted: bool) -> sa.TextClause:
             has_running=not is_deleted,
         )
     }
-        SELECT {columns.ENDED_COLUMNS}, now() AS now FROM ended AS ended_tasks
+        SELECT {columns.EDITED_ENDED_COLUMNS}, now() AS now FROM ended AS ended_tasks
     """)
 
 
@@ -141,7 +142,7 @@ def of_retried(wanted: str, locking: str) -> str:
 
 _DELETE_ENDED = sa.text(f"""
     WITH {of_deleted("{}.task_id = :task_id", "FOR UPDATE")}
-    SELECT {columns.ENDED_COLUMNS}, now() AS now FROM edited AS ended_tasks
+    SELECT {columns.EDITED_ENDED_COLUMNS}, now() AS now FROM edited AS ended_tasks
 """)
 _RETRY = sa.text(f"""
     WITH {of_retried("{}.task_id = :task_id", "FOR UPDATE")}
@@ -149,12 +150,13 @@ _RETRY = sa.text(f"""
 """)
 
 
-def of_updated(assignments: str, wanted: str, locking: str, guard: str = "true") -> str:
+def of_updated(assignments: str, wanted: str, locking: str, guard: str = "true", *, has_task_data: bool = False) -> str:
     """Returns the CTEs that update pending tasks; `edited` has them.
 
     The row of `waiting` decides, and is written whatever changes: a claim in progress then sees that there is a newer
     version of the task.
     """
+    stored = payloads.store(f"SELECT task_id, {_NEW_DATA} FROM edited WHERE task_data IS NULL") + ", "
     return f"""locked AS MATERIALIZED (
             SELECT task_id, is_next FROM waiting WHERE {wanted.format("waiting")} AND {guard}
             ORDER BY task_id {locking}
@@ -173,7 +175,9 @@ def of_updated(assignments: str, wanted: str, locking: str, guard: str = "true")
         columns.QUEUE_LEVEL.replace("priority", "edited.priority")
     }, concurrency_key = edited.concurrency_key
             FROM edited WHERE waiting.task_id = edited.task_id
-        ), {columns.write_log("edited", change="'updated'", status="'pending'", has_previous=True)}"""
+        ), {stored if has_task_data else ""}{
+        columns.write_log("edited", change="'updated'", status="'pending'", has_previous=True)
+    }"""
 
 
 async def update(
@@ -193,7 +197,11 @@ async def update(
     assignments, parameters = assigning(changes)
     guard = "true" if version is None else "version = :version"
     statement = sa.text(f"""
-        WITH {of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", guard)}
+        WITH {
+        of_updated(
+            assignments, "{}.task_id = :task_id", "FOR UPDATE", guard, has_task_data="new_task_data" in parameters
+        )
+    }
         SELECT {columns.select_pending("edited", is_next="edited.is_next")}, now() AS now FROM edited
     """)
     return await _apply(
@@ -262,7 +270,12 @@ async def _apply(
             if edited is None and otherwise is not None:
                 edited = (await connection.execute(otherwise, given)).one_or_none()
             if edited is not None:
-                return columns.read_task(edited), edited.now
+                changed = columns.read_task(edited)
+                if edited.task_data is None:
+                    # Read by the statement itself it could be older than the row, which is the newest. A later change
+                    # may come between: it has a version of its own, which guards what a caller does with this one.
+                    changed.task_data = await payloads.read(connection, task_id)
+                return changed, edited.now
             # The guard refused; the reason is read afterwards. If there is none any more, because the task changed
             # in between, the edit is retried.
             found = (await connection.execute(_FIND, {"task_id": task_id})).one_or_none()

@@ -65,7 +65,9 @@ WITH expired AS MATERIALIZED (
 ), deleted AS (
     DELETE FROM ended_tasks_default USING expired
     WHERE ended_tasks_default.task_id = expired.task_id AND ended_tasks_default.ended_at = expired.ended_at
-    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time
+    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time, task_data IS NULL AS is_large
+), contents AS (
+    DELETE FROM payloads WHERE task_id = ANY(ARRAY(SELECT task_id FROM deleted WHERE is_large))
 ), requests AS (
     DELETE FROM request_ids USING deleted
     WHERE request_ids.request_id = deleted.request_id AND request_ids.task_id = deleted.task_id
@@ -80,10 +82,20 @@ SELECT count(*) AS deleted, max(task_id) AS last_id FROM deleted
 
 def _forget(partition: str) -> sa.TextClause:
     # What is unique among all tasks is free again. A retried task keeps its own: it is no longer in the partition.
+    # Tasks whose task_data is in `payloads` are deleted together with it: whoever still finds such a task finds all of
+    # it, and a retry either comes before, and keeps both, or finds neither.
     return sa.text(f"""
     WITH page AS MATERIALIZED (
-        SELECT task_id, request_id, schedule_id, nominal_time FROM {partition}
+        SELECT task_id, request_id, schedule_id, nominal_time, task_data IS NULL AS is_large FROM {partition}
         WHERE task_id > :after ORDER BY task_id LIMIT :limit
+    ), large AS MATERIALIZED (
+        SELECT task_id, ended_at FROM {partition} AS ended
+        WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE is_large)) ORDER BY task_id FOR UPDATE
+    ), deleted AS (
+        DELETE FROM {partition} AS ended USING large
+        WHERE ended.task_id = large.task_id AND ended.ended_at = large.ended_at RETURNING ended.task_id
+    ), contents AS (
+        DELETE FROM payloads WHERE task_id = ANY(ARRAY(SELECT task_id FROM deleted))
     ), requests AS (
         DELETE FROM request_ids USING page
         WHERE request_ids.request_id = page.request_id AND request_ids.task_id = page.task_id

@@ -7,7 +7,7 @@ DROP TRIGGER copy_changed ON tasks;
 DROP FUNCTION copy_changed_task();
 DROP TABLE copying;
 INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
-SELECT worker_id, queue, began_at, max(lease_expires_at), array_agg(task_id ORDER BY task_id),
+SELECT worker_id, queue, began_at, lease_expires_at, array_agg(task_id ORDER BY task_id),
     array_agg(version - 1 ORDER BY task_id), lost_leases > 1
 FROM (
     SELECT tasks.*, coalesce((
@@ -16,7 +16,7 @@ FROM (
     ), executed_at) AS began_at
     FROM tasks WHERE status = 'running'
 ) AS running
-GROUP BY worker_id, queue, began_at, lost_leases > 1;
+GROUP BY worker_id, queue, began_at, lease_expires_at, lost_leases > 1;
 -- What a caller refused is known by its nominal time, and the schedule's.
 INSERT INTO nominal_times SELECT schedule_id, nominal_time, task_id FROM tasks
 WHERE is_next AND schedule_id IS NOT NULL AND status <> 'pending' ON CONFLICT DO NOTHING;
