@@ -16,44 +16,47 @@ import psycopg
 from bench import harness
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
+from tests.support import backlogs
 
 _CHUNK = 100_000
 _BYTES_PER_PAIR = 2_500
 """The disk space of one pending and one finished task, with a margin for the write-ahead log."""
 
 # Fixed values, so that all sizes have the same kind of task.
-_COLUMNS = """
-name, queue, task_data, retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, request_id,
-request_digest, status, execution_time, version, created_at, executed_at, updated_at
-"""
-_VALUES = """
-'noop', 'default', '{"to": "ada@example.com", "subject": "hello"}', '1 second', '1 hour', 2, 0.1,
-gen_random_uuid()::text, gen_random_uuid()
-"""
+_VALUES = {
+    "task_data": """'{"to": "ada@example.com", "subject": "hello"}'""",
+    "request_id": "CAST(gen_random_uuid() AS text)",
+    "request_digest": "gen_random_uuid()",
+}
 # At random times, like tasks created in any order.
-_PENDING = f"""
-WITH made AS (
-    INSERT INTO tasks ({_COLUMNS})
-    SELECT {_VALUES}, 'pending', now() + interval '1 day' + random() * interval '1 year', 1, now(), NULL, now()
-    FROM generate_series(1, %(upto)s - %(first)s)
-    RETURNING task_id, execution_time
+_LATER = backlogs.made(
+    "generate_series(1, %(upto)s - %(first)s)",
+    **_VALUES,
+    execution_time="now() + interval '1 day' + random() * interval '1 year'",
 )
+_PENDING = f"""
+WITH {_LATER}
 INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
 SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api' FROM made
 """
 # In this month, for which the log has a partition, and too recent for retention.
-_FINISHED = f"""
-WITH made AS (
-    INSERT INTO tasks ({_COLUMNS})
-    SELECT {_VALUES}, 'completed', due, 3, due, due + interval '10 ms', due + interval '15 ms'
-    FROM greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
+_EARLIER = backlogs.made(
+    """greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
         generate_series(%(first)s::bigint, %(upto)s - 1) AS number,
-        LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment
-    RETURNING task_id, execution_time, executed_at, updated_at
+        LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment""",
+    **_VALUES,
+    status="'completed'",
+    execution_time="due",
+    version="3",
+    created_at="due",
+    executed_at="due + interval '10 ms'",
+    updated_at="due + interval '15 ms'",
 )
+_FINISHED = f"""
+WITH {_EARLIER}
 INSERT INTO task_logs (task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor)
 SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor
-FROM made, LATERAL (VALUES
+FROM (SELECT task_id, execution_time, executed_at, updated_at FROM made) AS made, LATERAL (VALUES
     (1, 'pending', 'created', execution_time, NULL, 'api'),
     (2, 'running', 'started', executed_at, NULL, 'worker'),
     (3, 'completed', 'completed', updated_at, interval '1 ms', 'worker')
