@@ -13,18 +13,11 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.store.claiming import bounds, fast, locked, rescue
-from tests.support import factories, plans
+from tests.support import backlogs, factories, plans, rows
 
 FINISHED = 60_000
 BATCH = 5_000
-_CREATE = sa.text("""
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, updated_at, priority)
-SELECT 'noop', 'default', 'pending', time, '{}', '1 s', '1 s', 2, 0, time, CAST(:priority AS int)
-FROM generate_series(1, CAST(:count AS int)) AS n,
-    LATERAL (SELECT now() - interval '1 hour' + n / 50 * interval '1 ms' AS time) AS due
-""")
-_FINISH = sa.text("UPDATE tasks SET status = 'completed', lease_expires_at = NULL WHERE status = 'running'")
+_DUE = "now() - interval '1 hour' + n / 50 * interval '1 ms'"
 EXPIRED = -datetime.timedelta(minutes=2)
 CLAIM = {"queue": task.DEFAULT_QUEUE, "worker_id": "worker", "limit": 100, "lease": factories.LEASE}
 
@@ -51,7 +44,7 @@ async def test_a_claim_and_a_sweep_read_as_much_after_many_finished_under_an_old
 ) -> None:
     since, leases = bounds.Bounds(one_full_look()), bounds.LeaseBound(one_full_look())
     async with engine.connect() as connection:
-        await connection.execute(_CREATE, {"count": FINISHED + 1000, "priority": priority})
+        await backlogs.insert(engine, FINISHED + 1000, execution_time=_DUE, updated_at=_DUE, priority=str(priority))
         await connection.execute(sa.text("ANALYZE"))
 
         async def drain(count: int) -> None:
@@ -59,7 +52,7 @@ async def test_a_claim_and_a_sweep_read_as_much_after_many_finished_under_an_old
                 engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=count, lease=EXPIRED, since=since
             )
             assert len(claim.tasks) == count
-            await connection.execute(_FINISH)
+            await rows.end(connection, task.Status.COMPLETED, those=task.Status.RUNNING)
             assert await rescue.reclaim(engine, worker_id="sweeper", since=leases) == []
 
         async def blocks(claim: bounds.Bounds, sweep: bounds.LeaseBound) -> dict[str, int]:
