@@ -1,11 +1,17 @@
 """The first edition, as it was at migration 0017: what it did to `tasks`, and data of every kind that it left."""
 
 import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import alembic.command
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core import migrate
+from duetime_core.postgres import database
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -162,7 +168,7 @@ async def execute(engine: Engine, name: str, **parameters: Any) -> list[int]:
         return [row[0] for row in found]
 
 
-async def serve(engine: Engine, worker_id: str, seed: int, until: asyncio.Event) -> None:
+async def _serve(engine: Engine, worker_id: str, seed: int, until: asyncio.Event) -> None:
     """Does what servers and workers did, in random order, until that event."""
     chosen = random.Random(seed)
     running: list[int] = []
@@ -173,3 +179,35 @@ async def serve(engine: Engine, worker_id: str, seed: int, until: asyncio.Event)
         ended = [task_id for task_id in running if chosen.random() < 0.5]
         await execute(engine, chosen.choice(_ENDS), ids=ended, worker_id=worker_id)
         running = [task_id for task_id in running if task_id not in ended]
+
+
+async def differences(engine: Engine, before: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Returns what is not as before: a task's id, the column, and its values before and now; or all ids."""
+    after = await rows(engine)
+    if [row["task_id"] for row in before] != [row["task_id"] for row in after]:
+        return [[row["task_id"] for row in rows] for rows in (before, after)]
+    return [
+        (row["task_id"], name, row[name], now[name])
+        for row, now in zip(before, after, strict=True)
+        for name in row
+        if row[name] != now[name]
+    ]
+
+
+async def downgrade(engine: Engine) -> None:
+    """Returns to the first edition."""
+    async with database.transaction(engine) as connection:
+        await connection.run_sync(lambda sync: alembic.command.downgrade(migrate.config(sync), REVISION))
+
+
+@contextlib.asynccontextmanager
+async def served(engine: Engine) -> AsyncIterator[None]:
+    """Lets servers and workers of the first edition run during the block."""
+    async with asyncio.TaskGroup() as group:
+        ended = asyncio.Event()
+        for each in range(3):
+            group.create_task(_serve(engine, f"worker-{each}", seed=each, until=ended))
+        try:
+            yield
+        finally:
+            ended.set()

@@ -1,5 +1,6 @@
 """PostgreSQL's plans of the store's statements."""
 
+import itertools
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+_NUMBERS = itertools.count()
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
 
@@ -20,16 +22,16 @@ async def explain(
     numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", statement.text)
     driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection  # type: ignore[assignment]
     values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
-    template = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained" + ("({})" if names else "")
+    name = f"explained_{next(_NUMBERS)}"
+    template = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {name}" + ("({})" if names else "")
     explained = sql.SQL(template).format(values)
     await driver.execute("BEGIN")
     try:
         await driver.execute(sql.SQL("SET LOCAL plan_cache_mode = {}").format(sql.Identifier(mode)))
-        await driver.execute(f"PREPARE explained AS {numbered}".encode())
+        await driver.execute(f"PREPARE {name} AS {numbered}".encode())
         ((answer,),) = await (await driver.execute(explained)).fetchall()
     finally:
-        await driver.execute("ROLLBACK")
-        await driver.execute("DEALLOCATE ALL")  # psycopg has done that for its own, at the ROLLBACK
+        await driver.execute("ROLLBACK")  # after which psycopg drops prepared statements, if it has any
     plan: dict[str, Any] = answer[0]["Plan"]
     return plan
 

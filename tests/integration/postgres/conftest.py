@@ -7,7 +7,9 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core import migrate
 from duetime_core.postgres import database
+from tests.support import first_edition
 
 
 @pytest_asyncio.fixture
@@ -21,3 +23,10 @@ async def empty(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalche
         yield engine
         await engine.dispose()
         await connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest_asyncio.fixture
+async def first(empty: sqlalchemy_asyncio.AsyncEngine) -> sqlalchemy_asyncio.AsyncEngine:
+    """A database of the first edition without tasks."""
+    await migrate.upgrade_to(empty, first_edition.REVISION)
+    return empty

@@ -29,7 +29,7 @@ async def claims(
     engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[claimer.Claimer]:
     """A claimer that has looked at everything, and will not do so again: that is slow under an old snapshot."""
-    monkeypatch.setattr(bounds, "_FULL_SHARE", 1e-9)
+    monkeypatch.setattr(bounds.Left, "is_due", False)
     client = redis_client.connect(redis_url)
     made = claimer.Claimer(workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE).here)
     await made.claim(QUEUE, 9)
@@ -127,7 +127,7 @@ async def test_claims_continue_after_the_database_clock_was_set_back(
 ) -> None:
     known = claims._bounds_of(QUEUE)
     ahead = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    known.learn([], is_full=False, now=ahead, early_at=None)
+    known.learn(None, is_full=False, now=ahead)
     task_id = await factories.create(engine)
     assert await found(claims) == [task_id]
 
