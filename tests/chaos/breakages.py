@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.store.claiming import bounds, fast, rescue, statements
+from duetime_core.store.claiming import fast, rescue, statements
 from duetime_core.store.schedules import occurrences
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
