@@ -120,9 +120,9 @@ async def scans(
     return {alias: index for alias, index in found.items() if index not in ("ModifyTable", "Bitmap Heap Scan")}
 
 
-def _outcomes(task_ids: Sequence[int]) -> str:
-    outcomes = (task_outcomes.Outcome(task_id, 2, task.Change.COMPLETED, LEASE) for task_id in task_ids)
-    return json.dumps([task_outcomes._encode(outcome) for outcome in outcomes])
+def _outcomes(task_ids: Sequence[int]) -> dict[str, str]:
+    done = task.Change.COMPLETED
+    return task_outcomes._encode([task_outcomes.Outcome(task_id, 2, done, LEASE, NOW) for task_id in task_ids])
 
 
 SINCE = bounds.Bounds().parameters
@@ -156,7 +156,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_where_none_ran_befor
     ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [1] * len(task_ids)}
     for statement, parameters in (
         (task_outcomes._EXTEND, {**ids, "lease": LEASE}),
-        (task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)}),
+        (task_outcomes._RECORD, {"worker_id": "worker", **_outcomes(task_ids)}),
     ):
         used = await scans(one_queue, mode, statement, parameters)
         assert set(used.values()) == {"tasks_pkey"}
@@ -214,7 +214,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_only(
     assert set(used.values()) == {"tasks_pkey"}
     used = await scans(full, mode, task_outcomes._HELD, ids)
     assert set(used.values()) == {"tasks_pkey"}
-    used = await scans(full, mode, task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)})
+    used = await scans(full, mode, task_outcomes._RECORD, {"worker_id": "worker", **_outcomes(task_ids)})
     assert set(used.values()) == {"tasks_pkey"}
 
 
