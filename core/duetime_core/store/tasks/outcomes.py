@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
