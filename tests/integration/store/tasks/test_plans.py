@@ -168,11 +168,11 @@ async def test_a_batch_of_creates_does_not_compare_each_task_with_all_others(
 ) -> None:
     news = [factories.new_task(request_id=str(number) if number % 2 else None) for number in range(1000)]
     tasks = json.dumps([task_create._encode(new) for new in news])
-    parameters = {"tasks": tasks, "actor": "api", "all_or_none": True}
-    plan = await plans.explain(full, mode, task_create._CREATE, parameters)
+    parameters = {"tasks": tasks, "actor": "api"}
+    plan = await plans.explain(full, mode, task_create._CREATE_ALL, parameters)
     assert plan["Actual Rows"] == 1001
     assert '"Nested Loop"' not in json.dumps(plan)
-    assert await scans(full, mode, task_create._CREATE, parameters) == {"earlier": "tasks_request_id_key"}
+    assert await scans(full, mode, task_create._CREATE_ALL, parameters) == {"earlier": "tasks_request_id_key"}
 
 
 @MODES
