@@ -16,63 +16,57 @@ import psycopg
 from bench import harness
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
+from tests.support import backlogs
 
 _CHUNK = 100_000
 _BYTES_PER_PAIR = 2_500
 """The disk space of one pending and one finished task, with a margin for the write-ahead log."""
 
 # Fixed values, so that all sizes have the same kind of task.
-_COLUMNS = """
-name, queue, task_data, retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, request_id,
-execution_time, version, created_at, executed_at, updated_at
-"""
-_VALUES = """
-'noop', 'default', '{"to": "ada@example.com", "subject": "hello"}', '1 second', '1 hour', 2, 0.1,
-gen_random_uuid()::text
-"""
-_NAMED = "INSERT INTO request_ids (request_id, task_id, digest) SELECT request_id, task_id, gen_random_uuid() FROM made"
+_VALUES = {
+    "task_data": """'{"to": "ada@example.com", "subject": "hello"}'""",
+    "request_id": "CAST(gen_random_uuid() AS text)",
+    "request_digest": "gen_random_uuid()",
+}
 # At random times, like tasks created in any order.
+_LATER = backlogs.made(
+    "generate_series(1, %(upto)s - %(first)s)",
+    **_VALUES,
+    execution_time="now() + interval '1 day' + random() * interval '1 year'",
+)
 _PENDING = f"""
-WITH made AS (
-    INSERT INTO tasks ({_COLUMNS})
-    SELECT {_VALUES}, now() + interval '1 day' + random() * interval '1 year', 1, now(), NULL, now()
-    FROM generate_series(1, %(upto)s - %(first)s)
-    RETURNING task_id, execution_time, request_id, queue, name
-), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level)
-    SELECT task_id, queue, execution_time, 1, 0 FROM made
-), named AS ({_NAMED})
-INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor, queue, name)
-SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api', queue, name FROM made
+WITH {_LATER}
+INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
+SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api' FROM made
 """
 # In this month, for which the log has a partition, and too recent for retention.
-_FINISHED = f"""
-WITH made AS (
-    INSERT INTO ended_tasks (task_id, {_COLUMNS}, status, ended_at)
-    SELECT nextval('tasks_task_id_seq'), {_VALUES}, due, 3, due, due + interval '10 ms', due + interval '15 ms',
-        'completed', due + interval '15 ms'
-    FROM greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
+_EARLIER = backlogs.made(
+    """greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
         generate_series(%(first)s::bigint, %(upto)s - 1) AS number,
-        LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment
-    RETURNING task_id, execution_time, executed_at, updated_at, request_id, queue, name
-), named AS ({_NAMED})
-INSERT INTO task_logs (
-    task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor, queue, name
+        LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment""",
+    **_VALUES,
+    status="'completed'",
+    execution_time="due",
+    version="3",
+    created_at="due",
+    executed_at="due + interval '10 ms'",
+    updated_at="due + interval '15 ms'",
 )
-SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor, queue, name
-FROM made, LATERAL (VALUES
+_FINISHED = f"""
+WITH {_EARLIER}
+INSERT INTO task_logs (task_id, version, status, change, timestamp, duration, execution_time, retry_count, actor)
+SELECT task_id, version, status, change, happened, duration, execution_time, 0, actor
+FROM (SELECT task_id, execution_time, executed_at, updated_at FROM made) AS made, LATERAL (VALUES
     (1, 'pending', 'created', execution_time, NULL, 'api'),
     (2, 'running', 'started', executed_at, NULL, 'worker'),
     (3, 'completed', 'completed', updated_at, interval '1 ms', 'worker')
 ) AS change (version, status, change, happened, duration, actor)
 """
-# That of a partitioned table is defined ON ONLY it, without its partitions.
 _INDEXES = """
-SELECT indexname, replace(indexdef, ' ON ONLY ', ' ON ') FROM pg_indexes
-WHERE tablename IN ('tasks', 'waiting', 'ended_tasks') AND indexname NOT LIKE '%_pkey'
+SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks' AND indexname <> 'tasks_pkey'
 """
 _SIZES = """
-SELECT (SELECT sum(pg_total_relation_size(name)) FROM unnest(ARRAY['tasks', 'waiting', 'request_ids']) AS name)::float8,
+SELECT pg_total_relation_size('tasks')::float8,
     (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('task_logs'))::float8
 """
 _SETTINGS = """

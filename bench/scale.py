@@ -23,6 +23,7 @@ import redis.asyncio
 
 import duetime_client
 from bench import harness, histories, percentiles, prefill, report, waiting
+from tests.support import rows
 
 SIZES, TINY_SIZES = (10_000, 1_000_000, 10_000_000), (300, 3_000)
 SIZED, TINY_SIZED = 1_000_000, 3_000
@@ -89,14 +90,7 @@ async def _measure(session: harness.Session, database: str) -> Measured:
             late, armed = await _lateness(session, deployment, client)
         valkey = max(armed, await _valkey_megabytes(deployment)) - empty
         await deployment.stop_workers()
-        await deployment.execute(
-            *(
-                f"DELETE FROM {table} WHERE task_id > {before}"
-                for table in ("tasks", "waiting", "ended_tasks", "request_ids")
-            ),
-            f"DELETE FROM task_logs WHERE task_id > {before}",
-            "VACUUM ANALYZE",
-        )
+        await deployment.execute(*rows.delete_after(before), "VACUUM ANALYZE")
     return Measured(batch, single, drain, late, valkey)
 
 

@@ -38,7 +38,7 @@ _STATEMENTS: dict[str, sa.TextClause] = {
     "tasks/outcomes.py: _RECORD": outcomes._RECORD,
     "tasks/outcomes.py: _EXTEND": outcomes._EXTEND,
     "schedules/advance.py: _LOCK_OLDEST": advance._LOCK_OLDEST,
-    "schedules/advance.py: _LOCK_NEXT": advance._LOCK_NEXT,
+    "schedules/advance.py: LOCK_NEXT": advance.LOCK_NEXT,
     "log/feed.py: _READ_SHORT": feed._READ_SHORT,
     "log/feed.py: _READ_LONG": feed._READ_LONG,
     "queues/workers.py: _HEARTBEAT": workers._HEARTBEAT,

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.store.claiming import bounds, fast, rescue, statements
+from duetime_core.store.claiming import fast, rescue, statements
 from duetime_core.store.schedules import occurrences
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
@@ -133,7 +133,6 @@ def drop_changes() -> None:
 def reclaim_valid_leases() -> None:
     """Reclaims tasks whose leases have not expired."""
     _rewrite(rescue, "_RECLAIM", "expires_at < now()", "expires_at < now() + interval '1 hour'")
-    bounds.LeaseBound.learn = lambda *_, **__: None  # type: ignore[method-assign]
 
 
 def wait_for_locked_tasks() -> None:

@@ -14,6 +14,7 @@ from tests.chaos import clock, handlers
 from tests.chaos.history import Call
 from tests.chaos.watchers import Seen
 from tests.chaos.world import Incident
+from tests.support import rows
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 """The anchor of intervals."""
@@ -136,12 +137,12 @@ async def read_tables(
     """Reads the two tables."""
     async with connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        rows = [Row(**row) for row in await _all(connection, Row, "tasks")]
+        read = [Row(**row) for row in await _all(connection, Row, f"{rows.ALL} AS tasks")]
         logs = [Log(**row) for row in await _all(connection, Log, "task_logs")]
     by_task: dict[int, list[Log]] = {}
     for log in sorted(logs, key=lambda log: (log.task_id, log.version)):
         by_task.setdefault(log.task_id, []).append(log)
-    return {row.task_id: row for row in rows}, by_task
+    return {row.task_id: row for row in read}, by_task
 
 
 async def read_schedules(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> list[Schedule]:

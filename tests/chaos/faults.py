@@ -16,11 +16,9 @@ import duetime_client
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core.redis import names
 from tests.chaos import clock, proxy, rules_of_runs, world
-from tests.support import clients
+from tests.support import clients, rows
 
 Fault = Callable[[world.World, random.Random], Awaitable[None]]
-
-_LOCK_RUNNING = "SELECT task_id FROM tasks WHERE status = 'running' ORDER BY task_id LIMIT 3 FOR UPDATE SKIP LOCKED"
 
 
 async def kill_a_worker(made: world.World, choose: random.Random) -> None:
@@ -116,7 +114,7 @@ async def silence_postgres(made: world.World, choose: random.Random) -> None:
 async def lock_running_tasks(made: world.World, choose: random.Random) -> None:
     """Locks the rows of a few running tasks for longer than their leases, as a careless administrator does."""
     async with await made.connect() as connection, connection.transaction():
-        await connection.execute(_LOCK_RUNNING)
+        await connection.execute(rows.LOCK_RUNNING)
         await asyncio.sleep(choose.uniform(1, 2 * world.LEASE_SECONDS))
 
 

@@ -10,15 +10,17 @@ import psycopg
 import psycopg.rows
 
 from tests.chaos import checker, clock, cluster, evidence, workload, world
+from tests.support import rows
 
 _SETTLE_SECONDS = 90
 _POLL_SECONDS = 0.25
 
-_UNFINISHED = "SELECT count(*) AS count FROM tasks"
-_OVERDUE = """
-SELECT extract(epoch FROM now() - min(expires_at))::float8 AS seconds FROM leases
+_UNFINISHED = f"SELECT count(*) AS count FROM {rows.ALL} AS tasks WHERE status IN ('pending', 'running')"
+_OVERDUE = f"""
+SELECT extract(epoch FROM now() - min(lease_expires_at))::float8 AS seconds
+FROM {rows.ALL} AS tasks WHERE status = 'running'
 """
-_REQUEST_IDS = "SELECT request_id FROM request_ids"
+_REQUEST_IDS = f"SELECT request_id FROM {rows.ALL} AS tasks WHERE request_id IS NOT NULL"
 
 
 @dataclasses.dataclass

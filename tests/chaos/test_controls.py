@@ -8,7 +8,7 @@ import pytest
 import duetime_client
 from tests.chaos import checker, rules_of_runs, scenario, world
 from tests.chaos.conftest import Play, Show
-from tests.support import clients
+from tests.support import clients, rows
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -61,7 +61,7 @@ async def lock_a_task(scene: scenario.Scenario) -> None:
         for task_id in task_ids:
             await clients.reached(client, task_id, "started")
     async with await scene.world.connect() as connection, connection.transaction():
-        await connection.execute("SELECT FROM tasks WHERE task_id = %s FOR UPDATE", [task_ids[0]])
+        await connection.execute(rows.lock(task_ids[0]).encode())
         await asyncio.sleep(world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Coroutine
 from typing import Any
 
 from duetime_core.model import errors, task
-from duetime_core.store.claiming import bounds, fast, locked
+from duetime_core.store.claiming import bounds, fast, floors, locked
 from duetime_worker import context
 
 _MOST_STEPS = 20
@@ -38,6 +38,7 @@ class Claimer:
 
     async def claim(self, queue: str, limit: int) -> fast.Claim:
         """Claims up to `limit` due tasks of the queue, within its limits. Raises QueueBusy."""
+        await self._prepare(queue)
         if queue in self._limited:
             return await self._claim_locked(queue, limit)
         by_priority = queue in self._by_priority
@@ -55,6 +56,16 @@ class Claimer:
         if rest and (queue in self._limited or (claim.has_urgent and not by_priority)):
             return await _with_rest(claim, self.claim(queue, rest))
         return claim
+
+    async def _prepare(self, queue: str) -> None:
+        known = self._bounds_of(queue)
+        if known.is_new:
+            await floors.begin(self._here.engine, queue, known)
+        if known.ahead is not None:
+            await floors.stamp_ahead(self._here.engine, queue, known)
+        if known.is_next_sweep:
+            await floors.stamp_left(self._here.engine, queue, known)
+            await floors.note(self._here.engine, queue, known)
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
         claim = await self._claim_step(queue, limit)

@@ -7,7 +7,7 @@ import structlog
 
 from duetime_core.model import errors
 from duetime_core.postgres import clock
-from duetime_core.store.claiming import bounds, rescue
+from duetime_core.store.claiming import rescue
 from duetime_worker import context, lease_guard, runner
 
 INTERVAL_SECONDS = 1.0
@@ -22,7 +22,6 @@ class Sweeper:
         self._here = here
         self._runner = runner
         self._lease_guard = lease_guard.LeaseGuard(here.lease)
-        self._leases = bounds.LeaseBound()
 
     async def run(self) -> None:
         """Sweeps until cancelled."""
@@ -48,7 +47,7 @@ class Sweeper:
         return has_more
 
     async def _reclaim(self) -> bool:
-        reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id, since=self._leases)
+        reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id)
         if reclaimed:
             _log.warning("reclaimed tasks of lost workers", task_ids=reclaimed)
             self._here.bell.changed(reclaimed)

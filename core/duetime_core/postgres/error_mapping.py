@@ -50,3 +50,9 @@ def explain(error: sqlalchemy.exc.DBAPIError) -> errors.DuetimeError | None:
         return errors.StoreUnavailable() if lacks_connection else None
     sentence = _REFUSALS.get(state) or _REFUSALS.get(state[:2])
     return errors.StoreUnavailable(sentence) if sentence else None
+
+
+def is_timeout(error: errors.StoreUnavailable) -> bool:
+    """Returns whether a statement took longer than its statement_timeout, so that nothing was changed."""
+    cause = error.__cause__
+    return isinstance(cause, sqlalchemy.exc.DBAPIError) and isinstance(cause.orig, psycopg.errors.QueryCanceled)

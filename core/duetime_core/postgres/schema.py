@@ -151,6 +151,14 @@ lease_floor = sa.Table(
     ),
 )
 
+claim_floors = sa.Table(
+    "claim_floors",
+    metadata,
+    # Where the claims of a queue have arrived, by level: new workers and counts begin there. Noted by workers.
+    sa.Column("queue", sa.Text, primary_key=True),
+    sa.Column("times", postgresql.ARRAY(sa.DateTime(timezone=True)), nullable=False),
+)
+
 ended_tasks = sa.Table(
     "ended_tasks",
     metadata,

@@ -32,11 +32,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
-SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
-    tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff, tasks.retry_multiplier,
-    tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases, tasks.priority,
-    tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version,
-    taken.task_id AS claimed_id,
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
     moment.now, moment.is_limited, moment.has_urgent, moment.next_due_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
@@ -44,7 +45,8 @@ FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
         statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ) AS next_due_at, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS
+        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
 LEFT JOIN tasks ON tasks.task_id = taken.task_id
@@ -89,11 +91,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
-SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
-    tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff, tasks.retry_multiplier,
-    tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases, tasks.priority,
-    tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version,
-    taken.task_id AS claimed_id,
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
     moment.now, moment.is_limited, moment.has_urgent, moment.next_due_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
@@ -115,7 +118,8 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
     SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS
+        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
 LEFT JOIN tasks ON tasks.task_id = taken.task_id
@@ -141,11 +145,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
-SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
-    tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff, tasks.retry_multiplier,
-    tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases, tasks.priority,
-    tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version,
-    taken.task_id AS claimed_id,
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
     moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
@@ -173,11 +178,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
-SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
-    tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff, tasks.retry_multiplier,
-    tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases, tasks.priority,
-    tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version,
-    taken.task_id AS claimed_id,
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
     moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
@@ -222,11 +228,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
-SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
-    tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff, tasks.retry_multiplier,
-    tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases, tasks.priority,
-    tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version,
-    taken.task_id AS claimed_id,
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
     moment.now, moment.next_due_at, moment.has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
@@ -241,7 +248,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at <= statement_timestamp()
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS timestamptz[]))[1],
+        statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
 LEFT JOIN tasks ON tasks.task_id = taken.task_id
@@ -268,11 +276,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
-SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
-    tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff, tasks.retry_multiplier,
-    tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases, tasks.priority,
-    tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version,
-    taken.task_id AS claimed_id,
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
     moment.now, moment.next_due_at, moment.has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
@@ -287,19 +296,18 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at <= statement_timestamp()
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS timestamptz[]))[1],
+        statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
 LEFT JOIN tasks ON tasks.task_id = taken.task_id
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/rescue.py: _RECLAIM
-WITH first AS MATERIALIZED (
-    SELECT expires_at FROM leases WHERE expires_at < now() AND expires_at >= least(CAST(:since AS timestamptz), now() -
-        CAST(:margin AS interval)) ORDER BY expires_at LIMIT 1
-), lost AS MATERIALIZED (
-    SELECT * FROM leases WHERE expires_at < now() AND expires_at >= least(CAST(:since AS timestamptz), now() -
-        CAST(:margin AS interval)) ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+WITH lost AS MATERIALIZED (
+    SELECT * FROM leases WHERE expires_at < now() AND expires_at >= (SELECT lease_floor.expires_at FROM lease_floor
+        WHERE is_only)
+    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
     SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
     FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
@@ -383,8 +391,7 @@ WITH first AS MATERIALIZED (
     ORDER BY 1, 2
     ON CONFLICT DO NOTHING
 )
-SELECT task_id, now() AS now, (SELECT expires_at FROM first) AS first_at
-FROM (SELECT) AS moment LEFT JOIN moved ON true;
+SELECT task_id FROM moved;
 
 -- claiming/rescue.py: _RELEASE
 WITH lost AS MATERIALIZED (
@@ -447,12 +454,8 @@ SELECT task_id, queue, execution_time, now(), status FROM returned;
 -- tasks/create.py: _CREATE
 WITH given AS MATERIALIZED (
     SELECT given.*, (
-        -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
-        SELECT (earlier.digest IN (given.request_digest, given.earlier_digest)) IS TRUE AND NOT EXISTS (
-            SELECT FROM ended_tasks
-            WHERE ended_tasks.task_id = earlier.task_id AND (status = 'cancelled' OR deleted_at IS NOT NULL)
-        )
-        FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
+        -- NULL if its request_id is new.
+        SELECT true FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         name text, queue text, task_data jsonb, max_retries int, initial_backoff interval, max_backoff interval,
@@ -464,8 +467,7 @@ WITH given AS MATERIALIZED (
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
-    WHERE is_repeated IS NULL
-        AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
+    WHERE is_repeated IS NULL AND true
 ), named AS (
     INSERT INTO request_ids (request_id, task_id, digest)
     SELECT request_id, task_id, request_digest FROM input WHERE request_id IS NOT NULL
@@ -476,10 +478,10 @@ WITH given AS MATERIALIZED (
     INSERT INTO tasks (task_id, name, queue, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
         retry_multiplier, retry_jitter, timeout, priority, concurrency_key, execution_time, request_id, local_time,
         time_zone) OVERRIDING SYSTEM VALUE
-    SELECT task_id, given.name, given.queue, given.task_data, given.max_retries, given.initial_backoff,
-        given.max_backoff, given.multiplier, given.jitter, given.timeout, coalesce(given.priority, 0),
-        given.concurrency_key, greatest(given.execution_time, now()), given.request_id, given.local_time,
-        given.time_zone
+    SELECT task_id, given.name, given.queue, CASE WHEN pg_column_size(given.task_data) > 2000 THEN NULL ELSE
+        given.task_data END, given.max_retries, given.initial_backoff, given.max_backoff, given.multiplier,
+        given.jitter, given.timeout, coalesce(given.priority, 0), given.concurrency_key, greatest(given.execution_time,
+        now()), given.request_id, given.local_time, given.time_zone
     FROM input AS given WHERE request_id IS NULL OR task_id IN (SELECT task_id FROM named)
     ORDER BY position
     RETURNING task_id, version, execution_time, retry_count, queue, name, priority, concurrency_key, schedule_id
@@ -489,6 +491,10 @@ WITH given AS MATERIALIZED (
         priority + 1 END, concurrency_key,
         schedule_id
     FROM created
+), stored AS (
+    INSERT INTO payloads (task_id, task_data) SELECT task_id, task_data FROM input WHERE pg_column_size(task_data) >
+        2000 AND task_id IN (SELECT task_id FROM created)
+    ON CONFLICT (task_id) DO UPDATE SET task_data = excluded.task_data
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)
@@ -616,7 +622,7 @@ SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up,
 WHERE advance_at <= now() ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
 FOR UPDATE SKIP LOCKED;
 
--- schedules/advance.py: _LOCK_NEXT
+-- schedules/advance.py: LOCK_NEXT
 SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,

@@ -712,7 +712,7 @@ class RecomputeSchedulesResponse(_message.Message):
     tasks: _builtins.int
     """The number of tasks with a local_time that moved."""
     has_more: _builtins.bool
-    """Whether some were not recomputed in time: send next_page_token to continue."""
+    """Whether some were locked, or were not recomputed in time: send next_page_token to continue."""
     time_zone_version: _builtins.str
     """The version of the time zone database, such as `2026b`."""
     next_page_token: _builtins.str

@@ -11,7 +11,8 @@ from duetime_core.model.recurrence.validation import MAX_INTERVAL
 from duetime_core.postgres import schema
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import page as schedule_page
-from duetime_server.rpc import fields, masks, violations
+from duetime_core.store.tasks import relocate
+from duetime_server.rpc import fields, masks, tokens, violations
 from duetime_server.schedules import blackouts
 from duetime_server.tasks import requests as task_requests
 
@@ -31,6 +32,18 @@ def schedule_id(value: int) -> int:
     if not 1 <= value <= schema.MAX_TASK_ID:
         raise violations.refuse("schedule_id", f"must be from 1 to {schema.MAX_TASK_ID}, not {value}")
     return value
+
+
+def recompute_position(
+    request: schedule_service_pb2.RecomputeSchedulesRequest, scope: object
+) -> relocate.Position | None:
+    """Reads from which task to continue; None is the first."""
+    match tokens.decode("page_token", request.page_token, scope) if request.page_token else None:
+        case None:
+            return None
+        case [int(after), int() | None as again_after]:
+            return relocate.Position(after, again_after)
+    raise violations.refuse("page_token", tokens.UNKNOWN)
 
 
 def new_schedule(request: schedule_service_pb2.CreateScheduleRequest, now: datetime.datetime) -> schedule.NewSchedule:

@@ -180,12 +180,12 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.RecomputeSchedulesResponse:
         """Moves the tasks whose times changed with the time zone database."""
         scope = ("RecomputeSchedules",)
-        after = tokens.number(request.page_token, scope)
+        position = schedule_requests.recompute_position(request, scope)
         placed, has_more = await schedule_recompute.recompute(
             self._pools.reads, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
-        moved, after, has_more_tasks = await relocate.recompute(
-            self._pools.reads, after=after, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+        moved, position, has_more_tasks = await relocate.recompute(
+            self._pools.reads, position, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
         )
         has_more = has_more or has_more_tasks
         self._bell.announce([*placed, *moved])
@@ -195,7 +195,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             tasks=len(moved),
             has_more=has_more,
             time_zone_version=recurrence.version(),
-            next_page_token=tokens.encode(scope, after) if has_more else "",
+            next_page_token=tokens.encode(scope, position) if has_more else "",
         )
 
     async def _respond(self, changed: schedule_edit.Changed) -> schedule_pb2.Schedule:

@@ -26,7 +26,7 @@ from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_server.watch import hub, streams, subscription
 from duetime_stack import pgdata
-from tests.support import factories, postgres, processes
+from tests.support import factories, postgres, processes, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 LEASE = datetime.timedelta(seconds=1)
@@ -95,7 +95,7 @@ async def restored(
     await empty.dispose()
     await spend_transactions(engine, count=max(0, 10_000 - ahead))
     working = background.start(*(work(engine, f"worker-{number}") for number in range(6)))
-    while await count(engine, "SELECT count(*) FROM tasks WHERE status = 'completed'") < 100:
+    while await rows.count(engine, "status = 'completed'") < 100:
         pass
     await run("pg_dump", "-Fc", "-f", str(tmp_path / "duetime.dump"), database_url)
     assert not any(service.done() for service in working)
@@ -126,28 +126,28 @@ async def test_a_dump_of_a_busy_database_is_consistent_and_a_worker_completes_it
     restored: Restored, redis_url: str, tmp_path: pathlib.Path
 ) -> None:
     engine = restored.engine
-    gaps = """
+    gaps = f"""
         SELECT count(*) FROM (
             SELECT task_id, array_agg(version ORDER BY version) AS versions FROM task_logs GROUP BY task_id
-        ) AS logged FULL JOIN tasks USING (task_id)
+        ) AS logged FULL JOIN {rows.ALL} AS tasks USING (task_id)
         WHERE versions IS DISTINCT FROM ARRAY(SELECT generate_series(1, version))
     """
-    differences = (
-        "SELECT count(*) FROM tasks JOIN task_logs USING (task_id, version) WHERE tasks.status <> task_logs.status"
-    )
+    differences = f"""
+        SELECT count(*) FROM {rows.ALL} AS tasks JOIN task_logs USING (task_id, version)
+        WHERE tasks.status <> task_logs.status
+    """
     assert await count(engine, gaps) == 0
     assert await count(engine, differences) == 0
     for status in task.Status:
-        assert await count(engine, f"SELECT count(*) FROM tasks WHERE status = '{status}'"), f"none is {status}"
+        assert await rows.count(engine, "status = :status", status=status), f"none is {status}"
 
     feeder = hub.Hub(engine, outage.Outage("the database", "watches wait"))
     services = background.start(feeder.run())
     starter = processes.Starter(tmp_path, database_url=restored.url, redis_url=redis_url)
-    active = "SELECT count(*) FROM tasks WHERE status IN ('pending', 'running')"
     async with feeder.subscribed(watching_all := subscription.Watch()), asyncio.timeout(60):
         changes = watching_all.changes()
         await starter.worker(lease="PT1S")
-        while await count(engine, active):
+        while await rows.count(engine, "status IN ('pending', 'running')"):
             await anext(changes)
     await starter.kill_all()
     await background.end(services)

@@ -17,7 +17,7 @@ from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories, primaries
+from tests.support import factories, primaries, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 Call = Callable[[], Awaitable[object]]
@@ -105,8 +105,8 @@ async def test_a_caller_who_hangs_up_does_not_end_a_commits_wait_for_the_standby
         # Until the standby has the change, nobody sees it.
         assert await task_read.get_status(engine, task_id) is task.Status.PENDING
         assert await primary.count("SyncRep") == 1
-    async with engine.connect() as connection:  # once the lock is released, the commit is through
-        await connection.execute(sa.text("SELECT FROM tasks WHERE task_id = :id FOR UPDATE"), {"id": task_id})
+    async with rows.locked(engine, task_id):  # once the lock is released, the commit is through
+        pass
     assert await task_read.get_status(engine, task_id) is task.Status.CANCELLED
 
 
@@ -126,8 +126,7 @@ async def test_a_statement_whose_caller_hung_up_ends_before_its_timeout(
     engine: Engine, primary: primaries.Primary
 ) -> None:
     task_id = await factories.create(engine)
-    async with database.transaction(engine) as holder:
-        await holder.execute(sa.text("SELECT FROM tasks WHERE task_id = :id FOR UPDATE"), {"id": task_id})
+    async with rows.locked(engine, task_id):
         waiting = asyncio.create_task(task_edit.cancel(engine, task_id, actor="api"))
         await primary.wait_for("Lock", 1)
         waiting.cancel()

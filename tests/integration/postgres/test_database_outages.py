@@ -13,7 +13,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, Status
-from tests.support import clients, primaries, processes
+from tests.support import clients, primaries, processes, rows
 
 LEASE_SECONDS = 3
 LATER = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
@@ -77,7 +77,7 @@ async def test_a_primary_that_answers_reads_but_cannot_commit_takes_no_task_from
             await clients.reached(client, task_id, "started")
         async with primary.without_standby():
             # All leases have been over for two sweeps.
-            await primary.until("SELECT max(lease_expires_at) < now() - interval '3 s' FROM tasks")
+            await primary.until(f"SELECT max(lease_expires_at) < now() - interval '3 s' FROM {rows.ALL} AS tasks")
         for task_id in task_ids:
             done = await clients.finished(client, task_id, seconds=60)
             assert (done.status, done.retry_count) == (Status.COMPLETED, 0)

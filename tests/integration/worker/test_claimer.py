@@ -18,10 +18,9 @@ from duetime_core.store.tasks import bulk_edit, page
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import claimer
-from tests.support import factories, workers
+from tests.support import backlogs, factories, rows, workers
 
 QUEUE = task.DEFAULT_QUEUE
-_OVERDUE = "execution_time = now() - interval '1 hour', updated_at = now() - interval '1 hour'"
 Change = Callable[[sqlalchemy_asyncio.AsyncEngine, task.Task], Awaitable[object]]
 
 
@@ -30,7 +29,7 @@ async def claims(
     engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[claimer.Claimer]:
     """A claimer that has looked at everything, and will not do so again: that is slow under an old snapshot."""
-    monkeypatch.setattr(bounds, "_FULL_SHARE", 1e-9)
+    monkeypatch.setattr(bounds.Left, "is_due", False)
     client = redis_client.connect(redis_url)
     made = claimer.Claimer(workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE).here)
     await made.claim(QUEUE, 9)
@@ -41,8 +40,7 @@ async def claims(
 async def overdue(engine: sqlalchemy_asyncio.AsyncEngine, **changes: object) -> int:
     """Creates a task that has been due for an hour, as if it had waited since."""
     task_id = await factories.create(engine, **changes)
-    async with engine.connect() as connection:
-        await connection.execute(sa.text(f"UPDATE tasks SET {_OVERDUE} WHERE task_id = {task_id}"))
+    await rows.move_back(engine, datetime.timedelta(hours=1), task_id)
     return task_id
 
 
@@ -56,8 +54,7 @@ async def release(engine: sqlalchemy_asyncio.AsyncEngine, run: task.Task) -> obj
 
 
 async def lose(engine: sqlalchemy_asyncio.AsyncEngine, _: task.Task) -> object:
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET lease_expires_at = now() WHERE status = 'running'"))
+    await rows.expire_leases(engine)
     return await rescue.reclaim(engine, worker_id="sweeper")
 
 
@@ -117,16 +114,10 @@ async def test_a_task_whose_creation_took_long_to_commit_is_claimed_after_the_ne
 ) -> None:
     async with engine.connect() as other:
         async with database.transaction(engine) as slow:
-            (task_id,) = await slow.execute(
-                sa.text("""
-                INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff,
-                    retry_max_backoff, retry_multiplier, retry_jitter)
-                VALUES ('noop', 'default', 'pending', now(), '{}', '1 s', '1 s', 2, 0) RETURNING task_id
-                """)
-            )
+            (task_id,) = await slow.execute(sa.text(backlogs.insertion(1)))
             await asyncio.sleep(1.5)  # longer than claims look back
             assert await found(claims) == []
-        assert await other.scalar(sa.text("SELECT count(*) FROM tasks WHERE status = 'pending'")) == 1
+        assert await rows.count(other, "status = 'pending'") == 1
     claims.sweep()
     assert await found(claims) == list(task_id)
 
@@ -136,7 +127,7 @@ async def test_claims_continue_after_the_database_clock_was_set_back(
 ) -> None:
     known = claims._bounds_of(QUEUE)
     ahead = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
-    known.learn([], is_full=False, now=ahead, early_at=None)
+    known.learn(None, is_full=False, now=ahead)
     task_id = await factories.create(engine)
     assert await found(claims) == [task_id]
 
@@ -148,7 +139,7 @@ async def test_a_claim_after_one_that_failed_looks_at_everything(
     task_id = await overdue(engine)
     assert await found(claims) == []
     async with database.transaction(engine) as holder:
-        await holder.execute(sa.text("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"))
+        await holder.execute(sa.text(rows.lock_all()))
         claiming = asyncio.create_task(claims.claim(QUEUE, 9))
         async with engine.connect() as other:
             while not await other.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110

@@ -29,7 +29,7 @@ from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
 from duetime_worker import handlers
 from duetime_worker.builtin import generate_report
-from tests.support import factories, runs, smtp
+from tests.support import factories, rows, runs, smtp
 
 NOW = datetime.datetime.now(datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
@@ -86,17 +86,17 @@ async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[
     """Computes the same figures another way: in Python, from the rows of the log."""
     async with engine.connect() as connection:
         await connection.execute(sa.text("SET enable_seqscan = on"))
-        rows = (
+        logged = (
             await connection.execute(
                 sa.text(
                     f"SELECT l.task_id, l.change, l.timestamp, l.execution_time, l.duration, {group} AS key "
-                    "FROM task_logs l, tasks t WHERE t.task_id = l.task_id"
+                    f"FROM task_logs l, {rows.ALL} t WHERE t.task_id = l.task_id"
                 )
             )
         ).all()
     found: dict[str, Any] = {}
-    for key in {row.key for row in rows}:
-        own = [row for row in rows if row.key == key]
+    for key in {row.key for row in logged}:
+        own = [row for row in logged if row.key == key]
         late = sorted((r.timestamp - r.execution_time).total_seconds() for r in own if r.change == "started")
         took = sorted(row.duration.total_seconds() for row in own if row.duration is not None)
         found[key] = {
@@ -267,8 +267,8 @@ async def test_a_page_reports_that_the_log_begins_within_its_period(
     engine: sqlalchemy_asyncio.AsyncEngine, directory: pathlib.Path
 ) -> None:
     await factories.brought_to(engine, task.Status.COMPLETED)
+    await rows.delete_all(engine)
     async with engine.connect() as connection:
-        await connection.execute(sa.text("DELETE FROM tasks"))
         await connection.execute(sa.text("UPDATE task_logs SET queue = NULL, name = NULL"))  # as a release before 0.3
     result = await report()
     page = read(result["html"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import datetime
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,20 +20,11 @@ from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import claimer
-from tests.support import factories, workers
+from tests.support import backlogs, factories, rows, workers
 
 QUEUE = task.DEFAULT_QUEUE
 DUE, FULL_KEYS = 100_000, 2_000
-_FILL = sa.text("""
-INSERT INTO tasks (name, queue, status, execution_time, updated_at, task_data, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, concurrency_key, executed_at, worker_id, lease_expires_at)
-SELECT 'noop', 'default', CASE WHEN is_running THEN 'running' ELSE 'pending' END, time, time, '{}', '1 s', '1 s', 2, 0,
-    'full ' || n % CAST(:keys AS int), CASE WHEN is_running THEN now() END, CASE WHEN is_running THEN 'busy' END,
-    CASE WHEN is_running THEN now() + interval '1 hour' END
-FROM generate_series(1, CAST(:count AS int)) AS n, LATERAL (
-    SELECT now() - interval '1 hour' + n * interval '1 ms' AS time, n <= CAST(:keys AS int) AS is_running
-) AS of_task
-""")
+_AN_HOUR_AGO = "now() - interval '1 hour' + n * interval '1 ms'"
 Claimers = Callable[[], claimer.Claimer]
 
 
@@ -65,9 +57,7 @@ async def create(engine: sqlalchemy_asyncio.AsyncEngine, *keys: str | None) -> l
 async def overdue(engine: sqlalchemy_asyncio.AsyncEngine, *keys: str | None) -> list[int]:
     """Creates tasks that have been due for an hour, so that claims that examined them do not see them again."""
     task_ids = await create(engine, *keys)
-    async with engine.connect() as connection:
-        overdue = "execution_time = execution_time - interval '1 h', updated_at = updated_at - interval '1 h'"
-        await connection.execute(sa.text(f"UPDATE tasks SET {overdue}"))
+    await rows.move_back(engine, datetime.timedelta(hours=1))
     return task_ids
 
 
@@ -77,9 +67,19 @@ def ids(tasks: list[task.Task]) -> list[int]:
 
 async def fill(engine: sqlalchemy_asyncio.AsyncEngine, *, count: int, keys: int) -> None:
     """Has `keys` keys run one task each, and that many due tasks of these keys wait."""
+    await backlogs.insert(
+        engine,
+        count,
+        status=f"CASE WHEN n <= {keys} THEN 'running' ELSE 'pending' END",
+        execution_time=_AN_HOUR_AGO,
+        updated_at=_AN_HOUR_AGO,
+        concurrency_key=f"'full ' || n % {keys}",
+        executed_at=f"CASE WHEN n <= {keys} THEN now() END",
+        worker_id=f"CASE WHEN n <= {keys} THEN 'busy' END",
+        lease_expires_at=f"CASE WHEN n <= {keys} THEN now() + interval '1 hour' END",
+    )
     async with engine.connect() as connection:
-        await connection.execute(_FILL, {"count": count, "keys": keys})
-        await connection.execute(sa.text("ANALYZE tasks"))
+        await connection.execute(sa.text("ANALYZE"))
 
 
 @pytest.mark.timeout(120)
@@ -108,15 +108,9 @@ async def test_a_hundred_keys_with_one_place_each_fill_a_hundred_slots_in_one_cl
     engine: sqlalchemy_asyncio.AsyncEngine, new_claimer: Claimers
 ) -> None:
     await limits(engine, max_running_per_key=1)
-    async with engine.connect() as connection:
-        # Those of one key after those of another, so that the first thousands are of few keys.
-        await connection.execute(_FILL, {"count": 10_000, "keys": 1})
-        await connection.execute(
-            sa.text("""
-            UPDATE tasks SET status = 'pending', worker_id = NULL, lease_expires_at = NULL,
-                concurrency_key = 'key ' || (task_id - (SELECT min(task_id) FROM tasks)) / 100
-            """)
-        )
+    # Those of one key after those of another, so that the first thousands are of few keys.
+    key = "'key ' || (n - 1) / 100"
+    await backlogs.insert(engine, 10_000, execution_time=_AN_HOUR_AGO, updated_at=_AN_HOUR_AGO, concurrency_key=key)
     tasks = await claimed(new_claimer())
     assert len(tasks) == len({each.concurrency_key for each in tasks}) == 100
 

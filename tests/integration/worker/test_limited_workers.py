@@ -14,7 +14,7 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import create as task_create
-from tests.support import clients, factories, processes
+from tests.support import clients, factories, processes, rows
 
 WORKERS = 3
 
@@ -27,9 +27,8 @@ async def given(engine: sqlalchemy_asyncio.AsyncEngine, keys: Sequence[str | Non
 
 
 async def all_ended(engine: sqlalchemy_asyncio.AsyncEngine, count: int, *, seconds: float = 60) -> None:
-    statement = sa.text("SELECT count(*) FROM tasks WHERE status = 'completed'")
     async with asyncio.timeout(seconds), engine.connect() as connection:
-        while await connection.scalar(statement) < count:  # noqa: ASYNC110 - the database signals nothing
+        while await rows.count(connection, "status = 'completed'") < count:  # noqa: ASYNC110 - the database signals nothing
             await asyncio.sleep(0.05)
 
 

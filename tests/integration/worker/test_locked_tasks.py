@@ -1,41 +1,25 @@
 """A session that locks the row of one running task: it delays no other task, and costs no lease."""
 
 import asyncio
-import contextlib
 import datetime
-from collections.abc import AsyncIterator
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, Status
-from duetime_core.postgres import database
-from tests.support import clients, processes
+from tests.support import clients, processes, rows
 
 pytestmark = pytest.mark.timeout(90)
 
 LEASE = datetime.timedelta(seconds=4)
-_EXPIRED = "SELECT count(*) FROM tasks WHERE task_id = {} AND lease_expires_at < clock_timestamp() - interval '1 s'"
-
-
-@contextlib.asynccontextmanager
-async def locked(
-    engine: sqlalchemy_asyncio.AsyncEngine, *task_ids: int
-) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """Holds the rows of those tasks for the block."""
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        ids = ", ".join(map(str, task_ids))
-        await connection.execute(sa.text(f"SELECT FROM tasks WHERE task_id IN ({ids}) FOR UPDATE"))
-        yield connection
+_EXPIRED = "task_id = :task_id AND lease_expires_at < clock_timestamp() - interval '1 s'"
 
 
 async def expired(connection: sqlalchemy_asyncio.AsyncConnection, task_id: int) -> None:
     """Waits until the lease of a locked task has been over for a second."""
     async with asyncio.timeout(30):
-        while not await connection.scalar(sa.text(_EXPIRED.format(task_id))):  # noqa: ASYNC110 - it signals nothing
+        while not await rows.count(connection, _EXPIRED, task_id=task_id):  # noqa: ASYNC110 - it signals nothing
             await asyncio.sleep(0.1)
 
 
@@ -49,7 +33,7 @@ async def test_a_locked_task_costs_no_other_task_its_lease_and_keeps_its_own(
         await clients.reached(client, task_id, "started")
     others = [await start.worker(lease=lease, queues="another") for _ in range(2)]  # their sweeps reclaim
     for _ in range(2):
-        async with locked(engine, task_ids[0], task_ids[1]) as holder:
+        async with rows.locked(engine, task_ids[0], task_ids[1]) as holder:
             await expired(holder, task_ids[0])
     for task_id in task_ids:
         await clients.finished(client, task_id)
@@ -64,12 +48,12 @@ async def test_a_locked_task_delays_no_outcome_but_its_own(
     await start.worker()
     held = await client.create("sleep", clients.NOW, {"seconds": 1})
     await clients.reached(client, held, "started")
-    async with locked(engine, held) as holder:
+    async with rows.locked(engine, held) as holder:
         await asyncio.sleep(1.5)  # it ends, and its outcome is passed over
         for _ in range(3):
             other = await client.create("noop", clients.NOW)
             assert (await clients.finished(client, other, seconds=5)).status is Status.COMPLETED
-        assert await holder.scalar(sa.text(f"SELECT status FROM tasks WHERE task_id = {held}")) == "running"
+        assert await rows.ids(holder, "status = 'running'") == [held]
     assert (await clients.finished(client, held, seconds=5)).status is Status.COMPLETED
 
 
@@ -80,7 +64,7 @@ async def test_a_locked_task_that_its_holder_cancels_is_cancelled_here_too(
     worker = await start.worker(lease=lease, concurrency=1)
     held = await client.create("sleep", clients.NOW, {"seconds": 3600})
     await clients.reached(client, held, "started")
-    async with locked(engine, held) as holder:
+    async with rows.locked(engine, held) as holder:
         await expired(holder, held)
     await client.cancel(held)
     other = await client.create("noop", clients.NOW)  # once the slot is free

@@ -18,7 +18,7 @@ from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core import migrate
 from duetime_core.postgres import database, error_mapping
 from duetime_server.rpc import pools
-from tests.support import postgres, processes
+from tests.support import postgres, processes, rows
 
 Stub = Any  # grpc's stubs are typed for synchronous channels, or need quotes everywhere
 
@@ -90,7 +90,7 @@ async def _open_connections(own: postgres.Postgres, stub: Stub, task_id: int) ->
     pb = task_service_pb2
     engine = database.connect(own.url, pool_size=2)
     async with database.transaction(engine) as locking, engine.connect() as looking:
-        await locking.execute(sa.text("LOCK TABLE tasks"))
+        await locking.execute(sa.text(rows.lock_all()))
         calls: list[Any] = [
             *(stub.GetTask(pb.GetTaskRequest(task_id=task_id)) for _ in range(pools.CONTROL)),
             *(stub.BatchCreateTasks(pb.BatchCreateTasksRequest(requests=[_request()])) for _ in range(2)),

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
@@ -19,7 +18,7 @@ from duetime_core.redis import doorbell
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import read as task_read
 from duetime_worker import lost_claims, sweep
-from tests.support import factories, primaries, proxies, workers
+from tests.support import factories, primaries, proxies, rows, workers
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -174,8 +173,7 @@ async def test_a_delayed_release_leaves_tasks_that_were_claimed_meanwhile(
 async def test_a_release_skips_locked_tasks(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = [await factories.create(engine) for _ in range(2)]
     await factories.claim(engine)
-    async with database.transaction(engine) as locking, asyncio.timeout(5):
-        await locking.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
+    async with rows.locked(engine, held), asyncio.timeout(5):
         assert await _release(engine) == [free]
     assert await _release(engine) == [held]
 

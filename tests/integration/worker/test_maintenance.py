@@ -21,7 +21,7 @@ from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import ids
 from duetime_core.store.tasks import read as task_read
 from duetime_worker import context, maintenance
-from tests.support import factories, logs
+from tests.support import factories, logs, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 DAY = datetime.timedelta(days=1)
@@ -85,8 +85,8 @@ async def test_without_a_database_it_is_retried_a_minute_later(here: context.Con
 async def test_a_failing_job_does_not_stop_the_others(here: context.Context, clock: Clock) -> None:
     task_id = await factories.create(here.engine)
     await task_edit.cancel(here.engine, task_id, actor="api")
+    await rows.change(here.engine, "updated_at = '2000-01-01'")
     async with here.engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
         await connection.execute(sa.text("DROP TABLE task_logs_default"))
     with structlog.testing.capture_logs() as logged:
         services = background.start(maintaining(here).run())
@@ -107,7 +107,7 @@ async def test_a_round_deletes_expired_rows_and_logs_it_once(
     await schedule_edit.delete(here.engine, made.schedule_id, actor="api")
     async with here.engine.connect() as connection:
         await connection.execute(sa.text("UPDATE schedules SET deleted_at = '2000-01-01'"))
-        await connection.execute(sa.text("UPDATE tasks SET updated_at = '2000-01-01'"))
+        await rows.change(connection, "updated_at = '2000-01-01'")
         await connection.execute(sa.text("UPDATE task_logs SET timestamp = '2000-01-01' WHERE version = 1"))
     month = await logs.add_month(here.engine, datetime.date(1999, 12, 1))
     with structlog.testing.capture_logs() as logged:

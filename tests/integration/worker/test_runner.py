@@ -21,7 +21,7 @@ from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from duetime_worker import runner
-from tests.support import factories, workers
+from tests.support import factories, rows, workers
 
 QUEUE = task.DEFAULT_QUEUE
 
@@ -123,8 +123,7 @@ async def test_of_tasks_that_lost_several_leases_one_runs_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
     quarantined = [await create(engine) for _ in range(3)]
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET lost_leases = 3"))
+    await rows.change(engine, "lost_leases = 3")
     good = await create(engine)
     for _ in range(2):
         worker.runner.poll_all()
@@ -166,7 +165,7 @@ async def test_stopping_does_not_wait_for_a_blocked_claim(
     else:
         monkeypatch.setattr(runner, "_LAST_CLAIM", datetime.timedelta(seconds=0.1))
     async with database.transaction(engine) as connection:
-        await connection.execute(sa.text("LOCK TABLE tasks"))
+        await connection.execute(sa.text(rows.lock_all()))
         worker.runner.poll(QUEUE)
         async with asyncio.timeout(10):
             while not await _count_waiting(connection):

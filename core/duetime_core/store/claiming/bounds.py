@@ -1,19 +1,19 @@
-"""From where on claims and sweeps read the indexes of waiting tasks and of leases.
+"""From where on claims read the indexes of waiting tasks.
 
 While a transaction anywhere keeps an old snapshot, as a backup does for hours, the entries of all tasks that finished
-since stay in those indexes, in front of the waiting ones. So a worker remembers up to where it has taken all, in its
-memory, and reads on from there: a claim then costs the same after any number of finished tasks.
+since stay in those indexes, in front of the waiting ones. So a worker remembers up to where it has taken all, and reads
+on from there: a claim then costs the same after any number of finished tasks. It begins where others noted that they
+have arrived; see `floors`.
 
 `ready_at` is when a row of `waiting` was written, at least: nothing comes to wait behind the bound but rows whose
-transaction took long, or was rolled back. Each claim looks a second before now, the first after a sweep ten, and sweeps
-read everything, unless that has become slow.
+transaction took long, or was rolled back. Each claim looks a second before now, the first after a sweep ten, and
+`floors.stamp_left` finds what is left behind even so.
 """
 
 import contextlib
 import datetime
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from duetime_core.model import errors
@@ -24,11 +24,10 @@ _MARGIN = datetime.timedelta(seconds=1)
 """How long before now a claim still looks: for tasks due now whose creation took that long to commit."""
 _SWEEP_MARGIN = datetime.timedelta(seconds=10)
 """The same for the first claim after a sweep: a statement takes at most that long."""
-_LEASE_MARGIN = datetime.timedelta(minutes=1)
-_FULL_SHARE = 0.01
-"""How much of the time looking at everything may take."""
-_LONGEST_FULL = 2.0
-"""Beyond that, reading everything might reach the statement_timeout, and is not tried again."""
+_STEPPED_MARGIN = datetime.timedelta(minutes=1)
+"""The same after the database's clock was set back: for what came to wait between two claims."""
+_NOTE_SECONDS = 10.0
+"""How often bounds are noted for others, at most."""
 _KEYS_SECONDS = 60.0
 """How often all keys and due tasks of a queue with limits per key are examined, in case one was passed over."""
 
@@ -41,30 +40,18 @@ def after(due_time: str, task_id: str) -> str:
     return f"(ready_at, task_id) > (least({due_time}, {HERE}), CASE WHEN {is_before} THEN {task_id} ELSE 0 END)"
 
 
-class _Full:
-    """When everything is read again, so that this takes a small share of the time."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next_at = -math.inf
-
-    @property
-    def is_due(self) -> bool:
-        return self._clock() >= self._next_at
-
-    @contextlib.contextmanager
-    def timing(self) -> Iterator[None]:
-        began = self._clock()
-        yield
-        took = self._clock() - began
-        self._next_at = math.inf if took > _LONGEST_FULL else began + took / _FULL_SHARE
-
-
 class Bounds:
     """From where on the due tasks of one queue are read, by level: those before are claimed, or were locked."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._full = _Full(clock)
+        self._clock = clock
+        self._noted_at = clock() - _NOTE_SECONDS
+        self._has_moved = False
+        self._now = _LONG_AGO
+        self.ahead: datetime.datetime | None = None
+        """The latest time by the database's clock before it was set back: rows may be stamped up to that."""
+        self.left = Left(clock)
+        """What was left behind."""
         self._is_sweep = True
         self.is_sweep = True
         """Whether the present claim is the first after a sweep."""
@@ -74,8 +61,30 @@ class Bounds:
     def _reset(self) -> None:
         self._times = [_LONG_AGO] * (schema.MAX_LEVEL + 1)
         self._ids = [0] * (schema.MAX_LEVEL + 1)
-        self._now = _LONG_AGO
+        self.is_new = True
+        """Whether nothing is known: then they may begin where other workers have arrived."""
         self.of_keys: KeyedBounds | None = None
+
+    def begin(self, times: Sequence[datetime.datetime] | None, now: datetime.datetime) -> None:
+        """Moves the bounds to where other workers had arrived; `now` is by the database's clock."""
+        self.is_new = False
+        if times is not None:
+            self._times = list(times)
+            self._step_back(max(times), now)
+
+    def _step_back(self, before: datetime.datetime, now: datetime.datetime) -> None:
+        if now < before:
+            self.ahead = before if self.ahead is None else max(self.ahead, before)
+            self._times = [min(moment, now - _STEPPED_MARGIN) for moment in self._times]
+            self._ids = [0] * len(self._ids)
+
+    def to_note(self) -> list[datetime.datetime] | None:
+        """Returns the bounds, less a minute, if they are to be noted for others now."""
+        if not self._has_moved or self.is_new or self._clock() < self._noted_at + _NOTE_SECONDS:
+            return None
+        self._noted_at, self._has_moved = self._clock(), False
+        latest = self._now - _STEPPED_MARGIN
+        return [min(moment, latest) for moment in self._times]
 
     def begin_at(self, moment: datetime.datetime) -> None:
         """Moves all bounds to `moment`."""
@@ -85,27 +94,28 @@ class Bounds:
         """Returns the bounds for claims within limits per key, which leave tasks behind; then these begin anew."""
         if self.of_keys is None:
             self._reset()
+            self.is_new = self._has_moved = False
             self.of_keys = KeyedBounds(now)
         return self.of_keys
 
     def sweep(self) -> None:
-        """Has the next claim look further back, or at everything."""
+        """Has the next claim look further back."""
         self._is_sweep = True
+
+    @property
+    def is_next_sweep(self) -> bool:
+        """Whether the next claim is the first after a sweep."""
+        return self._is_sweep
 
     @contextlib.contextmanager
     def look(self) -> Iterator[dict[str, Any]]:
         """Yields the parameters of a claim. If it fails, as after a failover, what is known is forgotten."""
         self.is_sweep, self._is_sweep = self._is_sweep, False
-        is_full = self.is_sweep and self._full.is_due
         self._margin = _SWEEP_MARGIN if self.is_sweep else _MARGIN
-        if self.of_keys is not None:
-            if self.is_sweep:
-                self.of_keys.sweep()
-        elif is_full:
-            self._reset()
+        if self.of_keys is not None and self.is_sweep:
+            self.of_keys.sweep()
         try:
-            with self._full.timing() if is_full else contextlib.nullcontext():
-                yield self.parameters
+            yield self.parameters
         except errors.QueueBusy:  # it looked at nothing
             self._is_sweep |= self.is_sweep
             raise
@@ -125,13 +135,16 @@ class Bounds:
     def learn(self, last: tuple[int, datetime.datetime, int] | None, *, is_full: bool, now: datetime.datetime) -> None:
         """Moves the bounds after a claim at `now`, of which `last` is the level, ready_at and task_id of the last task.
 
-        If the claim was not full, it took all that it found. A clock that was set back makes the bounds meaningless.
+        If the claim was not full, it took all that it found.
         """
-        self.of_keys = None
-        if now < self._now:
-            self._reset()
+        self.of_keys, self.is_new = None, False
+        if last is not None:
+            self._has_moved = True
+            self.left.hurry()
+        self._step_back(self._now, now)
+        is_back, self._now = now < self._now, now
+        if is_back:
             return
-        self._now = now
         lowest, at, task_id = last if is_full and last is not None else (-1, now, 0)
         for level in range(len(self._times)):
             if level > lowest:
@@ -168,26 +181,55 @@ class KeyedBounds:
         """The last key that was examined of all with waiting tasks; None after the last one."""
 
 
-class LeaseBound:
-    """From when on the leases of running tasks expire: those that expired before are reclaimed."""
+class Left:
+    """Which part of what is before the bounds is looked at next: all of it, or slices if that is slow.
+
+    A slice that is fast doubles, so that slices go back over years in few steps, however many entries of finished tasks
+    the last hours have.
+    """
+
+    SLOWEST = 0.5
+    """A look ends after that many seconds, and counts as slow."""
+    _FAST = 0.02
+    _FIRST = datetime.timedelta(hours=1)
+    _SHARE = 0.01
+    """How much of the time these looks may take."""
+    _SECONDS, _IDLE_SECONDS = 5.0, 60.0
+    """How often, at most, and if nothing was claimed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._full = _Full(clock)
-        self._since = _LONG_AGO
+        self._clock = clock
+        self._next_at = self._hurried_at = clock()
+        self._span: datetime.timedelta | None = None  # all
+        self._before: datetime.datetime | None = None  # the bounds
 
-    @contextlib.contextmanager
-    def look(self) -> Iterator[dict[str, Any]]:
-        """Yields the parameters of a reclaim. If it fails, as after a failover, what is known is forgotten."""
-        is_full = self._full.is_due
-        if is_full:
-            self._since = _LONG_AGO
-        try:
-            with self._full.timing() if is_full else contextlib.nullcontext():
-                yield {"since": self._since, "margin": _LEASE_MARGIN}
-        except errors.StoreUnavailable:
-            self._since = _LONG_AGO
-            raise
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for the next look."""
+        return self._clock() >= self._next_at
 
-    def learn(self, first_at: datetime.datetime | None, *, now: datetime.datetime) -> None:
-        """Moves the bound to the first expired lease that the reclaim saw, or to `now`: it may have left it locked."""
-        self._since = first_at or now
+    def hurry(self) -> None:
+        """Notes that tasks were claimed."""
+        self._next_at = min(self._next_at, self._hurried_at)
+
+    def slice(self, now: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime]:
+        """Returns the times between which to look."""
+        before = self._before or now
+        if self._span is None or before - _LONG_AGO <= self._span:
+            return _LONG_AGO, before
+        return before - self._span, before
+
+    def looked(self, since: datetime.datetime, *, began: float, is_done: bool) -> None:
+        """Chooses the next slice, after a look from `since` on that ended before it was slow if it `is_done`."""
+        took = self._clock() - began
+        self._hurried_at = began + max(took / self._SHARE, self._SECONDS)
+        self._next_at = max(self._hurried_at, began + self._IDLE_SECONDS)
+        if not is_done:
+            self._span = self._FIRST if self._span is None else self._span / 8
+        elif since == _LONG_AGO:
+            self._span, self._before = None, None
+        else:
+            self._before = since
+            if took < self._FAST:
+                assert self._span is not None
+                self._span *= 2

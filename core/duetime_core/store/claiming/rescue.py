@@ -8,13 +8,11 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database, schema
-from duetime_core.store.claiming import bounds
 from duetime_core.store.tasks import columns as task_columns
 
 BATCH = 20
 """How many leases one statement takes; each is of one claim."""
 
-_SINCE = "expires_at >= least(CAST(:since AS timestamptz), now() - CAST(:margin AS interval))"
 _KEPT = ", ".join(f"tasks.{column}" for column in task_columns.KEPT if column not in {"version", "lost_leases"})
 
 
@@ -59,11 +57,10 @@ _WAIT = f"""waits AS (
 _LOST = "format('Worker %s was lost: it stopped extending its lease.', held.worker_id)"
 # A lost lease spends a retry, and without one left the task fails: a poison task cannot kill workers indefinitely.
 _RECLAIM = sa.text(f"""
-WITH first AS MATERIALIZED (
-    SELECT expires_at FROM leases WHERE expires_at < now() AND {_SINCE} ORDER BY expires_at LIMIT 1
-), {
+WITH {
     _take(f'''
-    SELECT * FROM leases WHERE expires_at < now() AND {_SINCE} ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    SELECT * FROM leases WHERE expires_at < now() AND {task_columns.HAS_LEASE}
+    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ''')
 }, returned AS (
     UPDATE tasks SET retry_count = retry_count + 1, lost_leases = lost_leases + 1, version = tasks.version + 2,
@@ -97,8 +94,7 @@ WITH first AS MATERIALIZED (
         started="true",
     )
 }
-SELECT task_id, now() AS now, (SELECT expires_at FROM first) AS first_at
-FROM (SELECT) AS moment LEFT JOIN moved ON true
+SELECT task_id FROM moved
 """)
 
 _RELEASE = sa.text(f"""
@@ -136,22 +132,18 @@ WHERE raised.expires_at > lease_floor.expires_at + interval '10 seconds' OR leas
 assert schema.RETURNED > 0
 
 
-async def reclaim(
-    engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str, since: bounds.LeaseBound | None = None
-) -> list[int]:
+async def reclaim(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
     """Makes running tasks whose lease expired pending again, or failed; returns their ids.
 
     It takes at most BATCH leases: if it returns any, more may have expired. The caller must know that the workers could
-    have extended them. `worker_id` is the actor in the log. `since` says from where on to read, by default from the
-    beginning, and learns from the call.
+    have extended them. `worker_id` is the actor in the log.
     """
-    since = since or bounds.LeaseBound()
-    with since.look() as bounded, database.unavailable():
+    with database.unavailable():
         async with engine.connect() as connection:
-            rows = (await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH, **bounded})).all()
+            taken = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH})
+            task_ids = list(taken.scalars())
             await connection.execute(_RAISE_FLOOR)
-    since.learn(rows[0].first_at, now=rows[0].now)
-    return [row.task_id for row in rows if row.task_id is not None]
+    return task_ids
 
 
 async def release(

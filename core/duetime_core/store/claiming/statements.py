@@ -32,18 +32,20 @@ HAS_URGENT = f"""EXISTS (
 )"""
 """Whether tasks wait in the queue that are claimed before ordinary ones, due or not."""
 
+# Those that have waited longer are found by the advancer itself: here, entries of earlier ones may be many.
+_NEXT = f"queue = :queue AND is_next AND ready_at >= least({_SINCE}[1], {bounds.HERE})"
 HAS_OCCURRENCES = f"""EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at <= {NOW}
+    SELECT FROM waiting WHERE {_NEXT} AND ready_at <= {NOW}
 )"""
-"""Whether next occurrences of schedules are due in the queue: they start once their schedules have advanced."""
+"""Whether next occurrences of schedules have become due in the queue: they start once their schedules have advanced."""
 
 NEXT_ORDINARY_AT = f"""(
     SELECT ready_at FROM waiting WHERE {_ORDINARY} AND ready_at > {NOW} ORDER BY ready_at, task_id LIMIT 1
 )"""
-FIRST_OCCURRENCE_AT = """(
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next ORDER BY ready_at, task_id LIMIT 1
+FIRST_OCCURRENCE_AT = f"""(
+    SELECT ready_at FROM waiting WHERE {_NEXT} ORDER BY ready_at, task_id LIMIT 1
 )"""
-"""When the first next occurrence of a schedule is, or was, due."""
+"""When the first next occurrence of a schedule is, or lately was, due."""
 
 NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
     SELECT min(ready_at) FROM {_LEVELS} CROSS JOIN LATERAL (

@@ -33,15 +33,23 @@ _LEVELS = f"generate_series(1, {schema.MAX_LEVEL}) AS levels (level)"
 _FIRST = "ORDER BY ready_at, task_id LIMIT 1"
 
 
+# Entries of tasks that have ended stay before it while a transaction anywhere keeps an old snapshot.
+_FLOOR = """coalesce((
+    SELECT times[{level} + 1] FROM claim_floors WHERE claim_floors.queue = {queue}
+), '-infinity')"""
+
+
 def _due(first: str) -> str:
     """Returns a query of the due tasks of a queue, from each index; `first` bounds the rows of each."""
     return f"""(
         SELECT ready_at FROM waiting
-        WHERE queue = names.queue AND {_WAITING["due"]} AND ready_at <= now() {first}
+        WHERE queue = names.queue AND {_WAITING["due"]} AND ready_at <= now()
+            AND ready_at >= {_FLOOR.format(queue="names.queue", level=0)} {first}
     ) UNION ALL (
         SELECT urgent.ready_at FROM {_LEVELS} CROSS JOIN LATERAL (
             SELECT ready_at FROM waiting
-            WHERE queue = names.queue AND {_WAITING["urgent"]} AND level = levels.level AND ready_at <= now() {first}
+            WHERE queue = names.queue AND {_WAITING["urgent"]} AND level = levels.level
+                AND ready_at <= now() AND ready_at >= {_FLOOR.format(queue="names.queue", level="levels.level")} {first}
         ) AS urgent
     ) UNION ALL (
         SELECT ready_at FROM waiting
@@ -93,15 +101,28 @@ names AS MATERIALIZED (
 _LIST = sa.text(_PAGE + _FACTS)
 _NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
 
-_HAS_WAITING = " OR ".join(
-    f"EXISTS (SELECT FROM waiting WHERE {condition} AND queue = :queue)" for condition in _WAITING.values()
-)
+_HAS_WAITING = f"""
+    EXISTS (
+        SELECT FROM waiting WHERE {_WAITING["due"]} AND queue = :queue
+            AND ready_at >= {_FLOOR.format(queue=":queue", level=0)}
+    )
+    OR EXISTS (
+        SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
+            SELECT FROM waiting WHERE {_WAITING["urgent"]} AND queue = :queue AND level = levels.level
+                AND ready_at >= {_FLOOR.format(queue=":queue", level="levels.level")}
+            LIMIT 1
+        ) AS urgent
+    )
+    OR EXISTS (SELECT FROM waiting WHERE {_WAITING["next"]} AND queue = :queue)
+    OR EXISTS (SELECT FROM waiting WHERE {_WAITING["quarantined"]} AND queue = :queue)
+"""
 _IS_KNOWN = f"""
-    EXISTS (SELECT FROM queues WHERE name = :queue) OR {_HAS_WAITING}
+    EXISTS (SELECT FROM queues WHERE name = :queue)
+    OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
     OR EXISTS (
         SELECT FROM {task_columns.RUNNING} AS leased JOIN tasks USING (task_id, version) WHERE leased.queue = :queue
     )
-    OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
+    OR {_HAS_WAITING}
 """
 # A queue that a caller has changed is known to changes: otherwise the retry of a resume, which may delete the row of an
 # idle queue, would find nothing to resume.

@@ -43,7 +43,7 @@ SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FRO
 WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) ORDER BY schedule_id
 FOR UPDATE SKIP LOCKED
 """)
-_LOCK_NEXT = sa.text(f"""
+LOCK_NEXT = sa.text(f"""
 SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
@@ -61,6 +61,7 @@ LEFT JOIN LATERAL (
 ) AS present ON true
 LEFT JOIN LATERAL ({next_task.REFUSED.format("given.schedule_id")}) AS refused ON NOT next_task.has_next
 """)
+"""Locks the next tasks of schedules. Without task_id, but with has_next, another session has locked it."""
 # Those whose next task another session has locked do not use up the limit of the turns that follow.
 _PASS_OVER = sa.text("""
 UPDATE schedules SET advance_at = now() + interval '1 second' WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))
@@ -134,7 +135,7 @@ async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, rows: Seq
     now: datetime.datetime = rows[0].now
     await clock.stop(connection, [row.schedule_id for row in rows if row.is_paused or row.is_deleted])
     rows = [row for row in rows if not (row.is_paused or row.is_deleted)]
-    locked = await connection.execute(_LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in rows]})
+    locked = await connection.execute(LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in rows]})
     upcoming = {row.schedule_id: row for row in locked}
     passed_over = [each.schedule_id for each in upcoming.values() if each.has_next and each.task_id is None]
     if passed_over:

@@ -1,5 +1,6 @@
 """Recomputing schedules: moving their next occurrences when the time zone database changes."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -9,7 +10,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, task
 from duetime_core.postgres import database
-from duetime_core.store.schedules import columns, reconcile
+from duetime_core.process import patience
+from duetime_core.store.schedules import advance, columns, reconcile
 
 _RECOMPUTED_AT_ONCE = 100
 
@@ -41,47 +43,67 @@ async def recompute(
 ) -> tuple[list[task.Changed], bool]:
     """Recomputes the next occurrences that another time zone database gave, for `seconds` at most.
 
-    Returns those that moved or were withdrawn, and whether there are more schedules.
+    Schedules that another session has locked, or whose next task it has, are passed over and looked at again. Returns
+    the tasks that moved or were withdrawn, and whether there are more schedules.
     """
-    moved: list[task.Changed] = []
-    unreadable: list[int] = []
-    ends, after = time.monotonic() + seconds, 0
-    while time.monotonic() < ends:
+    run = _Run(actor)
+    ends = time.monotonic() + seconds
+    waiting = patience.Patience(ends)
+    while True:
+        before = run.count
+        await _pass(engine, run, ends)
+        with database.unavailable():
+            async with engine.connect() as connection:
+                parameters = {"zone_version": recurrence.version(), "unreadable": list(run.unreadable)}
+                has_more = bool(await connection.scalar(_ANY_STALE, parameters))
+        if not has_more or not await waiting.wait(has_progress=run.count > before):
+            return run.moved, has_more
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """What a call has done."""
+
+    actor: str
+    count: int = 0
+    """How many schedules it has recomputed."""
+    moved: list[task.Changed] = dataclasses.field(default_factory=list)
+    unreadable: set[int] = dataclasses.field(default_factory=set)
+
+
+async def _pass(engine: sqlalchemy_asyncio.AsyncEngine, run: _Run, ends: float) -> None:
+    """Recomputes all schedules that it can lock, or those of one batch if the time is over."""
+    after: int | None = 0
+    while after is not None:
         with database.unavailable():
             async with database.transaction(engine) as connection:
                 parameters = {"after": after, "zone_version": recurrence.version(), "limit": _RECOMPUTED_AT_ONCE}
                 stale = (await connection.execute(_STALE, parameters)).all()
-                moved += await _recompute(connection, stale, unreadable, actor)
-        if len(stale) < _RECOMPUTED_AT_ONCE:
-            break
-        after = stale[-1].schedule_id
-    with database.unavailable():
-        async with engine.connect() as connection:
-            parameters = {"zone_version": recurrence.version(), "unreadable": unreadable}
-            has_more = await connection.scalar(_ANY_STALE, parameters)
-    return moved, bool(has_more)
+                await _recompute(connection, stale, run)
+        is_last = len(stale) < _RECOMPUTED_AT_ONCE or time.monotonic() >= ends
+        after = None if is_last else stale[-1].schedule_id
 
 
 async def _recompute(
-    connection: sqlalchemy_asyncio.AsyncConnection,
-    stale: Sequence[sa.Row[tuple[object, ...]]],
-    unreadable: list[int],
-    actor: str,
-) -> list[task.Changed]:
+    connection: sqlalchemy_asyncio.AsyncConnection, stale: Sequence[sa.Row[tuple[object, ...]]], run: _Run
+) -> None:
+    upcoming = await connection.execute(advance.LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in stale]})
+    locked_by_others = {each.schedule_id for each in upcoming if each.has_next and each.task_id is None}
     moved: list[task.Changed] = []
     current = []
     for row in stale:
+        if row.schedule_id in locked_by_others or row.schedule_id in run.unreadable:
+            continue
         try:
             async with connection.begin_nested():
-                changed = await _replace(connection, row, actor)
+                moved += await _replace(connection, row, run.actor)
         except errors.ScheduleUnreadable as error:
             _log.warning("a schedule is not recomputed", schedule_id=row.schedule_id, reason=str(error))
-            unreadable.append(row.schedule_id)
+            run.unreadable.add(row.schedule_id)
             continue
         current.append(row.schedule_id)
-        moved += changed
     await connection.execute(_IS_CURRENT, {"zone_version": recurrence.version(), "schedule_ids": current})
-    return moved
+    run.moved, run.count = [*run.moved, *moved], run.count + len(current)
 
 
 async def _replace(

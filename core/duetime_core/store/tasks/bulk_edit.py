@@ -2,21 +2,26 @@
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import task
-from duetime_core.postgres import database
+from duetime_core.model import errors, task
+from duetime_core.postgres import database, error_mapping
+from duetime_core.process import patience
 from duetime_core.store.tasks import columns, edit, ids
 from duetime_core.store.tasks import page as task_page
 
 BATCH = 1_000
-_MOST_PASSES = 3
-"""How many passes are made over the tasks, for those that were locked or that others changed meanwhile."""
+_BATCH_SECONDS = 3.0
+_LEAST_SECONDS = 0.5
+"""A batch that takes longer, or until the call is over, is rolled back, and repeated with a tenth of its tasks."""
+_SHORT_SECONDS = 0.2
+"""After a batch that was faster, the next one may be larger."""
 
+_LIMIT_TIME = sa.text("SELECT set_config('statement_timeout', :milliseconds, true)")
 _TARGETS = {
     "queue": "queue = :new_queue",
     "execution_time": (
@@ -49,6 +54,8 @@ async def change(
     Tasks whose status does not allow the change are skipped; `wanted` names only statuses that do. For an update,
     `changes` are those of `edit.update`, and tasks that have them already are skipped. A task that exists at the call
     is changed once at most. Locked tasks are left for a later pass; `progress.has_more` is true if any may remain.
+    Batches are smaller while the database is slow. Raises StoreUnavailable, but not if a batch was too slow after
+    others were changed: then the rest is for another call.
     """
     assignments, parameters = edit.assigning(changes) if changes else ("", {})
     has_them = _has(changes) if changes else "false"
@@ -56,33 +63,57 @@ async def change(
     # Tasks that are created later are not part of the change. By ids and not by times, because a claim during the call
     # updates a task, and a clock may be set back.
     last_id, ends = await ids.last(engine), time.monotonic() + seconds
-    for _ in range(_MOST_PASSES):
+    waiting, limit = patience.Patience(ends), BATCH
+    while True:
         after, left = None, 0
         before = len(done)
         while True:
             page, filtering = task_page.page_statement(wanted, after=after)
             statement = _statement(what, page, assignments, has_them)
-            given = {**filtering, **parameters, "last_id": last_id, "done": done, "limit": BATCH, "actor": actor}
-            with database.unavailable():
-                async with engine.connect() as connection:
-                    found = (await connection.execute(statement, given)).all()
+            given = {**filtering, **parameters, "last_id": last_id, "done": done, "limit": limit, "actor": actor}
+            began = time.monotonic()
+            try:
+                found = await _execute(engine, statement, given, ends=ends)
+            except errors.StoreUnavailable as error:
+                if not error_mapping.is_timeout(error) or (time.monotonic() > ends and not done):
+                    raise
+                if time.monotonic() > ends:
+                    progress.has_more = True
+                    return
+                limit = max(1, limit // 10)
+                continue
             edited = [columns.read_changed(row) for row in found if row.task_id is not None]
             page_row = found[0]
             progress.count, left = progress.count + len(edited), left + page_row.locked_by_others
             done += [each.task_id for each in edited]
             if edited:
                 yield edited
-            if page_row.read < BATCH:
+            if page_row.read < limit:
                 break
             if time.monotonic() > ends:
                 progress.has_more = True
                 return
             after = (page_row.last_time, page_row.last_id)
+            if time.monotonic() - began < _SHORT_SECONDS:
+                limit = min(limit * 2, BATCH)
         # While pages were read, a change by others may have put a task before the page that was next: a pass that finds
         # nothing shows that there is none. One page alone is one snapshot.
-        if not left and (after is None or len(done) == before):
+        has_progress = len(done) > before
+        if not left and (after is None or not has_progress):
             return
-    progress.has_more = True
+        if not await waiting.wait(has_progress=has_progress):
+            progress.has_more = True
+            return
+
+
+async def _execute(
+    engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, parameters: dict[str, Any], *, ends: float
+) -> Sequence[sa.Row[Any]]:
+    seconds = max(_LEAST_SECONDS, min(_BATCH_SECONDS, ends - time.monotonic()))
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            await connection.execute(_LIMIT_TIME, {"milliseconds": str(round(1000 * seconds))})
+            return (await connection.execute(statement, parameters)).all()
 
 
 def _has(changes: Mapping[str, Any]) -> str:

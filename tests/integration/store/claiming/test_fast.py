@@ -5,16 +5,14 @@ import collections
 import datetime
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
 from duetime_core.store.claiming import fast, rescue
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories
+from tests.support import factories, rows
 
 HOUR = datetime.timedelta(hours=1)
 NO_LEASE = datetime.timedelta(0)
@@ -39,10 +37,8 @@ async def test_concurrent_claims_never_take_a_task_twice(engine: sqlalchemy_asyn
 
 async def test_a_claim_does_not_wait_for_a_locked_task(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     held, free = await factories.create(engine), await factories.create(engine)
-    async with database.transaction(engine) as connection:
-        await connection.execute(sa.text(f"SELECT 1 FROM tasks WHERE task_id = {held} FOR UPDATE"))
-        async with asyncio.timeout(5):
-            assert [claimed.task_id for claimed in await factories.claim(engine)] == [free]
+    async with rows.locked(engine, held), asyncio.timeout(5):
+        assert [claimed.task_id for claimed in await factories.claim(engine)] == [free]
     assert [claimed.task_id for claimed in await factories.claim(engine)] == [held]
 
 
@@ -51,8 +47,8 @@ async def test_a_claim_takes_up_to_its_limit_the_longest_due_first(
 ) -> None:
     # A time in the past means now when a task is created, so these are moved there.
     task_ids = [await factories.create(engine) for _ in range(5)]
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET execution_time = now() - task_id * interval '1 hour'"))
+    for hours, task_id in enumerate(task_ids, 1):
+        await rows.move_back(engine, hours * HOUR, task_id)
     assert [claimed.task_id for claimed in await factories.claim(engine, limit=2)] == task_ids[:2:-1]
     assert [claimed.task_id for claimed in await factories.claim(engine, limit=9)] == task_ids[2::-1]
 

@@ -11,17 +11,22 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.store.claiming import key_limits, keys, locked
 from tests.integration.store.tasks import test_plans
-from tests.support import plans
+from tests.support import backlogs, plans
 
 NOW = datetime.datetime.now(datetime.UTC)
 FEW = [f"key {number}" for number in range(100)]
-_FILL = """
-INSERT INTO tasks (name, queue, status, execution_time, updated_at, task_data, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, concurrency_key, lease_expires_at, priority)
-SELECT 'noop', 'default', CASE WHEN n <= 2000 THEN 'running' ELSE 'pending' END, now() - interval '1 hour',
-    now() - interval '1 hour', '{}', '1 s', '1 s', 2, 0, 'key ' || n % 2000,
-    CASE WHEN n <= 2000 THEN now() + interval '1 hour' END, CASE WHEN n % 10000 < 100 THEN 5 ELSE 0 END
-FROM generate_series(1, 50000) AS n;
+_TASKS = backlogs.insertion(
+    50_000,
+    status="CASE WHEN n <= 2000 THEN 'running' ELSE 'pending' END",
+    execution_time="now() - interval '1 hour'",
+    updated_at="now() - interval '1 hour'",
+    concurrency_key="'key ' || n % 2000",
+    worker_id="CASE WHEN n <= 2000 THEN 'worker' END",
+    lease_expires_at="CASE WHEN n <= 2000 THEN now() + interval '1 hour' END",
+    priority="CASE WHEN n % 10000 < 100 THEN 5 ELSE 0 END",
+)
+_FILL = f"""
+{_TASKS};
 INSERT INTO queues (name, max_running_per_key) VALUES ('default', 1);
 INSERT INTO queue_keys (queue, concurrency_key, tokens, tokens_at, waits_until)
 SELECT 'default', 'key ' || n, 0, 'epoch', CASE WHEN n % 100 = 0 THEN now() - interval '1 s' ELSE '9999-01-01' END

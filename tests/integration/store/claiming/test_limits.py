@@ -13,7 +13,7 @@ from duetime_core.model import errors, task
 from duetime_core.store.claiming import fast, locked, queue_lock
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import outcomes as task_outcomes
-from tests.support import factories
+from tests.support import factories, rows
 
 SECOND = datetime.timedelta(seconds=1)
 
@@ -157,8 +157,7 @@ async def test_full_buckets_of_keys_are_deleted(engine: sqlalchemy_asyncio.Async
 async def test_quarantined_tasks_of_a_limited_queue_count_too(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     await limits(engine, max_running=1)
     quarantined, other = await factories.create(engine), await factories.create(engine)
-    async with engine.connect() as connection:
-        await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = 2 WHERE task_id = {quarantined}"))
+    await rows.change(engine, "lost_leases = 2", quarantined)
     assert await factories.claim_quarantined(engine) == []
     taken = await locked.claim_quarantined(
         engine, queue=task.DEFAULT_QUEUE, level=2, worker_id="worker", limit=9, lease=factories.LEASE

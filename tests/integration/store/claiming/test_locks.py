@@ -15,7 +15,7 @@ from duetime_core.store.claiming import fast, locked
 from duetime_core.store.queues import earlier_claims
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories
+from tests.support import factories, rows
 
 _WAITING = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 _NOW = sa.text("SELECT clock_timestamp()")
@@ -28,23 +28,16 @@ async def waits(connection: sqlalchemy_asyncio.AsyncConnection) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-    ("module", "lock"),
-    [
-        (locked, "LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"),
-        (fast, "LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE"),
-    ],
-    ids=["limited", "unlimited"],
-)
+@pytest.mark.parametrize("module", [locked, fast], ids=["limited", "unlimited"])
 async def test_a_lease_counts_from_when_the_claim_had_its_last_lock(
-    engine: sqlalchemy_asyncio.AsyncEngine, module: Any, lock: str
+    engine: sqlalchemy_asyncio.AsyncEngine, module: Any
 ) -> None:
     task_id = await factories.create(engine)
     if module is locked:
         await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running": 1}, is_new=True, actor="api")
     async with engine.connect() as other:
         async with database.transaction(engine) as holder:
-            await holder.execute(sa.text(lock))
+            await holder.execute(sa.text(rows.lock_all()))
             claiming = asyncio.create_task(
                 module.claim(
                     engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=9, lease=datetime.timedelta(seconds=4)
@@ -92,8 +85,8 @@ CLAIMS: dict[str, Claim] = {
 async def slowed(engine: sqlalchemy_asyncio.AsyncEngine, *, lost_leases: int = 0) -> None:
     """Creates a due task, and has all claims wait for the advisory lock 1."""
     await factories.create(engine)
+    await rows.change(engine, f"lost_leases = {lost_leases}")
     async with engine.connect() as connection:
-        await connection.execute(sa.text(f"UPDATE tasks SET lost_leases = {lost_leases}"))
         for statement in _SLOW_CLAIMS:
             await connection.execute(sa.text(statement))
 
@@ -131,9 +124,7 @@ async def test_a_pause_or_limit_is_answered_after_the_claims_before_it(
             assert ended == []
         await asyncio.gather(claiming, updating)
     assert ended == ["claim", "answer"]
-    running = sa.text("SELECT count(*) FROM tasks WHERE status = 'running'")
-    async with engine.connect() as connection:
-        assert await connection.scalar(running) == 1
+    assert await rows.count(engine, "status = 'running'") == 1
 
 
 async def test_a_pause_whose_earlier_claims_hang_reports_it_and_may_be_repeated(

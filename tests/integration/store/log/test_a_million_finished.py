@@ -15,28 +15,36 @@ from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests import conftest
 from tests.integration.store.tasks import test_plans
-from tests.support import plans
+from tests.support import backlogs, plans, rows
 
 FINISHED = 1_000_000
 KEEP = datetime.timedelta(days=30)
 
-_TASKS = """
-INSERT INTO tasks (name, queue, status, execution_time, updated_at, task_data, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, version)
-SELECT 'name ' || n % 20, 'queue-' || n % 10, {status}, {time}, {time}, '{{}}', '1 second', '1 hour', 2, 0.1, 3
-FROM generate_series(1, {count}) AS n
-"""
-_LOGS = """
+
+def _insertion(count: int, status: str, time: str) -> str:
+    return backlogs.insertion(
+        count,
+        name="'name ' || n % 20",
+        queue="'queue-' || n % 10",
+        status=status,
+        execution_time=time,
+        updated_at=time,
+        version="3",
+    )
+
+
+_LOGS = f"""
 INSERT INTO task_logs (task_id, version, status, change, timestamp, execution_time, retry_count, actor)
-SELECT task_id, version, status, 'any', updated_at, execution_time, 0, 'worker' FROM tasks WHERE task_id > :after
+SELECT task_id, version, status, 'any', updated_at, execution_time, 0, 'worker'
+FROM {rows.ALL} AS tasks WHERE task_id > :after
 """
 _FINISHED = "(ARRAY['completed', 'failed', 'cancelled'])[1 + n % 3]"
 FEW = [  # due tasks, later ones, and those that retention deletes
-    _TASKS.format(status="'pending'", time="now() - n * interval '1 second'", count=3000),
-    _TASKS.format(status="'pending'", time="now() + n * interval '1 minute'", count=3000),
-    _TASKS.format(status=_FINISHED, time="now() - interval '31 days' - n * interval '1 minute'", count=6000),
+    _insertion(3000, "'pending'", "now() - n * interval '1 second'"),
+    _insertion(3000, "'pending'", "now() + n * interval '1 minute'"),
+    _insertion(6000, _FINISHED, "now() - interval '31 days' - n * interval '1 minute'"),
 ]
-MANY = _TASKS.format(status=_FINISHED, time="now() - n * interval '2 seconds'", count=FINISHED)
+MANY = _insertion(FINISHED, _FINISHED, "now() - n * interval '2 seconds'")
 
 _BATCH = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
 
@@ -83,7 +91,7 @@ async def test_a_million_finished_tasks_are_not_read(admin: sqlalchemy_asyncio.A
                 await connection.execute(sa.text(statement))
             await connection.execute(sa.text(_LOGS), {"after": 0})
             without = await measure(connection)
-            last = (await connection.execute(sa.text("SELECT max(task_id) FROM tasks"))).scalar_one()
+            last = max(await rows.ids(connection))
             await connection.execute(sa.text(MANY))
             await connection.execute(sa.text(_LOGS), {"after": last})
             among = await measure(connection)

@@ -175,10 +175,10 @@ _CHANGE = sa.text("""
 WITH changed AS (
     UPDATE tasks SET version = version + 1
     WHERE task_id = (SELECT task_id FROM tasks WHERE task_id = :task_id FOR UPDATE SKIP LOCKED)
-    RETURNING task_id, version, status, execution_time
+    RETURNING task_id, version, execution_time
 )
 INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor)
-SELECT task_id, version, status, 'updated', execution_time, 0, 'test' FROM changed
+SELECT task_id, version, 'pending', 'updated', execution_time, 0, 'test' FROM changed
 """)
 _TAKE_XID = sa.text("SELECT pg_current_xact_id()")
 

@@ -17,7 +17,7 @@ from duetime_core.store.schedules import log as schedule_log
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
-from tests.support import factories, logs
+from tests.support import factories, logs, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 DAY = datetime.timedelta(days=1)
@@ -26,14 +26,9 @@ KEEP = 30 * DAY
 
 async def age(engine: Engine, by: datetime.timedelta) -> None:
     """Makes all tasks and log rows older by that."""
+    await rows.age(engine, by)
     async with engine.connect() as connection:
-        for table, column in (
-            ("tasks", "created_at"),
-            ("tasks", "updated_at"),
-            ("tasks", "execution_time"),
-            ("task_logs", "timestamp"),
-        ):
-            await connection.execute(sa.text(f"UPDATE {table} SET {column} = {column} - :by"), {"by": by})
+        await connection.execute(sa.text("UPDATE task_logs SET timestamp = timestamp - :by"), {"by": by})
 
 
 async def delete_tasks(engine: Engine, keep: datetime.timedelta = KEEP) -> int:
@@ -41,8 +36,7 @@ async def delete_tasks(engine: Engine, keep: datetime.timedelta = KEEP) -> int:
 
 
 async def remaining(engine: Engine) -> set[int]:
-    async with engine.connect() as connection:
-        return set((await connection.execute(sa.text("SELECT task_id FROM tasks"))).scalars())
+    return set(await rows.ids(engine))
 
 
 async def test_old_finished_tasks_are_deleted_and_their_history_stays(engine: Engine) -> None:
@@ -69,8 +63,7 @@ async def test_tasks_that_changed_lately_stay_however_long_ago_they_were_due(eng
         long_ago = datetime.datetime.now(datetime.UTC) - 1000 * DAY
         kept.add(await factories.brought_to(engine, status, execution_time=long_ago))
     await age(engine, KEEP - DAY)
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE tasks SET execution_time = '1999-01-01'"))
+    await rows.change(engine, "execution_time = '1999-01-01'")
     assert await delete_tasks(engine) == 0
     assert await remaining(engine) == kept
 
@@ -96,9 +89,7 @@ async def test_batches_continue_after_the_tasks_that_they_keep(engine: Engine, m
     old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(20)]
     await age(engine, KEEP + DAY)
     kept = set(old[2:9])
-    async with engine.connect() as connection:
-        touch = sa.text("UPDATE tasks SET updated_at = now() WHERE task_id = ANY(:kept)")
-        await connection.execute(touch, {"kept": list(kept)})
+    await rows.change(engine, "updated_at = now()", *kept)
     batches = [deleted async for deleted in retention.delete_tasks(engine, KEEP)]
     assert sum(batches) == 13
     assert max(batches) == 3
@@ -120,9 +111,7 @@ async def test_an_interrupted_retention_is_completed_later(engine: Engine, monke
 async def test_a_batch_waits_for_no_lock_and_blocks_nothing(engine: Engine) -> None:
     old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(3)]
     await age(engine, KEEP + DAY)
-    async with database.transaction(engine) as connection:
-        locked = sa.text("SELECT FROM tasks WHERE task_id = :task_id FOR UPDATE")
-        await connection.execute(locked, {"task_id": old[0]})
+    async with rows.locked(engine, old[0]):
         assert await delete_tasks(engine) == 2
     assert await remaining(engine) == {old[0]}
     async with database.transaction(engine) as connection:

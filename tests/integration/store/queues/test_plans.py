@@ -10,16 +10,13 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from tests.integration.store.tasks import test_plans
-from tests.support import plans
+from tests.support import backlogs, plans
 
 QUEUES = 30_000
 
+_DUE = {"execution_time": "now() - interval '1 minute'", "priority": "n % 2"}
 _FILL = f"""
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, priority)
-SELECT 'noop', 'queue-' || lpad(CAST(n AS text), 6, '0'), 'pending', now() - interval '1 minute', '{{}}', '1 s', '1 s',
-    2, 0, n % 2
-FROM generate_series(1, {QUEUES}) AS n;
+{backlogs.insertion(QUEUES, queue="'queue-' || lpad(CAST(n AS text), 6, '0')", **_DUE)};
 INSERT INTO queues (name, max_running)
 SELECT 'queue-' || lpad(CAST(n AS text), 6, '0'), 5 FROM generate_series(1, {QUEUES}) AS n;
 INSERT INTO queue_logs (queue, change, changes, actor)
@@ -57,12 +54,7 @@ async def test_each_page_of_queues_costs_the_same(
     assert plans.buffers(plan) < most
 
 
-_BACKLOG = """
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, priority)
-SELECT 'noop', 'mail', 'pending', now() - interval '1 minute', '{}', '1 s', '1 s', 2, 0, n % 2
-FROM generate_series(1, 100000) AS n;
-"""
+_BACKLOG = backlogs.insertion(100_000, queue="'mail'", **_DUE) + ";"
 
 
 @test_plans.MODES

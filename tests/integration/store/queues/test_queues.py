@@ -15,16 +15,10 @@ from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import create as task_create
-from tests.support import factories, logs
+from duetime_core.store.tasks import read as task_read
+from tests.support import backlogs, factories, logs, rows
 
 OLDEST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-BACKLOG = """
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter)
-SELECT 'noop', 'mail', 'pending', CAST('2026-01-01T00:00:00Z' AS timestamptz) + n * interval '1 ms', '{}', '1 s', '1 s',
-    2, 0
-FROM generate_series(0, CAST(:count AS int) - 1) AS n
-"""
 
 
 async def listed(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, queue.Queue]:
@@ -40,10 +34,7 @@ async def test_a_queue_has_its_due_tasks_the_oldest_due_time_and_its_running_tas
     waiting = [await factories.create(engine, queue="mail", priority=priority) for priority in (0, 7)]
     await factories.create(engine, queue="mail", execution_time=now + datetime.timedelta(hours=1))
     await factories.create(engine, queue="later", execution_time=now + datetime.timedelta(hours=1))
-    async with engine.connect() as connection:
-        oldest = await connection.scalar(
-            sa.text(f"SELECT min(execution_time) FROM tasks WHERE task_id IN ({waiting[0]}, {waiting[1]})")
-        )
+    oldest = min([(await task_read.get(engine, task_id)).execution_time for task_id in waiting])
     found = await listed(engine)
     assert found == {
         "later": queue.Queue("later", queue.UNLIMITED),
@@ -54,28 +45,23 @@ async def test_a_queue_has_its_due_tasks_the_oldest_due_time_and_its_running_tas
 async def test_a_queue_counts_its_due_quarantined_tasks_and_occurrences(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    for column in ("lost_leases = 2", "is_next = true"):
-        task_id = await factories.create(engine)
-        async with engine.connect() as connection:
-            await connection.execute(sa.text(f"UPDATE tasks SET {column} WHERE task_id = {task_id}"))
+    await backlogs.insert(engine, 1, lost_leases="2")
+    await backlogs.insert(engine, 1, is_next="true")
     assert (await queue_read.get(engine, task.DEFAULT_QUEUE)).depth == 2
 
 
 async def test_the_due_tasks_of_a_queue_are_counted_up_to_a_bound_and_the_oldest_is_found(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    async with engine.connect() as connection:
-        await connection.execute(sa.text(BACKLOG), {"count": queue.MAX_DEPTH})
+    due = "CAST('2026-01-01T00:00:00Z' AS timestamptz) + (n - 1) * interval '1 ms'"
+    await backlogs.insert(engine, queue.MAX_DEPTH, queue="'mail'", execution_time=due)
     assert await queue_read.get(engine, "mail") == queue.Queue("mail", queue.UNLIMITED, queue.MAX_DEPTH, False, OLDEST)
     (oldest,) = await task_create.create_all(engine, [factories.new_task(queue="mail", priority=3)], actor="api")
-    async with engine.connect() as connection:
-        await connection.execute(
-            sa.text("UPDATE tasks SET execution_time = :oldest WHERE task_id = :task_id"),
-            {"oldest": OLDEST - datetime.timedelta(hours=1), "task_id": oldest.task_id},
-        )
+    hour = datetime.timedelta(hours=1)
+    await rows.change(engine, "execution_time = :oldest", oldest.task_id, oldest=OLDEST - hour)
     found = await queue_read.get(engine, "mail")
     assert (found.depth, found.is_deeper) == (queue.MAX_DEPTH, True)
-    assert found.oldest_due == OLDEST - datetime.timedelta(hours=1)
+    assert found.oldest_due == OLDEST - hour
 
 
 async def test_a_queue_with_finished_tasks_alone_is_not_listed(engine: sqlalchemy_asyncio.AsyncEngine) -> None:

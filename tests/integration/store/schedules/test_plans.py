@@ -12,11 +12,17 @@ from duetime_core.store.schedules import advance as schedule_advance
 from duetime_core.store.schedules import candidates, occurrences
 from duetime_core.store.schedules import page as schedule_page
 from tests.integration.store.tasks import test_plans
-from tests.support import factories, plans
+from tests.support import backlogs, factories, plans
 
 SCHEDULES = 100_000
 DUE = 20
 
+_AT = f"now() + (schedule_id - {DUE}) * interval '1 second'"
+_NEXT = backlogs.made("schedules", execution_time=_AT, schedule_id="schedule_id", nominal_time=_AT, is_next="true")
+_DAY_AGO = "now() - interval '1 day'"
+_EARLIER = backlogs.made(
+    "schedules", status="'completed'", execution_time=_DAY_AGO, schedule_id="schedule_id", nominal_time=_DAY_AGO
+)
 _FILL = f"""
 INSERT INTO schedules (name, spec, template, overlap, catch_up, is_paused, last_nominal_time, zone_version)
 SELECT CASE WHEN n % 2 = 0 THEN 'most' ELSE 'schedule ' || n END,
@@ -26,17 +32,9 @@ SELECT CASE WHEN n % 2 = 0 THEN 'most' ELSE 'schedule ' || n END,
         'queue', CASE WHEN n % 20000 = 0 THEN 'rare' ELSE 'default' END),
     'allow', 'last', n % 20000 = 7, now(), '2026a'
 FROM generate_series(1, {SCHEDULES}) AS n;
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, schedule_id, nominal_time, is_next)
-SELECT 'noop', 'default', 'pending', now() + (schedule_id - {DUE}) * interval '1 second', '{{}}', '1 s', '1 s', 2, 0,
-    schedule_id, now() + (schedule_id - {DUE}) * interval '1 second', true
-FROM schedules;
-UPDATE schedules SET advance_at = now() + (schedule_id - {DUE}) * interval '1 second';
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, schedule_id, nominal_time)
-SELECT 'noop', 'default', 'completed', now() - interval '1 day', '{{}}', '1 s', '1 s', 2, 0, schedule_id,
-    now() - interval '1 day'
-FROM schedules;
+WITH {_NEXT} SELECT count(*) FROM made;
+UPDATE schedules SET advance_at = {_AT};
+WITH {_EARLIER} SELECT count(*) FROM made;
 """
 CLAIM = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": factories.LEASE, **test_plans.SINCE}
 
@@ -61,7 +59,7 @@ async def test_advancing_reads_due_schedules_in_order(full: sqlalchemy_asyncio.A
         assert "schedules_advance_idx" in str(plan)
         assert "Sort" not in str(plan)
         assert plans.buffers(plan) < 100
-    used = await test_plans.scans(full, mode, schedule_advance._LOCK_NEXT, {"schedule_ids": list(range(1, 201))})
+    used = await test_plans.scans(full, mode, schedule_advance.LOCK_NEXT, {"schedule_ids": list(range(1, 201))})
     assert set(used.values()) <= {"tasks_next_key", "tasks_unfinished_idx", "Function Scan"}
     assert await test_plans.scans(full, mode, schedule_advance._NEXT_AT, {}) == {"schedules": "schedules_advance_idx"}
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import task
+from duetime_core.model import errors, task
+from duetime_core.process import patience
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import page as task_page
@@ -189,3 +191,69 @@ async def test_a_repeated_move_leaves_tasks_where_it_put_them(engine: sqlalchemy
     assert counts == [2, 0]
     progress = await change(engine, Change.UPDATED, wanted, changes)
     assert (progress.count, progress.has_more) == (1, False)
+
+
+@contextlib.asynccontextmanager
+async def slow(engine: sqlalchemy_asyncio.AsyncEngine, seconds: float) -> AsyncIterator[None]:
+    """Makes each update of a task take so long."""
+    async with engine.connect() as connection:
+        await connection.execute(
+            sa.text(f"""
+                CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'
+            """)
+        )
+        await connection.execute(
+            sa.text("CREATE TRIGGER slow BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION slow()")
+        )
+        yield
+        await connection.execute(sa.text("DROP TRIGGER slow ON tasks"))
+
+
+async def test_with_a_slow_database_batches_get_smaller_and_the_call_ends_in_time(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    await many(engine, 1500)
+    async with slow(engine, 0.01):  # a batch of 1,000 takes 10 s, longer than any statement may
+        async with asyncio.timeout(8):
+            first = await change(engine, Change.CANCELLED, PENDING)
+        assert first.has_more
+        assert first.count in range(100, 600)
+    rest = await change(engine, Change.CANCELLED, PENDING)
+    assert (first.count + rest.count, rest.has_more) == (1500, False)
+
+
+async def test_a_call_during_which_nothing_can_be_changed_in_time_fails(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await many(engine, 3)
+    async with slow(engine, 1):
+        with pytest.raises(errors.StoreUnavailable, match="took too long and was cancelled"):
+            await change(engine, Change.CANCELLED, PENDING, seconds=0)
+    assert (await change(engine, Change.CANCELLED, PENDING)).count == 3
+
+
+async def test_a_task_that_is_locked_for_a_moment_is_changed_by_the_same_call(
+    engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (held,) = await many(engine, 1)
+    passed_over, waiting = asyncio.Event(), patience.Patience.wait
+
+    async def note(self: patience.Patience, *, has_progress: bool) -> bool:
+        passed_over.set()
+        return await waiting(self, has_progress=has_progress)
+
+    monkeypatch.setattr(patience.Patience, "wait", note)
+    async with rows.locked(engine, held):
+        changing = asyncio.create_task(change(engine, Change.CANCELLED, PENDING))
+        await passed_over.wait()
+    assert await changing == bulk_edit.Progress(1, has_more=False)
+
+
+async def test_calls_that_are_repeated_because_of_a_locked_task_do_not_spin(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    (held,) = await many(engine, 1)
+    async with rows.locked(engine, held):
+        began = time.monotonic()
+        for _ in range(2):
+            assert await change(engine, Change.CANCELLED, PENDING) == bulk_edit.Progress(0, has_more=True)
+        assert time.monotonic() - began >= 2 * patience.SECONDS

@@ -19,41 +19,39 @@ from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
 from tests import conftest
-from tests.support import factories, plans
+from tests.support import backlogs, factories, plans, rows
 
 ROWS = 200_000
 LEASE = datetime.timedelta(seconds=30)
 NOW = datetime.datetime.now(datetime.UTC)
 
+_STATUS = "(ARRAY['pending', 'completed', 'failed', 'cancelled'])[1 + n % 4]"
+_TASKS = backlogs.insertion(
+    ROWS,
+    name="'name ' || n % 200",
+    queue="'queue-' || n % 50",
+    status=f"CASE WHEN n % 1000 = 0 THEN 'running' ELSE {_STATUS} END",
+    execution_time=f"now() + (n - {ROWS // 2}) * interval '1 second'",
+    worker_id="CASE WHEN n % 1000 = 0 THEN 'worker' END",
+    lease_expires_at="CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END",
+    version="2",
+    lost_leases="CASE WHEN n % 500 = 4 THEN 1 + n % 3 ELSE 0 END",
+    # Half of the tasks that have one have the same: what is right for those is wrong for all others.
+    schedule_id="CASE WHEN n % 3 = 0 THEN CASE WHEN n % 2 = 0 THEN 1 ELSE 2 + n % 100 END END",
+    nominal_time="CASE WHEN n % 3 = 0 THEN now() + n * interval '1 second' END",
+    concurrency_key="CASE WHEN n % 7 < 3 THEN CASE WHEN n % 2 = 0 THEN 'many' ELSE 'key ' || n % 300 END END",
+    request_id="CASE WHEN n % 2 = 0 THEN 'request ' || n END",
+)
 FILL = f"""
-INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-    retry_multiplier, retry_jitter, worker_id, lease_expires_at, version, lost_leases, schedule_id, nominal_time,
-    concurrency_key, request_id)
-SELECT 'name ' || n % 200, 'queue-' || n % 50,
-    CASE WHEN n % 1000 = 0 THEN 'running' ELSE (ARRAY['pending', 'completed', 'failed', 'cancelled'])[1 + n % 4] END,
-    now() + (n - {ROWS // 2}) * interval '1 second', '{{}}', '1 second', '1 hour', 2, 0.1,
-    CASE WHEN n % 1000 = 0 THEN 'worker' END,
-    CASE WHEN n % 1000 = 0 THEN now() + (n % 100000 - 5000) * interval '1 second' END, 2,
-    CASE WHEN n % 500 = 4 THEN 1 + n % 3 ELSE 0 END,
-    -- Half of the tasks that have one have the same: what is right for those is wrong for all others.
-    CASE WHEN n % 3 = 0 THEN CASE WHEN n % 2 = 0 THEN 1 ELSE 2 + n % 100 END END,
-    CASE WHEN n % 3 = 0 THEN now() + n * interval '1 second' END,
-    CASE WHEN n % 7 < 3 THEN CASE WHEN n % 2 = 0 THEN 'many' ELSE 'key ' || n % 300 END END,
-    CASE WHEN n % 2 = 0 THEN 'request ' || n END
-FROM generate_series(1, {ROWS}) AS n;
+{_TASKS};
 INSERT INTO task_logs (task_id, version, status, change, execution_time, retry_count, actor, queue, name)
 SELECT task_id, number, 'pending', 'created', execution_time, 0, 'api', queue, name
-FROM tasks, generate_series(1, 2) AS number;
+FROM {rows.ALL} AS tasks, generate_series(1, 2) AS number;
 """
 
 
 def _fill_one_queue(count: int) -> str:
-    return f"""
-        INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff,
-            retry_multiplier, retry_jitter)
-        SELECT 'name', 'default', 'pending', now() - interval '1 minute', '{{}}', '1 second', '1 hour', 2, 0.1
-        FROM generate_series(1, {count});
-    """
+    return backlogs.insertion(count, name="'name'", execution_time="now() - interval '1 minute'") + ";"
 
 
 @contextlib.asynccontextmanager

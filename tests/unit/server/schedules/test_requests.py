@@ -8,6 +8,8 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from duetime.v1 import schedule_pb2, schedule_service_pb2
 from duetime_core.model import errors, recurrence, schedule
+from duetime_core.store.tasks import relocate
+from duetime_server.rpc import tokens
 from duetime_server.schedules import requests
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
@@ -89,3 +91,17 @@ def test_a_schedule_id_is_positive() -> None:
 def test_a_filter_has_what_the_request_sets() -> None:
     found = requests.schedule_filter(schedule_service_pb2.ListSchedulesRequest(queue="mail", paused=False))
     assert (found.name, found.queue, found.is_paused) == (None, "mail", False)
+
+
+@pytest.mark.parametrize("position", [relocate.Position(7), relocate.Position(7, 3)])
+def test_a_recomputation_continues_from_the_position_in_its_token(position: relocate.Position) -> None:
+    request = schedule_service_pb2.RecomputeSchedulesRequest(page_token=tokens.encode("scope", position))
+    assert requests.recompute_position(request, "scope") == position
+    assert requests.recompute_position(schedule_service_pb2.RecomputeSchedulesRequest(), "scope") is None
+
+
+@pytest.mark.parametrize("forged", [7, [], [None, 7], [7, "7"], [7, 7, 7], {"after": 7}])
+def test_a_forged_token_of_a_recomputation_is_refused(forged: object) -> None:
+    request = schedule_service_pb2.RecomputeSchedulesRequest(page_token=tokens.encode("scope", forged))
+    with pytest.raises(errors.InvalidArgument, match="page_token"):
+        requests.recompute_position(request, "scope")

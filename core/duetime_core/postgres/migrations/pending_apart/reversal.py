@@ -49,7 +49,7 @@ WHERE schedules.schedule_id = tasks.schedule_id AND tasks.nominal_time = next_no
     AND tasks.status = 'cancelled' AND (tasks.deleted_at IS NULL OR is_refused) AND advance_at IS NOT NULL
     AND NOT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = tasks.schedule_id AND waiting.is_next);
 SELECT setval('tasks_task_id_seq', last_value, is_called) FROM live_tasks_task_id_seq;
-DROP TABLE live_tasks, waiting, leases, lease_floor, ended_tasks, payloads, request_ids, nominal_times;
+DROP TABLE live_tasks, waiting, leases, lease_floor, claim_floors, ended_tasks, payloads, request_ids, nominal_times;
 CREATE INDEX tasks_due_idx ON tasks (queue, greatest(execution_time), task_id)
     WHERE status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority = 0;
 CREATE INDEX tasks_urgent_idx ON tasks (queue, priority, greatest(execution_time), task_id)

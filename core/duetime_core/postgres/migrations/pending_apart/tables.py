@@ -68,6 +68,7 @@ CREATE TABLE lease_floor (
     is_only boolean DEFAULT true NOT NULL CONSTRAINT lease_floor_is_only_check CHECK (is_only), PRIMARY KEY (is_only)
 );
 INSERT INTO lease_floor VALUES ('epoch');
+CREATE TABLE claim_floors (queue text PRIMARY KEY, times timestamptz[] NOT NULL);
 CREATE TABLE ended_tasks (
     task_id bigint NOT NULL, status text NOT NULL, {OF_ALL},
     result jsonb, deleted_at timestamptz, ended_at timestamptz NOT NULL,

@@ -1,0 +1,143 @@
+"""Where claims of a queue have arrived, as workers note it for others, and what is left before it.
+
+A new worker, and whoever counts waiting tasks, begins to read there: see `bounds`.
+"""
+
+import datetime
+import time
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import errors
+from duetime_core.postgres import database, schema
+from duetime_core.store.claiming import bounds
+
+BATCH = 10_000
+"""How many rows one statement stamps anew."""
+
+_READ = sa.text("""
+SELECT clock_timestamp() AS now, (SELECT times FROM claim_floors WHERE queue = :queue) AS times
+""")
+_NOTE = sa.text("""
+INSERT INTO claim_floors (queue, times) VALUES (:queue, CAST(:times AS timestamptz[]))
+ON CONFLICT (queue) DO UPDATE SET times = ARRAY(
+    -- Not lower than others have noted, unless the clock was set back since.
+    SELECT CASE WHEN before > clock_timestamp() THEN after ELSE greatest(before, after) END
+    FROM unnest(claim_floors.times, excluded.times) WITH ORDINALITY AS of_level (before, after, level) ORDER BY level
+)
+""")
+_LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = '{bounds.Left.SLOWEST} s'")
+# Claims look at what became due in the last ten seconds themselves.
+_BETWEEN = """ready_at > CAST(:since AS timestamptz)
+    AND ready_at < least(CAST(:before AS timestamptz), statement_timestamp() - interval '10 seconds')"""
+_ORDER = f"ORDER BY ready_at, task_id LIMIT {BATCH} FOR UPDATE SKIP LOCKED"
+_LEVELS = f"generate_series(1, {schema.MAX_LEVEL}) AS levels (number)"
+_BOUND = "(CAST(:times AS timestamptz[]))"
+# What comes late is claimed before ordinary tasks, as what returned is.
+_STAMP_LEFT = sa.text(f"""
+UPDATE waiting SET ready_at = clock_timestamp(), level = greatest(level, {schema.RETURNED})
+WHERE task_id = ANY(ARRAY(
+    SELECT task_id FROM (
+        SELECT task_id FROM waiting WHERE queue = :queue AND {schema.ORDINARY} AND {_BETWEEN} AND ready_at < {_BOUND}[1]
+        {_ORDER}
+    ) AS ordinary UNION ALL SELECT urgent.task_id FROM {_LEVELS} CROSS JOIN LATERAL (
+        SELECT task_id FROM waiting WHERE queue = :queue AND {schema.URGENT} AND level = levels.number AND {_BETWEEN}
+            AND ready_at < {_BOUND}[levels.number + 1]
+        {_ORDER}
+    ) AS urgent
+))
+""")
+
+
+def _stamp_ahead(condition: str) -> sa.TextClause:
+    """Returns the statement that stamps a page of rows of one index anew that were stamped by a clock ahead."""
+    return sa.text(f"""
+    WITH page AS MATERIALIZED (
+        SELECT task_id, ready_at FROM waiting WHERE queue = :queue AND {condition}
+            AND (ready_at, task_id) > (CAST(:since AS timestamptz), :since_id) AND ready_at <= :upto
+        ORDER BY ready_at, task_id LIMIT {BATCH}
+    ), wrong AS MATERIALIZED (
+        SELECT page.task_id, tasks.execution_time FROM page CROSS JOIN LATERAL (
+            SELECT execution_time FROM tasks WHERE tasks.task_id = page.task_id AND execution_time < page.ready_at
+        ) AS tasks
+    ), locked AS MATERIALIZED (
+        SELECT task_id FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM wrong)) FOR UPDATE SKIP LOCKED
+    ), stamped AS (
+        UPDATE waiting SET ready_at = greatest(wrong.execution_time, clock_timestamp())
+        FROM wrong WHERE waiting.task_id = wrong.task_id AND waiting.task_id = ANY(ARRAY(SELECT task_id FROM locked))
+    )
+    SELECT ready_at, task_id FROM page ORDER BY ready_at DESC, task_id DESC LIMIT 1
+    """)
+
+
+_STAMP_AHEAD = [
+    _stamp_ahead(condition)
+    for condition in (
+        schema.ORDINARY,
+        *(f"{schema.URGENT} AND level = {level}" for level in range(1, schema.MAX_LEVEL + 1)),
+        schema.QUARANTINED,
+        "is_next",
+    )
+]
+
+
+async def begin(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bounds.Bounds) -> None:
+    """Has bounds that know nothing begin where other workers have arrived."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            now, times = (await connection.execute(_READ, {"queue": queue})).one()
+    since.begin(times if times is not None and len(times) == schema.MAX_LEVEL + 1 else None, now)
+
+
+async def note(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bounds.Bounds) -> None:
+    """Notes the bounds for others, unless they were noted lately."""
+    if (times := since.to_note()) is not None:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                await connection.execute(_NOTE, {"queue": queue, "times": times})
+
+
+async def stamp_left(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bounds.Bounds) -> int:
+    """Stamps tasks anew that are left before the bounds, in the slice whose turn it is; returns how many.
+
+    They are those whose creation was committed long after it began, or which were locked when claims passed.
+    """
+    left = since.left
+    if since.of_keys is not None or since.is_new or not left.is_due:
+        return 0
+    times: list[datetime.datetime] = since.parameters["since"]
+    first, before = left.slice(max(times))
+    parameters: dict[str, Any] = {"queue": queue, "times": times, "since": first, "before": before}
+    began = time.monotonic()
+    is_done = False
+    try:
+        with database.unavailable():
+            async with database.transaction(engine) as connection:
+                await connection.execute(_LIMIT_TIME)
+                stamped = (await connection.execute(_STAMP_LEFT, parameters)).rowcount
+                is_done = True
+    except errors.StoreUnavailable:
+        stamped = 0
+    left.looked(first, began=began, is_done=is_done)
+    return stamped
+
+
+async def stamp_ahead(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bounds.Bounds) -> None:
+    """Stamps tasks anew that were stamped by the database's clock before it was set back: they would wait for it."""
+    if since.ahead is None:
+        return
+    upto = since.ahead + datetime.timedelta(minutes=2)  # what was written since the bounds were noted
+    with database.unavailable():
+        async with engine.connect() as connection:
+            now, _ = (await connection.execute(_READ, {"queue": queue})).one()
+            for statement in _STAMP_AHEAD:
+                at, task_id = now, 0
+                while True:
+                    parameters = {"queue": queue, "since": at, "since_id": task_id, "upto": upto}
+                    last = (await connection.execute(statement, parameters)).one_or_none()
+                    if last is None:
+                        break
+                    at, task_id = last
+    since.ahead = None
