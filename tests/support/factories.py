@@ -29,7 +29,12 @@ def outcome(claimed: task.Task, change: task.Change = task.Change.COMPLETED, **c
     if change is task.Change.RETRY_SCHEDULED:
         changes = {"backoff": SECOND, **changes}
     return task_outcomes.Outcome(
-        claimed.task_id, claimed.version, change, SECOND, task_outcomes.started_at(claimed), **changes
+        claimed.task_id,
+        claimed.version,
+        change,
+        SECOND,
+        task_outcomes.started_at(claimed),
+        **{"lease_id": claimed.lease_id, **changes},
     )
 
 

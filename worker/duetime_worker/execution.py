@@ -6,14 +6,14 @@ import contextvars
 import datetime
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
 from duetime_core.model import payload, task
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import handlers, registry, time_limit
+from duetime_worker import first_step, handlers, registry, time_limit
 
 MAX_ERROR_CHARACTERS = 2000
 
@@ -34,17 +34,22 @@ class Executor:
         handler = self._registry.get(name)
         return handler is not None and handler.is_coroutine
 
-    async def run(self, claimed: task.Task, stop: handlers.Stop | None = None) -> task_outcomes.Outcome:
+    async def run(
+        self,
+        claimed: task.Task,
+        stop: handlers.Stop | None = None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> task_outcomes.Outcome:
         """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler raises.
 
         A plain function that timed out has its outcome when it has ended: until then its task is running, and counts
-        under its queue's limits. `stop` is what the handler sees as `task.cancelled`. If this is cancelled, it cancels
-        the handler and raises CancelledError.
+        under its queue's limits. `stop` is what the handler sees as `task.cancelled`. `on_wait` is called once the
+        handler waits for something, if it does. If this is cancelled, it cancels the handler and raises CancelledError.
         """
         started = time.monotonic()
         result = error_message = backoff = None
         try:
-            result = _encode(await self._call(claimed, stop or handlers.Stop()))
+            result = _encode(await self._call(claimed, stop or handlers.Stop(), on_wait, started))
             change = task.Change.COMPLETED
         except handlers.Fail as error:
             change, error_message = task.Change.FAILED, _describe(error)
@@ -67,37 +72,46 @@ class Executor:
             change,
             duration=datetime.timedelta(seconds=time.monotonic() - started),
             started_at=task_outcomes.started_at(claimed),
+            lease_id=claimed.lease_id,
             result=result,
             error_message=error_message,
             backoff=backoff,
         )
 
-    async def _call(self, claimed: task.Task, stop: handlers.Stop) -> object:
+    async def _call(
+        self, claimed: task.Task, stop: handlers.Stop, on_wait: Callable[[], None], started: float
+    ) -> object:
         handler = self._registry.get(claimed.name)
         if handler is None:
             # Retried, because during a deployment other workers may already have its handler.
             raise handlers.Retry(registry.unknown(claimed.name, self._registry))
-        run = handlers.Task(
+        run = handlers.make(
             claimed.task_id,
             claimed.name,
             claimed.queue,
             claimed.task_data,
             claimed.execution_time,
-            attempt=claimed.retry_count + 1,
-            max_retries=claimed.max_retries,
-            version=claimed.version,
-            created_at=claimed.created_at,
-            concurrency_key=claimed.concurrency_key,
-            schedule_id=claimed.schedule_id,
-            nominal_time=claimed.nominal_time,
-            _stop=stop,
+            claimed.retry_count + 1,
+            claimed.max_retries,
+            claimed.version,
+            claimed.created_at,
+            claimed.concurrency_key,
+            claimed.schedule_id,
+            claimed.nominal_time,
+            stop,
         )
         arguments = handler.arguments(run)
-        seconds = handler.limit(claimed.timeout).total_seconds()
         try:
             if not handler.is_coroutine:
+                on_wait()
+                seconds = handler.limit(claimed.timeout).total_seconds()
                 return await self._call_in_thread(functools.partial(handler.function, **arguments), seconds, stop)
-            return await time_limit.run(handler.function(**arguments), seconds)
+            begun = first_step.Begun(handler.function(**arguments))
+            if begun.has_ended:  # as most do
+                return begun.result
+            on_wait()
+            seconds = handler.limit(claimed.timeout).total_seconds()
+            return await time_limit.run(begun, max(0.0, seconds - (time.monotonic() - started)))
         except time_limit.ReachedError as error:
             is_capped = claimed.timeout is not None and claimed.timeout.total_seconds() > seconds
             reason = f', the max_timeout of handler "{handler.name}"' if is_capped else ""

@@ -81,6 +81,16 @@ class Task:
         return self._stop.is_set
 
 
+_Unfrozen: Any = dataclasses.make_dataclass("_Unfrozen", [each.name for each in dataclasses.fields(Task)], slots=True)
+
+
+def make(*fields: Any) -> Task:
+    """Returns the Task of these fields, in order: a frozen dataclass makes it by itself, but four times as slowly."""
+    made = _Unfrozen(*fields)
+    made.__class__ = Task
+    return typing.cast("Task", made)
+
+
 HandlerFunction = Callable[..., Any]
 
 

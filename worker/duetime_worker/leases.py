@@ -58,7 +58,7 @@ class LeaseKeeper:
 
     async def _extend(self, engine: sqlalchemy_asyncio.AsyncEngine, lease_ids: set[int]) -> bool:
         leases = self._runner.leases
-        before = {lease_id: set(tasks) for lease_id in lease_ids if (tasks := leases.tasks(lease_id))}
+        before = {lease_id: dict(tasks) for lease_id in lease_ids if (tasks := leases.tasks(lease_id))}
         if not before:
             return True
         asked = time.monotonic()
@@ -74,7 +74,7 @@ class LeaseKeeper:
         self._here.database_outage.end()
         for lease_id in before.keys() - locked:
             still_held = set(extended.get(lease_id, ()))
-            for task_id, version in before[lease_id]:
+            for task_id, version in before[lease_id].items():
                 if task_id not in still_held:
                     self._runner.lose(task_id, version)
         return not locked

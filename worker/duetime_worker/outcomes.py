@@ -118,9 +118,10 @@ class OutcomeRecorder:
         batch: list[task_outcomes.Outcome] = []
         room = MAX_BATCH_BYTES
         for outcome in outcomes:
-            if self._starts.is_in_progress(outcome.task_id, outcome.version):
-                continue
-            outcome.is_start_logged = self._starts.is_logged(outcome.task_id, outcome.version)
+            if self._starts.knows_any:
+                if self._starts.is_in_progress(outcome.task_id, outcome.version):
+                    continue
+                outcome.is_start_logged = self._starts.is_logged(outcome.task_id, outcome.version)
             room -= _size(outcome)
             if len(batch) == self._most or (batch and room < 0):
                 break
@@ -148,15 +149,12 @@ class OutcomeRecorder:
     ) -> None:
         """Removes the outcomes that were recorded or fenced out."""
         ended = [outcome for outcome in batch if outcome.task_id not in passed_over]
-        self._leases.discard((outcome.task_id, outcome.version) for outcome in ended)
-        for outcome in ended:
-            self._starts.discard(outcome.task_id, outcome.version)
+        self._leases.discard(ended)
+        if self._starts.knows_any:
+            for outcome in ended:
+                self._starts.discard(outcome.task_id, outcome.version)
         # Meanwhile a task may have run here again, and have a newer outcome.
-        recorded = [
-            outcome.task_id
-            for outcome in batch
-            if outcome.task_id not in passed_over and kept.get(outcome.task_id) is outcome
-        ]
+        recorded = [outcome.task_id for outcome in ended if kept.get(outcome.task_id) is outcome]
         for task_id in recorded:
             self._discard(kept, task_id)
         self._on_recorded(recorded)
@@ -193,14 +191,14 @@ class OutcomeRecorder:
         ended = self._leases.ended_by(batch)
         recorded = await task_outcomes.record(self._here.engine, batch, worker_id=self._here.worker_id, lease_ids=ended)
         crash.point("worker.finished")
-        self._here.bell.announce(recorded)
+        self._here.bell.announce(recorded.pending)
+        self._here.bell.changed(recorded.ended)
         if len(recorded) == len(batch):
-            self._leases.discard((outcome.task_id, outcome.version) for outcome in batch)
             self._leases.forget(ended)
             return ()
         missing = {outcome.task_id: outcome.version for outcome in batch}
-        for each in recorded:
-            del missing[each.task_id]
+        for task_id in recorded.task_ids:
+            del missing[task_id]
         passed_over = await task_outcomes.held(self._here.engine, missing)
         if fenced := missing.keys() - passed_over:
             _log.info(

@@ -40,7 +40,7 @@ class Quarantine:
 
     def add(self, claimed: task.Task) -> None:
         """Counts a claimed task, if it is quarantined."""
-        if claimed.lost_leases >= min(self._limits):
+        if claimed.lost_leases >= task.QUARANTINE_LEASES:
             self._levels[claimed.task_id] = min(claimed.lost_leases, max(self._limits))
             self._started[claimed.task_id] = self._clock()
 

@@ -10,14 +10,14 @@ from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import handlers
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True, eq=False)
 class Run:
     """A claimed task, and the asyncio task that runs its handler."""
 
     claimed: task.Task
     lease_until: float
     """When its lease is over by this process's monotonic clock, counted from before the request that extended it."""
-    running: asyncio.Task[None] | None = None  # set by the runner right after the run is created
+    running: asyncio.Task[None] | None = None
     stop: handlers.Stop = dataclasses.field(default_factory=handlers.Stop)
     started: float = dataclasses.field(default_factory=time.monotonic)
     is_lost: bool = False  # the task is no longer this worker's: its outcome is dropped
@@ -37,4 +37,5 @@ class Run:
             task.Change.RELEASED,
             duration,
             task_outcomes.started_at(self.claimed),
+            lease_id=self.claimed.lease_id,
         )

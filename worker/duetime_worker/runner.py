@@ -3,8 +3,9 @@
 import asyncio
 import collections
 import datetime
+import functools
 import time
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from typing import Any
 
 import structlog
@@ -60,6 +61,7 @@ class Runner:
         self._timers = timers.Timers(here.bell, self.poll)
         self.advancer = advancer.Advancer(here, tuple(queues), self.poll)
         self._schedule_ids: dict[int, int] = {}  # of runs whose outcomes are not recorded, by task_id
+        self._batches: set[asyncio.Task[None]] = set()
         self._counts: collections.Counter[str] = collections.Counter()
         self._ended = asyncio.Event()  # a run ended
         self._is_stopping = False
@@ -99,7 +101,7 @@ class Runner:
         if run is not None and run.claimed.version == version:
             run.is_lost = True
             run.cancel()
-            self.leases.discard([(task_id, version)])
+            self.leases.lose(run.claimed.lease_id, task_id)
 
     def keep(self, task_ids: Iterable[int], *, until: float) -> None:
         """Records that the leases of those tasks are not over before a time by the monotonic clock."""
@@ -186,23 +188,46 @@ class Runner:
         self.leases.add(tasks)
         crash.point("worker.claimed")
         lease_until = began + self._here.lease.total_seconds()
-        for claimed in tasks:
-            self._start(claimed, lease_until)
+        runs = [self._add(claimed, lease_until) for claimed in tasks]
+        batch = asyncio.create_task(self._run_all(iter(runs)))
+        self._batches.add(batch)
+        batch.add_done_callback(self._batches.discard)
         self.starts.add()
 
-    def _start(self, claimed: task.Task, lease_until: float) -> None:
+    def _add(self, claimed: task.Task, lease_until: float) -> Run:
         if (earlier := self._runs.get(claimed.task_id)) is not None:
             # Its lease was lost, and it was claimed here again before the lease keeper noticed.
             self.lose(claimed.task_id, earlier.claimed.version)
         self._quarantine.add(claimed)
         self._counts[claimed.queue] += 1
         run = self._runs[claimed.task_id] = Run(claimed, lease_until)
-        run.running = asyncio.create_task(self._run(run))
+        return run
 
-    async def _run(self, run: Run) -> None:
-        outcome = None
+    async def _run_all(self, runs: Iterator[Run]) -> None:
+        """Runs them one after another, until one waits for something: then the others get asyncio tasks of their own.
+
+        So what takes long, and may be cancelled, has one for itself; the shortest handlers share one.
+        """
+        this = asyncio.current_task()
+        assert this is not None
         try:
-            outcome = await self._executor.run(run.claimed, run.stop)
+            for run in runs:
+                await self._run(run, functools.partial(self._run_apart, runs))
+                if this.cancelling():  # its own handler did that
+                    break
+        finally:
+            self._run_apart(runs)
+
+    def _run_apart(self, runs: Iterator[Run]) -> None:
+        for run in runs:
+            run.running = asyncio.create_task(self._run(run))
+
+    async def _run(self, run: Run, on_wait: Callable[[], None] = lambda: None) -> None:
+        outcome = None
+        run.running = asyncio.current_task()
+        try:
+            if not run.is_lost and not run.is_released:  # before it started
+                outcome = await self._executor.run(run.claimed, run.stop, on_wait)
         finally:
             if is_current := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]
@@ -221,8 +246,9 @@ class Runner:
         self._claimer.ended(task_ids)
         for queue in self._claimer.waits_for_runs:
             self.poll(queue)
-        schedule_ids = (self._schedule_ids.pop(task_id, None) for task_id in task_ids)
-        self.advancer.run_ended({each for each in schedule_ids if each is not None})
+        if self._schedule_ids:
+            schedule_ids = (self._schedule_ids.pop(task_id, None) for task_id in task_ids)
+            self.advancer.run_ended({each for each in schedule_ids if each is not None})
         self._discard_quarantined(task_ids)
 
     def _discard_quarantined(self, task_ids: Collection[int]) -> None:

@@ -30,6 +30,11 @@ class StartRecorder:
         """Notes that runs started."""
         self._started.set()
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether the start of any run is logged or on its way, whose outcome is not recorded."""
+        return bool(self._in_progress or self._logged)
+
     def is_in_progress(self, task_id: int, version: int) -> bool:
         """Returns whether the start of that run is on its way to the log."""
         return (task_id, version) in self._in_progress

@@ -1,15 +1,14 @@
 """A time limit for a coroutine that may end by itself at once, as most handlers do."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 
 class ReachedError(TimeoutError):
     """A run reached its time limit, and its handler has ended."""
 
 
-async def run(coroutine: Coroutine[Any, Any, object], seconds: float) -> object:
+async def run(coroutine: Awaitable[object], seconds: float) -> object:
     """Returns or raises what the coroutine does, which is cancelled after `seconds`. Raises ReachedError if it was.
 
     The same as `asyncio.timeout`, which takes a tenth of a worker's time if handlers do nothing.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from duetime_core.model import schedule, task
@@ -55,6 +55,23 @@ def expressions(fields: Iterable[str], **special: str) -> list[str]:
 def interval(span: datetime.timedelta) -> str:
     """Returns PostgreSQL's text of an interval."""
     return f"{span.total_seconds():f} seconds"  # without an exponent, which interval input rejects
+
+
+def array(values: Iterable[object]) -> str:
+    """Returns PostgreSQL's text of an array of values whose text needs no quotes."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def texts(values: Sequence[str | None]) -> str:
+    """Returns PostgreSQL's text of an array of any texts, which is empty if all are NULL."""
+    if values.count(None) == len(values):
+        return "{}"
+    return array("NULL" if value is None else _quoted(value) for value in values)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def retries(max_retries: int, policy: task.RetryPolicy) -> dict[str, Any]:

@@ -5,402 +5,457 @@
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), queue_state AS MATERIALIZED (
     SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (
-        SELECT FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-            SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-                priority > 0 AND priority = level.number AND greatest(execution_time) >= least((CAST(:since AS
-                timestamptz[]))[level.number + 1], statement_timestamp() - CAST(:margin AS interval))
+        SELECT FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+            SELECT FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
+                levels.number AND ready_at >= least((CAST(:since AS timestamptz[]))[levels.number + 1],
+                statement_timestamp() - CAST(:margin AS interval))
             LIMIT 1
-        ) AS waiting
-    ) AS has_priorities
+        ) AS urgent
+    ) AS has_urgent
 ), due AS MATERIALIZED (
-    SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (greatest(execution_time), task_id) >
-        (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
-        (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS
-        bigint[]))[1] ELSE 0 END) AND (SELECT is_unlimited AND NOT has_priorities FROM queue_state)
-    ORDER BY greatest(execution_time), task_id
+    SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at <=
+        statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[1], statement_timestamp()
+        - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] < statement_timestamp() -
+        CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND (SELECT is_unlimited AND NOT
+        has_urgent FROM queue_state)
+    ORDER BY ready_at, task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
-        (SELECT now FROM began),
-        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
-        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
-), logged AS (
-    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began), queue, name, NULL, NULL
-    FROM claimed
+), taken AS (
+    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING task_id, queue, version, level, ready_at, lost_leases
+), leased AS (
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
+        array_agg(task_id), array_agg(version),
+        bool_or(lost_leases > 1)
+    FROM taken GROUP BY queue
+    RETURNING lease_id, queue
 )
-SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
-    concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
-    moment.has_priorities, moment.next_due_at, moment.early_at, moment.first_occurrence_at
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
+    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+    moment.now, moment.is_limited, moment.has_urgent, moment.next_due_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
-    has_priorities FROM queue_state) AS has_priorities, (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    has_urgent FROM queue_state) AS has_urgent, (
+    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
+        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ) AS next_due_at, (
-    SELECT min(execution_time) FROM (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND updated_at > execution_time
-            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
-            OFFSET 0
-    ) AS early
-) AS early_at, (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS
+        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
-LEFT JOIN claimed ON true
-ORDER BY priority DESC, execution_time, task_id;
+LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+LEFT JOIN tasks ON tasks.task_id = taken.task_id
+ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_BY_PRIORITY
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
-        SELECT task_id FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-            SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.number AND greatest(execution_time) <= statement_timestamp() AND
-                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.number + 1],
-                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
-                timestamptz[]))[level.number + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
-                (CAST(:since_ids AS bigint[]))[level.number + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
-                name = :queue)
-            ORDER BY greatest(execution_time), task_id
+        SELECT task_id FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level
+                = levels.number AND ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS
+                timestamptz[]))[levels.number + 1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
+                (CAST(:since AS timestamptz[]))[levels.number + 1] < statement_timestamp() - CAST(:margin AS interval)
+                THEN (CAST(:since_ids AS bigint[]))[levels.number + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues
+                WHERE name = :queue)
+            ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
         ) AS due_at_level
         UNION ALL
         SELECT task_id FROM (
-            SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (greatest(execution_time),
-                task_id) > (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS
-                interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS
-                interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
-                name = :queue)
-            ORDER BY greatest(execution_time), task_id
+            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND
+                ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[1],
+                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] <
+                statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND
+                NOT EXISTS (SELECT FROM queues WHERE name = :queue)
+            ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
         ) AS due_ordinary
-    ) AS due_by_priority
+    ) AS due_by_level
     LIMIT :limit
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
-        (SELECT now FROM began),
-        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
-        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
-), logged AS (
-    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began), queue, name, NULL, NULL
-    FROM claimed
+), taken AS (
+    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING task_id, queue, version, level, ready_at, lost_leases
+), leased AS (
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
+        array_agg(task_id), array_agg(version),
+        bool_or(lost_leases > 1)
+    FROM taken GROUP BY queue
+    RETURNING lease_id, queue
 )
-SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
-    concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.is_limited,
-    moment.has_priorities, moment.next_due_at, moment.early_at, moment.first_occurrence_at
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
+    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+    moment.now, moment.is_limited, moment.has_urgent, moment.next_due_at, moment.first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
-    SELECT FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-        SELECT FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND priority >
-            0 AND priority = level.number AND greatest(execution_time) >= least((CAST(:since AS
-            timestamptz[]))[level.number + 1], statement_timestamp() - CAST(:margin AS interval))
+    SELECT FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+        SELECT FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
+            levels.number AND ready_at >= least((CAST(:since AS timestamptz[]))[levels.number + 1],
+            statement_timestamp() - CAST(:margin AS interval))
         LIMIT 1
-    ) AS waiting
-) AS has_priorities, least((
-    SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    ) AS urgent
+) AS has_urgent, least((
+    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
+        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
-        ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT min(ready_at) FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+        SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
+            levels.number AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) >
-        statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
+    ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, (
-    SELECT min(execution_time) FROM (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND updated_at > execution_time
-            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
-            OFFSET 0
-    ) AS early
-) AS early_at, (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS
+        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
-LEFT JOIN claimed ON true
-ORDER BY priority DESC, execution_time, task_id;
+LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+LEFT JOIN tasks ON tasks.task_id = taken.task_id
+ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[2]
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
-    SELECT task_id FROM tasks
-    WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases = 2 AND greatest(execution_time) <=
-        statement_timestamp() AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)
-    ORDER BY greatest(execution_time), task_id
+    SELECT task_id FROM waiting
+    WHERE queue = ANY(:queues) AND lost_leases > 1 AND lost_leases = 2 AND ready_at <= statement_timestamp() AND NOT
+        EXISTS (SELECT FROM queues WHERE name = waiting.queue)
+    ORDER BY ready_at, task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
-        (SELECT now FROM began),
-        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
-        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
-), logged AS (
-    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began), queue, name, NULL, NULL
-    FROM claimed
+), taken AS (
+    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING task_id, queue, version, level, ready_at, lost_leases
+), leased AS (
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
+        array_agg(task_id), array_agg(version),
+        bool_or(lost_leases > 1)
+    FROM taken GROUP BY queue
+    RETURNING lease_id, queue
 )
-SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
-    concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
+    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+    moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
-LEFT JOIN claimed ON true
-ORDER BY priority DESC, execution_time, task_id;
+LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+LEFT JOIN tasks ON tasks.task_id = taken.task_id
+ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[3]
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
-    SELECT task_id FROM tasks
-    WHERE queue = ANY(:queues) AND status = 'pending' AND lost_leases >= 3 AND greatest(execution_time) <=
-        statement_timestamp() AND NOT EXISTS (SELECT FROM queues WHERE name = tasks.queue)
-    ORDER BY greatest(execution_time), task_id
+    SELECT task_id FROM waiting
+    WHERE queue = ANY(:queues) AND lost_leases > 1 AND lost_leases >= 3 AND ready_at <= statement_timestamp() AND NOT
+        EXISTS (SELECT FROM queues WHERE name = waiting.queue)
+    ORDER BY ready_at, task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
-        (SELECT now FROM began),
-        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
-        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
-), logged AS (
-    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began), queue, name, NULL, NULL
-    FROM claimed
+), taken AS (
+    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING task_id, queue, version, level, ready_at, lost_leases
+), leased AS (
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
+        array_agg(task_id), array_agg(version),
+        bool_or(lost_leases > 1)
+    FROM taken GROUP BY queue
+    RETURNING lease_id, queue
 )
-SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
-    concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
+    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+    moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
-LEFT JOIN claimed ON true
-ORDER BY priority DESC, execution_time, task_id;
+LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+LEFT JOIN tasks ON tasks.task_id = taken.task_id
+ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _TASKS.claim
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
-        SELECT task_id FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-            SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority > 0 AND priority = level.number AND greatest(execution_time) <= statement_timestamp() AND
-                (greatest(execution_time), task_id) > (least((CAST(:since AS timestamptz[]))[level.number + 1],
-                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
-                timestamptz[]))[level.number + 1] < statement_timestamp() - CAST(:margin AS interval) THEN
-                (CAST(:since_ids AS bigint[]))[level.number + 1] ELSE 0 END)
-            ORDER BY greatest(execution_time), task_id
+        SELECT task_id FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level
+                = levels.number AND ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS
+                timestamptz[]))[levels.number + 1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
+                (CAST(:since AS timestamptz[]))[levels.number + 1] < statement_timestamp() - CAST(:margin AS interval)
+                THEN (CAST(:since_ids AS bigint[]))[levels.number + 1] ELSE 0 END)
+            ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
         ) AS due_at_level
         UNION ALL
         SELECT task_id FROM (
-            SELECT task_id FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-                AND priority = 0 AND greatest(execution_time) <= statement_timestamp() AND (greatest(execution_time),
-                task_id) > (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS
-                interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS
-                interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END)
-            ORDER BY greatest(execution_time), task_id
+            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND
+                ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[1],
+                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] <
+                statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END)
+            ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
         ) AS due_ordinary
-    ) AS due_by_priority
+    ) AS due_by_level
     LIMIT :limit
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
-        (SELECT now FROM began),
-        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
-        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
-), logged AS (
-    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began), queue, name, NULL, NULL
-    FROM claimed
+), taken AS (
+    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING task_id, queue, version, level, ready_at, lost_leases
+), leased AS (
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
+        array_agg(task_id), array_agg(version),
+        bool_or(lost_leases > 1)
+    FROM taken GROUP BY queue
+    RETURNING lease_id, queue
 )
-SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
-    concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.next_due_at,
-    moment.has_occurrences, moment.early_at
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
+    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+    moment.now, moment.next_due_at, moment.has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
-    SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
+        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
-        ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT min(ready_at) FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+        SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
+            levels.number AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) >
-        statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
+    ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= statement_timestamp()
-) AS has_occurrences, (
-    SELECT min(execution_time) FROM (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND updated_at > execution_time
-            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
-            OFFSET 0
-    ) AS early
-) AS early_at) AS moment
-LEFT JOIN claimed ON true
-ORDER BY priority DESC, execution_time, task_id;
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS timestamptz[]))[1],
+        statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
+) AS has_occurrences) AS moment
+LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+LEFT JOIN tasks ON tasks.task_id = taken.task_id
+ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
     CROSS JOIN LATERAL (
-        -- Not by a plain condition on status: an index of all pending tasks would look better than the primary key.
-        SELECT task_id FROM tasks
-        WHERE task_id = given.picked_id AND queue = :queue AND coalesce(status, '') = 'pending' AND NOT is_next
-        AND execution_time <= statement_timestamp() AND concurrency_key IS NOT DISTINCT FROM given.key
+        SELECT task_id FROM waiting
+        WHERE task_id = given.picked_id AND queue = :queue AND NOT is_next AND ready_at <= statement_timestamp()
+            AND concurrency_key IS NOT DISTINCT FROM given.key
         FOR UPDATE SKIP LOCKED
     ) AS locked
-), claimed AS (
-    UPDATE tasks SET status = 'running', version = version + 1, updated_at = (SELECT now FROM began), executed_at =
-        (SELECT now FROM began),
-        worker_id = :worker_id, lease_expires_at = (SELECT now FROM began) + CAST(:lease AS interval)
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries,
-        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status
-), logged AS (
-    INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'started', NULL, execution_time, retry_count, :worker_id, NULL,
-        (SELECT now FROM began), queue, name, NULL, NULL
-    FROM claimed
+), taken AS (
+    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    RETURNING task_id, queue, version, level, ready_at, lost_leases
+), leased AS (
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
+        array_agg(task_id), array_agg(version),
+        bool_or(lost_leases > 1)
+    FROM taken GROUP BY queue
+    RETURNING lease_id, queue
 )
-SELECT task_id, name, queue, execution_time, task_data, error_message, retry_count, max_retries, retry_initial_backoff,
-    retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases, priority,
-    concurrency_key, schedule_id, nominal_time, local_time, time_zone, moment.now, moment.next_due_at,
-    moment.has_occurrences, moment.early_at
+SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
+    SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
+)), tasks.error_message, tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+    tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
+    tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
+    tasks.version, taken.task_id AS claimed_id,
+    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
+    moment.now, moment.next_due_at, moment.has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
-    SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next AND
-        priority = 0 AND greatest(execution_time) > statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
+        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ), (
-    SELECT min(execution_time) FROM generate_series(9, 1, -1) AS level (number) CROSS JOIN LATERAL (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND priority > 0 AND priority = level.number AND greatest(execution_time) > statement_timestamp()
-        ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT min(ready_at) FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
+        SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
+            levels.number AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT execution_time FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) >
-        statement_timestamp()
-    ORDER BY greatest(execution_time), task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
+    ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM tasks WHERE queue = :queue AND is_next AND greatest(execution_time) <= statement_timestamp()
-) AS has_occurrences, (
-    SELECT min(execution_time) FROM (
-        SELECT execution_time FROM tasks WHERE queue = :queue AND status = 'pending' AND lost_leases < 2 AND NOT is_next
-            AND updated_at > execution_time
-            AND updated_at > least(CAST(:looked_at AS timestamptz), statement_timestamp()) - CAST(:margin AS interval)
-            OFFSET 0
-    ) AS early
-) AS early_at) AS moment
-LEFT JOIN claimed ON true
-ORDER BY priority DESC, execution_time, task_id;
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS timestamptz[]))[1],
+        statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
+) AS has_occurrences) AS moment
+LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
+LEFT JOIN tasks ON tasks.task_id = taken.task_id
+ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/rescue.py: _RECLAIM
-WITH first AS MATERIALIZED (
-    SELECT lease_expires_at FROM tasks
-    WHERE status = 'running' AND lease_expires_at < now() AND lease_expires_at >= least(CAST(:since AS timestamptz),
-        now() - CAST(:margin AS interval)) ORDER BY lease_expires_at LIMIT 1
-), lost AS MATERIALIZED (
-    SELECT task_id, worker_id, now() - executed_at AS duration FROM tasks
-    WHERE status = 'running' AND lease_expires_at < now() AND lease_expires_at >= least(CAST(:since AS timestamptz),
-        now() - CAST(:margin AS interval))
-    ORDER BY lease_expires_at
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE tasks SET
-        status = CASE WHEN retry_count < max_retries THEN 'pending' ELSE 'failed' END,
-        retry_count = retry_count + CASE WHEN retry_count < max_retries THEN 1 ELSE 0 END,
-        lost_leases = lost_leases + 1,
-        version = version + 1, updated_at = now(), worker_id = NULL, lease_expires_at = NULL,
-        error_message = format('Worker %s was lost: it stopped extending its lease.', lost.worker_id) || CASE
-        WHEN retry_count < max_retries THEN ''
-        WHEN lost_leases = 0 THEN ' No retries are left.'
+WITH lost AS MATERIALIZED (
+    SELECT * FROM leases WHERE expires_at < now() AND expires_at >= (SELECT lease_floor.expires_at FROM lease_floor
+        WHERE is_only)
+    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+), claimed AS MATERIALIZED (
+    SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
+    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
+    ORDER BY claimed.task_id
+), held AS MATERIALIZED (
+    SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
+        retry_count AS started_retries
+    FROM claimed CROSS JOIN LATERAL (
+        SELECT retry_count, max_retries, execution_time FROM tasks
+        WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+), rest AS MATERIALIZED (
+    SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions FROM claimed
+    WHERE NOT EXISTS (SELECT FROM held WHERE held.task_id = claimed.task_id AND held.version = claimed.version)
+        AND EXISTS (
+            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+        )
+    GROUP BY lease_id
+), cut AS (
+    UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions
+    FROM rest WHERE leases.lease_id = rest.lease_id
+), dropped AS (
+    DELETE FROM leases WHERE lease_id = ANY(ARRAY(
+        SELECT lease_id FROM lost WHERE NOT EXISTS (SELECT FROM rest WHERE rest.lease_id = lost.lease_id)
+    ))
+), returned AS (
+    UPDATE tasks SET retry_count = retry_count + 1, lost_leases = lost_leases + 1, version = tasks.version + 2,
+        updated_at = now(), executed_at = held.started_at, error_message =
+            format('Worker %s was lost: it stopped extending its lease.', held.worker_id)
+    FROM held WHERE tasks.task_id = held.task_id AND held.may_retry
+    RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, priority + 1,
+        lost_leases, concurrency_key, schedule_id
+    FROM returned
+), gone AS (
+    DELETE FROM tasks USING held WHERE tasks.task_id = held.task_id AND NOT held.may_retry
+    RETURNING tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
+        tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+        tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.updated_at,
+        tasks.executed_at, tasks.request_id, tasks.priority, tasks.concurrency_key, tasks.schedule_id,
+        tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version + 2 AS version, tasks.lost_leases + 1 AS
+        lost_leases, held.started_at,
+        held.worker_id AS started_by, started_due, started_retries,
+            format('Worker %s was lost: it stopped extending its lease.', held.worker_id) || CASE
+        WHEN tasks.lost_leases = 0 THEN ' No retries are left.'
         ELSE format(' No retries are left. Its worker was lost %s times in a row: '
-            'the task may be what kills them.', lost_leases + 1)
-        END
-    FROM lost WHERE tasks.task_id = lost.task_id
-    RETURNING tasks.task_id, version, status, execution_time, retry_count, queue, name, error_message, lost.duration
+            'the task may be what kills them.', tasks.lost_leases + 1)
+        END AS lost
+), ended AS (
+    INSERT INTO ended_tasks (task_id, name, queue, execution_time, task_data, retry_count, max_retries,
+        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
+        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status,
+        updated_at, executed_at, error_message, result,
+        deleted_at, ended_at)
+    SELECT task_id, name, queue, execution_time, task_data, retry_count, max_retries, retry_initial_backoff,
+        retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases,
+        priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, 'failed', now(), started_at, lost,
+        CAST(NULL AS jsonb),
+        CAST(NULL AS timestamptz), now()
+    FROM gone
+), moved AS (
+    SELECT task_id, version, 'pending' AS status, 'lease_lost' AS change, execution_time, retry_count, queue, name,
+        error_message, started_at, started_by, started_due, started_retries
+    FROM returned
+    UNION ALL
+    SELECT task_id, version, 'failed', 'failed', execution_time, retry_count, queue, name, lost, started_at, started_by,
+        started_due, started_retries
+    FROM gone
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, CASE status WHEN 'pending' THEN 'lease_lost' ELSE 'failed' END, error_message,
-        execution_time, retry_count, :worker_id, duration,
-        now(), queue, name, NULL, NULL
+    SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
+        CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+    FROM moved WHERE true
+    UNION ALL SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id,
+        CAST(now() - started_at AS interval), now(), queue, name, NULL, NULL
     FROM moved
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
 )
-SELECT task_id, now() AS now, (SELECT lease_expires_at FROM first) AS first_at
-FROM (SELECT) AS moment LEFT JOIN moved ON true;
+SELECT task_id FROM moved;
 
 -- claiming/rescue.py: _RELEASE
-WITH unknown AS MATERIALIZED (
-    SELECT task_id FROM tasks
-    WHERE status = 'running' AND worker_id = :worker_id AND executed_at < CAST(:claimed_before AS timestamptz)
-        AND task_id <> ALL(CAST(:held AS bigint[]))
-        AND CASE WHEN CAST(:queue AS text) IS NULL THEN lost_leases >= 2
-        ELSE queue = :queue AND lost_leases < 2 END
-    ORDER BY task_id
+WITH lost AS MATERIALIZED (
+    SELECT * FROM leases
+    WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND expires_at >= (SELECT
+        lease_floor.expires_at FROM lease_floor WHERE is_only)
+        AND lease_id <> ALL(CAST(:held AS bigint[]))
+        AND CASE WHEN CAST(:queue AS text) IS NULL THEN is_quarantined ELSE queue = :queue AND NOT is_quarantined END
+    ORDER BY lease_id
     FOR UPDATE SKIP LOCKED
-), released AS (
-    UPDATE tasks SET status = 'pending', version = version + 1, updated_at = now(),
-        worker_id = NULL, lease_expires_at = NULL
-    WHERE task_id = ANY(ARRAY(SELECT task_id FROM unknown))
-    RETURNING task_id, version, status, execution_time, retry_count, queue, name
+), claimed AS MATERIALIZED (
+    SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
+    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
+    ORDER BY claimed.task_id
+), held AS MATERIALIZED (
+    SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
+        retry_count AS started_retries
+    FROM claimed CROSS JOIN LATERAL (
+        SELECT retry_count, max_retries, execution_time FROM tasks
+        WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+), rest AS MATERIALIZED (
+    SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions FROM claimed
+    WHERE NOT EXISTS (SELECT FROM held WHERE held.task_id = claimed.task_id AND held.version = claimed.version)
+        AND EXISTS (
+            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+        )
+    GROUP BY lease_id
+), cut AS (
+    UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions
+    FROM rest WHERE leases.lease_id = rest.lease_id
+), dropped AS (
+    DELETE FROM leases WHERE lease_id = ANY(ARRAY(
+        SELECT lease_id FROM lost WHERE NOT EXISTS (SELECT FROM rest WHERE rest.lease_id = lost.lease_id)
+    ))
+), returned AS (
+    UPDATE tasks SET version = tasks.version + 2, updated_at = now()
+    FROM held WHERE tasks.task_id = held.task_id
+    RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries, 'pending' AS status
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, priority + 1,
+        lost_leases, concurrency_key, schedule_id
+    FROM returned
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id, NULL,
-        now(), queue, name, NULL, NULL
-    FROM released
+    SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
+        CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+    FROM returned WHERE true
+    UNION ALL SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id,
+        CAST(NULL AS interval), now(), queue, name, NULL, NULL
+    FROM returned
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
 )
-SELECT task_id, queue, execution_time, now(), status FROM released;
+SELECT task_id, queue, execution_time, now(), status FROM returned;
 
 -- tasks/create.py: _CREATE
 WITH given AS MATERIALIZED (
     SELECT given.*, (
-        -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
-        SELECT (earlier.request_digest IN (given.request_digest, given.earlier_digest)) IS TRUE
-        AND earlier.deleted_at IS NULL AND earlier.status <> 'cancelled'
-        FROM tasks AS earlier WHERE earlier.request_id = given.request_id
+        -- NULL if its request_id is new.
+        SELECT true FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         name text, queue text, task_data jsonb, max_retries int, initial_backoff interval, max_backoff interval,
@@ -412,27 +467,39 @@ WITH given AS MATERIALIZED (
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
-    WHERE is_repeated IS NULL
-        AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
-), created AS (
-    INSERT INTO tasks (
-        task_id, status, name, queue, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
-            retry_multiplier, retry_jitter, timeout, priority, concurrency_key, execution_time, request_id,
-            request_digest, local_time, time_zone
-    ) OVERRIDING SYSTEM VALUE
-    SELECT task_id, 'pending', given.name, given.queue, given.task_data, given.max_retries, given.initial_backoff,
-        given.max_backoff, given.multiplier, given.jitter, given.timeout, coalesce(given.priority, 0),
-        given.concurrency_key, greatest(given.execution_time, now()), given.request_id, given.request_digest,
-        given.local_time, given.time_zone
-    FROM input AS given
+    WHERE is_repeated IS NULL AND true
+), named AS (
+    INSERT INTO request_ids (request_id, task_id, digest)
+    SELECT request_id, task_id, request_digest FROM input WHERE request_id IS NOT NULL
     ORDER BY request_id COLLATE "C", position
-    ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
-    RETURNING task_id, version, status, execution_time, retry_count, queue, name
+    ON CONFLICT DO NOTHING
+    RETURNING task_id
+), created AS (
+    INSERT INTO tasks (task_id, name, queue, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
+        retry_multiplier, retry_jitter, timeout, priority, concurrency_key, execution_time, request_id, local_time,
+        time_zone) OVERRIDING SYSTEM VALUE
+    SELECT task_id, given.name, given.queue, CASE WHEN pg_column_size(given.task_data) > 2000 THEN NULL ELSE
+        given.task_data END, given.max_retries, given.initial_backoff, given.max_backoff, given.multiplier,
+        given.jitter, given.timeout, coalesce(given.priority, 0), given.concurrency_key, greatest(given.execution_time,
+        now()), given.request_id, given.local_time, given.time_zone
+    FROM input AS given WHERE request_id IS NULL OR task_id IN (SELECT task_id FROM named)
+    ORDER BY position
+    RETURNING task_id, version, execution_time, retry_count, queue, name, priority, concurrency_key, schedule_id
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, concurrency_key, schedule_id)
+    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, CASE priority WHEN 0 THEN 0 ELSE
+        priority + 1 END, concurrency_key,
+        schedule_id
+    FROM created
+), stored AS (
+    INSERT INTO payloads (task_id, task_data) SELECT task_id, task_data FROM input WHERE pg_column_size(task_data) >
+        2000 AND task_id IN (SELECT task_id FROM created)
+    ON CONFLICT (task_id) DO UPDATE SET task_data = excluded.task_data
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, 'created', NULL, execution_time, retry_count, :actor, NULL,
-        now(), queue, name, NULL, NULL
+    SELECT task_id, version, 'pending', 'created', NULL, execution_time, retry_count, :actor,
+        CAST(NULL AS interval), now(), queue, name, NULL, NULL
     FROM created
 )
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
@@ -442,47 +509,110 @@ UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created;
 
 -- tasks/outcomes.py: _RECORD
 WITH held AS MATERIALIZED (
-    SELECT given.* FROM (
-        SELECT * FROM json_to_recordset(CAST(:outcomes AS json)) AS given (
-            task_id bigint, claimed_version int, status text, change text, result text, error_message text,
-            backoff interval, duration interval
-        )
+    SELECT given.*, locked.* FROM (
+        SELECT * FROM unnest(CAST(:task_id AS bigint[]), CAST(:claimed_version AS int[]), CAST(:status AS text[]),
+            CAST(:change AS text[]), CAST(:started_at AS timestamptz[]), CAST(:duration AS interval[]),
+            CAST(:is_start_logged AS boolean[]), CAST(:result AS text[]), CAST(:error_message AS text[]), CAST(:backoff
+            AS interval[]))
+            AS given (task_id, claimed_version, status, change, started_at, duration, is_start_logged, result,
+                error_message, backoff) ORDER BY task_id
     ) AS given CROSS JOIN LATERAL (
-        SELECT FROM tasks
-        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
+        SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
+        WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
             FOR NO KEY UPDATE SKIP LOCKED
     ) AS locked
-), finished AS (
-    UPDATE tasks SET status = held.status, version = version + 1, updated_at = now(),
-        worker_id = NULL, lease_expires_at = NULL,
-        result = CAST(held.result AS jsonb),
+), gone AS (
+    DELETE FROM tasks USING held WHERE tasks.task_id = held.task_id AND held.status <> 'pending'
+    RETURNING tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, tasks.task_data, tasks.error_message,
+        tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
+        tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.updated_at,
+        tasks.executed_at, tasks.request_id, tasks.priority, tasks.concurrency_key, tasks.schedule_id,
+        tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version + 2 AS version, 0 AS lost_leases,
+        held.status, held.result,
+        held.error_message AS new_error, change, started_at, :worker_id AS started_by, started_due, started_retries,
+            is_start_logged, duration
+), ended AS (
+    INSERT INTO ended_tasks (task_id, name, queue, execution_time, task_data, retry_count, max_retries,
+        retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
+        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status,
+        updated_at, executed_at, error_message, result,
+        deleted_at, ended_at)
+    SELECT task_id, name, queue, execution_time, task_data, retry_count, max_retries, retry_initial_backoff,
+        retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases,
+        priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status, now(), started_at,
+        new_error, CAST(result AS jsonb),
+        CAST(NULL AS timestamptz), now()
+    FROM gone
+), returned AS (
+    UPDATE tasks SET version = tasks.version + 2, updated_at = now(), executed_at = held.started_at,
         -- A release is no failure: the error of the run before is kept.
-        error_message = CASE held.change WHEN 'released' THEN tasks.error_message ELSE held.error_message END,
-        retry_count = retry_count + CASE held.change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
-        lost_leases = CASE held.change WHEN 'released' THEN lost_leases ELSE 0 END,
-        execution_time = CASE held.change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
-    FROM held WHERE tasks.task_id = held.task_id
-    RETURNING tasks.task_id, version, tasks.status, execution_time, retry_count, queue, name,
-        held.change, held.error_message, held.duration
+        error_message = CASE change WHEN 'released' THEN tasks.error_message ELSE held.error_message END,
+        retry_count = retry_count + CASE change WHEN 'retry_scheduled' THEN 1 ELSE 0 END,
+        lost_leases = CASE change WHEN 'released' THEN lost_leases ELSE 0 END,
+        execution_time = CASE change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
+    FROM held WHERE tasks.task_id = held.task_id AND held.status = 'pending'
+    RETURNING tasks.*, held.status, held.error_message AS new_error, change, started_at, :worker_id AS started_by,
+        started_due, started_retries, is_start_logged, duration
+), waits AS (
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version,
+        CASE change WHEN 'released' THEN priority + 1 ELSE CASE priority WHEN 0 THEN 0 ELSE priority + 1 END END,
+            lost_leases,
+        concurrency_key, schedule_id
+    FROM returned
+), finished AS (
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
+        started_by, started_due, started_retries, is_start_logged, duration
+    FROM gone
+    UNION ALL
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
+        started_by, started_due, started_retries, is_start_logged, duration
+    FROM returned
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)
-    SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id, duration,
-        now(), queue, name, NULL, NULL
+    SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
+        CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+    FROM finished WHERE NOT is_start_logged
+    UNION ALL SELECT task_id, version, status, change, new_error, execution_time, retry_count, :worker_id,
+        CAST(duration AS interval), now(), queue, name, NULL, NULL
     FROM finished
+    ORDER BY 1, 2
+), ended_leases AS (
+    -- Those of whose tasks none is held still, whatever the worker believes.
+    DELETE FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND NOT EXISTS (
+        SELECT FROM unnest(task_ids, versions) AS claimed (task_id, version)
+        CROSS JOIN LATERAL (
+            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+        ) AS live
+        WHERE claimed.task_id NOT IN (SELECT task_id FROM held)
+    )
 )
-SELECT task_id, queue, execution_time, now(), status FROM finished;
+SELECT task_id, queue, execution_time, now(), status, NULL AS ended FROM returned
+UNION ALL
+    -- One array costs both sides less than thousands of rows a second.
+SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone;
 
 -- tasks/outcomes.py: _EXTEND
-WITH held AS MATERIALIZED (SELECT given.task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS
-    given (task_id, claimed_version) CROSS JOIN LATERAL (
-    SELECT FROM tasks
-    WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version AND worker_id = :worker_id
-        FOR NO KEY UPDATE SKIP LOCKED
-) AS locked)
-UPDATE tasks SET lease_expires_at = now() + CAST(:lease AS interval)
-WHERE task_id = ANY(ARRAY(SELECT task_id FROM held))
-RETURNING task_id;
+WITH held AS MATERIALIZED (
+    SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
+        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions
+        FROM unnest(task_ids, versions) AS claimed (task_id, version)
+        WHERE EXISTS (
+            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+        )
+    ) AS live
+    WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
+    ORDER BY lease_id
+    FOR UPDATE OF leases SKIP LOCKED
+), extended AS (
+    UPDATE leases SET expires_at = clock_timestamp() + CAST(:lease AS interval),
+        task_ids = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_ids ELSE task_ids END,
+        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END
+    FROM held WHERE leases.lease_id = held.lease_id
+    RETURNING leases.lease_id, live_ids
+)
+SELECT lease_id, coalesce(live_ids, '{}') AS task_ids FROM extended;
 
 -- schedules/advance.py: _LOCK_OLDEST
 SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused,
@@ -493,18 +623,31 @@ WHERE advance_at <= now() ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
 FOR UPDATE SKIP LOCKED;
 
 -- schedules/advance.py: LOCK_NEXT
-SELECT given.schedule_id, upcoming.*, coalesce((
-    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND is_next LIMIT 1
-), false) AS has_next, coalesce((
-    SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND status IN ('pending', 'running') AND NOT
-        is_next LIMIT 1
-), false) AS is_overlapped
+SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
+    coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
+    coalesce(present.execution_time, refused.due_at) AS execution_time,
+    refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
+    coalesce((
+        SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id
+            AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
+        LIMIT 1
+    ), false) AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
+CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next) AS has_next
+) AS next_task
 LEFT JOIN LATERAL (
-    SELECT task_id, nominal_time, execution_time, status = 'cancelled' AS is_refused FROM tasks
-    WHERE tasks.schedule_id = given.schedule_id AND is_next
-    FOR UPDATE SKIP LOCKED
-) AS upcoming ON true;
+    SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next FOR UPDATE SKIP LOCKED
+) AS locked ON true
+LEFT JOIN LATERAL (
+    SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE SKIP LOCKED
+) AS present ON true
+LEFT JOIN LATERAL (
+    SELECT task_id, nominal_times.nominal_time, coalesce(next_due_at, nominal_times.nominal_time) AS due_at
+    FROM schedules JOIN nominal_times ON nominal_times.schedule_id = schedules.schedule_id
+        AND nominal_times.nominal_time = next_nominal_time
+    WHERE schedules.schedule_id = given.schedule_id
+) AS refused ON NOT next_task.has_next;
 
 -- log/feed.py: _READ_SHORT
 WITH later AS MATERIALIZED (
@@ -512,8 +655,14 @@ WITH later AS MATERIALIZED (
         task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
         coalesce(task_logs.queue, (
         SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+    ), (
+        SELECT queue FROM ended_tasks
+        WHERE task_logs.queue IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
     )) AS queue, coalesce(task_logs.name, (
         SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+    ), (
+        SELECT name FROM ended_tasks
+        WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
     )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM task_logs WHERE
         xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))
     ORDER BY xid LIMIT CAST(:short AS bigint) + 1
@@ -523,8 +672,14 @@ WITH later AS MATERIALIZED (
             task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor, task_logs.duration,
             coalesce(task_logs.queue, (
             SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+        ), (
+            SELECT queue FROM ended_tasks
+            WHERE task_logs.queue IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
         )) AS queue, coalesce(task_logs.name, (
             SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+        ), (
+            SELECT name FROM ended_tasks
+            WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
         )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM task_logs
         WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
             AND xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot)) AND xid < pg_snapshot_xmax(CAST(:seen AS
@@ -570,8 +725,14 @@ WITH start AS MATERIALIZED (
                 task_logs.timestamp, task_logs.execution_time, task_logs.retry_count, task_logs.actor,
                 task_logs.duration, coalesce(task_logs.queue, (
                 SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+            ), (
+                SELECT queue FROM ended_tasks
+                WHERE task_logs.queue IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
             )) AS queue, coalesce(task_logs.name, (
                 SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+            ), (
+                SELECT name FROM ended_tasks
+                WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
             )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM
                 task_logs
             WHERE log_id > (SELECT log_id FROM start) AND log_id <= CAST(:last_id AS bigint)
@@ -585,8 +746,14 @@ WITH start AS MATERIALIZED (
                     task_logs.error_message, task_logs.timestamp, task_logs.execution_time, task_logs.retry_count,
                     task_logs.actor, task_logs.duration, coalesce(task_logs.queue, (
                     SELECT queue FROM tasks WHERE task_logs.queue IS NULL AND tasks.task_id = task_logs.task_id
+                ), (
+                    SELECT queue FROM ended_tasks
+                    WHERE task_logs.queue IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
                 )) AS queue, coalesce(task_logs.name, (
                     SELECT name FROM tasks WHERE task_logs.name IS NULL AND tasks.task_id = task_logs.task_id
+                ), (
+                    SELECT name FROM ended_tasks
+                    WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
                 )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM
                     task_logs
                 WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))

@@ -8,14 +8,15 @@ lost lease does not quarantine a task: machines fail, and their tasks have to ru
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, direct
 from duetime_core.store.claiming import bounds, statements
 from duetime_core.store.tasks import columns as task_columns
 
@@ -99,24 +100,15 @@ async def claim(
     since = since or bounds.Bounds()
     parameters = {"queue": queue, "worker_id": worker_id, "limit": limit, "lease": lease}
     with since.look() as bounded, database.unavailable():
-        async with engine.connect() as connection:
-            statement = _CLAIM_BY_PRIORITY if by_priority else _CLAIM
-            rows = (await connection.execute(statement, {**parameters, **bounded})).all()
-            tasks = await read_claimed(connection, rows, parameters)
-    moment = rows[0]
-    if not moment.is_limited and (by_priority or not moment.has_urgent):
-        since.learn(last(rows), is_full=len(rows) == limit, now=moment.now)
-    occurrence_at, has_occurrences = moment.first_occurrence_at, False
-    if occurrence_at is not None and occurrence_at <= moment.now:
-        occurrence_at, has_occurrences = None, True
-    return Claim(
-        tasks,
-        moment.now,
-        min(filter(None, (moment.next_due_at, occurrence_at)), default=None),
-        moment.is_limited,
-        has_occurrences,
-        moment.has_urgent,
-    )
+        statement = _CLAIM_BY_PRIORITY if by_priority else _CLAIM
+        rows = await direct.execute(engine, statement, {**parameters, **bounded})
+        tasks = await read_claimed(functools.partial(direct.execute, engine), rows, parameters)
+    now, is_limited, has_urgent, next_due_at, occurrence_at = rows[0][_NOW:]
+    if not is_limited and (by_priority or not has_urgent):
+        since.learn(last(rows), is_full=len(rows) == limit, now=now)
+    has_occurrences = occurrence_at is not None and occurrence_at <= now
+    upcoming = next_due_at if has_occurrences else min(filter(None, (next_due_at, occurrence_at)), default=None)
+    return Claim(tasks, now, upcoming, is_limited, has_occurrences, has_urgent)
 
 
 async def claim_quarantined(
@@ -131,27 +123,31 @@ async def claim_quarantined(
     """Claims up to `limit` quarantined tasks of the unlimited ones of `queues`, of one of LEVELS."""
     parameters = {"queues": list(queues), "worker_id": worker_id, "limit": limit, "lease": lease}
     with database.unavailable():
-        async with engine.connect() as connection:
-            rows = (await connection.execute(_CLAIM_QUARANTINED[level], parameters)).all()
-            return await read_claimed(connection, rows, parameters)
+        rows = await direct.execute(engine, _CLAIM_QUARANTINED[level], parameters)
+        return await read_claimed(functools.partial(direct.execute, engine), rows, parameters)
 
 
-def last(rows: Sequence[sa.Row[Any]]) -> tuple[int, datetime.datetime, int] | None:
+_Rows = Sequence[Sequence[Any]]
+
+
+def last(rows: _Rows) -> tuple[int, datetime.datetime, int] | None:
     """Returns the level, ready_at and task_id of the last task that a claim's statement returned."""
     row = rows[-1]
-    return None if row.claimed_id is None else (row.level, row.ready_at, row.claimed_id)
+    return None if row[_CLAIMED_ID] is None else (row[_LEVEL], row[_READY_AT], row[_CLAIMED_ID])
 
 
 async def read_claimed(
-    connection: sqlalchemy_asyncio.AsyncConnection, rows: Sequence[sa.Row[Any]], parameters: Mapping[str, Any]
+    execute: Callable[[sa.TextClause, Mapping[str, Any]], Awaitable[Iterable[Sequence[Any]]]],
+    rows: _Rows,
+    parameters: Mapping[str, Any],
 ) -> list[task.Task]:
-    """Returns the tasks that a claim's statement returned for those parameters, on the same connection."""
-    now = rows[0].now
+    """Returns the tasks that a claim's statement returned for those parameters; `execute` reads those of it anew."""
+    now = rows[0][_NOW]
     started = {"worker_id": parameters["worker_id"], "started_at": now, "expires_at": now + parameters["lease"]}
-    stale = [row.claimed_id for row in rows if row[_VERSION] != row[_CLAIMED_VERSION]]
-    reread: dict[int, sa.Row[Any]] = {}
+    stale = [row[_CLAIMED_ID] for row in rows if row[_VERSION] != row[_CLAIMED_VERSION]]
+    reread: dict[int, Sequence[Any]] = {}
     if stale:
-        reread = {row.task_id: row for row in await connection.execute(statements.REREAD, {"task_ids": stale})}
+        reread = {row[0]: row for row in await execute(statements.REREAD, {"task_ids": stale})}
     tasks = []
     for row in rows:
         task_id, version = row[_CLAIMED_ID], row[_CLAIMED_VERSION]
@@ -165,5 +161,5 @@ async def read_claimed(
 
 
 _VERSION = len(task_columns.CLAIMED)
-_CLAIMED_ID, _CLAIMED_VERSION, _LEASE_ID = _VERSION + 1, _VERSION + 2, _VERSION + 5
-"""Positions in a row, because attributes of a row take five times as long."""
+_CLAIMED_ID, _CLAIMED_VERSION, _LEVEL, _READY_AT, _LEASE_ID, _NOW = range(_VERSION + 1, _VERSION + 7)
+"""Positions in a row of a claim; the expressions of its moment follow."""

@@ -149,7 +149,7 @@ async def _read(
 ) -> fast.Claim:
     moment = rows[0]
     return fast.Claim(
-        await fast.read_claimed(connection, rows, parameters),
+        await fast.read_claimed(connection.execute, rows, parameters),
         moment.now,
         moment.next_due_at,
         has_occurrences=moment.has_occurrences,

@@ -37,6 +37,8 @@ _VALUES = ", ".join(
         _STORED, execution_time="greatest(given.execution_time, now())", task_data=payloads.inline("given.task_data")
     )
 )
+
+
 # Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
 # all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
 # same moment.
@@ -44,15 +46,16 @@ _VALUES = ", ".join(
 # their input positions: joining the input to the created rows would compare each of its tasks with all of those.
 # One JSON parameter costs less to build and to send than an array per column. Request ids are inserted first, in one
 # order, because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
-_CREATE = sa.text(f"""
+def _creating(is_repeated: str, condition: str) -> sa.TextClause:
+    """Returns the statement that creates the tasks with new request_ids, if `condition` holds.
+
+    `is_repeated` is what it has of the others, whose row in `request_ids` is `earlier`.
+    """
+    return sa.text(f"""
 WITH given AS MATERIALIZED (
     SELECT given.*, (
-        -- Whether its request_id repeats the request of an earlier task, or is refused; NULL if it is new.
-        SELECT (earlier.digest IN (given.request_digest, given.earlier_digest)) IS TRUE AND NOT EXISTS (
-            SELECT FROM ended_tasks
-            WHERE ended_tasks.task_id = earlier.task_id AND (status = 'cancelled' OR deleted_at IS NOT NULL)
-        )
-        FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
+        -- NULL if its request_id is new.
+        SELECT {is_repeated} FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         {encoding.record(_GIVEN)}
@@ -61,8 +64,7 @@ WITH given AS MATERIALIZED (
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
-    WHERE is_repeated IS NULL
-        AND NOT (CAST(:all_or_none AS boolean) AND EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated))
+    WHERE is_repeated IS NULL AND {condition}
 ), named AS (
     INSERT INTO request_ids (request_id, task_id, digest)
     SELECT request_id, task_id, request_digest FROM input WHERE request_id IS NOT NULL
@@ -86,6 +88,17 @@ SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS
 FROM input
 UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created
 """)
+
+
+_CREATE = _creating("true", "true")
+# Apart, because a statement that may look into all partitions of `ended_tasks` costs as much again.
+_CREATE_ALL = _creating(
+    """(earlier.digest IN (given.request_digest, given.earlier_digest)) IS TRUE AND NOT EXISTS (
+            SELECT FROM ended_tasks
+            WHERE ended_tasks.task_id = earlier.task_id AND (status = 'cancelled' OR deleted_at IS NOT NULL)
+        )""",
+    "NOT EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated)",
+)
 
 _FIND_REQUESTS = sa.text("""
 SELECT request_id, digest, request_ids.task_id, queue, execution_time, now(), status, deleted_at
@@ -186,9 +199,10 @@ async def _answer(
     while missing:
         sent = _firsts(encoded, missing)
         tasks = json.dumps([encoded[position] for position in sent], ensure_ascii=False)
-        parameters = {"tasks": tasks, "actor": actor, "all_or_none": all_or_none}
+        parameters = {"tasks": tasks, "actor": actor}
+        statement = _CREATE_ALL if all_or_none else _CREATE
         positions: dict[int, int] = {}
-        for task_ids, ordinals, task_id, queue, execution_time, now in await connection.execute(_CREATE, parameters):
+        for task_ids, ordinals, task_id, queue, execution_time, now in await connection.execute(statement, parameters):
             if task_id is not None:
                 answers[positions[task_id]] = Created(task_id, queue, execution_time, now, is_new=True)
             elif task_ids is not None:

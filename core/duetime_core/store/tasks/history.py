@@ -57,7 +57,12 @@ SELECT relname FROM (
 WHERE ends IS NOT NULL AND CAST(ends AS timestamptz) <= now() - CAST(:keep AS interval)
 ORDER BY CAST(ends AS timestamptz) LIMIT 1
 """)
-_DELETE_STRAYS = sa.text("""
+# A time that is still to come stays taken: a caller refused it. So does the next one, from which its schedule advances.
+_IS_OVER = """nominal_times.nominal_time < now() AND NOT EXISTS (
+        SELECT FROM schedules
+        WHERE schedules.schedule_id = nominal_times.schedule_id AND next_nominal_time = nominal_times.nominal_time
+    )"""
+_DELETE_STRAYS = sa.text(f"""
 WITH expired AS MATERIALIZED (
     SELECT task_id, ended_at FROM ended_tasks_default
     WHERE task_id > :after AND ended_at < now() - CAST(:keep AS interval)
@@ -75,6 +80,7 @@ WITH expired AS MATERIALIZED (
     DELETE FROM nominal_times USING deleted
     WHERE nominal_times.schedule_id = deleted.schedule_id AND nominal_times.nominal_time = deleted.nominal_time
         AND nominal_times.task_id = deleted.task_id
+        AND {_IS_OVER}
 )
 SELECT count(*) AS deleted, max(task_id) AS last_id FROM deleted
 """)
@@ -103,6 +109,7 @@ def _forget(partition: str) -> sa.TextClause:
         DELETE FROM nominal_times USING page
         WHERE nominal_times.schedule_id = page.schedule_id AND nominal_times.nominal_time = page.nominal_time
             AND nominal_times.task_id = page.task_id
+            AND {_IS_OVER}
     )
     SELECT count(*) AS read, max(task_id) AS last_id FROM page
     """)

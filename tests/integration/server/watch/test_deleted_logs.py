@@ -14,6 +14,7 @@ from duetime_core.model import errors, task
 from duetime_core.process import background, outage
 from duetime_core.store.log import retention
 from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import history
 from duetime_core.store.tasks import read as task_read
 from duetime_server.watch import hub, streams
 from tests.support import factories, rows
@@ -121,7 +122,7 @@ async def test_a_task_that_is_deleted_while_it_is_watched_has_its_end_sent(engin
     assert kind(await anext(events)) == "created"
     await task_edit.cancel(engine, task_id, actor="api")
     await rows.change(engine, "updated_at = '2000-01-01'")
-    assert sum([deleted async for deleted in retention.delete_tasks(engine, KEEP)]) == 1
+    assert sum([deleted async for deleted in history.delete_strays(engine, KEEP)]) == 1
     services = background.start(feeder.run())
     async with asyncio.timeout(20):
         assert [kind(event) async for event in events] == ["cancelled", "TASK_TERMINAL"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import json
 import random
 
 import pytest
@@ -31,23 +32,38 @@ async def test_a_batch_records_each_outcome(engine: sqlalchemy_asyncio.AsyncEngi
         factories.outcome(again, Change.RETRY_SCHEDULED, error_message="not yet"),
         factories.outcome(back, Change.RELEASED),
     ]
-    finished = {each.task_id: each for each in await task_outcomes.record(engine, outcomes, worker_id="worker")}
-    assert len(finished) == 4
+    recorded = await task_outcomes.record(engine, outcomes, worker_id="worker")
+    assert sorted(recorded.ended) == sorted([done.task_id, failed.task_id])
+    waiting = {each.task_id: each for each in recorded.pending}
+    assert waiting.keys() == {again.task_id, back.task_id}
     rows = [await task_read.get(engine, each.task_id) for each in (done, failed, again, back)]
     assert [row.status for row in rows] == ["completed", "failed", "pending", "pending"]
     assert [row.result for row in rows] == [{"a": 1}, None, None, None]
     assert [row.error_message for row in rows] == [None, "no", "not yet", None]
     assert [row.retry_count for row in rows] == [0, 0, 1, 0]
     assert {(row.version, row.worker_id, row.lease_expires_at) for row in rows} == {(3, None, None)}
-    assert finished[again.task_id].execution_time == finished[again.task_id].now + factories.SECOND
+    assert waiting[again.task_id].execution_time == waiting[again.task_id].now + factories.SECOND
     assert rows[3].execution_time == back.execution_time
+
+
+async def test_any_text_is_recorded_as_it_is(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    texts = ["NULL", "", "{a,b}", 'a "quoted" \\ text,\nand ünicode 🕐', " "]
+    runs = await claimed(engine, len(texts) + 1)
+    outcomes = [
+        factories.outcome(run, Change.FAILED, error_message=text) for run, text in zip(runs, texts, strict=False)
+    ]
+    done = factories.outcome(runs[-1], result=json.dumps({"text": texts[3]}))
+    await task_outcomes.record(engine, [*outcomes, done], worker_id="worker")
+    rows = [await task_read.get(engine, run.task_id) for run in runs]
+    assert [row.error_message for row in rows] == [*texts, None]
+    assert rows[-1].result == {"text": texts[3]}
 
 
 async def test_recording_an_outcome_is_idempotent(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     (run,) = await claimed(engine)
     outcome = factories.outcome(run)
     assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
-    assert await task_outcomes.record(engine, [outcome], worker_id="worker") == []
+    assert await task_outcomes.record(engine, [outcome], worker_id="worker") == task_outcomes.Recorded([], [])
     assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]
 
 
@@ -71,7 +87,7 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
         case "lost":
             await rescue.reclaim(engine, worker_id="sweeper")
     before = await task_read.get(engine, run.task_id)
-    assert await task_outcomes.record(engine, [outcome], worker_id=worker_id) == []
+    assert await task_outcomes.record(engine, [outcome], worker_id=worker_id) == task_outcomes.Recorded([], [])
     assert await task_outcomes.extend(engine, {run.task_id: outcome.version}, worker_id=worker_id, lease=lease) == set()
     assert await task_read.get(engine, run.task_id) == before
 
@@ -87,7 +103,7 @@ async def test_only_the_outcome_of_the_present_run_of_a_task_is_recorded(
     (present,) = await factories.claim(engine)
     outcomes = [factories.outcome(stale, Change.FAILED), factories.outcome(present)]
     finished = await task_outcomes.record(engine, outcomes if stale_first else outcomes[::-1], worker_id="worker")
-    assert [each.status for each in finished] == [task.Status.COMPLETED]
+    assert finished.ended == [present.task_id]
     assert (await factories.history(engine, present.task_id))[-2:] == ["started", "completed"]
 
 
@@ -95,7 +111,7 @@ async def test_a_dropped_outcome_does_not_affect_the_others(engine: sqlalchemy_a
     runs = await claimed(engine, 3)
     await task_edit.cancel(engine, runs[1].task_id, actor="api")
     finished = await task_outcomes.record(engine, [factories.outcome(run) for run in runs], worker_id="worker")
-    assert {each.task_id for each in finished} == {runs[0].task_id, runs[2].task_id}
+    assert sorted(finished.ended) == [runs[0].task_id, runs[2].task_id]
 
 
 async def test_an_extension_moves_the_lease_and_nothing_else(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -131,7 +147,7 @@ async def test_outcomes_and_extensions_pass_over_a_locked_task_and_it_counts_as_
         assert extended == {free.task_id}
         outcomes = [factories.outcome(run) for run in (locked, cancelled, free)]
         recorded = await task_outcomes.record(engine, outcomes, worker_id="worker")
-        assert [each.task_id for each in recorded] == [free.task_id]
+        assert recorded.ended == [free.task_id]
         assert await task_outcomes.held(engine, versions, worker_id="worker") == {locked.task_id}
         extending = asyncio.create_task(
             task_outcomes.extend_one(engine, locked.task_id, locked.version, worker_id="worker", lease=factories.LEASE)
@@ -139,7 +155,7 @@ async def test_outcomes_and_extensions_pass_over_a_locked_task_and_it_counts_as_
         assert not (await asyncio.wait({extending}, timeout=0.1))[0]
     assert await extending
     recorded = await task_outcomes.record(engine, [factories.outcome(locked)], worker_id="worker")
-    assert [each.task_id for each in recorded] == [locked.task_id]
+    assert recorded.ended == [locked.task_id]
 
 
 async def test_overlapping_outcomes_and_extensions_do_not_deadlock(

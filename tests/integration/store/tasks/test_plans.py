@@ -118,9 +118,9 @@ async def scans(
     return {alias: index for alias, index in found.items() if index not in ("ModifyTable", "Bitmap Heap Scan")}
 
 
-def _outcomes(task_ids: Sequence[int]) -> str:
-    outcomes = (task_outcomes.Outcome(task_id, 2, task.Change.COMPLETED, LEASE) for task_id in task_ids)
-    return json.dumps([task_outcomes._encode(outcome) for outcome in outcomes])
+def _outcomes(task_ids: Sequence[int]) -> dict[str, str]:
+    done = task.Change.COMPLETED
+    return task_outcomes._encode([task_outcomes.Outcome(task_id, 2, done, LEASE, NOW) for task_id in task_ids])
 
 
 SINCE = bounds.Bounds().parameters
@@ -154,7 +154,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_where_none_ran_befor
     ids = {"worker_id": "worker", "task_ids": task_ids, "versions": [1] * len(task_ids)}
     for statement, parameters in (
         (task_outcomes._EXTEND, {**ids, "lease": LEASE}),
-        (task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)}),
+        (task_outcomes._RECORD, {"worker_id": "worker", **_outcomes(task_ids)}),
     ):
         used = await scans(one_queue, mode, statement, parameters)
         assert set(used.values()) == {"tasks_pkey"}
@@ -166,11 +166,11 @@ async def test_a_batch_of_creates_does_not_compare_each_task_with_all_others(
 ) -> None:
     news = [factories.new_task(request_id=str(number) if number % 2 else None) for number in range(1000)]
     tasks = json.dumps([task_create._encode(new) for new in news])
-    parameters = {"tasks": tasks, "actor": "api", "all_or_none": True}
-    plan = await plans.explain(full, mode, task_create._CREATE, parameters)
+    parameters = {"tasks": tasks, "actor": "api"}
+    plan = await plans.explain(full, mode, task_create._CREATE_ALL, parameters)
     assert plan["Actual Rows"] == 1001
     assert '"Nested Loop"' not in json.dumps(plan)
-    assert await scans(full, mode, task_create._CREATE, parameters) == {"earlier": "tasks_request_id_key"}
+    assert await scans(full, mode, task_create._CREATE_ALL, parameters) == {"earlier": "tasks_request_id_key"}
 
 
 @MODES
@@ -212,7 +212,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_only(
     assert set(used.values()) == {"tasks_pkey"}
     used = await scans(full, mode, task_outcomes._HELD, ids)
     assert set(used.values()) == {"tasks_pkey"}
-    used = await scans(full, mode, task_outcomes._RECORD, {"worker_id": "worker", "outcomes": _outcomes(task_ids)})
+    used = await scans(full, mode, task_outcomes._RECORD, {"worker_id": "worker", **_outcomes(task_ids)})
     assert set(used.values()) == {"tasks_pkey"}
 
 
