@@ -17,6 +17,7 @@ from duetime_core.store.claiming import bounds, rescue
 from duetime_core.store.tasks import bulk_edit, page
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_core.store.tasks import read as task_read
 from duetime_worker import claimer
 from tests.support import backlogs, factories, rows, workers
 
@@ -130,6 +131,50 @@ async def test_claims_continue_after_the_database_clock_was_set_back(
     known.learn(None, is_full=False, now=ahead)
     task_id = await factories.create(engine)
     assert await found(claims) == [task_id]
+
+
+async def test_tasks_that_a_clock_ahead_stamped_are_claimed_when_it_is_set_back(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer
+) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    priorities = (0, 5, 0)
+    overdue = [await factories.create(engine, priority=priority) for priority in priorities]
+    later = await factories.create(engine, execution_time=now + datetime.timedelta(hours=1))
+    async with engine.connect() as connection:
+        statement = "UPDATE waiting SET ready_at = greatest(ready_at, now() + interval '20 hours')"
+        await connection.execute(sa.text(statement))
+    claims._bounds_of(QUEUE).learn(None, is_full=False, now=now + datetime.timedelta(days=1))
+    assert await found(claims) == []  # it learns of the present time
+    assert sorted(await found(claims)) == overdue
+    ready = sa.text("SELECT ready_at FROM waiting WHERE task_id = :task_id")
+    async with engine.connect() as connection:
+        assert await connection.scalar(ready, {"task_id": later}) == (await task_read.get(engine, later)).execution_time
+
+
+async def test_a_worker_that_starts_after_the_clock_was_set_back_finds_what_was_stamped_ahead(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer
+) -> None:
+    task_id = await factories.create(engine)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE waiting SET ready_at = now() + interval '20 hours'"))
+        await connection.execute(
+            sa.text("INSERT INTO claim_floors SELECT 'default', array_fill(now() + interval '20 hours', ARRAY[11])")
+        )
+    claims._bounds.clear()
+    assert await found(claims) == [task_id]
+
+
+async def test_a_task_that_was_locked_while_claims_passed_is_claimed_after_a_sweep(
+    engine: sqlalchemy_asyncio.AsyncEngine, claims: claimer.Claimer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, urgent = await overdue(engine), await overdue(engine, priority=3)
+    claims._bounds.clear()
+    async with rows.locked(engine, left, urgent):
+        assert await found(claims) == []
+    assert await found(claims) == []
+    monkeypatch.setattr(bounds.Left, "is_due", True)
+    claims.sweep()
+    assert await found(claims) == [urgent, left]
 
 
 async def test_a_claim_after_one_that_failed_looks_at_everything(

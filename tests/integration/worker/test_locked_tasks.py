@@ -1,4 +1,4 @@
-"""A session that locks the row of one running task: it delays no other task, and costs no lease."""
+"""A session that locks the row of one running task: it delays no other task, and costs no lease, not even its own."""
 
 import asyncio
 import datetime
@@ -13,13 +13,14 @@ from tests.support import clients, processes, rows
 pytestmark = pytest.mark.timeout(90)
 
 LEASE = datetime.timedelta(seconds=4)
-_EXPIRED = "task_id = :task_id AND lease_expires_at < clock_timestamp() - interval '1 s'"
+_EXTENDED = "task_id = :task_id AND lease_expires_at > :first + interval '1 s' AND clock_timestamp() > :first"
 
 
-async def expired(connection: sqlalchemy_asyncio.AsyncConnection, task_id: int) -> None:
-    """Waits until the lease of a locked task has been over for a second."""
+async def outlasted(connection: sqlalchemy_asyncio.AsyncConnection, task_id: int) -> None:
+    """Waits until the lease that a locked task had is over, and was extended meanwhile."""
+    ((first,),) = await rows.read(connection, "lease_expires_at", "task_id = :task_id", task_id=task_id)
     async with asyncio.timeout(30):
-        while not await rows.count(connection, _EXPIRED, task_id=task_id):  # noqa: ASYNC110 - it signals nothing
+        while not await rows.count(connection, _EXTENDED, task_id=task_id, first=first):  # noqa: ASYNC110 - no signal
             await asyncio.sleep(0.1)
 
 
@@ -34,7 +35,7 @@ async def test_a_locked_task_costs_no_other_task_its_lease_and_keeps_its_own(
     others = [await start.worker(lease=lease, queues="another") for _ in range(2)]  # their sweeps reclaim
     for _ in range(2):
         async with rows.locked(engine, task_ids[0], task_ids[1]) as holder:
-            await expired(holder, task_ids[0])
+            await outlasted(holder, task_ids[0])
     for task_id in task_ids:
         await clients.finished(client, task_id)
         assert await clients.changes(client, task_id) == ["created", "started", "completed"]
@@ -65,7 +66,7 @@ async def test_a_locked_task_that_its_holder_cancels_is_cancelled_here_too(
     held = await client.create("sleep", clients.NOW, {"seconds": 3600})
     await clients.reached(client, held, "started")
     async with rows.locked(engine, held) as holder:
-        await expired(holder, held)
+        await outlasted(holder, held)
     await client.cancel(held)
     other = await client.create("noop", clients.NOW)  # once the slot is free
     assert (await clients.finished(client, other, seconds=10)).status is Status.COMPLETED

@@ -117,7 +117,9 @@ WITH held AS MATERIALIZED (
     )
 }, ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
-    DELETE FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND NOT EXISTS (
+    DELETE FROM leases WHERE lease_id = ANY(ARRAY(
+        SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) FOR UPDATE SKIP LOCKED
+    )) AND NOT EXISTS (
         SELECT FROM unnest(task_ids, versions) AS claimed (task_id, version)
         CROSS JOIN LATERAL (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
