@@ -43,7 +43,7 @@ _OTHERS = {"worker_id": "text", "lease_expires_at": "timestamptz", "is_next": "b
 
 
 def _type(column: str) -> str:
-    return _OTHERS.get(column) or schema.ended_tasks.c[column].type.compile(postgresql.dialect())
+    return _OTHERS.get(column) or schema.ended_tasks.c[column].type.compile(postgresql.dialect())  # type: ignore[no-untyped-call]
 
 
 def made(source: str, **columns: str) -> str:

@@ -131,6 +131,8 @@ async def test_a_dump_of_a_busy_database_is_consistent_and_a_worker_completes_it
             SELECT task_id, array_agg(version ORDER BY version) AS versions FROM task_logs GROUP BY task_id
         ) AS logged FULL JOIN {rows.ALL} AS tasks USING (task_id)
         WHERE versions IS DISTINCT FROM ARRAY(SELECT generate_series(1, version))
+            -- The start of a run may be written with its end.
+            AND NOT (status = 'running' AND versions = ARRAY(SELECT generate_series(1, version - 1)))
     """
     differences = f"""
         SELECT count(*) FROM {rows.ALL} AS tasks JOIN task_logs USING (task_id, version)

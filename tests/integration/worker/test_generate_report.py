@@ -75,11 +75,11 @@ def _outcome(claimed: task.Task, advanced: random.Random) -> task_outcomes.Outco
     change = advanced.choices([task.Change.COMPLETED, task.Change.RETRY_SCHEDULED, task.Change.FAILED], (6, 2, 1))[0]
     if change is task.Change.RETRY_SCHEDULED and claimed.retry_count == claimed.max_retries:
         change = task.Change.FAILED
-    options = {"backoff": datetime.timedelta(0)} if change is task.Change.RETRY_SCHEDULED else {}
+    backoff = datetime.timedelta(0) if change is task.Change.RETRY_SCHEDULED else None
     duration = datetime.timedelta(seconds=advanced.expovariate(2))
     return task_outcomes.Outcome(
-        claimed.task_id, claimed.version, change, duration, task_outcomes.started_at(claimed), **options
-    )  # type: ignore[arg-type]
+        claimed.task_id, claimed.version, change, duration, task_outcomes.started_at(claimed), backoff=backoff
+    )
 
 
 async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[str, Any]:

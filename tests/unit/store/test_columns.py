@@ -11,12 +11,14 @@ LEASE = datetime.timedelta(seconds=15)
 
 
 def test_a_claimed_row_is_read_by_the_order_of_its_columns() -> None:
-    row = columns.CLAIMED_COLUMNS.split(", ")
-    claimed = columns.read_claimed([*row, "now"], worker_id="worker", lease=LEASE, now=NOW)
+    row = columns.CLAIMED
+    claimed = columns.read_claimed(
+        [*row, "now"], 2, lease_id=3, worker_id="worker", started_at=NOW, expires_at=NOW + LEASE
+    )
     policy = {encoding.column(field): getattr(claimed.retry_policy, field) for field in encoding.POLICY}
     read = {column: policy[column] if column in policy else getattr(claimed, column) for column in row}
     assert read == {column: column for column in row}
-    assert (claimed.status, claimed.worker_id) == (task.Status.RUNNING, "worker")
+    assert (claimed.status, claimed.version, claimed.worker_id) == (task.Status.RUNNING, 2, "worker")
     assert (claimed.updated_at, claimed.executed_at, claimed.lease_expires_at) == (NOW, NOW, NOW + LEASE)
     assert (claimed.result, claimed.deleted_at, claimed.is_next) == (None, None, False)
 

@@ -63,7 +63,7 @@ async def test_a_list_reads_few_blocks_beside_50_000_deleted_tasks(
 
 
 _INDEXES = sa.text("""
-SELECT pg_class.relname AS index, pg_get_expr(indpred, indrelid) AS condition
+SELECT pg_class.relname, pg_get_expr(indpred, indrelid) AS condition
 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_class AS indexed ON indexed.oid = indrelid
 WHERE indexed.relname LIKE 'ended\\_tasks%' AND NOT indisprimary
 """)
@@ -73,7 +73,7 @@ async def test_every_index_of_lists_of_finished_tasks_is_without_the_deleted_one
     await history.create_ahead(engine, datetime.timedelta(days=30))
     async with engine.connect() as connection:
         indexes = (await connection.execute(_INDEXES)).all()
-    assert len(indexes) > 10 * len({index.index.split("_")[-2] for index in indexes})  # those of partitions too
+    assert len(indexes) > 10 * len({index.relname.split("_")[-2] for index in indexes})  # those of partitions too
     assert all("deleted_at IS NULL" in (index.condition or "") for index in indexes), indexes
 
 

@@ -6,9 +6,11 @@ import json
 import random
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
+from duetime_core.postgres import database
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -67,17 +69,15 @@ async def test_recording_an_outcome_is_idempotent(engine: sqlalchemy_asyncio.Asy
     assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]
 
 
-@pytest.mark.parametrize("fence", ["another worker", "another version", "cancelled", "lost"])
+@pytest.mark.parametrize("fence", ["another version", "cancelled", "lost"])
 async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
     engine: sqlalchemy_asyncio.AsyncEngine, fence: str
 ) -> None:
     await factories.create(engine)
     lease = datetime.timedelta(0) if fence == "lost" else factories.LEASE
     (run,) = await factories.claim(engine, lease=lease)
-    outcome, worker_id = factories.outcome(run), "worker"
+    outcome = factories.outcome(run)
     match fence:
-        case "another worker":
-            worker_id = "other"
         case "another version":
             outcome = task_outcomes.Outcome(
                 run.task_id, run.version + 1, Change.COMPLETED, factories.SECOND, task_outcomes.started_at(run)
@@ -87,9 +87,32 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
         case "lost":
             await rescue.reclaim(engine, worker_id="sweeper")
     before = await task_read.get(engine, run.task_id)
-    assert await task_outcomes.record(engine, [outcome], worker_id=worker_id) == task_outcomes.Recorded([], [])
-    assert await task_outcomes.extend(engine, {run.task_id: outcome.version}, worker_id=worker_id, lease=lease) == set()
+    assert await task_outcomes.record(engine, [outcome], worker_id="worker") == task_outcomes.Recorded([], [])
     assert await task_read.get(engine, run.task_id) == before
+
+
+async def extend(
+    engine: sqlalchemy_asyncio.AsyncEngine, *runs: task.Task, worker_id: str = "worker"
+) -> tuple[dict[int, list[int]], set[int]]:
+    """Extends the leases of those runs; returns the tasks that are still held by lease, and the leases passed over."""
+    leases = {run.lease_id for run in runs if run.lease_id is not None}
+    return await task_outcomes.extend(engine, leases, worker_id=worker_id, lease=2 * factories.LEASE)
+
+
+@pytest.mark.parametrize("fence", ["another worker", "cancelled", "lost"])
+async def test_an_extension_returns_no_task_that_is_no_longer_held(
+    engine: sqlalchemy_asyncio.AsyncEngine, fence: str
+) -> None:
+    await factories.create(engine)
+    (run,) = await factories.claim(engine, lease=datetime.timedelta(0) if fence == "lost" else factories.LEASE)
+    match fence:
+        case "cancelled":
+            await task_edit.cancel(engine, run.task_id, actor="api")
+        case "lost":
+            await rescue.reclaim(engine, worker_id="sweeper")
+    extended, locked = await extend(engine, run, worker_id="other" if fence == "another worker" else "worker")
+    assert extended.get(run.lease_id or 0, []) == []
+    assert locked == set()
 
 
 @pytest.mark.parametrize("stale_first", [True, False])
@@ -116,14 +139,13 @@ async def test_a_dropped_outcome_does_not_affect_the_others(engine: sqlalchemy_a
 
 async def test_an_extension_moves_the_lease_and_nothing_else(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     (run,) = await claimed(engine)
-    held = await task_outcomes.extend(engine, {run.task_id: run.version}, worker_id="worker", lease=2 * factories.LEASE)
-    assert held == {run.task_id}
+    assert await extend(engine, run) == ({run.lease_id: [run.task_id]}, set())
     found = await task_read.get(engine, run.task_id)
     assert found.lease_expires_at is not None
     assert run.lease_expires_at is not None
     assert found.lease_expires_at > run.lease_expires_at
     assert found.version == run.version
-    assert await factories.history(engine, run.task_id) == ["created", "started"]
+    assert await factories.history(engine, run.task_id) == ["created"]
 
 
 async def test_a_release_keeps_the_error_of_an_earlier_run(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
@@ -136,26 +158,51 @@ async def test_a_release_keeps_the_error_of_an_earlier_run(engine: sqlalchemy_as
     assert (found.error_message, found.retry_count) == ("first", 1)
 
 
-async def test_outcomes_and_extensions_pass_over_a_locked_task_and_it_counts_as_held(
-    engine: sqlalchemy_asyncio.AsyncEngine,
-) -> None:
+async def test_outcomes_pass_over_a_locked_task_and_it_counts_as_held(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     locked, cancelled, free = await claimed(engine, 3)
     versions = {run.task_id: run.version for run in (locked, cancelled, free)}
     await task_edit.cancel(engine, cancelled.task_id, actor="api")
     async with rows.locked(engine, locked.task_id), asyncio.timeout(5):
-        extended = await task_outcomes.extend(engine, versions, worker_id="worker", lease=factories.LEASE)
-        assert extended == {free.task_id}
+        # The lease of all three is nobody's but the worker's.
+        assert await extend(engine, locked) == ({locked.lease_id: [locked.task_id, free.task_id]}, set())
         outcomes = [factories.outcome(run) for run in (locked, cancelled, free)]
         recorded = await task_outcomes.record(engine, outcomes, worker_id="worker")
         assert recorded.ended == [free.task_id]
-        assert await task_outcomes.held(engine, versions, worker_id="worker") == {locked.task_id}
-        extending = asyncio.create_task(
-            task_outcomes.extend_one(engine, locked.task_id, locked.version, worker_id="worker", lease=factories.LEASE)
-        )
-        assert not (await asyncio.wait({extending}, timeout=0.1))[0]
-    assert await extending
+        assert await task_outcomes.held(engine, versions) == {locked.task_id}
     recorded = await task_outcomes.record(engine, [factories.outcome(locked)], worker_id="worker")
     assert recorded.ended == [locked.task_id]
+
+
+async def test_an_extension_passes_over_a_locked_lease_and_it_counts_as_held(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    (locked,), (free,) = await claimed(engine), await claimed(engine)
+    assert locked.lease_id is not None
+    async with database.transaction(engine) as connection, asyncio.timeout(5):
+        await connection.execute(sa.text(f"SELECT FROM leases WHERE lease_id = {locked.lease_id} FOR UPDATE"))
+        assert await extend(engine, locked, free) == ({free.lease_id: [free.task_id]}, {locked.lease_id})
+    assert await extend(engine, locked) == ({locked.lease_id: [locked.task_id]}, set())
+
+
+async def test_a_lease_is_extended_without_the_tasks_that_ended_once_they_are_most(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    runs = await claimed(engine, 5)
+    await task_outcomes.record(engine, [factories.outcome(run) for run in runs[:3]], worker_id="worker")
+    assert await extend(engine, *runs) == ({runs[0].lease_id: [run.task_id for run in runs[3:]]}, set())
+    async with engine.connect() as connection:
+        assert await connection.scalar(sa.text("SELECT task_ids FROM leases")) == [run.task_id for run in runs[3:]]
+
+
+async def test_a_lease_goes_with_its_last_outcome_and_never_before(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    runs = await claimed(engine, 3)
+    leases = {run.lease_id for run in runs if run.lease_id is not None}
+    left = []
+    for run in runs:  # whatever the worker believes
+        await task_outcomes.record(engine, [factories.outcome(run)], worker_id="worker", lease_ids=leases)
+        async with engine.connect() as connection:
+            left.append(await connection.scalar(sa.text("SELECT count(*) FROM leases")))
+    assert left == [1, 1, 0]
 
 
 async def test_overlapping_outcomes_and_extensions_do_not_deadlock(
@@ -167,14 +214,13 @@ async def test_overlapping_outcomes_and_extensions_do_not_deadlock(
     async def shuffled(action: str) -> None:
         order = random.sample(runs, len(runs))
         if action == "extend":
-            some = {run.task_id: versions[run.task_id] for run in order}
-            await task_outcomes.extend(engine, some, worker_id="worker", lease=factories.LEASE)
+            await extend(engine, *order)
         else:
             rest = versions
             while rest:  # a finish passes over what an extension has locked, and the other way round
                 outcomes = [factories.outcome(run) for run in order if run.task_id in rest]
                 await task_outcomes.record(engine, outcomes, worker_id="worker")
-                held = await task_outcomes.held(engine, versions, worker_id="worker")
+                held = await task_outcomes.held(engine, versions)
                 rest = {task_id: versions[task_id] for task_id in held}
 
     await asyncio.gather(*(shuffled("extend") for _ in range(8)), shuffled("finish"), shuffled("finish"))

@@ -198,7 +198,7 @@ async def test_a_claim_in_progress_never_runs_with_the_task_data_of_another_vers
             await waits(watching)
         await holder.execute(sa.text("SELECT pg_advisory_unlock(14)"))
         rows = (await claim).all()
-        (claimed,) = await fast.read_claimed(claiming, rows, parameters)
+        (claimed,) = await fast.read_claimed(claiming.execute, rows, parameters)
     assert rows[0].version == 1  # a stale read
     assert (claimed.version, claimed.task_data) == (3, OTHER)
 
