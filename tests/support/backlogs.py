@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.postgres import schema
+from duetime_core.postgres import database, schema
 
 _DEFAULTS = {
     "name": "'noop'",
@@ -97,5 +97,6 @@ def insertion(count: int | str, **columns: str) -> str:
 
 async def insert(engine: sqlalchemy_asyncio.AsyncEngine, count: int, **columns: str) -> Sequence[int]:
     """Inserts that many tasks, with expressions over their number `n`, and returns their ids."""
-    async with engine.connect() as connection:
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
         return (await connection.execute(sa.text(insertion(count, **columns)))).scalars().all()
