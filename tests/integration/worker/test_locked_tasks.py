@@ -13,7 +13,7 @@ from tests.support import clients, processes, rows
 pytestmark = pytest.mark.timeout(90)
 
 LEASE = datetime.timedelta(seconds=4)
-_EXTENDED = "task_id = :task_id AND lease_expires_at > :first + interval '1 s' AND clock_timestamp() > :first"
+_EXTENDED = "task_id = :task_id AND lease_expires_at > CAST(:first AS timestamptz) AND clock_timestamp() > :first"
 
 
 async def outlasted(connection: sqlalchemy_asyncio.AsyncConnection, task_id: int) -> None:
