@@ -115,7 +115,7 @@ async def test_a_role_of_the_application_writes_while_tasks_are_copied(admin: En
             await connection.execute(sa.text(f"DROP ROLE {name}"))
 
 
-async def test_a_prepared_migration_is_given_up_as_the_page_says(first: Engine) -> None:
+async def test_a_prepared_migration_is_undone_as_the_page_says(first: Engine) -> None:
     await first_edition.fill(first, 100)
     before = await first_edition.rows(first)
     await migrate.prepare(first)

@@ -11,7 +11,7 @@ from duetime_core.postgres import database
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.tasks import edit as task_edit
 from tests.integration.store.schedules.test_schedule_claims import nominals, shift
-from tests.support import factories
+from tests.support import factories, first_edition
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 HOUR = datetime.timedelta(hours=1)
@@ -40,3 +40,25 @@ async def test_schedules_of_an_earlier_release_continue_after_the_migration(empt
         assert present.next_time > datetime.datetime.now(datetime.UTC)
         assert present.advance_at == present.next_time
     assert "pending" in await nominals(empty, made[1])  # the postponed one
+
+
+async def test_an_occurrence_that_was_refused_under_0_2_0_is_not_created_again(empty: Engine) -> None:
+    await migrate.upgrade(empty)
+    made = await factories.create_schedule(empty)
+    await first_edition.downgrade(empty)
+    async with database.transaction(empty) as connection:
+        # As servers of 0.2.0 leave it, which do not know of the clock.
+        refuse = "UPDATE tasks SET status = 'cancelled', version = version + 1, deleted_at = now() WHERE is_next"
+        await connection.execute(sa.text(refuse))
+        await connection.execute(
+            sa.text("UPDATE schedules SET next_nominal_time = NULL, next_due_at = NULL, advance_at = NULL")
+        )
+    await migrate.upgrade(empty)
+    refused = (await schedule_edit.get(empty, made.schedule_id)).advance_at
+    assert refused is not None
+    await shift(empty, HOUR)
+    await factories.advance(empty)
+    present = await schedule_edit.get(empty, made.schedule_id)
+    assert present.next_time is not None
+    assert present.next_time > datetime.datetime.now(datetime.UTC)
+    assert [status for status, _ in (await nominals(empty, made)).items()] == ["next"]

@@ -282,19 +282,13 @@ async def test_a_finish_touches_as_many_blocks_with_large_task_data_as_with_smal
         for _ in range(20):
             await factories.create(engine, task_data=data, queue=name)
         claimed = await factories.claim(engine, queue=name)
-        encoded = recorded(claimed)
+        encoded = outcomes._encode([factories.outcome(each) for each in claimed])
+        parameters = {**encoded, "worker_id": "worker", "lease_ids": "{}"}
         async with engine.connect() as connection:
             touched[name] = plans.buffers(
-                await plans.explain(connection, "force_generic_plan", outcomes._RECORD, encoded)
+                await plans.explain(connection, "force_generic_plan", outcomes._RECORD, parameters)
             )
     assert touched["large"] < 2 * touched["small"]
-
-
-def recorded(claimed: list[task.Task]) -> dict[str, Any]:
-    """Returns the parameters of the statement that completes those tasks."""
-    ended = {"status": "completed", "change": "completed", "duration": "1 second", "started_at": "2026-01-01T00:00:00Z"}
-    given = [{"task_id": each.task_id, "claimed_version": each.version, **ended} for each in claimed]
-    return {"outcomes": json.dumps(given), "worker_id": "worker", "lease_ids": []}
 
 
 async def test_small_tasks_cost_no_look_up(engine: Engine) -> None:

@@ -1,6 +1,6 @@
 """The copy takes the place of the table."""
 
-# The start is what the log has: it is written once, whoever writes it.
+# The start is what the log has: it is written once.
 SWITCH = """
 DROP TRIGGER copy_created ON tasks;
 DROP TRIGGER copy_changed ON tasks;
