@@ -23,7 +23,7 @@ from tests.support import factories, primaries, proxies, rows, workers
 pytestmark = pytest.mark.timeout(60)
 
 LEASE = datetime.timedelta(seconds=15)
-CLAIM = b"INSERT INTO leases"
+CLAIM = b"AS is_limited"
 LOST_ONCE = ["created", "started", "released", "started"]
 
 
