@@ -121,7 +121,10 @@ waiting = sa.Table(
     _index("waiting", "key", "queue", "concurrency_key", "level", "ready_at", "task_id", where=WITH_KEY),
     # Schedules: their next occurrences in the order in which they are due, and one each.
     _index("waiting", "next", "queue", "ready_at", "task_id", where="is_next"),
-    sa.Index("waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next")),
+    # Claims by queue do not ask for the schedule, so that no plan takes this one for them.
+    sa.Index(
+        "waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next AND schedule_id IS NOT NULL")
+    ),
     postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "20000"},
 )
 

@@ -49,7 +49,8 @@ FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue
         timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_BY_PRIORITY
@@ -122,7 +123,8 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
         timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[2]
@@ -155,7 +157,8 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[3]
@@ -188,7 +191,8 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _TASKS.claim
@@ -252,7 +256,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
@@ -300,7 +305,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/rescue.py: _RECLAIM

@@ -56,7 +56,7 @@ CREATE INDEX waiting_quarantined_idx ON waiting (queue, ready_at, task_id) WHERE
 CREATE INDEX waiting_key_idx ON waiting (queue, concurrency_key, level, ready_at, task_id)
     WHERE lost_leases < 2 AND NOT is_next AND concurrency_key IS NOT NULL;
 CREATE INDEX waiting_next_idx ON waiting (queue, ready_at, task_id) WHERE is_next;
-CREATE UNIQUE INDEX waiting_next_key ON waiting (schedule_id) WHERE is_next;
+CREATE UNIQUE INDEX waiting_next_key ON waiting (schedule_id) WHERE is_next AND schedule_id IS NOT NULL;
 CREATE TABLE leases (
     lease_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, worker_id text NOT NULL, queue text NOT NULL,
     started_at timestamptz NOT NULL, expires_at timestamptz NOT NULL, task_ids bigint[] NOT NULL,
