@@ -566,7 +566,7 @@ WITH held AS MATERIALIZED (
             lost_leases,
         concurrency_key, schedule_id
     FROM returned
-), finished AS (
+), finished AS NOT MATERIALIZED (
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
         started_by, started_due, started_retries, is_start_logged, duration
     FROM gone
