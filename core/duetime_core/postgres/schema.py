@@ -19,6 +19,9 @@ LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""
 
 NOT_DELETED = "deleted_at IS NULL"
+LISTED = "priority >= 0"
+"""Holds for all tasks, and only lists say so: otherwise PostgreSQL might look up a task_id through the index of a list,
+which costs as much as through the primary key while tasks are few, and reads all of it once they are many."""
 QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
 NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND level = 0"
@@ -79,9 +82,17 @@ tasks = sa.Table(
     *_task_columns(),
     sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
     # Lists, by each filter in the order of execution; see `store.tasks.page`.
-    _index("tasks", "execution_time", LISTED_AT, "task_id"),
-    _index("tasks", "name", "name", "execution_time", "task_id", postgresql_ops={"name": "text_pattern_ops"}),
-    _index("tasks", "queue", "queue", "execution_time", "task_id"),
+    _index("tasks", "execution_time", LISTED_AT, "task_id", where=LISTED),
+    _index(
+        "tasks",
+        "name",
+        "name",
+        "execution_time",
+        "task_id",
+        where=LISTED,
+        postgresql_ops={"name": "text_pattern_ops"},
+    ),
+    _index("tasks", "queue", "queue", "execution_time", "task_id", where=LISTED),
     _index("tasks", "schedule", "schedule_id", LISTED_AT, "task_id", where="schedule_id IS NOT NULL"),
     _index("tasks", "key", "concurrency_key", LISTED_AT, "task_id", where="concurrency_key IS NOT NULL"),
     # Tasks with a local time, which move when the time zone database changes.

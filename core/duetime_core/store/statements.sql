@@ -498,8 +498,9 @@ WITH given AS MATERIALIZED (
         schedule_id
     FROM created
 ), stored AS (
-    INSERT INTO payloads (task_id, task_data) SELECT task_id, task_data FROM input WHERE pg_column_size(task_data) >
-        2000 AND task_id IN (SELECT task_id FROM created)
+    INSERT INTO payloads (task_id, task_data)
+    SELECT task_id, task_data FROM input
+    WHERE pg_column_size(task_data) > 2000 AND (task_id IN (SELECT task_id FROM created)) IS TRUE
     ON CONFLICT (task_id) DO UPDATE SET task_data = excluded.task_data
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
@@ -586,7 +587,9 @@ WITH held AS MATERIALIZED (
     ORDER BY 1, 2
 ), ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
-    DELETE FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND NOT EXISTS (
+    DELETE FROM leases WHERE lease_id = ANY(ARRAY(
+        SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) FOR UPDATE SKIP LOCKED
+    )) AND NOT EXISTS (
         SELECT FROM unnest(task_ids, versions) AS claimed (task_id, version)
         CROSS JOIN LATERAL (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
