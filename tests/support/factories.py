@@ -74,10 +74,12 @@ async def brought_to(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status
     if status is not task.Status.PENDING:
         (claimed,) = await claim(engine, queue=queue)
         assert claimed.task_id == task_id
-        if status is not task.Status.RUNNING:
-            if status is task.Status.CANCELLED:
+        match status:
+            case task.Status.RUNNING:
+                await task_outcomes.log_starts(engine, [claimed], worker_id="worker")
+            case task.Status.CANCELLED:
                 await task_edit.cancel(engine, task_id, actor="api")
-            else:
+            case _:
                 await task_outcomes.record(engine, [outcome(claimed, task.Change(status))], worker_id="worker")
     return task_id
 

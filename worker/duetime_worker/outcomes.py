@@ -78,6 +78,7 @@ class OutcomeRecorder:
     async def _record_waiting(self) -> None:
         while True:
             await self._added.wait()
+            await asyncio.sleep(0)  # the next claim goes first: it is what the worker waits for
             batch = self._next_batch(self._waiting.values())
             if not batch:
                 self._added.clear()  # all the others wait for their starts, which are on their way to the log

@@ -233,14 +233,14 @@ class Runner:
                 del self._runs[run.claimed.task_id]
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = run.released()
+            self._ended.set()
+            self._polls.poll_backlog()  # first, so that the next claim travels while outcomes are put together
             if outcome is not None and not run.is_lost:
                 if run.claimed.schedule_id is not None:
                     self._schedule_ids[run.claimed.task_id] = run.claimed.schedule_id
                 self.recorder.add(outcome)
             elif is_current:
                 self._discard_quarantined([run.claimed.task_id])
-            self._ended.set()
-            self._polls.poll_backlog()
 
     def _on_recorded(self, task_ids: Collection[int]) -> None:
         self._claimer.ended(task_ids)

@@ -26,9 +26,9 @@ async def execute(
         assert sync is not None
         driver: Any = sync.connection.driver_connection
         try:
-            # Prepared as those of SQLAlchemy: from the fifth time on.
             cursor = psycopg.AsyncRawCursor(driver)
-            await cursor.execute(query, [parameters[name] for name in names], binary=True)
+            # Prepared at once: to plan one of these takes longer than to execute it.
+            await cursor.execute(query, [parameters[name] for name in names], prepare=True, binary=True)
             return await cursor.fetchall()
         except BaseException as error:
             await connection.run_sync(_raise, error, query)

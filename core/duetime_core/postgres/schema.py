@@ -6,29 +6,22 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from duetime_core.model import task
-from duetime_core.postgres import schedule_tables, tables
+from duetime_core.postgres import log_tables, schedule_tables, tables
 
 MAX_TASK_ID = tables.MAX_ID
 
 
-class XID8(sa.types.UserDefinedType[str]):
-    """PostgreSQL's 64-bit transaction id."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        """Returns the type's name in DDL."""
-        return "XID8"
-
-
 metadata = tables.metadata
-"""With the tables of schedules."""
-assert schedule_tables.schedules.metadata is metadata
+"""With the tables of schedules and of the log."""
+assert schedule_tables.schedules.metadata is log_tables.task_logs.metadata is metadata
 
 LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""
 
 NOT_DELETED = "deleted_at IS NULL"
+LISTED = "priority >= 0"
+"""Holds for all tasks, and only lists say so: otherwise PostgreSQL might look up a task_id through the index of a list,
+which costs as much as through the primary key while tasks are few, and reads all of it once they are many."""
 QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
 NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND level = 0"
@@ -89,9 +82,17 @@ tasks = sa.Table(
     *_task_columns(),
     sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
     # Lists, by each filter in the order of execution; see `store.tasks.page`.
-    _index("tasks", "execution_time", LISTED_AT, "task_id"),
-    _index("tasks", "name", "name", "execution_time", "task_id", postgresql_ops={"name": "text_pattern_ops"}),
-    _index("tasks", "queue", "queue", "execution_time", "task_id"),
+    _index("tasks", "execution_time", LISTED_AT, "task_id", where=LISTED),
+    _index(
+        "tasks",
+        "name",
+        "name",
+        "execution_time",
+        "task_id",
+        where=LISTED,
+        postgresql_ops={"name": "text_pattern_ops"},
+    ),
+    _index("tasks", "queue", "queue", "execution_time", "task_id", where=LISTED),
     _index("tasks", "schedule", "schedule_id", LISTED_AT, "task_id", where="schedule_id IS NOT NULL"),
     _index("tasks", "key", "concurrency_key", LISTED_AT, "task_id", where="concurrency_key IS NOT NULL"),
     # Tasks with a local time, which move when the time zone database changes.
@@ -121,7 +122,10 @@ waiting = sa.Table(
     _index("waiting", "key", "queue", "concurrency_key", "level", "ready_at", "task_id", where=WITH_KEY),
     # Schedules: their next occurrences in the order in which they are due, and one each.
     _index("waiting", "next", "queue", "ready_at", "task_id", where="is_next"),
-    sa.Index("waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next")),
+    # Claims by queue do not ask for the schedule, so that no plan takes this one for them.
+    sa.Index(
+        "waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next AND schedule_id IS NOT NULL")
+    ),
     postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "20000"},
 )
 
@@ -224,68 +228,6 @@ nominal_times = sa.Table(
     sa.Column("schedule_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("nominal_time", sa.DateTime(timezone=True), primary_key=True),
     sa.Column("task_id", sa.BigInteger, nullable=False),
-)
-
-task_logs = sa.Table(
-    "task_logs",
-    metadata,
-    # Rises with the versions of a task, and orders the feed within a window; see `store.log.feed`.
-    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), nullable=False),
-    sa.Column("task_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("change", sa.Text, nullable=False),
-    sa.Column("error_message", sa.Text),
-    sa.Column("timestamp", sa.DateTime(timezone=True), primary_key=True, server_default=sa.func.now()),
-    sa.Column("execution_time", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("retry_count", sa.Integer, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("duration", sa.Interval),
-    # After the change; NULL in rows from before these columns. The previous ones only where the change changed them.
-    sa.Column("queue", sa.Text),
-    sa.Column("name", sa.Text),
-    sa.Column("previous_queue", sa.Text),
-    sa.Column("previous_name", sa.Text),
-    # The transaction that wrote the row: a watch has seen the rows that its snapshot sees.
-    sa.Column("xid", XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
-    sa.Index("task_logs_xid_idx", "xid"),
-    sa.Index("task_logs_log_id_idx", "log_id"),
-    # By time, so that retention drops a partition instead of deleting rows. No foreign key: a log outlives its task.
-    postgresql_partition_by="RANGE (timestamp)",
-)
-
-feed_floor = sa.Table(
-    "feed_floor",
-    metadata,
-    # The last transaction whose rows were deleted in part: a watch that has not seen it cannot resume.
-    sa.Column("xid", XID8, nullable=False),
-    sa.Column(
-        "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
-    ),
-)
-
-feed_marks = sa.Table(
-    "feed_marks",
-    metadata,
-    # Every transaction above `xid`, which is the one that noted the mark, has only log rows above `log_id`.
-    sa.Column("xid", XID8, primary_key=True),
-    sa.Column("log_id", sa.BigInteger, nullable=False),
-    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
-)
-
-feed_histories = sa.Table(
-    "feed_histories",
-    metadata,
-    # The lives of this database, each from a start or promotion of PostgreSQL to the next. Ids of transactions mean the
-    # same within one; all that began in it are above `first_xid`. Those of a copied database have another database_id.
-    sa.Column("number", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("history_id", sa.Uuid, nullable=False, unique=True, server_default=sa.text("gen_random_uuid()")),
-    sa.Column("database_id", sa.Text, nullable=False),
-    sa.Column("timeline", sa.Text, nullable=False),
-    sa.Column("postmaster_started_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("first_xid", XID8, nullable=False),
-    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
-    sa.UniqueConstraint("database_id", "timeline", "postmaster_started_at"),
 )
 
 queues = sa.Table(

@@ -1,5 +1,7 @@
 """The collection of all tables, and how their indexes and constraints are named."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 MAX_ID = 2**32 - 1
@@ -13,3 +15,13 @@ metadata = sa.MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
+
+
+class XID8(sa.types.UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Returns the type's name in DDL."""
+        return "XID8"

@@ -49,7 +49,8 @@ FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue
         timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_BY_PRIORITY
@@ -122,7 +123,8 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
         timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[2]
@@ -155,7 +157,8 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[3]
@@ -188,7 +191,8 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     moment.now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _TASKS.claim
@@ -252,7 +256,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
@@ -300,7 +305,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
         statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-LEFT JOIN tasks ON tasks.task_id = taken.task_id
+    -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/rescue.py: _RECLAIM
@@ -492,8 +498,9 @@ WITH given AS MATERIALIZED (
         schedule_id
     FROM created
 ), stored AS (
-    INSERT INTO payloads (task_id, task_data) SELECT task_id, task_data FROM input WHERE pg_column_size(task_data) >
-        2000 AND task_id IN (SELECT task_id FROM created)
+    INSERT INTO payloads (task_id, task_data)
+    SELECT task_id, task_data FROM input
+    WHERE pg_column_size(task_data) > 2000 AND (task_id IN (SELECT task_id FROM created)) IS TRUE
     ON CONFLICT (task_id) DO UPDATE SET task_data = excluded.task_data
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
@@ -560,7 +567,7 @@ WITH held AS MATERIALIZED (
             lost_leases,
         concurrency_key, schedule_id
     FROM returned
-), finished AS (
+), finished AS NOT MATERIALIZED (
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
         started_by, started_due, started_retries, is_start_logged, duration
     FROM gone
@@ -580,7 +587,9 @@ WITH held AS MATERIALIZED (
     ORDER BY 1, 2
 ), ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
-    DELETE FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND NOT EXISTS (
+    DELETE FROM leases WHERE lease_id = ANY(ARRAY(
+        SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) FOR UPDATE SKIP LOCKED
+    )) AND NOT EXISTS (
         SELECT FROM unnest(task_ids, versions) AS claimed (task_id, version)
         CROSS JOIN LATERAL (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0

@@ -35,7 +35,16 @@ FOLDERS = {
         *("store.schedules", "store.tasks", "store.encoding", "postgres", "process", "model"),
     },
     "core/duetime_core/store/claiming": {
-        *("store.claiming", "store.schedules", "store.tasks", "postgres", "redis", "process", "model"),
+        *(
+            "store.claiming",
+            "store.schedules",
+            "store.tasks",
+            "store.encoding",
+            "postgres",
+            "redis",
+            "process",
+            "model",
+        ),
     },
     "core/duetime_core/store/log": {"store.log", "store.tasks", "postgres", "process", "model"},
     "server/duetime_server/rpc": {"rpc"},

@@ -5,7 +5,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy.dialects.postgresql import base as postgresql
 
-from duetime_core.postgres import schema
+from duetime_core.postgres import schema, tables
 
 
 def _is_ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
@@ -14,7 +14,7 @@ def _is_ours(_object: Any, name: str | None, kind: str, *_: Any) -> bool:
 
 
 # Without this type, reflection warns and compares nothing.
-postgresql.ischema_names["xid8"] = schema.XID8
+postgresql.ischema_names["xid8"] = tables.XID8
 
 context.configure(
     connection=context.config.attributes["connection"],

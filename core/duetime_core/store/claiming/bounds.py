@@ -18,6 +18,7 @@ from typing import Any
 
 from duetime_core.model import errors
 from duetime_core.postgres import schema
+from duetime_core.store import encoding
 
 _LONG_AGO = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
 _MARGIN = datetime.timedelta(seconds=1)
@@ -127,8 +128,8 @@ class Bounds:
     def parameters(self) -> dict[str, Any]:
         """The parameters of the statements that `after` and `statements` have them in."""
         return {
-            "since": list(self._times),
-            "since_ids": list(self._ids),
+            "since": encoding.array(each.isoformat() for each in self._times),
+            "since_ids": encoding.array(self._ids),
             "margin": self._margin,
         }
 

@@ -149,7 +149,8 @@ def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
             {", ".join(f"moment.{name}" for name in expressions)}
         FROM (SELECT {", ".join(f"{expression} AS {name}" for name, expression in expressions.items())}) AS moment
         LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
-        LEFT JOIN tasks ON tasks.task_id = taken.task_id
+        -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
+        LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
         ORDER BY taken.level DESC, taken.ready_at, taken.task_id
     """)
 

@@ -5,14 +5,19 @@ A partition spans a sixteenth of the retention, in whole days, so that about eig
 
 import datetime
 from collections.abc import AsyncIterator
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.model import errors
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
 
 BATCH = 1_000
+"""How many tasks one statement reads at most."""
+LARGE_BATCH = 50
+"""How many of them with large task_data: more than 12 MB might time out on a slow disk, and again each time."""
 DEFAULT_RETENTION = datetime.timedelta(days=30)
 _AHEAD = 2
 _SHARE = 16
@@ -62,15 +67,27 @@ _IS_OVER = """nominal_times.nominal_time < now() AND NOT EXISTS (
         SELECT FROM schedules
         WHERE schedules.schedule_id = nominal_times.schedule_id AND next_nominal_time = nominal_times.nominal_time
     )"""
+_IS_LARGE = "task_data IS NULL AS is_large"
+
+
+def _few(page: str) -> str:
+    """Returns the rows of a page, by task_id, up to the first one of which too many are large."""
+    return f"""SELECT * FROM (
+        SELECT *, count(*) FILTER (WHERE is_large) OVER (ORDER BY task_id) AS large_ones FROM ({page}) AS page
+    ) AS counted WHERE large_ones <= :large_limit"""
+
+
 _DELETE_STRAYS = sa.text(f"""
-WITH expired AS MATERIALIZED (
-    SELECT task_id, ended_at FROM ended_tasks_default
-    WHERE task_id > :after AND ended_at < now() - CAST(:keep AS interval)
-    ORDER BY task_id LIMIT :limit FOR UPDATE SKIP LOCKED
-), deleted AS (
+WITH expired AS MATERIALIZED ({
+    _few(f'''
+        SELECT task_id, ended_at, {_IS_LARGE} FROM ended_tasks_default
+        WHERE task_id > :after AND ended_at < now() - CAST(:keep AS interval)
+        ORDER BY task_id LIMIT :limit FOR UPDATE SKIP LOCKED
+    ''')
+}), deleted AS (
     DELETE FROM ended_tasks_default USING expired
     WHERE ended_tasks_default.task_id = expired.task_id AND ended_tasks_default.ended_at = expired.ended_at
-    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time, task_data IS NULL AS is_large
+    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time, is_large
 ), contents AS (
     DELETE FROM payloads WHERE task_id = ANY(ARRAY(SELECT task_id FROM deleted WHERE is_large))
 ), requests AS (
@@ -82,7 +99,7 @@ WITH expired AS MATERIALIZED (
         AND nominal_times.task_id = deleted.task_id
         AND {_IS_OVER}
 )
-SELECT count(*) AS deleted, max(task_id) AS last_id FROM deleted
+SELECT count(*) AS tasks, max(task_id) AS last_id, 0 AS locked FROM deleted
 """)
 
 
@@ -91,12 +108,14 @@ def _forget(partition: str) -> sa.TextClause:
     # Tasks whose task_data is in `payloads` are deleted together with it: whoever still finds such a task finds all of
     # it, and a retry either comes before, and keeps both, or finds neither.
     return sa.text(f"""
-    WITH page AS MATERIALIZED (
-        SELECT task_id, request_id, schedule_id, nominal_time, task_data IS NULL AS is_large FROM {partition}
-        WHERE task_id > :after ORDER BY task_id LIMIT :limit
-    ), large AS MATERIALIZED (
+    WITH page AS MATERIALIZED ({
+        _few(f'''
+            SELECT task_id, request_id, schedule_id, nominal_time, {_IS_LARGE} FROM {partition}
+            WHERE task_id > :after ORDER BY task_id LIMIT :limit
+        ''')
+    }), large AS MATERIALIZED (
         SELECT task_id, ended_at FROM {partition} AS ended
-        WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE is_large)) ORDER BY task_id FOR UPDATE
+        WHERE task_id = ANY(ARRAY(SELECT task_id FROM page WHERE is_large)) ORDER BY task_id FOR UPDATE SKIP LOCKED
     ), deleted AS (
         DELETE FROM {partition} AS ended USING large
         WHERE ended.task_id = large.task_id AND ended.ended_at = large.ended_at RETURNING ended.task_id
@@ -111,7 +130,9 @@ def _forget(partition: str) -> sa.TextClause:
             AND nominal_times.task_id = page.task_id
             AND {_IS_OVER}
     )
-    SELECT count(*) AS read, max(task_id) AS last_id FROM page
+    SELECT count(*) AS tasks, max(task_id) AS last_id,
+        count(*) FILTER (WHERE is_large) - (SELECT count(*) FROM deleted) AS locked
+    FROM page
     """)
 
 
@@ -133,13 +154,8 @@ async def drop_oldest(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.tim
             name = (await connection.execute(_OLDEST, {"keep": keep})).scalar()
     if name is None:
         return
-    forget, after, read = _forget(name), 0, BATCH
-    while read == BATCH:
-        with database.unavailable():
-            async with engine.connect() as connection:
-                page = (await connection.execute(forget, {"after": after, "limit": BATCH})).one()
-        after, read = page.last_id, page.read
-        yield read
+    async for count in _walk(engine, _forget(name), {}):
+        yield count
     async with partitions.changing(engine) as connection:
         await connection.execute(
             sa.text(f"LOCK TABLE {name}, ended_tasks_default, ONLY ended_tasks IN ACCESS EXCLUSIVE MODE")
@@ -149,10 +165,24 @@ async def drop_oldest(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.tim
 
 async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
     """Deletes tasks of the default partition that ended before `keep`; yields how many each batch deleted."""
-    after, deleted = 0, BATCH
-    while deleted == BATCH:
+    async for count in _walk(engine, _DELETE_STRAYS, {"keep": keep}):
+        yield count
+
+
+async def _walk(
+    engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, parameters: dict[str, Any]
+) -> AsyncIterator[int]:
+    """Executes a statement for one batch after another, by task_id; yields how many tasks each had.
+
+    Raises LogBusy if another transaction holds a task that has to be deleted.
+    """
+    after, count = 0, 1
+    while count:
+        given = {**parameters, "after": after, "limit": BATCH, "large_limit": LARGE_BATCH}
         with database.unavailable():
             async with engine.connect() as connection:
-                batch = (await connection.execute(_DELETE_STRAYS, {"after": after, "keep": keep, "limit": BATCH})).one()
-        after, deleted = batch.last_id, batch.deleted
-        yield deleted
+                batch = (await connection.execute(statement, given)).one()
+        if batch.locked:
+            raise errors.LogBusy
+        after, count = batch.last_id, batch.tasks
+        yield count

@@ -94,7 +94,7 @@ WITH held AS MATERIALIZED (
         CASE change WHEN 'released' THEN {columns.RETURNED_LEVEL} ELSE {columns.QUEUE_LEVEL} END, lost_leases,
         concurrency_key, schedule_id
     FROM returned
-), finished AS (
+), finished AS NOT MATERIALIZED (
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
     _LOGGED.replace(":worker_id AS ", "")
 }

@@ -53,7 +53,7 @@ def _first_name(condition: str) -> str:
     """Returns the SELECT of the first name of a task for which the condition holds, in the order of bytes."""
     found = (
         f"(SELECT name FROM {table} WHERE {which} {condition} ORDER BY name USING ~<~ LIMIT 1)"
-        for table, which in (("tasks", ""), ("ended_tasks", "deleted_at IS NULL AND"))
+        for table, which in (("tasks", f"{schema.LISTED} AND"), ("ended_tasks", f"{schema.NOT_DELETED} AND"))
     )
     return f"SELECT name FROM ({' UNION ALL '.join(found)}) AS both_tables ORDER BY name USING ~<~ LIMIT 1"
 
@@ -150,10 +150,10 @@ def _live(statuses: frozenset[task.Status], fields: Collection[str], by_id: bool
     time = "execution_time" if has_own_index and _WITH_OWN_INDEX.isdisjoint(fields) else schema.LISTED_AT
     match task.Status.PENDING in statuses, task.Status.RUNNING in statuses:
         case True, True:
-            yield _Part("tasks", "true", time)
+            yield _Part("tasks", schema.LISTED, time)
         case True, False:
             # Of the tasks that run, it passes over as many as the workers have slots.
-            yield _Part("tasks", _IS_WAITING, time)
+            yield _Part("tasks", f"{schema.LISTED} AND {_IS_WAITING}", time)
         case False, True:
             # At most as many as the workers have slots: they are sorted.
             ids = f"ARRAY(SELECT running.task_id FROM {task_columns.RUNNING} AS running)"

@@ -50,9 +50,11 @@ def store(rows: str) -> str:
     )"""
 
 
-OF_CREATED = store(
-    f"SELECT task_id, task_data FROM input WHERE {is_large('task_data')} AND task_id IN (SELECT task_id FROM created)"
-)
+# IS TRUE keeps the planner from a join that compares each task with all others.
+OF_CREATED = store(f"""
+        SELECT task_id, task_data FROM input
+        WHERE {is_large("task_data")} AND (task_id IN (SELECT task_id FROM created)) IS TRUE
+    """)
 """The CTE for those tasks of the CTE `input` that are `created`."""
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
-from duetime_core.postgres import schema
+from duetime_core.postgres import log_tables
 from duetime_core.store.log import partitions
 from tests.support import factories, logs
 
@@ -77,4 +77,4 @@ async def test_a_partition_has_the_keys_of_the_log(engine: Engine) -> None:
     last = (await logs.months(engine))[-1]
     async with engine.connect() as connection:
         parents = list((await connection.execute(attached, {"name": last})).scalars())
-    assert parents == sorted(["task_logs_pkey", *(str(index.name) for index in schema.task_logs.indexes)])
+    assert parents == sorted(["task_logs_pkey", *(str(index.name) for index in log_tables.task_logs.indexes)])

@@ -33,11 +33,11 @@ async def schedules(engine: Engine, count: int) -> list[int]:
     return made
 
 
-@pytest.mark.parametrize("row", ["schedules WHERE schedule_id = :id", "tasks WHERE schedule_id = :id AND is_next"])
-async def test_a_locked_schedule_delays_no_other_and_a_repeated_call_does_not_spin(engine: Engine, row: str) -> None:
+@pytest.mark.parametrize("table", ["schedules", "waiting", "tasks"])
+async def test_a_locked_schedule_delays_no_other_and_a_repeated_call_does_not_spin(engine: Engine, table: str) -> None:
     held, *_ = await schedules(engine, 3)
     async with database.transaction(engine) as connection:
-        await connection.execute(sa.text(f"SELECT 1 FROM {row} FOR UPDATE"), {"id": held})
+        await connection.execute(sa.text(f"SELECT FROM {table} WHERE schedule_id = {held} FOR UPDATE"))
         began = time.monotonic()
         async with asyncio.timeout(7):  # a statement that waits for the row takes 8 s
             assert await schedule_recompute.recompute(engine, seconds=2.5, actor="api") == ([], True)

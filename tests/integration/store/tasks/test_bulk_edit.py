@@ -195,16 +195,16 @@ async def test_a_repeated_move_leaves_tasks_where_it_put_them(engine: sqlalchemy
 
 @contextlib.asynccontextmanager
 async def slow(engine: sqlalchemy_asyncio.AsyncEngine, seconds: float) -> AsyncIterator[None]:
-    """Makes each update of a task take so long."""
+    """Makes each change of a task take so long."""
     async with engine.connect() as connection:
         await connection.execute(
             sa.text(f"""
                 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-                'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'
+                'BEGIN PERFORM pg_sleep({seconds}); RETURN coalesce(NEW, OLD); END'
             """)
         )
         await connection.execute(
-            sa.text("CREATE TRIGGER slow BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION slow()")
+            sa.text("CREATE TRIGGER slow BEFORE UPDATE OR DELETE ON tasks FOR EACH ROW EXECUTE FUNCTION slow()")
         )
         yield
         await connection.execute(sa.text("DROP TRIGGER slow ON tasks"))

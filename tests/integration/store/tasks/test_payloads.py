@@ -244,7 +244,8 @@ async def make_old(engine: Engine, *, has_partition: bool) -> None:
 async def test_retention_leaves_no_payload_without_a_task(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, has_partition: bool
 ) -> None:
-    monkeypatch.setattr(history, "BATCH", 2)
+    monkeypatch.setattr(history, "BATCH", 3)
+    monkeypatch.setattr(history, "LARGE_BATCH", 1)
     for data in (LARGE, SMALL, OTHER, SMALL, LARGE):
         await factories.brought_to(engine, task.Status.COMPLETED, task_data=data)
     deleted = await factories.brought_to(engine, task.Status.CANCELLED, task_data=OTHER)
@@ -253,7 +254,7 @@ async def test_retention_leaves_no_payload_without_a_task(
     kept = await factories.brought_to(engine, task.Status.COMPLETED, task_data=LARGE)
     pending = await factories.create(engine, task_data=OTHER)
     drop = history.drop_oldest if has_partition else history.delete_strays
-    assert sum([count async for count in drop(engine, KEEP)]) == 6
+    assert [count async for count in drop(engine, KEEP)] == [2, 2, 1, 1, 0]  # none with two large ones
     assert await listed(engine) == {kept: LARGE, pending: OTHER}
     assert await stored(engine) == [kept, pending]
 
@@ -274,6 +275,19 @@ async def test_retention_that_dies_before_its_partition_is_dropped_leaves_no_tas
     assert sum([count async for count in history.drop_oldest(engine, KEEP)]) == 1
     assert await listed(engine) == {last: OTHER}
     assert await stored(engine) == [last]
+
+
+async def test_retention_waits_for_no_caller_who_holds_a_task_and_leaves_its_partition(engine: Engine) -> None:
+    held, _ = [await factories.brought_to(engine, task.Status.FAILED, task_data=LARGE) for _ in range(2)]
+    await make_old(engine, has_partition=True)
+    async with database.transaction(engine) as holder:
+        retrying = sa.text(f"WITH {edit.of_retried('{}.task_id = :task_id', 'FOR UPDATE')} SELECT 1")
+        await holder.execute(retrying, {"task_id": held, "actor": "api"})
+        with pytest.raises(errors.LogBusy):
+            assert [count async for count in history.drop_oldest(engine, KEEP)]
+    assert await listed(engine) == {held: LARGE}
+    assert [count async for count in history.drop_oldest(engine, KEEP)] == [0]
+    assert await stored(engine) == [held]
 
 
 async def test_a_finish_touches_as_many_blocks_with_large_task_data_as_with_small(engine: Engine) -> None:

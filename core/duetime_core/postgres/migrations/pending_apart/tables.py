@@ -21,17 +21,15 @@ OF_ALL = """
 _HOT = "autovacuum_vacuum_scale_factor = 0, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_threshold ="
 
 
-def _list_indexes(table: str, condition: str) -> str:
+def _list_indexes(table: str, where: str, and_where: str = "") -> str:
     """Returns the statements that create the indexes of lists."""
-    given = f" WHERE {condition}" if condition else ""
-    and_given = f" AND {condition}" if condition else ""
     return f"""
-CREATE INDEX {table}_name_idx ON {table} (name text_pattern_ops, execution_time, task_id){given};
-CREATE INDEX {table}_queue_idx ON {table} (queue, execution_time, task_id){given};
+CREATE INDEX {table}_name_idx ON {table} (name text_pattern_ops, execution_time, task_id) {where};
+CREATE INDEX {table}_queue_idx ON {table} (queue, execution_time, task_id) {where};
 CREATE INDEX {table}_schedule_idx ON {table} (schedule_id, greatest(execution_time), task_id)
-    WHERE schedule_id IS NOT NULL{and_given};
+    WHERE schedule_id IS NOT NULL {and_where};
 CREATE INDEX {table}_key_idx ON {table} (concurrency_key, greatest(execution_time), task_id)
-    WHERE concurrency_key IS NOT NULL{and_given};"""
+    WHERE concurrency_key IS NOT NULL {and_where};"""
 
 
 # One transaction, as each of these texts: PostgreSQL gets it as one message.
@@ -40,8 +38,9 @@ CREATE TABLE live_tasks (
     task_id bigint GENERATED ALWAYS AS IDENTITY (MAXVALUE 4294967295) PRIMARY KEY, {OF_ALL},
     CONSTRAINT tasks_priority_check CHECK (priority BETWEEN 0 AND 9)
 ) WITH ({_HOT} 20000);
-CREATE INDEX live_tasks_execution_time_idx ON live_tasks (greatest(execution_time), task_id);
-{_list_indexes("live_tasks", "")}
+CREATE INDEX live_tasks_execution_time_idx ON live_tasks (greatest(execution_time), task_id)
+    WHERE priority >= 0;
+{_list_indexes("live_tasks", "WHERE priority >= 0")}
 CREATE INDEX live_tasks_local_time_idx ON live_tasks (task_id) WHERE time_zone IS NOT NULL;
 CREATE TABLE waiting (
     task_id bigint PRIMARY KEY, queue text NOT NULL, ready_at timestamptz NOT NULL, version int NOT NULL,
@@ -56,7 +55,7 @@ CREATE INDEX waiting_quarantined_idx ON waiting (queue, ready_at, task_id) WHERE
 CREATE INDEX waiting_key_idx ON waiting (queue, concurrency_key, level, ready_at, task_id)
     WHERE lost_leases < 2 AND NOT is_next AND concurrency_key IS NOT NULL;
 CREATE INDEX waiting_next_idx ON waiting (queue, ready_at, task_id) WHERE is_next;
-CREATE UNIQUE INDEX waiting_next_key ON waiting (schedule_id) WHERE is_next;
+CREATE UNIQUE INDEX waiting_next_key ON waiting (schedule_id) WHERE is_next AND schedule_id IS NOT NULL;
 CREATE TABLE leases (
     lease_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, worker_id text NOT NULL, queue text NOT NULL,
     started_at timestamptz NOT NULL, expires_at timestamptz NOT NULL, task_ids bigint[] NOT NULL,
@@ -76,7 +75,7 @@ CREATE TABLE ended_tasks (
     PRIMARY KEY (task_id, ended_at)
 ) PARTITION BY RANGE (ended_at);
 CREATE INDEX ended_tasks_status_idx ON ended_tasks (status, execution_time, task_id) WHERE deleted_at IS NULL;
-{_list_indexes("ended_tasks", "deleted_at IS NULL")}
+{_list_indexes("ended_tasks", "WHERE deleted_at IS NULL", "AND deleted_at IS NULL")}
 CREATE TABLE ended_tasks_default PARTITION OF ended_tasks DEFAULT;
 -- For the whole retention, so that tasks of the past are dropped by partitions as well: as `store.tasks.history`
 -- creates those of the future.

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from duetime_core.postgres import schema
+from duetime_core.postgres import tables
 
 revision = "0001"
 down_revision = None
@@ -72,7 +72,7 @@ def upgrade() -> None:
         sa.Column("retry_count", sa.Integer, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
         sa.Column("duration", sa.Interval),
-        sa.Column("xid", schema.XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
+        sa.Column("xid", tables.XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
         sa.PrimaryKeyConstraint("task_id", "version", "timestamp", name="task_logs_pkey"),
         postgresql_partition_by="RANGE (timestamp)",
     )

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from duetime_core.postgres import schema
+from duetime_core.postgres import tables
 
 revision = "0003"
 down_revision = "0002"
@@ -16,7 +16,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "feed_floor",
-        sa.Column("xid", schema.XID8, nullable=False),
+        sa.Column("xid", tables.XID8, nullable=False),
         sa.Column("is_only", sa.Boolean, nullable=False, server_default="true"),
         sa.PrimaryKeyConstraint("is_only", name="feed_floor_pkey"),
         sa.CheckConstraint("is_only", name="is_only"),

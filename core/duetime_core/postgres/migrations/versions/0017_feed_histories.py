@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from duetime_core.postgres import schema
+from duetime_core.postgres import tables
 
 revision = "0017"
 down_revision = "0016"
@@ -13,7 +13,7 @@ def upgrade() -> None:
     """Applies it. Cursors of the release before name no history: they are refused."""
     op.create_table(
         "feed_marks",
-        sa.Column("xid", schema.XID8, primary_key=True),
+        sa.Column("xid", tables.XID8, primary_key=True),
         sa.Column("log_id", sa.BigInteger, nullable=False),
         sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
     )
@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("database_id", sa.Text, nullable=False),
         sa.Column("timeline", sa.Text, nullable=False),
         sa.Column("postmaster_started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("first_xid", schema.XID8, nullable=False),
+        sa.Column("first_xid", tables.XID8, nullable=False),
         sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("clock_timestamp()")),
         sa.UniqueConstraint("history_id", name="feed_histories_history_id_key"),
         sa.UniqueConstraint(
