@@ -25,7 +25,7 @@ END $$
 async def grant(connection: sqlalchemy_asyncio.AsyncConnection, role: str) -> None:
     """Lets the role read and write the rows of all tables, those included that the migrating role creates later.
 
-    To create and drop partitions of the log, it must also be a member of the owner; see `partitions.changing`.
+    To create and drop partitions of the log, it must also be a member of the owner; see `partition_changes.begin`.
     """
     await connection.execute(_NAME, {"role": role})
     await connection.execute(_GRANT)

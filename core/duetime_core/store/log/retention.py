@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.postgres import database
-from duetime_core.store.log import partitions
+from duetime_core.postgres import database, partition_changes
 
 BATCH = 1000
 """How many tasks one statement reads."""
@@ -117,7 +116,7 @@ async def drop_month(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.time
 
     Raises LogBusy if another transaction holds a lock.
     """
-    async with partitions.changing(engine) as connection:
+    async with partition_changes.begin(engine) as connection:
         name: str | None = (await connection.execute(_OLDEST, {"keep": keep})).scalar()
         if name is not None:
             raise_floor = f"WITH forgotten AS (SELECT xid FROM {name} ORDER BY xid DESC LIMIT 1) {_RAISE_FLOOR}"

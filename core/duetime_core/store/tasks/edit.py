@@ -196,12 +196,9 @@ async def update(
     """
     assignments, parameters = assigning(changes)
     guard = "true" if version is None else "version = :version"
+    has_task_data = "task_data" in changes
     statement = sa.text(f"""
-        WITH {
-        of_updated(
-            assignments, "{}.task_id = :task_id", "FOR UPDATE", guard, has_task_data="new_task_data" in parameters
-        )
-    }
+        WITH {of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", guard, has_task_data=has_task_data)}
         SELECT {columns.select_pending("edited", is_next="edited.is_next")}, now() AS now FROM edited
     """)
     return await _apply(
@@ -272,8 +269,6 @@ async def _apply(
             if edited is not None:
                 changed = columns.read_task(edited)
                 if edited.task_data is None:
-                    # Read by the statement itself it could be older than the row, which is the newest. A later change
-                    # may come between: it has a version of its own, which guards what a caller does with this one.
                     changed.task_data = await payloads.read(connection, task_id)
                 return changed, edited.now
             # The guard refused; the reason is read afterwards. If there is none any more, because the task changed

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
-from duetime_core.postgres import database
-from duetime_core.store.log import partitions
+from duetime_core.postgres import database, partition_changes
 
 BATCH = 1_000
 """How many tasks one statement reads at most."""
@@ -105,8 +104,8 @@ SELECT count(*) AS tasks, max(task_id) AS last_id, 0 AS locked FROM deleted
 
 def _forget(partition: str) -> sa.TextClause:
     # What is unique among all tasks is free again. A retried task keeps its own: it is no longer in the partition.
-    # Tasks whose task_data is in `payloads` are deleted together with it: whoever still finds such a task finds all of
-    # it, and a retry either comes before, and keeps both, or finds neither.
+    # Tasks whose task_data is in `payloads` are deleted together with it: a caller who still finds such a task finds
+    # all of it, and a retry either comes before, and keeps both, or finds neither.
     return sa.text(f"""
     WITH page AS MATERIALIZED ({
         _few(f'''
@@ -139,7 +138,7 @@ def _forget(partition: str) -> sa.TextClause:
 async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> None:
     """Creates the partitions of now and the next spans. Raises LogBusy if another transaction holds a lock."""
     days = max(1, -(-keep.days // _SHARE))
-    async with partitions.changing(engine) as connection:
+    async with partition_changes.begin(engine) as connection:
         await connection.execute(_DAYS, {"days": str(days)})
         await connection.execute(_CREATE)
 
@@ -156,7 +155,7 @@ async def drop_oldest(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.tim
         return
     async for count in _walk(engine, _forget(name), {}):
         yield count
-    async with partitions.changing(engine) as connection:
+    async with partition_changes.begin(engine) as connection:
         await connection.execute(
             sa.text(f"LOCK TABLE {name}, ended_tasks_default, ONLY ended_tasks IN ACCESS EXCLUSIVE MODE")
         )

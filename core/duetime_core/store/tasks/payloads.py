@@ -59,6 +59,10 @@ OF_CREATED = store(f"""
 
 
 async def read(connection: sqlalchemy_asyncio.AsyncConnection, task_id: int) -> dict[str, Any]:
-    """Returns the large task_data of a task."""
+    """Returns the large task_data of a task, after a statement that changed it.
+
+    That statement could return an older one, because its row is the newest, but not all that its snapshot has. A later
+    change may come between: it has a version of its own, which guards what a caller does with this one.
+    """
     data: dict[str, Any] = (await connection.execute(_READ, {"task_id": task_id})).scalar_one()
     return data

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
-from duetime_core.postgres import log_tables
+from duetime_core.postgres import log_tables, partition_changes
 from duetime_core.store.log import partitions
 from tests.support import factories, logs
 
@@ -29,7 +29,7 @@ async def test_a_partition_that_a_reader_blocks_is_created_after_the_reader_has_
 async def test_creating_a_partition_that_waits_for_a_reader_blocks_no_change(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", datetime.timedelta(minutes=1))
+    monkeypatch.setattr(partition_changes, "LOCK_TIMEOUT", datetime.timedelta(minutes=1))
     months = await logs.months(engine)
     await logs.drop_last(engine)
     async with logs.reading(engine):
@@ -44,7 +44,7 @@ async def test_creating_a_partition_that_waits_for_a_reader_blocks_no_change(
 
 
 async def test_only_one_process_at_a_time_changes_partitions(engine: Engine) -> None:
-    async with partitions.changing(engine):
+    async with partition_changes.begin(engine):
         with pytest.raises(errors.LogBusy):
             await partitions.create_ahead(engine)
     await partitions.create_ahead(engine)

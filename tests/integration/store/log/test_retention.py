@@ -9,8 +9,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
 from duetime_core.model.snapshot import Position
-from duetime_core.postgres import database
-from duetime_core.store.log import feed, partitions, retention
+from duetime_core.postgres import database, partition_changes
+from duetime_core.store.log import feed, retention
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import log as schedule_log
@@ -161,7 +161,7 @@ async def test_a_month_that_a_reader_blocks_is_dropped_after_the_reader_has_ende
 async def test_dropping_a_month_that_waits_for_a_reader_blocks_no_change(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", datetime.timedelta(seconds=20))
+    monkeypatch.setattr(partition_changes, "LOCK_TIMEOUT", datetime.timedelta(seconds=20))
     await logs.add_month(engine, datetime.date(1999, 12, 1))
     async with logs.reading(engine):
         dropping = asyncio.create_task(retention.drop_month(engine, KEEP))
