@@ -19,6 +19,7 @@ LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""
 
 NOT_DELETED = "deleted_at IS NULL"
+_LISTED = f" AND {NOT_DELETED}"
 LISTED = "priority >= 0"
 """Holds for all tasks, and only lists say so: otherwise PostgreSQL might look up a task_id through the index of a list,
 which costs as much as through the primary key while tasks are few, and reads all of it once they are many."""
@@ -184,21 +185,9 @@ ended_tasks = sa.Table(
         postgresql_ops={"name": "text_pattern_ops"},
     ),
     _index("ended_tasks", "queue", "queue", "execution_time", "task_id", where=NOT_DELETED),
+    _index("ended_tasks", "schedule", "schedule_id", LISTED_AT, "task_id", where=f"schedule_id IS NOT NULL{_LISTED}"),
     _index(
-        "ended_tasks",
-        "schedule",
-        "schedule_id",
-        LISTED_AT,
-        "task_id",
-        where=f"schedule_id IS NOT NULL AND {NOT_DELETED}",
-    ),
-    _index(
-        "ended_tasks",
-        "key",
-        "concurrency_key",
-        LISTED_AT,
-        "task_id",
-        where=f"concurrency_key IS NOT NULL AND {NOT_DELETED}",
+        "ended_tasks", "key", "concurrency_key", LISTED_AT, "task_id", where=f"concurrency_key IS NOT NULL{_LISTED}"
     ),
     postgresql_partition_by="RANGE (ended_at)",
 )
