@@ -125,6 +125,11 @@ class Bounds:
             raise
 
     @property
+    def times(self) -> list[datetime.datetime]:
+        """The bound of each level."""
+        return list(self._times)
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of the statements that `after` and `statements` have them in."""
         return {

@@ -107,7 +107,7 @@ async def stamp_left(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: 
     left = since.left
     if since.of_keys is not None or since.is_new or not left.is_due:
         return 0
-    times: list[datetime.datetime] = since.parameters["since"]
+    times = since.times
     first, before = left.slice(max(times))
     parameters: dict[str, Any] = {"queue": queue, "times": times, "since": first, "before": before}
     began = time.monotonic()
