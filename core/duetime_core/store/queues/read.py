@@ -40,22 +40,22 @@ _FLOOR = """coalesce((
 
 
 def _due(first: str) -> str:
-    """Returns a query of the due tasks of a queue, from each index; `first` bounds the rows of each."""
+    """Returns a query of the ids of a queue's due tasks, from each index; `first` bounds the rows of each."""
     return f"""(
-        SELECT ready_at FROM waiting
+        SELECT task_id FROM waiting
         WHERE queue = names.queue AND {_WAITING["due"]} AND ready_at <= now()
             AND ready_at >= {_FLOOR.format(queue="names.queue", level=0)} {first}
     ) UNION ALL (
-        SELECT urgent.ready_at FROM {_LEVELS} CROSS JOIN LATERAL (
-            SELECT ready_at FROM waiting
+        SELECT urgent.task_id FROM {_LEVELS} CROSS JOIN LATERAL (
+            SELECT task_id FROM waiting
             WHERE queue = names.queue AND {_WAITING["urgent"]} AND level = levels.level
                 AND ready_at <= now() AND ready_at >= {_FLOOR.format(queue="names.queue", level="levels.level")} {first}
         ) AS urgent
     ) UNION ALL (
-        SELECT ready_at FROM waiting
+        SELECT task_id FROM waiting
         WHERE queue = names.queue AND {_WAITING["next"]} AND ready_at <= now() {first}
     ) UNION ALL (
-        SELECT ready_at FROM waiting
+        SELECT task_id FROM waiting
         WHERE queue = names.queue AND {_WAITING["quarantined"]} AND ready_at <= now() {first}
     )"""
 
@@ -63,7 +63,8 @@ def _due(first: str) -> str:
 # The due tasks are counted up to a bound, so that the cost of a queue does not grow with its backlog.
 _DUE = f"""(
     SELECT (SELECT count(*) FROM (SELECT FROM ({_due("")}) AS due LIMIT {queue.MAX_DEPTH} + 1) AS counted) AS depth,
-        (SELECT min(ready_at) FROM ({_due(_FIRST)}) AS firsts) AS oldest_due
+        -- Its ready_at may be later: when it came to wait.
+        (SELECT min(execution_time) FROM ({_due(_FIRST)}) AS firsts JOIN tasks USING (task_id)) AS oldest_due
 )"""
 _RUNNING = f"""
     SELECT leased.queue, count(*) AS running FROM {task_columns.RUNNING} AS leased JOIN tasks USING (task_id, version)

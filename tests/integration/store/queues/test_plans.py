@@ -44,7 +44,7 @@ async def test_one_queue_is_found_by_its_name(
 @test_plans.MODES
 @pytest.mark.parametrize("after", ["", "queue-015000", "queue-029940"])
 @pytest.mark.parametrize(
-    ("statement", "most"), [(queue_read._LIST, 3000), (queue_read._NAMES, 1000)], ids=["queues", "names"]
+    ("statement", "most"), [(queue_read._LIST, 5000), (queue_read._NAMES, 1000)], ids=["queues", "names"]
 )
 async def test_each_page_of_queues_costs_the_same(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, after: str, statement: sa.TextClause, most: int
