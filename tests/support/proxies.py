@@ -57,18 +57,17 @@ class Proxy:
             both.create_task(self._answer(behind_reader, writer, lost))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
-        is_prepared = False
+        prepared: dict[bytes, bytes] = {}  # statements by name: prepared by one message, executed by another
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if is_prepared:
-                    is_prepared = False
-                    lost.set()
-                elif self.loses_answer_to is not None and self.loses_answer_to in data:
+                sent = data
+                if data[:1] == b"P" and data[5:6] != b"\0":
+                    prepared[data[5:].split(b"\0", 1)[0]], sent = data, b""
+                elif data[:1] == b"B":
+                    sent = prepared.get(data[5:].split(b"\0", 2)[1], data)
+                if self.loses_answer_to is not None and self.loses_answer_to in sent:
                     self.loses_answer_to = None
-                    # A statement with a name is prepared first, and executed by the following message.
-                    is_prepared = data[:1] == b"P" and data[5:6] != b"\0"
-                    if not is_prepared:
-                        lost.set()
+                    lost.set()
                 if writer not in self._silent:
                     writer.write(data)
                     await writer.drain()
