@@ -21,6 +21,10 @@ class Relay:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def lead_to(self, target: int | pathlib.Path) -> None:
+        """Forwards new connections to another target."""
+        self._target = target
+
     async def cut(self) -> None:
         """Breaks all connections and refuses new ones."""
         if self._server is not None:
