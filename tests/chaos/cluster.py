@@ -79,12 +79,14 @@ class Cluster:
     def freeze(self) -> None:
         """Suspends all of its processes: connections stay open without responses."""
         for process in self._processes():
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was short-lived
+                process.suspend()
 
     def thaw(self) -> None:
         """Resumes them."""
         for process in self._processes():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was short-lived
+                process.resume()
 
     def _processes(self) -> list[psutil.Process]:
         assert self._process is not None
@@ -95,7 +97,8 @@ class Cluster:
         """Kills all of its processes at once, as the loss of its machine would."""
         assert self._process is not None
         for process in self._processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was short-lived
+                process.kill()
         await self._process.ended()
 
     async def stop(self) -> None:

@@ -48,6 +48,12 @@ class Row:
     deleted_at: datetime.datetime | None
     schedule_id: int | None = None
     nominal_time: datetime.datetime | None = None
+    error_message: str | None = None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its schedule deleted it, not a caller, who may delete occurrences that ran or will not run."""
+        return self.deleted_at is not None and (self.error_message or "").startswith("The schedule ")
 
 
 @dataclasses.dataclass(frozen=True)

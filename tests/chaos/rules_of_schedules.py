@@ -16,7 +16,7 @@ def each_nominal_time_has_one_task(evidence: Evidence) -> Iterator[str]:
         tasks = collections.Counter(
             row.nominal_time
             for row in evidence.rows.values()
-            if row.schedule_id == schedule.schedule_id and row.nominal_time is not None and row.deleted_at is None
+            if row.schedule_id == schedule.schedule_id and row.nominal_time is not None and not row.is_withdrawn
         )
         for nominal, count in tasks.items():
             if count > 1:

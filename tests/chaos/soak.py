@@ -57,7 +57,9 @@ async def _round(directory: pathlib.Path, postgres: cluster.Cluster, *, seed: in
     async with contextlib.AsyncExitStack() as stack:
         pair = None
         if kind is Kind.FAILOVER:
-            pair = await failover.make_pair(directory, is_synchronous=choose.random() < 0.5)
+            beside = directory.with_name(f"{directory.name}-pair")  # only its owner may enter that of the world
+            beside.mkdir()
+            pair = await failover.make_pair(beside, is_synchronous=choose.random() < 0.5)
             stack.push_async_callback(pair.stop)
         playing = scenario.playing(directory, pair.primary if pair else postgres, seed=seed)
         scene = await stack.enter_async_context(playing)
