@@ -78,7 +78,7 @@ def _role(server: inspection.Server, shown: str) -> finding.Finding:
 
 
 def _of_ids(last: int) -> finding.Finding:
-    used = f"{last:,} of {schema.MAX_TASK_ID:,} task ids are used"
+    used = f"{last:,} of {schema.MAX_TASK_ID:,} task ids are used, {schema.MAX_TASK_ID - last:,} remain"
     if last > ids.NEARLY_ALL:
         return finding.Finding(
             finding.Level.ERROR, f"{used}: once none is left, no task can be created. Move to a new database"

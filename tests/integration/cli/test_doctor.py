@@ -81,7 +81,7 @@ async def test_nearly_all_task_ids_used_is_an_error(engine: Engine, database_url
     async with engine.connect() as connection:
         await connection.execute(sa.text("SELECT setval('tasks_task_id_seq', 4294967290)"))
     (problem,) = await problems(database_url)
-    assert problem.startswith("error 4,294,967,290 of 4,294,967,295 task ids are used")
+    assert problem.startswith("error 4,294,967,290 of 4,294,967,295 task ids are used, 5 remain: ")
 
 
 async def test_a_schedule_ahead_of_the_clock_is_named(engine: Engine, database_url: str) -> None:
