@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from duetime_core.process import settings
-from duetime_stack import checks, errors, external
+from duetime_stack import checks, errors, external, finding
 
 _DATABASE_URL = settings.Settings.model_fields["database_url"].default
 _REDIS_URL = settings.Settings.model_fields["redis_url"].default
@@ -31,7 +31,7 @@ def command(
     except errors.StackError as error:
         typer.echo(f"duetime doctor: {error}", err=True)
         raise typer.Exit(1) from error
-    if checks.Level.ERROR in asyncio.run(_print(checked["database_url"], checked["redis_url"])):
+    if finding.Level.ERROR in asyncio.run(_print(checked["database_url"], checked["redis_url"])):
         raise typer.Exit(1)
 
 
@@ -40,14 +40,14 @@ def _is_visible(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-async def _print(database_url: str, redis_url: str) -> set[checks.Level]:
+async def _print(database_url: str, redis_url: str) -> set[finding.Level]:
     levels = set()
-    async for finding in checks.of_postgres(database_url):
-        levels.add(_print_one(finding))
+    async for found in checks.of_postgres(database_url):
+        levels.add(_print_one(found))
     levels.add(_print_one(await asyncio.to_thread(checks.of_redis, redis_url)))
     return levels
 
 
-def _print_one(finding: checks.Finding) -> checks.Level:
-    typer.echo(f"{finding.level:<8} {finding.text}")
-    return finding.level
+def _print_one(found: finding.Finding) -> finding.Level:
+    typer.echo(f"{found.level:<8} {found.text}")
+    return found.level

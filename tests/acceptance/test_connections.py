@@ -98,6 +98,7 @@ async def test_watches_continue_after_their_connection_accepts_no_more_requests(
         edges.running(tmp_path, server.address, adjust=short_life) as client,
         duetime_client.AsyncClient(f"127.0.0.1:{client.base_url.port}") as caller,
         httpx_sse.aconnect_sse(client, "GET", "/api/tasks:watch", params={"queue": queue}) as source,
+        caller.watch_all(queue=queue) as watched,  # which has begun before the first task is created
     ):
         closed: list[httpx.Response] = []
 
@@ -106,7 +107,7 @@ async def test_watches_continue_after_their_connection_accepts_no_more_requests(
                 closed.append(response)
 
         client.event_hooks = {"response": [note]}
-        events, watched = source.aiter_sse(), caller.watch_all(queue=queue)
+        events = source.aiter_sse()
         assert "heartbeat" in (await anext(events)).data
         clock = asyncio.get_running_loop().time
         until = clock() + 6 * SECONDS

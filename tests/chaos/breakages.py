@@ -5,17 +5,23 @@ Each breakage removes one thing that a promise depends on. They prove that the c
 
 import asyncio
 import dataclasses
+import datetime
 import random
 import runpy
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, task
+from duetime_core.model import errors, snapshot, task
+from duetime_core.model import reconcile as model_reconcile
+from duetime_core.postgres import confirmation
+from duetime_core.postgres import connection as core_connection
 from duetime_core.store.claiming import fast, rescue, statements
+from duetime_core.store.log import feed, histories
 from duetime_core.store.schedules import occurrences
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
@@ -23,7 +29,7 @@ from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
 from duetime_server.tasks import creator
 from duetime_server.watch import subscription
-from duetime_worker import lease_guard, leases, runner
+from duetime_worker import deadlines, lease_guard, leases, runner
 
 
 def _rewrite(module: Any, name: str, old: str, new: str) -> None:
@@ -38,14 +44,14 @@ def respond_before_commit() -> None:
     async def create(
         engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
     ) -> list[task_create.Created | errors.RequestIdTaken]:
-        connection = await engine.execution_options(isolation_level="READ COMMITTED").connect()
+        session = await engine.execution_options(isolation_level="READ COMMITTED").connect()
         encoded = [task_create._encode(new) for new in tasks]
-        answers = await task_create._create(connection, encoded, actor)
+        answers = await task_create._create(session, encoded, actor)
 
         async def commit() -> None:
             await asyncio.sleep(0.5)
-            await connection.commit()
-            await connection.close()
+            await session.commit()
+            await session.close()
 
         committing.append(asyncio.create_task(commit()))
         return answers
@@ -79,6 +85,17 @@ def forget_next_occurrences() -> None:
         return await insert(connection, [each for each in tasks if random.random() < 0.9], actor=actor)
 
     occurrences.insert = forgetful
+
+
+def forget_skips() -> None:
+    """Changes schedules without a row in their logs for what the change skips."""
+    reconcile = model_reconcile.reconcile
+
+    def silent(*arguments: Any, **keywords: Any) -> model_reconcile.Reconciled:
+        return dataclasses.replace(reconcile(*arguments, **keywords), skips=[])
+
+    model_reconcile.reconcile = silent
+    model_reconcile.withdraw = lambda *_: []
 
 
 def forget_cancels() -> None:
@@ -130,6 +147,56 @@ def drop_changes() -> None:
     subscription.Watch.offer = sometimes  # type: ignore[method-assign]
 
 
+def forget_leaving() -> None:
+    """Sends watches what matches their filters after the change, and not that a task has left."""
+    matches = subscription.matches
+
+    def after(wanted: Any, entry: Any) -> bool:
+        log = dataclasses.replace(entry.log, previous_queue=None, previous_name=None)
+        return matches(wanted, dataclasses.replace(entry, log=log))
+
+    subscription.matches = after
+
+
+def trust_positions() -> None:
+    """Reads the feed from positions of earlier histories, as if no id of a transaction were given again."""
+
+    async def carry_over(connection: Any, position: Any) -> Any:
+        found = (await connection.execute(sa.text(f"SELECT {histories.PRESENT}"))).scalar_one()
+        return dataclasses.replace(position, history=found)
+
+    histories.carry_over = carry_over
+    feed._require_readable = lambda *_: None
+
+
+def count_rollbacks() -> None:
+    """Counts transactions as read whose ids a crash of PostgreSQL gives again."""
+    snapshot.Snapshot.below = lambda self, xid: self  # type: ignore[method-assign]
+
+
+def wait_for_silent_connections() -> None:
+    """Waits for responses as long whatever the lease is."""
+
+    def of(lease: datetime.timedelta) -> deadlines.Deadlines:
+        return deadlines.Deadlines(
+            extend_every=lease.total_seconds() / 3,
+            extension=core_connection.ANSWER_SECONDS,
+            answer=core_connection.ANSWER_SECONDS,
+        )
+
+    deadlines.Deadlines.of = of  # type: ignore[method-assign]
+
+
+def cancel_what_hangs() -> None:
+    """Cancels statements whose callers hang up, which ends a commit's wait for its standby, and confirms nothing."""
+
+    async def write(connection: Any) -> None:
+        pass
+
+    core_connection.Connection.cancel_safe = psycopg.AsyncConnection.cancel_safe  # type: ignore[method-assign]
+    confirmation.write = write
+
+
 def reclaim_valid_leases() -> None:
     """Reclaims tasks whose leases have not expired."""
     _rewrite(rescue, "_RECLAIM", "expires_at < now()", "expires_at < now() + interval '1 hour'")
@@ -162,6 +229,16 @@ def ignore_outages() -> None:
     lease_guard.LeaseGuard.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
 
 
+def trust_the_clock() -> None:
+    """Reclaims tasks when the database's clock has passed the end of their leases, also if it was set."""
+
+    def is_long_enough(self: lease_guard.LeaseGuard, now: datetime.datetime) -> bool:
+        self._since = self._since or now
+        return now - self._since >= self._wait
+
+    lease_guard.LeaseGuard.is_long_enough = is_long_enough  # type: ignore[method-assign]
+
+
 def poll_only_on_wakeups() -> None:
     """Polls only after wakeups and timers, and never in the sweep."""
     runner.Runner.poll_all = lambda self: None  # type: ignore[method-assign]
@@ -178,12 +255,19 @@ ALL: dict[str, Callable[[], None]] = {
         forget_half_of_an_update,
         forget_request_ids,
         drop_changes,
+        forget_leaving,
+        trust_positions,
+        cancel_what_hangs,
+        count_rollbacks,
+        wait_for_silent_connections,
         reclaim_valid_leases,
         reclaim_nothing,
         wait_for_locked_tasks,
         poll_only_on_wakeups,
         ignore_outages,
+        trust_the_clock,
         forget_next_occurrences,
+        forget_skips,
     )
 }
 

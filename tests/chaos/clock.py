@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 import time
 
 import psycopg
@@ -26,10 +27,53 @@ class Offset:
         """Converts a time from the database's clock to the observations'."""
         return moment.timestamp() - self.seconds
 
+    def earliest(self, moment: datetime.datetime) -> float:
+        """Returns when the database's clock first showed that time, or a later one."""
+        return self.of(moment)
+
+    def ahead(self, moment: datetime.datetime) -> float:
+        """Returns by how many seconds the database's clock was ahead when it showed that time."""
+        return 0.0
+
     def both(self, other: "Offset") -> "Offset":
         """Returns an offset that holds throughout, if it was this at the beginning and `other` at the end."""
         middle = (self.seconds + other.seconds) / 2
         return Offset(middle, abs(self.seconds - other.seconds) / 2 + max(self.error, other.error))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stepped(Offset):
+    """An offset that was `seconds` at the beginning, and that much more from the time of each of the `steps` on.
+
+    The steps are longer than the time from `since` to `until`, so that the clock shows no time twice.
+    """
+
+    since: float = 0.0
+    until: float = 0.0
+    steps: tuple[tuple[float, float], ...] = ()
+
+    def of(self, moment: datetime.datetime) -> float:
+        """Converts a time from the database's clock to the observations'."""
+        return super().of(moment) - self.ahead(moment)
+
+    def earliest(self, moment: datetime.datetime) -> float:
+        """Returns when the database's clock first showed that time, or a later one."""
+        shown = super().of(moment)
+        return min(max(since, shown - ahead) for since, until, ahead in self._periods() if shown - ahead < until)
+
+    def ahead(self, moment: datetime.datetime) -> float:
+        """Returns by how many seconds the database's clock was ahead when it showed that time."""
+        shown = super().of(moment)
+
+        def distance(period: tuple[float, float, float]) -> float:
+            since, until, ahead = period
+            return max(since - (shown - ahead), (shown - ahead) - until, 0.0)
+
+        return min(self._periods(), key=distance)[2]
+
+    def _periods(self) -> list[tuple[float, float, float]]:
+        begins = [(self.since, 0.0), *self.steps, (self.until, 0.0)]
+        return [(since, until, ahead) for (since, ahead), (until, _) in itertools.pairwise(begins)]
 
 
 async def measure(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> Offset:

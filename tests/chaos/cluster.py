@@ -1,28 +1,38 @@
 """A PostgreSQL of the tests, which they may kill."""
 
+import asyncio
 import contextlib
 import itertools
 import os
 import pathlib
+import shutil
 import sys
 
 import psutil
 import psycopg
+import psycopg.rows
 
 from duetime_core import migrate
 from duetime_core.postgres import database
 from duetime_stack import pgdata, postgres, program, roles
-from tests.chaos import clock
+from tests.chaos import clock, fake_clock
 from tests.support import processes, users
 
+_POLL_SECONDS = 0.05
 _TEMPLATE = "template_duetime"
+_HBA = f"""\
+local all,replication {roles.SUPERUSER} trust
+{roles.HBA}"""
+"""The stack's, and the superuser, at a socket that only its user and root reach."""
 
 
 class Cluster:
     """The stack's PostgreSQL in its own directory, which its user creates if the tests run as root."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, *, has_own_clock: bool = False) -> None:
         self._directory = directory
+        self.has_own_clock = has_own_clock
+        self._clock = directory / "clock"
         self._data = directory / "postgres"
         self._program = postgres.make_program(self._data, directory)
         self._process: processes.Process | None = None
@@ -33,9 +43,27 @@ class Cluster:
         users.make_directory(self._directory)
         prepare = (sys.executable, "-m", "tests.chaos.prepare", str(self._data), str(self._directory))
         await _run(*users.become(), *prepare)
-        command = [*users.become(), *program.bound_to_parent(self._program.command, "KILL")]
+        rules = self._directory / "pg_hba.conf"
+        rules.write_text(_HBA)
+        # Commits are flushed all the same. What rolled back is lost with the next crash, instead of with most.
+        settings = ("-c", f"hba_file={rules}", "-c", "wal_writer_delay=10s")
+        command = [*self._with_own_clock(), *self._program.command, *settings]
+        command = [*users.become(), *program.bound_to_parent(command, "KILL")]
         self._process = await processes.launch(*command, environment=dict(os.environ), cwd=str(self._directory))
-        await self._process.wait_for_log("database system is ready to accept connections", seconds=60)
+        await self._process.wait_for_log("database system is ready to accept", seconds=60)
+
+    def _with_own_clock(self) -> list[str]:
+        """Returns a prefix of the command. Programs of root would make semaphores that its user cannot use."""
+        if not self.has_own_clock:
+            return []
+        library = self._directory / fake_clock.LIBRARY.name  # which its user may read there
+        shutil.copy(fake_clock.LIBRARY, library)
+        self.set_clock(0)
+        variables = fake_clock.variables(library) | {
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+        }
+        return ["env", *(f"{name}={value}" for name, value in variables.items())]
 
     @property
     def socket(self) -> pathlib.Path:
@@ -51,12 +79,14 @@ class Cluster:
     def freeze(self) -> None:
         """Suspends all of its processes: connections stay open without responses."""
         for process in self._processes():
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was short-lived
+                process.suspend()
 
     def thaw(self) -> None:
         """Resumes them."""
         for process in self._processes():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was short-lived
+                process.resume()
 
     def _processes(self) -> list[psutil.Process]:
         assert self._process is not None
@@ -67,7 +97,8 @@ class Cluster:
         """Kills all of its processes at once, as the loss of its machine would."""
         assert self._process is not None
         for process in self._processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that was short-lived
+                process.kill()
         await self._process.ended()
 
     async def stop(self) -> None:
@@ -85,6 +116,37 @@ class Cluster:
         else:
             self.thaw()
         return has_ended
+
+    def set_clock(self, ahead_seconds: float) -> None:
+        """Sets the clock of all its processes, if it has its own, to that many seconds ahead."""
+        draft = self._clock.with_suffix(".new")
+        draft.write_text(f"{ahead_seconds:+.0f}\n")
+        draft.rename(self._clock)
+
+    async def make_standby(self, directory: pathlib.Path) -> "Cluster":
+        """Copies it into a directory, and starts the copy as its standby."""
+        users.make_directory(directory)
+        standby = Cluster(directory)
+        options = ("-h", str(self._directory), "-U", roles.SUPERUSER, "--write-recovery-conf", "--no-sync")
+        program_path = str(pgdata.program_path("pg_basebackup"))
+        await _run(*users.become(), program_path, "-D", str(standby._data), "--checkpoint=fast", *options)
+        await standby.start()
+        return standby
+
+    async def promote(self) -> None:
+        """Makes the standby a primary."""
+        await _run(*users.become(), str(pgdata.program_path("pg_ctl")), "promote", "--wait", "-D", str(self._data))
+
+    async def set(self, name: str, value: str, *, until: str) -> None:
+        """Changes a setting while it runs, and returns once a query is true. As the superuser."""
+        url = f"postgresql://{roles.SUPERUSER}@/postgres?host={self._directory}"
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+            await connection.execute("SELECT pg_reload_conf()")
+            while True:
+                if await (await connection.execute(until)).fetchone() == (True,):
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
 
     def fill_disk(self) -> pathlib.Path:
         """Fills its disk with a file, and returns the path."""
@@ -107,6 +169,10 @@ class Cluster:
         if port is None:
             return f"postgresql://{login}@/{name}?host={self._directory}"
         return f"postgresql://{login}@127.0.0.1:{port}/{name}?sslmode=disable&gssencmode=disable"
+
+    async def connect(self, name: str) -> psycopg.AsyncConnection[psycopg.rows.DictRow]:
+        """Opens a connection of the test itself to a database."""
+        return await psycopg.AsyncConnection.connect(self.url(name), autocommit=True, row_factory=psycopg.rows.dict_row)
 
     async def new_database(self) -> str:
         """Creates a migrated database without tasks and returns its name."""

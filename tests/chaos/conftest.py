@@ -16,6 +16,16 @@ Play = Callable[..., AbstractAsyncContextManager[scenario.Scenario]]
 Show = Callable[[str], None]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="inject some faults as often as docs/reliability.md measured")
+
+
+@pytest.fixture
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """Whether faults are injected as often, and for as long, as docs/reliability.md measured."""
+    return bool(request.config.getoption("--long", default=False))
+
+
 @pytest_asyncio.fixture(scope="session")
 async def postgres(short_directory: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
     """A PostgreSQL; a test that kills it restarts it."""

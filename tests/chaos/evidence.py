@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import functools
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -15,9 +16,6 @@ from tests.chaos.history import Call
 from tests.chaos.watchers import Seen
 from tests.chaos.world import Incident
 from tests.support import rows
-
-EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-"""The anchor of intervals."""
 
 FINISHED = ("completed", "failed", "cancelled")
 """The statuses of a finished task."""
@@ -50,6 +48,12 @@ class Row:
     deleted_at: datetime.datetime | None
     schedule_id: int | None = None
     nominal_time: datetime.datetime | None = None
+    error_message: str | None = None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its schedule deleted it, not a caller, who may delete occurrences that ran or will not run."""
+        return self.deleted_at is not None and (self.error_message or "").startswith("The schedule ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +68,42 @@ class Log:
     execution_time: datetime.datetime
     retry_count: int
     actor: str
+    queue: str = "default"
+    name: str = "chaos"
+
+
+@dataclasses.dataclass(frozen=True)
+class Active:
+    """When a schedule had this interval and was not paused."""
+
+    begins: datetime.datetime
+    ends: datetime.datetime
+    interval: datetime.timedelta
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """A schedule with an interval, when it was active, and the nominal times that it logged as skipped."""
+    """A schedule, when it was active, and the nominal times that it logged as skipped."""
 
     schedule_id: int
-    interval: datetime.timedelta
-    anchor: datetime.datetime
-    active: list[tuple[datetime.datetime, datetime.datetime]]
+    active: list[Active]
     skipped: list[tuple[datetime.datetime, datetime.datetime]]
+
+
+Intervals = dict[tuple[int, int], datetime.timedelta]
+"""The interval of each version of a schedule, as callers saw it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Failover:
+    """When a standby took over, and what the primary had by then."""
+
+    promoted: float
+    changes: frozenset[Log]
+    request_ids: dict[int, str | None]
+    """By task."""
+    keeps_answers: bool
+    """Whether the standby was synchronous."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +134,9 @@ class Evidence:
     schedules: list[Schedule] = dataclasses.field(default_factory=list)
     known_before_retries: frozenset[str] = frozenset()
     """The request_ids in the database before unanswered creates were retried."""
+    failover: Failover | None = None
+    lost: frozenset[Log] = frozenset()
+    """The changes that a failover lost; see `losses`."""
 
     @functools.cached_property
     def runs_of(self) -> dict[int, list[Run]]:
@@ -113,6 +145,11 @@ class Evidence:
         for run in self.runs:
             by_task.setdefault(run.task_id, []).append(run)
         return by_task
+
+    def waits_for_a_wrong_time(self, task_id: int) -> bool:
+        """Returns whether a task waits for a time that the database's clock, then ahead, has set, as of a retry."""
+        row = self.rows.get(task_id)
+        return row is not None and row.status == "pending" and self.offset.ahead(self.logs[task_id][-1].timestamp) > 0
 
 
 def read_runs(directory: pathlib.Path) -> list[Run]:
@@ -145,23 +182,31 @@ async def read_tables(
     return {row.task_id: row for row in read}, by_task
 
 
-async def read_schedules(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> list[Schedule]:
-    """Reads the schedules, and when each was active."""
+_SPECS = "SELECT schedule_id, version, spec FROM schedules"
+_SCHEDULE_LOGS = """
+SELECT change, timestamp, nominal_time, coalesce(until, nominal_time) AS until FROM schedule_logs
+WHERE schedule_id = %s ORDER BY log_id
+"""
+
+
+async def read_schedules(
+    connection: psycopg.AsyncConnection[psycopg.rows.DictRow], intervals: Intervals
+) -> list[Schedule]:
+    """Reads the schedules, and when each was active. Their last period, without an end, is not checked."""
     found = []
-    for row in await (await connection.execute("SELECT schedule_id, spec FROM schedules")).fetchall():
-        logs = await (
-            await connection.execute(
-                "SELECT change, timestamp, nominal_time, coalesce(until, nominal_time) AS until FROM schedule_logs "
-                "WHERE schedule_id = %s ORDER BY log_id",
-                [row["schedule_id"]],
-            )
-        ).fetchall()
-        begins = [log["timestamp"] for log in logs if log["change"] in ("created", "resumed")]
-        ends = [log["timestamp"] for log in logs if log["change"] == "paused"]
+    for row in await (await connection.execute(_SPECS)).fetchall():
+        logs = await (await connection.execute(_SCHEDULE_LOGS, [row["schedule_id"]])).fetchall()
+        only = datetime.timedelta(microseconds=row["spec"]["interval"])
         skipped = [(log["nominal_time"], log["until"]) for log in logs if log["change"] == "skipped"]
-        interval = datetime.timedelta(microseconds=row["spec"]["interval"])
-        active = list(zip(begins, ends, strict=False))  # an interval without an end is not checked
-        found.append(Schedule(row["schedule_id"], interval, EPOCH, active, skipped))
+        changes = [log for log in logs if log["change"] != "skipped"]
+        active = []
+        is_paused = False
+        for version, (log, after) in enumerate(itertools.pairwise(changes), start=1):
+            is_paused = log["change"] == "paused" or (is_paused and log["change"] != "resumed")
+            if not is_paused:
+                interval = intervals.get((row["schedule_id"], version), only)
+                active.append(Active(log["timestamp"], after["timestamp"], interval))
+        found.append(Schedule(row["schedule_id"], active, skipped))
     return found
 
 

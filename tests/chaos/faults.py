@@ -3,20 +3,22 @@
 import asyncio
 import contextlib
 import datetime
-import pathlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc.aio
-import libfaketime
 import redis.asyncio
 
 import duetime_client
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core.redis import names
-from tests.chaos import clock, proxy, rules_of_runs, world
+from tests.chaos import clock, fake_clock, proxy, rules_of_runs, world
 from tests.support import clients, rows
+
+_ROLLBACKS = 50
+_STEP_SECONDS = (240, 360)
+"""By far more than a round takes, so that no time is shown twice."""
 
 Fault = Callable[[world.World, random.Random], Awaitable[None]]
 
@@ -95,6 +97,21 @@ async def kill_postgres(made: world.World, choose: random.Random) -> None:
         await made.postgres.start()
 
 
+async def kill_postgres_after_rollbacks(made: world.World, choose: random.Random) -> None:
+    """Kills PostgreSQL when its last ids of transactions are of some that rolled back, and gives them again."""
+    await roll_back_transactions(made)
+    await kill_postgres(made, choose)
+
+
+async def roll_back_transactions(made: world.World) -> None:
+    """Rolls back transactions that have ids, as another application may."""
+    async with await made.connect() as connection:
+        for _ in range(_ROLLBACKS):
+            await connection.execute("BEGIN")
+            await connection.execute("SELECT pg_current_xact_id()")
+            await connection.execute("ROLLBACK")
+
+
 async def cut_postgres(made: world.World, choose: random.Random) -> None:
     """Breaks connections to PostgreSQL before statements arrive, and before their responses do."""
     fates = [proxy.Fate.PASS, proxy.Fate.CUT_BEFORE, proxy.Fate.CUT_AFTER]
@@ -134,17 +151,23 @@ async def freeze_postgres(made: world.World, choose: random.Random) -> None:
         made.postgres.thaw()
 
 
+async def step_the_clock(made: world.World, choose: random.Random) -> None:
+    """Sets the clock of PostgreSQL minutes ahead or back for a while, each of them once."""
+    earlier = {ahead > 0 for _, ahead in made.clock_steps if ahead}
+    directions = [direction for direction in (1, -1) if (direction > 0) not in earlier]
+    if not directions:
+        return
+    made.set_clock(choose.choice(directions) * choose.uniform(*_STEP_SECONDS))
+    await asyncio.sleep(choose.uniform(1, 2 * world.LEASE_SECONDS))
+    made.set_clock(0)
+    await asyncio.sleep(world.LEASE_SECONDS)  # by then no lease ends at a time that the wrong clock set
+
+
 async def run_by_a_wrong_clock(made: world.World, choose: random.Random) -> None:
     """Runs another worker, whose clock is an hour off, for a while."""
-    made.workers.append(await made.start_worker(variables=wrong_clock(choose.choice(["+1h", "-1h"]))))
+    made.workers.append(await made.start_worker(variables=fake_clock.shifted(choose.choice(["+1h", "-1h"]))))
     await asyncio.sleep(choose.uniform(1, 5))
     await made.terminate_worker(len(made.workers) - 1)
-
-
-def wrong_clock(shift: str) -> dict[str, str]:
-    """Returns the environment variables that shift the clock of a process, such as by `+1h`."""
-    library = pathlib.Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
-    return {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 async def run_poison(made: world.World, choose: random.Random) -> None:
@@ -250,6 +273,14 @@ ALL: tuple[tuple[Fault, ...], ...] = (
     ),
     (crash_a_server, kill_a_server, kill_the_edge, leave_a_watch_unread),
     (kill_redis, empty_redis, cut_redis, copy_each_wakeup, flood),
-    (kill_postgres, cut_postgres, freeze_postgres, silence_postgres, lock_running_tasks, hold_a_snapshot),
+    (
+        kill_postgres,
+        kill_postgres_after_rollbacks,
+        cut_postgres,
+        freeze_postgres,
+        silence_postgres,
+        lock_running_tasks,
+        hold_a_snapshot,
+    ),
 )
 """By the parts they affect: faults of different groups may be injected at the same time."""

@@ -10,6 +10,8 @@ from duetime_worker import Task, handler
 from tests.chaos import clock
 
 FILE = "runs"
+NAMES = ("chaos", "other")
+"""The names between which callers move tasks."""
 
 
 def _record(run: Task, what: str) -> None:
@@ -27,7 +29,7 @@ def _record(run: Task, what: str) -> None:
     os.close(descriptor)
 
 
-@handler("chaos")
+@handler(NAMES[0])
 async def work(run: Task) -> None:
     """Takes `seconds`, and fails up to the attempt `fails`."""
     _record(run, "began")
@@ -35,6 +37,12 @@ async def work(run: Task) -> None:
     if run.attempt <= run.task_data.get("fails", 0):
         raise RuntimeError("failed on purpose")
     _record(run, "ended")
+
+
+@handler(NAMES[1])
+async def work_by_another_name(run: Task) -> None:
+    """Does the same."""
+    await work(run)
 
 
 @handler("poison")

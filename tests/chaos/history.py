@@ -55,6 +55,10 @@ class Call:
     """For a create or update: the token that it wrote into task_data."""
     due_at: float | None = None
     """For a create or update: the requested execution_time, in seconds since 1970."""
+    queue: str = ""
+    """For a create or update: the queue that it wrote."""
+    name: str = ""
+    """For an update: the name that it wrote."""
 
 
 Answer = TypeVar("Answer")

@@ -35,24 +35,13 @@ class Proxy(relay.Relay):
         self.judge: Judge = _pass
         self.cuts = 0
         """How often a judge broke a connection."""
-        self._open_connections: set[asyncio.StreamWriter] = set()
-        self._silent: set[asyncio.StreamWriter] = set()
 
     def spare(self) -> None:
         """Lets everything pass again."""
         self.judge = _pass
 
-    def silence(self) -> int:
-        """Drops all that is sent on the open connections, as a firewall that forgot them; returns how many there are.
-
-        Neither side notices. New connections work.
-        """
-        self._silent |= self._open_connections
-        return len(self._silent)
-
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await self._open()
-        self._open_connections.add(writer)
         answers = asyncio.create_task(self._answer(far_reader, writer))
         try:
             while (chunk := await reader.read(65536)) and not answers.done():
@@ -74,8 +63,6 @@ class Proxy(relay.Relay):
                 far_writer.write(chunk)
                 await far_writer.drain()
         finally:
-            self._open_connections.discard(writer)
-            self._silent.discard(writer)
             answers.cancel()
             far_writer.transport.abort()
 

@@ -27,7 +27,7 @@ def accepted_tasks_end(evidence: Evidence) -> Iterator[str]:
         logs = evidence.logs.get(task_id, [])
         if row is None:
             yield f"task {task_id} was accepted and does not exist"
-        elif row.status not in FINISHED:
+        elif row.status not in FINISHED and not evidence.waits_for_a_wrong_time(task_id):
             yield f"task {task_id} is still {row.status}"
         elif row.status == "cancelled" and task_id not in stopped:
             yield f"task {task_id} is cancelled without a cancel"
@@ -123,6 +123,8 @@ def _as_written(evidence: Evidence, task_id: int, requested: list[Call], written
         difference = log.execution_time.timestamp() - max(call.due_at, log.timestamp.timestamp())
         if abs(difference) > 1e-5:
             yield f"task {task_id} version {log.version} is due {difference:+.6f} s from the requested time"
+        if (call.queue, call.name) not in (("", ""), (log.queue, log.name)):
+            yield f"task {task_id} version {log.version} is {log.name} of {log.queue}, not {call.name} of {call.queue}"
     token = requested[len(written) - 1].token
     if evidence.rows[task_id].task_data.get("token") != token:
         yield f"task {task_id} has the data of {evidence.rows[task_id].task_data.get('token')}, not of {token}"

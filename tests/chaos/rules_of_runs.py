@@ -12,10 +12,10 @@ _SLACK_SECONDS = 1.0
 
 
 def nothing_is_early(evidence: Evidence) -> Iterator[str]:
-    """Rule 2: no run starts before the due time in force, by the database's clock."""
+    """Rule 2: no run starts before the due time in force, by the database's clock, wherever that was stepped."""
     for run, started in _claims(evidence):
         if started is not None:
-            due = evidence.offset.of(started.execution_time)
+            due = evidence.offset.earliest(started.execution_time)
             if run.began < due - evidence.offset.error:
                 yield f"task {run.task_id} version {run.version} began {due - run.began:.4f} s early"
     for task_id, logs in evidence.logs.items():
@@ -40,7 +40,7 @@ def every_run_is_explained(evidence: Evidence) -> Iterator[str]:
     for task_id, logs in evidence.logs.items():
         yield from _retries(task_id, logs, evidence.rows[task_id].max_retries if task_id in evidence.rows else 0)
         for before, log in itertools.pairwise(logs):
-            if is_loss(before, log) and not _may_have_lost(evidence, before, log):
+            if is_loss(before, log) and not _may_have_lost(evidence, before, log) and not _has_ended(evidence, before):
                 yield f"task {task_id} lost the lease of {before.actor}, although no fault hit that worker"
             if log.change == "released" and not _may_have_released(evidence, log):
                 yield f"task {task_id} was released by {log.actor}, which was not stopped"
@@ -98,6 +98,11 @@ def _may_have_lost(evidence: Evidence, started: Log, lost: Log) -> bool:
         or any(incident.what == "cut" and at <= incident.until + lease for incident in earlier)
         or any(incident.what == "outage" and incident.until >= since for incident in earlier for since in stopped)
     )
+
+
+def _has_ended(evidence: Evidence, started: Log) -> bool:
+    """Returns whether the run has ended by a change that a failover lost."""
+    return any((log.task_id, log.version) == (started.task_id, started.version + 1) for log in evidence.lost)
 
 
 def _may_have_released(evidence: Evidence, log: Log) -> bool:

@@ -5,17 +5,22 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import psycopg
 import psycopg.rows
 
-from tests.chaos import checker, clock, cluster, evidence, workload, world
+from tests.chaos import checker, clock, cluster, evidence, rules_of_watches, watchers, workload, world
 from tests.support import rows
 
 _SETTLE_SECONDS = 90
 _POLL_SECONDS = 0.25
 
-_UNFINISHED = f"SELECT count(*) AS count FROM {rows.ALL} AS tasks WHERE status IN ('pending', 'running')"
+# A task may wait for a time that was set while the database's clock was ahead, by more than that.
+_UNFINISHED = f"""
+SELECT count(*) AS count FROM {rows.ALL} AS tasks
+WHERE status = 'running' OR status = 'pending' AND execution_time < now() + interval '100 seconds'
+"""
 _OVERDUE = f"""
 SELECT extract(epoch FROM now() - min(lease_expires_at))::float8 AS seconds
 FROM {rows.ALL} AS tasks WHERE status = 'running'
@@ -31,6 +36,10 @@ class Scenario:
     load: workload.Workload
     began: clock.Offset
     seed: int
+    failover: evidence.Failover | None = None
+    """The one that was played."""
+    intervals: evidence.Intervals = dataclasses.field(default_factory=dict)
+    """Of schedules whose rule was changed."""
 
     async def ended(self, *, seconds: float) -> None:
         """Waits until no task is pending or running."""
@@ -55,11 +64,21 @@ class Scenario:
                     break
                 await asyncio.sleep(_POLL_SECONDS)
             rows, logs = await evidence.read_tables(connection)
-            schedules = await evidence.read_schedules(connection)
-            await self.load.watchers.wait_for(sum(map(len, logs.values())))
+            schedules = await evidence.read_schedules(connection, self.intervals)
+            await self.load.watchers.wait_for(
+                lambda seen: {
+                    watchers.Event(log.task_id, log.version, log.status, log.timestamp)
+                    for log in rules_of_watches.expected(logs, seen, self.began)
+                }
+            )
             await self.load.watchers.close()
             offset = self.began.both(await clock.measure(connection))
+            if self.world.clock_steps:
+                offset = clock.Stepped(
+                    offset.seconds, offset.error, self.world.began, clock.now(), tuple(self.world.clock_steps)
+                )
         self.load.history.write(self.world.directory / "calls")
+        (self.world.directory / "schedules").write_text("\n".join(map(repr, schedules)))
         return evidence.Evidence(
             calls=self.load.history.calls,
             runs=evidence.read_runs(self.world.directory),
@@ -74,6 +93,7 @@ class Scenario:
             overdue=overdue,
             schedules=schedules,
             known_before_retries=known,
+            failover=self.failover,
         )
 
     def require_sound(self, found: evidence.Evidence, *, least_runs: int = 100) -> None:
@@ -99,15 +119,15 @@ async def playing(
     wrapper: Sequence[str] = (),
     servers: int = 2,
     workers: int = 2,
-    clients: int = 4,
+    **load: Any,
 ) -> AsyncIterator[Scenario]:
-    """Creates a world with servers behind Envoy, workers, and clients that make no calls yet."""
+    """Creates a world with servers behind Envoy, workers, and clients that make no calls yet; `load` is theirs."""
     made = await world.make(directory, postgres, wrapper=wrapper)
     try:
         await asyncio.gather(made.start_servers(servers), made.start_workers(workers))
         await made.start_edge()
         async with await made.connect() as connection:
             began = await clock.measure(connection)
-        yield Scenario(made, workload.Workload(made.target, seed=seed, clients=clients), began, seed)
+        yield Scenario(made, workload.Workload(made.target, seed=seed, **load), began, seed)
     finally:
         await made.close()

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos import checker, clock
 from tests.chaos.evidence import Evidence, Log, Overdue, Row, Run
 from tests.chaos.history import Call, Kind, Outcome
-from tests.chaos.watchers import Seen
+from tests.chaos.watchers import Event, Seen
 from tests.chaos.world import Incident
 
 EPOCH = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
@@ -22,6 +22,10 @@ def at(seconds: float) -> datetime.datetime:
 
 def log(version: int, change: str, status: str, seconds: float, *, actor: str = "api", due: float = 2) -> Log:
     return Log(1, version, status, change, at(seconds), at(due), 0, actor)
+
+
+def events(logs: list[Log]) -> list[Event]:
+    return [Event(1, each.version, each.status, each.timestamp) for each in logs]
 
 
 def sound() -> Evidence:
@@ -39,7 +43,7 @@ def sound() -> Evidence:
         runs=[Run(1, 3, 7, 2, 2.001, 2.9)],
         rows={1: Row(1, "completed", 4, 0, 3, at(2), {"origin": "a", "token": 2}, "a", None)},
         logs={1: logs},
-        seen=[Seen(1, 0, [(1, each.version, each.status) for each in logs])],
+        seen=[Seen(1, 0, events(logs))],
         incidents=[],
         offset=clock.Offset(EPOCH.timestamp(), 0.0001),
         healed=0,
@@ -142,6 +146,30 @@ def not_seen_at_all(evidence: Evidence) -> None:
     evidence.seen.append(Seen(None))
 
 
+def moved(evidence: Evidence) -> list[Log]:
+    """Moves the task to another queue for a while; returns what a watch of that queue has to see."""
+    evidence.logs[1][1] = dataclasses.replace(evidence.logs[1][1], queue="second")
+    return evidence.logs[1][1:3]
+
+
+def not_seen_to_enter(evidence: Evidence) -> None:
+    evidence.seen.append(Seen(None, 0, events(moved(evidence)[1:]), queue="second"))
+
+
+def not_seen_to_leave(evidence: Evidence) -> None:
+    evidence.seen.append(Seen(None, 0, events(moved(evidence)[:1]), queue="second"))
+
+
+def seen_elsewhere(evidence: Evidence) -> None:
+    moved(evidence)
+    evidence.seen.append(Seen(None, 0, events(evidence.logs[1][1:]), queue="second"))
+
+
+def moved_elsewhere(evidence: Evidence) -> None:
+    moved(evidence)
+    evidence.calls[1].queue, evidence.calls[1].name = "default", "chaos"
+
+
 def run_twice_for_one_claim(evidence: Evidence) -> None:
     evidence.runs.append(evidence.runs[0])
 
@@ -214,6 +242,12 @@ def test_a_watch_may_repeat_changes_after_postgresql_restarted() -> None:
     assert checker.check(evidence) == []
 
 
+def test_a_watch_of_a_queue_sees_a_task_enter_and_leave() -> None:
+    evidence = sound()
+    evidence.seen.append(Seen(None, 0, events(moved(evidence)), queue="second"))
+    assert checker.check(evidence) == []
+
+
 @pytest.mark.parametrize(
     ("rule", "break_it"),
     [
@@ -222,8 +256,10 @@ def test_a_watch_may_repeat_changes_after_postgresql_restarted() -> None:
         *((3, each) for each in (with_a_gap, completed_twice, recorded_by_another, unlike_its_log)),
         *((4, each) for each in (run_after_a_cancel, cancelled_for_nothing)),
         *((5, each) for each in (without_its_update, run_with_old_data, due_at_another_time, without_its_retry)),
+        (5, moved_elsewhere),
         *((6, each) for each in (created_twice, answered_twice, created_in_part)),
         *((7, each) for each in (seen_with_a_gap, seen_twice, not_seen_to_its_end, not_seen_at_all)),
+        *((7, each) for each in (not_seen_to_enter, not_seen_to_leave, seen_elsewhere)),
         *((8, each) for each in (run_twice_for_one_claim, run_unclaimed, retried_too_often)),
         *((8, each) for each in (lost_for_no_reason, lost_in_an_outage, lost_as_connections_fell_silent)),
         (8, released_for_no_reason),

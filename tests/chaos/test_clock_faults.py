@@ -1,19 +1,26 @@
-"""A worker with a wrong clock: only the database's clock counts."""
+"""Wrong clocks: of a worker, where only the database's clock counts, and of the database, which is stepped."""
 
 import asyncio
+import pathlib
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
-from tests.chaos import faults, lateness
+import duetime_client
+from tests.chaos import checker, cluster, fake_clock, lateness, recurring, scenario, world
 from tests.chaos.conftest import Play, Show
 
 pytestmark = pytest.mark.timeout(300)
+
+STEP_SECONDS = 300
+"""By far more than a test takes, so that no time is shown twice."""
 
 
 @pytest.mark.parametrize("shift", ["+1h", "-1h"])
 async def test_a_worker_whose_clock_is_an_hour_off(play: Play, show: Show, shift: str) -> None:
     async with play(workers=0) as scene:
-        await scene.world.start_workers(1, variables=faults.wrong_clock(shift))
+        await scene.world.start_workers(1, variables=fake_clock.shifted(shift))
         await scene.world.start_workers(1)
         assert _clock_of(scene.world.workers[0].log[0]) != _clock_of(scene.world.workers[1].log[0])
         async with scene.load.running():
@@ -28,3 +35,56 @@ async def test_a_worker_whose_clock_is_an_hour_off(play: Play, show: Show, shift
 def _clock_of(line: str) -> str:
     """Returns the hour in which a line of a log was written."""
     return line.partition("timestamp=")[2].partition(":")[0]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def unsteady(short_directory: pathlib.Path) -> AsyncIterator[cluster.Cluster]:
+    """A PostgreSQL whose clock can be set."""
+    running = cluster.Cluster(short_directory / "unsteady", has_own_clock=True)
+    await running.start()
+    await running.make_template()
+    yield running
+    await running.stop()
+
+
+async def _step(scene: scenario.Scenario, seconds: float) -> None:
+    scene.world.set_clock(seconds)
+    await asyncio.sleep(world.LEASE_SECONDS + 1)
+    scene.world.set_clock(0)
+
+
+async def test_the_clock_of_the_database_steps_forward_and_back(
+    unsteady: cluster.Cluster, tmp_path: pathlib.Path, seed: int, show: Show
+) -> None:
+    async with scenario.playing(tmp_path, unsteady, seed=seed) as scene, _client(scene) as client:
+        async with scene.load.running(), recurring.running(scene.world.target, catch_up="last") as schedule_ids:
+            await asyncio.sleep(2)
+            await _step(scene, STEP_SECONDS)
+            for schedule_id in schedule_ids:  # which else are silent until the time that the clock has shown
+                await client.pause_schedule(schedule_id)
+                await client.resume_schedule(schedule_id)
+            await asyncio.sleep(2)
+            await _step(scene, -STEP_SECONDS)
+            await asyncio.sleep(2)
+        found = await scene.settled()
+        scene.require_sound(found)  # rule 8: no lease was lost; rule 10: the schedules continued
+        waiting = sum(found.waits_for_a_wrong_time(task_id) for task_id in found.rows)
+        show(f"{len(found.runs)} runs; {waiting} tasks wait for a time that the wrong clock set")
+        scene.world.require_all_alive()
+
+
+async def test_the_checker_detects_leases_that_a_step_of_the_clock_ended(
+    unsteady: cluster.Cluster, tmp_path: pathlib.Path, seed: int, show: Show
+) -> None:
+    wrapper = ("tests.chaos.breakages", "trust_the_clock")
+    async with scenario.playing(tmp_path, unsteady, seed=seed, wrapper=wrapper) as scene:
+        async with scene.load.running():
+            await asyncio.sleep(world.LEASE_SECONDS)  # by then workers trust leases
+            await _step(scene, STEP_SECONDS)
+        violations = checker.check(await scene.settled(seconds=recurring.SETTLE_SECONDS))
+        show(checker.report([violation for violation in violations if violation.rule == 8], most=3))
+        assert 8 in checker.broken_rules(violations), checker.report(violations)
+
+
+def _client(scene: scenario.Scenario) -> duetime_client.AsyncClient:
+    return duetime_client.AsyncClient(scene.world.target)

@@ -65,6 +65,17 @@ async def lock_a_task(scene: scenario.Scenario) -> None:
         await asyncio.sleep(world.LEASE_SECONDS + 2 * world.SWEEP_SECONDS)
 
 
+async def silence_postgres(scene: scenario.Scenario) -> None:
+    async with duetime_client.AsyncClient(scene.world.target) as client:
+        long = duetime_client.NewTask("chaos", clients.NOW, {"token": 0, "seconds": 3 * world.LEASE_SECONDS})
+        for task_id in await client.create_many([long] * 20):
+            await clients.reached(client, task_id, "started")
+    scene.world.note("silenced")
+    scene.world.database_proxy.silence()
+    await scene.world.start_workers(1)  # which reclaims tasks meanwhile
+    await asyncio.sleep(2 * world.LEASE_SECONDS)
+
+
 async def pause_a_worker(scene: scenario.Scenario) -> None:
     # Runs that are over when the paused worker continues, and not yet over where they were restarted.
     async with duetime_client.AsyncClient(scene.world.target) as client:
@@ -88,8 +99,10 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
         ("forget_half_of_an_update", nothing, 5),
         ("forget_request_ids", nothing, 6),
         ("drop_changes", nothing, 7),
+        ("forget_leaving", nothing, 7),
         ("reclaim_valid_leases", nothing, 8),
         ("ignore_outages", lose_postgres, 8),
+        ("wait_for_silent_connections", silence_postgres, 8),
         ("wait_for_locked_tasks", lock_a_task, 8),
         ("reclaim_nothing", lose_a_worker, 9),
     ],
@@ -97,7 +110,7 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
 )
 async def test_a_breakage_breaks_its_rule(play: Play, show: Show, breakage: str, fault: Fault, rule: int) -> None:
     async with play(wrapper=("tests.chaos.breakages", breakage)) as scene:
-        async with scene.load.running():
+        async with scene.load.running(filtered=True):
             await fault(scene)
         violations = checker.check(await scene.settled(seconds=_SETTLE_SECONDS))
         show(checker.report([violation for violation in violations if violation.rule == rule], most=3))

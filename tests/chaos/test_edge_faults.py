@@ -33,10 +33,10 @@ async def test_envoy_is_killed_and_restarted(play: Play, show: Show) -> None:
         show(_resumed(scene))
 
 
-async def test_servers_are_killed_under_watches(play: Play, show: Show) -> None:
+async def test_servers_are_killed_under_watches_while_tasks_move(play: Play, show: Show, is_long: bool) -> None:
     async with play() as scene:
-        async with scene.load.running():
-            for _ in range(8):
+        async with scene.load.running(filtered=True):
+            for _ in range(8 if is_long else 5):
                 await asyncio.sleep(1.5)
                 await scene.world.kill_server(0)
         scene.require_sound(await scene.settled())

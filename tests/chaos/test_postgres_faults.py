@@ -108,7 +108,7 @@ async def _works_again(scene: scenario.Scenario) -> float:
             return clock.now()
 
 
-async def test_the_connection_breaks_during_commit(play: Play, show: Show, seed: int) -> None:
+async def test_the_connection_breaks_during_commit(play: Play, show: Show, seed: int, is_long: bool) -> None:
     choose = random.Random(seed)
 
     def judge(chunk: bytes) -> proxy.Fate:
@@ -122,7 +122,7 @@ async def test_the_connection_breaks_during_commit(play: Play, show: Show, seed:
             await asyncio.sleep(2)
             async with scene.world.outage("cut"):
                 scene.world.database_proxy.judge = judge
-                await asyncio.sleep(20)
+                await asyncio.sleep(20 if is_long else 10)
                 scene.world.database_proxy.spare()
         found = await scene.settled()
         scene.require_sound(found)

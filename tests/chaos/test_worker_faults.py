@@ -53,10 +53,10 @@ def require_prompt(found: evidence.Evidence, show: Show, *, restart_seconds: flo
     assert ran_again[-1] < limit
 
 
-async def test_kill_9_of_one_of_two_workers_in_mid_task_twenty_times(play: Play, show: Show) -> None:
+async def test_kill_9_of_one_of_two_workers_in_mid_task(play: Play, show: Show, is_long: bool) -> None:
     async with play() as scene:
         async with scene.load.running():
-            for _ in range(20):
+            for _ in range(20 if is_long else 6):
                 await asyncio.sleep(WATCHFUL_SECONDS)  # or neither might live long enough to reclaim tasks
                 await scene.world.kill_worker(0)
                 await scene.world.start_workers(1)
@@ -81,10 +81,10 @@ async def test_kill_9_of_all_workers_and_a_restart(play: Play, show: Show) -> No
         require_prompt(found, show, restart_seconds=max(restarts))
 
 
-async def test_a_rolling_restart_of_all_workers_ten_times_under_load(play: Play, show: Show) -> None:
+async def test_a_rolling_restart_of_all_workers_under_load(play: Play, show: Show, is_long: bool) -> None:
     async with play() as scene:
         async with scene.load.running():
-            for _ in range(10):
+            for _ in range(10 if is_long else 4):
                 for _ in range(2):
                     await asyncio.gather(scene.world.terminate_worker(0), scene.world.start_workers(1))
         found = await scene.settled()

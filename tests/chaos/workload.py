@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import duetime_client
-from tests.chaos import history, watchers, world
+from tests.chaos import handlers, history, watchers, world
 from tests.chaos.history import Call, Kind, Outcome
 
 MAX_RETRIES = 5
@@ -22,26 +22,44 @@ _TIMEOUT = datetime.timedelta(seconds=8)
 _EDITABLE = 30
 """Clients edit tasks that they created lately: those still pending are among them."""
 
+_MOVES = 0.5
+"""How many of the updates move the task to a random queue and name."""
+
 _tokens = itertools.count(1)
 
 
 class Workload:
     """`clients` callers, each of which edits only its own tasks, one call at a time."""
 
-    def __init__(self, target: str, *, seed: int, clients: int = 4, pause_seconds: float = 0.05) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        seed: int,
+        clients: int = 4,
+        pause_seconds: float = 0.05,
+        timeout: datetime.timedelta = _TIMEOUT,
+        batches: int = 3,
+    ) -> None:
         self.history = history.History()
         self.watchers = watchers.Watchers(target)
         self._target = target
         self._seed = seed
         self._clients = clients
         self._pause_seconds = pause_seconds
+        self._timeout = timeout
+        self.batches = batches
+        """How many of about 90 calls create several tasks."""
+        self._callers: list[_Caller] = []
         self._unknown: list[tuple[list[Call], tuple[duetime_client.NewTask, ...]]] = []
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Makes calls during the block, and waits for all responses."""
+    async def running(self, *, filtered: bool = False) -> AsyncIterator[None]:
+        """Makes calls during the block, and waits for all responses. `filtered` opens watches with filters, too."""
         stop = asyncio.Event()
         await self.watchers.watch_all()
+        if filtered:
+            await self.watchers.watch_filtered()
         callers = [asyncio.create_task(self._call_on(number, stop)) for number in range(self._clients)]
         try:
             yield
@@ -63,12 +81,18 @@ class Workload:
         )
 
     async def _call_on(self, number: int, stop: asyncio.Event) -> None:
-        async with duetime_client.AsyncClient(self._target, timeout=_TIMEOUT) as client:
+        async with duetime_client.AsyncClient(self._target, timeout=self._timeout) as client:
             caller = _Caller(self, client, random.Random(f"{self._seed}/{number}"))
+            self._callers.append(caller)
             while not stop.is_set():
                 await caller.call()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), caller.choose.expovariate(1 / self._pause_seconds))
+
+    def forget_tasks(self) -> None:
+        """Makes no more calls on the present tasks: a failover may lose them, and give their ids to others."""
+        for caller in self._callers:
+            caller.forget_tasks()
 
     def note_unknown(self, calls: list[Call], remaining: tuple[duetime_client.NewTask, ...]) -> None:
         """Keeps unanswered creates, to retry them."""
@@ -82,9 +106,14 @@ class _Caller:
         self.choose = choose
         self._mine: dict[int, dict[str, Any]] = {}  # task_id → its task_data, of those that may be edited
 
+    def forget_tasks(self) -> None:
+        """Makes no more calls on the present tasks."""
+        self._mine.clear()
+
     async def call(self) -> None:
         """Makes one call."""
-        verbs = {self._create: 50, self._update: 20, self._cancel: 8, self._delete: 5, self._retry: 4, self._batch: 3}
+        verbs = {self._create: 50, self._update: 20, self._cancel: 8, self._delete: 5, self._retry: 4}
+        verbs[self._batch] = self._workload.batches
         (verb,) = self.choose.choices(list(verbs), list(verbs.values()))
         await verb()
 
@@ -165,10 +194,13 @@ class _Caller:
             return
         data = {**self._mine[task_id], "token": next(_tokens)}
         moment = self._moment()
-        await self._edit(
-            self._workload.history.begin(Kind.UPDATE, task_id, token=data["token"], due_at=moment.timestamp()),
-            self._client.update(task_id, execution_time=moment, task_data=data),
-        )
+        kept: dict[str, Any] = {"execution_time": moment, "task_data": data}
+        call = self._workload.history.begin(Kind.UPDATE, task_id, token=data["token"], due_at=moment.timestamp())
+        if self.choose.random() < _MOVES:
+            call.queue, call.name = self.choose.choice(world.QUEUES), self.choose.choice(handlers.NAMES)
+            await self._edit(call, self._client.update(task_id, **kept, queue=call.queue, name=call.name))
+        else:
+            await self._edit(call, self._client.update(task_id, **kept))
 
     async def _cancel(self) -> None:
         if (task_id := self._any()) is not None:

@@ -53,6 +53,9 @@ class World:
     servers: list[processes.Process] = dataclasses.field(default_factory=list)
     workers: list[processes.Process] = dataclasses.field(default_factory=list)
     incidents: list[Incident] = dataclasses.field(default_factory=list)
+    began: float = dataclasses.field(default_factory=clock.now)
+    clock_steps: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+    """When the database's clock was set, and how many seconds ahead."""
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     _redis: processes.Process | None = None
     _edge: processes.Process | None = None
@@ -180,9 +183,12 @@ class World:
 
     async def connect(self) -> psycopg.AsyncConnection[psycopg.rows.DictRow]:
         """Opens a connection of the test itself, which bypasses the proxy."""
-        return await psycopg.AsyncConnection.connect(
-            self.postgres.url(self.database), autocommit=True, row_factory=psycopg.rows.dict_row
-        )
+        return await self.postgres.connect(self.database)
+
+    def set_clock(self, ahead_seconds: float) -> None:
+        """Sets the clock of a PostgreSQL that was started with an own one."""
+        self.postgres.set_clock(ahead_seconds)
+        self.clock_steps.append((clock.now(), ahead_seconds))
 
     async def close(self) -> None:
         """Ends every process of the world except PostgreSQL, which tests share."""

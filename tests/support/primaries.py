@@ -23,6 +23,7 @@ class Primary:
     """Its database `postgres` is migrated; `url` is its address, for the superuser."""
 
     def __init__(self, server: postgres.Postgres) -> None:
+        self.server = server
         self.url = server.url
         self._admin = database.connect(server.url, pool_size=1)
 

@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 def free_port() -> int:

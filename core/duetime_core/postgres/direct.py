@@ -21,18 +21,20 @@ async def execute(
 ) -> list[tuple[Any, ...]]:
     """Returns the rows of a statement, each a tuple. Raises the errors of SQLAlchemy."""
     query, names = _compiled(statement)
-    async with engine.connect() as connection:
+    connection = await engine.connect()
+    try:
         sync = connection.sync_connection
         assert sync is not None
         driver: Any = sync.connection.driver_connection
-        try:
-            cursor = psycopg.AsyncRawCursor(driver)
-            # Prepared at once: to plan one of these takes longer than to execute it.
-            await cursor.execute(query, [parameters[name] for name in names], prepare=True, binary=True)
-            return await cursor.fetchall()
-        except BaseException as error:
-            await connection.run_sync(_raise, error, query)
-            raise
+        cursor = psycopg.AsyncRawCursor(driver)
+        # Prepared at once: to plan one of these takes longer than to execute it.
+        await cursor.execute(query, [parameters[name] for name in names], prepare=True, binary=True)
+        return await cursor.fetchall()
+    except BaseException as error:
+        await connection.run_sync(_raise, error, query)
+        raise
+    finally:
+        await connection.close()  # without an asyncio task of its own, as `async with` has: it waits for nothing
 
 
 @functools.cache

@@ -13,23 +13,35 @@ from duetime_core.redis import client as redis_client
 _log = structlog.get_logger()
 
 _RECONNECT_SECONDS = 1.0
-_READ_SECONDS = 30.0  # without it, a read would time out as commands do
+_QUIET_SECONDS = 5.0
+"""After a silence of that the connection is checked: a firewall that forgot it drops hints, and nothing closes it."""
 
 
 async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterator[frozenset[int]]:
-    """Yields the task ids of each hint on `channel` indefinitely, and reconnects after lost connections.
+    """Yields the task ids of each hint on `channel` indefinitely, and reconnects after lost or silent connections.
 
-    Hints sent while the connection was lost are lost: listeners poll once a second anyway.
+    Hints sent meanwhile are lost: the hub polls each second anyway, and a lease keeper whenever it extends its leases.
     """
-    redis_outage = redis_client.RedisOutage("changes and cancellations are noticed up to a second late")
+    redis_outage = redis_client.RedisOutage(
+        "changes are noticed up to a second late, and cancellations up to a third of a lease"
+    )
     while True:
         try:
-            async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+            async with client.pubsub() as subscription:
                 await subscription.subscribe(channel)
+                is_checked = False
                 while True:
-                    message = await subscription.get_message(timeout=_READ_SECONDS)
+                    message = await subscription.get_message(timeout=_QUIET_SECONDS)
+                    if message is None:
+                        if is_checked:
+                            _log.warning("subscription fell silent: subscribing again", channel=channel)
+                            break
+                        await subscription.ping()
+                        is_checked = True
+                        continue
+                    is_checked = False
                     redis_outage.end()
-                    if message is not None and (task_ids := _parse(message["data"])):
+                    if message["type"] == "message" and (task_ids := _parse(message["data"])):
                         yield task_ids
         except redis.exceptions.NoPermissionError as error:
             redis_outage.begin(error)

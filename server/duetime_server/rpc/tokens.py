@@ -5,6 +5,7 @@ import binascii
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from duetime_server.rpc import violations
@@ -18,6 +19,11 @@ def encode(scope: object, value: object) -> str:
     """Returns the token of `value`, which must be JSON, for the request that `scope` identifies."""
     text = json.dumps([_digest(scope), value], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def following(scope: object, keys: Sequence[object], size: int) -> str:
+    """Returns the next_page_token for the rows with those keys, of which the page has `size`; empty if it has all."""
+    return encode(scope, keys[size - 1]) if len(keys) > size else ""
 
 
 def decode(field: str, token: str, scope: object) -> object:

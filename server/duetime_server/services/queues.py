@@ -34,7 +34,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         found = await queue_read.list_queues(self._pools.reads, after=after, limit=size + 1)
         return queue_service_pb2.ListQueuesResponse(
             queues=[queue_messages.from_queue(each) for each in found[:size]],
-            next_page_token=tokens.encode(scope, found[size - 1].name) if len(found) > size else "",
+            next_page_token=tokens.following(scope, [each.name for each in found], size),
         )
 
     async def GetQueue(self, request: queue_service_pb2.GetQueueRequest, _: rpc_errors.Context) -> queue_pb2.Queue:
@@ -68,7 +68,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         logs = await queue_limit.list_logs(self._pools.reads, name, after=after, limit=size + 1)
         return queue_service_pb2.ListQueueLogsResponse(
             logs=[queue_messages.from_log(each) for each in logs[:size]],
-            next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
+            next_page_token=tokens.following(scope, [each.log_id for each in logs], size),
         )
 
     async def ListWorkers(
@@ -80,7 +80,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         found = await workers.list_workers(self._pools.reads, after=after, limit=size + 1)
         return queue_service_pb2.ListWorkersResponse(
             workers=[queue_messages.from_worker(each) for each in found[:size]],
-            next_page_token=tokens.encode(scope, found[size - 1].worker_id) if len(found) > size else "",
+            next_page_token=tokens.following(scope, [each.worker_id for each in found], size),
         )
 
     async def _update(self, name: str, changes: Mapping[str, Any], *, is_new: bool = False) -> queue_pb2.Queue:

@@ -172,7 +172,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         )
         return schedule_service_pb2.ListScheduleLogsResponse(
             logs=[schedule_messages.from_log(each) for each in logs[:size]],
-            next_page_token=tokens.encode(scope, logs[size - 1].log_id) if len(logs) > size else "",
+            next_page_token=tokens.following(scope, [each.log_id for each in logs], size),
         )
 
     async def RecomputeSchedules(

@@ -47,7 +47,7 @@ async def list_logs(
     scope = ("ListTaskLogs", task_id)
     after = tokens.number(request.page_token, scope)
     logs = await task_read.list_logs(engine, task_id, after_version=after, limit=size + 1)
-    token = tokens.encode(scope, logs[size - 1].version) if len(logs) > size else ""
     return task_service_pb2.ListTaskLogsResponse(
-        logs=[messages.from_log(each) for each in logs[:size]], next_page_token=token
+        logs=[messages.from_log(each) for each in logs[:size]],
+        next_page_token=tokens.following(scope, [each.version for each in logs], size),
     )

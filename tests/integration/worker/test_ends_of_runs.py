@@ -3,11 +3,8 @@
 import asyncio
 import datetime
 import pathlib
-import uuid
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
@@ -17,15 +14,6 @@ from duetime_core.store.queues import limit as queue_limit
 from tests.support import clients, processes, proxies
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest_asyncio.fixture
-async def proxy(database_url: str, short_directory: pathlib.Path) -> AsyncIterator[proxies.Proxy]:
-    """The proxy between one worker and PostgreSQL."""
-    directory = short_directory / uuid.uuid4().hex[:8]
-    directory.mkdir()
-    async with proxies.Proxy(database_url, directory) as proxy:
-        yield proxy
 
 
 async def one_at_a_time(engine: sqlalchemy_asyncio.AsyncEngine) -> None:

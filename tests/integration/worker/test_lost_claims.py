@@ -2,8 +2,6 @@
 
 import asyncio
 import datetime
-import pathlib
-import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,15 +23,6 @@ pytestmark = pytest.mark.timeout(60)
 LEASE = datetime.timedelta(seconds=15)
 CLAIM = b"AS is_limited"
 LOST_ONCE = ["created", "started", "released", "started"]
-
-
-@pytest_asyncio.fixture
-async def proxy(database_url: str, short_directory: pathlib.Path) -> AsyncIterator[proxies.Proxy]:
-    """The proxy between the worker and PostgreSQL."""
-    directory = short_directory / uuid.uuid4().hex[:8]
-    directory.mkdir()
-    async with proxies.Proxy(database_url, directory) as proxy:
-        yield proxy
 
 
 @pytest_asyncio.fixture

@@ -2,12 +2,8 @@
 
 import asyncio
 import datetime
-import pathlib
-import uuid
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
@@ -20,15 +16,6 @@ from tests.support import clients, factories, processes, proxies
 pytestmark = pytest.mark.timeout(120)
 
 LEASE_SECONDS = 6
-
-
-@pytest_asyncio.fixture
-async def proxy(database_url: str, short_directory: pathlib.Path) -> AsyncIterator[proxies.Proxy]:
-    """A proxy between one process and PostgreSQL."""
-    directory = short_directory / uuid.uuid4().hex[:8]
-    directory.mkdir()
-    async with proxies.Proxy(database_url, directory) as proxy:
-        yield proxy
 
 
 async def test_a_worker_whose_connections_fall_silent_keeps_all_its_leases(

@@ -61,7 +61,8 @@ SELECT {_DATABASE}, {_TIMELINE}, pg_postmaster_start_time(), coalesce(
     (SELECT xid FROM feed_marks ORDER BY xid DESC LIMIT 1), '0'
 )
 WHERE NOT {IS_READ_ONLY}
-ON CONFLICT (database_id, timeline, postmaster_started_at) DO NOTHING
+-- Also of the number: after a crash, the sequence of a database that was copied may give the last ones again.
+ON CONFLICT DO NOTHING
 """)
 _COMPARE = sa.text(f"""
 SELECT {PRESENT} AS present, own.number IS NOT NULL AS is_known, CAST((

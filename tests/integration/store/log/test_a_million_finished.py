@@ -10,7 +10,6 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.store.claiming import fast, rescue
-from duetime_core.store.log import retention
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests import conftest
@@ -46,18 +45,14 @@ FEW = [  # due tasks, later ones, and those that retention deletes
 ]
 MANY = _insertion(FINISHED, _FINISHED, "now() - n * interval '2 seconds'")
 
-_BATCH = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
-
 STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
     "a claim": (
         fast._CLAIM,
         {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "limit": 100, **test_plans.SINCE},
     ),
-    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": 1000, **test_plans.LEASES}),
+    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH}),
     "a history": (task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50}),
-    "a batch of completed tasks": (retention._DELETE_TASKS[0], _BATCH),
-    "a batch of failed tasks": (retention._DELETE_TASKS[1], _BATCH),
-    "a batch of cancelled tasks": (retention._DELETE_TASKS[2], _BATCH),
+    "a task": (task_read._GET, {"task_id": 5}),
 }
 _FILTERS = {
     **{f"{status} tasks": task_page.Filter(statuses=(status,)) for status in task.Status},

@@ -262,3 +262,28 @@ async def test_a_copy_of_the_database_refuses_positions_of_the_original(
     created = await create(copied, 2)
     assert (await feeds.read_all(copied, here))[0] == created
     await copied.dispose()
+
+
+async def test_a_copied_database_notes_its_history_again_after_a_crash(
+    servers: list[postgres.Postgres], short_directory: pathlib.Path
+) -> None:
+    server = await started(servers, short_directory)
+    async with connected(server) as engine:
+        await feed.now(engine)
+    template = database.connect(server.url.replace("/postgres?", "/template1?"), pool_size=1)
+    async with template.connect() as connection:
+        await connection.execute(sa.text("CREATE DATABASE copied TEMPLATE postgres"))
+    await template.dispose()
+    copied = database.connect(server.url.replace("/postgres?", "/copied?"), pool_size=2)
+    await create(copied, 1)
+    await feed.now(copied)
+    await create(copied, 1)
+    await copied.dispose()
+    server.kill()
+    server.start()
+    # A copied sequence gives numbers again that were not logged before the crash.
+    copied = database.connect(server.url.replace("/postgres?", "/copied?"), pool_size=2)
+    position = await feed.now(copied)
+    created = await create(copied, 2)
+    assert (await feeds.read_all(copied, position))[0] == created
+    await copied.dispose()

@@ -16,12 +16,17 @@ from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import log as schedule_log
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import history
 from duetime_core.store.tasks import read as task_read
 from tests.support import factories, logs, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 DAY = datetime.timedelta(days=1)
 KEEP = 30 * DAY
+OLD = KEEP + 3 * DAY
+"""How old a task is whose partition, of two days, is wholly older than KEEP."""
+LONG_AGO = 1000 * DAY
+"""How old a task is that the default partition has."""
 
 
 async def age(engine: Engine, by: datetime.timedelta) -> None:
@@ -31,8 +36,12 @@ async def age(engine: Engine, by: datetime.timedelta) -> None:
         await connection.execute(sa.text("UPDATE task_logs SET timestamp = timestamp - :by"), {"by": by})
 
 
-async def delete_tasks(engine: Engine, keep: datetime.timedelta = KEEP) -> int:
-    return sum([deleted async for deleted in retention.delete_tasks(engine, keep)])
+async def delete_tasks(engine: Engine) -> int:
+    """Drops old partitions, and deletes the old tasks of the default one; returns how many tasks these had."""
+    total = 0
+    while dropped := [count async for count in history.drop_oldest(engine, KEEP)]:
+        total += sum(dropped)
+    return total + sum([deleted async for deleted in history.delete_strays(engine, KEEP)])
 
 
 async def remaining(engine: Engine) -> set[int]:
@@ -41,7 +50,7 @@ async def remaining(engine: Engine) -> set[int]:
 
 async def test_old_finished_tasks_are_deleted_and_their_history_stays(engine: Engine) -> None:
     finished = [await factories.brought_to(engine, status) for status in sorted(task.FINISHED)]
-    await age(engine, KEEP + DAY)
+    await age(engine, OLD)
     assert await delete_tasks(engine) == len(finished)
     assert await remaining(engine) == set()
     for task_id in finished:
@@ -73,55 +82,80 @@ async def test_tasks_cancelled_before_they_were_due_are_deleted_too(engine: Engi
     cancelled, deleted = [await factories.create(engine, execution_time=later) for _ in range(2)]
     await task_edit.cancel(engine, cancelled, actor="api")
     await task_edit.delete(engine, deleted, actor="api")
-    await age(engine, KEEP + DAY)
+    await age(engine, OLD)
     assert await delete_tasks(engine) == 2
 
 
 async def test_a_task_that_was_retried_stays(engine: Engine) -> None:
     failed = await factories.brought_to(engine, task.Status.FAILED)
-    await age(engine, KEEP + DAY)
+    await age(engine, OLD)
     await task_edit.retry(engine, failed, actor="api")
     assert await delete_tasks(engine) == 0
 
 
 async def test_batches_continue_after_the_tasks_that_they_keep(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(history, "BATCH", 3)
     old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(20)]
-    await age(engine, KEEP + DAY)
+    await age(engine, LONG_AGO)
     kept = set(old[2:9])
     await rows.change(engine, "updated_at = now()", *kept)
-    batches = [deleted async for deleted in retention.delete_tasks(engine, KEEP)]
+    batches = [deleted async for deleted in history.delete_strays(engine, KEEP)]
     assert sum(batches) == 13
     assert max(batches) == 3
     assert await remaining(engine) == kept
 
 
 async def test_an_interrupted_retention_is_completed_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(history, "BATCH", 3)
     for _ in range(8):
         await factories.brought_to(engine, task.Status.FAILED)
-    await age(engine, KEEP + DAY)
-    async for deleted in retention.delete_tasks(engine, KEEP):
-        if deleted:
-            break
+    await age(engine, LONG_AGO)
+    async for _ in history.delete_strays(engine, KEEP):
+        break
     assert len(await remaining(engine)) == 5
     assert await delete_tasks(engine) == 5
 
 
+async def test_an_interrupted_drop_of_a_partition_is_completed_later(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "BATCH", 3)
+    for _ in range(8):
+        await factories.brought_to(engine, task.Status.FAILED)
+    await age(engine, 10 * DAY)  # while their partition exists
+    read: list[int] = []
+    while 3 not in read:  # of older partitions, all are empty
+        read = []
+        async for count in history.drop_oldest(engine, 5 * DAY):
+            read.append(count)
+            if count == 3:
+                break
+        assert read
+    assert len(await remaining(engine)) == 8
+    while dropped := [count async for count in history.drop_oldest(engine, 5 * DAY)]:
+        read += dropped
+    assert read == [3, 3, 3, 2, 0, *[0] * (len(read) - 5)]
+    assert await remaining(engine) == set()
+
+
 async def test_a_batch_waits_for_no_lock_and_blocks_nothing(engine: Engine) -> None:
     old = [await factories.brought_to(engine, task.Status.COMPLETED) for _ in range(3)]
-    await age(engine, KEEP + DAY)
+    await age(engine, LONG_AGO)
+
+    async def delete_strays() -> int:
+        return sum([deleted async for deleted in history.delete_strays(engine, KEEP)])
+
     async with rows.locked(engine, old[0]):
-        assert await delete_tasks(engine) == 2
+        assert await delete_strays() == 2
     assert await remaining(engine) == {old[0]}
     async with database.transaction(engine) as connection:
-        parameters = {"keep": KEEP, "after_key": retention._FIRST[0], "after_id": 0, "limit": retention.BATCH}
-        assert (await connection.execute(retention._DELETE_TASKS[0], parameters)).one().deleted == 1
+        parameters = {"keep": KEEP, "after": 0, "limit": history.BATCH, "large_limit": history.LARGE_BATCH}
+        assert (await connection.execute(history._DELETE_STRAYS, parameters)).one().tasks == 1
         async with asyncio.timeout(20):
             task_id = await factories.create(engine)
             assert [claimed.task_id for claimed in await factories.claim(engine)] == [task_id]
             # Another worker leaves the rest to this one.
-            assert await delete_tasks(engine) == 0
+            assert await delete_strays() == 0
     assert await remaining(engine) == {task_id}
 
 
@@ -130,7 +164,7 @@ async def test_a_request_id_is_kept_as_long_as_its_task(engine: Engine) -> None:
     (first,) = await task_create.create(engine, [new], actor="api")
     assert isinstance(first, task_create.Created)
     await task_edit.cancel(engine, first.task_id, actor="api")
-    await age(engine, KEEP + DAY)
+    await age(engine, OLD)
     await delete_tasks(engine)
     (second,) = await task_create.create(engine, [new], actor="api")
     assert isinstance(second, task_create.Created)
@@ -201,7 +235,7 @@ async def test_deleting_tasks_makes_no_position_too_old(engine: Engine) -> None:
     before = await feed.now(engine)
     task_id = await factories.brought_to(engine, task.Status.COMPLETED)
     queue = (await task_read.get(engine, task_id)).queue
-    await age(engine, KEEP + DAY)
+    await age(engine, OLD)
     assert await delete_tasks(engine) == 1
     assert not await forgotten(engine, before)
     rows = (await feed.read(engine, before, limit=10)).entries

@@ -215,10 +215,10 @@ async def test_with_a_slow_database_batches_get_smaller_and_the_call_ends_in_tim
 ) -> None:
     await many(engine, 1500)
     async with slow(engine, 0.01):  # a batch of 1,000 takes 10 s, longer than any statement may
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(9):  # the deadline of a call
             first = await change(engine, Change.CANCELLED, PENDING)
         assert first.has_more
-        assert first.count in range(100, 600)
+        assert 0 < first.count < 1000
     rest = await change(engine, Change.CANCELLED, PENDING)
     assert (first.count + rest.count, rest.has_more) == (1500, False)
 

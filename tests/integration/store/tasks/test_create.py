@@ -235,6 +235,21 @@ async def test_a_batch_whose_caller_hangs_up_completes_and_loses_no_ids(engine: 
     assert await rows.count(engine) == await last_id(engine) == 500
 
 
+async def test_a_batch_that_takes_too_long_creates_nothing_and_the_same_one_can_be_repeated(
+    engine: Engine, database_url: str
+) -> None:
+    batch = [factories.new_task(request_id=f"request {number}") for number in range(100)]
+    impatient = database.connect(database_url, pool_size=1, answer_seconds=2)
+    # Another transaction is about to take the last request_id.
+    async with database.transaction(engine) as connection:
+        await task_create._answer(connection, [task_create._encode(batch[-1])], "api", {})
+        with pytest.raises(errors.StoreUnavailable, match=r"took too long and was cancelled. Nothing was changed"):
+            await task_create.create_all(impatient, batch, actor="api")
+    assert await rows.count(engine) == 1
+    assert len({created.task_id for created in await task_create.create_all(impatient, batch, actor="api")}) == 100
+    await impatient.dispose()
+
+
 @pytest.mark.parametrize(
     ("failure", "kind", "sentence"),
     [

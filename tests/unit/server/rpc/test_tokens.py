@@ -29,6 +29,11 @@ def test_no_token_is_the_first_page() -> None:
     assert (tokens.number("", SCOPE), tokens.name("", SCOPE)) == (0, "")
 
 
+def test_the_token_of_the_following_page_has_the_last_key_of_a_full_one() -> None:
+    assert tokens.number(tokens.following(SCOPE, [3, 5, 8], 2), SCOPE) == 5
+    assert tokens.following(SCOPE, [3, 5], 2) == tokens.following(SCOPE, [], 2) == ""
+
+
 def test_a_token_of_another_request_is_refused() -> None:
     with pytest.raises(errors.InvalidArgument, match="page_token: belongs to another request"):
         tokens.number(tokens.encode(("ListWorkers",), 7), SCOPE)

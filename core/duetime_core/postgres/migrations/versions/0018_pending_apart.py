@@ -66,4 +66,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Reverts it: all tasks are copied back, in one transaction."""
+    op.execute("SET LOCAL statement_timeout = 0")
     op.execute(reversal.REVERT)
