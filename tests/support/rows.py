@@ -65,6 +65,16 @@ async def occurrences(engine: Engine, schedule_id: int) -> list[tuple[datetime.d
         ]
 
 
+async def next_ids(engine: Engine, *, after: datetime.datetime | None = None) -> list[int]:
+    """Returns the ids of the next tasks of schedules, refused ones too, with a nominal time after that moment."""
+    statement = sa.text("""
+        SELECT task_id FROM schedules JOIN nominal_times USING (schedule_id)
+        WHERE nominal_time = next_nominal_time AND nominal_time > coalesce(CAST(:after AS timestamptz), '-infinity')
+    """)
+    async with engine.connect() as connection:
+        return list((await connection.execute(statement, {"after": after})).scalars())
+
+
 def lock(*task_ids: int) -> str:
     """Returns the statement that locks those tasks, whatever their status, until its transaction ends."""
     tables = ("waiting", "tasks", "ended_tasks")
