@@ -636,7 +636,6 @@ SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
     refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
-    -- It runs on its own since a caller retried it.
     refused.task_id IS NOT NULL AND (
         EXISTS (SELECT FROM tasks WHERE tasks.task_id = refused.task_id OFFSET 0)
         OR EXISTS (SELECT FROM ended_tasks WHERE task_id = refused.task_id AND status <> 'cancelled' OFFSET 0)

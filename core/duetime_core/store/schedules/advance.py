@@ -48,11 +48,7 @@ SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
     refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
-    -- It runs on its own since a caller retried it.
-    refused.task_id IS NOT NULL AND (
-        EXISTS (SELECT FROM tasks WHERE tasks.task_id = refused.task_id OFFSET 0)
-        OR EXISTS (SELECT FROM ended_tasks WHERE task_id = refused.task_id AND status <> 'cancelled' OFFSET 0)
-    ) AS is_retried,
+    refused.task_id IS NOT NULL AND {next_task.IS_RETRIED} AS is_retried,
     {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
 CROSS JOIN LATERAL (

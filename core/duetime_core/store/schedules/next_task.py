@@ -61,7 +61,14 @@ _LOCK_WAITING = sa.text("SELECT task_id FROM waiting WHERE schedule_id = :schedu
 _LOCK = sa.text("""
 SELECT task_id, nominal_time, execution_time, false AS is_refused FROM tasks WHERE task_id = :task_id FOR UPDATE
 """)
-_REFUSED = sa.text(f"SELECT *, true AS is_refused FROM ({REFUSED.format(':schedule_id')}) AS refused")
+IS_RETRIED = """(
+    EXISTS (SELECT FROM tasks WHERE tasks.task_id = refused.task_id OFFSET 0)
+    OR EXISTS (SELECT FROM ended_tasks WHERE task_id = refused.task_id AND status <> 'cancelled' OFFSET 0)
+)"""
+"""Whether a caller retried the task of REFUSED: it runs on its own, and its nominal time is not skipped."""
+_REFUSED = sa.text(f"""
+SELECT refused.*, true AS is_refused, {IS_RETRIED} AS is_retried FROM ({REFUSED.format(":schedule_id")}) AS refused
+""")
 _MOVE = sa.text(f"""
 WITH previous AS MATERIALIZED ({_PREVIOUS}), given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:after AS json)) AS given ({encoding.record(_MOVED)})
@@ -173,6 +180,7 @@ class NextTask:
     nominal_time: datetime.datetime
     execution_time: datetime.datetime
     is_refused: bool
+    is_retried: bool = False
 
 
 async def lock(connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int) -> NextTask | None:

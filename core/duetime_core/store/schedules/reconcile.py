@@ -50,7 +50,7 @@ async def apply(
         decided = reconcile.reconcile(before, after, standing, now, taken=taken, taken_until=taken_until)
     except ValueError as error:
         raise errors.ScheduleUnreadable.of(after.schedule_id, error) from error
-    skips = [columns.skipped(after.schedule_id, skip) for skip in decided.skips]
+    skips = [columns.skipped(after.schedule_id, skip) for skip in _of(present, decided.skips)]
     await columns.log(connection, skips, actor=actor, at=now)
     if decided.stays is not None:
         assert present is not None
@@ -77,7 +77,7 @@ async def withdraw(
     except ValueError as error:  # such as a zone that no longer exists
         _log.warning("what a schedule skips is not logged", schedule_id=before.schedule_id, reason=str(error))
         skips = []
-    logged = [columns.skipped(before.schedule_id, skip) for skip in skips]
+    logged = [columns.skipped(before.schedule_id, skip) for skip in _of(present, skips)]
     await columns.log(connection, logged, actor=actor, at=now)
     await clock.stop(connection, [before.schedule_id])
     return await next_task.withdraw(connection, before.schedule_id, reason=error_message, actor=actor)
@@ -128,6 +128,12 @@ async def _keep(
     )
     await clock.write(connection, [written])
     return Reconciled(changed, stays.nominal)
+
+
+def _of(present: next_task.NextTask | None, skips: Sequence[recurrence.Skip]) -> list[recurrence.Skip]:
+    """Returns those skips to log: not that of a refused next task which a caller retried."""
+    is_retried = present is not None and present.is_retried
+    return [skip for skip in skips if not (is_retried and skip.reason == advance.REFUSED)]
 
 
 def _was_due(before: schedule.Schedule, present: next_task.NextTask) -> datetime.datetime:
