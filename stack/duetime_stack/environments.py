@@ -8,7 +8,9 @@ _BASIC = frozenset(
 )
 SERVER_SETTINGS = frozenset({"DUETIME_DATABASE_URL", "DUETIME_REDIS_URL", "DUETIME_REDIS_PREFIX", "DUETIME_LISTEN"})
 """The settings of the servers and the migrations. A test compares them with the servers' settings."""
-_SERVER = frozenset({"DUETIME_APPLICATION_ROLE", "DUETIME_CRASH_POINT", "SSL_CERT_DIR", "SSL_CERT_FILE"})
+_SERVER = frozenset(
+    {"DUETIME_APPLICATION_ROLE", "DUETIME_CRASH_POINT", "DUETIME_TASK_RETENTION", "SSL_CERT_DIR", "SSL_CERT_FILE"}
+)
 
 
 def is_basic(name: str) -> bool:

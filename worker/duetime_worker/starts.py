@@ -66,6 +66,10 @@ class StartRecorder:
             except errors.StoreUnavailable as error:
                 self._here.database_outage.begin(error)
                 await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:  # nothing was logged: these starts are logged with their outcomes
+                self._in_progress -= keys
+                self.on_logged()
+                raise
             else:
                 break
         self._here.database_outage.end()

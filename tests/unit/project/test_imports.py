@@ -29,10 +29,25 @@ FOLDERS = {
     "core/duetime_core/process": {"process", "model"},
     "core/duetime_core/postgres": {"postgres", "process", "model"},
     "core/duetime_core/redis": {"redis", "process", "model"},
-    "core/duetime_core/store/queues": {"store.queues", "store.encoding", "postgres", "process", "model"},
-    "core/duetime_core/store/tasks": {"store.tasks", "store.queues", "store.encoding", "postgres", "process", "model"},
+    "core/duetime_core/store/queues": {
+        "store.queues",
+        "store.encoding",
+        "store.leases",
+        "postgres",
+        "process",
+        "model",
+    },
+    "core/duetime_core/store/tasks": {
+        "store.tasks",
+        "store.queues",
+        "store.encoding",
+        "store.leases",
+        "postgres",
+        "process",
+        "model",
+    },
     "core/duetime_core/store/schedules": {
-        *("store.schedules", "store.tasks", "store.encoding", "postgres", "process", "model"),
+        *("store.schedules", "store.tasks", "store.encoding", "store.leases", "postgres", "process", "model"),
     },
     "core/duetime_core/store/claiming": {
         *(
@@ -40,6 +55,7 @@ FOLDERS = {
             "store.schedules",
             "store.tasks",
             "store.encoding",
+            "store.leases",
             "postgres",
             "redis",
             "process",

@@ -148,8 +148,8 @@ class Bounds:
             self._has_moved = True
             self.left.hurry()
         self._step_back(self._now, now)
-        is_back, self._now = now < self._now, now
-        if is_back:
+        is_behind, self._now = now < self._now, now
+        if is_behind:
             return
         lowest, at, task_id = last if is_full and last is not None else (-1, now, 0)
         for level in range(len(self._times)):

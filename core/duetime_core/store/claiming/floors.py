@@ -1,6 +1,6 @@
 """Where claims of a queue have arrived, as workers note it for others, and what is left before it.
 
-A new worker, and whoever counts waiting tasks, begins to read there: see `bounds`.
+New workers and counts of waiting tasks begin to read there: see `bounds`.
 """
 
 import datetime

@@ -14,15 +14,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue as queues
+from duetime_core.store import leases
 from duetime_core.store.claiming import queue_lock
-from duetime_core.store.tasks import columns as task_columns
 
 FOR_A_RUN = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 """`waits_until` of a key that waits for one of its runs to end."""
 _EMPTY_AT = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 _COUNT = f"""
-SELECT concurrency_key, count(*) AS running FROM {task_columns.RUNNING} AS running JOIN tasks USING (task_id, version)
+SELECT concurrency_key, count(*) AS running FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
 WHERE running.queue = :queue AND concurrency_key IS NOT NULL
 GROUP BY concurrency_key
 """

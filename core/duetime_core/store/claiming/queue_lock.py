@@ -9,7 +9,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
 from duetime_core.model import queue as queues
-from duetime_core.store.tasks import columns as task_columns
+from duetime_core.store import leases
 
 # A worker that hangs with the row locked would block the queue for all others.
 _LOCK = sa.text("""
@@ -21,7 +21,7 @@ _IS_LIMITED = sa.text("SELECT EXISTS (SELECT FROM queues WHERE name = :queue)")
 # Only a new statement sees the tasks claimed by others before the lock was granted; and `now()` is from before it.
 _COUNT = sa.text(f"""
 SELECT count(*) AS running, clock_timestamp() AS now
-FROM {task_columns.RUNNING} AS running JOIN tasks USING (task_id, version) WHERE running.queue = :queue
+FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version) WHERE running.queue = :queue
 """)
 _NOW = sa.text("SELECT 0 AS running, clock_timestamp() AS now")
 _SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name = :queue")

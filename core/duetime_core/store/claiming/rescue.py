@@ -8,6 +8,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database, schema
+from duetime_core.store import leases
 from duetime_core.store.tasks import columns as task_columns
 
 BATCH = 20
@@ -59,7 +60,7 @@ _LOST = "format('Worker %s was lost: it stopped extending its lease.', held.work
 _RECLAIM = sa.text(f"""
 WITH {
     _take(f'''
-    SELECT * FROM leases WHERE expires_at < now() AND {task_columns.HAS_LEASE}
+    SELECT * FROM leases WHERE expires_at < now() AND {leases.HAS_LEASE}
     ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ''')
 }, returned AS (
@@ -101,7 +102,7 @@ _RELEASE = sa.text(f"""
 WITH {
     _take(f'''
     SELECT * FROM leases
-    WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND {task_columns.HAS_LEASE}
+    WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND {leases.HAS_LEASE}
         AND lease_id <> ALL(CAST(:held AS bigint[]))
         AND CASE WHEN CAST(:queue AS text) IS NULL THEN is_quarantined ELSE queue = :queue AND NOT is_quarantined END
     ORDER BY lease_id

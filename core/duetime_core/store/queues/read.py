@@ -7,8 +7,8 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue
 from duetime_core.postgres import database, schema
+from duetime_core.store import leases
 from duetime_core.store.queues import workers
-from duetime_core.store.tasks import columns as task_columns
 
 _WAITING = {
     "due": schema.ORDINARY,
@@ -67,7 +67,7 @@ _DUE = f"""(
         (SELECT min(execution_time) FROM ({_due(_FIRST)}) AS firsts JOIN tasks USING (task_id)) AS oldest_due
 )"""
 _RUNNING = f"""
-    SELECT leased.queue, count(*) AS running FROM {task_columns.RUNNING} AS leased JOIN tasks USING (task_id, version)
+    SELECT leased.queue, count(*) AS running FROM {leases.RUNNING} AS leased JOIN tasks USING (task_id, version)
     WHERE true {{}} GROUP BY leased.queue
 """
 _SERVED = f"""
@@ -121,7 +121,7 @@ _IS_KNOWN = f"""
     EXISTS (SELECT FROM queues WHERE name = :queue)
     OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
     OR EXISTS (
-        SELECT FROM {task_columns.RUNNING} AS leased JOIN tasks USING (task_id, version) WHERE leased.queue = :queue
+        SELECT FROM {leases.RUNNING} AS leased JOIN tasks USING (task_id, version) WHERE leased.queue = :queue
     )
     OR {_HAS_WAITING}
 """

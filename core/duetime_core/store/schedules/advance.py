@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import advance, errors, recurrence, schedule, task
-from duetime_core.postgres import database, error_mapping
+from duetime_core.postgres import database
 from duetime_core.process import threads
-from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile
+from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile, set_aside
 from duetime_core.store.tasks import columns as task_columns
 
 MOST = 200
@@ -67,15 +67,6 @@ LEFT JOIN LATERAL ({next_task.REFUSED.format("given.schedule_id")}) AS refused O
 _PASS_OVER = sa.text("""
 UPDATE schedules SET advance_at = now() + interval '1 second' WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))
 """)
-_SET_ASIDE = sa.text("""
-UPDATE schedules SET advance_failures = least(advance_failures, 30) + 1, advance_error = :error,
-    advance_at = now() + least(interval '1 second' * 2 ^ least(advance_failures + 1, 30), CAST(:longest AS interval))
-WHERE schedule_id = :schedule_id RETURNING advance_at
-""")
-_LONGEST_BACKOFF = datetime.timedelta(minutes=15)
-_LONGEST_UNREADABLE = datetime.timedelta(seconds=30)
-"""Another worker, of a newer release, may read it."""
-_MOST_ERROR_CHARACTERS = 500
 _NEXT_AT = sa.text("""
 SELECT (SELECT advance_at FROM schedules WHERE advance_at > now() ORDER BY advance_at LIMIT 1), now()
 """)
@@ -150,11 +141,11 @@ async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, rows: Seq
                 done.tasks = await _write(connection, planned, now, actor)
             done.count += len(planned)
         except Exception as error:
-            _require_connection(error)
+            set_aside.require_connection(error)
             for each in planned:
                 await _write_one(connection, each, now, actor, done, failures)
     for schedule_id, failure in failures:
-        await _set_aside(connection, schedule_id, failure)
+        await set_aside.set_aside(connection, schedule_id, failure)
     return done
 
 
@@ -277,33 +268,6 @@ async def _write_one(
             done.tasks += await _write(connection, [planned], now, actor)
         done.count += 1
     except Exception as error:
-        _require_connection(error)
+        set_aside.require_connection(error)
         failures.append((planned.made.schedule_id, error))
         done.count += 1
-
-
-def _require_connection(error: Exception) -> None:
-    """Raises the error if it is not the data's fault: the connection is lost."""
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
-        raise error
-
-
-async def _set_aside(connection: sqlalchemy_asyncio.AsyncConnection, schedule_id: int, error: Exception) -> None:
-    explained: Exception | None = error
-    if isinstance(error, sqlalchemy.exc.DBAPIError):
-        explained = error_mapping.explain(error)
-    is_known = isinstance(explained, errors.DuetimeError)
-    message = str(explained) if is_known else f"{type(error).__name__}: {error}".partition("\n")[0]
-    longest = _LONGEST_UNREADABLE if isinstance(explained, errors.ScheduleUnreadable) else _LONGEST_BACKOFF
-    parameters = {
-        "schedule_id": schedule_id,
-        "error": message.replace("\0", "")[:_MOST_ERROR_CHARACTERS],
-        "longest": longest,
-    }
-    again_at = (await connection.execute(_SET_ASIDE, parameters)).scalar_one()
-    _log.warning(
-        "a schedule cannot be advanced and is set aside",
-        schedule_id=schedule_id,
-        until=again_at.isoformat(),
-        **({"error": message} if is_known else {"exc_info": error}),
-    )

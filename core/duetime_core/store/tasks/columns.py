@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from duetime_core.model import task
 from duetime_core.postgres import schema
-from duetime_core.store import encoding
+from duetime_core.store import encoding, leases
 from duetime_core.store.tasks import payloads
 
 _POLICY = [encoding.column(field) for field in encoding.POLICY]
@@ -69,23 +69,15 @@ ENDED_COLUMNS = ", ".join(f"{_OF_ENDED_READ.get(column, f'ended_tasks.{column}')
 """TASK, of `ended_tasks`."""
 EDITED_ENDED_COLUMNS = ", ".join(f"{_OF_ENDED.get(column, f'ended_tasks.{column}')} AS {column}" for column in TASK)
 """TASK, of a row of `ended_tasks` that the statement has changed: without task_data that is in `payloads`."""
-HAS_LEASE = "expires_at >= (SELECT lease_floor.expires_at FROM lease_floor WHERE is_only)"
-"""The condition on `leases` that its index begins with: without it, a look reads past those that ended long ago."""
 LIVE = f"""
     LEFT JOIN waiting ON waiting.task_id = tasks.task_id
     LEFT JOIN LATERAL (
         SELECT worker_id, started_at, expires_at FROM leases
-        WHERE waiting.task_id IS NULL AND {HAS_LEASE} AND tasks.task_id = ANY(task_ids)
+        WHERE waiting.task_id IS NULL AND {leases.HAS_LEASE} AND tasks.task_id = ANY(task_ids)
             AND versions[array_position(task_ids, tasks.task_id)] = tasks.version
         LIMIT 1
     ) AS lease ON true"""
-"""What tells whether a row of `tasks` is pending or runs, and where."""
-RUNNING = f"""(
-    SELECT lease_id, worker_id, leases.queue, started_at, leases.expires_at, claimed.task_id, claimed.version
-    FROM leases CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
-    WHERE {HAS_LEASE}
-)"""
-"""The tasks of all leases. Those that have ended no longer have that version."""
+"""Joins of `tasks` that show whether a task is pending or runs, and where."""
 QUEUE_LEVEL = f"CASE priority WHEN 0 THEN 0 ELSE priority + {schema.RETURNED} END"
 """The level in `waiting` of a task with a priority."""
 RETURNED_LEVEL = f"priority + {schema.RETURNED}"

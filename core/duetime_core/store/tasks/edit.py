@@ -9,7 +9,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, payload, task
 from duetime_core.postgres import confirmation
-from duetime_core.store import encoding
+from duetime_core.store import encoding, leases
 from duetime_core.store.tasks import columns, payloads, read
 
 _NEW_DATA = "CAST(:new_task_data AS jsonb)"
@@ -57,7 +57,7 @@ def of_ended(target: str, *, is_deleted: bool, wanted: str, locking: str, has_ru
     """
     running = f"""
         SELECT running.task_id, 2 AS step, running.worker_id AS started_by, running.started_at
-        FROM {columns.RUNNING} AS running CROSS JOIN LATERAL (
+        FROM {leases.RUNNING} AS running CROSS JOIN LATERAL (
             SELECT FROM tasks WHERE tasks.task_id = running.task_id AND tasks.version = running.version {locking}
         ) AS locked
         WHERE {wanted.format("running")} AND running.task_id NOT IN (SELECT task_id FROM gone)

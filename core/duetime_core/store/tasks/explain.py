@@ -7,6 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, explanation, queue, schedule, worker
 from duetime_core.postgres import database
+from duetime_core.store import leases
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
 from duetime_core.store.tasks import read as task_read
@@ -16,11 +17,11 @@ SELECT found.*, now() AS now, coalesce(queues.is_paused, false) AS is_paused, ma
     max_running_per_key, max_per_second_per_key, queues.tokens, queues.tokens_at,
     queue_keys.tokens AS key_tokens, queue_keys.tokens_at AS key_tokens_at,
     (
-        SELECT count(*) FROM {columns.RUNNING} AS running JOIN tasks USING (task_id, version)
+        SELECT count(*) FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
         WHERE running.queue = found.queue
     ) AS running,
     (
-        SELECT count(*) FROM {columns.RUNNING} AS running JOIN tasks USING (task_id, version)
+        SELECT count(*) FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
         WHERE running.queue = found.queue AND tasks.concurrency_key = found.concurrency_key
     ) AS running_of_key,
     CASE WHEN found.is_next THEN advance_error END AS advance_error,

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from duetime_core.model import task
 from duetime_core.postgres import schema
+from duetime_core.store import leases
 from duetime_core.store.tasks import columns as task_columns
 
 Order = Literal["execution_time", "execution_time desc", "task_id", "task_id desc"]
@@ -156,7 +157,7 @@ def _live(statuses: frozenset[task.Status], fields: Collection[str], by_id: bool
             yield _Part("tasks", f"{schema.LISTED} AND {_IS_WAITING}", time)
         case False, True:
             # At most as many as the workers have slots: they are sorted.
-            ids = f"ARRAY(SELECT running.task_id FROM {task_columns.RUNNING} AS running)"
+            ids = f"ARRAY(SELECT running.task_id FROM {leases.RUNNING} AS running)"
             yield _Part("tasks", f"task_id = ANY({ids}) AND NOT {_IS_WAITING}", "execution_time")
 
 
