@@ -37,8 +37,7 @@ async def watch_task(
             if sent is not None:
                 watching.version, last, current = await _resume_at(engine, watch_hub, sent)
             else:
-                current = _as_current(await task_read.get(engine, task_id))
-                watching.version = current.version - 1
+                watching.version, current = await _begin_with(engine, watch_hub, task_id)
             async for log in _changes(watch_hub, watching, current):
                 if log is not None:
                     last = log
@@ -78,6 +77,20 @@ class _Sent:
             case int():
                 raise violations.refuse("cursor", cursors.BEFORE_HISTORIES)
         raise violations.refuse("cursor", tokens.UNKNOWN)
+
+
+async def _begin_with(
+    engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, task_id: int
+) -> tuple[int, task.TaskLog]:
+    """Returns the version after which to begin, and what to begin with if no change follows. Raises TaskNotFound."""
+    found = await task_read.get(engine, task_id)
+    before = found.version - 1
+    is_running = found.status is task.Status.RUNNING
+    if is_running and not await watch_hub.catch_up_with_task(task_id, after_version=before):
+        # Its start is on its way to the log, and is sent once it is there: this begins with the change before.
+        before -= 1
+        found = dataclasses.replace(found, status=task.Status.PENDING, version=found.version - 1)
+    return before, _as_current(found)
 
 
 async def _resume_at(

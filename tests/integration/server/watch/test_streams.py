@@ -12,9 +12,11 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 from google.protobuf import timestamp_pb2
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
-from tests.support import processes
+from duetime_core.store.tasks import outcomes as task_outcomes
+from tests.support import factories, processes
 
 Stub = Any  # grpc's stubs are typed for synchronous channels, or need quotes everywhere
 FAR = datetime.timedelta(days=1)
@@ -61,6 +63,19 @@ async def test_a_watch_begins_with_the_last_change(stub: Stub) -> None:
             break
     assert [_kind(event) async for event in _watch(stub, task_id)] == ["started", "completed", "TASK_TERMINAL"]
     assert [_kind(event) async for event in _watch(stub, task_id)] == ["completed", "TASK_TERMINAL"]
+
+
+async def test_a_watch_that_begins_before_a_start_is_logged_shows_it(
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter
+) -> None:
+    server = await start.server()
+    task_id = await factories.create(engine)
+    (claimed,) = await factories.claim(engine)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        events = aiter(_watch(task_service_pb2_grpc.TaskServiceStub(channel), task_id))
+        assert _kind(await anext(events)) == "created"
+        await task_outcomes.log_starts(engine, [claimed], worker_id="worker")
+        assert _kind(await anext(events)) == "started"
 
 
 async def test_a_watch_from_a_cursor_shows_exactly_the_rest(stub: Stub) -> None:
