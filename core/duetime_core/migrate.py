@@ -67,7 +67,8 @@ async def upgrade(
                 await restoration.reset_transaction_ids(connection)
                 if application_role is not None:
                     await roles.grant(connection, application_role)
-    await marks.note(engine)  # notes the history of a database that is new, or was restored
+    for _ in range(2):  # the history of a database that is new, or was restored, and its first mark
+        await marks.note(engine)
     with contextlib.suppress(errors.LogBusy):  # a backup may hold the lock: workers create them later
         await partitions.create_ahead(engine)
         await history.create_ahead(engine, task_retention)
