@@ -74,7 +74,9 @@ def claim_without_guard() -> None:
 
 def record_without_fence() -> None:
     """Records outcomes of workers that have lost the lease."""
-    _rewrite(task_outcomes, "_RECORD", "AND tasks.version = claimed_version - 1", "")
+    for name in ("_RECORD", "_RECORD_LOGGED"):
+        _rewrite(task_outcomes, name, "AND tasks.version = claimed_version - 1", "")
+        _rewrite(task_outcomes, name, "WHERE (lease_id, started_at) IN (SELECT lease_id, started_at FROM own)", "")
 
 
 def forget_next_occurrences() -> None:
@@ -204,7 +206,8 @@ def reclaim_valid_leases() -> None:
 
 def wait_for_locked_tasks() -> None:
     """Has batches of outcomes wait for tasks that another session has locked, and extensions lock all tasks."""
-    _rewrite(task_outcomes, "_RECORD", "SKIP LOCKED", "")
+    for name in ("_RECORD", "_RECORD_LOGGED"):
+        _rewrite(task_outcomes, name, "SKIP LOCKED", "")
     locked = """locked AS MATERIALIZED (
         SELECT task_id FROM tasks WHERE task_id = ANY(ARRAY(
             SELECT unnest(task_ids) FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[]))

@@ -3,12 +3,15 @@
 import dataclasses
 import datetime
 import itertools
+import math
 import time
 
 import psycopg
 import psycopg.rows
 
 _SAMPLES = 20
+_IN_PROGRESS_SECONDS = 1.0
+"""How long a statement may be in progress."""
 
 
 def now() -> float:
@@ -35,6 +38,10 @@ class Offset:
         """Returns by how many seconds the database's clock was ahead when it showed that time."""
         return 0.0
 
+    def has_just_stepped(self, at: float) -> bool:
+        """Returns whether the database's clock was stepped within the second before."""
+        return False
+
     def both(self, other: "Offset") -> "Offset":
         """Returns an offset that holds throughout, if it was this at the beginning and `other` at the end."""
         middle = (self.seconds + other.seconds) / 2
@@ -59,7 +66,12 @@ class Stepped(Offset):
     def earliest(self, moment: datetime.datetime) -> float:
         """Returns when the database's clock first showed that time, or a later one."""
         shown = super().of(moment)
-        return min(max(since, shown - ahead) for since, until, ahead in self._periods() if shown - ahead < until)
+        first = (max(since, shown - ahead) for since, until, ahead in self._periods() if shown - ahead < until)
+        return min(first, default=math.inf)  # it did not show it yet
+
+    def has_just_stepped(self, at: float) -> bool:
+        """Returns whether the database's clock was stepped within the second before."""
+        return any(0 <= at - since < _IN_PROGRESS_SECONDS for since, _ in self.steps)
 
     def ahead(self, moment: datetime.datetime) -> float:
         """Returns by how many seconds the database's clock was ahead when it showed that time."""

@@ -123,7 +123,8 @@ def _as_written(evidence: Evidence, task_id: int, requested: list[Call], written
         difference = log.execution_time.timestamp() - max(call.due_at, log.timestamp.timestamp())
         if abs(difference) > 1e-5:
             yield f"task {task_id} version {log.version} is due {difference:+.6f} s from the requested time"
-        if (call.queue, call.name) not in (("", ""), (log.queue, log.name)):
+        # Rows from before these columns have neither.
+        if log.queue is not None and (call.queue, call.name) not in (("", ""), (log.queue, log.name)):
             yield f"task {task_id} version {log.version} is {log.name} of {log.queue}, not {call.name} of {call.queue}"
     token = requested[len(written) - 1].token
     if evidence.rows[task_id].task_data.get("token") != token:

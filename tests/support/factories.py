@@ -34,7 +34,8 @@ def outcome(claimed: task.Task, change: task.Change = task.Change.COMPLETED, **c
         change,
         SECOND,
         task_outcomes.started_at(claimed),
-        **{"lease_id": claimed.lease_id, **changes},
+        claimed.lease_id,
+        **changes,
     )
 
 

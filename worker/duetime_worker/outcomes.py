@@ -221,6 +221,7 @@ def _rejected(outcome: task_outcomes.Outcome, error: Exception) -> task_outcomes
         task.Change.FAILED,
         outcome.duration,
         outcome.started_at,
+        outcome.lease_id,
         is_start_logged=outcome.is_start_logged,
         error_message=f"The outcome could not be stored: {type(getattr(error, 'orig', error)).__name__}.",
     )

@@ -515,14 +515,16 @@ FROM input
 UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created;
 
 -- tasks/outcomes.py: _RECORD
-WITH held AS MATERIALIZED (
+WITH own AS MATERIALIZED (
+    SELECT lease_id, started_at FROM leases WHERE worker_id = :worker_id AND lease_id = ANY(CAST(:lease_id AS bigint[]))
+), held AS MATERIALIZED (
     SELECT given.*, locked.* FROM (
         SELECT * FROM unnest(CAST(:task_id AS bigint[]), CAST(:claimed_version AS int[]), CAST(:status AS text[]),
-            CAST(:change AS text[]), CAST(:started_at AS timestamptz[]), CAST(:duration AS interval[]),
-            CAST(:is_start_logged AS boolean[]), CAST(:result AS text[]), CAST(:error_message AS text[]), CAST(:backoff
-            AS interval[]))
-            AS given (task_id, claimed_version, status, change, started_at, duration, is_start_logged, result,
-                error_message, backoff) ORDER BY task_id
+            CAST(:change AS text[]), CAST(:started_at AS timestamptz[]), CAST(:duration AS interval[]), CAST(:lease_id
+            AS bigint[]), CAST(:result AS text[]), CAST(:error_message AS text[]), CAST(:backoff AS interval[]))
+            AS given (task_id, claimed_version, status, change, started_at, duration, lease_id, result, error_message,
+                backoff)
+        WHERE (lease_id, started_at) IN (SELECT lease_id, started_at FROM own) ORDER BY task_id
     ) AS given CROSS JOIN LATERAL (
         SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
@@ -537,7 +539,7 @@ WITH held AS MATERIALIZED (
         tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version + 2 AS version, 0 AS lost_leases,
         held.status, held.result,
         held.error_message AS new_error, change, started_at, :worker_id AS started_by, started_due, started_retries,
-            is_start_logged, duration
+            duration
 ), ended AS (
     INSERT INTO ended_tasks (task_id, name, queue, execution_time, task_data, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
@@ -559,7 +561,7 @@ WITH held AS MATERIALIZED (
         execution_time = CASE change WHEN 'retry_scheduled' THEN now() + held.backoff ELSE execution_time END
     FROM held WHERE tasks.task_id = held.task_id AND held.status = 'pending'
     RETURNING tasks.*, held.status, held.error_message AS new_error, change, started_at, :worker_id AS started_by,
-        started_due, started_retries, is_start_logged, duration
+        started_due, started_retries, duration
 ), waits AS (
     INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version,
@@ -569,18 +571,18 @@ WITH held AS MATERIALIZED (
     FROM returned
 ), finished AS NOT MATERIALIZED (
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
-        started_by, started_due, started_retries, is_start_logged, duration
+        started_by, started_due, started_retries, duration
     FROM gone
     UNION ALL
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
-        started_by, started_due, started_retries, is_start_logged, duration
+        started_by, started_due, started_retries, duration
     FROM returned
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)
     SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
         CAST(NULL AS interval), started_at, queue, name, NULL, NULL
-    FROM finished WHERE NOT is_start_logged
+    FROM finished WHERE true
     UNION ALL SELECT task_id, version, status, change, new_error, execution_time, retry_count, :worker_id,
         CAST(duration AS interval), now(), queue, name, NULL, NULL
     FROM finished

@@ -24,11 +24,11 @@ class Outcome:
     change: task.Change
     duration: datetime.timedelta
     started_at: datetime.datetime
+    lease_id: int | None
     result: str | None = None  # JSON text
     error_message: str | None = None
     backoff: datetime.timedelta | None = None  # until the retry, for retry_scheduled
-    is_start_logged: bool = False  # by `log_starts`
-    lease_id: int | None = None
+    is_start_logged: bool = False  # by `log_starts`, unless a failover lost that
 
 
 @dataclasses.dataclass(slots=True)
@@ -49,9 +49,10 @@ class Recorded:
 
 
 _MOVED = ", ".join(f"tasks.{column}" for column in columns.KEPT if column not in {"version", "lost_leases"})
-_LOGGED = "change, started_at, :worker_id AS started_by, started_due, started_retries, is_start_logged, duration"
+_LOGGED = "change, started_at, :worker_id AS started_by, started_due, started_retries, duration"
 # Locked tasks are passed over: a batch is never as slow as its most blocked row. A task of another version is fenced
-# out, because each way out of a lease raises the version.
+# out, because each way out of a lease raises the version. After a failover that lost the claim, the version may be that
+# of another claim: so the lease must still be the one of this claim.
 _GIVEN = {
     "task_id": "bigint",
     "claimed_version": "int",
@@ -59,17 +60,27 @@ _GIVEN = {
     "change": "text",
     "started_at": "timestamptz",
     "duration": "interval",
-    "is_start_logged": "boolean",
+    "lease_id": "bigint",
     "result": "text",
     "error_message": "text",
     "backoff": "interval",
 }
 """What `record` is given of each outcome, as an array of each: JSON costs both sides more."""
-_RECORD = sa.text(f"""
-WITH held AS MATERIALIZED (
+
+
+def _record(*, is_start_new: bool) -> sa.TextClause:
+    """Returns the statement that records outcomes with their starts, of which some may be logged unless all are new.
+
+    Whether they are is looked up: after a failover, the log may have lost them.
+    """
+    return sa.text(f"""
+WITH own AS MATERIALIZED (
+    SELECT lease_id, started_at FROM leases WHERE worker_id = :worker_id AND lease_id = ANY(CAST(:lease_id AS bigint[]))
+), held AS MATERIALIZED (
     SELECT given.*, locked.* FROM (
         SELECT * FROM unnest({", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _GIVEN.items())})
-            AS given ({", ".join(_GIVEN)}) ORDER BY task_id
+            AS given ({", ".join(_GIVEN)})
+        WHERE (lease_id, started_at) IN (SELECT lease_id, started_at FROM own) ORDER BY task_id
     ) AS given CROSS JOIN LATERAL (
         SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
@@ -96,26 +107,26 @@ WITH held AS MATERIALIZED (
     FROM returned
 ), finished AS NOT MATERIALIZED (
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
-    _LOGGED.replace(":worker_id AS ", "")
-}
+        _LOGGED.replace(":worker_id AS ", "")
+    }
     FROM gone
     UNION ALL
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
-    _LOGGED.replace(":worker_id AS ", "")
-}
+        _LOGGED.replace(":worker_id AS ", "")
+    }
     FROM returned
 ), {
-    columns.write_log(
-        "finished",
-        change="change",
-        status="status",
-        actor=":worker_id",
-        error="new_error",
-        duration="duration",
-        started="NOT is_start_logged",
-        is_start_new=True,
-    )
-}, ended_leases AS (
+        columns.write_log(
+            "finished",
+            change="change",
+            status="status",
+            actor=":worker_id",
+            error="new_error",
+            duration="duration",
+            started="true",
+            is_start_new=is_start_new,
+        )
+    }, ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
         SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) FOR UPDATE SKIP LOCKED
@@ -132,12 +143,17 @@ UNION ALL
 -- One array costs both sides less than thousands of rows a second.
 SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone
 """)
-# Of those that were not recorded: which are still held, by this version, and were locked.
+
+
+_RECORD, _RECORD_LOGGED = _record(is_start_new=True), _record(is_start_new=False)
+# Of those that were not recorded: which are still held, by this version, and were locked. One that waits is not: its
+# claim was lost in a failover.
 _HELD = sa.text("""
 SELECT given.task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, version)
 CROSS JOIN LATERAL (
     SELECT FROM tasks WHERE tasks.task_id = given.task_id AND tasks.version = given.version - 1 OFFSET 0
 ) AS held
+WHERE NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = given.task_id OFFSET 0)
 """)
 
 # Where fewer than half of a lease's tasks run, the others leave it: what reads leases reads all of their tasks.
@@ -168,7 +184,11 @@ SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) A
 _LOG_STARTS = sa.text(
     columns.log_starts("""json_to_recordset(CAST(:starts AS json)) AS given (
         task_id bigint, version int, started_at timestamptz, execution_time timestamptz, retry_count int, queue text,
-        name text
+        name text, lease_id bigint
+    ) WHERE EXISTS (
+        -- It is not there if the claim was lost in a failover, or others ended the run, and logged its start.
+        SELECT FROM leases WHERE leases.lease_id = given.lease_id AND leases.worker_id = :worker_id
+            AND leases.started_at = given.started_at OFFSET 0
     )""")
 )
 
@@ -180,7 +200,7 @@ def started_at(claimed: task.Task) -> datetime.datetime:
 
 
 async def log_starts(engine: sqlalchemy_asyncio.AsyncEngine, claimed: Sequence[task.Task], *, worker_id: str) -> None:
-    """Logs that those claimed tasks started, unless that is logged already."""
+    """Logs that those claimed tasks started, unless that is logged already, or their leases are over."""
     encoded = json.dumps(
         [
             {
@@ -191,6 +211,7 @@ async def log_starts(engine: sqlalchemy_asyncio.AsyncEngine, claimed: Sequence[t
                 "retry_count": each.retry_count,
                 "queue": each.queue,
                 "name": each.name,
+                "lease_id": each.lease_id,
             }
             for each in claimed
         ],
@@ -216,7 +237,8 @@ async def record(
     """
     parameters = {**_encode(outcomes), "worker_id": worker_id, "lease_ids": encoding.array(lease_ids)}
     with database.unavailable():
-        rows = await direct.execute(engine, _RECORD, parameters)
+        statement = _RECORD_LOGGED if any(outcome.is_start_logged for outcome in outcomes) else _RECORD
+        rows = await direct.execute(engine, statement, parameters)
     (ended,) = (row[-1] or [] for row in rows if row[0] is None)
     return Recorded(ended, [columns.read_changed(row) for row in rows if row[0] is not None])
 
@@ -260,7 +282,7 @@ def _encode(outcomes: Sequence[Outcome]) -> dict[str, str]:
         "change": encoding.array(outcome.change for outcome in outcomes),
         "started_at": encoding.array(started[outcome.started_at] for outcome in outcomes),
         "duration": encoding.array(encoding.interval(outcome.duration) for outcome in outcomes),
-        "is_start_logged": encoding.array(outcome.is_start_logged for outcome in outcomes),
+        "lease_id": encoding.array(outcome.lease_id for outcome in outcomes),
         "result": encoding.texts([outcome.result for outcome in outcomes]),
         "error_message": encoding.texts([outcome.error_message for outcome in outcomes]),
         "backoff": encoding.texts(

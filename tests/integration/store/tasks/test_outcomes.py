@@ -1,6 +1,7 @@
 """Outcomes are recorded once, in batches, and only by the worker that still holds the task."""
 
 import asyncio
+import dataclasses
 import datetime
 import json
 import random
@@ -69,7 +70,28 @@ async def test_recording_an_outcome_is_idempotent(engine: sqlalchemy_asyncio.Asy
     assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]
 
 
-@pytest.mark.parametrize("fence", ["another version", "cancelled", "lost"])
+async def _claim_otherwise(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("UPDATE leases SET started_at = started_at + interval '1 s'"))
+
+
+async def test_an_outcome_brings_a_start_along_that_a_failover_lost(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await factories.create(engine)
+    (run,) = await factories.claim(engine)
+    outcome = factories.outcome(run, is_start_logged=True)
+    assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
+    assert await factories.history(engine, run.task_id) == ["created", "started", "completed"]
+
+
+async def test_a_start_of_a_claim_that_a_failover_lost_is_not_logged(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
+    await factories.create(engine)
+    (run,) = await factories.claim(engine)
+    await _claim_otherwise(engine)
+    await task_outcomes.log_starts(engine, [run], worker_id="worker")
+    assert await factories.history(engine, run.task_id) == ["created"]
+
+
+@pytest.mark.parametrize("fence", ["another version", "another claim", "cancelled", "lost"])
 async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
     engine: sqlalchemy_asyncio.AsyncEngine, fence: str
 ) -> None:
@@ -79,9 +101,9 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
     outcome = factories.outcome(run)
     match fence:
         case "another version":
-            outcome = task_outcomes.Outcome(
-                run.task_id, run.version + 1, Change.COMPLETED, factories.SECOND, task_outcomes.started_at(run)
-            )
+            outcome = dataclasses.replace(outcome, version=run.version + 1)
+        case "another claim":  # as after a failover that lost this one: its lease_id and version are given again
+            await _claim_otherwise(engine)
         case "cancelled":
             await task_edit.cancel(engine, run.task_id, actor="api")
         case "lost":

@@ -122,7 +122,7 @@ async def scans(
 
 def _outcomes(task_ids: Sequence[int]) -> dict[str, str]:
     done = task.Change.COMPLETED
-    return task_outcomes._encode([task_outcomes.Outcome(task_id, 2, done, LEASE, NOW) for task_id in task_ids])
+    return task_outcomes._encode([task_outcomes.Outcome(task_id, 2, done, LEASE, NOW, 1) for task_id in task_ids])
 
 
 SINCE = bounds.Bounds().parameters
@@ -219,7 +219,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_only(
     )
     assert set(used.values()) == {"leases_pkey", "tasks_pkey"}
     versions = {"task_ids": task_ids, "versions": [2] * len(task_ids)}
-    assert set((await scans(full, mode, task_outcomes._HELD, versions)).values()) == {"tasks_pkey"}
+    assert set((await scans(full, mode, task_outcomes._HELD, versions)).values()) == {"tasks_pkey", "waiting_pkey"}
     outcomes = {"worker_id": "worker", "lease_ids": encoding.array(lease_ids), **_outcomes(task_ids)}
     used = await scans(full, mode, task_outcomes._RECORD, outcomes)
     assert set(used.values()) == {"tasks_pkey", "leases_pkey"}
