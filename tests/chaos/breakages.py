@@ -201,7 +201,7 @@ def cancel_what_hangs() -> None:
 
 def reclaim_valid_leases() -> None:
     """Reclaims tasks whose leases have not expired."""
-    _rewrite(rescue, "_RECLAIM", "expires_at < now()", "expires_at < now() + interval '1 hour'")
+    _rewrite(rescue, "_RECLAIM", "coalesce(CAST(:before AS timestamptz), now())", "now() + interval '1 hour'")
 
 
 def wait_for_locked_tasks() -> None:

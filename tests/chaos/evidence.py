@@ -95,6 +95,16 @@ Intervals = dict[tuple[int, int], datetime.timedelta]
 
 
 @dataclasses.dataclass(frozen=True)
+class Lease:
+    """A task of a row of `leases`, with the version of its claim."""
+
+    task_id: int
+    version: int
+    worker_id: str
+    started_at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True)
 class Failover:
     """When a standby took over, and what the primary had by then."""
 
@@ -102,6 +112,7 @@ class Failover:
     changes: frozenset[Log]
     request_ids: dict[int, str | None]
     """By task."""
+    leases: frozenset[Lease]
     keeps_answers: bool
     """Whether the standby was synchronous."""
 
@@ -187,6 +198,15 @@ _SCHEDULE_LOGS = """
 SELECT change, timestamp, nominal_time, coalesce(until, nominal_time) AS until FROM schedule_logs
 WHERE schedule_id = %s ORDER BY log_id
 """
+
+
+async def read_leases(connection: psycopg.AsyncConnection[psycopg.rows.DictRow]) -> frozenset[Lease]:
+    """Reads the claims whose outcomes are not recorded; their starts may not be logged yet."""
+    read = await connection.execute(
+        "SELECT task_id, version + 1 AS version, worker_id, started_at "
+        "FROM leases CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)"
+    )
+    return frozenset(Lease(**row) for row in await read.fetchall())
 
 
 async def read_schedules(

@@ -39,10 +39,11 @@ class Pair:
         connection = await self.primary.connect(made.database)
         async with connection:
             rows, logs = await evidence.read_tables(connection)
+            leases = await evidence.read_leases(connection)
         await self.primary.stop()
         changes = frozenset(log for of_task in logs.values() for log in of_task)
         request_ids = {task_id: row.request_id for task_id, row in rows.items()}
-        return evidence.Failover(promoted, changes, request_ids, keeps_answers=self.is_synchronous)
+        return evidence.Failover(promoted, changes, request_ids, leases, keeps_answers=self.is_synchronous)
 
 
 async def make_pair(directory: pathlib.Path, *, is_synchronous: bool) -> Pair:

@@ -6,6 +6,7 @@ Nothing else may be missing. After a synchronous one every answer has to be true
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from tests.chaos import rules_of_runs
 from tests.chaos.evidence import FINISHED, Evidence, Failover, Log, Run
 from tests.chaos.history import Call, Kind, Outcome
 from tests.chaos.watchers import Seen
@@ -76,9 +77,39 @@ def _is_lost(evidence: Evidence, failover: Failover, call: Call, logs: Iterable[
 
 def _runs(evidence: Evidence, gone: dict[int, list[Log]]) -> list[Run]:
     assert evidence.failover is not None
-    promoted = evidence.failover.promoted
-    claims = {(log.task_id, log.version) for logs in gone.values() for log in logs if log.change == "started"}
-    return [run for run in evidence.runs if run.began >= promoted or (run.task_id, run.version) not in claims]
+    claims = {
+        *(
+            (log.task_id, log.version, log.actor, log.timestamp)
+            for logs in gone.values()
+            for log in logs
+            if _is_start(log)
+        ),
+        *((each.task_id, each.version, each.worker_id, each.started_at) for each in evidence.failover.leases),
+    }
+    present = {
+        (log.task_id, log.version, rules_of_runs.pid_of(log.actor)): log
+        for logs in evidence.logs.values()
+        for log in logs
+        if _is_start(log)
+    }
+    lost_claims: set[tuple[int, int, int]] = set()
+    for task_id, version, actor, started_at in claims:
+        key = (task_id, version, rules_of_runs.pid_of(actor))
+        if key not in present or present[key].timestamp != started_at:
+            lost_claims.add(key)
+
+    def is_kept(run: Run) -> bool:
+        key = (run.task_id, run.version, run.pid)
+        if key not in lost_claims:
+            return True
+        # The same worker may have claimed the task again, in the new history.
+        return key in present and run.began >= evidence.offset.of(present[key].timestamp) - evidence.offset.error
+
+    return [run for run in evidence.runs if is_kept(run)]
+
+
+def _is_start(log: Log) -> bool:
+    return log.change == "started"
 
 
 def _seen(evidence: Evidence, gone: dict[int, list[Log]]) -> Iterator[Seen]:

@@ -24,6 +24,10 @@ async def nothing(scene: scenario.Scenario) -> None:
     await asyncio.sleep(_LOAD_SECONDS)
 
 
+async def move_for_long(scene: scenario.Scenario) -> None:
+    await asyncio.sleep(3 * _LOAD_SECONDS)  # few tasks leave a queue that is watched
+
+
 async def lose_servers(scene: scenario.Scenario) -> None:
     for _ in range(2):
         await asyncio.sleep(_LOAD_SECONDS / 3)
@@ -99,7 +103,7 @@ async def pause_a_worker(scene: scenario.Scenario) -> None:
         ("forget_half_of_an_update", nothing, 5),
         ("forget_request_ids", nothing, 6),
         ("drop_changes", nothing, 7),
-        ("forget_leaving", nothing, 7),
+        ("forget_leaving", move_for_long, 7),
         ("reclaim_valid_leases", nothing, 8),
         ("ignore_outages", lose_postgres, 8),
         ("wait_for_silent_connections", silence_postgres, 8),

@@ -32,10 +32,9 @@ def outcome(claimed: task.Task, change: task.Change = task.Change.COMPLETED, **c
         claimed.task_id,
         claimed.version,
         change,
-        SECOND,
-        task_outcomes.started_at(claimed),
-        claimed.lease_id,
-        **changes,
+        started_at=task_outcomes.started_at(claimed),
+        lease_id=claimed.lease_id,
+        **{"duration": SECOND, **changes},
     )
 
 

@@ -1,6 +1,7 @@
 """The sweep: each second, without Redis, it reclaims tasks of lost workers and has the runner poll all queues."""
 
 import asyncio
+import datetime
 import random
 
 import structlog
@@ -41,13 +42,14 @@ class Sweeper:
     async def _sweep(self) -> bool:
         """Sweeps once; returns whether more leases may have expired. The next sweep judges the database anew."""
         has_more = False
-        if self._lease_guard.is_long_enough(await clock.now_if_it_commits(self._here.engine)):
-            has_more = await self._reclaim()
+        now = await clock.now_if_it_commits(self._here.engine)
+        if self._lease_guard.is_long_enough(now):
+            has_more = await self._reclaim(before=now)
         self._runner.poll_all()
         return has_more
 
-    async def _reclaim(self) -> bool:
-        reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id)
+    async def _reclaim(self, *, before: datetime.datetime) -> bool:
+        reclaimed = await rescue.reclaim(self._here.engine, worker_id=self._here.worker_id, before=before)
         if reclaimed:
             _log.warning("reclaimed tasks of lost workers", task_ids=reclaimed)
             self._here.bell.changed(reclaimed)

@@ -311,8 +311,8 @@ ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/rescue.py: _RECLAIM
 WITH lost AS MATERIALIZED (
-    SELECT * FROM leases WHERE expires_at < now() AND expires_at >= (SELECT lease_floor.expires_at FROM lease_floor
-        WHERE is_only)
+    SELECT * FROM leases WHERE expires_at < coalesce(CAST(:before AS timestamptz), now()) AND expires_at >= (SELECT
+        lease_floor.expires_at FROM lease_floor WHERE is_only)
     ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
     SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version

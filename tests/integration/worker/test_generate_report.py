@@ -77,15 +77,7 @@ def _outcome(claimed: task.Task, advanced: random.Random) -> task_outcomes.Outco
         change = task.Change.FAILED
     backoff = datetime.timedelta(0) if change is task.Change.RETRY_SCHEDULED else None
     duration = datetime.timedelta(seconds=advanced.expovariate(2))
-    return task_outcomes.Outcome(
-        claimed.task_id,
-        claimed.version,
-        change,
-        duration,
-        task_outcomes.started_at(claimed),
-        claimed.lease_id,
-        backoff=backoff,
-    )
+    return factories.outcome(claimed, change, duration=duration, backoff=backoff)
 
 
 async def plain_sql(engine: sqlalchemy_asyncio.AsyncEngine, group: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ _LOST = "format('Worker %s was lost: it stopped extending its lease.', held.work
 _RECLAIM = sa.text(f"""
 WITH {
     _take(f'''
-    SELECT * FROM leases WHERE expires_at < now() AND {leases.HAS_LEASE}
+    SELECT * FROM leases WHERE expires_at < coalesce(CAST(:before AS timestamptz), now()) AND {leases.HAS_LEASE}
     ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ''')
 }, returned AS (
@@ -133,15 +133,18 @@ WHERE raised.expires_at > lease_floor.expires_at + interval '10 seconds' OR leas
 assert schema.RETURNED > 0
 
 
-async def reclaim(engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str) -> list[int]:
+async def reclaim(
+    engine: sqlalchemy_asyncio.AsyncEngine, *, worker_id: str, before: datetime.datetime | None = None
+) -> list[int]:
     """Makes running tasks whose lease expired pending again, or failed; returns their ids.
 
     It takes at most BATCH leases: if it returns any, more may have expired. The caller must know that the workers could
-    have extended them. `worker_id` is the actor in the log.
+    have extended them. `worker_id` is the actor in the log. Leases expired if they are over by `before`, by the
+    database's clock, or now: the caller judged that time, and since then the clock may have been stepped.
     """
     with database.unavailable():
         async with engine.connect() as connection:
-            taken = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH})
+            taken = await connection.execute(_RECLAIM, {"worker_id": worker_id, "limit": BATCH, "before": before})
             task_ids = list(taken.scalars())
             await connection.execute(_RAISE_FLOOR)
     return task_ids

@@ -60,7 +60,7 @@ async def of_claims(engine: sqlalchemy_asyncio.AsyncEngine, since: bounds.Bounds
                 "a small claim": (fast._CLAIM, {**CLAIM, **bounded}),
                 "by priority": (fast._CLAIM_BY_PRIORITY, {**CLAIM, **bounded}),
                 "a limited queue": (locked._TASKS.claim, {**CLAIM, **bounded}),
-                "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH}),
+                "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH, "before": None}),
             },
         )
 

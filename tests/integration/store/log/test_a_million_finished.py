@@ -50,7 +50,7 @@ STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
         fast._CLAIM,
         {"queue": "queue-4", "worker_id": "worker", "lease": KEEP, "limit": 100, **test_plans.SINCE},
     ),
-    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH}),
+    "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH, "before": None}),
     "a history": (task_read._LIST_LOGS, {"task_id": 5, "after_version": 0, "limit": 50}),
     "a task": (task_read._GET, {"task_id": 5}),
 }

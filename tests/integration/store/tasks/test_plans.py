@@ -193,7 +193,7 @@ async def test_a_claim_of_quarantined_tasks_reads_no_others(
 
 @MODES
 async def test_a_sweep_reads_expired_leases_only(full: sqlalchemy_asyncio.AsyncConnection, mode: str) -> None:
-    used = await scans(full, mode, rescue._RECLAIM, {"worker_id": "sweeper", "limit": rescue.BATCH})
+    used = await scans(full, mode, rescue._RECLAIM, {"worker_id": "sweeper", "limit": rescue.BATCH, "before": None})
     assert set(used.values()) <= LEASE_INDEXES
     assert "leases_expires_at_idx" in used.values()
 
