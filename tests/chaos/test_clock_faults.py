@@ -57,7 +57,7 @@ async def _step(scene: scenario.Scenario, seconds: float) -> None:
 
 
 async def _until_available(call: Callable[[], Awaitable[object]]) -> None:
-    """Repeats a call whose connection ended: to PostgreSQL, a step of its clock is the end of its sessions' timeouts."""
+    """Repeats a call whose connection ended: a step of the clock ends timeouts of sessions."""
     async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(duetime_client.errors.Unavailable):
