@@ -571,12 +571,10 @@ WITH own AS MATERIALIZED (
     FROM returned
 ), finished AS NOT MATERIALIZED (
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
-        started_by, started_due, started_retries, duration
-    FROM gone
+        started_by, started_due, started_retries, duration FROM gone
     UNION ALL
     SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
-        started_by, started_due, started_retries, duration
-    FROM returned
+        started_by, started_due, started_retries, duration FROM returned
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
         duration, timestamp, queue, name, previous_queue, previous_name)

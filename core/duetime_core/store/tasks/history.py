@@ -76,6 +76,20 @@ def _few(page: str) -> str:
     ) AS counted WHERE large_ones <= :large_limit"""
 
 
+def _free(forgotten: str) -> str:
+    """Returns the CTEs that free the request ids and nominal times of the rows of the CTE `forgotten`."""
+    return f"""requests AS (
+        DELETE FROM request_ids USING {forgotten}
+        WHERE request_ids.request_id = {forgotten}.request_id AND request_ids.task_id = {forgotten}.task_id
+    ), times AS (
+        DELETE FROM nominal_times USING {forgotten}
+        WHERE nominal_times.schedule_id = {forgotten}.schedule_id
+            AND nominal_times.nominal_time = {forgotten}.nominal_time
+            AND nominal_times.task_id = {forgotten}.task_id
+            AND {_IS_OVER}
+    )"""
+
+
 _DELETE_STRAYS = sa.text(f"""
 WITH expired AS MATERIALIZED ({
     _few(f'''
@@ -89,15 +103,7 @@ WITH expired AS MATERIALIZED ({
     RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time, is_large
 ), contents AS (
     DELETE FROM payloads WHERE task_id = ANY(ARRAY(SELECT task_id FROM deleted WHERE is_large))
-), requests AS (
-    DELETE FROM request_ids USING deleted
-    WHERE request_ids.request_id = deleted.request_id AND request_ids.task_id = deleted.task_id
-), times AS (
-    DELETE FROM nominal_times USING deleted
-    WHERE nominal_times.schedule_id = deleted.schedule_id AND nominal_times.nominal_time = deleted.nominal_time
-        AND nominal_times.task_id = deleted.task_id
-        AND {_IS_OVER}
-)
+), {_free("deleted")}
 SELECT count(*) AS tasks, max(task_id) AS last_id, 0 AS locked FROM deleted
 """)
 
@@ -120,15 +126,7 @@ def _forget(partition: str) -> sa.TextClause:
         WHERE ended.task_id = large.task_id AND ended.ended_at = large.ended_at RETURNING ended.task_id
     ), contents AS (
         DELETE FROM payloads WHERE task_id = ANY(ARRAY(SELECT task_id FROM deleted))
-    ), requests AS (
-        DELETE FROM request_ids USING page
-        WHERE request_ids.request_id = page.request_id AND request_ids.task_id = page.task_id
-    ), times AS (
-        DELETE FROM nominal_times USING page
-        WHERE nominal_times.schedule_id = page.schedule_id AND nominal_times.nominal_time = page.nominal_time
-            AND nominal_times.task_id = page.task_id
-            AND {_IS_OVER}
-    )
+    ), {_free("page")}
     SELECT count(*) AS tasks, max(task_id) AS last_id,
         count(*) FILTER (WHERE is_large) - (SELECT count(*) FROM deleted) AS locked
     FROM page

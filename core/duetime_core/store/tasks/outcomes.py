@@ -50,9 +50,10 @@ class Recorded:
 
 _MOVED = ", ".join(f"tasks.{column}" for column in columns.KEPT if column not in {"version", "lost_leases"})
 _LOGGED = "change, started_at, :worker_id AS started_by, started_due, started_retries, duration"
-# Locked tasks are passed over: a batch is never as slow as its most blocked row. A task of another version is fenced
-# out, because each way out of a lease raises the version. After a failover that lost the claim, the version may be that
-# of another claim: so the lease must still be the one of this claim.
+_FINISHED = (
+    "task_id, version, status, queue, name, execution_time, retry_count, new_error, "
+    "change, started_at, started_by, started_due, started_retries, duration"
+)
 _GIVEN = {
     "task_id": "bigint",
     "claimed_version": "int",
@@ -68,6 +69,9 @@ _GIVEN = {
 """What `record` is given of each outcome, as an array of each: JSON costs both sides more."""
 
 
+# Locked tasks are passed over: a batch is never as slow as its most blocked row. A task of another version is fenced
+# out, because each way out of a lease raises the version. After a failover that lost the claim, the version may be that
+# of another claim: so the lease must still be the one of this claim.
 def _record(*, is_start_new: bool) -> sa.TextClause:
     """Returns the statement that records outcomes with their starts, of which some may be logged unless all are new.
 
@@ -106,15 +110,9 @@ WITH own AS MATERIALIZED (
         concurrency_key, schedule_id
     FROM returned
 ), finished AS NOT MATERIALIZED (
-    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
-        _LOGGED.replace(":worker_id AS ", "")
-    }
-    FROM gone
+    SELECT {_FINISHED} FROM gone
     UNION ALL
-    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, {
-        _LOGGED.replace(":worker_id AS ", "")
-    }
-    FROM returned
+    SELECT {_FINISHED} FROM returned
 ), {
         columns.write_log(
             "finished",

@@ -69,7 +69,7 @@ async def of_others(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> dic
     return await blocks(
         engine,
         {
-            "a count of what runs": (queue_lock._COUNT, {"queue": task.DEFAULT_QUEUE}),
+            "a count of running tasks": (queue_lock._COUNT, {"queue": task.DEFAULT_QUEUE}),
             "a queue": (queue_read._GET, {"queue": task.DEFAULT_QUEUE}),
             "an explanation": (explain._READ, {"task_id": task_id}),
         },
