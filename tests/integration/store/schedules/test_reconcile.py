@@ -133,7 +133,8 @@ async def test_a_rename_leaves_the_next_task_alone(engine: Engine) -> None:
 
 
 async def test_an_edited_occurrence_that_another_one_comes_before_stays_an_ordinary_task(engine: Engine) -> None:
-    made = await factories.create_schedule(engine, spec={"interval": 24 * HOUR})
+    half_a_day_ahead = now().replace(minute=0, second=0, microsecond=0) + 12 * HOUR
+    made = await factories.create_schedule(engine, spec={"interval": 24 * HOUR, "anchor": half_a_day_ahead})
     edited = await edit_next(engine, made, task_data={"mine": True})
     changed = await update(engine, made, spec=recurrence.Spec(interval=HOUR))
     assert changed.next_time is not None
