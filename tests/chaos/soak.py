@@ -11,6 +11,7 @@ import enum
 import pathlib
 import random
 import tempfile
+import traceback
 from collections.abc import Awaitable
 
 from tests.chaos import checker, clock, cluster, failover, faults, recurring, scenario
@@ -46,6 +47,10 @@ async def _soak(seed: int, minutes: float, directory: pathlib.Path) -> bool:
             here.mkdir()
             if not await _round(here, postgres, seed=seed + number - 1):
                 return False
+    except Exception:
+        # Now: what hinders PostgreSQL from stopping would hide it.
+        _print(f"seed {seed + number - 1}: FAILED\n{traceback.format_exc()}see {here}")
+        raise
     finally:
         await postgres.stop()
     return True
