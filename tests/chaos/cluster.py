@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import os
 import pathlib
-import shutil
 import sys
 
 import psutil
@@ -32,7 +31,7 @@ class Cluster:
     def __init__(self, directory: pathlib.Path, *, has_own_clock: bool = False) -> None:
         self._directory = directory
         self.has_own_clock = has_own_clock
-        self._clock = directory / "clock"
+        self._clock: fake_clock.FakeClock | None = None
         self._data = directory / "postgres"
         self._program = postgres.make_program(self._data, directory)
         self._process: processes.Process | None = None
@@ -56,14 +55,9 @@ class Cluster:
         """Returns a prefix of the command. Programs of root would make semaphores that its user cannot use."""
         if not self.has_own_clock:
             return []
-        library = self._directory / fake_clock.LIBRARY.name  # which its user may read there
-        shutil.copy(fake_clock.LIBRARY, library)
-        self.set_clock(0)
-        variables = fake_clock.variables(library) | {
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            "FAKETIME_NO_CACHE": "1",
-        }
-        return ["env", *(f"{name}={value}" for name, value in variables.items())]
+        self._clock = self._clock or fake_clock.FakeClock(self._directory)
+        self._clock.set(0)
+        return ["env", *(f"{name}={value}" for name, value in self._clock.variables.items())]
 
     @property
     def socket(self) -> pathlib.Path:
@@ -75,6 +69,12 @@ class Cluster:
         """The id of its postmaster."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def log(self) -> list[str]:
+        """What it logged since its last start."""
+        assert self._process is not None
+        return self._process.log
 
     def freeze(self) -> None:
         """Suspends all of its processes: connections stay open without responses."""
@@ -119,9 +119,8 @@ class Cluster:
 
     def set_clock(self, ahead_seconds: float) -> None:
         """Sets the clock of all its processes, if it has its own, to that many seconds ahead."""
-        draft = self._clock.with_suffix(".new")
-        draft.write_text(f"{ahead_seconds:+.0f}\n")
-        draft.rename(self._clock)
+        assert self._clock is not None
+        self._clock.set(ahead_seconds)
 
     async def make_standby(self, directory: pathlib.Path) -> "Cluster":
         """Copies it into a directory, and starts the copy as its standby."""

@@ -13,7 +13,7 @@ import redis.asyncio
 import duetime_client
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
 from duetime_core.redis import names
-from tests.chaos import clock, fake_clock, proxy, rules_of_runs, world
+from tests.chaos import clock, proxy, rules_of_runs, world
 from tests.support import clients, rows
 
 _ROLLBACKS = 50
@@ -165,7 +165,7 @@ async def step_the_clock(made: world.World, choose: random.Random) -> None:
 
 async def run_by_a_wrong_clock(made: world.World, choose: random.Random) -> None:
     """Runs another worker, whose clock is an hour off, for a while."""
-    made.workers.append(await made.start_worker(variables=fake_clock.shifted(choose.choice(["+1h", "-1h"]))))
+    made.workers.append(await made.start_worker(variables=made.wrong_clock(choose.choice([3600, -3600]))))
     await asyncio.sleep(choose.uniform(1, 5))
     await made.terminate_worker(len(made.workers) - 1)
 

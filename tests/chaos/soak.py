@@ -49,7 +49,10 @@ async def _soak(seed: int, minutes: float, directory: pathlib.Path) -> bool:
                 return False
     except Exception:
         # Now: what hinders PostgreSQL from stopping would hide it.
-        _print(f"seed {seed + number - 1}: FAILED\n{traceback.format_exc()}see {here}")
+        _print(
+            f"seed {seed + number - 1}: FAILED\n{traceback.format_exc()}see {here}; PostgreSQL logged:\n"
+            + "\n".join(postgres.log[-30:])
+        )
         raise
     finally:
         await postgres.stop()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 import duetime_client
-from tests.chaos import checker, evidence, fake_clock, recurring, scenario
+from tests.chaos import checker, evidence, recurring, scenario
 from tests.chaos.conftest import Play, Show
 
 pytestmark = pytest.mark.timeout(300)
@@ -43,7 +43,7 @@ async def test_postgres_is_killed_and_restarted(play: Play, show: Show) -> None:
 
 async def test_redis_is_killed_and_the_clock_of_a_worker_is_wrong(play: Play, show: Show) -> None:
     async with play(workers=1) as scene:
-        await scene.world.start_workers(1, variables=fake_clock.shifted("+1h"))
+        await scene.world.start_workers(1, variables=scene.world.wrong_clock(3600))
         async with recurring.running(scene.world.target):
             await asyncio.sleep(3)
             await scene.world.kill_redis()

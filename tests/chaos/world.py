@@ -10,6 +10,7 @@ import itertools
 import os
 import pathlib
 import signal
+import tempfile
 import types
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
@@ -17,7 +18,7 @@ import psycopg
 import psycopg.rows
 
 from duetime_stack import edge, layout, sockets, valkey, waiting
-from tests.chaos import clock, cluster, proxy
+from tests.chaos import clock, cluster, fake_clock, proxy
 from tests.support import processes
 
 QUEUES = ("default", "second")
@@ -189,6 +190,11 @@ class World:
         """Sets the clock of a PostgreSQL that was started with an own one."""
         self.postgres.set_clock(ahead_seconds)
         self.clock_steps.append((clock.now(), ahead_seconds))
+
+    def wrong_clock(self, ahead_seconds: float) -> dict[str, str]:
+        """Returns the environment variables that give a process a clock of its own, which is so far ahead."""
+        own = pathlib.Path(tempfile.mkdtemp(dir=self.directory))
+        return fake_clock.FakeClock(own, ahead_seconds=ahead_seconds).variables
 
     async def close(self) -> None:
         """Ends every process of the world except PostgreSQL, which tests share."""
