@@ -40,3 +40,11 @@ def buffers(plan: dict[str, Any]) -> int:
     """Returns how many blocks the plan touched."""
     found: int = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     return found
+
+
+def most_rows(plan: dict[str, Any]) -> float:
+    """Returns how many rows the node that handled most of them handled."""
+    removed = sum(value for name, value in plan.items() if name.startswith("Rows Removed"))
+    below = [most_rows(node) for node in plan.get("Plans", [])]
+    here: float = (plan["Actual Rows"] + removed) * plan["Actual Loops"]
+    return max([here, *below])

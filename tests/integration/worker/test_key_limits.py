@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
+from duetime_core.postgres import database
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.queues import limit as queue_limit
@@ -113,6 +114,66 @@ async def test_a_hundred_keys_with_one_place_each_fill_a_hundred_slots_in_one_cl
     await backlogs.insert(engine, 10_000, execution_time=_AN_HOUR_AGO, updated_at=_AN_HOUR_AGO, concurrency_key=key)
     tasks = await claimed(new_claimer())
     assert len(tasks) == len({each.concurrency_key for each in tasks}) == 100
+
+
+async def test_a_task_without_a_key_starts_at_once_behind_many_of_a_full_key_that_fell_due_just_now(
+    engine: sqlalchemy_asyncio.AsyncEngine, new_claimer: Claimers
+) -> None:
+    await limits(engine, max_running_per_key=1)
+    claims = new_claimer()
+    await backlogs.insert(engine, 3_000, concurrency_key="'full'")
+    assert len(await claimed(claims)) == 1
+    for _ in range(8):
+        assert await claimed(claims) == []
+    for _ in range(3):
+        (task_id,) = await create(engine, None)
+        assert ids(await claimed(claims)) == [task_id]
+        claims.sweep()
+        await claimed(claims)
+
+
+@pytest.mark.parametrize("key", ["CAST(NULL AS text)", "'key ' || n"])
+async def test_due_tasks_that_another_session_locks_keep_no_others_from_starting(
+    engine: sqlalchemy_asyncio.AsyncEngine, new_claimer: Claimers, key: str
+) -> None:
+    await limits(engine, max_running_per_key=1)
+    locked = await backlogs.insert(
+        engine, 1_200, execution_time=_AN_HOUR_AGO, updated_at=_AN_HOUR_AGO, concurrency_key=key
+    )
+    claims = new_claimer()
+    async with database.transaction(engine) as other:
+        await other.execute(sa.text("SELECT FROM waiting FOR UPDATE"))
+        for later in (None, "other"):
+            (task_id,) = await create(engine, later)
+            assert ids(await claimed(claims, 10)) == [task_id]
+            claims.sweep()
+            assert await claimed(claims, 10) == []
+    started: list[int] = []
+    claims.sweep()
+    while tasks := await claimed(claims):
+        started += ids(tasks)
+        claims.sweep()
+    assert sorted(started) == sorted(locked)
+
+
+async def test_a_task_whose_creation_was_committed_late_starts_with_the_next_claim_or_after_the_next_sweep(
+    engine: sqlalchemy_asyncio.AsyncEngine, new_claimer: Claimers
+) -> None:
+    await limits(engine, max_running_per_key=1)
+    claims = new_claimer()
+    await backlogs.insert(engine, 2_000, concurrency_key="'full'")
+    assert len(await claimed(claims)) == 1
+    for ago in ("clock_timestamp()", "clock_timestamp() - interval '5 seconds'"):
+        async with database.transaction(engine) as creation:
+            late = await creation.scalar(sa.text(backlogs.insertion(1, updated_at=ago)))
+            (task_id,) = await create(engine, None)
+            assert ids(await claimed(claims)) == [task_id]
+        found = await claimed(claims)
+        while not found:
+            claims.sweep()
+            for _ in range(8):
+                found += await claimed(claims)
+        assert ids(found) == [late]
 
 
 async def test_the_next_task_of_a_key_starts_when_its_run_ends(

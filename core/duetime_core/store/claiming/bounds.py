@@ -87,9 +87,13 @@ class Bounds:
         latest = self._now - _STEPPED_MARGIN
         return [min(moment, latest) for moment in self._times]
 
-    def begin_at(self, moment: datetime.datetime) -> None:
-        """Moves all bounds to `moment`."""
-        self._times = [moment] * len(self._times)
+    @classmethod
+    def exact(cls, moment: datetime.datetime = _LONG_AGO) -> "Bounds":
+        """Returns bounds at `moment`, behind which is looked by others."""
+        bounds = cls()
+        bounds._times = [moment] * len(bounds._times)
+        bounds._margin = datetime.timedelta(0)
+        return bounds
 
     def use_keys(self, now: datetime.datetime) -> "KeyedBounds":
         """Returns the bounds for claims within limits per key, which leave tasks behind; then these begin anew."""
@@ -162,29 +166,48 @@ class Bounds:
 class KeyedBounds:
     """Up to where the due tasks of a queue with limits per key were examined.
 
-    Each task before was claimed, or its key has a row in `queue_keys` by which it is found again. What was due before
-    this worker looked for the first time is examined in steps, apart from what falls due now.
+    Each task before was claimed, is among the `blocked`, or its key has a row in `queue_keys` by which it is found
+    again. What was due before this worker looked for the first time is examined in steps, apart from what falls due
+    now.
     """
+
+    MOST_BLOCKED = 10_000
 
     def __init__(self, now: datetime.datetime, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.ended: set[str] = set()
         """Keys of which a run has ended."""
-        self.new = Bounds()
-        self.new.begin_at(now - _SWEEP_MARGIN)
+        self.blocked: dict[int, datetime.datetime] = {}
+        """Due tasks that another session had locked, with their ready_at: claims pass over them until a sweep."""
+        self.is_sweep = False
+        """Whether the next claim looks at the blocked tasks, and at what fell due in the last ten seconds, again."""
+        self.new = Bounds.exact(now - _SWEEP_MARGIN)
+        self.recent: Bounds | None = None
+        """Where that look has arrived."""
         self.look_at_all()
 
     def sweep(self) -> None:
-        """Has claims examine everything again, once a minute."""
+        """Has claims look at the last seconds again and, once a minute, at everything."""
+        self.is_sweep = True
         if self._clock() > self._looked_at + _KEYS_SECONDS:
             self.look_at_all()
+
+    def begin_sweep(self, now: datetime.datetime) -> None:
+        """Begins the look at the last seconds, unless an earlier one is under way."""
+        self.is_sweep = False
+        self.recent = self.recent or Bounds.exact(now - _SWEEP_MARGIN)
 
     def look_at_all(self) -> None:
         """Has claims examine all due tasks, and all keys with waiting tasks, again."""
         self._looked_at = self._clock()
-        self.old: Bounds | None = Bounds()
+        self.old: Bounds | None = Bounds.exact()
         self.after_key: str | None = ""
         """The last key that was examined of all with waiting tasks; None after the last one."""
+
+    def block(self, task_id: int, ready_at: datetime.datetime) -> None:
+        """Notes a blocked task. Those beyond 10,000 are found by the look at everything."""
+        if len(self.blocked) < self.MOST_BLOCKED:
+            self.blocked[task_id] = ready_at
 
 
 class Left:

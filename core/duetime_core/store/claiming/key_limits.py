@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.model import task
 from duetime_core.postgres import schema
 from duetime_core.store.claiming import bounds, queue_lock, statements
 from duetime_core.store.claiming import keys as queue_keys
@@ -22,6 +23,20 @@ _STEP = 500
 
 COLUMNS = "task_id, concurrency_key, level, ready_at"
 _SCAN = sa.text(statements.due(columns=COLUMNS, lock=""))
+_JUST_DUE = sa.text(statements.just_due(COLUMNS))
+_BLOCKED = sa.text(f"""
+SELECT {COLUMNS}, is_free FROM unnest(CAST(:task_ids AS bigint[])) AS given (given_id)
+CROSS JOIN LATERAL (
+    SELECT {COLUMNS} FROM waiting
+    WHERE task_id = given_id AND queue = :queue AND lost_leases < {task.QUARANTINE_LEASES} AND NOT is_next
+        AND ready_at <= {statements.NOW}
+    OFFSET 0
+) AS due
+LEFT JOIN LATERAL (
+    SELECT true AS is_free FROM waiting WHERE waiting.task_id = given_id FOR UPDATE SKIP LOCKED
+) AS locked ON true
+""")
+"""Those tasks as far as they are due, and whether no other session has them locked."""
 _DUE_WITH_KEY = f"queue = :queue AND {schema.WITH_KEY}"
 _FIRST = sa.text(f"""
 SELECT {COLUMNS} FROM unnest(CAST(:keys AS text[]), CAST(:places AS int[])) AS given (key, places)
@@ -80,6 +95,7 @@ class Pick:
         self._taken: dict[int, str | None] = {}
         self._left: set[str] = set()  # keys of due tasks that were examined and not taken
         self._visited: dict[str, set[int]] = {}  # the first due tasks of each key that was looked up
+        self._seen: dict[int, datetime.datetime] = {}  # the ready_at of all
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -94,11 +110,20 @@ class Pick:
     async def from_queue(self, since: bounds.KeyedBounds) -> None:
         """Picks from the due tasks that were not examined yet, and from those of keys that became free."""
         self._since, step = since, max(_STEP, 4 * self._limit)
-        new = await self._read(_SCAN, step, **since.new.parameters)
-        old = [] if since.old is None else await self._read(_SCAN, step, **since.old.parameters)
+        again = await self._unblocked() if since.is_sweep else []
+        if since.is_sweep:
+            since.begin_sweep(self._keys.now)
+        # Apart, so that however many tasks of full keys one of them has, the others are examined.
+        new, recent, old = [await self._scan(each, step) for each in (since.new, since.recent, since.old)]
+        just_due = await self._read(_JUST_DUE, step)
         free = await self._first(await self._keys.free(since.ended, step))
-        stop = await self._take([*new, *old, *free])
+        stop = await self._take([*again, *new, *just_due, *recent, *old, *free])
+        for row in again:
+            if row.concurrency_key is None and row.task_id not in self._taken:
+                since.block(row.task_id, row.ready_at)
         is_cut = _learn(since.new, new, stop, step, self._keys.now)
+        if since.recent is not None and not _learn(since.recent, recent, stop, step, self._keys.now):
+            since.recent = None
         if since.old is not None and not _learn(since.old, old, stop, step, self._keys.now):
             since.old = None
         if is_cut and since.after_key is None:
@@ -112,14 +137,13 @@ class Pick:
 
     async def settle(self, claimed: Collection[int]) -> Waits:
         """Notes what was started and what was left. Of the tasks picked, these were `claimed`: others are locked."""
-        for task_id, key in self._taken.items():
-            if task_id in claimed:
-                continue
-            if key is not None:
+        blocked = [task_id for task_id in self._taken if task_id not in claimed]
+        for task_id in blocked:
+            if (key := self._taken[task_id]) is not None:
                 self._keys.start(key, -1)
                 self._left.add(key)
-            elif self._since is not None:
-                self._since.look_at_all()
+        if blocked and self._since is not None:
+            await self._block(self._since, blocked, claimed)
         for key, task_ids in self._visited.items():
             if key in self._left or task_ids - set(claimed):
                 self._left.add(key)
@@ -131,7 +155,28 @@ class Pick:
         if self._since is not None:
             self._since.ended.clear()
         next_start_at, for_a_run = await self._keys.next_free_at()
-        return Waits(for_a_run, next_start_at, self._since is not None and self._since.after_key is not None)
+        has_missed = self._since is not None and (bool(blocked) or self._since.after_key is not None)
+        return Waits(for_a_run, next_start_at, has_missed)
+
+    async def _block(self, since: bounds.KeyedBounds, blocked: Sequence[int], claimed: Collection[int]) -> None:
+        """Notes those tasks, and all other locked ones that this claim has seen: the next one passes over them."""
+        for task_id in blocked:
+            since.block(task_id, self._seen[task_id])
+        others = [task_id for task_id in self._seen if task_id not in claimed]
+        for row in await self._read(_BLOCKED, 0, task_ids=others):
+            if not row.is_free:
+                since.block(row.task_id, row.ready_at)
+
+    async def _unblocked(self) -> Sequence[sa.Row[Any]]:
+        """Returns those of the blocked tasks that are locked no longer."""
+        assert self._since is not None
+        blocked = self._since.blocked
+        found = await self._read(_BLOCKED, 0, task_ids=list(blocked)) if blocked else []
+        self._since.blocked = {row.task_id: row.ready_at for row in found if not row.is_free}
+        return [row for row in found if row.is_free]
+
+    async def _scan(self, since: bounds.Bounds | None, step: int) -> Sequence[sa.Row[Any]]:
+        return [] if since is None else await self._read(_SCAN, step, **since.parameters)
 
     async def _read(self, statement: sa.TextClause, limit: int, **parameters: Any) -> Sequence[sa.Row[Any]]:
         given = {"queue": self._queue, "limit": limit, **parameters}
@@ -151,13 +196,17 @@ class Pick:
     async def _take(self, rows: Sequence[sa.Row[Any]]) -> _Order | None:
         """Takes what may start of those due tasks, in order; returns where it stopped, unless it examined all."""
         await self._keys.read([row.concurrency_key for row in rows if row.concurrency_key is not None])
+        self._seen.update({row.task_id: row.ready_at for row in rows})
         for row in sorted(rows, key=_order):
             if row.task_id in self._taken:
                 continue
             if len(self._taken) == self._limit:
                 return _order(row)
+            is_blocked = self._since is not None and self._since.blocked.get(row.task_id) == row.ready_at
+            if is_blocked and row.concurrency_key is None:
+                continue
             if row.concurrency_key is not None:
-                if not self._keys.places(row.concurrency_key):
+                if is_blocked or not self._keys.places(row.concurrency_key):
                     self._left.add(row.concurrency_key)
                     continue
                 self._keys.start(row.concurrency_key)

@@ -47,13 +47,17 @@ _ENDED = sa.text("""
 UPDATE queue_keys SET waits_until = :now
 WHERE queue = :queue AND concurrency_key = ANY(CAST(:keys AS text[])) AND waits_until >= :for_a_run
 """)
-# Read before the queue is locked: for ten thousand keys it takes as long as several claims.
+# Read before the queue is locked: for ten thousand keys it takes as long as several claims. Grouped, because a join of
+# all keys with all counts would compare each with each.
 _FIND_ENDED = sa.text(f"""
 WITH counted AS MATERIALIZED ({_COUNT})
-SELECT queue_keys.concurrency_key FROM queue_keys JOIN queues ON queues.name = queue_keys.queue
-LEFT JOIN counted ON counted.concurrency_key = queue_keys.concurrency_key
-WHERE queue_keys.queue = :queue AND waits_until >= :for_a_run
-    AND (max_running_per_key IS NULL OR max_running_per_key > coalesce(running, 0))
+SELECT concurrency_key FROM (
+    SELECT concurrency_key, 0 AS running, true AS waits FROM queue_keys
+    WHERE queue = :queue AND waits_until >= :for_a_run
+    UNION ALL SELECT concurrency_key, running, false FROM counted
+) AS known JOIN queues ON queues.name = :queue
+GROUP BY concurrency_key, max_running_per_key
+HAVING bool_or(waits) AND (max_running_per_key IS NULL OR max_running_per_key > sum(running))
 LIMIT :limit
 """)
 _WRITE = sa.text("""

@@ -92,6 +92,17 @@ def due(*, columns: str = "task_id", where: str = "", lock: str = _LOCK) -> str:
     """
 
 
+def just_due(columns: str) -> str:
+    """Returns the statement that reads what became due in the last second: the latest `limit` tasks of each level."""
+    latest = f"AND ready_at <= {NOW} AND ready_at > {NOW} - interval '1 second' ORDER BY ready_at DESC, task_id DESC"
+    return f"""
+        SELECT {columns} FROM {_LEVELS} CROSS JOIN LATERAL (
+            SELECT {columns} FROM waiting WHERE {_URGENT} {latest} LIMIT :limit
+        ) AS due_at_level
+        UNION ALL (SELECT {columns} FROM waiting WHERE {_ORDINARY} {latest} LIMIT :limit)
+    """
+
+
 PICKED = f"""
     SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
     CROSS JOIN LATERAL (

@@ -69,3 +69,12 @@ async def test_the_backlog_of_other_keys_is_not_read(
     statement, parameters, most = STATEMENTS[name]
     plan = await plans.explain(full, mode, statement, {"queue": "default", **parameters})
     assert plans.buffers(plan) < most, plan
+
+
+async def test_keys_whose_runs_have_ended_are_found_without_comparing_each_key_with_each(
+    full: sqlalchemy_asyncio.AsyncConnection,
+) -> None:
+    parameters = {"queue": "default", "for_a_run": keys.FOR_A_RUN, "limit": 1_000}
+    plan = await plans.explain(full, "force_generic_plan", keys._FIND_ENDED, parameters)
+    assert plan["Actual Rows"] == 0
+    assert plans.most_rows(plan) < 5 * 2000
