@@ -11,11 +11,11 @@ import duetime_client
 from duetime_client import TaskEvent
 from tests.chaos import clock, handlers, world
 
-_SILENCE_SECONDS = 5
+_SILENCE_SECONDS = 10
 _LIMIT_SECONDS = 45
 """A system that is broken on purpose may send events without end."""
 _PIECE_SECONDS = 0.7
-"""How long a watch is open, and then closed, that is resumed again and again."""
+"""How long a watch is open, and then closed, that is resumed again and again until the load ends."""
 
 
 class Event(NamedTuple):
@@ -55,6 +55,7 @@ class Watchers:
     def __init__(self, target: str) -> None:
         self._client = duetime_client.AsyncClient(target)
         self._is_open = False
+        self._is_settling = False
         self._running: list[asyncio.Task[None]] = []
         self.seen: list[Seen] = []
         self._received = asyncio.Event()
@@ -96,6 +97,7 @@ class Watchers:
 
     async def wait_for(self, expected: Callable[[Seen], set[Event]]) -> None:
         """Waits until each watch has seen what is expected, or has ended, or no more events arrive."""
+        self._is_settling = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LIMIT_SECONDS):
                 await self._wait_for(expected)
@@ -121,7 +123,9 @@ class Watchers:
         while True:
             watch = self._open_filtered(seen.queue, seen.name, cursor)
             try:
-                async with asyncio.timeout(_PIECE_SECONDS), contextlib.aclosing(watch):
+                # Once the load has ended, it stays open: on a busy machine, a piece may be too short for any event.
+                limit = None if self._is_settling else _PIECE_SECONDS
+                async with asyncio.timeout(limit), contextlib.aclosing(watch):
                     async for event in watch:
                         seen.add(event)
                         self._received.set()
