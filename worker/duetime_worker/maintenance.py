@@ -11,6 +11,7 @@ import structlog
 
 from duetime_core.model import errors
 from duetime_core.postgres import schema
+from duetime_core.process import failures
 from duetime_core.store.log import marks, partitions, retention
 from duetime_core.store.tasks import history, ids
 from duetime_worker import context
@@ -44,6 +45,17 @@ class Maintenance:
         self._engine = here.engine
         self._task_retention = task_retention
         self._log_retention = log_retention
+        self._failures = {
+            job: failures.Failures("maintenance failed", job=job.__name__.lstrip("_"))
+            for job in (
+                self._make_partitions,
+                self._delete_tasks,
+                self._delete_schedules,
+                self._delete_log_rows,
+                self._drop_months,
+                self._count_ids,
+            )
+        }
 
     async def run(self) -> None:
         """Runs a round each hour, until cancelled."""
@@ -55,25 +67,18 @@ class Maintenance:
     async def _run_jobs(self) -> bool:
         """Runs each job; returns False if one of them failed and has to be retried."""
         deleted = _Deleted()
-        jobs = (
-            self._make_partitions,
-            self._delete_tasks,
-            self._delete_schedules,
-            self._delete_log_rows,
-            self._drop_months,
-            self._count_ids,
-        )
         has_succeeded = True
-        for job in jobs:
+        for job, failing in self._failures.items():
             try:
                 await job(deleted)
+                failing.end()
             except (errors.LogBusy, errors.StoreUnavailable) as error:
                 cause = str(error.__cause__ or error).partition("\n")[0]
-                _log.warning("maintenance failed, retrying in a minute", error=error.message, cause=cause)
+                _log.warning("maintenance failed", error=error.message, cause=cause, retry_seconds=RETRY_SECONDS)
                 has_succeeded = False
-            except Exception:
+            except Exception as error:
                 # For example, its role may not change tables. Tasks must run all the same.
-                _log.exception("maintenance failed, retrying in a minute")
+                failing.add(error, retry_seconds=RETRY_SECONDS)
                 has_succeeded = False
         if deleted != _Deleted():
             _log.info("expired rows deleted", **dataclasses.asdict(deleted))

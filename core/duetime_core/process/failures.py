@@ -19,9 +19,13 @@ class Failures:
         self._fields = fields
         self.count = 0
 
-    def add(self, error: BaseException) -> float:
-        """Logs a failure, the first of a row with its traceback; returns after how many seconds to retry."""
-        seconds = min(FIRST_SECONDS * 2.0 ** min(self.count, 10), LONGEST_SECONDS)
+    def add(self, error: BaseException, *, retry_seconds: float | None = None) -> float:
+        """Logs a failure, the first of a row with its traceback; returns after how many seconds to retry.
+
+        Without `retry_seconds` it is a backoff.
+        """
+        backoff = min(FIRST_SECONDS * 2.0 ** min(self.count, 10), LONGEST_SECONDS)
+        seconds = backoff if retry_seconds is None else retry_seconds
         self.count += 1
         cause: dict[str, Any] = {"exc_info": error}
         if self.count > 1:

@@ -96,6 +96,28 @@ async def test_a_failing_job_does_not_stop_the_others(here: context.Context, clo
     await background.end(services)
 
 
+async def test_a_job_that_keeps_failing_is_logged_with_its_traceback_once(here: context.Context, clock: Clock) -> None:
+    async def rename(table: str, to: str) -> None:
+        async with here.engine.connect() as connection:
+            await connection.execute(sa.text(f"ALTER TABLE {table} RENAME TO {to}"))
+
+    await rename("schedules", to="elsewhere")
+    with structlog.testing.capture_logs() as logged:
+        services = background.start(maintaining(here).run())
+        await clock.slept.get()
+        clock.may_continue.release()
+        await clock.slept.get()
+        await rename("elsewhere", to="schedules")
+        clock.may_continue.release()
+        await clock.slept.get()  # it works again
+        await rename("schedules", to="elsewhere")
+        clock.may_continue.release()
+        await clock.slept.get()
+    await background.end(services)
+    failed = [line for line in logged if line.get("job") == "delete_schedules"]
+    assert ["exc_info" in line for line in failed] == [True, False, True]
+
+
 async def test_a_round_deletes_expired_rows_and_logs_it_once(
     here: context.Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
