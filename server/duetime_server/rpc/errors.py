@@ -80,6 +80,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 response = await (self._deadline.keep(running) if uses_database else running)
             except errors.DuetimeError as error:
                 await self._abort(context, error)
+            except grpc.aio.BaseError:  # gRPC's own: the handler has aborted the call, or its caller has hung up
+                raise
             except Exception:
                 await _abort_unexpected(context)
             if uses_database:
@@ -98,6 +100,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
                         await _write(context, response)
             except errors.DuetimeError as error:
                 await self._abort(context, error)
+            except grpc.aio.BaseError:  # gRPC's own: the handler has aborted the call, or its caller has hung up
+                raise
             except Exception:
                 await _abort_unexpected(context)
 

@@ -3,8 +3,11 @@
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
+import structlog.testing
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from duetime_core.model import errors
 from duetime_core.process import outage
@@ -73,3 +76,33 @@ async def test_an_unexpected_error_is_internal_and_keeps_its_text_to_the_log() -
     context = await aborted(ZeroDivisionError("secret"))
     assert context.code is grpc.StatusCode.INTERNAL
     assert "secret" not in str(status_of(context))
+
+
+async def test_a_call_that_its_handler_has_aborted_keeps_its_status() -> None:
+    server = grpc.aio.server(interceptors=[rpc_errors.Interceptor(outage.Outage("the database", "calls fail"))])
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    with structlog.testing.capture_logs() as logged:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Check(health_pb2.HealthCheckRequest(service="unknown"))
+    await server.stop(None)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert logged == []
+
+
+async def test_a_watch_whose_caller_hangs_up_is_no_error() -> None:
+    async def events(_request: Any, _context: Any) -> Any:
+        yield b"event"
+
+    class HungUp(Context):
+        async def write(self, _: Any) -> None:  # if gRPC has not cancelled the call yet
+            raise grpc.aio.InternalError("Failed grpc_call_start_batch: 8")
+
+    interceptor = rpc_errors.Interceptor(outage.Outage("the database", "calls fail"))
+    handler = grpc.unary_stream_rpc_method_handler(events, request_deserializer=bytes, response_serializer=bytes)
+    with structlog.testing.capture_logs() as logged, pytest.raises(grpc.aio.InternalError):
+        await interceptor._streaming(handler)(b"", HungUp())  # type: ignore[arg-type]
+    assert logged == []
