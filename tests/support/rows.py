@@ -190,7 +190,7 @@ async def end(where: Engine | Connection, status: task.Status, *, those: task.St
             await connection.execute(sa.text(statement))
 
 
-_OF_TASKS = ("tasks", "waiting", "ended_tasks", "request_ids", "nominal_times")
+_OF_TASKS = ("tasks", "waiting", "ended_tasks", "payloads", "request_ids", "nominal_times")
 
 
 async def delete_all(engine: Engine) -> None:
