@@ -17,6 +17,7 @@ from duetime_core.store.tasks import read as task_read
 
 LEASE = datetime.timedelta(seconds=30)
 SECOND = datetime.timedelta(seconds=1)
+HOUR = datetime.timedelta(hours=1)
 
 
 def new_task(**changes: Any) -> task.NewTask:
@@ -94,16 +95,27 @@ async def history(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> list[
 def new_schedule(
     *, template: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **changes: Any
 ) -> schedule.NewSchedule:
-    """Returns a new schedule that is due each hour."""
-    given = {"interval": datetime.timedelta(hours=1), **(spec or {})}
+    """Returns a new schedule that is due each hour, first in half an hour: none of its times passes during a test."""
+    given = {"interval": HOUR, **(spec or {})}
     if "cron" in given:
         del given["interval"]
+    elif given["interval"] == HOUR:
+        given = {"anchor": _in_half_an_hour(), **given}
     made = {
         "name": "hourly",
         "spec": recurrence.Spec(**given),
         "template": schedule.Template(**{"name": "noop", **(template or {})}),
     }
     return schedule.NewSchedule(**{**made, **changes})
+
+
+def hourly() -> str:
+    """Returns the cron expression of each hour, first in about half an hour."""
+    return f"{_in_half_an_hour().minute} * * * *"
+
+
+def _in_half_an_hour() -> datetime.datetime:
+    return (datetime.datetime.now(datetime.UTC) + HOUR / 2).replace(microsecond=0)
 
 
 async def create_schedule(engine: sqlalchemy_asyncio.AsyncEngine, **changes: Any) -> schedule.Schedule:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.postgres import database
+from duetime_core.store.log import partitions
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -24,11 +25,13 @@ async def months(engine: Engine) -> list[str]:
         return list((await connection.execute(names)).scalars())
 
 
-async def drop_last(engine: Engine) -> None:
-    """Drops the newest monthly partition."""
-    last = (await months(engine))[-1]
+async def drop_last(engine: Engine) -> list[str]:
+    """Drops the newest monthly partition; returns the names of those that were there."""
+    await partitions.create_ahead(engine)  # the template may be of the month before
+    there = await months(engine)
     async with engine.connect() as connection:
-        await connection.execute(sa.text(f"DROP TABLE {last}"))
+        await connection.execute(sa.text(f"DROP TABLE {there[-1]}"))
+    return there
 
 
 async def add_month(engine: Engine, month: datetime.date) -> str:

@@ -61,8 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 async def test_a_blocked_partition_is_retried_a_minute_later(here: context.Context, clock: Clock) -> None:
-    there = await logs.months(here.engine)
-    await logs.drop_last(here.engine)
+    there = await logs.drop_last(here.engine)
     async with logs.reading(here.engine):
         services = background.start(maintaining(here).run())
         assert 30 < await clock.slept.get() <= 60

@@ -16,8 +16,7 @@ Engine = sqlalchemy_asyncio.AsyncEngine
 
 
 async def test_a_partition_that_a_reader_blocks_is_created_after_the_reader_has_ended(engine: Engine) -> None:
-    months = await logs.months(engine)
-    await logs.drop_last(engine)
+    months = await logs.drop_last(engine)
     async with logs.reading(engine):
         with pytest.raises(errors.LogBusy):
             await partitions.create_ahead(engine)
@@ -30,8 +29,7 @@ async def test_creating_a_partition_that_waits_for_a_reader_blocks_no_change(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partition_changes, "LOCK_TIMEOUT", datetime.timedelta(minutes=1))
-    months = await logs.months(engine)
-    await logs.drop_last(engine)
+    months = await logs.drop_last(engine)
     async with logs.reading(engine):
         making = asyncio.create_task(partitions.create_ahead(engine))
         await logs.waits_for_a_lock(engine)
@@ -62,7 +60,8 @@ async def test_a_created_partition_takes_the_rows_of_its_month_alone(engine: Eng
     """)
     async with engine.connect() as connection:
         rows = (await connection.execute(insert, {"ahead": partitions.MONTHS_AHEAD + 1})).all()
-    assert [row[0] for row in rows] == [*await logs.months(engine), "task_logs_default"]
+    months = (await logs.months(engine))[-1 - partitions.MONTHS_AHEAD :]  # without those before this one
+    assert [row[0] for row in rows] == [*months, "task_logs_default"]
     assert len({row[1] for row in rows}) == len(rows)
     assert len({row[2] for row in rows}) == 1
 

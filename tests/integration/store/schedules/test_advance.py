@@ -158,7 +158,7 @@ async def test_looking_at_each_page_finds_every_schedule_whose_run_has_ended(eng
 
 
 async def test_a_jump_of_the_databases_clock_is_downtime(engine: Engine) -> None:
-    made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"}, catch_up=schedule.CatchUp.NONE)
+    made = await factories.create_schedule(engine, spec={"cron": factories.hourly()}, catch_up=schedule.CatchUp.NONE)
     await shift(engine, 6 * HOUR)
     await factories.advance(engine)
     found = await nominals(engine, made)

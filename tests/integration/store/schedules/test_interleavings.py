@@ -32,6 +32,8 @@ class Player:
         self.engine = engine
         self.made = made
         self.source = source
+        assert made.spec.anchor is not None
+        self.anchor = made.spec.anchor
         self.active: list[list[datetime.datetime]] = [[made.created_at]]  # from, and until when it is paused
 
     async def step(self) -> None:
@@ -110,7 +112,7 @@ class Player:
         """Returns the nominal times while it was not paused."""
         found = set()
         for begin, end in self.active:
-            nominal = begin.replace(minute=0, second=0, microsecond=0) + HOUR
+            nominal = self.anchor + ((begin - self.anchor) // HOUR + 1) * HOUR
             while nominal <= end:
                 found.add(nominal)
                 nominal += HOUR

@@ -63,7 +63,7 @@ HOW = pytest.mark.parametrize("how", ["rename", "recompute"])
 
 @HOW
 async def test_an_overdue_occurrence_survives_a_change(engine: Engine, how: str) -> None:
-    made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"})
+    made = await factories.create_schedule(engine, spec={"cron": factories.hourly()})
     await shift(engine, 3 * HOUR)
     present = await schedule_edit.get(engine, made.schedule_id)
     changed = await change(engine, made, how)
@@ -79,7 +79,7 @@ async def test_an_overdue_occurrence_survives_a_change(engine: Engine, how: str)
 
 @HOW
 async def test_an_occurrence_that_jitter_delays_survives_a_change(engine: Engine, how: str) -> None:
-    made = await factories.create_schedule(engine, spec={"cron": "0 * * * *", "jitter": 59 * MINUTE})
+    made = await factories.create_schedule(engine, spec={"cron": factories.hourly(), "jitter": 59 * MINUTE})
     await shift(engine, HOUR)
     present = await schedule_edit.get(engine, made.schedule_id)
     assert present.next_time is not None
@@ -133,10 +133,10 @@ async def test_a_rename_leaves_the_next_task_alone(engine: Engine) -> None:
 
 
 async def test_an_edited_occurrence_that_another_one_comes_before_stays_an_ordinary_task(engine: Engine) -> None:
-    half_a_day_ahead = now().replace(minute=0, second=0, microsecond=0) + 12 * HOUR
-    made = await factories.create_schedule(engine, spec={"interval": 24 * HOUR, "anchor": half_a_day_ahead})
+    anchor = (now() + 11.5 * HOUR).replace(microsecond=0)
+    made = await factories.create_schedule(engine, spec={"interval": 24 * HOUR, "anchor": anchor})
     edited = await edit_next(engine, made, task_data={"mine": True})
-    changed = await update(engine, made, spec=recurrence.Spec(interval=HOUR))
+    changed = await update(engine, made, spec=recurrence.Spec(interval=HOUR, anchor=anchor))
     assert changed.next_time is not None
     assert changed.next_time <= now() + HOUR
     assert changed.next_task_id != edited.task_id
@@ -152,7 +152,8 @@ async def test_an_edited_occurrence_that_another_one_comes_before_stays_an_ordin
 async def test_what_a_new_rule_no_longer_gives_is_logged(engine: Engine) -> None:
     made = await due(engine, spec={"interval": HOUR})
     present = await schedule_edit.get(engine, made.schedule_id)
-    changed = await update(engine, made, spec=recurrence.Spec(cron="17 3 * * *"))
+    later = now() + 12 * HOUR
+    changed = await update(engine, made, spec=recurrence.Spec(cron=f"{later.minute} {later.hour} * * *"))
     (skipped,) = await skips(engine, made)
     assert (skipped.nominal_time, skipped.reason) == (present.next_time, "the schedule was changed before it ran")
     assert changed.next_time is not None
@@ -201,7 +202,7 @@ async def test_a_refused_occurrence_does_not_come_back(engine: Engine, refuse: s
     await update(engine, made, name="new")
     assert "next" not in await nominals(engine, made) or refuse == "cancel"
     # Also by another rule, or a pause.
-    await update(engine, made, spec=recurrence.Spec(interval=HOUR / 2))
+    await update(engine, made, spec=recurrence.Spec(interval=HOUR / 2, anchor=made.next_time))
     await schedule_edit.pause(engine, made.schedule_id, actor="api")
     await rows.change(engine, "updated_at = '2000-01-01'")
     assert sum([deleted async for deleted in history.delete_strays(engine, 24 * HOUR)]) >= 1  # its time stays taken

@@ -131,7 +131,7 @@ async def test_occurrences_of_a_full_or_paused_queue_become_tasks_that_wait_for_
 async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"})
+    made = await factories.create_schedule(engine, spec={"cron": factories.hourly()})
     await shift(engine, 5 * HOUR)
     claimed = [each for _ in range(2) for each in (await factories.claim_scheduled(engine)).tasks]
     assert len(claimed) == 1
@@ -147,7 +147,7 @@ async def test_after_downtime_the_last_occurrence_runs_and_the_others_are_logged
 
 
 async def test_after_downtime_all_occurrences_run_if_catch_up_is_all(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    made = await factories.create_schedule(engine, spec={"cron": "30 * * * *"}, catch_up=schedule.CatchUp.ALL)
+    made = await factories.create_schedule(engine, spec={"cron": factories.hourly()}, catch_up=schedule.CatchUp.ALL)
     await shift(engine, 5 * HOUR)
     claimed = [each for _ in range(8) for each in (await factories.claim_scheduled(engine)).tasks]
     assert len(claimed) in (4, 5)
