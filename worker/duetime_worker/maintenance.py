@@ -101,6 +101,8 @@ class Maintenance:
     async def _delete_schedules(self, deleted: _Deleted) -> None:
         async for count in _with_pauses(retention.delete_schedules(self._engine, self._task_retention)):
             deleted.schedules += count
+        async for _ in _with_pauses(retention.free_times(self._engine, self._task_retention)):
+            pass
 
     async def _delete_log_rows(self, deleted: _Deleted) -> None:
         async for count in _with_pauses(retention.delete_strays(self._engine, self._log_retention)):

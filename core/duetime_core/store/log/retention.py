@@ -44,6 +44,41 @@ WITH page AS MATERIALIZED (
 SELECT (SELECT count(*) FROM deleted) AS deleted, count(*) AS read, max(schedule_id) AS last FROM page
 """)
 
+# A nominal time is freed with its task. But one that is still to come when its task is deleted stays taken, because a
+# caller refused it: it is freed here, long after it has passed, or when its schedule is forgotten. Those of the tasks
+# that are kept are not read: only the tasks that took longer than the retention have older ones.
+_FREE_TIMES = sa.text(f"""
+WITH RECURSIVE ids AS (
+    (SELECT schedule_id, 1 AS number FROM nominal_times WHERE schedule_id > :after AND {_HAS_LOCK}
+    ORDER BY schedule_id LIMIT 1)
+    UNION ALL
+    SELECT following.schedule_id, number + 1 FROM ids CROSS JOIN LATERAL (
+        SELECT schedule_id FROM nominal_times WHERE schedule_id > ids.schedule_id ORDER BY schedule_id LIMIT 1
+    ) AS following
+    WHERE number < :limit
+), old AS MATERIALIZED (
+    SELECT nominal_times.* FROM ids CROSS JOIN LATERAL (
+        SELECT * FROM nominal_times AS past
+        WHERE past.schedule_id = ids.schedule_id AND past.nominal_time < now() - 2 * CAST(:keep AS interval)
+            AND NOT EXISTS (
+                SELECT FROM schedules
+                WHERE schedules.schedule_id = past.schedule_id AND next_nominal_time = past.nominal_time
+            )
+        UNION ALL
+        SELECT * FROM nominal_times AS ahead
+        WHERE ahead.schedule_id = ids.schedule_id AND ahead.nominal_time >= now()
+            AND NOT EXISTS (SELECT FROM schedules WHERE schedules.schedule_id = ids.schedule_id)
+    ) AS nominal_times
+), freed AS (
+    DELETE FROM nominal_times USING old
+    WHERE nominal_times.schedule_id = old.schedule_id AND nominal_times.nominal_time = old.nominal_time
+        AND NOT EXISTS (SELECT FROM tasks WHERE tasks.task_id = old.task_id)
+        AND NOT EXISTS (SELECT FROM ended_tasks WHERE ended_tasks.task_id = old.task_id)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM freed) AS freed, count(*) AS read, max(schedule_id) AS last FROM ids
+""")
+
 # No index has the default partition's times: it is scanned, a few blocks per statement.
 _DELETE_STRAYS = sa.text(f"""
 WITH forgotten AS (
@@ -86,6 +121,18 @@ async def delete_schedules(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetim
                 batch = (await connection.execute(_DELETE_SCHEDULES, parameters)).one()
         after, read = batch.last, batch.read
         yield batch.deleted
+
+
+async def free_times(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Frees the nominal times of refused occurrences whose tasks are deleted; yields how many each batch freed."""
+    after, read = 0, BATCH
+    while read == BATCH:
+        with database.unavailable():
+            async with engine.connect() as connection:
+                parameters = {"keep": keep, "after": after, "limit": BATCH}
+                batch = (await connection.execute(_FREE_TIMES, parameters)).one()
+        after, read = batch.last, batch.read
+        yield batch.freed
 
 
 async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:

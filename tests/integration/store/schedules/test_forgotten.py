@@ -11,7 +11,10 @@ from duetime_core.model import errors, schedule
 from duetime_core.store.log import retention
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import log as schedule_log
-from tests.support import factories
+from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import history
+from tests.integration.store.schedules.test_schedule_claims import shift
+from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 DAY = datetime.timedelta(days=1)
@@ -57,6 +60,49 @@ async def test_a_request_whose_schedule_is_forgotten_while_it_looks_creates_anot
     monkeypatch.setattr(schedule_edit, "_find_request", forgotten)
     created = (await schedule_edit.create(engine, new, actor="api")).schedule
     assert (created.schedule_id > made.schedule_id, looks) == (True, 2)
+
+
+async def refused(engine: Engine) -> schedule.Schedule:
+    """Returns a schedule whose next occurrence a caller cancelled, so long ago that its task is deleted."""
+    made = await factories.create_schedule(engine)
+    assert made.next_task_id is not None
+    await task_edit.cancel(engine, made.next_task_id, actor="api")
+    await rows.change(engine, "updated_at = '2000-01-01'")
+    assert sum([count async for count in history.delete_strays(engine, KEEP)]) == 1
+    return made
+
+
+async def times(engine: Engine, made: schedule.Schedule) -> int:
+    """Returns how many nominal times the schedule keeps after a round of retention."""
+    assert [count async for count in retention.free_times(engine, KEEP)] != []
+    return len(await rows.occurrences(engine, made.schedule_id))
+
+
+async def test_a_refused_nominal_time_whose_task_is_deleted_is_freed_long_after_it(engine: Engine) -> None:
+    made = await refused(engine)
+    assert await times(engine, made) == 1  # it is still to come
+    await shift(engine, 61 * DAY)
+    assert await times(engine, made) == 1  # its schedule has not advanced
+    await factories.advance(engine)
+    kept = await rows.occurrences(engine, made.schedule_id)
+    assert await times(engine, made) == len(kept) - 1
+
+
+async def test_the_nominal_time_of_a_task_that_runs_for_long_stays_taken(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    await shift(engine, 61 * DAY)
+    ((taken, _),) = await rows.occurrences(engine, made.schedule_id)
+    await factories.claim_scheduled(engine)
+    await times(engine, made)
+    assert taken in [moment for moment, _ in await rows.occurrences(engine, made.schedule_id)]
+
+
+async def test_a_refused_nominal_time_is_freed_once_its_schedule_is_forgotten(engine: Engine) -> None:
+    made = await refused(engine)
+    await schedule_edit.delete(engine, made.schedule_id, actor="api")
+    assert await times(engine, made) == 1
+    assert [count async for count in retention.delete_schedules(engine, -DAY)] == [1]
+    assert await times(engine, made) == 0
 
 
 async def outcome(engine: Engine, new: schedule.NewSchedule) -> int | type[Exception]:
