@@ -8,6 +8,7 @@ transactions, and each finished task has left two dead row versions behind, whic
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 import shutil
 from collections.abc import AsyncIterator
 
@@ -16,9 +17,11 @@ import psycopg
 from bench import harness
 from duetime_core.postgres import database
 from duetime_core.store.log import partitions
+from duetime_core.store.tasks import history
 from tests.support import backlogs
 
 _CHUNK = 100_000
+_FINISHED_SINCE = datetime.timedelta(days=20)
 _BYTES_PER_PAIR = 2_500
 """The disk space of one pending and one finished task, with a margin for the write-ahead log."""
 
@@ -41,7 +44,7 @@ SELECT task_id, 1, 'pending', 'created', execution_time, 0, 'api' FROM made
 """
 # In this month, for which the log has a partition, and too recent for retention.
 _EARLIER = backlogs.made(
-    """greatest(date_trunc('month', now()), now() - interval '20 days') AS since,
+    f"""greatest(date_trunc('month', now()), now() - interval '{_FINISHED_SINCE.days} days') AS since,
         generate_series(%(first)s::bigint, %(upto)s - 1) AS number,
         LATERAL (SELECT since + (now() - since) * (number / %(count)s::float8) AS due) AS moment""",
     **_VALUES,
@@ -100,6 +103,8 @@ async def fill(session: harness.Session, count: int) -> str:
         await asyncio.gather(_insert(url, _PENDING, count), _insert(url, _FINISHED, count))
         for _, definition in indexes:
             await connection.execute(definition.encode())
+        stray = await (await connection.execute("SELECT FROM ended_tasks_default LIMIT 1")).fetchone()
+        assert stray is None, "finished tasks are in the default partition"
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("CHECKPOINT")
     return name
@@ -119,7 +124,9 @@ async def size(session: harness.Session, count: int) -> Size:
 async def _new_database(session: harness.Session) -> str:
     name = await session.postgres.new_database()
     engine = database.connect(session.postgres.url(name), pool_size=1)
-    await partitions.create_ahead(engine)  # as the first worker would; impossible once the default partition has rows
+    # As workers would have; impossible once the default partitions have rows.
+    await partitions.create_ahead(engine)
+    await history.create_ahead(engine, history.DEFAULT_RETENTION, past=_FINISHED_SINCE)
     await engine.dispose()
     return name
 

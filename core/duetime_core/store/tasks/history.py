@@ -31,7 +31,7 @@ DECLARE
     begins date;
     partition text;
 BEGIN
-    FOR ahead IN 0..{_AHEAD} LOOP
+    FOR ahead IN -current_setting('duetime.behind')::int..{_AHEAD} LOOP
         -- The same days wherever it is computed: from the epoch on.
         begins := date 'epoch' + ((now()::date - date 'epoch') / days + ahead) * days;
         partition := to_char(begins, '{_NAME}');
@@ -50,7 +50,7 @@ BEGIN
     END LOOP;
 END $$
 """)
-_DAYS = sa.text("SELECT set_config('duetime.days', :days, true)")
+_SPANS = sa.text("SELECT set_config('duetime.days', :days, true), set_config('duetime.behind', :behind, true)")
 # The bounds are read, not guessed from the name: the retention may have been another one.
 _OLDEST = sa.text("""
 SELECT relname FROM (
@@ -133,11 +133,17 @@ def _forget(partition: str) -> sa.TextClause:
     """)
 
 
-async def create_ahead(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> None:
-    """Creates the partitions of now and the next spans. Raises LogBusy if another transaction holds a lock."""
+async def create_ahead(
+    engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta, *, past: datetime.timedelta | None = None
+) -> None:
+    """Creates the partitions of now and the next spans, and with `past`, as benchmarks need, of the spans since then.
+
+    Raises LogBusy if another transaction holds a lock.
+    """
     days = max(1, -(-keep.days // _SHARE))
+    behind = 0 if past is None else -(-past.days // days)
     async with partition_changes.begin(engine) as connection:
-        await connection.execute(_DAYS, {"days": str(days)})
+        await connection.execute(_SPANS, {"days": str(days), "behind": str(behind)})
         await connection.execute(_CREATE)
 
 
