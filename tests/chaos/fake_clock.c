@@ -1,5 +1,5 @@
 /* Preloaded into a process, it gives the process a clock that can be set while it runs: FAKE_CLOCK names a file with
- * how many seconds the clock is ahead. The monotonic clock stays right.
+ * how many nanoseconds the clock is ahead. The monotonic clock stays right.
  *
  * The file is mapped into memory: PostgreSQL reads the clock in signal handlers too, where a library that opens a file,
  * allocates memory or takes a lock (such as libfaketime) aborts the process, or hangs. */
@@ -12,24 +12,27 @@
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t *ahead_seconds;
+static const volatile int64_t *ahead_nanoseconds;
 
 __attribute__((constructor)) static void map_file(void)
 {
     const char *path = getenv("FAKE_CLOCK");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *mapped = mmap(NULL, sizeof(*ahead_seconds), PROT_READ, MAP_SHARED, file, 0);
+    void *mapped = mmap(NULL, sizeof(*ahead_nanoseconds), PROT_READ, MAP_SHARED, file, 0);
     if (mapped == MAP_FAILED)
         abort();
-    ahead_seconds = mapped;
+    ahead_nanoseconds = mapped;
     close(file);
 }
 
 int clock_gettime(clockid_t id, struct timespec *now)
 {
     int result = (int)syscall(SYS_clock_gettime, id, now);
-    if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) && ahead_seconds)
-        now->tv_sec += *ahead_seconds;
+    if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) && ahead_nanoseconds) {
+        int64_t shown = now->tv_sec * INT64_C(1000000000) + now->tv_nsec + *ahead_nanoseconds;
+        now->tv_sec = shown / 1000000000;
+        now->tv_nsec = shown % 1000000000;
+    }
     return result;
 }
 

@@ -28,6 +28,6 @@ class FakeClock:
         return {"LD_PRELOAD": str(self._library), "FAKE_CLOCK": str(self._file)}
 
     def set(self, ahead_seconds: float) -> None:
-        """Sets the clock, also of running processes, to that many whole seconds ahead of the right time."""
+        """Sets the clock, also of running processes, to that many seconds ahead of the right time."""
         with self._file.open("r+b", buffering=0) as file:
-            file.write(struct.pack("q", round(ahead_seconds)))
+            file.write(struct.pack("q", round(1e9 * ahead_seconds)))
