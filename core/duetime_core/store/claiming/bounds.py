@@ -88,19 +88,20 @@ class Bounds:
         return [min(moment, latest) for moment in self._times]
 
     @classmethod
-    def exact(cls, moment: datetime.datetime = _LONG_AGO) -> "Bounds":
-        """Returns bounds at `moment`, behind which is looked by others."""
+    def exact(cls, times: Sequence[datetime.datetime]) -> "Bounds":
+        """Returns bounds at those times, before which others look."""
         bounds = cls()
-        bounds._times = [moment] * len(bounds._times)
+        bounds._times = list(times)
         bounds._margin = datetime.timedelta(0)
         return bounds
 
     def use_keys(self, now: datetime.datetime) -> "KeyedBounds":
         """Returns the bounds for claims within limits per key, which leave tasks behind; then these begin anew."""
         if self.of_keys is None:
+            floor = [min(moment, now - _STEPPED_MARGIN) for moment in self._times]
             self._reset()
             self.is_new = self._has_moved = False
-            self.of_keys = KeyedBounds(now)
+            self.of_keys = KeyedBounds(now, floor)
         return self.of_keys
 
     def sweep(self) -> None:
@@ -173,15 +174,20 @@ class KeyedBounds:
 
     MOST_BLOCKED = 10_000
 
-    def __init__(self, now: datetime.datetime, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, now: datetime.datetime, floor: list[datetime.datetime], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
+        self._noted_at = clock() - _NOTE_SECONDS
+        self.floor = floor
+        """Of each level, before when no task waits."""
         self.ended: set[str] = set()
         """Keys of which a run has ended."""
         self.blocked: dict[int, datetime.datetime] = {}
         """Due tasks that another session had locked, with their ready_at: claims pass over them until a sweep."""
         self.is_sweep = False
         """Whether the next claim looks at the blocked tasks, and at what fell due in the last ten seconds, again."""
-        self.new = Bounds.exact(now - _SWEEP_MARGIN)
+        self.new = Bounds.exact([now - _SWEEP_MARGIN] * len(floor))
         self.recent: Bounds | None = None
         """Where that look has arrived."""
         self.look_at_all()
@@ -195,14 +201,21 @@ class KeyedBounds:
     def begin_sweep(self, now: datetime.datetime) -> None:
         """Begins the look at the last seconds, unless an earlier one is under way."""
         self.is_sweep = False
-        self.recent = self.recent or Bounds.exact(now - _SWEEP_MARGIN)
+        self.recent = self.recent or Bounds.exact([now - _SWEEP_MARGIN] * len(self.floor))
 
     def look_at_all(self) -> None:
         """Has claims examine all due tasks, and all keys with waiting tasks, again."""
         self._looked_at = self._clock()
-        self.old: Bounds | None = Bounds.exact()
+        self.old: Bounds | None = Bounds.exact(self.floor)
         self.after_key: str | None = ""
         """The last key that was examined of all with waiting tasks; None after the last one."""
+
+    def is_to_note(self) -> bool:
+        """Returns whether the floor is to be raised and noted for others now."""
+        if self._clock() < self._noted_at + _NOTE_SECONDS:
+            return False
+        self._noted_at = self._clock()
+        return True
 
     def block(self, task_id: int, ready_at: datetime.datetime) -> None:
         """Notes a blocked task. Those beyond 10,000 are found by the look at everything."""

@@ -3,6 +3,7 @@
 New workers and counts of waiting tasks begin to read there: see `bounds`.
 """
 
+import contextlib
 import datetime
 import time
 from typing import Any
@@ -20,13 +21,28 @@ BATCH = 10_000
 _READ = sa.text("""
 SELECT clock_timestamp() AS now, (SELECT times FROM claim_floors WHERE queue = :queue) AS times
 """)
-_NOTE = sa.text("""
-INSERT INTO claim_floors (queue, times) VALUES (:queue, CAST(:times AS timestamptz[]))
-ON CONFLICT (queue) DO UPDATE SET times = ARRAY(
+_RAISE = """ON CONFLICT (queue) DO UPDATE SET times = ARRAY(
     -- Not lower than others have noted, unless the clock was set back since.
     SELECT CASE WHEN before > clock_timestamp() THEN after ELSE greatest(before, after) END
     FROM unnest(claim_floors.times, excluded.times) WITH ORDINALITY AS of_level (before, after, level) ORDER BY level
 )
+"""
+_NOTE = sa.text(f"INSERT INTO claim_floors (queue, times) VALUES (:queue, CAST(:times AS timestamptz[])) {_RAISE}")
+_FROM_FLOOR = "AND ready_at >= floor.at[levels.number + 1] ORDER BY ready_at, task_id LIMIT 1"
+# Claims within limits per key leave tasks behind: the first of each level is looked for from the last floor on.
+_NOTE_FIRST = sa.text(f"""
+INSERT INTO claim_floors (queue, times)
+SELECT :queue, ARRAY(
+    SELECT least(clock_timestamp() - interval '1 minute', CASE levels.number
+        WHEN 0 THEN (SELECT ready_at FROM waiting WHERE queue = :queue AND {schema.ORDINARY} {_FROM_FLOOR})
+        ELSE (
+            SELECT ready_at FROM waiting
+            WHERE queue = :queue AND {schema.URGENT} AND level = levels.number {_FROM_FLOOR}
+        )
+    END) FROM generate_series(0, {schema.MAX_LEVEL}) AS levels (number) ORDER BY levels.number
+) FROM (SELECT CAST(:times AS timestamptz[])) AS floor (at)
+{_RAISE}
+RETURNING times
 """)
 _LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = '{bounds.Left.SLOWEST} s'")
 # Claims look at what became due in the last ten seconds themselves.
@@ -93,10 +109,20 @@ async def begin(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bound
 
 async def note(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bounds.Bounds) -> None:
     """Notes the bounds for others, unless they were noted lately."""
+    if since.of_keys is not None:
+        await _note_first(engine, queue, since.of_keys)
     if (times := since.to_note()) is not None:
         with database.unavailable():
             async with engine.connect() as connection:
                 await connection.execute(_NOTE, {"queue": queue, "times": times})
+
+
+async def _note_first(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, of_keys: bounds.KeyedBounds) -> None:
+    if of_keys.is_to_note():
+        with contextlib.suppress(errors.StoreUnavailable), database.unavailable():
+            async with database.transaction(engine) as connection:
+                await connection.execute(_LIMIT_TIME)
+                of_keys.floor = await connection.scalar(_NOTE_FIRST, {"queue": queue, "times": of_keys.floor})
 
 
 async def stamp_left(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: bounds.Bounds) -> int:
@@ -105,9 +131,9 @@ async def stamp_left(engine: sqlalchemy_asyncio.AsyncEngine, queue: str, since: 
     They are those whose creation was committed long after it began, or which were locked when claims passed.
     """
     left = since.left
-    if since.of_keys is not None or since.is_new or not left.is_due:
+    if since.is_new or not left.is_due:
         return 0
-    times = since.times
+    times = since.times if since.of_keys is None else since.of_keys.floor
     first, before = left.slice(max(times))
     parameters: dict[str, Any] = {"queue": queue, "times": times, "since": first, "before": before}
     began = time.monotonic()

@@ -5,6 +5,7 @@ that is free again, its first due tasks are looked up by it. So a claim costs wh
 last one, and the keys that became free, however many tasks wait.
 """
 
+import contextlib
 import dataclasses
 import datetime
 from collections.abc import Collection, Sequence
@@ -13,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import task
-from duetime_core.postgres import schema
+from duetime_core.model import errors, task
+from duetime_core.postgres import database, schema
 from duetime_core.store.claiming import bounds, queue_lock, statements
 from duetime_core.store.claiming import keys as queue_keys
 
@@ -37,6 +38,11 @@ LEFT JOIN LATERAL (
 ) AS locked ON true
 """)
 """Those tasks as far as they are due, and whether no other session has them locked."""
+_LIMIT_TIME = sa.text(
+    "SELECT set_config('duetime.statement_timeout', current_setting('statement_timeout'), true), "
+    f"set_config('statement_timeout', '{bounds.Left.SLOWEST} s', true)"
+)
+_UNLIMIT_TIME = sa.text("SELECT set_config('statement_timeout', current_setting('duetime.statement_timeout'), true)")
 _DUE_WITH_KEY = f"queue = :queue AND {schema.WITH_KEY}"
 _FIRST = sa.text(f"""
 SELECT {COLUMNS} FROM unnest(CAST(:keys AS text[]), CAST(:places AS int[])) AS given (key, places)
@@ -44,7 +50,7 @@ CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM generate_series({schema.MAX_LEVEL}, 0, -1) AS levels (number) CROSS JOIN LATERAL (
         SELECT {COLUMNS} FROM waiting
         WHERE {_DUE_WITH_KEY} AND concurrency_key = given.key AND level = levels.number
-            AND ready_at <= {statements.NOW}
+            AND ready_at <= {statements.NOW} AND ready_at >= (CAST(:floor AS timestamptz[]))[levels.number + 1]
         ORDER BY ready_at, task_id
         LIMIT given.places + 1
     ) AS due_at_level
@@ -129,8 +135,7 @@ class Pick:
         if is_cut and since.after_key is None:
             since.after_key = ""  # the keys of those that are not examined yet
         if since.after_key is not None and len(self._taken) < self._limit:
-            found = await self._read(_NEXT_KEYS, step, after_key=since.after_key)
-            names = [row.concurrency_key for row in found]
+            names = await self._next_keys(since.after_key, step)
             since.after_key = names[-1] if len(names) == step else None
             await self._keys.read(names)
             await self._take(await self._first([name for name in names if self._keys.is_open(name)]))
@@ -175,6 +180,19 @@ class Pick:
         self._since.blocked = {row.task_id: row.ready_at for row in found if not row.is_free}
         return [row for row in found if row.is_free]
 
+    async def _next_keys(self, after_key: str, step: int) -> list[str]:
+        """Returns the next keys with waiting tasks; none if many tasks of them have ended under an old snapshot.
+
+        Keys at their limit are found in `queue_keys` all the same, and others as their tasks are examined.
+        """
+        with contextlib.suppress(errors.StoreUnavailable), database.unavailable():
+            async with self._connection.begin_nested():
+                await self._connection.execute(_LIMIT_TIME)
+                found = await self._read(_NEXT_KEYS, step, after_key=after_key)
+                await self._connection.execute(_UNLIMIT_TIME)
+                return [row.concurrency_key for row in found]
+        return []
+
     async def _scan(self, since: bounds.Bounds | None, step: int) -> Sequence[sa.Row[Any]]:
         return [] if since is None else await self._read(_SCAN, step, **since.parameters)
 
@@ -188,7 +206,8 @@ class Pick:
         for name in names:
             self._visited.setdefault(name, set())
         places = [min(self._limit, self._keys.places(name)) for name in names]
-        found = await self._read(_FIRST, 0, keys=list(names), places=places) if names else []
+        floor = [] if self._since is None else self._since.floor
+        found = await self._read(_FIRST, 0, keys=list(names), places=places, floor=floor) if names else []
         for row in found:
             self._visited[row.concurrency_key].add(row.task_id)
         return found

@@ -29,6 +29,31 @@ def _names_of(index: str, condition: str) -> str:
     )"""
 
 
+def _claimed_names_of(index: str, condition: str, waits: str) -> str:
+    """Returns the same CTE for an index that claims empty, whose entries of ended tasks may be many.
+
+    A queue that workers claim from has a floor: there is looked, by the condition `waits`. Others are between these.
+    """
+    return f"""{index}_names AS (
+        SELECT CAST(:after AS text) AS passed, CAST(NULL AS text) AS queue, 0 AS number
+        UNION ALL
+        SELECT found.queue, CASE WHEN found.waits THEN found.queue END, number + CAST(found.waits AS int)
+        FROM {index}_names AS before
+        CROSS JOIN LATERAL (SELECT min(queue) AS queue FROM claim_floors WHERE queue > before.passed) AS claimed
+        CROSS JOIN LATERAL (
+            (SELECT queue, true AS waits FROM waiting
+            WHERE {condition} AND queue > before.passed AND queue < claimed.queue ORDER BY queue LIMIT 1)
+            UNION ALL
+            (SELECT queue, true FROM waiting
+            WHERE claimed.queue IS NULL AND {condition} AND queue > before.passed ORDER BY queue LIMIT 1)
+            UNION ALL
+            SELECT claimed.queue, {waits} WHERE claimed.queue IS NOT NULL
+            LIMIT 1
+        ) AS found
+        WHERE number < :limit
+    )"""
+
+
 _LEVELS = f"generate_series(1, {schema.MAX_LEVEL}) AS levels (level)"
 _FIRST = "ORDER BY ready_at, task_id LIMIT 1"
 
@@ -37,6 +62,22 @@ _FIRST = "ORDER BY ready_at, task_id LIMIT 1"
 _FLOOR = """coalesce((
     SELECT times[{level} + 1] FROM claim_floors WHERE claim_floors.queue = {queue}
 ), '-infinity')"""
+
+
+def _waits(index: str, queue: str) -> str:
+    """Returns the condition that tasks of a queue wait in an index that claims empty."""
+    if index == "due":
+        return f"""EXISTS (
+            SELECT FROM waiting WHERE {_WAITING["due"]} AND queue = {queue}
+                AND ready_at >= {_FLOOR.format(queue=queue, level=0)}
+        )"""
+    return f"""EXISTS (
+        SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
+            SELECT FROM waiting WHERE {_WAITING["urgent"]} AND queue = {queue} AND level = levels.level
+                AND ready_at >= {_FLOOR.format(queue=queue, level="levels.level")}
+            LIMIT 1
+        ) AS urgent
+    )"""
 
 
 def _due(first: str) -> str:
@@ -85,8 +126,14 @@ LEFT JOIN running ON running.queue = names.queue
 LEFT JOIN served ON served.queue = names.queue
 ORDER BY names.queue
 """
+_NAMES_OF = ", ".join(
+    _claimed_names_of(index, condition, _waits(index, "claimed.queue"))
+    if index in {"due", "urgent"}
+    else _names_of(index, condition)
+    for index, condition in _WAITING.items()
+)
 _PAGE = f"""
-WITH RECURSIVE {", ".join(_names_of(index, condition) for index, condition in _WAITING.items())},
+WITH RECURSIVE {_NAMES_OF},
 running AS MATERIALIZED ({_RUNNING.format("AND leased.queue > :after")}),
 served AS MATERIALIZED ({_SERVED.format("AND queue > :after")}),
 limited AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :limit),
@@ -103,17 +150,8 @@ _LIST = sa.text(_PAGE + _FACTS)
 _NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
 
 _HAS_WAITING = f"""
-    EXISTS (
-        SELECT FROM waiting WHERE {_WAITING["due"]} AND queue = :queue
-            AND ready_at >= {_FLOOR.format(queue=":queue", level=0)}
-    )
-    OR EXISTS (
-        SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
-            SELECT FROM waiting WHERE {_WAITING["urgent"]} AND queue = :queue AND level = levels.level
-                AND ready_at >= {_FLOOR.format(queue=":queue", level="levels.level")}
-            LIMIT 1
-        ) AS urgent
-    )
+    {_waits("due", ":queue")}
+    OR {_waits("urgent", ":queue")}
     OR EXISTS (SELECT FROM waiting WHERE {_WAITING["next"]} AND queue = :queue)
     OR EXISTS (SELECT FROM waiting WHERE {_WAITING["quarantined"]} AND queue = :queue)
 """

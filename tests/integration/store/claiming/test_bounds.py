@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.store.claiming import bounds, fast, floors, locked, queue_lock, rescue
+from duetime_core.store.claiming import bounds, fast, floors, key_limits, locked, queue_lock, rescue
+from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.tasks import explain
 from tests.support import backlogs, factories, plans, rows
@@ -71,6 +72,8 @@ async def of_others(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> dic
         {
             "a count of running tasks": (queue_lock._COUNT, {"queue": task.DEFAULT_QUEUE}),
             "a queue": (queue_read._GET, {"queue": task.DEFAULT_QUEUE}),
+            "a page of queues": (queue_read._LIST, {"after": "", "limit": 51}),
+            "names of queues": (queue_read._NAMES, {"after": "", "limit": 1000}),
             "an explanation": (explain._READ, {"task_id": task_id}),
         },
     )
@@ -129,3 +132,72 @@ async def test_a_new_worker_and_counts_read_as_much_after_many_finished_under_an
     after = await looks()
     for name, count in before.items():
         assert after[name] <= 2 * count + 50, (name, before, after)
+
+
+async def claim_by_key(engine: sqlalchemy_asyncio.AsyncEngine, limit: int, since: bounds.Bounds) -> list[int]:
+    claim = await locked.claim(
+        engine, queue=task.DEFAULT_QUEUE, worker_id="worker", limit=limit, lease=factories.LEASE, since=since
+    )
+    return [each.task_id for each in claim.tasks]
+
+
+@pytest.mark.parametrize("priority", [0, 5])
+@pytest.mark.usefixtures("snapshot")
+async def test_limits_per_key_read_as_much_after_many_finished_under_an_old_snapshot(
+    engine: sqlalchemy_asyncio.AsyncEngine, priority: int
+) -> None:
+    finished, keys, batch = 10_000, [f"key {number}" for number in range(100)], 200
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running_per_key": 2}, is_new=True, actor="api")
+    given = {"execution_time": _DUE, "updated_at": _DUE, "priority": str(priority)}
+    await backlogs.insert(engine, finished + batch, **given, concurrency_key="'key ' || n % 100")
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("ANALYZE"))
+    since = bounds.Bounds()
+
+    async def drain_by_key() -> None:
+        assert len(await claim_by_key(engine, batch, since)) == batch
+        await rows.end(engine, task.Status.COMPLETED, those=task.Status.RUNNING)
+        assert since.of_keys is not None
+        since.of_keys.ended.update(keys)
+
+    async def looks() -> dict[str, int]:
+        assert since.of_keys is not None
+        since.of_keys._noted_at = float("-inf")
+        await floors.note(engine, task.DEFAULT_QUEUE, since)
+        started = bounds.Bounds()
+        await floors.begin(engine, task.DEFAULT_QUEUE, started)
+        new = started.use_keys(datetime.datetime.now(datetime.UTC))
+        assert new.old is not None
+        queue = {"queue": task.DEFAULT_QUEUE}
+        found: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {}
+        for name, floor in (("of a worker", since.of_keys.floor), ("of a new one", new.floor)):
+            places = {"keys": keys, "places": [2] * len(keys), "limit": 0, "floor": floor}
+            found[f"first tasks {name}"] = (key_limits._FIRST, {**queue, **places})
+        found["a look at all"] = (key_limits._SCAN, {**queue, "limit": 500, **new.old.parameters})
+        found["a queue"] = (queue_read._GET, queue)
+        return await blocks(engine, found)
+
+    await drain_by_key()
+    before = await looks()
+    for _ in range(finished // batch):
+        await drain_by_key()
+    after = await looks()
+    for name, count in before.items():
+        assert after[name] <= 2 * count + 50, (name, before, after)
+
+
+@pytest.mark.usefixtures("snapshot")
+async def test_a_look_at_all_keys_that_takes_too_long_delays_no_claim(
+    engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queue_limit.update(engine, task.DEFAULT_QUEUE, {"max_running_per_key": 1}, is_new=True, actor="api")
+    await backlogs.insert(engine, 20_000, execution_time=_DUE, updated_at=_DUE, concurrency_key="'key ' || n")
+    async with engine.connect() as connection:
+        await connection.execute(sa.text("DELETE FROM waiting"))
+    shortest = key_limits._LIMIT_TIME.text.replace(f"{bounds.Left.SLOWEST} s", "1 ms")
+    monkeypatch.setattr(key_limits, "_LIMIT_TIME", sa.text(shortest))
+    created = await factories.create(engine, concurrency_key="key")
+    since = bounds.Bounds()
+    assert await claim_by_key(engine, 10, since) == [created]
+    assert since.of_keys is not None
+    assert since.of_keys.after_key is None

@@ -9,12 +9,14 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.postgres import schema
 from duetime_core.store.claiming import key_limits, keys, locked
 from tests.integration.store.tasks import test_plans
 from tests.support import backlogs, plans
 
 NOW = datetime.datetime.now(datetime.UTC)
 FEW = [f"key {number}" for number in range(100)]
+FLOOR = [datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)] * (schema.MAX_LEVEL + 1)
 _TASKS = backlogs.insertion(
     50_000,
     status="CASE WHEN n <= 2000 THEN 'running' ELSE 'pending' END",
@@ -38,7 +40,7 @@ STATEMENTS: dict[str, tuple[sa.TextClause, dict[str, Any], int]] = {
     "next free": (keys._NEXT_FREE, {"now": NOW, "for_a_run": keys.FOR_A_RUN}, 40),
     "ended": (keys._ENDED, {"now": NOW, "keys": FEW[:5], "for_a_run": keys.FOR_A_RUN}, 150),
     "idle": (keys._DELETE_IDLE, {"full_at": NOW}, 20),
-    "first tasks": (key_limits._FIRST, {"keys": FEW, "places": [1] * len(FEW), "limit": 0}, 5000),
+    "first tasks": (key_limits._FIRST, {"keys": FEW, "places": [1] * len(FEW), "limit": 0, "floor": FLOOR}, 5000),
     "keys": (key_limits._NEXT_KEYS, {"after_key": "key 5", "limit": 100}, 1500),
     "a claim": (
         locked._CLAIM_PICKED,
