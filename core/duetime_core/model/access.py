@@ -1,0 +1,46 @@
+"""Who makes a call, and what it may do."""
+
+import dataclasses
+import datetime
+import enum
+
+
+class Role(enum.StrEnum):
+    """What a principal may do. From viewer on, each role includes the ones before it; submitter stands beside them."""
+
+    SUBMITTER = "submitter"
+    """Creates tasks, and reads the status of and cancels those that it created."""
+    VIEWER = "viewer"
+    """Reads everything but payloads."""
+    OPERATOR = "operator"
+    """Changes when accepted work runs, never what runs."""
+    EDITOR = "editor"
+    """Creates and changes work, and reads payloads."""
+    ADMIN = "admin"
+    """Manages keys, and recomputes all schedules."""
+
+    def includes(self, other: "Role") -> bool:
+        """Returns whether this role may do all that the other one may."""
+        if Role.SUBMITTER in (self, other):
+            return self is other or self in (Role.EDITOR, Role.ADMIN)
+        return _LADDER.index(self) >= _LADDER.index(other)
+
+
+_LADDER = [Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Principal:
+    """The identity that makes a call.
+
+    `handlers` and `queues` are the only ones whose tasks and schedules it may create or change, or None for all: a
+    handler is code, so to create its tasks is a right of its own.
+    """
+
+    actor: str
+    """As logs name it, such as `key:3mJr7AoUXx2W`."""
+    role: Role
+    may_read_payloads: bool = False
+    handlers: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
+    expires_at: datetime.datetime | None = None
