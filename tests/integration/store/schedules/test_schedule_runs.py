@@ -116,7 +116,7 @@ async def test_the_log_row_of_an_update_names_the_changed_fields(engine: Engine)
     logged = await schedule_log.list_logs(engine, made.schedule_id, after=0, limit=10)
     assert [(line.change, line.reason) for line in logged if line.change != "skipped"] == [
         ("created", None),
-        ("updated", "cron, interval, time_zone"),
+        ("updated", "cron, interval, anchor, time_zone"),
         ("updated", "overlap, task.queue, task.priority"),
         ("updated", "name"),
         ("updated", None),
