@@ -12,8 +12,10 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core import migrate
 from duetime_core.model import task
 from duetime_core.postgres import database
+from duetime_core.store.log import feed, marks
 from duetime_core.store.tasks import read
-from tests.support import factories, first_edition, invariants, pages
+from duetime_server.watch import cursors
+from tests.support import factories, feeds, first_edition, invariants, pages
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -31,6 +33,41 @@ async def test_tasks_that_change_while_they_are_copied_have_their_copies(first: 
     assert await invariants.violations(first) == {}
     await first_edition.downgrade(first)
     assert await first_edition.differences(first, before) == []
+
+
+async def test_watches_from_before_the_preparation_and_the_switch_resume_without_a_gap(first: Engine) -> None:
+    await first_edition.fill(first, 1_000)
+    scope = cursors.Cursors({})
+    opened: list[tuple[str, set[tuple[int, int]]]] = []  # cursors, and what was logged before
+
+    async def watch() -> None:
+        async with database.transaction(first) as connection:
+            await connection.execute(sa.text("LOCK TABLE task_logs IN SHARE MODE"))  # nothing is logged in between
+            opened.append((scope.write(await feed.now(first)), await logged(first)))
+
+    await marks.note(first)
+    async with first_edition.served(first):
+        await watch()
+        await migrate.prepare(first)
+        await watch()
+        for _ in range(20):
+            await first_edition.execute(first, "create")
+    await watch()
+    await migrate.upgrade(first)
+    await factories.create(first)
+    after = await logged(first)
+    for cursor, before in opened:
+        rows, _ = await feeds.read_all(first, scope.read(cursor))
+        assert len(rows) == len(set(rows))
+        assert set(rows) == after - before
+    assert len(after - opened[0][1]) > 100
+
+
+async def logged(engine: Engine) -> set[tuple[int, int]]:
+    """Returns the tasks and versions in the log."""
+    async with engine.connect() as connection:
+        found = await connection.execute(sa.text("SELECT task_id, version FROM task_logs"))
+        return {(row.task_id, row.version) for row in found}
 
 
 async def test_a_preparation_that_is_killed_continues_where_it_was(first: Engine) -> None:
