@@ -64,11 +64,12 @@ FOLDERS = {
     },
     "core/duetime_core/store/log": {"store.log", "store.tasks", "postgres", "process", "model"},
     "server/duetime_server/rpc": {"rpc"},
-    "server/duetime_server/tasks": {"tasks", "rpc"},
-    "server/duetime_server/schedules": {"schedules", "tasks", "rpc"},
-    "server/duetime_server/queues": {"queues", "tasks", "rpc"},
-    "server/duetime_server/watch": {"watch", "tasks", "rpc"},
-    "server/duetime_server/services": {"services", "tasks", "schedules", "queues", "watch", "rpc"},
+    "server/duetime_server/access": {"access", "rpc"},
+    "server/duetime_server/tasks": {"tasks", "access", "rpc"},
+    "server/duetime_server/schedules": {"schedules", "tasks", "access", "rpc"},
+    "server/duetime_server/queues": {"queues", "tasks", "access", "rpc"},
+    "server/duetime_server/watch": {"watch", "tasks", "access", "rpc"},
+    "server/duetime_server/services": {"services", "tasks", "schedules", "queues", "watch", "access", "rpc"},
 }
 """The folders of core and server, and those of the same distribution that each may import from."""
 

@@ -1,0 +1,22 @@
+"""Who makes a call, and what it may do."""
+
+import contextvars
+
+from duetime_core.model import access
+
+OPEN = "api"
+"""The actor of any caller of a server that does not require authentication."""
+
+principal: contextvars.ContextVar[access.Principal | None] = contextvars.ContextVar("principal", default=None)
+"""Set by the interceptor before a call's request is parsed."""
+
+
+def current() -> access.Principal | None:
+    """Returns the principal that makes the current call, or None if the server does not require authentication."""
+    return principal.get()
+
+
+def actor() -> str:
+    """Returns the actor of the current call, as logs name it."""
+    caller = principal.get()
+    return OPEN if caller is None else caller.actor
