@@ -16,6 +16,7 @@ from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
+from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
 from tests.support import factories, primaries, rows
 
@@ -90,6 +91,24 @@ async def test_an_answer_that_rests_on_what_is_already_there_waits_for_the_stand
             assert not repeated.done(), f"{name} was answered: {repeated.result()}"
             await waiting
         await repeated
+
+
+async def test_an_outcome_that_was_fenced_out_is_kept_until_the_standby_has_what_fenced_it(
+    engine: Engine, primary: primaries.Primary
+) -> None:
+    await factories.create(engine)
+    (claimed,) = await factories.claim(engine)
+    outcome = factories.outcome(claimed)
+    assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
+    # The response was lost. Without the standby, a failover would lose the outcome, and the worker would have none.
+    assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 0
+    async with primary.without_standby():
+        asked = asyncio.create_task(task_outcomes.held(engine, {claimed.task_id: claimed.version}))
+        waiting = asyncio.create_task(primary.wait_for("SyncRep", 1))
+        await asyncio.wait([asked, waiting], return_when=asyncio.FIRST_COMPLETED)
+        assert not asked.done(), f"answered: {asked.result()}"
+        await waiting
+    assert await asked == set()
 
 
 async def test_a_caller_who_hangs_up_does_not_end_a_commits_wait_for_the_standby(

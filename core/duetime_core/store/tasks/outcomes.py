@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database, direct
+from duetime_core.postgres import confirmation, database, direct
 from duetime_core.store import encoding
 from duetime_core.store.tasks import columns
 
@@ -242,13 +242,19 @@ async def record(
 
 
 async def held(engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int]) -> set[int]:
-    """Returns those of the tasks (task_id → claimed version) that nobody ended; it waits for no lock."""
+    """Returns those of the tasks (task_id → claimed version) that nobody ended; it waits for no lock.
+
+    It returns once the ends of the others are durable: after a failover that lost one, its outcome would be needed.
+    """
     if not versions:
         return set()
     parameters = {"task_ids": list(versions), "versions": list(versions.values())}
     with database.unavailable():
         async with engine.connect() as connection:
-            return set((await connection.execute(_HELD, parameters)).scalars())
+            found = set((await connection.execute(_HELD, parameters)).scalars())
+            if len(found) < len(versions):
+                await confirmation.write(connection)
+            return found
 
 
 async def extend(
