@@ -235,11 +235,7 @@ def ignore_outages() -> None:
 def trust_the_clock() -> None:
     """Reclaims tasks when the database's clock has passed the end of their leases, also if it was set."""
 
-    def is_long_enough(self: lease_guard.LeaseGuard, now: datetime.datetime) -> bool:
-        self._since = self._since or now
-        return now - self._since >= self._wait
-
-    lease_guard.LeaseGuard.is_long_enough = is_long_enough  # type: ignore[method-assign]
+    lease_guard.LeaseGuard.is_long_enough = lambda self, now: True  # type: ignore[method-assign]
 
 
 def poll_only_on_wakeups() -> None:

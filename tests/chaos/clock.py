@@ -13,6 +13,9 @@ _SAMPLES = 20
 _IN_PROGRESS_SECONDS = 1.0
 """How long a statement may be in progress."""
 
+_NOTED_SECONDS = 1.0
+"""How long after a step was noted it may have taken effect, on a busy machine."""
+
 
 def now() -> float:
     """Returns seconds by the observations' clock."""
@@ -66,7 +69,11 @@ class Stepped(Offset):
     def earliest(self, moment: datetime.datetime) -> float:
         """Returns when the database's clock first showed that time, or a later one."""
         shown = super().of(moment)
-        first = (max(since, shown - ahead) for since, until, ahead in self._periods() if shown - ahead < until)
+        first = (
+            max(since, shown - ahead)
+            for since, until, ahead in self._periods()
+            if shown - ahead < until + _NOTED_SECONDS
+        )
         return min(first, default=math.inf)  # it did not show it yet
 
     def has_just_stepped(self, at: float) -> bool:

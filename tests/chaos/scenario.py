@@ -78,6 +78,7 @@ class Scenario:
                     offset.seconds, offset.error, self.world.began, clock.now(), tuple(self.world.clock_steps)
                 )
         self.load.history.write(self.world.directory / "calls")
+        (self.world.directory / "seen").write_text("\n".join(map(repr, self.load.watchers.seen)))
         (self.world.directory / "schedules").write_text("\n".join(map(repr, schedules)))
         return evidence.Evidence(
             calls=self.load.history.calls,

@@ -23,6 +23,6 @@ def test_a_time_that_a_stepped_clock_showed_was_at_one_moment(seconds: float, at
     assert STEPPED.ahead(shown(seconds)) == ahead
 
 
-@pytest.mark.parametrize(("due", "at"), [(5, 5), (15, 10), (25, 10), (310, 10), (315, 15), (-100, 0)])
+@pytest.mark.parametrize(("due", "at"), [(5, 5), (15, 10), (25, 10), (310, 10), (315, 15), (320.5, 20.5), (-100, 0)])
 def test_a_stepped_clock_first_shows_a_time_or_a_later_one(due: float, at: float) -> None:
     assert STEPPED.earliest(shown(due)) == pytest.approx(at)

@@ -74,6 +74,18 @@ class Workload:
                 again = [self.again(call) for call in calls]
                 _created(again, await history.settle(again, client.create_many(remaining)))
 
+    async def create_for_later(self, count: int, *, seconds: float) -> list[int]:
+        """Creates tasks that are due in so many seconds, on which nobody else makes calls."""
+        async with duetime_client.AsyncClient(self._target, timeout=_TIMEOUT) as client:
+            caller = _Caller(self, client, random.Random(self._seed))
+            return await caller.create_some(count, ahead=seconds)
+
+    async def cancel_impatiently(self, task_ids: list[int], *, times: int, patience: datetime.timedelta) -> None:
+        """Cancels those tasks at the same time, each again and at most so often while there is no response."""
+        async with duetime_client.AsyncClient(self._target, timeout=patience) as client:
+            caller = _Caller(self, client, random.Random(self._seed))
+            await asyncio.gather(*(caller.cancel_impatiently(task_id, times=times) for task_id in task_ids))
+
     def again(self, call: Call) -> Call:
         """Records that a create is repeated."""
         return self.history.begin(
@@ -108,7 +120,7 @@ class _Caller:
 
     def forget_tasks(self) -> None:
         """Makes no more calls on the present tasks."""
-        self._mine.clear()
+        self._mine = {}
 
     async def call(self) -> None:
         """Makes one call."""
@@ -118,13 +130,14 @@ class _Caller:
         await verb()
 
     async def _create(self) -> None:
-        await self._create_some(1)
+        await self.create_some(1)
 
     async def _batch(self) -> None:
-        await self._create_some(self.choose.randint(2, 30))
+        await self.create_some(self.choose.randint(2, 30))
 
-    async def _create_some(self, count: int) -> None:
-        news = [self._new() for _ in range(count)]
+    async def create_some(self, count: int, *, ahead: float | None = None) -> list[int]:
+        """Creates tasks, due now or soon, or `ahead` seconds from now; returns their ids if there was a response."""
+        news = [self._new(ahead) for _ in range(count)]
         batch = f"batch-{next(_tokens)}" if count > 1 else ""
         calls = [
             self._workload.history.begin(
@@ -152,6 +165,7 @@ class _Caller:
                 del self._mine[next(iter(self._mine))]
             if self.choose.random() < 0.1:
                 self._workload.watchers.watch(task_id)
+        return created or []
 
     async def _ask(self, news: list[tuple[duetime_client.NewTask, dict[str, Any]]]) -> list[int]:
         if len(news) > 1:
@@ -169,7 +183,7 @@ class _Caller:
             )
         ]
 
-    def _new(self) -> tuple[duetime_client.NewTask, dict[str, Any]]:
+    def _new(self, ahead: float | None) -> tuple[duetime_client.NewTask, dict[str, Any]]:
         data: dict[str, Any] = {
             "token": next(_tokens),
             "seconds": self.choose.choices([0, 0.05, 0.5, 2], [60, 20, 15, 5])[0],
@@ -180,7 +194,7 @@ class _Caller:
         data["origin"] = request_id
         new = duetime_client.NewTask(
             "chaos",
-            self._moment(),
+            self._moment(ahead),
             data,
             queue=self.choose.choice(world.QUEUES),
             max_retries=self.choose.choices([MAX_RETRIES, 1, 0], [90, 5, 5])[0],
@@ -204,7 +218,16 @@ class _Caller:
 
     async def _cancel(self) -> None:
         if (task_id := self._any()) is not None:
-            await self._edit(self._workload.history.begin(Kind.CANCEL, task_id), self._client.cancel(task_id))
+            await self.cancel_impatiently(task_id, times=self.choose.choice([1, 2]))
+
+    async def cancel_impatiently(self, task_id: int, *, times: int) -> None:
+        """Cancels a task, again and at most so often while there is no response."""
+        mine = self._mine
+        for _ in range(times):
+            call = self._workload.history.begin(Kind.CANCEL, task_id)
+            await self._edit(call, self._client.cancel(task_id))
+            if call.outcome is not Outcome.UNKNOWN or self._mine is not mine:
+                return  # after a failover, another task may have the id
 
     async def _retry(self) -> None:
         if (task_id := self._any()) is not None:
@@ -226,8 +249,9 @@ class _Caller:
     def _any(self) -> int | None:
         return self.choose.choice(list(self._mine)) if self._mine else None
 
-    def _moment(self) -> datetime.datetime:
-        ahead = self.choose.choice([0, self.choose.uniform(0, HORIZON_SECONDS)])
+    def _moment(self, ahead: float | None = None) -> datetime.datetime:
+        if ahead is None:
+            ahead = self.choose.choice([0, self.choose.uniform(0, HORIZON_SECONDS)])
         return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
 
 

@@ -56,7 +56,7 @@ class World:
     incidents: list[Incident] = dataclasses.field(default_factory=list)
     began: float = dataclasses.field(default_factory=clock.now)
     clock_steps: list[tuple[float, float]] = dataclasses.field(default_factory=list)
-    """When the database's clock was set, and how many seconds ahead."""
+    """Right before when the database's clock was set, and how many seconds ahead."""
     _numbers: Iterator[int] = dataclasses.field(default_factory=itertools.count)
     _redis: processes.Process | None = None
     _edge: processes.Process | None = None
@@ -114,6 +114,16 @@ class World:
         worker.process.send_signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         worker.process.send_signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def stopped_briefly(self, number: int) -> Iterator[None]:
+        """Suspends a worker during the block: for less than its lease, so that it explains nothing."""
+        process = self.workers[number].process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     async def kill_server(self, number: int) -> None:
         """Kills a server at once; another one replaces it at its address."""
@@ -188,8 +198,8 @@ class World:
 
     def set_clock(self, ahead_seconds: float) -> None:
         """Sets the clock of a PostgreSQL that was started with an own one."""
-        self.postgres.set_clock(ahead_seconds)
         self.clock_steps.append((clock.now(), ahead_seconds))
+        self.postgres.set_clock(ahead_seconds)
 
     def wrong_clock(self, ahead_seconds: float) -> dict[str, str]:
         """Returns the environment variables that give a process a clock of its own, which is so far ahead."""
