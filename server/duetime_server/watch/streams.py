@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -33,12 +33,12 @@ async def watch_task(
     while True:
         watching = subscription.Watch(task_id=task_id)
         async with watch_hub.subscribed(watching):
-            last = current = None
+            last = current = page = None
             if sent is not None:
                 watching.version, last, current = await _resume_at(engine, watch_hub, sent)
             else:
-                watching.version, current = await _begin_with(engine, watch_hub, task_id)
-            async for log in _changes(watch_hub, watching, current):
+                watching.version, current, page = await _begin_with(engine, watch_hub, task_id)
+            async for log in _changes(watch_hub, watching, current, page):
                 if log is not None:
                     last = log
                     watching.version = log.version
@@ -81,16 +81,20 @@ class _Sent:
 
 async def _begin_with(
     engine: sqlalchemy_asyncio.AsyncEngine, watch_hub: hub.Hub, task_id: int
-) -> tuple[int, task.TaskLog]:
-    """Returns the version after which to begin, and what to begin with if no change follows. Raises TaskNotFound."""
+) -> tuple[int, task.TaskLog, Sequence[task.TaskLog] | None]:
+    """Returns the version after which to begin, what to begin with if no change follows, and what does if it was read.
+
+    Raises TaskNotFound.
+    """
     found = await task_read.get(engine, task_id)
-    before = found.version - 1
-    is_running = found.status is task.Status.RUNNING
-    if is_running and not await watch_hub.catch_up_with_task(task_id, after_version=before):
-        # Its start is on its way to the log, and is sent once it is there: this begins with the change before.
-        before -= 1
-        found = dataclasses.replace(found, status=task.Status.PENDING, version=found.version - 1)
-    return before, _as_current(found)
+    before, page = found.version - 1, None
+    if found.status is task.Status.RUNNING:
+        page = await watch_hub.catch_up_with_task(task_id, after_version=before) or None
+        if page is None:
+            # Its start is on its way to the log, and is sent once it is there: this begins with the change before.
+            before -= 1
+            found = dataclasses.replace(found, status=task.Status.PENDING, version=found.version - 1)
+    return before, _as_current(found), page
 
 
 async def _resume_at(
@@ -134,21 +138,26 @@ def _as_current(found: task.Task) -> task.TaskLog:
 
 
 async def _changes(
-    watch_hub: hub.Hub, watching: subscription.Watch, current: task.TaskLog | None
+    watch_hub: hub.Hub,
+    watching: subscription.Watch,
+    current: task.TaskLog | None,
+    page: Sequence[task.TaskLog] | None,
 ) -> AsyncIterator[task.TaskLog | None]:
     """Yields the log rows after `watching.version`, present and future ones, and None after each silence.
 
-    If there is none at present, it begins with `current`.
+    If there is none at present, it begins with `current`. The first `page` is read unless it is given.
     """
     assert watching.task_id is not None
-    page_size = 0
-    while logs := await watch_hub.catch_up_with_task(watching.task_id, after_version=watching.version):
-        page_size = len(logs)
-        for log in logs:
+    if page is None:
+        page = await watch_hub.catch_up_with_task(watching.task_id, after_version=watching.version)
+    is_empty = not page
+    while page:
+        for log in page:
             yield log
-        if page_size < hub.CATCH_UP_PAGE:
+        if len(page) < hub.CATCH_UP_PAGE:
             break
-    if page_size == 0:
+        page = await watch_hub.catch_up_with_task(watching.task_id, after_version=watching.version)
+    if is_empty:
         yield current
     async for entry in watching.changes():
         yield None if entry is None else entry.log

@@ -15,7 +15,9 @@ from google.protobuf import timestamp_pb2
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
+from duetime_core.process import outage
 from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_server.watch import hub, streams
 from tests.support import factories, processes
 
 Stub = Any  # grpc's stubs are typed for synchronous channels, or need quotes everywhere
@@ -76,6 +78,25 @@ async def test_a_watch_that_begins_before_a_start_is_logged_shows_it(
         assert _kind(await anext(events)) == "created"
         await task_outcomes.log_starts(engine, [claimed], worker_id="worker")
         assert _kind(await anext(events)) == "started"
+
+
+async def test_a_watch_reads_the_log_of_a_running_task_once(
+    engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await factories.create(engine)
+    await task_outcomes.log_starts(engine, await factories.claim(engine), worker_id="worker")
+    watch_hub = hub.Hub(engine, outage.Outage("the database", "calls fail"))
+    read, begins = watch_hub.catch_up_with_task, []
+
+    async def counted(task_id: int, *, after_version: int) -> Any:
+        begins.append(after_version)
+        return await read(task_id, after_version=after_version)
+
+    monkeypatch.setattr(watch_hub, "catch_up_with_task", counted)
+    events = streams.watch_task(engine, watch_hub, task_service_pb2.WatchTaskRequest(task_id=task_id))
+    assert _kind(await anext(events)) == "started"
+    await events.aclose()
+    assert begins == [1]
 
 
 async def test_a_watch_from_a_cursor_shows_exactly_the_rest(stub: Stub) -> None:
