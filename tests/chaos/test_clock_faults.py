@@ -56,16 +56,17 @@ async def unsteady(short_directory: pathlib.Path) -> AsyncIterator[cluster.Clust
 async def test_the_clock_of_the_database_steps_as_far_as_is_noted(
     unsteady: cluster.Cluster, tmp_path: pathlib.Path, seed: int
 ) -> None:
-    made = await world.make(tmp_path, unsteady)
-    async with await made.connect() as connection:
-        before = await clock.measure(connection)
-        stepping = asyncio.create_task(faults.step_the_clock(made, random.Random(seed)))
-        await asyncio.sleep(0)  # it has set the clock, and sleeps
-        during = await clock.measure(connection)
-        ((_, ahead),) = made.clock_steps
-        await stepping
+    async with contextlib.AsyncExitStack() as stack:
+        made = await world.make(tmp_path, unsteady)
+        stack.push_async_callback(made.close)
+        async with await made.connect() as connection:
+            before = await clock.measure(connection)
+            stepping = asyncio.create_task(faults.step_the_clock(made, random.Random(seed)))
+            await asyncio.sleep(0)  # it has set the clock, and sleeps
+            during = await clock.measure(connection)
+            ((_, ahead),) = made.clock_steps
+            await stepping
     assert during.seconds - before.seconds == pytest.approx(ahead, abs=before.error + during.error + 0.01)
-    await made.close()
 
 
 async def _step(scene: scenario.Scenario, seconds: float) -> None:
