@@ -11,6 +11,7 @@ import hmac
 import re
 import secrets
 import zlib
+from collections.abc import Collection
 
 from duetime_core.model import access
 
@@ -109,6 +110,24 @@ class Grant:
             "queues": not _is_within(self.queues, principal.queues),
         }
         return [field for field, exceeds in exceeding.items() if exceeds]
+
+
+def grant(
+    name: str,
+    role: access.Role,
+    *,
+    may_read_payloads: bool = False,
+    handlers: Collection[str] = (),
+    queues: Collection[str] = (),
+) -> Grant:
+    """Returns what such a key permits. No handlers or queues mean all; who may create work, may read payloads."""
+    return Grant(
+        name,
+        role,
+        may_read_payloads or role.includes(access.Role.EDITOR),
+        frozenset(handlers) or None,
+        frozenset(queues) or None,
+    )
 
 
 def _is_within(given: frozenset[str] | None, permitted: frozenset[str] | None) -> bool:

@@ -1,6 +1,7 @@
 """One tree of errors. A class's docstring is its default message; callers may match on its `reason`."""
 
 import dataclasses
+from collections.abc import Sequence
 
 
 class DuetimeError(Exception):
@@ -112,6 +113,41 @@ class TaskNotRetryable(StateConflict):
     """Only a failed or cancelled task can be retried."""
 
     reason = "TASK_NOT_RETRYABLE"
+
+
+class ApiKeyNotFound(DuetimeError):
+    """There is no such API key."""
+
+    reason = "API_KEY_NOT_FOUND"
+
+    @classmethod
+    def of(cls, key_id: str) -> "ApiKeyNotFound":
+        """Returns the error that names the key."""
+        return cls(f"There is no API key {key_id}.", key_id=key_id)
+
+
+class ApiKeyNotInForce(StateConflict):
+    """The API key has expired, or was rotated or revoked."""
+
+    reason = "API_KEY_NOT_IN_FORCE"
+
+
+class LastAdminKey(StateConflict):
+    """This is the last admin key: create another one that is accepted for at least a day, then revoke this one."""
+
+    reason = "LAST_ADMIN_KEY"
+
+
+class GrantExceeded(DuetimeError):
+    """The API key permits more than the caller may do."""
+
+    reason = "GRANT_EXCEEDED"
+
+    @classmethod
+    def of(cls, what: str, fields: Sequence[str]) -> "GrantExceeded":
+        """Returns the error that names the fields; `what` is to create, rotate or revoke."""
+        named = ", ".join(fields)
+        return cls(f"Nobody can {what} an API key that permits more than they may do, here by {named}.", fields=named)
 
 
 class VersionMismatch(DuetimeError):

@@ -6,14 +6,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from duetime_core.model import task
-from duetime_core.postgres import log_tables, schedule_tables, tables
+from duetime_core.postgres import key_tables, log_tables, schedule_tables, tables
 
 MAX_TASK_ID = tables.MAX_ID
 
 
 metadata = tables.metadata
-"""With the tables of schedules and of the log."""
-assert schedule_tables.schedules.metadata is log_tables.task_logs.metadata is metadata
+"""With the tables of schedules, of the log and of API keys."""
+assert all(
+    table.metadata is metadata for table in (schedule_tables.schedules, log_tables.task_logs, key_tables.api_keys)
+)
 
 LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""

@@ -29,6 +29,8 @@ _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.TaskNotFound: grpc.StatusCode.NOT_FOUND,
     errors.QueueNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ScheduleNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.ApiKeyNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.GrantExceeded: grpc.StatusCode.PERMISSION_DENIED,
     errors.StateConflict: grpc.StatusCode.FAILED_PRECONDITION,
     errors.VersionMismatch: grpc.StatusCode.ABORTED,
     errors.RequestIdTaken: grpc.StatusCode.ALREADY_EXISTS,

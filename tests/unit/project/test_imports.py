@@ -63,6 +63,7 @@ FOLDERS = {
         ),
     },
     "core/duetime_core/store/log": {"store.log", "store.tasks", "postgres", "process", "model"},
+    "core/duetime_core/store/api_keys": {"store.api_keys", "postgres", "process", "model"},
     "server/duetime_server/rpc": {"rpc"},
     "server/duetime_server/access": {"access", "rpc"},
     "server/duetime_server/tasks": {"tasks", "access", "rpc"},

@@ -1,0 +1,60 @@
+"""Revoking API keys, except the last admin key."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from duetime_core.model import access, api_key, errors
+from duetime_core.postgres import confirmation, database
+from duetime_core.store.api_keys import rows
+
+_UNLIMITED = "may_read_payloads AND handlers IS NULL AND queues IS NULL"
+# In the order of their ids, so that of two admins who revoke each other's keys one comes second, and is refused.
+_LOCK_ADMINS = sa.text("""
+SELECT key_id FROM api_keys WHERE role = 'admin' AND revoked_at IS NULL ORDER BY key_id FOR UPDATE
+""")
+_LOCK = sa.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE key_id = :key_id FOR UPDATE")
+# One that is accepted for another day, or as long as the one to revoke would be.
+_HAS_OTHER = sa.text(f"""
+SELECT EXISTS (
+    SELECT FROM api_keys
+    WHERE role = 'admin' AND revoked_at IS NULL AND key_id <> :key_id AND {_UNLIMITED}
+        AND coalesce(expires_at, 'infinity')
+            >= least(clock_timestamp() + interval '1 day', coalesce(CAST(:expires_at AS timestamptz), 'infinity'))
+)
+""")
+_REVOKE = sa.text(f"""
+UPDATE api_keys SET revoked_at = clock_timestamp() WHERE key_id = :key_id RETURNING {rows.COLUMNS}
+""")
+
+
+async def revoke(
+    engine: sqlalchemy_asyncio.AsyncEngine, key_id: str, *, revoker: access.Principal | None
+) -> api_key.ApiKey:
+    """Revokes a key, if it is not revoked already.
+
+    Raises ApiKeyNotFound, GrantExceeded if it permits more than the principal may do, LastAdminKey and
+    StoreUnavailable.
+    """
+    with database.unavailable():
+        async with database.transaction(engine) as connection:
+            await connection.execute(_LOCK_ADMINS)
+            row = (await connection.execute(_LOCK, {"key_id": key_id})).one_or_none()
+            if row is None:
+                raise errors.ApiKeyNotFound.of(key_id)
+            present = rows.read(row)
+            if revoker is not None and (exceeding := present.grant.exceeds(revoker)):
+                raise errors.GrantExceeded.of("revoke", exceeding)
+            if present.revoked_at is not None:
+                await confirmation.write(connection)
+                return present
+            if present.is_in_force and _is_unlimited_admin(present.grant):
+                parameters = {"key_id": key_id, "expires_at": present.expires_at}
+                if not (await connection.execute(_HAS_OTHER, parameters)).scalar_one():
+                    raise errors.LastAdminKey(key_id=key_id)
+            return rows.read((await connection.execute(_REVOKE, {"key_id": key_id})).one())
+
+
+def _is_unlimited_admin(grant: api_key.Grant) -> bool:
+    return (
+        grant.role is access.Role.ADMIN and grant.may_read_payloads and grant.handlers is None and grant.queues is None
+    )
