@@ -71,9 +71,10 @@ class Claimer:
         claim = await self._claim_step(queue, limit)
         tasks, steps = claim.tasks, 1
         with contextlib.suppress(errors.QueueBusy):
-            while len(tasks) < limit and claim.has_missed and steps < _MOST_STEPS:
-                claim = await self._claim_step(queue, limit - len(tasks))
-                tasks, steps = [*tasks, *claim.tasks], steps + 1
+            # What was found starts before the rest is examined.
+            while not tasks and claim.has_missed and steps < _MOST_STEPS:
+                claim = await self._claim_step(queue, limit)
+                tasks, steps = claim.tasks, steps + 1
         if claim.is_limited:
             self._keys.update({each.task_id: (queue, each.concurrency_key) for each in tasks if each.concurrency_key})
             if len(self._keys) > _MOST_KEYS:

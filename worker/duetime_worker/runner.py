@@ -168,6 +168,8 @@ class Runner:
             self._timers.call_idle_workers(source, claim.now)
             if self.free_slots:
                 self.poll(source)
+        elif claim.tasks and claim.has_missed:
+            self.poll(source)
         if claim.has_occurrences:
             self.advancer.nudge()
         if claim.next_due_at is not None:

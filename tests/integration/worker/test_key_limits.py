@@ -132,6 +132,17 @@ async def test_a_task_without_a_key_starts_at_once_behind_many_of_a_full_key_tha
         await claimed(claims)
 
 
+async def test_a_task_that_is_found_starts_before_all_keys_are_examined(
+    engine: sqlalchemy_asyncio.AsyncEngine, new_claimer: Claimers
+) -> None:
+    await fill(engine, count=6_000, keys=2_000)
+    await limits(engine, max_running_per_key=1)
+    (task_id,) = await create(engine, "free")
+    claim = await new_claimer().claim(QUEUE, 100)
+    assert ids(claim.tasks) == [task_id]
+    assert claim.has_missed
+
+
 @pytest.mark.parametrize("key", ["CAST(NULL AS text)", "'key ' || n"])
 async def test_due_tasks_that_another_session_locks_keep_no_others_from_starting(
     engine: sqlalchemy_asyncio.AsyncEngine, new_claimer: Claimers, key: str
