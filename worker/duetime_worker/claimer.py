@@ -69,17 +69,19 @@ class Claimer:
 
     async def _claim_locked(self, queue: str, limit: int) -> fast.Claim:
         claim = await self._claim_step(queue, limit)
-        tasks, steps = claim.tasks, 1
+        steps = 1
         with contextlib.suppress(errors.QueueBusy):
             # What was found starts before the rest is examined.
-            while not tasks and claim.has_missed and steps < _MOST_STEPS:
+            while not claim.tasks and claim.has_missed and steps < _MOST_STEPS:
                 claim = await self._claim_step(queue, limit)
-                tasks, steps = claim.tasks, steps + 1
+                steps += 1
         if claim.is_limited:
-            self._keys.update({each.task_id: (queue, each.concurrency_key) for each in tasks if each.concurrency_key})
+            self._keys.update(
+                {each.task_id: (queue, each.concurrency_key) for each in claim.tasks if each.concurrency_key}
+            )
             if len(self._keys) > _MOST_KEYS:
                 self._keys.clear()
-        return dataclasses.replace(claim, tasks=tasks)
+        return claim
 
     async def _claim_step(self, queue: str, limit: int) -> fast.Claim:
         claim = await locked.claim(

@@ -166,9 +166,7 @@ class Runner:
         self._polls.was_full(source, is_full=is_full)
         if is_full:
             self._timers.call_idle_workers(source, claim.now)
-            if self.free_slots:
-                self.poll(source)
-        elif claim.tasks and claim.has_missed:
+        if (is_full and self.free_slots) or (claim.tasks and claim.has_missed):
             self.poll(source)
         if claim.has_occurrences:
             self.advancer.nudge()
