@@ -287,8 +287,7 @@ async def test_workers_that_claim_together_start_every_task_and_exceed_no_limit(
                 assert key is None or count <= limit["max_running_per_key"]
             assert running.total() <= limit.get("max_running", 1000)
             await asyncio.sleep(0.01)
-            # Before the outcome is recorded: from then on others may start.
-            running.subtract(each.concurrency_key for each in tasks)
+            running.subtract(each.concurrency_key for each in tasks)  # first: once recorded, others may start
             if tasks:
                 await end(engine, tasks)
                 claims.ended(ids(tasks))
