@@ -51,11 +51,12 @@ format: $(VENV)/ready ## Format the code and fix what ruff can fix.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(VENV)/ready ## Generate code and texts: from the contract, the client, Envoy's tables, the hot SQL.
+generate: $(VENV)/ready ## Generate code and texts: from the contract, the client, Envoy's tables, the hot SQL, the rules.
 	$(BIN)/python proto/generate.py
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python envoy/generate.py
 	$(BIN)/python tools/statements.py
+	$(BIN)/python tools/authorization.py
 
 wheels: $(VENV)/ready ## Build the wheels of all distributions into dist/.
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist $(addprefix ./,$(DISTRIBUTIONS))

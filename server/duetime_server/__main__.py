@@ -26,6 +26,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
+from duetime_server.access import interceptor
 from duetime_server.rpc import admission, offload, pools
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.services import queues, schedules, tasks
@@ -70,7 +71,10 @@ async def serve(chosen: settings.Settings) -> None:
     catalog = handler_catalog.HandlerCatalog(connections.creates, database_outage)
     offloader = offload.Offload()
     checks = health.aio.HealthServicer()
-    server = grpc.aio.server(interceptors=[rpc_errors.Interceptor(database_outage)], options=_OPTIONS)
+    interceptors: list[grpc.aio.ServerInterceptor] = [rpc_errors.Interceptor(database_outage)]
+    if chosen.auth == "keys":
+        interceptors.insert(0, interceptor.Interceptor(interceptor.NoKeys()))
+    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
     )

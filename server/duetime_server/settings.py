@@ -1,6 +1,6 @@
 """The server's settings."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 
@@ -12,4 +12,6 @@ class Settings(settings.Settings):
     """The settings of a server, besides those of every process."""
 
     listen: Annotated[str, pydantic.AfterValidator(listening.check)] = "127.0.0.1:50051"
-    """Where gRPC is served: `host:port` or `unix:/path`. There is no authentication: keep it on this machine."""
+    """Where gRPC is served: `host:port` or `unix:/path`. It is not encrypted: keep it on this machine."""
+    auth: Literal["keys", "open"] = "open"
+    """Whether callers need an API key. Without it, anyone who reaches the server may do everything."""

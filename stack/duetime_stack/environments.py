@@ -6,7 +6,9 @@ Workers get all, because handlers need theirs, under whatever names.
 _BASIC = frozenset(
     {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "TZDIR", "USER"}
 )
-SERVER_SETTINGS = frozenset({"DUETIME_DATABASE_URL", "DUETIME_REDIS_URL", "DUETIME_REDIS_PREFIX", "DUETIME_LISTEN"})
+SERVER_SETTINGS = frozenset(
+    {"DUETIME_AUTH", "DUETIME_DATABASE_URL", "DUETIME_LISTEN", "DUETIME_REDIS_PREFIX", "DUETIME_REDIS_URL"}
+)
 """The settings of the servers and the migrations. A test compares them with the servers' settings."""
 _SERVER = frozenset(
     {"DUETIME_APPLICATION_ROLE", "DUETIME_CRASH_POINT", "DUETIME_TASK_RETENTION", "SSL_CERT_DIR", "SSL_CERT_FILE"}

@@ -204,6 +204,24 @@ class ServerBusy(DuetimeError):
     """How long a caller should wait before it retries."""
 
 
+class Unauthenticated(DuetimeError):
+    """The server requires an API key: send it in the header 'authorization: Bearer dt_…'."""
+
+    reason = "CREDENTIALS_MISSING"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """The API key is not valid: it is unknown, expired or revoked."""
+
+    reason = "CREDENTIALS_INVALID"
+
+
+class PermissionDenied(DuetimeError):
+    """The caller may not do this."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class StoreUnavailable(DuetimeError):
     """The database is unavailable. Nothing was changed; retry later."""
 

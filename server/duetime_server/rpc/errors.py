@@ -4,7 +4,7 @@ from __future__ import annotations  # grpc's RpcMethodHandler is generic for typ
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import google.protobuf.message
@@ -22,6 +22,7 @@ DOMAIN = "duetime"
 WRITE_SECONDS = 10.0
 """How long a caller may leave a full stream unread."""
 _OURS = "/duetime.v1."
+_INTERNAL = "Internal error. The server's log has the details."
 _DETAILS = "grpc-status-details-bin"
 
 _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
@@ -37,6 +38,8 @@ _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.TaskIdsExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WatcherTooSlow: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ServerBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -84,8 +87,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 await self._abort(context, error)
             except grpc.aio.BaseError:  # gRPC's own: the handler has aborted the call, or its caller has hung up
                 raise
-            except Exception:
-                await _abort_unexpected(context)
+            except Exception as error:
+                await abort(context, error)
             if uses_database:
                 self._database_outage.end()
             return response
@@ -104,15 +107,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 await self._abort(context, error)
             except grpc.aio.BaseError:  # gRPC's own: the handler has aborted the call, or its caller has hung up
                 raise
-            except Exception:
-                await _abort_unexpected(context)
+            except Exception as error:
+                await abort(context, error)
 
         return call
 
     async def _abort(self, context: Context, error: errors.DuetimeError) -> NoReturn:
         if isinstance(error, errors.StoreUnavailable):
             self._database_outage.begin(error)
-        await _abort(context, error)
+        await abort(context, error)
 
 
 async def _write(context: Context, response: Any) -> None:
@@ -126,7 +129,12 @@ async def _write(context: Context, response: Any) -> None:
         raise errors.WatcherTooSlow from None
 
 
-async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
+async def abort(context: Context, error: Exception) -> NoReturn:
+    """Aborts an rpc with the status of `error`; logs one that is not expected, and reveals nothing of it."""
+    if not isinstance(error, errors.DuetimeError):
+        _log.error("rpc failed", exc_info=error)
+        internal = [error_details_pb2.ErrorInfo(reason=errors.DuetimeError.reason, domain=DOMAIN)]
+        await _abort_with(context, grpc.StatusCode.INTERNAL, _INTERNAL, internal)
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
     headers: list[tuple[str, str]] = []
     details: list[google.protobuf.message.Message] = [
@@ -139,6 +147,8 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     if isinstance(error, errors.ServerBusy):
         details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_seconds)))
         headers.append(("retry-after", str(error.retry_seconds)))  # the HTTP form
+    if isinstance(error, errors.Unauthenticated):
+        headers.append(("www-authenticate", "Bearer"))  # HTTP requires it of a 401
     if isinstance(error, errors.InvalidArgument):
         details.append(
             error_details_pb2.BadRequest(
@@ -156,17 +166,11 @@ async def _abort(context: Context, error: errors.DuetimeError) -> NoReturn:
     await _abort_with(context, code, message, details, headers)
 
 
-async def _abort_unexpected(context: Context) -> NoReturn:
-    _log.exception("rpc failed")
-    details = [error_details_pb2.ErrorInfo(reason=errors.DuetimeError.reason, domain=DOMAIN)]
-    await _abort_with(context, grpc.StatusCode.INTERNAL, "Internal error. The server's log has the details.", details)
-
-
 async def _abort_with(
     context: Context,
     code: grpc.StatusCode,
     message: str,
-    details: list[google.protobuf.message.Message],
+    details: Sequence[google.protobuf.message.Message],
     headers: Iterable[tuple[str, str]] = (),
 ) -> NoReturn:
     packed = []

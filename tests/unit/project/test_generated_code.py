@@ -37,6 +37,12 @@ def test_the_text_of_the_hot_statements_is_current(tmp_path: pathlib.Path) -> No
     assert generated == committed.read_bytes(), "statements.sql is stale: make generate"
 
 
+def test_the_page_of_who_may_call_what_is_current(tmp_path: pathlib.Path) -> None:
+    subprocess.run([sys.executable, ROOT / "tools/authorization.py", tmp_path], check=True, capture_output=True)
+    generated = (tmp_path / "authorization.md").read_bytes()
+    assert generated == (ROOT / "docs/authorization.md").read_bytes(), "authorization.md is stale: make generate"
+
+
 def test_reformatting_a_statement_keeps_its_literals_and_comments() -> None:
     comment = "-- " + "why " * 40 + "it is so"
     literal = "'" + "two  spaces, " * 12 + "'"

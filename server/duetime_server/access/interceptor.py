@@ -1,0 +1,86 @@
+"""The outermost interceptor: decides who calls, and whether the method is allowed, before a request is parsed."""
+
+from __future__ import annotations  # grpc's RpcMethodHandler is generic for type checkers alone
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from duetime_core.model import errors
+from duetime_core.model.access import Principal
+from duetime_server import access
+from duetime_server.access import credentials, rules
+from duetime_server.rpc import errors as rpc_errors
+
+
+class Authenticator(Protocol):
+    """Knows the principals of tokens."""
+
+    async def authenticate(self, token: str) -> Principal:
+        """Returns the principal. Raises Unauthenticated or StoreUnavailable."""
+        ...
+
+
+class NoKeys:
+    """Knows no tokens."""
+
+    async def authenticate(self, _: str) -> Principal:
+        """Raises CredentialsInvalid."""
+        raise errors.CredentialsInvalid
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Returns the handler of one call, or one that refuses it."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # there is no such method
+            return None
+        method = handler_call_details.method
+        rule = rules.RULES.get(method)
+        if rule is not None and rule.role is None:
+            return handler
+        try:
+            token = credentials.token(handler_call_details.invocation_metadata or ())
+            principal = await self._authenticator.authenticate(token)
+            require(principal, method)
+        except Exception as error:  # raised here, gRPC would answer with UNKNOWN
+            return _refusing(handler, error)
+        access.principal.set(principal)
+        return handler
+
+
+def require(principal: Principal, method: str) -> None:
+    """Raises PermissionDenied if the principal's role may not call the method."""
+    rule = rules.RULES.get(method)
+    if rule is None or not rule.allows(principal.role):
+        name = method.rpartition("/")[2]
+        raise errors.PermissionDenied(
+            f"The role {principal.role} may not call {name}.", role=principal.role, method=name
+        )
+
+
+def _refusing(handler: grpc.RpcMethodHandler[Any, Any], error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
+    """Returns a handler that aborts, of the same arity: gRPC answers INTERNAL for one of another."""
+
+    async def refuse(_request: Any, context: rpc_errors.Context) -> None:
+        await rpc_errors.abort(context, error)
+
+    make: Any = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[handler.request_streaming, handler.response_streaming]
+    refusing: grpc.RpcMethodHandler[Any, Any] = make(refuse)
+    return refusing
