@@ -9,9 +9,10 @@ from duetime_core.redis import doorbell
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
+from duetime_server import access
 from duetime_server.queues import messages as queue_messages
 from duetime_server.queues import requests as queue_requests
-from duetime_server.rpc import actor, fields, pools, tokens
+from duetime_server.rpc import fields, pools, tokens
 from duetime_server.rpc import errors as rpc_errors
 
 _MAX_COMPARED = 500
@@ -87,7 +88,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
         name = queue_requests.name(name)
         try:
             updated, now = await queue_limit.update(
-                self._pools.control, name, changes, is_new=is_new, actor=actor.CALLER
+                self._pools.control, name, changes, is_new=is_new, actor=access.actor()
             )
         except errors.QueueNotFound as error:
             raise await self._with_nearest(error, name) from None

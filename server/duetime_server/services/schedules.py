@@ -18,7 +18,8 @@ from duetime_core.store.schedules import page as schedule_page
 from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
-from duetime_server.rpc import actor, fields, offload, pools, tokens, violations
+from duetime_server import access
+from duetime_server.rpc import fields, offload, pools, tokens, violations
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.schedules import messages as schedule_messages
 from duetime_server.schedules import requests as schedule_requests
@@ -48,7 +49,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Creates a schedule with its first occurrence."""
         new = await templates.new_schedule(self._catalog, request, await clock.now(self._pools.control))
-        return await self._respond(await schedule_edit.create(self._pools.control, new, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.create(self._pools.control, new, actor=access.actor()))
 
     async def GetSchedule(
         self, request: schedule_service_pb2.GetScheduleRequest, _: rpc_errors.Context
@@ -89,7 +90,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             try:
                 return await self._respond(
                     await schedule_edit.update(
-                        self._pools.control, schedule_id, changes, version=version, actor=actor.CALLER
+                        self._pools.control, schedule_id, changes, version=version, actor=access.actor()
                     )
                 )
             except errors.VersionMismatch:
@@ -101,7 +102,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.DeleteScheduleResponse:
         """Deletes a schedule and its pending occurrence."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        self._bell.announce(await schedule_edit.delete(self._pools.control, schedule_id, actor=actor.CALLER))
+        self._bell.announce(await schedule_edit.delete(self._pools.control, schedule_id, actor=access.actor()))
         return schedule_service_pb2.DeleteScheduleResponse(message="Schedule deleted successfully")
 
     async def PauseSchedule(
@@ -109,14 +110,14 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Pauses a schedule: its pending occurrence is deleted."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return await self._respond(await schedule_edit.pause(self._pools.control, schedule_id, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.pause(self._pools.control, schedule_id, actor=access.actor()))
 
     async def ResumeSchedule(
         self, request: schedule_service_pb2.ResumeScheduleRequest, _: rpc_errors.Context
     ) -> schedule_pb2.Schedule:
         """Resumes a schedule from now on."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
-        return await self._respond(await schedule_edit.resume(self._pools.control, schedule_id, actor=actor.CALLER))
+        return await self._respond(await schedule_edit.resume(self._pools.control, schedule_id, actor=access.actor()))
 
     async def TriggerSchedule(
         self, request: schedule_service_pb2.TriggerScheduleRequest, _: rpc_errors.Context
@@ -126,7 +127,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         request_id = fields.request_id(request.request_id, problems)
         problems.check()
         placed = await schedule_trigger.trigger(
-            self._pools.control, schedule_id, request_id=request_id, actor=actor.CALLER
+            self._pools.control, schedule_id, request_id=request_id, actor=access.actor()
         )
         if isinstance(placed, int):
             return schedule_service_pb2.TriggerScheduleResponse(task_id=placed)
@@ -141,7 +142,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         start, end = schedule_requests.backfilled(request, await clock.now(self._pools.reads))
         try:
             placed = await schedule_backfill.backfill(
-                self._pools.reads, schedule_id, start_time=start, end_time=end, actor=actor.CALLER
+                self._pools.reads, schedule_id, start_time=start, end_time=end, actor=access.actor()
             )
         except schedule_backfill.TooManyOccurrencesError:
             raise schedule_requests.too_many() from None
@@ -182,10 +183,10 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         scope = ("RecomputeSchedules",)
         position = schedule_requests.recompute_position(request, scope)
         placed, has_more = await schedule_recompute.recompute(
-            self._pools.reads, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+            self._pools.reads, seconds=_RECOMPUTE_SECONDS / 2, actor=access.actor()
         )
         moved, position, has_more_tasks = await relocate.recompute(
-            self._pools.reads, position, seconds=_RECOMPUTE_SECONDS / 2, actor=actor.CALLER
+            self._pools.reads, position, seconds=_RECOMPUTE_SECONDS / 2, actor=access.actor()
         )
         has_more = has_more or has_more_tasks
         self._bell.announce([*placed, *moved])

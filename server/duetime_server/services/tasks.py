@@ -8,7 +8,8 @@ from duetime_core.redis import doorbell
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import explain as task_explain
 from duetime_core.store.tasks import read as task_read
-from duetime_server.rpc import actor, fields, offload, pools
+from duetime_server import access
+from duetime_server.rpc import fields, offload, pools
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.tasks import bulk, creator, handler_catalog, handler_validation, pages, update
 from duetime_server.tasks import messages as task_messages
@@ -88,14 +89,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.DeleteTaskResponse:
         """Deletes a task softly."""
         task_id = fields.task_id(request.task_id)
-        await task_edit.delete(self._pools.control, task_id, actor=actor.CALLER)
+        await task_edit.delete(self._pools.control, task_id, actor=access.actor())
         self._bell.changed([task_id])
         return task_service_pb2.DeleteTaskResponse(message="Task deleted successfully")
 
     async def CancelTask(self, request: task_service_pb2.CancelTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Cancels a pending or running task."""
         cancelled, now = await task_edit.cancel(
-            self._pools.control, fields.task_id(request.task_id), actor=actor.CALLER
+            self._pools.control, fields.task_id(request.task_id), actor=access.actor()
         )
         self._bell.cancelled([cancelled.task_id])
         self._bell.announce([task.Changed.of(cancelled, now)])
@@ -103,7 +104,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Makes a failed or cancelled task pending again."""
-        retried, now = await task_edit.retry(self._pools.control, fields.task_id(request.task_id), actor=actor.CALLER)
+        retried, now = await task_edit.retry(self._pools.control, fields.task_id(request.task_id), actor=access.actor())
         self._bell.announce([task.Changed.of(retried, now)])
         return await self._offloader.write(task_messages.from_task, retried)
 

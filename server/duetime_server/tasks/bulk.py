@@ -13,7 +13,8 @@ from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
-from duetime_server.rpc import actor, fields, violations
+from duetime_server import access
+from duetime_server.rpc import fields, violations
 from duetime_server.tasks import filters
 
 SECONDS = 5.0
@@ -36,7 +37,7 @@ async def change(
     await task_read.require_few_names(engine, wanted, order="execution_time", field="filter.name_prefix")
     progress = bulk_edit.Progress()
     batches = bulk_edit.change(
-        engine, what, wanted, changes=changes, progress=progress, seconds=SECONDS, actor=actor.CALLER
+        engine, what, wanted, changes=changes, progress=progress, seconds=SECONDS, actor=access.actor()
     )
     async for edited in batches:
         if what is task.Change.CANCELLED:

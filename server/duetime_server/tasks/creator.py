@@ -11,7 +11,7 @@ from duetime_core.model import errors, task
 from duetime_core.process import crash
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import create as task_create
-from duetime_server.rpc import actor
+from duetime_server import access
 from duetime_server.tasks import in_flight
 
 MAX_BATCH = 500
@@ -26,12 +26,15 @@ MAX_WAITING = 10_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 _Future = asyncio.Future[task_create.Created]
-_Batch = list[tuple[task.NewTask, _Future]]
 
 
 class _Waiting(NamedTuple):
     new: task.NewTask
+    actor: str
     size: int
+
+
+_Batch = list[tuple[_Waiting, _Future]]
 
 
 class Creator:
@@ -54,7 +57,7 @@ class Creator:
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
             raise errors.ServerBusy("Too many creates are waiting for the database. Nothing was changed; retry later.")
         future: _Future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = _Waiting(new, size)
+        self._waiting[future] = _Waiting(new, access.actor(), size)
         self._waiting_bytes += size
         self._added.set()
         try:
@@ -66,7 +69,7 @@ class Creator:
     async def create_all(self, news: list[task.NewTask]) -> list[task_create.Created]:
         """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
         async with self._in_flight.track_alone(_request_ids(news)):
-            created = await task_create.create_all(self._engine, news, actor=actor.CALLER)
+            created = await task_create.create_all(self._engine, news, actor=access.actor())
         self._announce(created)
         return created
 
@@ -98,22 +101,24 @@ class Creator:
             room -= wanted.size
             del self._waiting[future]
             if not future.done():  # its caller hung up just before
-                batch.append((wanted.new, future))
+                batch.append((wanted, future))
         return batch
 
     async def _create(self, batch: _Batch) -> None:
         try:
-            news = [new for new, _ in batch]
+            news, actors = [wanted.new for wanted, _ in batch], [wanted.actor for wanted, _ in batch]
             with self._in_flight.track(_request_ids(news)):
-                results = await task_create.create(self._engine, news, actor=actor.CALLER)
+                # The statement for one actor costs less, and most batches have one.
+                actor: str | list[str] = actors[0] if len(set(actors)) == 1 else actors
+                results = await task_create.create(self._engine, news, actor=actor)
         except errors.DuetimeError as error:
             for _, future in batch:
                 _resolve(future, error)
         except Exception as error:
             # A task that cannot be written, although it was checked, must not fail the others.
             if len(batch) > 1:
-                for waiting in batch:
-                    await self._create([waiting])
+                for each in batch:
+                    await self._create([each])
             else:
                 _resolve(batch[0][1], error)
         else:

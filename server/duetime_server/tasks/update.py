@@ -9,7 +9,8 @@ from duetime.v1 import task_service_pb2
 from duetime_core.model import errors, task
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
-from duetime_server.rpc import actor, fields, offload
+from duetime_server import access
+from duetime_server.rpc import fields, offload
 from duetime_server.tasks import handler_validation, requests, retries
 from duetime_server.tasks.handler_catalog import HandlerCatalog
 
@@ -29,14 +30,14 @@ async def update(
     task_id, changes = fields.task_id(request.task_id), await offloader.read(requests.changes, request)
     version = request.version if request.HasField("version") else None
     if not changes.keys() & _HANDLER_FIELDS:
-        return await task_edit.update(engine, task_id, changes, version=version, actor=actor.CALLER)
+        return await task_edit.update(engine, task_id, changes, version=version, actor=access.actor())
     while True:
         # The result depends on the task as it is now, and the version makes sure that it still is.
         present = await task_read.get(engine, task_id)
         validated = await _validated(catalog, request, changes, present)
         read_version = present.version if version is None else version
         try:
-            return await task_edit.update(engine, task_id, validated, version=read_version, actor=actor.CALLER)
+            return await task_edit.update(engine, task_id, validated, version=read_version, actor=access.actor())
         except errors.VersionMismatch:
             if version is not None:
                 raise

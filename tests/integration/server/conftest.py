@@ -2,17 +2,23 @@
 
 from collections.abc import AsyncIterator
 
+import grpc.aio
 import pytest
 import pytest_asyncio
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime.v1 import queue_service_pb2_grpc, schedule_service_pb2_grpc, task_service_pb2_grpc
 from duetime_core.process import background, outage
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
+from duetime_server.access import interceptor
+from duetime_server.rpc import errors as rpc_errors
 from duetime_server.rpc import offload, pools
 from duetime_server.services import queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
+from tests.support import guarded as guarded_servers
+from tests.support import principals
 
 OUTAGE = outage.Outage("the database", "calls fail")
 
@@ -59,3 +65,22 @@ def schedule_service(
 ) -> schedules.ScheduleService:
     """A ScheduleService."""
     return schedules.ScheduleService(same_for_all(engine), bell, catalog, offload.Offload())
+
+
+@pytest_asyncio.fixture
+async def guarded(
+    task_service: tasks.TaskService,
+    queue_service: queues.QueueService,
+    schedule_service: schedules.ScheduleService,
+) -> AsyncIterator[guarded_servers.Guarded]:
+    """All services behind the interceptors of a server that requires authentication."""
+    tokens = principals.Tokens()
+    server = grpc.aio.server(interceptors=[interceptor.Interceptor(tokens), rpc_errors.Interceptor(OUTAGE)])
+    task_service_pb2_grpc.add_TaskServiceServicer_to_server(task_service, server)
+    queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue_service, server)
+    schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield guarded_servers.Guarded(channel, tokens, f"127.0.0.1:{port}")
+    await server.stop(None)

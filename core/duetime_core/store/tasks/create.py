@@ -46,11 +46,18 @@ _VALUES = ", ".join(
 # their input positions: joining the input to the created rows would compare each of its tasks with all of those.
 # One JSON parameter costs less to build and to send than an array per column. Request ids are inserted first, in one
 # order, because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
-def _creating(is_repeated: str, condition: str) -> sa.TextClause:
+def _creating(is_repeated: str, condition: str, *, has_actors: bool = False) -> sa.TextClause:
     """Returns the statement that creates the tasks with new request_ids, if `condition` holds.
 
-    `is_repeated` is what it has of the others, whose row in `request_ids` is `earlier`.
+    `is_repeated` is what it has of the others, whose row in `request_ids` is `earlier`. With `has_actors` each task of
+    the input has its actor.
     """
+    given = {**_GIVEN, "actor": "text"} if has_actors else _GIVEN
+    # A binary search, for the same reason.
+    actors = """callers AS MATERIALIZED (
+    SELECT array_agg(task_id ORDER BY task_id) AS task_ids, array_agg(actor ORDER BY task_id) AS actors FROM input
+), """
+    actor = "(SELECT actors[width_bucket(created.task_id, task_ids)] FROM callers)"
     return sa.text(f"""
 WITH given AS MATERIALIZED (
     SELECT given.*, (
@@ -58,9 +65,9 @@ WITH given AS MATERIALIZED (
         SELECT {is_repeated} FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
-        {encoding.record(_GIVEN)}
+        {encoding.record(given)}
     )) WITH ORDINALITY AS given (
-        {", ".join(_GIVEN)}, position
+        {", ".join(given)}, position
     )
 ), input AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
@@ -82,7 +89,11 @@ WITH given AS MATERIALIZED (
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {columns.QUEUE_LEVEL}, concurrency_key,
         schedule_id
     FROM created
-), {payloads.OF_CREATED}, {columns.write_log("created", change="'created'", status="'pending'")}
+), {payloads.OF_CREATED}, {actors if has_actors else ""}{
+        columns.write_log(
+            "created", change="'created'", status="'pending'", actor=actor if has_actors else ":actor"
+        )
+    }
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
     NULL AS execution_time, now()
 FROM input
@@ -91,6 +102,7 @@ UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created
 
 
 _CREATE = _creating("true", "true")
+_CREATE_FOR_ACTORS = _creating("true", "true", has_actors=True)
 # Apart, because a statement that may look into all partitions of `ended_tasks` costs as much again.
 _CREATE_ALL = _creating(
     """(earlier.digest IN (given.request_digest, given.earlier_digest)) IS TRUE AND NOT EXISTS (
@@ -117,20 +129,23 @@ _Answer = Created | errors.RequestIdTaken
 
 
 async def create(
-    engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
+    engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str | list[str]
 ) -> Sequence[Created | errors.DuetimeError | sqlalchemy.exc.DBAPIError]:
-    """Creates those tasks in one commit and returns a result for each, in order.
+    """Creates those tasks in one commit and returns a result for each, in order. A list has the actor of each task.
 
     The result of a task whose request_id was used before, for another request or for a task that was cancelled or
     deleted, is RequestIdTaken; the others are created. An error before any task is created is raised; a later one is
     the result of the tasks that were not created.
     """
     encoded = [_encode(new) for new in tasks]
+    if isinstance(actor, list):
+        for new, own in zip(encoded, actor, strict=True):
+            new["actor"] = own
     answers: dict[int, _Answer] = {}
     try:
         with database.unavailable():
             async with engine.connect() as connection:
-                await _answer(connection, encoded, actor, answers)
+                await _answer(connection, encoded, None if isinstance(actor, list) else actor, answers)
     except (errors.DuetimeError, sqlalchemy.exc.DBAPIError) as error:
         if not answers:
             raise
@@ -186,21 +201,22 @@ async def _create(
 async def _answer(
     connection: sqlalchemy_asyncio.AsyncConnection,
     encoded: Sequence[dict[str, Any]],
-    actor: str,
+    actor: str | None,
     answers: dict[int, _Answer],
     *,
     all_or_none: bool = False,
 ) -> None:
     """Fills `answers`, by position. If it raises, they have the tasks of the statements before.
 
-    With `all_or_none` it ends at the first refusals, and the caller rolls everything back.
+    Without an actor each of `encoded` has its own. With `all_or_none` it ends at the first refusals, and the caller
+    rolls everything back.
     """
     missing = list(range(len(encoded)))
     while missing:
         sent = _firsts(encoded, missing)
         tasks = json.dumps([encoded[position] for position in sent], ensure_ascii=False)
-        parameters = {"tasks": tasks, "actor": actor}
-        statement = _CREATE_ALL if all_or_none else _CREATE
+        parameters = {"tasks": tasks} if actor is None else {"tasks": tasks, "actor": actor}
+        statement = _CREATE_ALL if all_or_none else _CREATE_FOR_ACTORS if actor is None else _CREATE
         positions: dict[int, int] = {}
         for task_ids, ordinals, task_id, queue, execution_time, now in await connection.execute(statement, parameters):
             if task_id is not None:
