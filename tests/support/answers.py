@@ -37,10 +37,14 @@ class Server(grpc.GenericRpcHandler):
 
     answers: list[Answer]
     asked: list[Any] = dataclasses.field(default_factory=list)
+    authorizations: list[Any] = dataclasses.field(default_factory=list)
     address: str = ""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         method = METHODS[handler_call_details.method]
+        self.authorizations += [
+            value for name, value in handler_call_details.invocation_metadata or () if name == "authorization"
+        ]
 
         async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
             self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))

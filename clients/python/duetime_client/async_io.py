@@ -10,7 +10,7 @@ import grpc
 from grpc import aio
 
 from duetime.v1 import task_service_pb2
-from duetime_client import channel
+from duetime_client import channel, credentials
 
 UnaryCall: TypeAlias = aio.UnaryUnaryMultiCallable
 StreamCall: TypeAlias = aio.UnaryStreamMultiCallable
@@ -31,10 +31,12 @@ def open_channel(target: str) -> aio.Channel:
     return aio.insecure_channel(target, options=channel.options(target))
 
 
-async def call(method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float) -> _Response:
+async def call(
+    method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float, metadata: credentials.Metadata
+) -> _Response:
     """Returns the response; raises grpc.RpcError, also if the channel is closed during the call."""
     try:
-        return await method(message, timeout=timeout_seconds)
+        return await method(message, timeout=timeout_seconds, metadata=metadata)
     except asyncio.CancelledError:
         if _is_cancelled():
             raise

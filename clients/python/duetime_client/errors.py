@@ -187,6 +187,20 @@ class ServerBusy(DuetimeError):
     """How long to wait before a retry: the server's RetryInfo."""
 
 
+class Unauthenticated(DuetimeError):
+    """The server requires an API key, and the one that was sent is missing, unknown, expired or revoked."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(DuetimeError):
+    """The API key does not permit this; `metadata` has its role and the method, or the handler or queue."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+
 class Unavailable(DuetimeError):
     """The server or its database cannot be reached. Retry."""
 

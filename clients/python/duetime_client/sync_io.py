@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 
 from duetime.v1 import task_service_pb2
-from duetime_client import channel
+from duetime_client import channel, credentials
 
 UnaryCall: TypeAlias = grpc.UnaryUnaryMultiCallable
 StreamCall: TypeAlias = grpc.UnaryStreamMultiCallable
@@ -32,10 +32,12 @@ def open_channel(target: str) -> grpc.Channel:
     return grpc.insecure_channel(target, options=channel.options(target))
 
 
-def call(method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float) -> _Response:
+def call(
+    method: UnaryCall[_Request, _Response], message: _Request, timeout_seconds: float, metadata: credentials.Metadata
+) -> _Response:
     """Returns the response; raises grpc.RpcError, also if the channel is closed during the call."""
     try:
-        return method(message, timeout=timeout_seconds)
+        return method(message, timeout=timeout_seconds, metadata=metadata)
     except ValueError as error:  # what gRPC raises if another thread closed the channel
         raise grpc.RpcError from error
 

@@ -43,21 +43,18 @@ class Interceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Returns the handler of one call, or one that refuses it."""
-        handler = await continuation(handler_call_details)
-        if handler is None:  # there is no such method
-            return None
         method = handler_call_details.method
         rule = rules.RULES.get(method)
-        if rule is not None and rule.role is None:
-            return handler
-        try:
-            token = credentials.token(handler_call_details.invocation_metadata or ())
-            principal = await self._authenticator.authenticate(token)
-            require(principal, method)
-        except Exception as error:  # raised here, gRPC would answer with UNKNOWN
-            return _refusing(handler, error)
-        access.principal.set(principal)
-        return handler
+        if rule is None or rule.role is not None:
+            try:
+                token = credentials.token(handler_call_details.invocation_metadata or ())
+                principal = await self._authenticator.authenticate(token)
+                require(principal, method)
+            except Exception as error:  # raised here, gRPC would answer with UNKNOWN
+                refused = await continuation(handler_call_details)
+                return None if refused is None else _refusing(refused, error)
+            access.principal.set(principal)
+        return await continuation(handler_call_details)
 
 
 def require(principal: Principal, method: str) -> None:

@@ -208,6 +208,8 @@ FAILURES = [
     (duetime_client.RequestIdOfDeletedTask(), 4),
     (duetime_client.Unavailable(), 5),
     (duetime_client.DeadlineExceeded(), 5),
+    (duetime_client.Unauthenticated(), 7),
+    (duetime_client.PermissionDenied(), 7),
     (duetime_client.TaskIdsExhausted(), 1),
     (duetime_client.ServerBusy(), 1),
     (duetime_client.DuetimeError("it broke"), 1),

@@ -212,7 +212,7 @@ class AsyncTasks(connection.AsyncConnection):
 
         def open_stream(cursor: str) -> async_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return async_io.EventStream(self._open().tasks.WatchTask(message))
+            return async_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
 
         return task_watch.AsyncWatch(
             open_stream, cursor=cursor or "", target=self._target, starts_now=False, check_client=self._open
@@ -237,7 +237,7 @@ class AsyncTasks(connection.AsyncConnection):
 
         def open_stream(cursor: str) -> async_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return async_io.EventStream(self._open().tasks.WatchTasks(message))
+            return async_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
 
         return task_watch.AsyncWatch(
             open_stream, cursor=cursor or "", target=self._target, starts_now=True, check_client=self._open

@@ -10,6 +10,7 @@ Exit codes, for scripts:
      has finished; the version is not current; the request id was used before
   5  the server cannot be reached or did not respond in time
   6  the watched task failed, was cancelled or was deleted
+  7  the API key is missing or invalid, or does not permit this
 130  interrupted by Ctrl-C
 141  the reader of the output has closed it
 143  ended by SIGTERM

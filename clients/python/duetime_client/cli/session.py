@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
-from duetime_client import rpc_error
+from duetime_client import address, rpc_error
 from duetime_client.cli import arguments, moments, printing, process
 
 Server = Annotated[
@@ -34,9 +34,13 @@ DEFAULT_SERVER = "127.0.0.1:8080"
 def connect(server: str, as_json: bool) -> Iterator[duetime_client.Client]:
     """Yields a client; turns an error that the block raises into a message on stderr and an exit code."""
     try:
-        client = duetime_client.Client(server)
+        address.target(server)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--server") from None
+    try:
+        client = duetime_client.Client(server)
+    except ValueError as error:  # of the API key
+        raise arguments.UsageError(str(error)) from None
     try:
         with client:
             yield client
@@ -58,6 +62,8 @@ def exit_code(error: duetime_client.DuetimeError) -> int:
             return 4
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED:
             return 5
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return 7
         case _:
             return process.FAILED
 

@@ -1,0 +1,58 @@
+"""The API key that a client sends with each call, and where it is found."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from duetime_client import address
+
+VARIABLE = "DUETIME_API_KEY"
+FILE_VARIABLE = "DUETIME_API_KEY_FILE"
+FILE_FORM = "authorization: Bearer dt_…"
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+
+_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_LINE = re.compile(r"authorization: +bearer +(\S+)", re.IGNORECASE)
+
+
+def metadata(api_key: str | None, target: str, environment: Mapping[str, str] = os.environ) -> Metadata:
+    """Returns what each call to the target sends with it.
+
+    Without an API key, that of the environment is sent; an empty one stands for none. Raises ValueError, without
+    quoting the key, for one that is malformed, cannot be read, or would be sent unencrypted to another machine.
+    """
+    key = _of(environment) if api_key is None else api_key
+    if not key:
+        return ()
+    if not _KEY.fullmatch(key):
+        raise ValueError("the API key must be one word of letters, digits and ._~+/-, such as dt_…")
+    if not address.is_local(target):
+        raise ValueError(
+            f"the API key is not sent to {target}, because the connection to another machine is not encrypted; "
+            "connect to this machine, such as to a tunnel or to a proxy that adds TLS"
+        )
+    return (("authorization", f"Bearer {key}"),)
+
+
+def _of(environment: Mapping[str, str]) -> str:
+    if key := environment.get(VARIABLE, ""):
+        return key
+    path = environment.get(FILE_VARIABLE, "")
+    return _read(path) if path else ""
+
+
+def _read(path: str) -> str:
+    try:
+        line = pathlib.Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"{FILE_VARIABLE}: cannot read {path}: {why}") from None
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise ValueError(f"{FILE_VARIABLE}: {path} must have one line, '{FILE_FORM}'")
+    return found[1]
