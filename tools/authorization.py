@@ -17,9 +17,9 @@ _HEAD = """\
 # Authorization
 
 A server with `DUETIME_AUTH=keys` demands an API key of every call but the health check, in the header
-`authorization: Bearer dt_…`. The key has a role. A call without a valid key gets 401, one that its key does not permit
-gets 403 with the role and the method. With `DUETIME_AUTH=open`, the default, anyone who reaches the server may make
-every call.
+`authorization: Bearer dt_…`. The key has a role, and may have lists of handlers and queues. A call without a valid
+key gets 401, one that its key does not permit gets 403 with the role and the method. With `DUETIME_AUTH=open`, the
+default, anyone who reaches the server may make every call.
 
 ## Roles
 
@@ -27,11 +27,19 @@ Each role may do what the ones before it may; submitter stands beside them.
 
 | role | may |
 |---|---|
-| viewer | read |
+| viewer | read everything but payloads |
 | operator | change when accepted work runs, never what runs |
-| editor | create and change work |
+| editor | create and change work, and read payloads |
 | admin | manage keys, and recompute all schedules |
-| submitter | create tasks; read a task's status, and cancel it |
+| submitter | create tasks; read the status of the tasks that it created, and cancel them. Others do not exist for it |
+
+- **Payloads** (`task_data`, `result`, the template of a schedule), and texts that may quote them (`error_message`,
+  `advance_error`), are empty for keys that may not read them, in every response and event. ExplainTask leaves them out.
+- **Handlers and queues**: a handler is code, so a key with a list of handlers creates and changes only their tasks and
+  schedules; the same with queues. An update needs both the old and the new name and queue to be listed. The filter of
+  a change of many tasks must have a listed `name` and `queue`. Reading is not limited by these lists.
+- **Watches** are checked at each heartbeat, and each second while they are busy: once the key is expired or revoked,
+  they end with the reason `CREDENTIALS_EXPIRED`.
 
 ## Methods
 
@@ -39,7 +47,8 @@ Each role may call the methods with "yes" in its column. A method that is not in
 
 """
 _LADDER = (Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN)
-_NOTES = {"Check": "without a key"}
+_SUBMITTER = {rules.Scope.NONE: "", rules.Scope.OWN: "its own tasks", rules.Scope.ALL: "yes"}
+_NOTES = {"MoveTasks": "to another queue: editor", "Check": "without a key"}
 
 
 def _lines() -> Iterator[str]:
@@ -49,7 +58,7 @@ def _lines() -> Iterator[str]:
         name = path.rpartition("/")[2]
         service = path.split("/")[1].rpartition(".")[2]
         allowed = ["yes" if rule.allows(role) else "" for role in _LADDER]
-        submitter = "yes" if rule.role is None else "yes" * (rule.submitter is not rules.Scope.NONE)
+        submitter = "yes" if rule.role is None else _SUBMITTER[rule.submitter]
         yield f"| {service}.{name} | {' | '.join([*allowed, submitter])} | {_NOTES.get(name, '')} |"
 
 

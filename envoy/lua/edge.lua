@@ -6,6 +6,8 @@ local routes = require("routes")
 
 local JSON = "it must be 'application/json' (with curl: --json '…', or -H 'Content-Type: application/json')"
 
+local KEY_PARAMETERS = {api_key = true, apikey = true, ["api-key"] = true, access_token = true, authorization = true}
+
 local function is_json(content_type)
   local parameters = content_type:lower():match("^%s*application/json%s*(.*)$")
   return parameters ~= nil and (parameters == "" or parameters:gsub('[ \t"]', "") == ";charset=utf-8")
@@ -26,6 +28,15 @@ local function normalized_query(path, request)
     end
     return separator .. name .. "=" .. value
   end))
+end
+
+-- Returns the parameter of the query that holds a key, if there is one.
+local function key_parameter(address)
+  for name, value in address:gmatch("[?&]([%w_%-]+)=([^&#]*)") do
+    if KEY_PARAMETERS[name:lower()] or value:sub(1, 3) == "dt_" and #value > 60 then
+      return name
+    end
+  end
 end
 
 local function check_body(handle, headers, route)
@@ -58,6 +69,10 @@ local function check(handle)
     return errors.connect(handle)
   elseif is_grpc(headers) then
     return
+  end
+  local parameter = key_parameter(address)
+  if parameter then
+    return errors.key_in_url(handle, parameter)
   end
   local path = address:match("^[^?#]*")
   local methods = routes.methods(path)

@@ -7,7 +7,7 @@ local printable = require("printable")
 local errors = {}
 
 local MAX_SHOWN = 100
-local INVALID_ARGUMENT, UNIMPLEMENTED, INTERNAL = 3, 12, 13
+local INVALID_ARGUMENT, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = 3, 12, 13, 16
 local INFO = '{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":%s,"domain":"duetime","metadata":{}}'
 local BAD_REQUEST = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":[%s]}'
 local VIOLATION = '{"field":%s,"description":%s,"reason":%s}'
@@ -53,6 +53,13 @@ function errors.media_type(handle, header, value, problem)
   local given = header .. " is " .. (value and "'" .. json.shorten(value, MAX_SHOWN) .. "'" or "missing")
   local message = given .. "; " .. problem
   respond(handle, 415, as_json(INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE", message))
+end
+
+-- Rejects a key in a URL, which logs and browsers keep.
+function errors.key_in_url(handle, parameter)
+  local message = "do not send a key in a URL, as in '" .. parameter .. "=': it is logged on its way. Revoke this one, and send "
+    .. "another in the header 'authorization: Bearer dt_…'"
+  respond(handle, 401, as_json(UNAUTHENTICATED, "CREDENTIALS_INVALID", message), {["www-authenticate"] = "Bearer"})
 end
 
 -- Rejects a request whose check failed.

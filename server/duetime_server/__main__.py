@@ -26,9 +26,8 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
-from duetime_server.access import interceptor
+from duetime_server.access import chain, interceptor
 from duetime_server.rpc import admission, offload, pools
-from duetime_server.rpc import errors as rpc_errors
 from duetime_server.services import queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
@@ -71,10 +70,8 @@ async def serve(chosen: settings.Settings) -> None:
     catalog = handler_catalog.HandlerCatalog(connections.creates, database_outage)
     offloader = offload.Offload()
     checks = health.aio.HealthServicer()
-    interceptors: list[grpc.aio.ServerInterceptor] = [rpc_errors.Interceptor(database_outage)]
-    if chosen.auth == "keys":
-        interceptors.insert(0, interceptor.Interceptor(interceptor.NoKeys()))
-    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
+    authenticator = interceptor.NoKeys() if chosen.auth == "keys" else None
+    server = grpc.aio.server(interceptors=chain.interceptors(authenticator, database_outage), options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
     )

@@ -42,8 +42,9 @@ def respond_before_commit() -> None:
     """Responds that a task is created, and commits half a second later."""
 
     async def create(
-        engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str
+        engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str | list[str]
     ) -> list[task_create.Created | errors.RequestIdTaken]:
+        assert isinstance(actor, str)
         session = await engine.execution_options(isolation_level="READ COMMITTED").connect()
         encoded = [task_create._encode(new) for new in tasks]
         answers = await task_create._create(session, encoded, actor)

@@ -15,8 +15,7 @@ from duetime_core.model import errors
 from duetime_core.model.access import Principal, Role
 from duetime_core.process import outage
 from duetime_server import access
-from duetime_server.access import interceptor
-from duetime_server.rpc import errors as rpc_errors
+from duetime_server.access import chain
 from tests.support import fields
 
 _OTHERS: Any = [health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
@@ -62,7 +61,9 @@ class _Everything(grpc.GenericRpcHandler):
         method = METHODS.get("/duetime.v1.TaskService/GetTask" if path == self._unknown else path)
         if method is None:
             return None
-        response = message_factory.GetMessageClass(method.output_type)()
+        response: Any = message_factory.GetMessageClass(method.output_type)()
+        if isinstance(response, health_pb2.HealthCheckResponse):
+            response.status = health_pb2.HealthCheckResponse.SERVING  # for Envoy
 
         async def answer(_request: Any, _context: Any) -> Any:
             self._calls.append((path, access.current()))
@@ -87,12 +88,7 @@ class _Everything(grpc.GenericRpcHandler):
 async def serving(*, unknown: str = "") -> AsyncIterator[Recorder]:
     """Serves every method, and one more whose path is `unknown`, on a free port."""
     tokens, calls = Tokens(), list[tuple[str, Principal | None]]()
-    server = grpc.aio.server(
-        interceptors=[
-            interceptor.Interceptor(tokens),
-            rpc_errors.Interceptor(outage.Outage("the database", "calls fail")),
-        ]
-    )
+    server = grpc.aio.server(interceptors=chain.interceptors(tokens, outage.Outage("the database", "calls fail")))
     server.add_generic_rpc_handlers([_Everything(calls, unknown)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

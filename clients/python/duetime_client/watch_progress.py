@@ -16,6 +16,7 @@ FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 5.0
 
 _RESUMABLE = frozenset({"SERVER_STOPPING", "WATCHER_TOO_SLOW"})
+_EXPIRED = "CREDENTIALS_EXPIRED"
 # The codes of a stream that the connection, Envoy or gRPC ended. The service's own errors have a reason.
 _CONNECTION_LOST = frozenset(
     {
@@ -52,6 +53,8 @@ class WatchProgress:
                 self._next_delay_seconds = FIRST_DELAY_SECONDS
             case "end" if message.end.reason == "TASK_TERMINAL":
                 self.finished = True
+            case "end" if message.end.reason == _EXPIRED:
+                raise errors.Unauthenticated("the API key has expired or was revoked", reason=_EXPIRED)
             case "end" if message.end.reason not in _RESUMABLE:
                 raise errors.DuetimeError(
                     f"the server ended the watch: {message.end.reason}", reason=message.end.reason

@@ -53,6 +53,13 @@ def explain(facts: Facts) -> list[Reason]:
             return [_finished(facts.task)]
 
 
+def without_errors(facts: Facts) -> Facts:
+    """Returns the facts without errors of runs and schedules, which may quote payloads."""
+    advance_error = None if facts.advance_error is None else "its error is shown to those who may read payloads"
+    held = dataclasses.replace(facts.task, error_message=None)
+    return dataclasses.replace(facts, task=held, advance_error=advance_error)
+
+
 def _time(facts: Facts) -> Iterator[Reason]:
     due = facts.task.execution_time
     if due <= facts.now:

@@ -714,6 +714,7 @@ class TaskEvent(_message.Message):
         """`TASK_TERMINAL`: the task is completed, failed, cancelled or deleted; no more changes follow unless a caller
         retries or deletes it.
         `SERVER_STOPPING`, `WATCHER_TOO_SLOW`: continue with the cursor in another watch.
+        `CREDENTIALS_EXPIRED`: the API key has expired or was revoked; continue with the cursor and another key.
         """
         def __init__(
             self,

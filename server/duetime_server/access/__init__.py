@@ -20,3 +20,9 @@ def actor() -> str:
     """Returns the actor of the current call, as logs name it."""
     caller = principal.get()
     return OPEN if caller is None else caller.actor
+
+
+def may_read_payloads() -> bool:
+    """Returns whether the caller may read task_data, results, and texts that may quote them."""
+    caller = principal.get()
+    return caller is None or caller.may_read_payloads or caller.role.includes(access.Role.EDITOR)

@@ -6,7 +6,7 @@ import datetime
 from duetime.v1 import schedule_pb2, schedule_service_pb2
 from duetime_core.model import schedule, task
 from duetime_core.process import threads
-from duetime_server.schedules import requests
+from duetime_server.schedules import permissions, requests
 from duetime_server.tasks import handler_catalog, handler_validation, retries
 
 
@@ -15,8 +15,9 @@ async def new_schedule(
     request: schedule_service_pb2.CreateScheduleRequest,
     now: datetime.datetime,
 ) -> schedule.NewSchedule:
-    """Reads a new schedule and validates its template for its handler. Raises InvalidArgument."""
+    """Reads a new schedule and validates its template for its handler. Raises InvalidArgument, PermissionDenied."""
     new = await threads.run(requests.new_schedule, request, now)
+    permissions.check_template(new.template)
     requested = task.Retries(new.template.max_retries, new.template.retry_policy)
     template = await validated(catalog, new.template, request.task)
     return dataclasses.replace(new, template=template, requested_retries=requested)

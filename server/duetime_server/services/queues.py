@@ -10,10 +10,11 @@ from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.queues import workers
 from duetime_server import access
+from duetime_server.access import limits
 from duetime_server.queues import messages as queue_messages
 from duetime_server.queues import requests as queue_requests
-from duetime_server.rpc import fields, pools, tokens
 from duetime_server.rpc import errors as rpc_errors
+from duetime_server.rpc import fields, pools, tokens
 
 _MAX_COMPARED = 500
 """Among how many queues a misspelt one is looked for."""
@@ -86,6 +87,7 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
 
     async def _update(self, name: str, changes: Mapping[str, Any], *, is_new: bool = False) -> queue_pb2.Queue:
         name = queue_requests.name(name)
+        limits.check_queue(name)
         try:
             updated, now = await queue_limit.update(
                 self._pools.control, name, changes, is_new=is_new, actor=access.actor()

@@ -19,11 +19,12 @@ from duetime_core.store.schedules import recompute as schedule_recompute
 from duetime_core.store.schedules import trigger as schedule_trigger
 from duetime_core.store.tasks import relocate
 from duetime_server import access
-from duetime_server.rpc import fields, offload, pools, tokens, violations
+from duetime_server.access import limits
 from duetime_server.rpc import errors as rpc_errors
+from duetime_server.rpc import fields, offload, pools, tokens, violations
 from duetime_server.schedules import messages as schedule_messages
+from duetime_server.schedules import permissions, templates
 from duetime_server.schedules import requests as schedule_requests
-from duetime_server.schedules import templates
 from duetime_server.tasks import handler_catalog
 
 _RECOMPUTE_SECONDS = 5.0
@@ -82,9 +83,11 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         while True:
             # A rule is checked as a whole, with the present fields; the version makes sure that they still are.
             present = await schedule_edit.get(self._pools.control, schedule_id)
+            permissions.check_template(present.template)
             now = await clock.now(self._pools.control)
             changes = await threads.run(schedule_requests.changes, request, present, now)
             if "template" in changes:
+                permissions.check_template(changes["template"])
                 changes["template"] = await templates.validated(self._catalog, changes["template"], request.task)
             version = request.version if request.HasField("version") else present.version
             try:
@@ -102,6 +105,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.DeleteScheduleResponse:
         """Deletes a schedule and its pending occurrence."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        await permissions.check(self._pools.control, schedule_id)
         self._bell.announce(await schedule_edit.delete(self._pools.control, schedule_id, actor=access.actor()))
         return schedule_service_pb2.DeleteScheduleResponse(message="Schedule deleted successfully")
 
@@ -110,6 +114,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Pauses a schedule: its pending occurrence is deleted."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        await permissions.check(self._pools.control, schedule_id)
         return await self._respond(await schedule_edit.pause(self._pools.control, schedule_id, actor=access.actor()))
 
     async def ResumeSchedule(
@@ -117,6 +122,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_pb2.Schedule:
         """Resumes a schedule from now on."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        await permissions.check(self._pools.control, schedule_id)
         return await self._respond(await schedule_edit.resume(self._pools.control, schedule_id, actor=access.actor()))
 
     async def TriggerSchedule(
@@ -126,6 +132,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         schedule_id, problems = schedule_requests.schedule_id(request.schedule_id), violations.Violations()
         request_id = fields.request_id(request.request_id, problems)
         problems.check()
+        await permissions.check(self._pools.control, schedule_id)
         placed = await schedule_trigger.trigger(
             self._pools.control, schedule_id, request_id=request_id, actor=access.actor()
         )
@@ -139,6 +146,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
     ) -> schedule_service_pb2.BackfillScheduleResponse:
         """Creates the missing tasks of a past interval."""
         schedule_id = schedule_requests.schedule_id(request.schedule_id)
+        await permissions.check(self._pools.control, schedule_id)
         start, end = schedule_requests.backfilled(request, await clock.now(self._pools.reads))
         try:
             placed = await schedule_backfill.backfill(
@@ -180,6 +188,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
         self, request: schedule_service_pb2.RecomputeSchedulesRequest, _: rpc_errors.Context
     ) -> schedule_service_pb2.RecomputeSchedulesResponse:
         """Moves the tasks whose times changed with the time zone database."""
+        limits.require_none("recompute schedules")
         scope = ("RecomputeSchedules",)
         position = schedule_requests.recompute_position(request, scope)
         placed, has_more = await schedule_recompute.recompute(

@@ -9,9 +9,9 @@ from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import explain as task_explain
 from duetime_core.store.tasks import read as task_read
 from duetime_server import access
-from duetime_server.rpc import fields, offload, pools
 from duetime_server.rpc import errors as rpc_errors
-from duetime_server.tasks import bulk, creator, handler_catalog, handler_validation, pages, update
+from duetime_server.rpc import fields, offload, pools
+from duetime_server.tasks import bulk, creator, handler_catalog, handler_validation, pages, permissions, update
 from duetime_server.tasks import messages as task_messages
 from duetime_server.watch import cursors, hub, streams
 
@@ -61,7 +61,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.GetTaskStatusRequest, _: rpc_errors.Context
     ) -> task_service_pb2.GetTaskStatusResponse:
         """Reads a task's status."""
-        status = await task_read.get_status(self._pools.control, fields.task_id(request.task_id))
+        task_id = fields.task_id(request.task_id)
+        await permissions.check_creator(self._pools.control, task_id)
+        status = await task_read.get_status(self._pools.control, task_id)
         return task_service_pb2.GetTaskStatusResponse(status=task_messages.status(status))
 
     async def ListTasks(
@@ -89,22 +91,25 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.DeleteTaskResponse:
         """Deletes a task softly."""
         task_id = fields.task_id(request.task_id)
+        await permissions.check(self._pools.control, task_id)
         await task_edit.delete(self._pools.control, task_id, actor=access.actor())
         self._bell.changed([task_id])
         return task_service_pb2.DeleteTaskResponse(message="Task deleted successfully")
 
     async def CancelTask(self, request: task_service_pb2.CancelTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Cancels a pending or running task."""
-        cancelled, now = await task_edit.cancel(
-            self._pools.control, fields.task_id(request.task_id), actor=access.actor()
-        )
+        task_id = fields.task_id(request.task_id)
+        await permissions.check(self._pools.control, task_id)
+        cancelled, now = await task_edit.cancel(self._pools.control, task_id, actor=access.actor())
         self._bell.cancelled([cancelled.task_id])
         self._bell.announce([task.Changed.of(cancelled, now)])
         return await self._offloader.write(task_messages.from_task, cancelled)
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, _: rpc_errors.Context) -> task_pb2.Task:
         """Makes a failed or cancelled task pending again."""
-        retried, now = await task_edit.retry(self._pools.control, fields.task_id(request.task_id), actor=access.actor())
+        task_id = fields.task_id(request.task_id)
+        await permissions.check(self._pools.control, task_id)
+        retried, now = await task_edit.retry(self._pools.control, task_id, actor=access.actor())
         self._bell.announce([task.Changed.of(retried, now)])
         return await self._offloader.write(task_messages.from_task, retried)
 
@@ -137,6 +142,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> task_service_pb2.ExplainTaskResponse:
         """Explains why a task does not run."""
         facts = await task_explain.read(self._pools.reads, fields.task_id(request.task_id))
+        if not access.may_read_payloads():
+            facts = explanation.without_errors(facts)
         return task_service_pb2.ExplainTaskResponse(
             task_id=facts.task.task_id,
             status=task_messages.status(facts.task.status),

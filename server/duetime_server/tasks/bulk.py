@@ -8,12 +8,14 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import task
+from duetime_core.model.access import Role
 from duetime_core.postgres import confirmation
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from duetime_server import access
+from duetime_server.access import limits
 from duetime_server.rpc import fields, violations
 from duetime_server.tasks import filters
 
@@ -31,9 +33,10 @@ Request = (
 async def change(
     engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell, what: task.Change, request: Request
 ) -> task_service_pb2.ChangedTasks:
-    """Changes the tasks that a request's filter matches. Raises InvalidArgument."""
+    """Changes the tasks that a request's filter matches. Raises InvalidArgument, PermissionDenied."""
     changes = _moves(request) if isinstance(request, task_service_pb2.MoveTasksRequest) else None
     wanted = _filter(what, request)
+    limits.check_filter(handler=wanted.name, queue=wanted.queue)
     await task_read.require_few_names(engine, wanted, order="execution_time", field="filter.name_prefix")
     progress = bulk_edit.Progress()
     batches = bulk_edit.change(
@@ -69,6 +72,9 @@ def _moves(request: task_service_pb2.MoveTasksRequest) -> Mapping[str, Any]:
     if request.queue:
         changes["queue"] = fields.queue(request.queue, problems)
     problems.check()
+    if "queue" in changes:
+        limits.require_role(Role.EDITOR, "move tasks to another queue")
+        limits.check_queue(changes["queue"])
     if not changes:
         raise violations.refuse("execution_time", "or queue is required: where to move the tasks")
     return changes

@@ -13,6 +13,7 @@ from typing import Any
 
 from duetime.v1 import task_service_pb2
 from duetime_core.model import builtin, task, validation
+from duetime_server.access import limits
 from duetime_server.rpc import offload, violations
 from duetime_server.tasks import requests as task_requests
 from duetime_server.tasks import retries
@@ -89,8 +90,9 @@ def _payload_problems(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator
 async def new_task(
     catalog: HandlerCatalog, offloader: offload.Offload, request: task_service_pb2.CreateTaskRequest
 ) -> task.NewTask:
-    """Reads a new task and validates it for its handler. Raises InvalidArgument."""
+    """Reads a new task and validates it for its handler. Raises InvalidArgument, PermissionDenied."""
     new = await offloader.read(task_requests.new_task, request)
+    limits.check(handler=new.name, queue=new.queue)
     await check(catalog, [HandlerInput(new.name, new.task_data, new.timeout)])
     return _with_retries(catalog, new, request)
 
@@ -98,8 +100,10 @@ async def new_task(
 async def new_tasks(
     catalog: HandlerCatalog, offloader: offload.Offload, request: task_service_pb2.BatchCreateTasksRequest
 ) -> list[task.NewTask]:
-    """Reads new tasks and validates them for their handlers. Raises InvalidArgument."""
+    """Reads new tasks and validates them for their handlers. Raises InvalidArgument, PermissionDenied."""
     news = await offloader.read(task_requests.new_tasks, request)
+    for new in news:
+        limits.check(handler=new.name, queue=new.queue)
     await check(
         catalog,
         [

@@ -10,6 +10,7 @@ from duetime_core.model import errors, task
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
 from duetime_server import access
+from duetime_server.access import limits
 from duetime_server.rpc import fields, offload
 from duetime_server.tasks import handler_validation, requests, retries
 from duetime_server.tasks.handler_catalog import HandlerCatalog
@@ -25,16 +26,19 @@ async def update(
 ) -> tuple[task.Task, datetime.datetime]:
     """Changes a pending task, and returns it with the database's time.
 
-    Raises InvalidArgument, TaskNotFound, TaskNotPending or VersionMismatch.
+    Raises InvalidArgument, PermissionDenied, TaskNotFound, TaskNotPending or VersionMismatch.
     """
     task_id, changes = fields.task_id(request.task_id), await offloader.read(requests.changes, request)
     version = request.version if request.HasField("version") else None
-    if not changes.keys() & _HANDLER_FIELDS:
+    concerns_handler = bool(changes.keys() & _HANDLER_FIELDS)
+    if not concerns_handler and not limits.are_any():
         return await task_edit.update(engine, task_id, changes, version=version, actor=access.actor())
     while True:
         # The result depends on the task as it is now, and the version makes sure that it still is.
         present = await task_read.get(engine, task_id)
-        validated = await _validated(catalog, request, changes, present)
+        limits.check(handler=present.name, queue=present.queue)
+        limits.check(handler=changes.get("name", present.name), queue=changes.get("queue", present.queue))
+        validated = await _validated(catalog, request, changes, present) if concerns_handler else changes
         read_version = present.version if version is None else version
         try:
             return await task_edit.update(engine, task_id, validated, version=read_version, actor=access.actor())

@@ -11,8 +11,7 @@ from duetime.v1 import queue_service_pb2_grpc, schedule_service_pb2_grpc, task_s
 from duetime_core.process import background, outage
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
-from duetime_server.access import interceptor
-from duetime_server.rpc import errors as rpc_errors
+from duetime_server.access import chain
 from duetime_server.rpc import offload, pools
 from duetime_server.services import queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
@@ -75,7 +74,7 @@ async def guarded(
 ) -> AsyncIterator[guarded_servers.Guarded]:
     """All services behind the interceptors of a server that requires authentication."""
     tokens = principals.Tokens()
-    server = grpc.aio.server(interceptors=[interceptor.Interceptor(tokens), rpc_errors.Interceptor(OUTAGE)])
+    server = grpc.aio.server(interceptors=chain.interceptors(tokens, OUTAGE))
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(task_service, server)
     queue_service_pb2_grpc.add_QueueServiceServicer_to_server(queue_service, server)
     schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(schedule_service, server)

@@ -280,7 +280,7 @@ def test_help_lists_the_exit_codes(run: Run) -> None:
     assert (
         codes
         == re.findall(r"^ *(\d+)  ", text, re.MULTILINE)
-        == ["0", "1", "2", "3", "4", "5", "6", "130", "141", "143"]
+        == ["0", "1", "2", "3", "4", "5", "6", "7", "130", "141", "143"]
     )
 
 

@@ -285,3 +285,11 @@ async def test_closing_ends_an_iteration_that_waits_in_another_thread() -> None:
             await server.hanging.wait()
             watch.close()
             assert await rest == []
+
+
+async def test_watch_whose_key_expired_raises_and_does_not_resume(watch: Watcher) -> None:
+    async with served([heartbeat(), change(1), end("CREDENTIALS_EXPIRED")]) as server:
+        with pytest.raises(duetime_client.Unauthenticated, match="expired or was revoked") as caught:
+            await watch(server.address)
+        assert caught.value.reason == "CREDENTIALS_EXPIRED"
+        assert len(server.cursors) == 1

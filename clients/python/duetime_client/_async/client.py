@@ -13,6 +13,7 @@ class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedule
     `DUETIME_API_KEY_FILE` names, if either is set. It is not sent unencrypted to another machine: that is a ValueError.
 
     `timeout` is per call, including gRPC's own retries. Every method may raise InvalidArgument (a ValueError), which is
-    raised before anything is sent if a value cannot be sent, Unavailable or DeadlineExceeded if there is no response, and
-    Unauthenticated or PermissionDenied if the server requires an API key. "Fails with" in a method's docstring names its other errors, all of them in `duetime_client.errors`.
+    raised before anything is sent if a value cannot be sent, Unavailable or DeadlineExceeded if there is no response,
+    and Unauthenticated or PermissionDenied if the server requires an API key. "Fails with" in a method's docstring
+    names its other errors, all of them in `duetime_client.errors`.
     """

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import grpc
 
 from duetime.v1 import queue_service_pb2_grpc, schedule_service_pb2_grpc, task_service_pb2_grpc
-from duetime_client import address, rpc_error, sync_io
+from duetime_client import address, credentials, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -31,11 +31,16 @@ class Connection:
     """Holds the channel, from its first use until it is closed."""
 
     def __init__(
-        self, target: str = "127.0.0.1:8080", *, timeout: datetime.timedelta = datetime.timedelta(seconds=10)
+        self,
+        target: str = "127.0.0.1:8080",
+        *,
+        timeout: datetime.timedelta = datetime.timedelta(seconds=10),
+        api_key: str | None = None,
     ) -> None:
         if not isinstance(timeout, datetime.timedelta):
             raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
         self._target = address.target(target)
+        self._metadata = credentials.metadata(api_key, self._target)
         self._timeout_seconds = timeout.total_seconds()
         self._lock = threading.Lock()
         self._opened: Opened | None = None
@@ -70,7 +75,7 @@ class Connection:
 
     def _call(self, method: sync_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         try:
-            return sync_io.call(method, message, self._timeout_seconds)
+            return sync_io.call(method, message, self._timeout_seconds, self._metadata)
         except grpc.RpcError as error:
             self._open()  # raises if the client was closed, which ended the call
             raise rpc_error.translate(error, self._target) from error

@@ -213,7 +213,7 @@ class Tasks(connection.Connection):
 
         def open_stream(cursor: str) -> sync_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return sync_io.EventStream(self._open().tasks.WatchTask(message))
+            return sync_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
 
         return task_watch.Watch(
             open_stream, cursor=cursor or "", target=self._target, starts_now=False, check_client=self._open
@@ -238,7 +238,7 @@ class Tasks(connection.Connection):
 
         def open_stream(cursor: str) -> sync_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return sync_io.EventStream(self._open().tasks.WatchTasks(message))
+            return sync_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
 
         return task_watch.Watch(
             open_stream, cursor=cursor or "", target=self._target, starts_now=True, check_client=self._open

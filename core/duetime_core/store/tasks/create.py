@@ -90,9 +90,7 @@ WITH given AS MATERIALIZED (
         schedule_id
     FROM created
 ), {payloads.OF_CREATED}, {actors if has_actors else ""}{
-        columns.write_log(
-            "created", change="'created'", status="'pending'", actor=actor if has_actors else ":actor"
-        )
+        columns.write_log("created", change="'created'", status="'pending'", actor=actor if has_actors else ":actor")
     }
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
     NULL AS execution_time, now()

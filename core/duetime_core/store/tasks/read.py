@@ -46,6 +46,9 @@ WHERE task_id = :task_id AND version > :after_version
 ORDER BY version
 LIMIT :limit
 """)
+_CREATOR = sa.text("""
+SELECT actor FROM task_logs WHERE task_id = :task_id AND version = 1 AND change = 'created' LIMIT 1
+""")
 _EXISTS = sa.text("""
 SELECT FROM tasks WHERE task_id = :task_id UNION ALL SELECT FROM ended_tasks WHERE task_id = :task_id
 """)
@@ -61,6 +64,14 @@ async def get_status(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> ta
     """Returns that task's status; raises TaskNotFound as `get` does."""
     row = await _one(engine, _GET_STATUS, task_id)
     return task.Status(row.status)
+
+
+async def creator(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> str | None:
+    """Returns the actor that created a task, or None if its log does not have that, any more or at all."""
+    with database.unavailable():
+        async with engine.connect() as connection:
+            found: str | None = (await connection.execute(_CREATOR, {"task_id": task_id})).scalar_one_or_none()
+            return found
 
 
 async def list_tasks(
