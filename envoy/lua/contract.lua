@@ -4,6 +4,10 @@ return {
   payload = {bytes = 262144, depth = 20},
   -- The methods of each path, and the request message of each method.
   routes = {
+    ["/api/keys"] = {POST = {request = "CreateKeyRequest", body = true}, GET = {request = "ListKeysRequest"}},
+    ["/api/keys/{}"] = {GET = {request = "GetKeyRequest"}},
+    ["/api/keys/{}:revoke"] = {POST = {request = "RevokeKeyRequest", body = true}},
+    ["/api/keys/{}:rotate"] = {POST = {request = "RotateKeyRequest", body = true}},
     ["/api/queues"] = {GET = {request = "ListQueuesRequest"}},
     ["/api/queues/{}"] = {GET = {request = "GetQueueRequest"}, PATCH = {request = "UpdateQueueRequest", body = true}, PUT = {request = "UpdateQueueRequest", body = true}},
     ["/api/queues/{}/logs"] = {GET = {request = "ListQueueLogsRequest"}},
@@ -58,6 +62,15 @@ return {
       {"filter", "TaskFilter"},
       {"all", "boolean"},
     },
+    ["CreateKeyRequest"] = {
+      {"name", "string"},
+      {"role", "ApiKey.Role"},
+      {"may_read_payloads", "boolean"},
+      {"handlers", "string", repeated = true},
+      {"queues", "string", repeated = true},
+      {"expires_in", "duration"},
+      {"never_expires", "boolean"},
+    },
     ["CreateScheduleRequest"] = {
       {"cron", "string"},
       {"interval", "duration"},
@@ -104,6 +117,9 @@ return {
     ["ExplainTaskRequest"] = {
       {"task_id", "integer"},
     },
+    ["GetKeyRequest"] = {
+      {"key_id", "string"},
+    },
     ["GetQueueRequest"] = {
       {"name", "string"},
     },
@@ -115,6 +131,11 @@ return {
     },
     ["GetTaskStatusRequest"] = {
       {"task_id", "integer"},
+    },
+    ["ListKeysRequest"] = {
+      {"page_size", "integer"},
+      {"page_token", "string"},
+      {"show_ended", "boolean"},
     },
     ["ListQueueLogsRequest"] = {
       {"name", "string"},
@@ -207,6 +228,13 @@ return {
       {"filter", "TaskFilter"},
       {"all", "boolean"},
     },
+    ["RevokeKeyRequest"] = {
+      {"key_id", "string"},
+    },
+    ["RotateKeyRequest"] = {
+      {"key_id", "string"},
+      {"overlap", "duration"},
+    },
     ["TaskFilter"] = {
       {"status", "Task.Status", repeated = true},
       {"queue", "string"},
@@ -290,6 +318,7 @@ return {
     },
   },
   enums = {
+    ["ApiKey.Role"] = {"viewer", "operator", "editor", "admin", "submitter"},
     ["Blackout.Behavior"] = {"skip", "move"},
     ["CatchUp.Policy"] = {"last", "all", "none"},
     ["MissingTime.Policy"] = {"shift", "skip"},

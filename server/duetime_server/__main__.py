@@ -13,6 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from duetime.v1 import (
+    key_service_pb2,
+    key_service_pb2_grpc,
     queue_service_pb2,
     queue_service_pb2_grpc,
     schedule_service_pb2,
@@ -28,7 +30,7 @@ from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
 from duetime_server.access import chain, interceptor
 from duetime_server.rpc import admission, offload, pools
-from duetime_server.services import queues, schedules, tasks
+from duetime_server.services import keys, queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
 
@@ -37,7 +39,7 @@ _FIRST_READ_SECONDS = 1.0
 
 _SERVICES = [
     service.full_name
-    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2)
+    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2)
     for service in definitions.DESCRIPTOR.services_by_name.values()
 ]
 _OPTIONS = [
@@ -79,6 +81,7 @@ async def serve(chosen: settings.Settings) -> None:
     schedule_service_pb2_grpc.add_ScheduleServiceServicer_to_server(
         schedules.ScheduleService(connections, bell, catalog, offloader), server
     )
+    key_service_pb2_grpc.add_KeyServiceServicer_to_server(keys.KeyService(connections, bell), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:

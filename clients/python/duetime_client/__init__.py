@@ -16,9 +16,13 @@ from duetime_client._async.task_watch import AsyncWatch
 from duetime_client._sync.client import Client
 from duetime_client._sync.task_watch import Watch
 from duetime_client.errors import (
+    ApiKeyNotFound,
+    ApiKeyNotInForce,
     DeadlineExceeded,
     DuetimeError,
+    GrantExceeded,
     InvalidArgument,
+    LastAdminKey,
     NotFound,
     PermissionDenied,
     QueueNotFound,
@@ -42,6 +46,7 @@ from duetime_client.errors import (
     Violation,
 )
 from duetime_client.explanation import Explanation, Reason
+from duetime_client.key import ApiKey, CreatedKey, Role, RotatedKey
 from duetime_client.queue import FieldChange, Queue, QueueLog, Worker
 from duetime_client.request import UNSET, OrderBy, Unset
 from duetime_client.schedule import Blackout, PreviewedTime, Recomputed, Schedule, ScheduleLog, TaskTemplate
@@ -50,15 +55,21 @@ from duetime_client.task_log import TaskEvent, TaskLog
 
 __all__ = [
     "UNSET",
+    "ApiKey",
+    "ApiKeyNotFound",
+    "ApiKeyNotInForce",
     "AsyncClient",
     "AsyncWatch",
     "Blackout",
     "Client",
+    "CreatedKey",
     "DeadlineExceeded",
     "DuetimeError",
     "Explanation",
     "FieldChange",
+    "GrantExceeded",
     "InvalidArgument",
+    "LastAdminKey",
     "LocalTime",
     "NewTask",
     "NotFound",
@@ -76,6 +87,8 @@ __all__ = [
     "RequestIdReused",
     "RequestIdTaken",
     "RetryPolicy",
+    "Role",
+    "RotatedKey",
     "Schedule",
     "ScheduleLog",
     "ScheduleNotFound",

@@ -37,10 +37,13 @@ _SCHEDULES = (
     "CreateSchedule",
     "TriggerSchedule",
 )
+# These read, or are idempotent.
+_KEYS = ("ListKeys", "GetKey", "RevokeKey")
 SAFE_METHODS = {
     "duetime.v1.TaskService": _TASKS,
     "duetime.v1.QueueService": _QUEUES,
     "duetime.v1.ScheduleService": _SCHEDULES,
+    "duetime.v1.KeyService": _KEYS,
 }
 """Methods that are retried after UNAVAILABLE, when it is unknown whether the first attempt arrived. Not among them:
 
@@ -49,6 +52,7 @@ SAFE_METHODS = {
 - DeleteTask, DeleteSchedule: retrying a delete that arrived would fail with TASK_NOT_FOUND or SCHEDULE_NOT_FOUND.
 - RetryTask: the task may have run and failed again in between; a retry would run it once more than requested.
 - CancelTasks, RetryTasks, DeleteTasks, MoveTasks: a retry would return how many were left, not how many were changed.
+- CreateKey, RotateKey: a retry would create another key, and nobody would know the secret of the first.
 - UpdateQueue, UpdateSchedule, ResumeSchedule: a retry could undo another caller's later change.
 
 Their callers get Unavailable, and can read the task to decide. gRPC still retries them if it knows that the first

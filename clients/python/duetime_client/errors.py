@@ -104,6 +104,12 @@ class ScheduleNotFound(NotFound):
     reason = "SCHEDULE_NOT_FOUND"
 
 
+class ApiKeyNotFound(NotFound):
+    """There is no such API key."""
+
+    reason = "API_KEY_NOT_FOUND"
+
+
 class StateConflict(DuetimeError):
     """The task's status does not allow the change; `metadata["status"]` has the status."""
 
@@ -132,6 +138,25 @@ class TaskNotRetryable(StateConflict):
     """Only a failed or cancelled task can be retried."""
 
     reason = "TASK_NOT_RETRYABLE"
+
+
+class ApiKeyNotInForce(StateConflict):
+    """The API key has expired, or was rotated or revoked."""
+
+    reason = "API_KEY_NOT_IN_FORCE"
+
+
+class LastAdminKey(StateConflict):
+    """This is the last admin key: create another one first."""
+
+    reason = "LAST_ADMIN_KEY"
+
+
+class GrantExceeded(DuetimeError):
+    """The API key permits more than the caller may do; `metadata["fields"]` names by what."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "GRANT_EXCEEDED"
 
 
 class VersionMismatch(DuetimeError):

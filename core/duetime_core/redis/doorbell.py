@@ -1,4 +1,4 @@
-"""The doorbell: it sends wakeups to workers, and hints of changed tasks to servers and workers.
+"""The doorbell: it sends wakeups to workers, and hints of changed tasks and API keys to servers and workers.
 
 It is best effort: it never blocks and never fails. Tasks whose wakeup is lost are found by the sweep within a
 second.
@@ -35,7 +35,7 @@ class Doorbell:
         self._client = client
         self._armed: dict[str, int] = {}  # by queue: the earliest slot that this process armed last
         self._wakeups: dict[datetime.datetime, dict[tuple[str, int], None]] = {}  # by commit: (queue, slot)
-        self._hints: dict[str, set[int]] = {}
+        self._hints: dict[str, set[int | str]] = {}  # by channel
         self._rung = asyncio.Event()
         self._silent = asyncio.Event()
         self._silent.set()
@@ -73,8 +73,12 @@ class Doorbell:
         """Sends a hint that these tasks were cancelled to the workers that may run them."""
         self._hint(self._client.names.cancellations, task_ids)
 
-    def _hint(self, channel: str, task_ids: Iterable[int]) -> None:
-        if gathered := set(task_ids):
+    def keys_changed(self, key_ids: Iterable[str]) -> None:
+        """Sends a hint to the servers that these API keys were rotated or revoked."""
+        self._hint(self._client.names.keys, key_ids)
+
+    def _hint(self, channel: str, ids: Iterable[int | str]) -> None:
+        if gathered := set(ids):
             self._hints.setdefault(channel, set()).update(gathered)
             self._ring()
 
@@ -105,8 +109,8 @@ class Doorbell:
 
     async def _send(self) -> None:
         hints, self._hints = self._hints, {}
-        for channel, task_ids in hints.items():
-            await self._client.publish(channel, json.dumps(list(task_ids)))
+        for channel, ids in hints.items():
+            await self._client.publish(channel, json.dumps(list(ids)))
         if wakeups := self._next_round():
             await self._client.transaction(functools.partial(wakeup.enqueue, wakeups, self._client.names))
         if self._wakeups:

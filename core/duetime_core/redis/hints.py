@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from typing import TypeVar
 
 import arq.connections
 import redis.exceptions
@@ -12,19 +13,31 @@ from duetime_core.redis import client as redis_client
 
 _log = structlog.get_logger()
 
+_Id = TypeVar("_Id", int, str)
+
 _RECONNECT_SECONDS = 1.0
 _QUIET_SECONDS = 5.0
 """After a silence of that the connection is checked: a firewall that forgot it drops hints, and nothing closes it."""
 
 
-async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterator[frozenset[int]]:
+def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncGenerator[frozenset[int], None]:
     """Yields the task ids of each hint on `channel` indefinitely, and reconnects after lost or silent connections.
 
     Hints sent meanwhile are lost: the hub polls each second anyway, and a lease keeper whenever it extends its leases.
     """
-    redis_outage = redis_client.RedisOutage(
-        "changes are noticed up to a second late, and cancellations up to a third of a lease"
-    )
+    consequence = "changes are noticed up to a second late, and cancellations up to a third of a lease"
+    return _listen(client, channel, int, consequence)
+
+
+def listen_for_keys(client: arq.connections.ArqRedis, channel: str) -> AsyncGenerator[frozenset[str], None]:
+    """Yields the ids of the API keys of each hint, as `listen` does. Servers read those they use every few seconds."""
+    return _listen(client, channel, str, "a revoked API key is accepted up to 5 seconds longer")
+
+
+async def _listen(
+    client: arq.connections.ArqRedis, channel: str, kind: type[_Id], consequence: str
+) -> AsyncGenerator[frozenset[_Id], None]:
+    redis_outage = redis_client.RedisOutage(consequence)
     while True:
         try:
             async with client.pubsub() as subscription:
@@ -41,8 +54,8 @@ async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterato
                         continue
                     is_checked = False
                     redis_outage.end()
-                    if message["type"] == "message" and (task_ids := _parse(message["data"])):
-                        yield task_ids
+                    if message["type"] == "message" and (ids := _parse(message["data"], kind)):
+                        yield ids
         except redis.exceptions.NoPermissionError as error:
             redis_outage.begin(error)
             await asyncio.sleep(_RECONNECT_SECONDS)
@@ -50,9 +63,9 @@ async def listen(client: arq.connections.ArqRedis, channel: str) -> AsyncIterato
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
-def _parse(data: bytes) -> frozenset[int]:
+def _parse(data: bytes, kind: type[_Id]) -> frozenset[_Id]:
     try:
-        return frozenset(int(task_id) for task_id in json.loads(data))
+        return frozenset(kind(each) for each in json.loads(data))
     except (ValueError, TypeError):
         # Any client of that Redis may publish to the channel, and no promise depends on a hint.
         _log.warning("invalid hint ignored", data=repr(data[:100]))

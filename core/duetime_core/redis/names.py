@@ -21,6 +21,11 @@ class Names:
         """The channel of the ids of cancelled tasks, in the same form."""
         return f"{self.prefix}:cancellations"
 
+    @property
+    def keys(self) -> str:
+        """The channel of the ids of API keys that were rotated or revoked, in the same form."""
+        return f"{self.prefix}:keys"
+
     def wakeups(self, queue: str) -> str:
         """The arq queue, a sorted set, in which the wakeups of a task queue wait."""
         return f"{self.prefix}:wakeups:{queue}"

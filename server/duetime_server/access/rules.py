@@ -76,6 +76,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "PauseQueue": _OPERATOR,
         "ResumeQueue": _OPERATOR,
     },
+    "duetime.v1.KeyService": dict.fromkeys(("CreateKey", "ListKeys", "GetKey", "RotateKey", "RevokeKey"), _ADMIN),
     # Envoy and supervisors have no key.
     "grpc.health.v1.Health": {"Check": Rule(None), "List": _VIEWER, "Watch": _VIEWER},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _VIEWER},

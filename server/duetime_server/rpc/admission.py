@@ -19,7 +19,16 @@ MAX_TRANSCODED_BYTES = 6 * MAX_REQUEST_BYTES
 _TRANSCODED = "x-envoy-original-path"
 
 LISTS = frozenset(
-    {"ListTasks", "ListTaskLogs", "ListSchedules", "ListScheduleLogs", "ListQueues", "ListQueueLogs", "ListWorkers"}
+    {
+        "ListTasks",
+        "ListTaskLogs",
+        "ListSchedules",
+        "ListScheduleLogs",
+        "ListQueues",
+        "ListQueueLogs",
+        "ListWorkers",
+        "ListKeys",
+    }
 )
 """Rpcs that read many rows at once: up to 1 MB."""
 _READS = LISTS | {"ExplainTask"}

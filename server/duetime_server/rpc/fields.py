@@ -46,7 +46,7 @@ def name(
     if not value.strip():
         problems.add("name", f"is required: {what}")
     else:
-        _check_text(value, "name", MAX_NAME_CHARACTERS, problems)
+        check_text(value, "name", MAX_NAME_CHARACTERS, problems)
     return value
 
 
@@ -84,17 +84,18 @@ def queue(value: str, problems: violations.Violations, *, field: str = "queue") 
 
 def request_id(value: str, problems: violations.Violations) -> str | None:
     """Checks a request_id; an empty one means none."""
-    _check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, problems)
+    check_text(value, "request_id", MAX_REQUEST_ID_CHARACTERS, problems)
     return value or None
 
 
 def concurrency_key(value: str, problems: violations.Violations) -> str | None:
     """Checks a concurrency_key; an empty one means none."""
-    _check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, problems)
+    check_text(value, "concurrency_key", MAX_KEY_CHARACTERS, problems)
     return value or None
 
 
-def _check_text(value: str, field: str, most: int, problems: violations.Violations) -> None:
+def check_text(value: str, field: str, most: int, problems: violations.Violations) -> None:
+    """Checks the length of a text, and that it has no control characters."""
     if len(value) > most:
         problems.add(field, f"must be at most {most} characters; it has {len(value)}")
     elif not value.isprintable() and (found := quoting.CONTROL.search(value)):

@@ -267,5 +267,5 @@ async def test_an_invalid_hint_is_ignored(redis_url: str, client: redis_client.C
             for data in ("nonsense", "5", "[null]", "[[1]]", "{}", "[7]"):
                 await client.publish(channel, data)
     assert await first == {7}
-    await heard.aclose()  # type: ignore[attr-defined]
+    await heard.aclose()
     await listener.aclose(close_connection_pool=True)

@@ -13,7 +13,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_server.access import chain
 from duetime_server.rpc import offload, pools
-from duetime_server.services import queues, schedules, tasks
+from duetime_server.services import keys, queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
 from tests.support import guarded as guarded_servers
@@ -56,6 +56,12 @@ async def task_service(
 def queue_service(engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> queues.QueueService:
     """A QueueService."""
     return queues.QueueService(same_for_all(engine), bell)
+
+
+@pytest.fixture
+def key_service(engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> keys.KeyService:
+    """A KeyService."""
+    return keys.KeyService(same_for_all(engine), bell)
 
 
 @pytest.fixture

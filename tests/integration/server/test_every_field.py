@@ -16,6 +16,9 @@ from google.protobuf import duration_pb2, json_format
 from google.rpc import error_details_pb2, status_pb2
 
 from duetime.v1 import (
+    key_pb2,
+    key_service_pb2,
+    key_service_pb2_grpc,
     queue_service_pb2,
     queue_service_pb2_grpc,
     schedule_pb2,
@@ -49,7 +52,7 @@ class Edge(NamedTuple):
     def stub(self, method: str) -> Any:
         """Returns what calls that rpc."""
         service = fields.METHODS[method].containing_service.name
-        for module in (task_service_pb2_grpc, queue_service_pb2_grpc, schedule_service_pb2_grpc):
+        for module in (task_service_pb2_grpc, queue_service_pb2_grpc, schedule_service_pb2_grpc, key_service_pb2_grpc):
             if (kind := getattr(module, f"{service}Stub", None)) is not None:
                 return getattr(kind(self.channel), method)
         raise AssertionError(f"{service} has no stub")
@@ -72,12 +75,17 @@ async def edge(start: processes.Starter, tmp_path: pathlib.Path) -> AsyncIterato
             created = schedule_service_pb2.CreateScheduleRequest(name="odd", **hourly)
             schedule_id = (await schedules.CreateSchedule(created)).schedule_id
             await queues.UpdateQueue(queue_service_pb2.UpdateQueueRequest(name="odd", paused=False, allow_missing=True))
+            keys: Any = key_service_pb2_grpc.KeyServiceStub(channel)
+            role = key_pb2.ApiKey.Role.viewer
+            made = await keys.CreateKey(key_service_pb2.CreateKeyRequest(name="odd", role=role))
             bases = {
                 "name": "odd",
                 "execution_time": fields.tomorrow(),
                 "task_id": task_id,
                 "schedule_id": schedule_id,
                 "paused": True,
+                "key_id": made.key.key_id,
+                "role": role,
                 **hourly,
             }
             yield Edge(channel, rest, bases, server)

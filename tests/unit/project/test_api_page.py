@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from google.api import annotations_pb2
 from google.protobuf import descriptor
 
-from duetime.v1 import queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from duetime_core.model import errors
 from tests.support import pages
 
@@ -17,6 +17,7 @@ SERVICES = [
         (task_service_pb2, "TaskService"),
         (schedule_service_pb2, "ScheduleService"),
         (queue_service_pb2, "QueueService"),
+        (key_service_pb2, "KeyService"),
     )
 ]
 ROWS = {

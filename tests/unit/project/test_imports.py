@@ -69,8 +69,18 @@ FOLDERS = {
     "server/duetime_server/tasks": {"tasks", "access", "rpc"},
     "server/duetime_server/schedules": {"schedules", "tasks", "access", "rpc"},
     "server/duetime_server/queues": {"queues", "tasks", "access", "rpc"},
+    "server/duetime_server/api_keys": {"api_keys", "tasks", "rpc"},
     "server/duetime_server/watch": {"watch", "tasks", "access", "rpc"},
-    "server/duetime_server/services": {"services", "tasks", "schedules", "queues", "watch", "access", "rpc"},
+    "server/duetime_server/services": {
+        "services",
+        "api_keys",
+        "tasks",
+        "schedules",
+        "queues",
+        "watch",
+        "access",
+        "rpc",
+    },
 }
 """The folders of core and server, and those of the same distribution that each may import from."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from duetime_client._async import bulk, queues, schedules, tasks
+from duetime_client._async import bulk, keys, queues, schedules, tasks
 
 
-class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedules.AsyncSchedules):
+class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedules.AsyncSchedules, keys.AsyncKeys):
     """A client of the server at `target`: `host:port` of Envoy, or of a server itself. It connects on first use. Close
     it, or use it in a `with` block. An asynchronous client belongs to the event loop that first uses it.
 

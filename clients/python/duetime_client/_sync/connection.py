@@ -9,7 +9,12 @@ from typing import Self, TypeVar
 
 import grpc
 
-from duetime.v1 import queue_service_pb2_grpc, schedule_service_pb2_grpc, task_service_pb2_grpc
+from duetime.v1 import (
+    key_service_pb2_grpc,
+    queue_service_pb2_grpc,
+    schedule_service_pb2_grpc,
+    task_service_pb2_grpc,
+)
 from duetime_client import address, credentials, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
@@ -25,6 +30,7 @@ class Opened:
         self.tasks = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.schedules = schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
+        self.keys = key_service_pb2_grpc.KeyServiceStub(self.channel)
 
 
 class Connection:

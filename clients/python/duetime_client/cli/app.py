@@ -8,7 +8,7 @@ import typer
 import typer.core
 
 from duetime_client import cli
-from duetime_client.cli import bulk, changing, creating, plugins, printing, queues, reading, schedules, watching
+from duetime_client.cli import bulk, changing, creating, keys, plugins, printing, queues, reading, schedules, watching
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
@@ -29,6 +29,7 @@ GROUPS: dict[str, typer.Typer] = {
     "schedule": schedules.app,
     "queue": queues.app,
     "bulk": bulk.app,
+    "key": keys.app,
 }
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import typer
 
+import duetime_client
 from duetime_client.cli import printing
 
 ENTRY_POINTS = "duetime.commands"
+_CREATE_KEY = "duetime.create_key"
 
 
 def names() -> list[str]:
@@ -29,6 +31,16 @@ def command(name: str) -> Any:
         return typer.main.get_command(app)
     except Exception as error:  # importing a module of another distribution may raise anything
         return _broken(name, f"cannot be loaded from {entry_point.value}: {type(error).__name__}: {error}")
+
+
+def created_key(database_url: str, **options: Any) -> duetime_client.CreatedKey:
+    """Returns an API key created in the database itself, as duetime-stack does it; exits if that is not installed."""
+    points = list(importlib.metadata.entry_points(group=_CREATE_KEY))
+    if not points:
+        printing.error("--database-url requires: pip install duetime-stack")
+        raise typer.Exit(1)
+    fields, api_key = points[0].load()(database_url, **options)
+    return duetime_client.CreatedKey(duetime_client.ApiKey(**fields), api_key)
 
 
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:

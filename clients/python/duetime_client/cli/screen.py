@@ -8,15 +8,19 @@ import rich.text
 import duetime_client
 from duetime_client.cli import durations, json_shape, moments, quoting
 
+_WRAPPED = {
+    *("name", "queue", "queues", "by", "error", "limits", "reason", "when", "handlers", "role", "expires"),
+}
+"""Columns of any width: they share what the others leave of a line."""
+
 
 def new_table(*columns: str) -> rich.table.Table:
     """Returns an empty table with these columns."""
     table = rich.table.Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # Columns of a known width do not wrap; the others share the rest of the line.
         table.add_column(
             column,
-            no_wrap=column not in ("name", "queue", "queues", "by", "error", "limits", "reason", "when", "handlers"),
+            no_wrap=column not in _WRAPPED,
             overflow="fold",
         )
     return table

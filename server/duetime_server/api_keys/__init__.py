@@ -1,0 +1,1 @@
+"""Reading requests about API keys, and writing keys as protobuf."""
