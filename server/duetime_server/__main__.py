@@ -28,7 +28,8 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
-from duetime_server.access import chain, interceptor
+from duetime_server.access import chain
+from duetime_server.access import keys as access_keys
 from duetime_server.rpc import admission, offload, pools
 from duetime_server.services import keys, queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
@@ -36,6 +37,7 @@ from duetime_server.watch import hub
 
 GRACE_SECONDS = 10.0
 _FIRST_READ_SECONDS = 1.0
+_LAST_WRITE_SECONDS = 1.0
 
 _SERVICES = [
     service.full_name
@@ -72,7 +74,7 @@ async def serve(chosen: settings.Settings) -> None:
     catalog = handler_catalog.HandlerCatalog(connections.creates, database_outage)
     offloader = offload.Offload()
     checks = health.aio.HealthServicer()
-    authenticator = interceptor.NoKeys() if chosen.auth == "keys" else None
+    authenticator = access_keys.KeyAuthenticator(connections.keys) if chosen.auth == "keys" else None
     server = grpc.aio.server(interceptors=chain.interceptors(authenticator, database_outage), options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
@@ -105,6 +107,11 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("id health", id_health.IdHealth(connections.reads, checks).run),
         background.supervise("feed marks", functools.partial(marks.run, connections.reads)),
     )
+    if authenticator is not None:
+        services += background.start(
+            background.supervise("key hints", functools.partial(authenticator.listen, client)),
+            background.supervise("key uses", authenticator.run),
+        )
     try:
         await server.start()
         for name in ("", *_SERVICES):
@@ -117,6 +124,10 @@ async def serve(chosen: settings.Settings) -> None:
         watch_hub.stop()
         await server.stop(GRACE_SECONDS)
         await bell.drain()
+        if authenticator is not None:
+            with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE_SECONDS):
+                    await authenticator.note_uses()
     finally:
         await background.end(services)
     await client.aclose(close_connection_pool=True)

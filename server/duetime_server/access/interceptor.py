@@ -23,14 +23,6 @@ class Authenticator(Protocol):
         ...
 
 
-class NoKeys:
-    """Knows no tokens."""
-
-    async def authenticate(self, _: str) -> Principal:
-        """Raises CredentialsInvalid."""
-        raise errors.CredentialsInvalid
-
-
 class Interceptor(grpc.aio.ServerInterceptor):
     """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""
 

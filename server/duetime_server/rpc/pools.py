@@ -12,6 +12,8 @@ CREATES = 4
 CONTROL = 6
 READS = 10
 """`admission` and `watch.hub` let lists, bulk changes and watches that catch up use eight of them."""
+KEYS = 2
+"""One to read keys, and one to note their use."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,13 +26,15 @@ class Pools:
     """For calls about one task, schedule or queue: operators can cancel and pause whatever else runs."""
     reads: sqlalchemy_asyncio.AsyncEngine
     """For calls about many rows, and for watches."""
+    keys: sqlalchemy_asyncio.AsyncEngine
+    """For authenticating callers: operators can whatever else runs. Without authentication it opens none."""
 
     @classmethod
     def connect(cls, database_url: str) -> Self:
         """Returns the pools of a server."""
-        return cls(*(database.connect(database_url, pool_size=size) for size in (CREATES, CONTROL, READS)))
+        return cls(*(database.connect(database_url, pool_size=size) for size in (CREATES, CONTROL, READS, KEYS)))
 
     async def dispose(self) -> None:
         """Closes all connections."""
-        for engine in (self.creates, self.control, self.reads):
+        for engine in (self.creates, self.control, self.reads, self.keys):
             await engine.dispose()

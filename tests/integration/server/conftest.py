@@ -24,7 +24,7 @@ OUTAGE = outage.Outage("the database", "calls fail")
 
 def same_for_all(engine: sqlalchemy_asyncio.AsyncEngine) -> pools.Pools:
     """Returns pools that share the connections of the test."""
-    return pools.Pools(engine, engine, engine)
+    return pools.Pools(engine, engine, engine, engine)
 
 
 @pytest_asyncio.fixture
