@@ -38,7 +38,7 @@ def routes() -> Iterator[Route]:
         for binding in (http, *http.additional_bindings) if method.name in fields.METHODS else ():
             verb = binding.WhichOneof("pattern")
             path = getattr(binding, verb).replace("{task_id}", "1").replace("{schedule_id}", "1")
-            yield Route(verb.upper(), path.replace("{name}", "mail"), rpc)
+            yield Route(verb.upper(), path.replace("{name}", "mail").replace("{key_id}", "3mJr7AoUXx2W"), rpc)
 
 
 ROUTES = list(routes())

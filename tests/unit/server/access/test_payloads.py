@@ -15,6 +15,8 @@ SHOWN = {
     *("name", "queue", "request_id", "concurrency_key", "worker_id", "actor", "time_zone", "local_time", "cursor"),
     *("previous_queue", "previous_name", "change", "reason", "code", "message", "next_page_token", "cron", "queues"),
     *("handlers", "field", "from_time", "until_time", "first_date", "last_date", "days", "time_zone_version"),
+    # Of keys, which only admins manage. The key itself is in the answers to who creates or rotates it.
+    *("key_id", "created_by", "replaced_by", "last_used_from", "api_key"),
 }
 """The names of text fields that do not quote payloads. Judge each new one: add it here, or to `payloads.QUOTING`."""
 
