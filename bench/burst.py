@@ -33,8 +33,8 @@ async def run(session: harness.Session, results: report.Report) -> None:
 async def _ours(session: harness.Session, results: report.Report, tasks: int) -> float:
     async with session.deployment() as deployment:
         await deployment.start_workers(WORKERS)
-        due = waiting.due_after_creating(tasks)
         async with await deployment.client() as client:
+            due = waiting.due_after_creating(tasks)
             await client.create_many(
                 [duetime_client.NewTask("noop", due, {"to": "ada@example.com", "subject": "hello"})] * tasks
             )

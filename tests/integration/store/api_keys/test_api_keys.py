@@ -121,7 +121,7 @@ async def test_a_revoked_key_stays_revoked_at_the_same_time(engine: Engine) -> N
         {"handlers": frozenset({"Greet", "Send Email"})},
         {"role": access.Role.ADMIN, "handlers": None},
     ],
-    ids=str,
+    ids=["all handlers", "another handler", "a higher role"],
 )
 async def test_nobody_creates_rotates_or_revokes_a_key_that_permits_more_than_they_may(
     engine: Engine, changes: dict[str, Any]

@@ -78,7 +78,7 @@ async def test_a_claimed_task_has_its_worker_and_lease(engine: sqlalchemy_asynci
     assert claimed.lease_expires_at == claimed.executed_at + factories.LEASE
 
 
-@pytest.mark.parametrize("status", set(task.Status) - {task.Status.PENDING})
+@pytest.mark.parametrize("status", sorted(set(task.Status) - {task.Status.PENDING}))
 async def test_only_a_pending_task_is_claimed(engine: sqlalchemy_asyncio.AsyncEngine, status: task.Status) -> None:
     task_id = await factories.brought_to(engine, status)
     queue = (await task_read.get(engine, task_id)).queue
