@@ -93,6 +93,7 @@ async def test_a_run_of_a_limited_queue_that_an_outage_ended_spends_no_retry(
     await happened(tmp_path, task_id, "cancelled")
     proxy.closes_new = False
     await happened(tmp_path, task_id, "began", 2)
+    await clients.reached(client, task_id, "started")  # which is logged a moment after
     assert await clients.changes(client, task_id) == ["created", "started", "released", "started"]
     assert (await client.get(task_id)).retry_count == 0
 
