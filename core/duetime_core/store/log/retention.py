@@ -76,7 +76,7 @@ WITH RECURSIVE ids AS (
         AND NOT EXISTS (SELECT FROM ended_tasks WHERE ended_tasks.task_id = old.task_id)
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM freed) AS freed, count(*) AS read, max(schedule_id) AS last FROM ids
+SELECT (SELECT count(*) FROM freed) AS deleted, count(*) AS read, max(schedule_id) AS last FROM ids
 """)
 
 # No index has the default partition's times: it is scanned, a few blocks per statement.
@@ -111,28 +111,28 @@ ORDER BY relname LIMIT 1
 """)
 
 
-async def delete_schedules(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+def delete_schedules(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
     """Deletes schedules that were deleted by a caller for `keep`; yields how many each batch deleted."""
+    return _by_schedule(engine, _DELETE_SCHEDULES, keep)
+
+
+def free_times(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
+    """Frees the nominal times of refused occurrences whose tasks are deleted; yields how many each batch freed."""
+    return _by_schedule(engine, _FREE_TIMES, keep)
+
+
+async def _by_schedule(
+    engine: sqlalchemy_asyncio.AsyncEngine, statement: sa.TextClause, keep: datetime.timedelta
+) -> AsyncIterator[int]:
+    """Executes a statement for the schedules after each other; yields how many rows each batch deleted."""
     after, read = 0, BATCH
     while read == BATCH:
         with database.unavailable():
             async with engine.connect() as connection:
                 parameters = {"keep": keep, "after": after, "limit": BATCH}
-                batch = (await connection.execute(_DELETE_SCHEDULES, parameters)).one()
+                batch = (await connection.execute(statement, parameters)).one()
         after, read = batch.last, batch.read
         yield batch.deleted
-
-
-async def free_times(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
-    """Frees the nominal times of refused occurrences whose tasks are deleted; yields how many each batch freed."""
-    after, read = 0, BATCH
-    while read == BATCH:
-        with database.unavailable():
-            async with engine.connect() as connection:
-                parameters = {"keep": keep, "after": after, "limit": BATCH}
-                batch = (await connection.execute(_FREE_TIMES, parameters)).one()
-        after, read = batch.last, batch.read
-        yield batch.freed
 
 
 async def delete_strays(engine: sqlalchemy_asyncio.AsyncEngine, keep: datetime.timedelta) -> AsyncIterator[int]:
