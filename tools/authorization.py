@@ -28,7 +28,7 @@ Each role may do what the ones before it may; submitter stands beside them.
 | role | may |
 |---|---|
 | viewer | read everything but payloads |
-| operator | change when accepted work runs, never what runs |
+| operator | change when tasks run, but not what they do |
 | editor | create and change work, and read payloads |
 | admin | manage keys, and recompute all schedules |
 | submitter | create tasks; read the status of the tasks that it created, and cancel them. Others do not exist for it |

@@ -15,16 +15,6 @@ from duetime_server.access import rules
 from tests.acceptance import edges, refusals
 from tests.support import fields, principals
 
-SECRET = "planted_hunter2"
-INVALID: dict[str, list[tuple[str, str]]] = {
-    "none": [],
-    "no token": [("authorization", "Bearer")],
-    "unknown": [("authorization", f"Bearer {SECRET}")],
-    "Basic": [("authorization", f"Basic {SECRET}")],
-    "two kinds": [("authorization", "Bearer admin"), ("x-api-key", SECRET)],
-    "twice": [("authorization", "Bearer admin"), ("authorization", "Bearer admin")],
-}
-
 
 class Route(NamedTuple):
     verb: str
@@ -63,7 +53,7 @@ async def edge(tmp_path: pathlib.Path) -> AsyncIterator[Edge]:
         yield Edge(rest, server)
 
 
-@pytest.mark.parametrize("headers", INVALID.values(), ids=INVALID)
+@pytest.mark.parametrize("headers", principals.INVALID.values(), ids=principals.INVALID)
 async def test_every_route_needs_one_valid_key(edge: Edge, headers: list[tuple[str, str]]) -> None:
     for route in ROUTES:
         response = await edge.call(route, headers)
@@ -72,7 +62,7 @@ async def test_every_route_needs_one_valid_key(edge: Edge, headers: list[tuple[s
         refusal = refusals.over_rest(response)
         assert refusal.code is grpc.StatusCode.UNAUTHENTICATED
         assert refusal.reason == ("CREDENTIALS_INVALID" if headers else "CREDENTIALS_MISSING")
-        assert SECRET not in response.text
+        assert principals.SECRET not in response.text
     assert not [path for path, _ in edge.server.calls if path.startswith("/duetime.")]
 
 
@@ -91,10 +81,10 @@ async def test_a_role_may_call_exactly_its_routes(edge: Edge, role: Role) -> Non
 
 @pytest.mark.parametrize("parameter", ["api_key", "API_KEY", "apikey", "access_token", "name"])
 async def test_a_key_in_a_url_is_refused_and_not_quoted(edge: Edge, parameter: str) -> None:
-    key = f"dt_3mJr7AoUXx2W_{SECRET}{'x' * 43}_123456"
+    key = f"dt_3mJr7AoUXx2W_{principals.SECRET}{'x' * 43}_123456"
     url = f"/api/tasks?page_size=1&{parameter}={key}"
     response = await edge.rest.get(url, headers={"authorization": "Bearer admin"})
     refusal = refusals.over_rest(response)
     assert (response.status_code, refusal.reason) == (401, "CREDENTIALS_INVALID")
     assert f"'{parameter}='" in refusal.message
-    assert SECRET not in response.text
+    assert principals.SECRET not in response.text

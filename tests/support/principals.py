@@ -25,7 +25,17 @@ SERVICES: list[descriptor.ServiceDescriptor] = [
 ]
 METHODS = {f"/{service.full_name}/{method.name}": method for service in SERVICES for method in service.methods}
 """By path, as gRPC sends it."""
-PRINCIPALS = {role: Principal(f"key:{role}", role) for role in Role}
+PRINCIPALS = {role: Principal(f"key:{role}", role, role.reads_payloads) for role in Role}
+SECRET = "planted_hunter2"
+INVALID: dict[str, list[tuple[str, str]]] = {
+    "none": [],
+    "no token": [("authorization", "Bearer")],
+    "unknown": [("authorization", f"Bearer {SECRET}")],
+    "Basic": [("authorization", f"Basic {SECRET}")],
+    "two kinds": [("authorization", "Bearer admin"), ("x-api-key", SECRET)],
+    "twice": [("authorization", "Bearer admin"), ("authorization", "Bearer admin")],
+}
+"""The metadata of calls without one valid credential."""
 
 
 class Tokens:

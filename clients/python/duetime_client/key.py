@@ -11,7 +11,7 @@ class Role(enum.StrEnum):
     VIEWER = "viewer"
     """Reads everything but payloads."""
     OPERATOR = "operator"
-    """Changes when accepted work runs, never what runs."""
+    """Changes when tasks run, but not what they do."""
     EDITOR = "editor"
     """Creates and changes work, and reads payloads."""
     ADMIN = "admin"

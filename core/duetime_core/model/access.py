@@ -13,7 +13,7 @@ class Role(enum.StrEnum):
     VIEWER = "viewer"
     """Reads everything but payloads."""
     OPERATOR = "operator"
-    """Changes when accepted work runs, never what runs."""
+    """Changes when tasks run, but not what they do."""
     EDITOR = "editor"
     """Creates and changes work, and reads payloads."""
     ADMIN = "admin"
@@ -24,6 +24,11 @@ class Role(enum.StrEnum):
         if Role.SUBMITTER in (self, other):
             return self is other or self in (Role.EDITOR, Role.ADMIN)
         return _LADDER.index(self) >= _LADDER.index(other)
+
+    @property
+    def reads_payloads(self) -> bool:
+        """Whether each of its principals may read payloads: who may write any of them, may read them."""
+        return self.includes(Role.EDITOR)
 
 
 _LADDER = [Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN]

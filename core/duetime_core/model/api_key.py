@@ -124,7 +124,7 @@ def grant(
     return Grant(
         name,
         role,
-        may_read_payloads or role.includes(access.Role.EDITOR),
+        may_read_payloads or role.reads_payloads,
         frozenset(handlers) or None,
         frozenset(queues) or None,
     )

@@ -37,7 +37,7 @@ class ApiKey(_message.Message):
         viewer: ApiKey._Role.ValueType  # 1
         """Reads everything but payloads."""
         operator: ApiKey._Role.ValueType  # 2
-        """Changes when accepted work runs, never what runs."""
+        """Changes when tasks run, but not what they do."""
         editor: ApiKey._Role.ValueType  # 3
         """Creates and changes work, and reads payloads."""
         admin: ApiKey._Role.ValueType  # 4
@@ -58,7 +58,7 @@ class ApiKey(_message.Message):
     viewer: ApiKey.Role.ValueType  # 1
     """Reads everything but payloads."""
     operator: ApiKey.Role.ValueType  # 2
-    """Changes when accepted work runs, never what runs."""
+    """Changes when tasks run, but not what they do."""
     editor: ApiKey.Role.ValueType  # 3
     """Creates and changes work, and reads payloads."""
     admin: ApiKey.Role.ValueType  # 4

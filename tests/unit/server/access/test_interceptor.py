@@ -13,15 +13,6 @@ from duetime_core.model.access import Principal, Role
 from duetime_server.access import rules
 from tests.support import principals
 
-SECRET = "planted_hunter2"
-INVALID = {
-    "none": [],
-    "no token": [("authorization", "Bearer")],
-    "unknown": [("authorization", f"Bearer {SECRET}")],
-    "Basic": [("authorization", f"Basic {SECRET}")],
-    "two kinds": [("authorization", "Bearer admin"), ("x-api-key", SECRET)],
-    "twice": [("authorization", "Bearer admin"), ("authorization", "Bearer admin")],
-}
 NEEDS_KEY = [path for path, rule in rules.RULES.items() if rule.role is not None]
 
 
@@ -38,7 +29,7 @@ async def refused(channel: grpc.aio.Channel, path: str, metadata: list[tuple[str
     return caught.value
 
 
-@pytest.mark.parametrize("metadata", INVALID.values(), ids=INVALID)
+@pytest.mark.parametrize("metadata", principals.INVALID.values(), ids=principals.INVALID)
 async def test_every_method_needs_one_valid_key(metadata: list[tuple[str, str]]) -> None:
     with structlog.testing.capture_logs() as logged:
         async with principals.serving() as server, grpc.aio.insecure_channel(server.address) as channel:
@@ -47,9 +38,9 @@ async def test_every_method_needs_one_valid_key(metadata: list[tuple[str, str]])
                 assert error.code() is grpc.StatusCode.UNAUTHENTICATED, path
                 assert info_of(error).reason == ("CREDENTIALS_INVALID" if metadata else "CREDENTIALS_MISSING")
                 assert ("www-authenticate", "Bearer") in list(error.trailing_metadata() or ())
-                assert SECRET not in str(error)
+                assert principals.SECRET not in str(error)
     assert server.calls == []
-    assert SECRET not in str(logged)
+    assert principals.SECRET not in str(logged)
 
 
 @pytest.mark.parametrize("role", Role)
@@ -95,7 +86,7 @@ async def test_other_spellings_of_a_path_are_no_method() -> None:
 async def test_health_is_checked_without_a_key_and_whatever_key_is_sent() -> None:
     path = "/grpc.health.v1.Health/Check"
     async with principals.serving() as server, grpc.aio.insecure_channel(server.address) as channel:
-        for metadata in INVALID.values():
+        for metadata in principals.INVALID.values():
             await principals.call(channel, path, metadata)
             assert server.calls.pop() == (path, None)
 
@@ -104,7 +95,7 @@ async def test_health_is_checked_without_a_key_and_whatever_key_is_sent() -> Non
     ("failure", "code"),
     [
         (errors.StoreUnavailable(), grpc.StatusCode.UNAVAILABLE),
-        (ZeroDivisionError(SECRET), grpc.StatusCode.INTERNAL),
+        (ZeroDivisionError(principals.SECRET), grpc.StatusCode.INTERNAL),
     ],
 )
 async def test_a_failure_to_authenticate_lets_nobody_in(failure: Exception, code: grpc.StatusCode) -> None:
@@ -117,5 +108,5 @@ async def test_a_failure_to_authenticate_lets_nobody_in(failure: Exception, code
             for path in NEEDS_KEY:
                 error = await refused(channel, path, [("authorization", "Bearer admin")])
                 assert error.code() is code
-                assert SECRET not in str(error)
+                assert principals.SECRET not in str(error)
             assert server.calls == []
