@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 START_SECONDS = 60
+_PRINTED_LINES = 100
 
 
 def free_port() -> int:
@@ -124,10 +125,11 @@ class Starter:
         return started
 
     async def kill_all(self) -> None:
-        """Kills the processes that still run."""
+        """Kills the processes that still run, and prints what they logged last, which pytest shows of failed tests."""
         for process in self._processes:
             if process.process.returncode is None:
                 await process.kill()
+            print(*process.log[-_PRINTED_LINES:], "", sep="\n")  # noqa: T201
 
 
 async def launch(*command: str, environment: Mapping[str, str], **options: Any) -> Process:

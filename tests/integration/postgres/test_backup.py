@@ -148,7 +148,7 @@ async def test_a_dump_of_a_busy_database_is_consistent_and_a_worker_completes_it
     starter = processes.Starter(tmp_path, database_url=restored.url, redis_url=redis_url)
     async with feeder.subscribed(watching_all := subscription.Watch()), asyncio.timeout(60):
         changes = watching_all.changes()
-        await starter.worker(lease="PT1S")
+        await starter.worker()
         while await rows.count(engine, "status IN ('pending', 'running')"):
             await anext(changes)
     await starter.kill_all()

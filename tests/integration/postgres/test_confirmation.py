@@ -96,8 +96,8 @@ async def test_an_answer_that_rests_on_what_is_already_there_waits_for_the_stand
 async def test_an_outcome_that_was_fenced_out_is_kept_until_the_standby_has_what_fenced_it(
     engine: Engine, primary: primaries.Primary
 ) -> None:
-    await factories.create(engine)
-    (claimed,) = await factories.claim(engine)
+    await factories.create(engine, queue="fenced")  # other tests leave tasks in the default queue
+    (claimed,) = await factories.claim(engine, queue="fenced")
     outcome = factories.outcome(claimed)
     assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
     # The response was lost. Without the standby, a failover would lose the outcome, and the worker would have none.

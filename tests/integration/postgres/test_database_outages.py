@@ -15,7 +15,7 @@ import duetime_client
 from duetime_client import NewTask, Status
 from tests.support import clients, primaries, processes, rows
 
-LEASE_SECONDS = 3
+LEASE_SECONDS = 4
 LATER = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -43,7 +43,7 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
 ) -> None:
     workers = [await start.worker(lease=f"PT{LEASE_SECONDS}S", concurrency=20) for _ in range(2)]
     task_ids = await client.create_many(
-        NewTask("sleep", clients.NOW, {"seconds": 20}, max_retries=0) for _ in range(40)
+        NewTask("sleep", clients.NOW, {"seconds": 25}, max_retries=0) for _ in range(40)
     )
     for task_id in task_ids:
         await clients.reached(client, task_id, "started")

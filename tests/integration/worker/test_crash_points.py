@@ -10,7 +10,6 @@ import duetime_client
 from duetime_client import Status
 from tests.support import clients, processes
 
-LEASE = "PT1S"
 RUNS_AGAIN = ["created", "started", "lease_lost", "started", "completed"]
 IS_RECORDED = ["created", "started", "completed"]
 
@@ -25,9 +24,9 @@ async def test_a_task_whose_worker_crashes_completes(
     server = await start.server()
     async with duetime_client.AsyncClient(server.address) as client:
         task_id = await client.create("echo", clients.NOW, {"a": 1})
-        doomed = await start.worker(lease=LEASE, crash_point=point)
+        doomed = await start.worker(lease="PT1S", crash_point=point)
         assert await doomed.ended() == -signal.SIGKILL
-        await start.worker(lease=LEASE)
+        await start.worker()
         done = await clients.finished(client, task_id)
         assert (done.status, done.result) == (Status.COMPLETED, {"a": 1})
         assert await clients.changes(client, task_id) == changes
