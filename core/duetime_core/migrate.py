@@ -19,7 +19,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
 from duetime_core.postgres import database, roles, table_locks
-from duetime_core.process import logging, settings
+from duetime_core.process import logging, settings, teardown
 from duetime_core.store.log import marks, partitions, restoration
 from duetime_core.store.tasks import history
 
@@ -206,6 +206,7 @@ async def _main() -> None:
     )
     given = parser.parse_args()
     logging.configure()
+    teardown.configure()
     configured = Settings.read()
     engine = database.connect(configured.database_url, pool_size=1)
     try:

@@ -23,7 +23,7 @@ from duetime.v1 import (
     task_service_pb2_grpc,
 )
 from duetime_core.model import errors
-from duetime_core.process import background, crash, logging, outage, signals
+from duetime_core.process import background, crash, logging, outage, signals, teardown
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
@@ -139,6 +139,7 @@ def main() -> None:
     """Reads the settings and serves."""
     logging.configure()
     crash.configure()
+    teardown.configure()
     uvloop.run(serve(settings.Settings.read()))
 
 

@@ -14,7 +14,7 @@ import uvloop
 
 from duetime_core.model import errors
 from duetime_core.postgres import database
-from duetime_core.process import background, crash, logging, outage, signals
+from duetime_core.process import background, crash, logging, outage, signals, teardown
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
@@ -121,6 +121,7 @@ def main() -> None:
     """Reads the settings and runs a worker."""
     logging.configure()
     crash.configure()
+    teardown.configure()
     chosen = settings.Settings.read()
     for of_handlers in (settings.Smtp, settings.Reports, settings.Egress):
         of_handlers.read()  # handlers read them when they run; invalid settings end the worker now
