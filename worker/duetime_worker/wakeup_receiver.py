@@ -1,7 +1,7 @@
 """Receives wakeups: one poll of Redis for all queues, and an arq worker for each, which has the runner poll it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import arq
@@ -35,17 +35,22 @@ async def _receive(
     due = wakeup.DueWakeups(client, client.names, queues)
     workers = {queue: _worker(client, runner, queue) for queue in queues}
     taking: set[str] = set()  # queues whose worker has begun to take wakeups
-    # arq's own loop, in `Worker.main`, would poll for each queue: 100 queues took half a core.
-    async for _ in arq.utils.poll(POLL_SECONDS):
-        if runner.free_slots > 0:  # otherwise other workers get the wakeups
-            found = await due.read()
-            redis_outage.end()
-            taking.update(found)
-            await asyncio.gather(*(workers[queue].start_jobs(job_ids) for queue, job_ids in found.items()))
-        for queue in [*taking]:
-            _raise_errors(workers[queue])
-            if not workers[queue].tasks:
-                taking.remove(queue)
+    try:
+        # arq's own loop, in `Worker.main`, would poll for each queue: 100 queues took half a core.
+        async for _ in arq.utils.poll(POLL_SECONDS):
+            if runner.free_slots > 0:  # otherwise other workers get the wakeups
+                found = await due.read()
+                redis_outage.end()
+                taking.update(found)
+                await _start_jobs((workers[queue], job_ids) for queue, job_ids in found.items())
+            for queue in [*taking]:
+                _raise_errors(workers[queue])
+                if not workers[queue].tasks:
+                    taking.remove(queue)
+    finally:
+        for worker in workers.values():
+            for job in worker.tasks.values():
+                job.add_done_callback(_ignore_error)  # the outage is logged once
 
 
 def _worker(client: redis_client.Client, runner: runner.Runner, queue: str) -> arq.Worker:
@@ -60,6 +65,19 @@ def _worker(client: redis_client.Client, runner: runner.Runner, queue: str) -> a
         job_serializer=wakeup.serialize,
         job_deserializer=wakeup.deserialize,
     )
+
+
+async def _start_jobs(found: Iterable[tuple[arq.Worker, list[bytes]]]) -> None:
+    """Raises the first error once all have returned, so that none starts a job that nobody awaits."""
+    starting = (worker.start_jobs(job_ids) for worker, job_ids in found)
+    for error in await asyncio.gather(*starting, return_exceptions=True):
+        if error is not None:
+            raise error
+
+
+def _ignore_error(job: asyncio.Task[Any]) -> None:
+    if not job.cancelled():
+        job.exception()
 
 
 def _raise_errors(worker: arq.Worker) -> None:

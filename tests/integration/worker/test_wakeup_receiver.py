@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import datetime
+import gc
 from collections.abc import AsyncIterator
 from typing import cast
 
+import arq
 import pytest
 import pytest_asyncio
 import redis.asyncio
@@ -110,6 +112,32 @@ async def test_a_worker_without_a_free_slot_leaves_wakeups_to_others(client: red
         async with receiving(client, "mail") as free:
             assert await polls(free, 1) == ["mail"]
         assert busy.queues.empty()
+
+
+async def test_a_lost_redis_is_logged_once_however_many_wakeups_were_being_taken(
+    client: redis_client.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = 0
+
+    async def lose_the_connection(*_: object) -> None:
+        nonlocal failed
+        failed += 1
+        raise redis.exceptions.ConnectionError("lost")
+
+    monkeypatch.setattr(arq.Worker, "run_job", lose_the_connection)
+    unhandled: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, problem: unhandled.append(problem))
+    queues = [f"queue-{number}" for number in range(20)]
+    try:
+        await arm(client, *queues)
+        async with receiving(client, *queues), asyncio.timeout(SECONDS):
+            while failed < len(queues):  # noqa: ASYNC110 - arq has no event for it
+                await asyncio.sleep(0.01)
+        gc.collect()  # asyncio reports an error that nobody asked for when its task is deleted
+        assert unhandled == []
+    finally:
+        loop.set_exception_handler(None)
 
 
 async def test_wakeups_are_received_again_after_redis_forgot_its_scripts(client: redis_client.Client) -> None:
