@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from tests.support import primaries, processes, receiver
@@ -17,6 +19,16 @@ async def client(start: processes.Starter) -> AsyncIterator[duetime_client.Async
     server = await start.server()
     async with duetime_client.AsyncClient(server.address) as client:
         yield client
+
+
+@pytest_asyncio.fixture
+async def held_snapshot(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[None]:
+    """A transaction that keeps its snapshot, as a backup does."""
+    async with engine.connect() as held:
+        await held.execution_options(isolation_level="REPEATABLE READ")
+        await held.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
+        await held.execute(sa.text("SELECT count(*) FROM queues"))
+        yield
 
 
 @pytest_asyncio.fixture

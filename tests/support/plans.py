@@ -42,6 +42,17 @@ def buffers(plan: dict[str, Any]) -> int:
     return found
 
 
+async def blocks(
+    engine: sqlalchemy_asyncio.AsyncEngine, statements: dict[str, tuple[sa.TextClause, dict[str, Any]]]
+) -> dict[str, int]:
+    """Returns how many blocks each of the statements touches, by the generic plan."""
+    async with engine.connect() as connection:
+        return {
+            name: buffers(await explain(connection, "force_generic_plan", statement, parameters))
+            for name, (statement, parameters) in statements.items()
+        }
+
+
 def most_rows(plan: dict[str, Any]) -> float:
     """Returns how many rows the node that handled most of them handled."""
     removed = sum(value for name, value in plan.items() if name.startswith("Rows Removed"))

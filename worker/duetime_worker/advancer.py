@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 
 from duetime_core.model import errors, task
-from duetime_core.store.schedules import advance, candidates
+from duetime_core.store.schedules import advance, candidates, floors
 from duetime_worker import context
 
 INTERVAL_SECONDS = 1.0
@@ -28,6 +28,7 @@ class Advancer:
         self._ended: set[int] = set()
         self._after = 0  # how far the look at waiting schedules has come
         self._positions: dict[str, candidates.Position] = {}  # and the look at moved tasks
+        self._floors = floors.Floors(queues)
         self._quiet_until = 0.0
         self._due_at: datetime.datetime | None = None
 
@@ -88,6 +89,7 @@ class Advancer:
         while turned := await self._turn(newest_first=newest_first):
             # In turn, so that those that are far behind do not delay those that are due just now.
             newest_first, count = not newest_first, count + turned
+        await self._floors.note(self._here.engine)
         if not count:
             self._quiet_until = asyncio.get_running_loop().time() + _NUDGE_SECONDS
         upcoming, database_now = await advance.next_at(self._here.engine)
@@ -100,6 +102,8 @@ class Advancer:
             self._here.engine, actor=self._here.worker_id, schedule_ids=schedule_ids, newest_first=newest_first
         )
         self._here.bell.announce(turn.tasks)
+        if turn.count:
+            self._floors.advanced({each.queue for each in turn.tasks})
         # This worker claims at once, without waiting for the wakeup.
         for queue in {each.queue for each in turn.tasks if _is_due(each)}:
             if queue in self._queues:

@@ -65,3 +65,21 @@ schedule_logs = sa.Table(
     sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "log_id"),
     sa.Index("schedule_logs_timestamp_idx", "timestamp"),
 )
+
+next_floors = sa.Table(
+    "next_floors",
+    tables.metadata,
+    # No next task of the queue has an earlier ready_at: what reads them in order begins there. Noted by workers.
+    sa.Column("queue", sa.Text, primary_key=True),
+    sa.Column("ready_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+advance_floor = sa.Table(
+    "advance_floor",
+    tables.metadata,
+    # No schedule has an earlier advance_at.
+    sa.Column("advance_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column(
+        "is_only", sa.Boolean, sa.CheckConstraint("is_only", name="is_only"), primary_key=True, server_default="true"
+    ),
+)

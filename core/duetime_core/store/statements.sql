@@ -45,8 +45,8 @@ FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
         statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ) AS next_due_at, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS
-        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin
+        AS interval) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -119,8 +119,8 @@ FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE na
     SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS
-        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)) ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin
+        AS interval) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -252,8 +252,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS timestamptz[]))[1],
-        statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin AS
+        interval) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -301,8 +301,8 @@ FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= least((CAST(:since AS timestamptz[]))[1],
-        statement_timestamp() - CAST(:margin AS interval)) AND ready_at <= statement_timestamp()
+    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin AS
+        interval) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -628,7 +628,10 @@ SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up,
     last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at,
     schedules.request_id, next_nominal_time, next_due_at, advance_at, is_waiting, advance_failures, advance_error,
     deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
-WHERE advance_at <= now() ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
+WHERE advance_at <= now() AND advance_at >= coalesce((
+    SELECT advance_floor.advance_at FROM advance_floor WHERE is_only AND advance_floor.advance_at <= now()
+), '-infinity')
+ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
 FOR UPDATE SKIP LOCKED;
 
 -- schedules/advance.py: LOCK_NEXT

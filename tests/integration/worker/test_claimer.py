@@ -13,7 +13,8 @@ from duetime_core.model import task
 from duetime_core.postgres import database
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
-from duetime_core.store.claiming import bounds, rescue
+from duetime_core.store import leftovers
+from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import bulk_edit, page
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -30,7 +31,7 @@ async def claims(
     engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[claimer.Claimer]:
     """A claimer that has looked at everything, and will not do so again: that is slow under an old snapshot."""
-    monkeypatch.setattr(bounds.Left, "is_due", False)
+    monkeypatch.setattr(leftovers.Left, "is_due", False)
     client = redis_client.connect(redis_url)
     made = claimer.Claimer(workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE).here)
     await made.claim(QUEUE, 9)
@@ -172,7 +173,7 @@ async def test_a_task_that_was_locked_while_claims_passed_is_claimed_after_a_swe
     async with rows.locked(engine, left, urgent):
         assert await found(claims) == []
     assert await found(claims) == []
-    monkeypatch.setattr(bounds.Left, "is_due", True)
+    monkeypatch.setattr(leftovers.Left, "is_due", True)
     claims.sweep()
     assert await found(claims) == [urgent, left]
 

@@ -33,6 +33,7 @@ FOLDERS = {
         "store.queues",
         "store.encoding",
         "store.leases",
+        "store.next_tasks",
         "postgres",
         "process",
         "model",
@@ -42,12 +43,14 @@ FOLDERS = {
         "store.queues",
         "store.encoding",
         "store.leases",
+        "store.next_tasks",
         "postgres",
         "process",
         "model",
     },
     "core/duetime_core/store/schedules": {
-        *("store.schedules", "store.tasks", "store.encoding", "store.leases", "postgres", "process", "model"),
+        *("store.schedules", "store.tasks", "store.encoding", "store.leases", "store.leftovers", "store.next_tasks"),
+        *("postgres", "process", "model"),
     },
     "core/duetime_core/store/claiming": {
         *(
@@ -56,6 +59,7 @@ FOLDERS = {
             "store.tasks",
             "store.encoding",
             "store.leases",
+            "store.leftovers",
             "postgres",
             "redis",
             "process",

@@ -18,9 +18,8 @@ from typing import Any
 
 from duetime_core.model import errors
 from duetime_core.postgres import schema
-from duetime_core.store import encoding
+from duetime_core.store import encoding, leftovers
 
-_LONG_AGO = datetime.datetime(1, 1, 2, tzinfo=datetime.UTC)
 _MARGIN = datetime.timedelta(seconds=1)
 """How long before now a claim still looks: for tasks due now whose creation took that long to commit."""
 _SWEEP_MARGIN = datetime.timedelta(seconds=10)
@@ -48,10 +47,10 @@ class Bounds:
         self._clock = clock
         self._noted_at = clock() - _NOTE_SECONDS
         self._has_moved = False
-        self._now = _LONG_AGO
+        self._now = leftovers.LONG_AGO
         self.ahead: datetime.datetime | None = None
         """The latest time by the database's clock before it was set back: rows may be stamped up to that."""
-        self.left = Left(clock)
+        self.left = leftovers.Left(clock)
         """What was left behind."""
         self._is_sweep = True
         self.is_sweep = True
@@ -60,7 +59,7 @@ class Bounds:
         self._reset()
 
     def _reset(self) -> None:
-        self._times = [_LONG_AGO] * (schema.MAX_LEVEL + 1)
+        self._times = [leftovers.LONG_AGO] * (schema.MAX_LEVEL + 1)
         self._ids = [0] * (schema.MAX_LEVEL + 1)
         self.is_new = True
         """Whether nothing is known: then they may begin where other workers have arrived."""
@@ -221,57 +220,3 @@ class KeyedBounds:
         """Notes a blocked task. Those beyond 10,000 are found by the look at everything."""
         if len(self.blocked) < self.MOST_BLOCKED:
             self.blocked[task_id] = ready_at
-
-
-class Left:
-    """Which part of what is before the bounds is looked at next: all of it, or slices if that is slow.
-
-    A slice that is fast doubles, so that slices go back over years in few steps, however many entries of finished tasks
-    the last hours have.
-    """
-
-    SLOWEST = 0.5
-    """A look ends after that many seconds, and counts as slow."""
-    _FAST = 0.02
-    _FIRST = datetime.timedelta(hours=1)
-    _SHARE = 0.01
-    """How much of the time these looks may take."""
-    _SECONDS, _IDLE_SECONDS = 5.0, 60.0
-    """How often, at most, and if nothing was claimed."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next_at = self._hurried_at = clock()
-        self._span: datetime.timedelta | None = None  # all
-        self._before: datetime.datetime | None = None  # the bounds
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time for the next look."""
-        return self._clock() >= self._next_at
-
-    def hurry(self) -> None:
-        """Notes that tasks were claimed."""
-        self._next_at = min(self._next_at, self._hurried_at)
-
-    def slice(self, now: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime]:
-        """Returns the times between which to look."""
-        before = self._before or now
-        if self._span is None or before - _LONG_AGO <= self._span:
-            return _LONG_AGO, before
-        return before - self._span, before
-
-    def looked(self, since: datetime.datetime, *, began: float, is_done: bool) -> None:
-        """Chooses the next slice, after a look from `since` on that ended before it was slow if it `is_done`."""
-        took = self._clock() - began
-        self._hurried_at = began + max(took / self._SHARE, self._SECONDS)
-        self._next_at = max(self._hurried_at, began + self._IDLE_SECONDS)
-        if not is_done:
-            self._span = self._FIRST if self._span is None else self._span / 8
-        elif since == _LONG_AGO:
-            self._span, self._before = None, None
-        else:
-            self._before = since
-            if took < self._FAST:
-                assert self._span is not None
-                self._span *= 2

@@ -13,6 +13,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
 from duetime_core.postgres import database, schema
+from duetime_core.store import leftovers
 from duetime_core.store.claiming import bounds
 
 BATCH = 10_000
@@ -44,7 +45,7 @@ SELECT :queue, ARRAY(
 {_RAISE}
 RETURNING times
 """)
-_LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = '{bounds.Left.SLOWEST} s'")
+_LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = '{leftovers.Left.SLOWEST} s'")
 # Claims look at what became due in the last ten seconds themselves.
 _BETWEEN = """ready_at > CAST(:since AS timestamptz)
     AND ready_at < least(CAST(:before AS timestamptz), statement_timestamp() - interval '10 seconds')"""

@@ -16,6 +16,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
 from duetime_core.postgres import database, schema
+from duetime_core.store import leftovers
 from duetime_core.store.claiming import bounds, queue_lock, statements
 from duetime_core.store.claiming import keys as queue_keys
 
@@ -40,7 +41,7 @@ LEFT JOIN LATERAL (
 """Those tasks as far as they are due, and whether no other session has them locked."""
 _LIMIT_TIME = sa.text(
     "SELECT set_config('duetime.statement_timeout', current_setting('statement_timeout'), true), "
-    f"set_config('statement_timeout', '{bounds.Left.SLOWEST} s', true)"
+    f"set_config('statement_timeout', '{leftovers.Left.SLOWEST} s', true)"
 )
 _UNLIMIT_TIME = sa.text("SELECT set_config('statement_timeout', current_setting('duetime.statement_timeout'), true)")
 _DUE_WITH_KEY = f"queue = :queue AND {schema.WITH_KEY}"

@@ -32,8 +32,9 @@ HAS_URGENT = f"""EXISTS (
 )"""
 """Whether tasks wait in the queue that are claimed before ordinary ones, due or not."""
 
-# Those that have waited longer are found by the advancer itself: here, entries of earlier ones may be many.
-_NEXT = f"queue = :queue AND is_next AND ready_at >= least({_SINCE}[1], {bounds.HERE})"
+# Those that have waited longer are found by the advancer itself: here, entries of earlier ones may be many, and the
+# bounds far behind.
+_NEXT = f"queue = :queue AND is_next AND ready_at >= {bounds.HERE}"
 HAS_OCCURRENCES = f"""EXISTS (
     SELECT FROM waiting WHERE {_NEXT} AND ready_at <= {NOW}
 )"""

@@ -7,7 +7,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue
 from duetime_core.postgres import database, schema
-from duetime_core.store import leases
+from duetime_core.store import leases, next_tasks
 from duetime_core.store.queues import workers
 
 _WAITING = {
@@ -17,6 +17,8 @@ _WAITING = {
     "quarantined": schema.QUARANTINED,
 }
 """The waiting tasks of a queue, by the index that has them."""
+_FLOORS = {"due": "claim_floors", "urgent": "claim_floors", "next": "next_floors"}
+"""The tables of the floors of these indexes."""
 
 
 def _names_of(index: str, condition: str) -> str:
@@ -29,25 +31,25 @@ def _names_of(index: str, condition: str) -> str:
     )"""
 
 
-def _claimed_names_of(index: str, condition: str, waits: str) -> str:
-    """Returns the same CTE for an index that claims empty, whose entries of ended tasks may be many.
+def _floored_names_of(index: str, condition: str, floors: str, waits: str) -> str:
+    """Returns the same CTE for an index whose entries of ended and advanced tasks may be many.
 
-    A queue that workers claim from has a floor: there is looked, by the condition `waits`. Others are between these.
+    A queue that workers empty there has a floor: there is looked, by the condition `waits`. Others are between these.
     """
     return f"""{index}_names AS (
         SELECT CAST(:after AS text) AS passed, CAST(NULL AS text) AS queue, 0 AS number
         UNION ALL
         SELECT found.queue, CASE WHEN found.waits THEN found.queue END, number + CAST(found.waits AS int)
         FROM {index}_names AS before
-        CROSS JOIN LATERAL (SELECT min(queue) AS queue FROM claim_floors WHERE queue > before.passed) AS claimed
+        CROSS JOIN LATERAL (SELECT min(queue) AS queue FROM {floors} WHERE queue > before.passed) AS floored
         CROSS JOIN LATERAL (
             (SELECT queue, true AS waits FROM waiting
-            WHERE {condition} AND queue > before.passed AND queue < claimed.queue ORDER BY queue LIMIT 1)
+            WHERE {condition} AND queue > before.passed AND queue < floored.queue ORDER BY queue LIMIT 1)
             UNION ALL
             (SELECT queue, true FROM waiting
-            WHERE claimed.queue IS NULL AND {condition} AND queue > before.passed ORDER BY queue LIMIT 1)
+            WHERE floored.queue IS NULL AND {condition} AND queue > before.passed ORDER BY queue LIMIT 1)
             UNION ALL
-            SELECT claimed.queue, {waits} WHERE claimed.queue IS NOT NULL
+            SELECT floored.queue, {waits} WHERE floored.queue IS NOT NULL
             LIMIT 1
         ) AS found
         WHERE number < :limit
@@ -56,6 +58,8 @@ def _claimed_names_of(index: str, condition: str, waits: str) -> str:
 
 _LEVELS = f"generate_series(1, {schema.MAX_LEVEL}) AS levels (level)"
 _FIRST = "ORDER BY ready_at, task_id LIMIT 1"
+_FIRST_NEXT = "ORDER BY ready_at, task_id LIMIT 1000"
+"""Next tasks that wait for long are stamped anew again and again: the first is not always that which was due first."""
 
 
 # Entries of tasks that have ended stay before it while a transaction anywhere keeps an old snapshot.
@@ -65,7 +69,11 @@ _FLOOR = """coalesce((
 
 
 def _waits(index: str, queue: str) -> str:
-    """Returns the condition that tasks of a queue wait in an index that claims empty."""
+    """Returns the condition that tasks of a queue wait in an index that has floors."""
+    if index == "next":
+        return f"""EXISTS (
+            SELECT FROM waiting WHERE {_WAITING["next"]} AND queue = {queue} AND ready_at >= {next_tasks.floor(queue)}
+        )"""
     if index == "due":
         return f"""EXISTS (
             SELECT FROM waiting WHERE {_WAITING["due"]} AND queue = {queue}
@@ -80,7 +88,7 @@ def _waits(index: str, queue: str) -> str:
     )"""
 
 
-def _due(first: str) -> str:
+def _due(first: str, first_next: str) -> str:
     """Returns a query of the ids of a queue's due tasks, from each index; `first` bounds the rows of each."""
     return f"""(
         SELECT task_id FROM waiting
@@ -94,7 +102,8 @@ def _due(first: str) -> str:
         ) AS urgent
     ) UNION ALL (
         SELECT task_id FROM waiting
-        WHERE queue = names.queue AND {_WAITING["next"]} AND ready_at <= now() {first}
+        WHERE queue = names.queue AND {_WAITING["next"]} AND ready_at <= now()
+            AND ready_at >= {next_tasks.floor("names.queue")} {first_next}
     ) UNION ALL (
         SELECT task_id FROM waiting
         WHERE queue = names.queue AND {_WAITING["quarantined"]} AND ready_at <= now() {first}
@@ -103,9 +112,11 @@ def _due(first: str) -> str:
 
 # The due tasks are counted up to a bound, so that the cost of a queue does not grow with its backlog.
 _DUE = f"""(
-    SELECT (SELECT count(*) FROM (SELECT FROM ({_due("")}) AS due LIMIT {queue.MAX_DEPTH} + 1) AS counted) AS depth,
+    SELECT (SELECT count(*) FROM (SELECT FROM ({_due("", "")}) AS due LIMIT {queue.MAX_DEPTH} + 1) AS counted) AS depth,
         -- Its ready_at may be later: when it came to wait.
-        (SELECT min(execution_time) FROM ({_due(_FIRST)}) AS firsts JOIN tasks USING (task_id)) AS oldest_due
+        (
+            SELECT min(execution_time) FROM ({_due(_FIRST, _FIRST_NEXT)}) AS firsts JOIN tasks USING (task_id)
+        ) AS oldest_due
 )"""
 _RUNNING = f"""
     SELECT leased.queue, count(*) AS running FROM {leases.RUNNING} AS leased JOIN tasks USING (task_id, version)
@@ -127,8 +138,8 @@ LEFT JOIN served ON served.queue = names.queue
 ORDER BY names.queue
 """
 _NAMES_OF = ", ".join(
-    _claimed_names_of(index, condition, _waits(index, "claimed.queue"))
-    if index in {"due", "urgent"}
+    _floored_names_of(index, condition, _FLOORS[index], _waits(index, "floored.queue"))
+    if index in _FLOORS
     else _names_of(index, condition)
     for index, condition in _WAITING.items()
 )
@@ -152,7 +163,7 @@ _NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
 _HAS_WAITING = f"""
     {_waits("due", ":queue")}
     OR {_waits("urgent", ":queue")}
-    OR EXISTS (SELECT FROM waiting WHERE {_WAITING["next"]} AND queue = :queue)
+    OR {_waits("next", ":queue")}
     OR EXISTS (SELECT FROM waiting WHERE {_WAITING["quarantined"]} AND queue = :queue)
 """
 _IS_KNOWN = f"""

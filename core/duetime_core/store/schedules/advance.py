@@ -27,12 +27,17 @@ _PLANNING_SECONDS = 0.1
 """How long one turn plans: with costly rules, it advances fewer schedules."""
 
 _log = structlog.get_logger()
+# Entries of what advanced before stay in the index while a transaction anywhere keeps an old snapshot: see `floors`.
+_FLOOR = """coalesce((
+        SELECT advance_floor.advance_at FROM advance_floor WHERE is_only AND advance_floor.advance_at <= now()
+    ), '-infinity')"""
 
 
 def _lock_due(order: str) -> sa.TextClause:
     return sa.text(f"""
     SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
-    WHERE advance_at <= now() ORDER BY advance_at {order}, schedule_id {order} LIMIT :limit
+    WHERE advance_at <= now() AND advance_at >= {_FLOOR}
+    ORDER BY advance_at {order}, schedule_id {order} LIMIT :limit
     FOR UPDATE SKIP LOCKED
     """)
 

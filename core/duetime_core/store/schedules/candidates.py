@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.postgres import database
+from duetime_core.store import next_tasks
 from duetime_core.store.tasks import columns as task_columns
 
 PAGE = 1_000
@@ -25,7 +26,7 @@ WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) AND is_waiting AND adva
 """)
 # Newest first: a task that was moved to now is found before thousands that are due for long, and wait. A schedule
 # without a time to advance is one that a server of an earlier release created.
-_MOVED = sa.text("""
+_MOVED = sa.text(f"""
 SELECT queues.name, due.ready_at, due.task_id, due.schedule_id, due.read,
     NOT is_waiting AND advance_failures = 0
         AND (advance_at IS NULL OR tasks.execution_time < next_due_at) AS is_moved
@@ -35,6 +36,7 @@ CROSS JOIN LATERAL (
     SELECT ready_at, task_id, schedule_id, count(*) OVER () AS read FROM (
         SELECT * FROM waiting
         WHERE waiting.queue = queues.name AND is_next AND (ready_at, task_id) < (least(queues.before, now()), before_id)
+            AND ready_at >= {next_tasks.floor("queues.name")}
         ORDER BY ready_at DESC, task_id DESC LIMIT :limit
     ) AS page
 ) AS due

@@ -10,9 +10,17 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence
 
-_SET = sa.text("""
+BEHIND = "1 minute"
+"""How long ago, at most, a schedule is written to have been due to advance."""
+
+# Those that are far behind advance after those that are due just now, and not before the floor of what is looked at.
+_SET = sa.text(f"""
 UPDATE schedules SET last_nominal_time = given.last_nominal_time, next_nominal_time = given.next_nominal_time,
-    next_due_at = given.next_due_at, advance_at = given.advance_at, is_waiting = given.is_waiting,
+    next_due_at = given.next_due_at, is_waiting = given.is_waiting,
+    advance_at = CASE
+        WHEN given.advance_at < clock_timestamp() - interval '{BEHIND}' THEN clock_timestamp() - interval '{BEHIND}'
+        ELSE given.advance_at
+    END,
     zone_version = coalesce(given.zone_version, schedules.zone_version), advance_failures = 0, advance_error = NULL
 FROM json_to_recordset(CAST(:clocks AS json)) AS given (
     schedule_id bigint, last_nominal_time timestamptz, next_nominal_time timestamptz, next_due_at timestamptz,

@@ -1,15 +1,14 @@
 """Claims and sweeps read on from where the last one ended, past all that finished under an old snapshot."""
 
 import datetime
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
+from duetime_core.store import leftovers
 from duetime_core.store.claiming import bounds, fast, floors, key_limits, locked, queue_lock, rescue
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
@@ -22,16 +21,6 @@ _DUE = "now() - interval '1 hour' + n / 50 * interval '1 ms'"
 CLAIM = {"queue": task.DEFAULT_QUEUE, "worker_id": "worker", "limit": 100, "lease": factories.LEASE}
 
 
-@pytest_asyncio.fixture
-async def snapshot(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[None]:
-    """A transaction that keeps its snapshot, as a backup does."""
-    async with engine.connect() as held:
-        await held.execution_options(isolation_level="REPEATABLE READ")
-        await held.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
-        await held.execute(sa.text("SELECT count(*) FROM queues"))
-        yield
-
-
 async def drain(engine: sqlalchemy_asyncio.AsyncEngine, count: int, since: bounds.Bounds) -> None:
     """Claims and ends that many tasks."""
     claim = await fast.claim(
@@ -42,20 +31,9 @@ async def drain(engine: sqlalchemy_asyncio.AsyncEngine, count: int, since: bound
     assert await rescue.reclaim(engine, worker_id="sweeper") == []
 
 
-async def blocks(
-    engine: sqlalchemy_asyncio.AsyncEngine, statements: dict[str, tuple[sa.TextClause, dict[str, Any]]]
-) -> dict[str, int]:
-    """Returns how many blocks each of the statements touches."""
-    async with engine.connect() as connection:
-        return {
-            name: plans.buffers(await plans.explain(connection, "force_generic_plan", statement, parameters))
-            for name, (statement, parameters) in statements.items()
-        }
-
-
 async def of_claims(engine: sqlalchemy_asyncio.AsyncEngine, since: bounds.Bounds) -> dict[str, int]:
     with since.look() as bounded:
-        return await blocks(
+        return await plans.blocks(
             engine,
             {
                 "a small claim": (fast._CLAIM, {**CLAIM, **bounded}),
@@ -67,7 +45,7 @@ async def of_claims(engine: sqlalchemy_asyncio.AsyncEngine, since: bounds.Bounds
 
 
 async def of_others(engine: sqlalchemy_asyncio.AsyncEngine, task_id: int) -> dict[str, int]:
-    return await blocks(
+    return await plans.blocks(
         engine,
         {
             "a count of running tasks": (queue_lock._COUNT, {"queue": task.DEFAULT_QUEUE}),
@@ -86,7 +64,7 @@ async def fill(engine: sqlalchemy_asyncio.AsyncEngine, priority: int) -> None:
 
 
 @pytest.mark.parametrize("priority", [0, 5])
-@pytest.mark.usefixtures("snapshot")
+@pytest.mark.usefixtures("held_snapshot")
 async def test_a_claim_and_a_sweep_read_as_much_after_many_finished_under_an_old_snapshot(
     engine: sqlalchemy_asyncio.AsyncEngine, priority: int
 ) -> None:
@@ -109,7 +87,7 @@ async def test_a_claim_and_a_sweep_read_as_much_after_many_finished_under_an_old
 
 
 @pytest.mark.parametrize("priority", [0, 5])
-@pytest.mark.usefixtures("snapshot")
+@pytest.mark.usefixtures("held_snapshot")
 async def test_a_new_worker_and_counts_read_as_much_after_many_finished_under_an_old_snapshot(
     engine: sqlalchemy_asyncio.AsyncEngine, priority: int
 ) -> None:
@@ -142,7 +120,7 @@ async def claim_by_key(engine: sqlalchemy_asyncio.AsyncEngine, limit: int, since
 
 
 @pytest.mark.parametrize("priority", [0, 5])
-@pytest.mark.usefixtures("snapshot")
+@pytest.mark.usefixtures("held_snapshot")
 async def test_limits_per_key_read_as_much_after_many_finished_under_an_old_snapshot(
     engine: sqlalchemy_asyncio.AsyncEngine, priority: int
 ) -> None:
@@ -175,7 +153,7 @@ async def test_limits_per_key_read_as_much_after_many_finished_under_an_old_snap
             found[f"first tasks {name}"] = (key_limits._FIRST, {**queue, **places})
         found["a look at all"] = (key_limits._SCAN, {**queue, "limit": 500, **new.old.parameters})
         found["a queue"] = (queue_read._GET, queue)
-        return await blocks(engine, found)
+        return await plans.blocks(engine, found)
 
     await drain_by_key()
     before = await looks()
@@ -186,7 +164,7 @@ async def test_limits_per_key_read_as_much_after_many_finished_under_an_old_snap
         assert after[name] <= 2 * count + 50, (name, before, after)
 
 
-@pytest.mark.usefixtures("snapshot")
+@pytest.mark.usefixtures("held_snapshot")
 async def test_a_look_at_all_keys_that_takes_too_long_delays_no_claim(
     engine: sqlalchemy_asyncio.AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +172,7 @@ async def test_a_look_at_all_keys_that_takes_too_long_delays_no_claim(
     await backlogs.insert(engine, 20_000, execution_time=_DUE, updated_at=_DUE, concurrency_key="'key ' || n")
     async with engine.connect() as connection:
         await connection.execute(sa.text("DELETE FROM waiting"))
-    shortest = key_limits._LIMIT_TIME.text.replace(f"{bounds.Left.SLOWEST} s", "1 ms")
+    shortest = key_limits._LIMIT_TIME.text.replace(f"{leftovers.Left.SLOWEST} s", "1 ms")
     monkeypatch.setattr(key_limits, "_LIMIT_TIME", sa.text(shortest))
     created = await factories.create(engine, concurrency_key="key")
     since = bounds.Bounds()
