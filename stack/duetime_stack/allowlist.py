@@ -26,10 +26,11 @@ class Allowlist:
         """Returns every accepted value of `Host`, without its port."""
         return list(dict.fromkeys((*LOOPBACK_HOSTS, *self.hosts)))
 
-    def own_origins(self, port: int) -> list[str]:
+    def own_origins(self, port: int, *, is_encrypted: bool = False) -> list[str]:
         """Returns the edge's own origins: on this port, and behind a TLS proxy."""
-        direct = [f"http://{host}" if port == 80 else f"http://{host}:{port}" for host in self.served()]
-        return [*direct, *(f"https://{host}" for host in self.hosts)]
+        scheme, default = ("https", 443) if is_encrypted else ("http", 80)
+        direct = [f"{scheme}://{host}" if port == default else f"{scheme}://{host}:{port}" for host in self.served()]
+        return list(dict.fromkeys([*direct, *(f"https://{host}" for host in self.hosts)]))
 
 
 def parse(listening: Iterable[str], hosts: str, origins: str) -> Allowlist:

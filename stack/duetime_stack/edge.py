@@ -4,41 +4,37 @@ import contextlib
 import http.client
 import importlib.resources
 import pathlib
+import ssl
 import sysconfig
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 
-from duetime_stack import allowlist, environments, layout, ports, program
+from duetime_stack import allowlist, environments, layout, ports, program, replacement, tls
+
+_ANSWERS = {http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED}
 
 
-def url(address: str, port: int) -> str:
+def authority(address: str, port: int) -> str:
+    """Returns `address:port`, as URLs have it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def url(address: str, port: int, *, is_encrypted: bool) -> str:
     """Returns its URL for callers."""
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+    return f"{'https' if is_encrypted else 'http'}://{authority(address, port)}"
 
 
 def write_endpoints(paths: layout.Layout, servers: Sequence[str]) -> pathlib.Path:
     """Writes the file with the servers' addresses, and returns its path. A running Envoy reloads it at once."""
     path = paths.run / "endpoints.yaml"
-    draft = path.with_suffix(".new")
-    draft.write_text(
-        yaml.safe_dump(
-            {
-                "resources": [
-                    {
-                        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-                        "cluster_name": "duetime",
-                        "endpoints": [
-                            {"lb_endpoints": [{"endpoint": {"address": _listening(server)}} for server in servers]}
-                        ],
-                    }
-                ]
-            }
-        )
-    )
-    # Envoy reloads the file only when it is replaced by a rename.
-    draft.rename(path)
+    assignment = {
+        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": "duetime",
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _listening(server)}} for server in servers]}],
+    }
+    replacement.write(path, yaml.safe_dump({"resources": [assignment]}))
     return path
 
 
@@ -48,12 +44,16 @@ def make_program(
     port: int,
     servers: Sequence[str],
     allowed: allowlist.Allowlist | None = None,
+    certificate: tls.Certificate | None = None,
 ) -> program.Program:
     """Writes the configuration, and returns the program. It is ready once the API answers."""
     configuration = paths.run / "envoy.yaml"
-    configuration.write_text(
-        _configuration(address, port, write_endpoints(paths, servers), allowed or allowlist.Allowlist())
+    bootstrap = _configuration(
+        address, port, write_endpoints(paths, servers), allowed or allowlist.Allowlist(), is_encrypted=bool(certificate)
     )
+    if certificate is not None:
+        _encrypt(bootstrap, certificate, paths.run / "certificate.yaml", is_public=not ports.is_loopback(address))
+    configuration.write_text(yaml.safe_dump(bootstrap, sort_keys=False))
     return program.Program(
         "envoy",
         [
@@ -65,14 +65,18 @@ def make_program(
             *("--concurrency", "2"),
             *("--log-level", "warning"),
         ],
-        lambda: _answers(_reachable(address), port),
+        lambda: _answers(_reachable(address), port, is_encrypted=bool(certificate)),
         inherits=environments.is_basic,
     )
 
 
-def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: allowlist.Allowlist) -> str:
+def _configuration(
+    address: str, port: int, endpoints: pathlib.Path, allowed: allowlist.Allowlist, *, is_encrypted: bool
+) -> dict[str, Any]:
     """Returns envoy/envoy.yaml with this stack's address, paths and allowlist."""
-    bootstrap = yaml.safe_load(importlib.resources.files("duetime_stack").joinpath("envoy.yaml").read_text())
+    bootstrap: dict[str, Any] = yaml.safe_load(
+        importlib.resources.files("duetime_stack").joinpath("envoy.yaml").read_text()
+    )
     listener = bootstrap["static_resources"]["listeners"][0]
     listener["address"] = _address(address, port)
     (cluster,) = bootstrap["static_resources"]["clusters"]
@@ -91,10 +95,22 @@ def _configuration(address: str, port: int, endpoints: pathlib.Path, allowed: al
     ]
     policies = filters["envoy.filters.http.rbac"]["rules"]["policies"]["cross-origin"]["permissions"]
     by_site, by_origin = (policy["and_rules"]["rules"] for policy in policies)
-    by_origin[1] = _not_from([*allowed.own_origins(port), *allowed.origins])
+    by_origin[1] = _not_from([*allowed.own_origins(port, is_encrypted=is_encrypted), *allowed.origins])
     if allowed.origins:
         by_site.append(_not_from(allowed.origins))
-    return yaml.safe_dump(bootstrap, sort_keys=False)
+    return bootstrap
+
+
+def _encrypt(
+    bootstrap: dict[str, Any], certificate: tls.Certificate, resources: pathlib.Path, *, is_public: bool
+) -> None:
+    replacement.write(resources, yaml.safe_dump({"resources": [tls.resource(certificate)]}))
+    (chain,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
+    chain["transport_socket"] = tls.transport_socket(resources)
+    if is_public:  # on a developer's machine, it would also apply to servers on other ports of localhost
+        (manager,) = chain["filters"]
+        mutations = manager["typed_config"]["http_filters"][0]["typed_config"]["mutations"]["response_mutations"]
+        mutations.append({"append": {"header": {"key": "strict-transport-security", "value": "max-age=31536000"}}})
 
 
 def _not_from(origins: Iterable[str]) -> dict[str, Any]:
@@ -118,14 +134,22 @@ def _reachable(address: str) -> str:
     return {"0.0.0.0": ports.LOOPBACK, "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
 
 
-def _answers(address: str, port: int) -> bool:
-    # Both a whole request, and Envoy's own health state, which may lag behind the server's.
-    return all(_is_ok(address, port, path) for path in ("/api/tasks?page_size=1", "/healthz"))
-
-
-def _is_ok(address: str, port: int, path: str) -> bool:
+def _answers(address: str, port: int, *, is_encrypted: bool) -> bool:
     connection = http.client.HTTPConnection(address, port, timeout=5)
+    if is_encrypted:
+        # Not verified: its name need not be this address, and only whether it answers matters.
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(address, port, timeout=5, context=context)
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        # Both a whole request, which a server that demands keys refuses, and Envoy's own health state, which may lag
+        # behind the server's.
+        return _status(connection, "/api/tasks?page_size=1") in _ANSWERS and _status(connection, "/healthz") == 200
     return False
+
+
+def _status(connection: http.client.HTTPConnection, path: str) -> int:
+    connection.request("GET", path)
+    response = connection.getresponse()
+    response.read()
+    return response.status

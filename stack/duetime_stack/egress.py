@@ -12,7 +12,7 @@ def environment(given: Mapping[str, str], address: str, port: int, hosts: Iterab
 
     The hosts are denied on port 443 too, where a TLS proxy may serve them.
     """
-    listening = edge.url(address, port).removeprefix("http://")
+    listening = edge.authority(address, port)
     names = [host for host in hosts if host.strip("[]") != address]
     own = [listening, *(f"{host}:{each}" for host in names for each in (port, 443))]
     return {VARIABLE: ",".join(filter(None, [given.get(VARIABLE), *dict.fromkeys(own)]))}

@@ -22,8 +22,8 @@ from duetime_stack import (
 
 def run(wanted: options.Options, listening: options.Listening) -> None:
     """Runs the stack until KeyboardInterrupt, and then stops it. Raises StackError."""
-    if not ports.is_loopback(listening.address):
-        warning = f"WARNING: no authentication. Anyone who can reach {listening.address} has full access."
+    if listening.risk:
+        warning = f"WARNING: other machines can reach {listening.address}, and {listening.risk}."
         typer.secho(warning, fg="red", bold=True, err=True)
     paths = layout.Layout(wanted.data_dir.absolute())
     paths.create()
@@ -54,14 +54,15 @@ def _run(
     servers = [processes.make_server(number, socket_paths.server(number)) for number in range(wanted.servers)]
     workers = [processes.make_worker(number, paths) for number in range(wanted.workers)]
     addresses = [f"unix:{socket_paths.server(number)}" for number in range(wanted.servers)]
-    envoy = [edge.make_program(paths, listening.address, listening.port, addresses, listening.allowed)]
+    at = (listening.address, listening.port)
+    envoy = [edge.make_program(paths, *at, addresses, listening.allowed, listening.certificate)]
     dependencies = [*database.programs, *doorbell.programs, *mail]
     stages = [stage for stage in (database.programs, doorbell.programs, mail, workers, servers, envoy) if stage]
     with supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor:
         supervisor.start(dependencies)
         processes.migrate(paths, environment | database.migrations)
         supervisor.start([*workers, *servers, *envoy])
-        typer.echo(f"duetime is ready at {edge.url(listening.address, listening.port)}")
+        typer.echo(f"duetime is ready at {edge.url(*at, is_encrypted=bool(listening.certificate))}")
         typer.echo(f"  PostgreSQL  {database.shown}")
         typer.echo(f"  Redis       {doorbell.shown}")
         if mail:

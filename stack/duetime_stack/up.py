@@ -40,12 +40,23 @@ def command(
     ] = pathlib.Path(".duetime"),
     servers: Annotated[int, typer.Option(envvar="DUETIME_SERVERS", min=1, help="The number of servers.")] = 1,
     workers: Annotated[int, typer.Option(envvar="DUETIME_WORKERS", min=0, help="The number of workers.")] = 1,
+    tls_cert: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            envvar="DUETIME_TLS_CERT",
+            help="A PEM file with the certificate, followed by its issuers': all calls are encrypted.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        pathlib.Path | None,
+        typer.Option(envvar="DUETIME_TLS_KEY", help="A PEM file with the certificate's private key."),
+    ] = None,
     insecure_listen: Annotated[
         bool,
         typer.Option(
             "--insecure-listen",
             envvar="DUETIME_INSECURE_LISTEN",
-            help="Allow a --host that other machines can reach, with full access and no authentication.",
+            help="Allow a --host that other machines can reach without authentication or encryption.",
         ),
     ] = False,
     database_url: Annotated[
@@ -90,6 +101,9 @@ def command(
             data_dir=data_dir,
             servers=servers,
             workers=workers,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            demands_keys=os.environ.get("DUETIME_AUTH") == "keys",
             insecure_listen=insecure_listen,
             database_url=_url(context, "database_url", database_url),
             redis_url=_url(context, "redis_url", redis_url),

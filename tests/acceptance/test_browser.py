@@ -178,7 +178,9 @@ async def test_a_preflight_succeeds_only_for_allowed_origins(start: processes.St
         assert response.status_code == 200
         assert response.headers["access-control-allow-origin"] == served.url
         assert "PATCH" in response.headers["access-control-allow-methods"]
-        assert {"content-type", "last-event-id"} <= set(response.headers["access-control-allow-headers"].split(", "))
+        assert {"authorization", "content-type", "last-event-id"} <= set(
+            response.headers["access-control-allow-headers"].split(", ")
+        )
         assert "access-control-allow-credentials" not in response.headers
         for path in ("/api/tasks", "/api/tasks/4294967295", "/api/nothing"):
             response = await client.get(path, headers={"origin": served.url, "sec-fetch-site": "same-site"})

@@ -24,6 +24,11 @@ def free_port() -> int:
         return port
 
 
+def connect(port: int) -> socket.socket:
+    """Returns a connection to that port of 127.0.0.1."""
+    return socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
+
+
 @dataclasses.dataclass
 class Process:
     """A running process; `log` has the lines that it has logged so far."""

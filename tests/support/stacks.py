@@ -20,7 +20,7 @@ class Stack:
 
     process: processes.Process
     url: str
-    """The URL of REST: `http://127.0.0.1:…`."""
+    """The URL of REST: `http://127.0.0.1:…`, or `https://`."""
     database_url: str
     redis_url: str
     data_dir: pathlib.Path
@@ -28,7 +28,7 @@ class Stack:
     @property
     def address(self) -> str:
         """The address of gRPC: the same `host:port`."""
-        return self.url.removeprefix("http://")
+        return self.url.partition("://")[2]
 
     @property
     def mailbox(self) -> pathlib.Path:

@@ -1,0 +1,105 @@
+"""A stack with a certificate and keys: encrypted REST and gRPC, and certificates that are renewed while it serves."""
+
+import asyncio
+import os
+import pathlib
+import ssl
+import subprocess
+import sys
+
+import grpc.aio
+import httpx
+import pytest
+import trustme
+
+from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from duetime_stack import allowlist, edge, layout, tls
+from tests.support import certificates, processes, stacks
+
+pytestmark = pytest.mark.timeout(240)
+SECONDS = 30
+
+
+def new_key(stack: stacks.Stack, directory: pathlib.Path) -> str:
+    """Creates an admin key in the stack's database."""
+    url = directory / "database.url"
+    url.write_text(stack.database_url)
+    command = (str(pathlib.Path(sys.executable).with_name("duetime")), "key", "create", "ops", "--role", "admin")
+    made = subprocess.run([*command, "--database-url", f"@{url}"], capture_output=True, text=True, check=True)
+    return next(word for word in made.stdout.split() if word.startswith("dt_"))
+
+
+async def test_a_stack_with_keys_and_a_certificate_serves_rest_and_grpc(open_directory: pathlib.Path) -> None:
+    authority = trustme.CA()
+    files = certificates.files(open_directory, authority)
+    variables = {"DUETIME_AUTH": "keys"}
+    stack = await stacks.start(open_directory / "stack", *files.flags, variables=variables)
+    try:
+        assert stack.url.startswith("https://127.0.0.1:")
+        async with httpx.AsyncClient(
+            base_url=stack.url, verify=certificates.context(authority), timeout=SECONDS
+        ) as rest:
+            refused = await rest.get("/api/tasks")
+            assert (refused.status_code, refused.json()["details"][0]["reason"]) == (401, "CREDENTIALS_MISSING")
+            key = await asyncio.to_thread(new_key, stack, open_directory)
+            rest.headers["authorization"] = f"Bearer {key}"
+            assert (await rest.get("/api/tasks")).json() == {"tasks": [], "next_page_token": ""}
+            own = {"origin": stack.url, "sec-fetch-site": "same-origin"}
+            assert (await rest.get("/api/tasks", headers=own)).status_code == 200
+            assert "strict-transport-security" not in refused.headers  # it would apply to all ports of this machine
+        credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+        async with grpc.aio.secure_channel(stack.address, credentials) as channel:
+            stub = task_service_pb2_grpc.TaskServiceStub(channel)
+            metadata = (("authorization", f"Bearer {key}"),)
+            assert not (await stub.ListTasks(task_service_pb2.ListTasksRequest(), metadata=metadata)).tasks
+        async with httpx.AsyncClient(base_url=f"http://{stack.address}") as plain:
+            with pytest.raises(httpx.TransportError):
+                await plain.get("/api/tasks")
+    finally:
+        assert await stack.stop() == 0
+
+
+def serial_number(port: int, context: ssl.SSLContext) -> str:
+    """Returns the serial number of the certificate that is served on the port now."""
+    with context.wrap_socket(processes.connect(port), server_hostname="127.0.0.1") as connection:
+        served = connection.getpeercert()
+        assert served is not None
+        return str(served["serialNumber"])
+
+
+async def test_a_renewed_certificate_is_served_once_it_is_renamed_over_the_old_one(tmp_path: pathlib.Path) -> None:
+    authority = trustme.CA()
+    context = certificates.context(authority)
+    served, new = (certificates.files(tmp_path, authority, name) for name in ("served", "new"))
+    paths = layout.Layout(tmp_path / "edge")
+    paths.create()
+    port = processes.free_port()
+    certificate = tls.certificate(served.chain, served.key)
+    program = edge.make_program(paths, "127.0.0.1", port, ["127.0.0.1:1"], allowlist.Allowlist(), certificate)
+    *command, _ = program.command
+    envoy = await processes.launch(*command, "info", environment=dict(os.environ))
+    try:
+        await envoy.wait_for_log("starting workers")
+        old = serial_number(port, context)
+        # Between the two renames they do not fit: the old ones are still served.
+        new.key.rename(served.key)
+        await envoy.wait_for_log("Failed to load")
+        assert serial_number(port, context) == old
+        new.chain.rename(served.chain)
+        async with asyncio.timeout(SECONDS):
+            while serial_number(port, context) == old:  # noqa: ASYNC110 - Envoy logs nothing then
+                await asyncio.sleep(0.05)
+    finally:
+        envoy.terminate()
+        await envoy.ended()
+
+
+@pytest.mark.parametrize(("address", "is_sent"), [("127.0.0.1", False), ("192.0.2.7", True)])
+def test_responses_demand_encryption_of_browsers_except_on_this_machine(
+    tmp_path: pathlib.Path, address: str, is_sent: bool
+) -> None:
+    files = certificates.files(tmp_path, trustme.CA())
+    paths = layout.Layout(tmp_path / "edge")
+    paths.create()
+    edge.make_program(paths, address, 8443, [], certificate=tls.certificate(files.chain, files.key))
+    assert ("strict-transport-security" in (paths.run / "envoy.yaml").read_text()) is is_sent

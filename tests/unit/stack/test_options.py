@@ -1,0 +1,68 @@
+"""Where a stack may listen: on addresses of other machines only with keys and encryption."""
+
+import pathlib
+
+import pytest
+import trustme
+
+from duetime_stack import errors, options
+from tests.support import certificates
+
+
+def wanted(
+    host: str, files: certificates.Files | None, *, demands_keys: bool, insecure_listen: bool = False
+) -> options.Options:
+    return options.Options(
+        host=host,
+        port=8080,
+        hosts="",
+        origins="",
+        data_dir=pathlib.Path("unused"),
+        tls_cert=files.chain if files else None,
+        tls_key=files.key if files else None,
+        demands_keys=demands_keys,
+        insecure_listen=insecure_listen,
+        servers=1,
+        workers=1,
+        database_url=None,
+        redis_url=None,
+        handlers="",
+        queues="default",
+    )
+
+
+@pytest.fixture
+def files(tmp_path: pathlib.Path) -> certificates.Files:
+    return certificates.files(tmp_path, trustme.CA())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_other_machines_may_reach_an_address_with_keys_and_encryption(host: str, files: certificates.Files) -> None:
+    listening = options.listening(wanted(host, files, demands_keys=True))
+    assert (listening.address, listening.risk) == (host, "")
+    assert listening.certificate is not None
+
+
+@pytest.mark.parametrize(
+    ("has_certificate", "demands_keys", "risk", "remedy"),
+    [
+        (False, False, "has full access", "set DUETIME_AUTH=keys and --tls-cert and --tls-key"),
+        (True, False, "has full access", "set DUETIME_AUTH=keys, or use 127.0.0.1"),
+        (False, True, "can read API keys and payloads", "set --tls-cert and --tls-key, or use 127.0.0.1"),
+    ],
+    ids=["neither", "a certificate alone", "keys alone"],
+)
+def test_what_is_missing_is_named_and_can_be_accepted(
+    files: certificates.Files, has_certificate: bool, demands_keys: bool, risk: str, remedy: str
+) -> None:
+    given = files if has_certificate else None
+    with pytest.raises(errors.StackError) as refused:
+        options.listening(wanted("0.0.0.0", given, demands_keys=demands_keys))
+    for part in ("other machines can reach 0.0.0.0", risk, remedy, "--insecure-listen"):
+        assert part in str(refused.value)
+    accepted = options.listening(wanted("0.0.0.0", given, demands_keys=demands_keys, insecure_listen=True))
+    assert risk in accepted.risk
+
+
+def test_this_machine_alone_needs_neither() -> None:
+    assert options.listening(wanted("127.0.0.1", None, demands_keys=False)).risk == ""
