@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import pathlib
-import resource
 import subprocess
 import time
 import xmlrpc.client
@@ -11,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import supervisor.xmlrpc  # type: ignore[import-untyped]
 
+from duetime_core.process import open_files
 from duetime_stack import errors, layout, log_tail, program, status, supervisord_conf, supervisord_log, waiting
 
-# Thousands of watches need thousands of connections, and the usual limit is 1,024 open files.
-_OPEN_FILES = 65_536
 _POLL_SECONDS = 0.25
 
 
@@ -97,7 +95,7 @@ def supervise(
     """
     configuration = paths.run / "supervisord.conf"
     supervisord_conf.write(configuration, socket, paths, stages, environment)
-    _raise_file_limit()
+    open_files.raise_limit()  # thousands of watches need as many connections
     with paths.log("supervisord").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
             # SIGTERM makes it stop its processes gracefully, also after this process was killed.
@@ -124,10 +122,3 @@ def supervise(
 
 def _groups(stages: Sequence[Sequence[program.Program]]) -> dict[str, str]:
     return {each.name: supervisord_conf.group(number) for number, stage in enumerate(stages) for each in stage}
-
-
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

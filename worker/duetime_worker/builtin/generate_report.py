@@ -18,11 +18,15 @@ from duetime_worker.builtin import mail as mails
 from duetime_worker.builtin import parts, send_email
 from duetime_worker.builtin.report import period as periods
 
+_reading = asyncio.Semaphore(4)
+"""Limits reports that read the log: each has a connection of its own to PostgreSQL, which allows 100 by default."""
+
 
 @handlers.built_in(builtin.GENERATE_REPORT)
 async def generate_report(run: handlers.Task, report: builtin.Report) -> dict[str, Any]:
     """Writes the report, replacing that of an earlier attempt, and sends it if it has recipients."""
-    period, found = await _read(run, report)
+    async with _reading:
+        period, found = await _read(run, report)
     rendered = await asyncio.to_thread(_render, report.title, period, found)
     stem = f"{_slug(report.title)}-{period.start:%Y-%m-%d}-{run.task_id}"
     directory = settings.Reports().directory
