@@ -4,8 +4,8 @@ Measures how long after that moment the last task started and the last one compl
 log tables. The tasks carry two short strings and their handler does nothing. All are created, and the tables vacuumed
 and analyzed, before they are due.
 
-Duetime: default settings, so a concurrency of 100 per worker.
-pgqueuer: as in drain, with a batch_size of 100. The jobs are enqueued in one statement with execute_after, and the
+Duetime: default settings, so a concurrency of 1,000 per worker.
+pgqueuer: as in drain, with a batch_size of 1,000. The jobs are enqueued in one statement with execute_after, and the
 workers sleep until then.
 """
 
@@ -50,7 +50,7 @@ async def _ours(session: harness.Session, results: report.Report, tasks: int) ->
 
 async def _theirs(session: harness.Session, results: report.Report, programs: reference.Reference, tasks: int) -> float:
     async with pgqueuer.deploy(session, programs) as deployment:
-        await deployment.start_workers(WORKERS)
+        await deployment.start_workers(WORKERS, batch_size=harness.CONCURRENCY)
         due = await deployment.enqueue(tasks, due=waiting.due_after_creating(tasks))
         await deployment.analyze()
         await waiting.until(due)

@@ -5,10 +5,10 @@ strings, and its handler does nothing. Measures the time from the first start to
 in PostgreSQL's log tables. The tables are vacuumed and analyzed before the workers start, as autovacuum does within a
 minute: otherwise PostgreSQL's choice of plans, for both, would be left to chance.
 
-Duetime: default settings, so that a worker claims and runs at most 100 tasks at once; and DUETIME_CONCURRENCY=1000.
+Duetime: default settings, so that a worker runs at most 1,000 tasks at once; and DUETIME_CONCURRENCY=100.
 pgqueuer: durable tables, `pgq autovac`, asyncpg with a pool of 5 to 20 connections, uvloop. Its batch_size is how many
 jobs one statement claims, and how many log rows it writes together; it does not limit how many run at once. A
-concurrency of 100 is compared with a batch_size of 100, and 1,000 with 1,000.
+concurrency of 1,000 is compared with a batch_size of 1,000, and 100 with 100.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from bench import harness, histories, pgqueuer, reference, report, waiting
 
 TASKS, TINY_TASKS = 30_000, 300
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-SIZES = (100, 1_000)
+SIZES = (harness.CONCURRENCY, 100)
 """The concurrency of Duetime's workers, and pgqueuer's batch_size that it is compared with."""
 GOALS = {1: report.Goal(1.5, 2.5), 2: report.Goal(1.1, 1.4)}
 """The speed relative to pgqueuer, by the number of workers."""

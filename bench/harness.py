@@ -15,10 +15,13 @@ import psycopg.rows
 import duetime_client
 from duetime_stack import edge, layout, sockets, valkey
 from duetime_stack import waiting as readiness
+from duetime_worker import settings as worker_settings
 from tests.chaos import cluster
 from tests.support import processes
 
 HANDLERS = "bench.handlers"
+CONCURRENCY: int = worker_settings.Settings.model_fields["concurrency"].default
+"""How many tasks a worker with default settings runs at once."""
 
 
 class Session:

@@ -66,6 +66,15 @@ async def moment(run: Task) -> None:
     _record(run, f"ended@{time.time():.6f}")
 
 
+@handler("compute")
+async def compute(run: Task) -> None:
+    """Computes for 5 ms, as a coroutine."""
+    _record(run, "began")
+    until = time.monotonic() + 0.005
+    while time.monotonic() < until:
+        pass
+
+
 @handler("block")
 def block(run: Task) -> dict[str, Any]:
     """Sleeps for the given seconds, as a plain function that checks for cancellation."""

@@ -22,11 +22,14 @@ class Worker:
         *,
         lease: datetime.timedelta,
         concurrency: int = 10,
+        threads: int = 10,
     ) -> None:
         self.here = here = context.Context("worker", engine, bell, lease, outage.Outage("the database", "it waits"))
         handler = handlers.Handler("wait", self._wait, None, None, {})
-        executor = execution.Executor({"wait": handler}, concurrency=concurrency)
-        self.runner = runner.Runner(here, executor, queues=[task.DEFAULT_QUEUE], concurrency=concurrency)
+        executor = execution.Executor({"wait": handler}, threads=threads)
+        self.runner = runner.Runner(
+            here, executor, queues=[task.DEFAULT_QUEUE], concurrency=concurrency, threads=threads
+        )
         self.recorder = self.runner.recorder
         self.began = asyncio.Semaphore(0)
         self.cancelled = asyncio.Semaphore(0)

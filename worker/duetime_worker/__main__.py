@@ -14,7 +14,7 @@ import uvloop
 
 from duetime_core.model import errors
 from duetime_core.postgres import database
-from duetime_core.process import background, crash, logging, outage, signals, teardown
+from duetime_core.process import background, crash, logging, open_files, outage, signals, teardown
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
@@ -54,8 +54,10 @@ async def serve(chosen: settings.Settings) -> None:
         chosen.lease,
         outage.Outage("the database", "no tasks are claimed"),
     )
-    executor = execution.Executor(handlers, concurrency=chosen.concurrency)
-    runner = runners.Runner(here, executor, queues=chosen.queues, concurrency=chosen.concurrency)
+    executor = execution.Executor(handlers, threads=chosen.threads)
+    runner = runners.Runner(
+        here, executor, queues=chosen.queues, concurrency=chosen.concurrency, threads=chosen.threads
+    )
     keeper = leases.LeaseKeeper(here, runner, for_leases)
     upkeep = maintenance.Maintenance(here, task_retention=chosen.task_retention, log_retention=chosen.log_retention)
     heartbeats = heartbeat.HeartbeatSender(
@@ -90,6 +92,7 @@ async def serve(chosen: settings.Settings) -> None:
         version=importlib.metadata.version("duetime-worker"),
         queues=",".join(chosen.queues),
         concurrency=chosen.concurrency,
+        threads=chosen.threads,
         handlers=sorted(handlers),
     )
     await terminated.wait()
@@ -125,6 +128,7 @@ def main() -> None:
     chosen = settings.Settings.read()
     for of_handlers in (settings.Smtp, settings.Reports, settings.Egress):
         of_handlers.read()  # handlers read them when they run; invalid settings end the worker now
+    open_files.raise_limit()  # a thousand handlers may have a connection each
     uvloop.run(serve(chosen))
 
 

@@ -28,14 +28,18 @@ class ClaimSizes:
         """Records that a claim of so many tasks failed."""
         self._most[queue] = max(1, limit // 2)
 
-    def succeeded(self, queue: str, tasks: Sequence[task.Task]) -> None:
-        """Records the tasks of a claim."""
-        most = min(2 * self._most.get(queue, MOST), MOST)
-        if tasks:
-            sample = tasks[:: -(-len(tasks) // _SAMPLE)]
-            size = sum(len(payload.encode(each.task_data)) for each in sample) // len(sample)
-            most = min(most, max(1, MAX_BYTES // max(size, 1)))
+    def succeeded(self, queue: str, size: int) -> None:
+        """Records the average size of the tasks of a claim; 0 if it had none."""
+        most = min(2 * self._most.get(queue, MOST), MOST, max(1, MAX_BYTES // max(size, 1)))
         if most < MOST:
             self._most[queue] = most
         else:
             self._most.pop(queue, None)
+
+
+def average(tasks: Sequence[task.Task]) -> int:
+    """Returns the average size in bytes of the tasks' task_data, by a few of them; 0 for none."""
+    if not tasks:
+        return 0
+    sample = tasks[:: -(-len(tasks) // _SAMPLE)]
+    return sum(len(payload.encode(each.task_data)) for each in sample) // len(sample)

@@ -21,18 +21,20 @@ _log = structlog.get_logger()
 
 
 class Executor:
-    """Runs handlers: coroutines on the event loop, plain functions in at most `concurrency` threads."""
+    """Runs handlers: coroutines on the event loop, plain functions in at most `threads` threads."""
 
-    def __init__(self, registry: Mapping[str, handlers.Handler], *, concurrency: int) -> None:
+    def __init__(self, registry: Mapping[str, handlers.Handler], *, threads: int) -> None:
         self._registry = registry
-        self._threads = concurrent.futures.ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
+        self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="handler")
+        self.has_plain_functions = any(not handler.is_coroutine for handler in registry.values())
+        """Whether any handler is a plain function, which runs in a thread."""
         self.abandoned: set[asyncio.Future[Any]] = set()
         """Plain functions that still run although their runs have ended, because a thread cannot be stopped."""
 
-    def is_coroutine(self, name: str) -> bool:
-        """Returns whether the handler of that name is a coroutine, which can be cancelled."""
+    def is_plain_function(self, name: str) -> bool:
+        """Returns whether the handler of that name is a plain function, which cannot be cancelled."""
         handler = self._registry.get(name)
-        return handler is not None and handler.is_coroutine
+        return handler is not None and not handler.is_coroutine
 
     async def run(
         self,

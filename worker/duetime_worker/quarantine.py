@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable
 
 from duetime_core.model import task
 
+_MOST = 32
+"""A poison task takes down those that run with it, and these then run one at a time: more would wait for minutes."""
+
 
 class Source(enum.Enum):
     """Where due tasks are claimed from apart from their queues."""
@@ -20,8 +23,8 @@ class Source(enum.Enum):
 class Quarantine:
     """The quarantined tasks that run here, and how many more may be claimed.
 
-    Of tasks that lost two leases, at most an eighth of the concurrency, so that they can neither delay nor kill all
-    others; of tasks that lost more, one, so that no two of them are lost together. So a poison task takes down any
+    Of tasks that lost two leases, at most an eighth of the concurrency and 32, so that they can neither delay nor kill
+    all others; of tasks that lost more, one, so that no two of them are lost together. So a poison task takes down any
     other task at most three times.
 
     A run counts only for its first two leases: poison tasks kill their workers soon after they start. Otherwise long
@@ -31,7 +34,7 @@ class Quarantine:
     def __init__(
         self, concurrency: int, lease: datetime.timedelta, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        few = max(1, concurrency // 8)
+        few = min(max(1, concurrency // 8), _MOST)
         self._limits = {task.QUARANTINE_LEASES: few, task.QUARANTINE_LEASES + 1: 1}  # by level
         self._probation_seconds = 2 * lease.total_seconds()
         self._clock = clock

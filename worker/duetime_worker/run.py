@@ -17,6 +17,8 @@ class Run:
     claimed: task.Task
     lease_until: float
     """When its lease is over by this process's monotonic clock, counted from before the request that extended it."""
+    size: int = 0
+    """Of its task_data as JSON, in bytes: the average of its claim."""
     running: asyncio.Task[None] | None = None
     stop: handlers.Stop = dataclasses.field(default_factory=handlers.Stop)
     started: float = dataclasses.field(default_factory=time.monotonic)

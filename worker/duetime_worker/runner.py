@@ -3,9 +3,8 @@
 import asyncio
 import collections
 import datetime
-import functools
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -15,6 +14,7 @@ from duetime_core.process import crash
 from duetime_core.store.claiming import fast
 from duetime_worker import (
     advancer,
+    batches,
     claim_sizes,
     claimer,
     context,
@@ -23,6 +23,7 @@ from duetime_worker import (
     outcomes,
     polls,
     quarantine,
+    slots,
     starts,
     timers,
 )
@@ -40,15 +41,22 @@ _QUARANTINE = quarantine.Source.QUARANTINE
 
 
 class Runner:
-    """Runs at most `concurrency` tasks of `queues` at once."""
+    """Runs at most `concurrency` tasks of `queues` at once, of which at most `threads` are plain functions."""
 
     def __init__(
-        self, here: context.Context, executor: execution.Executor, *, queues: Collection[str], concurrency: int
+        self,
+        here: context.Context,
+        executor: execution.Executor,
+        *,
+        queues: Collection[str],
+        concurrency: int,
+        threads: int,
     ) -> None:
         self._here = here
         self._executor = executor
         self._queues = queues
         self._concurrency = concurrency
+        self._slots = slots.Slots(executor, concurrency=concurrency, threads=threads)
         self._runs: dict[int, Run] = {}
         self.leases = held_leases.HeldLeases()
         self.starts = starts.StartRecorder(here, lambda: [run.claimed for run in self._runs.values()])
@@ -58,20 +66,20 @@ class Runner:
         self._claimer = claimer.Claimer(here)
         self._sizes = claim_sizes.ClaimSizes()
         self._polls = polls.Polls(here, claim=self._claim, slots=self._slots_of_a_claim, held=self._held)
+        self._batches = batches.Batches(self._run, self._polls.poll_backlog)
         self._timers = timers.Timers(here.bell, self.poll)
         self.advancer = advancer.Advancer(here, tuple(queues), self.poll)
         self._schedule_ids: dict[int, int] = {}  # of runs whose outcomes are not recorded, by task_id
-        self._batches: set[asyncio.Task[None]] = set()
         self._counts: collections.Counter[str] = collections.Counter()
         self._ended = asyncio.Event()  # a run ended
         self._is_stopping = False
 
     @property
     def free_slots(self) -> int:
-        """How many more tasks may run here now."""
+        """How many more tasks may be claimed now."""
         if self._is_stopping or self.recorder.is_full:
             return 0
-        return self._concurrency - len(self._runs) - len(self._executor.abandoned)
+        return min(self._slots.free, self._batches.room)
 
     @property
     def versions(self) -> dict[int, int]:
@@ -122,7 +130,7 @@ class Runner:
         ]
         for run in expired:
             run.is_released = run.stop.is_set = True
-            if self._executor.is_coroutine(run.claimed.name):
+            if not self._executor.is_plain_function(run.claimed.name):
                 run.cancel()
         if expired:
             _log.warning(
@@ -159,8 +167,7 @@ class Runner:
         except errors.StoreUnavailable:
             self._sizes.failed(source, limit)
             raise
-        self._sizes.succeeded(source, claim.tasks)
-        self._start_all(claim.tasks, began)
+        self._sizes.succeeded(source, self._start_all(claim.tasks, began))
         # If it is full, more tasks may be due: for another worker now, and for this one once slots are free.
         is_full = len(claim.tasks) == limit
         self._polls.was_full(source, is_full=is_full)
@@ -182,53 +189,36 @@ class Runner:
                 self._start_all(claimed, began)
                 limit -= len(claimed)
 
-    def _start_all(self, tasks: Collection[task.Task], began: float) -> None:
-        if not tasks:
-            return
-        self.leases.add(tasks)
-        crash.point("worker.claimed")
-        lease_until = began + self._here.lease.total_seconds()
-        runs = [self._add(claimed, lease_until) for claimed in tasks]
-        batch = asyncio.create_task(self._run_all(iter(runs)))
-        self._batches.add(batch)
-        batch.add_done_callback(self._batches.discard)
-        self.starts.add()
+    def _start_all(self, tasks: Sequence[task.Task], began: float) -> int:
+        """Starts the tasks of a claim that began then; returns the average size of their task_data."""
+        size = claim_sizes.average(tasks)
+        if tasks:
+            self.leases.add(tasks)
+            crash.point("worker.claimed")
+            lease_until = began + self._here.lease.total_seconds()
+            self._batches.start([self._add(Run(claimed, lease_until, size)) for claimed in tasks])
+            self.starts.add()
+        return size
 
-    def _add(self, claimed: task.Task, lease_until: float) -> Run:
+    def _add(self, run: Run) -> Run:
+        claimed = run.claimed
         if (earlier := self._runs.get(claimed.task_id)) is not None:
             # Its lease was lost, and it was claimed here again before the lease keeper noticed.
             self.lose(claimed.task_id, earlier.claimed.version)
         self._quarantine.add(claimed)
         self._counts[claimed.queue] += 1
-        run = self._runs[claimed.task_id] = Run(claimed, lease_until)
+        self._slots.take(run)
+        self._runs[claimed.task_id] = run
         return run
 
-    async def _run_all(self, runs: Iterator[Run]) -> None:
-        """Runs them one after another, until one waits for something: then the others get asyncio tasks of their own.
-
-        So what takes long, and may be cancelled, has one for itself; the shortest handlers share one.
-        """
-        this = asyncio.current_task()
-        assert this is not None
-        try:
-            for run in runs:
-                await self._run(run, functools.partial(self._run_apart, runs))
-                if this.cancelling():  # its own handler did that
-                    break
-        finally:
-            self._run_apart(runs)
-
-    def _run_apart(self, runs: Iterator[Run]) -> None:
-        for run in runs:
-            run.running = asyncio.create_task(self._run(run))
-
-    async def _run(self, run: Run, on_wait: Callable[[], None] = lambda: None) -> None:
+    async def _run(self, run: Run, on_wait: Callable[[], None]) -> None:
         outcome = None
         run.running = asyncio.current_task()
         try:
             if not run.is_lost and not run.is_released:  # before it started
                 outcome = await self._executor.run(run.claimed, run.stop, on_wait)
         finally:
+            self._slots.give_back(run)
             if is_current := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):

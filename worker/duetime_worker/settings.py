@@ -102,8 +102,10 @@ class Settings(settings.Settings):
     """The modules with the user's handlers."""
     queues: Names = [task.DEFAULT_QUEUE]
     """The queues that it serves."""
-    concurrency: Annotated[int, pydantic.Field(ge=1)] = 100
+    concurrency: Annotated[int, pydantic.Field(ge=1)] = 1_000
     """How many tasks it runs at once."""
+    threads: Annotated[int, pydantic.Field(ge=1)] = 100
+    """How many of them may be plain functions, which take a thread each; never more than `concurrency`."""
     lease: Annotated[datetime.timedelta, pydantic.Field(ge=datetime.timedelta(seconds=1))] = datetime.timedelta(
         seconds=15
     )

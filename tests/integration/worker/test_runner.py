@@ -108,6 +108,7 @@ async def test_an_outcome_of_a_cancelled_task_is_dropped(
 async def test_half_of_many_slots_are_claimed_at_once(
     engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker
 ) -> None:
+    worker.runner._batches._most_waiting = 1_000  # as a worker's whose handlers take little time
     new = task.NewTask("wait", datetime.datetime.now(datetime.UTC))
     await task_create.create(engine, [new] * 300, actor="api")
     worker.runner.poll(QUEUE)

@@ -30,7 +30,7 @@ def _logs() -> Iterator[None]:
 def executor(*functions: Callable[..., Any], timeout: float | None = None) -> execution.Executor:
     """Returns an executor with this handler of "do"."""
     found = [handlers.registered(handlers.handler("do", timeout=timeout)(function)) for function in functions]
-    return execution.Executor({each.name: each for each in found if each is not None}, concurrency=2)
+    return execution.Executor({each.name: each for each in found if each is not None}, threads=2)
 
 
 async def run(function: Callable[..., Any], **changes: Any) -> task_outcomes.Outcome:
@@ -212,7 +212,7 @@ async def test_a_tasks_timeout_is_capped_by_its_handlers_max_timeout() -> None:
 
     registered = handlers.registered(handlers.handler("do", max_timeout=0.05)(wait))
     assert registered is not None
-    runner = execution.Executor({"do": registered}, concurrency=2)
+    runner = execution.Executor({"do": registered}, threads=2)
     outcome = await runner.run(runs.claimed(name="do", timeout=HOUR))
     assert outcome.error_message == 'TimeoutError: timed out after 0.05 s, the max_timeout of handler "do"'
 

@@ -21,7 +21,9 @@ class Clock:
         return self.seconds
 
 
-@pytest.mark.parametrize(("concurrency", "most"), [(1, [1, 1]), (15, [1, 1]), (16, [2, 1]), (100, [12, 1])])
+@pytest.mark.parametrize(
+    ("concurrency", "most"), [(1, [1, 1]), (15, [1, 1]), (16, [2, 1]), (100, [12, 1]), (1_000, [32, 1])]
+)
 def test_fewer_may_run_with_each_lease_that_they_lost(concurrency: int, most: list[int]) -> None:
     limited = quarantine.Quarantine(concurrency, LEASE)
     assert [limited.free_slots(level) for level in (2, 3)] == most

@@ -18,7 +18,8 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_worker_needs_no_settings() -> None:
     read = settings.Settings.read()
-    assert (read.handlers, read.queues, read.concurrency) == ([], ["default"], 100)
+    assert (read.handlers, read.queues) == ([], ["default"])
+    assert (read.concurrency, read.threads) == (1_000, 100)
     assert (read.lease, read.grace_period) == (datetime.timedelta(seconds=15), datetime.timedelta(seconds=20))
 
 
@@ -33,6 +34,7 @@ def test_names_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [
         ("CONCURRENCY", "0"),
+        ("THREADS", "0"),
         ("LEASE", "PT0.5S"),
         ("GRACE_PERIOD", "soon"),
         ("TASK_RETENTION", "PT30S"),
