@@ -73,9 +73,10 @@ def made(source: str, **columns: str) -> str:
     ]
     if "lease_expires_at" in values:
         parts.append(
-            "leased AS (INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions) "
-            f"SELECT {has['worker_id']}, queue, now(), lease_expires_at, array_agg(task_id), "
-            f"array_agg(greatest({has['version']} - 1, 1)) FROM given WHERE status = 'running' GROUP BY 1, 2, 3, 4)"
+            "leased AS (INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, "
+            f"concurrency_keys) SELECT {has['worker_id']}, queue, now(), lease_expires_at, array_agg(task_id), "
+            f"array_agg(greatest({has['version']} - 1, 1)), array_agg(coalesce({has['concurrency_key']}, '')) "
+            "FROM given WHERE status = 'running' GROUP BY 1, 2, 3, 4)"
         )
     if "request_id" in values:
         parts.append(

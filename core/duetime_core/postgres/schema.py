@@ -144,6 +144,8 @@ leases = sa.Table(
     sa.Column("task_ids", postgresql.ARRAY(sa.BigInteger), nullable=False),
     sa.Column("versions", postgresql.ARRAY(sa.Integer), nullable=False),
     sa.Column("is_quarantined", sa.Boolean, nullable=False, server_default="false"),
+    # Of each task: see `store.leases`.
+    sa.Column("concurrency_keys", postgresql.ARRAY(sa.Text)),
     _index("leases", "expires_at", "expires_at"),
     postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "5000"},
 )

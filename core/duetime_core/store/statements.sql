@@ -272,12 +272,12 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     ) AS locked
 ), taken AS (
     DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-    RETURNING task_id, queue, version, level, ready_at, lost_leases
+    RETURNING task_id, queue, version, level, ready_at, lost_leases, concurrency_key
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined, concurrency_keys)
     SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
         array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1)
+        bool_or(lost_leases > 1), array_agg(coalesce(concurrency_key, ''))
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 )
@@ -315,8 +315,10 @@ WITH lost AS MATERIALIZED (
         lease_floor.expires_at FROM lease_floor WHERE is_only)
     ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
-    SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
-    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
+    SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.*
+    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions, CASE cardinality(concurrency_keys)
+        WHEN cardinality(task_ids) THEN concurrency_keys
+        END) AS claimed (task_id, version, key)
     ORDER BY claimed.task_id
 ), held AS MATERIALIZED (
     SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
@@ -327,14 +329,15 @@ WITH lost AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS locked
 ), rest AS MATERIALIZED (
-    SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions FROM claimed
+    SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions, array_agg(key) AS keys
+    FROM claimed
     WHERE NOT EXISTS (SELECT FROM held WHERE held.task_id = claimed.task_id AND held.version = claimed.version)
         AND EXISTS (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
         )
     GROUP BY lease_id
 ), cut AS (
-    UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions
+    UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions, concurrency_keys = rest.keys
     FROM rest WHERE leases.lease_id = rest.lease_id
 ), dropped AS (
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
@@ -409,8 +412,10 @@ WITH lost AS MATERIALIZED (
     ORDER BY lease_id
     FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
-    SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
-    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
+    SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.*
+    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions, CASE cardinality(concurrency_keys)
+        WHEN cardinality(task_ids) THEN concurrency_keys
+        END) AS claimed (task_id, version, key)
     ORDER BY claimed.task_id
 ), held AS MATERIALIZED (
     SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
@@ -421,14 +426,15 @@ WITH lost AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) AS locked
 ), rest AS MATERIALIZED (
-    SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions FROM claimed
+    SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions, array_agg(key) AS keys
+    FROM claimed
     WHERE NOT EXISTS (SELECT FROM held WHERE held.task_id = claimed.task_id AND held.version = claimed.version)
         AND EXISTS (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
         )
     GROUP BY lease_id
 ), cut AS (
-    UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions
+    UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions, concurrency_keys = rest.keys
     FROM rest WHERE leases.lease_id = rest.lease_id
 ), dropped AS (
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
@@ -605,8 +611,10 @@ SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone;
 -- tasks/outcomes.py: _EXTEND
 WITH held AS MATERIALIZED (
     SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
-        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions
-        FROM unnest(task_ids, versions) AS claimed (task_id, version)
+        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions, array_agg(key) AS live_keys
+        FROM unnest(task_ids, versions, CASE cardinality(concurrency_keys)
+            WHEN cardinality(task_ids) THEN concurrency_keys
+            END) AS claimed (task_id, version, key)
         WHERE EXISTS (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
         )
@@ -617,7 +625,9 @@ WITH held AS MATERIALIZED (
 ), extended AS (
     UPDATE leases SET expires_at = clock_timestamp() + CAST(:lease AS interval),
         task_ids = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_ids ELSE task_ids END,
-        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END
+        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END,
+        concurrency_keys =
+        CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_keys ELSE concurrency_keys END
     FROM held WHERE leases.lease_id = held.lease_id
     RETURNING leases.lease_id, live_ids
 )

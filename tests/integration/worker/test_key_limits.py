@@ -66,17 +66,17 @@ def ids(tasks: list[task.Task]) -> list[int]:
     return [each.task_id for each in tasks]
 
 
-async def fill(engine: sqlalchemy_asyncio.AsyncEngine, *, count: int, keys: int) -> None:
-    """Has `keys` keys run one task each, and that many due tasks of these keys wait."""
+async def fill(engine: sqlalchemy_asyncio.AsyncEngine, *, count: int, keys: int, name: str = "full") -> None:
+    """Has `keys` keys run one task each, claimed by hundreds, and the rest of the tasks wait, all due."""
     await backlogs.insert(
         engine,
         count,
         status=f"CASE WHEN n <= {keys} THEN 'running' ELSE 'pending' END",
         execution_time=_AN_HOUR_AGO,
         updated_at=_AN_HOUR_AGO,
-        concurrency_key=f"'full ' || n % {keys}",
+        concurrency_key=f"'{name} ' || n % {keys}",
         executed_at=f"CASE WHEN n <= {keys} THEN now() END",
-        worker_id=f"CASE WHEN n <= {keys} THEN 'busy' END",
+        worker_id=f"CASE WHEN n <= {keys} THEN 'busy ' || n / 100 END",
         lease_expires_at=f"CASE WHEN n <= {keys} THEN now() + interval '1 hour' END",
     )
     async with engine.connect() as connection:

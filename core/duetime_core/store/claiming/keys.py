@@ -21,12 +21,24 @@ FOR_A_RUN = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 """`waits_until` of a key that waits for one of its runs to end."""
 _EMPTY_AT = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
-_COUNT = f"""
-SELECT concurrency_key, count(*) AS running FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
-WHERE running.queue = :queue AND concurrency_key IS NOT NULL
+
+def _runs(keys: str) -> str:
+    """Returns the statement that reads the key of each running task of the queue, at least of those with these keys.
+
+    The keys beside the leases say which tasks to look up: of all that run, only those are read.
+    """
+    return f"""
+    SELECT coalesce(key, (SELECT concurrency_key FROM tasks WHERE tasks.task_id = claimed.task_id)) AS concurrency_key
+    FROM leases CROSS JOIN LATERAL {leases.CLAIMED}
+    WHERE {leases.HAS_LEASE} AND leases.queue = :queue AND (key IS NULL OR key IN ({keys})) AND EXISTS (
+        SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+    )"""
+
+
+_RUNNING = sa.text(f"""
+SELECT concurrency_key, count(*) AS running FROM ({_runs("SELECT unnest(CAST(:keys AS text[]))")}) AS runs
 GROUP BY concurrency_key
-"""
-_RUNNING = sa.text(_COUNT)
+""")
 _READ = sa.text("""
 SELECT given.key, tokens, tokens_at, waits_until
 FROM unnest(CAST(:keys AS text[])) AS given (key)
@@ -47,17 +59,16 @@ _ENDED = sa.text("""
 UPDATE queue_keys SET waits_until = :now
 WHERE queue = :queue AND concurrency_key = ANY(CAST(:keys AS text[])) AND waits_until >= :for_a_run
 """)
+_WAITS = "SELECT concurrency_key FROM queue_keys WHERE queue = :queue AND waits_until >= :for_a_run"
 # Read before the queue is locked: for ten thousand keys it takes as long as several claims. Grouped, because a join of
-# all keys with all counts would compare each with each.
+# all keys with all counts would compare each with each. Of a group, one row is the key's own.
 _FIND_ENDED = sa.text(f"""
-WITH counted AS MATERIALIZED ({_COUNT})
 SELECT concurrency_key FROM (
-    SELECT concurrency_key, 0 AS running, true AS waits FROM queue_keys
-    WHERE queue = :queue AND waits_until >= :for_a_run
-    UNION ALL SELECT concurrency_key, running, false FROM counted
-) AS known JOIN queues ON queues.name = :queue
-GROUP BY concurrency_key, max_running_per_key
-HAVING bool_or(waits) AND (max_running_per_key IS NULL OR max_running_per_key > sum(running))
+    SELECT concurrency_key, true AS waits FROM ({_WAITS}) AS keys
+    UNION ALL SELECT concurrency_key, false FROM ({_runs(_WAITS)}) AS runs
+) AS known
+GROUP BY concurrency_key
+HAVING bool_or(waits) AND coalesce(count(*) <= (SELECT max_running_per_key FROM queues WHERE name = :queue), true)
 LIMIT :limit
 """)
 _WRITE = sa.text("""
@@ -85,7 +96,6 @@ class Keys:
     def __init__(self, connection: sqlalchemy_asyncio.AsyncConnection, locked: queue_lock.QueueLock) -> None:
         self._connection = connection
         self._queue, self._limits, self.now = locked.queue, locked.limits, locked.now
-        self._running: dict[str, int] | None = None if self._limits.max_running_per_key is not None else {}
         self._keys: dict[str, _Key] = {}
 
     async def read(self, keys: Collection[str]) -> None:
@@ -93,16 +103,18 @@ class Keys:
         unknown = list({key: None for key in keys if key not in self._keys})
         if not unknown:
             return
-        if self._running is None:
-            counted = await self._connection.execute(_RUNNING, {"queue": self._queue})
-            self._running = {row.concurrency_key: row.running for row in counted}
-        rows = await self._connection.execute(_READ, {"queue": self._queue, "keys": unknown})
+        parameters = {"queue": self._queue, "keys": unknown}
+        running: dict[str, int] = {}
+        if self._limits.max_running_per_key is not None:
+            counted = await self._connection.execute(_RUNNING, parameters)
+            running = {row.concurrency_key: row.running for row in counted}
+        rows = await self._connection.execute(_READ, parameters)
         for key, tokens, at, waits_until in rows:
             bucket = None
             if (per_second := self._limits.max_per_second_per_key) is not None:
                 bucket = queues.TokenBucket(per_second, math.inf if tokens is None else tokens, at or self.now)
                 bucket.advance(self.now)
-            self._keys[key] = _Key(self._running.get(key, 0), bucket, waits_until)
+            self._keys[key] = _Key(running.get(key, 0), bucket, waits_until)
 
     def places(self, key: str) -> int:
         """How many tasks of the key may start."""

@@ -21,7 +21,7 @@ _MOMENT = {
     "has_occurrences": statements.HAS_OCCURRENCES,
 }
 _CLAIM_UNLIMITED = statements.claim(statements.due(where=f"AND {statements.IS_UNLIMITED}"), **_MOMENT)
-_CLAIM_PICKED = statements.claim(statements.PICKED, **_MOMENT)
+_CLAIM_PICKED = statements.claim(statements.PICKED, key="coalesce(concurrency_key, '')", **_MOMENT)
 
 
 class _Source:

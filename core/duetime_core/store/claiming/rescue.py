@@ -21,8 +21,8 @@ _KEPT = ", ".join(f"tasks.{column}" for column in task_columns.KEPT if column no
 def _take(lost: str) -> str:
     """Returns the CTEs of the leases that `lost` locks, of their tasks, and of what becomes of the leases."""
     return f"""lost AS MATERIALIZED ({lost}), claimed AS MATERIALIZED (
-        SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.task_id, claimed.version
-        FROM lost CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
+        SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.*
+        FROM lost CROSS JOIN LATERAL {leases.CLAIMED}
         ORDER BY claimed.task_id
     ), held AS MATERIALIZED (
         SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
@@ -33,14 +33,15 @@ def _take(lost: str) -> str:
             FOR UPDATE SKIP LOCKED
         ) AS locked
     ), rest AS MATERIALIZED (
-        SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions FROM claimed
+        SELECT lease_id, array_agg(task_id) AS task_ids, array_agg(version) AS versions, array_agg(key) AS keys
+        FROM claimed
         WHERE NOT EXISTS (SELECT FROM held WHERE held.task_id = claimed.task_id AND held.version = claimed.version)
             AND EXISTS (
                 SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
             )
         GROUP BY lease_id
     ), cut AS (
-        UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions
+        UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions, concurrency_keys = rest.keys
         FROM rest WHERE leases.lease_id = rest.lease_id
     ), dropped AS (
         DELETE FROM leases WHERE lease_id = ANY(ARRAY(

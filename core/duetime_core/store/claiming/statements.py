@@ -134,25 +134,29 @@ _BEGAN = "SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues W
 
 # `ANY(ARRAY(SELECT …))` over the materialized CTE keeps the ordered index scan and the limit; `IN (SELECT … LIMIT …)`
 # can exceed the limit.
-def claim(due: str, *, before: str = "", **moment: str) -> sa.TextClause:
+def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.TextClause:
     """Returns the statement that claims the tasks of `due`, for `worker_id` and `lease`, one lease for each queue.
 
     `before` has CTEs for the other parts. Its rows are the tasks in order, each with `now` and the expressions of
-    `moment`; if it claims none, one row has only these. Leases begin `now`, when every lock is held.
+    `moment`; if it claims none, one row has only these. Leases begin `now`, when every lock is held, and have the
+    concurrency keys of their tasks if `key` is given, an expression over `concurrency_key`.
 
     A row of `waiting` is taken in its newest version, but its task is read as the statement's snapshot sees it. Where
     `claimed_version` is not the task's `version`, a change was committed in between: see `reread`.
     """
     now = "(SELECT now FROM began)"
     expressions = {"now": now, **moment}
+    returned, into, keys = "", "", ""
+    if key:
+        returned, into, keys = ", concurrency_key", ", concurrency_keys", f", array_agg({key})"
     return sa.text(f"""
         WITH began AS MATERIALIZED ({_BEGAN}), {before} due AS MATERIALIZED ({due}), taken AS (
             DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
-            RETURNING task_id, queue, version, level, ready_at, lost_leases
+            RETURNING task_id, queue, version, level, ready_at, lost_leases{returned}
         ), leased AS (
-            INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
+            INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined{into})
             SELECT :worker_id, queue, {now}, {now} + CAST(:lease AS interval), array_agg(task_id), array_agg(version),
-                bool_or({schema.QUARANTINED})
+                bool_or({schema.QUARANTINED}){keys}
             FROM taken GROUP BY queue
             RETURNING lease_id, queue
         )

@@ -10,7 +10,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import confirmation, database, direct
-from duetime_core.store import encoding
+from duetime_core.store import encoding, leases
 from duetime_core.store.tasks import columns
 
 
@@ -155,11 +155,11 @@ WHERE NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = given.task_id OFFS
 """)
 
 # Where fewer than half of a lease's tasks run, the others leave it: what reads leases reads all of their tasks.
-_EXTEND = sa.text("""
+_EXTEND = sa.text(f"""
 WITH held AS MATERIALIZED (
     SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
-        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions
-        FROM unnest(task_ids, versions) AS claimed (task_id, version)
+        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions, array_agg(key) AS live_keys
+        FROM {leases.CLAIMED}
         WHERE EXISTS (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
         )
@@ -170,11 +170,13 @@ WITH held AS MATERIALIZED (
 ), extended AS (
     UPDATE leases SET expires_at = clock_timestamp() + CAST(:lease AS interval),
         task_ids = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_ids ELSE task_ids END,
-        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END
+        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END,
+        concurrency_keys =
+            CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_keys ELSE concurrency_keys END
     FROM held WHERE leases.lease_id = held.lease_id
     RETURNING leases.lease_id, live_ids
 )
-SELECT lease_id, coalesce(live_ids, '{}') AS task_ids FROM extended
+SELECT lease_id, coalesce(live_ids, '{{}}') AS task_ids FROM extended
 """)
 _STILL_THERE = sa.text("""
 SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
