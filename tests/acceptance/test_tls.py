@@ -7,13 +7,13 @@ import ssl
 import subprocess
 import sys
 
-import grpc.aio
 import httpx
 import pytest
 import trustme
 
-from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+import duetime_client
 from duetime_stack import allowlist, edge, layout, tls
+from tests.acceptance import commands
 from tests.support import certificates, processes, stacks
 
 pytestmark = pytest.mark.timeout(240)
@@ -47,11 +47,15 @@ async def test_a_stack_with_keys_and_a_certificate_serves_rest_and_grpc(open_dir
             own = {"origin": stack.url, "sec-fetch-site": "same-origin"}
             assert (await rest.get("/api/tasks", headers=own)).status_code == 200
             assert "strict-transport-security" not in refused.headers  # it would apply to all ports of this machine
-        credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
-        async with grpc.aio.secure_channel(stack.address, credentials) as channel:
-            stub = task_service_pb2_grpc.TaskServiceStub(channel)
-            metadata = (("authorization", f"Bearer {key}"),)
-            assert not (await stub.ListTasks(task_service_pb2.ListTasksRequest(), metadata=metadata)).tasks
+        ca = certificates.ca_file(authority, open_directory)
+        async with duetime_client.AsyncClient(stack.url, api_key=key, ca=ca) as client:
+            assert [task async for task in client.list()] == []
+        async with duetime_client.AsyncClient(stack.address) as plain_client:
+            with pytest.raises(duetime_client.Unavailable, match="if it expects TLS, write https://"):
+                await plain_client.delete(1)
+        variables = {"DUETIME_API_KEY": key, "DUETIME_CA_FILE": str(ca)}
+        listed = await commands.run(stack, "list --json", variables)
+        assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "")
         async with httpx.AsyncClient(base_url=f"http://{stack.address}") as plain:
             with pytest.raises(httpx.TransportError):
                 await plain.get("/api/tasks")

@@ -66,11 +66,13 @@ class Server(grpc.GenericRpcHandler):
 
 
 @contextlib.asynccontextmanager
-async def served(*answers: Answer, at: str = "127.0.0.1:0") -> AsyncIterator[Server]:
+async def served(
+    *answers: Answer, at: str = "127.0.0.1:0", tls: grpc.ServerCredentials | None = None
+) -> AsyncIterator[Server]:
     handler = Server(list(answers))
     server = aio.server()
     server.add_generic_rpc_handlers([handler])
-    port = server.add_insecure_port(at)
+    port = server.add_insecure_port(at) if tls is None else server.add_secure_port(at, tls)
     handler.address = at.removesuffix(":0") + f":{port}" * at.endswith(":0")
     await server.start()
     try:

@@ -1,22 +1,44 @@
 """Certificates for servers on this machine."""
 
 import dataclasses
+import datetime
 import os
 import pathlib
 import shutil
 import ssl
 
+import grpc
 import pytest
 import trustme
 
 from duetime_stack import privileges
 
+HERE = ("127.0.0.1", "localhost")
+
+
+def grpc_server(
+    authority: trustme.CA,
+    *names: str,
+    not_before: datetime.datetime | None = None,
+    not_after: datetime.datetime | None = None,
+) -> grpc.ServerCredentials:
+    """Returns the credentials of a gRPC server, with a certificate for these names, or this machine's."""
+    issued = authority.issue_cert(*(names or HERE), not_before=not_before, not_after=not_after)
+    chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
+    return grpc.ssl_server_credentials([(issued.private_key_pem.bytes(), chain)])
+
+
+def ca_file(authority: trustme.CA, directory: pathlib.Path) -> pathlib.Path:
+    """Returns a file with the authority's certificate."""
+    path = directory / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
 
 def trusted(monkeypatch: pytest.MonkeyPatch, directory: pathlib.Path, host: str = "127.0.0.1") -> ssl.SSLContext:
     """Returns the TLS context of a server of this name, whose certificate this process trusts from now on."""
     authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(directory / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(directory / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file(authority, directory)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(host).configure_cert(context)
     return context

@@ -1,7 +1,8 @@
-"""The server's address: its notation, and whether it is on this machine."""
+"""The server's address: its notation, whether it is encrypted, and whether it is on this machine."""
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 import socket
@@ -9,28 +10,46 @@ import socket
 EXAMPLE = "127.0.0.1:8080"
 
 _HOST_PORT = re.compile(r"(\[[^\[\]]+\]|[^\x00-\x20\x7f:/@?#\[\]]+)(?::(\d+))?", re.ASCII)
+_UNIX = ("unix:", "unix-abstract:")
 # Schemes that gRPC resolves itself.
-_GRPC = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:")
-_PLAIN = {"http": 80, "grpc": None}
-_TLS = {"https", "grpcs"}
+_GRPC = ("dns:", "ipv4:", "ipv6:", *_UNIX)
+_DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": None, "grpcs": None}
+_TLS = ("https", "grpcs")
 _MAX_SHOWN = 100
 
 
-def target(address: str) -> str:
-    """Returns the gRPC target for an address; raises ValueError if it is not a server address."""
-    given = address.strip()
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where a client connects to, and how."""
+
+    target: str
+    """What gRPC connects to, such as `127.0.0.1:8080`."""
+    is_encrypted: bool = False
+    """Whether the connection is TLS."""
+
+
+def parse(given: str, *, tls: bool | None = None) -> Address:
+    """Returns the address that `given` means; `tls` decides for those without `http://` or a like scheme.
+
+    Raises ValueError if it is not a server address, or contradicts `tls`.
+    """
+    given = given.strip()
+    if given.startswith(_UNIX) and tls:
+        raise ValueError(f"{_shown(given)} contradicts tls=True: a unix socket is not encrypted")
     if given.startswith(_GRPC):
-        return given
+        return Address(given, bool(tls))
     if "@" in given:  # checked first, because the other messages quote the address
         raise ValueError("the address must not contain a user name or password; write host:port")
     scheme, separator, rest = given.partition("://")
     if not separator:
-        return _host_port(given.removesuffix("/"), given, None)
-    if scheme.lower() in _TLS:
-        raise ValueError(f"{_shown(given)}: TLS is not supported yet; write http:// or host:port")
-    if scheme.lower() not in _PLAIN:
+        return Address(_host_port(given.removesuffix("/"), given, None), bool(tls))
+    if (scheme := scheme.lower()) not in _DEFAULT_PORTS:
         raise _invalid(f"{_shown(given)}: unknown scheme")
-    return _host_port(rest.removesuffix("/"), given, _PLAIN[scheme.lower()])
+    target = _host_port(rest.removesuffix("/"), given, _DEFAULT_PORTS[scheme])
+    if tls is not None and tls is not (scheme in _TLS):
+        right = f"{scheme}s://" if tls else f"{scheme.removesuffix('s')}://"
+        raise ValueError(f"{_shown(given)} contradicts tls={tls}; write {right}, or leave out tls")
+    return Address(target, scheme in _TLS)
 
 
 def _host_port(text: str, given: str, default_port: int | None) -> str:
@@ -57,8 +76,8 @@ def _invalid(problem: str) -> ValueError:
 
 
 def is_local(target: str) -> bool:
-    """Whether a target that `target` returned is on this machine, judged by its text."""
-    return target.startswith(("unix:", "unix-abstract:")) or all(map(_is_loopback, hosts(target)))
+    """Whether an address's target is on this machine, judged by its text."""
+    return target.startswith(_UNIX) or all(map(_is_loopback, hosts(target)))
 
 
 def hosts(target: str) -> list[str]:

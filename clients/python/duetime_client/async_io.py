@@ -26,9 +26,12 @@ def owner() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-def open_channel(target: str) -> aio.Channel:
+def open_channel(target: str, tls: grpc.ChannelCredentials | None) -> aio.Channel:
     """Returns a channel of the running event loop; it connects on first use."""
-    return aio.insecure_channel(target, options=channel.options(target))
+    options = channel.options(target)
+    if tls is None:
+        return aio.insecure_channel(target, options=options)
+    return aio.secure_channel(target, tls, options=options)
 
 
 async def call(

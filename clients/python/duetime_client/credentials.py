@@ -20,8 +20,8 @@ _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _LINE = re.compile(r"authorization: +bearer +(\S+)", re.IGNORECASE)
 
 
-def metadata(api_key: str | None, target: str, environment: Mapping[str, str] = os.environ) -> Metadata:
-    """Returns what each call to the target sends with it.
+def metadata(api_key: str | None, server: address.Address, environment: Mapping[str, str] = os.environ) -> Metadata:
+    """Returns what each call to the server sends with it.
 
     Without an API key, that of the environment is sent; an empty one stands for none. Raises ValueError, without
     quoting the key, for one that is malformed, cannot be read, or would be sent unencrypted to another machine.
@@ -31,10 +31,10 @@ def metadata(api_key: str | None, target: str, environment: Mapping[str, str] = 
         return ()
     if not _KEY.fullmatch(key):
         raise ValueError("the API key must be one word of letters, digits and ._~+/-, such as dt_…")
-    if not address.is_local(target):
+    if not (server.is_encrypted or address.is_local(server.target)):
         raise ValueError(
-            f"the API key is not sent to {target}, because the connection to another machine is not encrypted; "
-            "connect to this machine, such as to a tunnel or to a proxy that adds TLS"
+            f"the API key is not sent to {server.target}, because the connection to another machine is not encrypted; "
+            "use TLS: https://host:port"
         )
     return (("authorization", f"Bearer {key}"),)
 

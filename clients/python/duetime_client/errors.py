@@ -233,6 +233,12 @@ class Unavailable(DuetimeError):
     reason = "UNAVAILABLE"
 
 
+class TlsFailed(Unavailable):
+    """The server's certificate is refused, or the server does not use TLS. A retry does not help."""
+
+    reason = "TLS_FAILED"
+
+
 class DeadlineExceeded(DuetimeError):
     """There was no response in time. The outcome is unknown: a change may have been committed."""
 

@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
-from duetime_client import errors, moment, proxy
+from duetime_client import address, certificates, errors, moment, proxy
 
 DOMAIN = "duetime"
 
@@ -50,19 +50,26 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.DuetimeError]] = {
 
 
 # Prefixes of gRPC's own messages that end with the cause.
-_LAYERED = ("failed to connect to all addresses; last error: ", "errors resolving ")
+_NOT_CONNECTED = "failed to connect to all addresses; last error: "
+_LAYERED = (_NOT_CONNECTED, "errors resolving ")
+# What a server that expects TLS does with anything else.
+_HUNG_UP = ("Socket closed", "Connection reset by peer")
 
 
-def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
-    """Returns the DuetimeError for `error`, from a call to `target`."""
+def translate(error: grpc.RpcError, server: address.Address) -> errors.DuetimeError:
+    """Returns the DuetimeError for `error`, from a call to the server."""
     code = error.code()
     status = _rich_status(error)
     info = error_info(error)
     message = error.details() or code.name
     if info is None and code is grpc.StatusCode.UNAVAILABLE:
-        message = f"{target} cannot be reached{proxy.described(target)}: {_cause(message)}"
+        refused = tls_failure(error)
+        unreachable = f"{server.target} cannot be reached{proxy.described(server.target)}"
+        if refused is not None:
+            return errors.TlsFailed(f"{unreachable}: {refused}")
+        message = f"{unreachable}: {_cause(message, server)}"
     elif info is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        message = f"{target} did not respond in time. The outcome is unknown: a change may have been committed"
+        message = f"{server.target} did not respond in time. The outcome is unknown: a change may have been committed"
     metadata = dict(info.metadata) if info else {}
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return errors.InvalidArgument(*_violations(status), message=message, metadata=metadata)
@@ -74,9 +81,23 @@ def translate(error: grpc.RpcError, target: str) -> errors.DuetimeError:
     return translated
 
 
-def _cause(message: str) -> str:
+def tls_failure(error: grpc.RpcError) -> str | None:
+    """Returns why TLS with the server failed for a reason that no retry changes; None for other errors."""
+    details = error.details() or ""
+    is_own = error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_CONNECTED)
+    return certificates.failure(details) if is_own else None
+
+
+def _cause(message: str, server: address.Address) -> str:
     """Returns the cause alone of gRPC's own message, such as `Connection refused`."""
-    return message.rpartition(": ")[2].removesuffix("]") if message.startswith(_LAYERED) else message
+    if not message.startswith(_LAYERED):
+        return message
+    if (failed := certificates.handshake_error(message)) is not None:
+        return failed
+    cause = message.rpartition(": ")[2].removesuffix("]")
+    if message.startswith(_NOT_CONNECTED) and not server.is_encrypted and any(each in cause for each in _HUNG_UP):
+        return f"{cause}; if it expects TLS, write https://"
+    return cause
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:

@@ -27,9 +27,12 @@ def owner() -> int:
     return os.getpid()
 
 
-def open_channel(target: str) -> grpc.Channel:
+def open_channel(target: str, tls: grpc.ChannelCredentials | None) -> grpc.Channel:
     """Returns a channel; it connects on first use."""
-    return grpc.insecure_channel(target, options=channel.options(target))
+    options = channel.options(target)
+    if tls is None:
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, tls, options=options)
 
 
 def call(

@@ -7,7 +7,7 @@ import random
 import grpc
 
 from duetime.v1 import task_service_pb2
-from duetime_client import errors, response, rpc_error, task_log
+from duetime_client import address, errors, response, rpc_error, task_log
 
 HEARTBEAT_TIMEOUT_SECONDS = 40.0
 """An idle server sends a heartbeat every 15 s; a stream that misses two is lost."""
@@ -61,14 +61,14 @@ class WatchProgress:
                 )
         return None
 
-    def delay_after(self, error: grpc.RpcError | TimeoutError | None, target: str) -> float:
+    def delay_after(self, error: grpc.RpcError | TimeoutError | None, server: address.Address) -> float:
         """Returns how many seconds to wait before the next stream, after one that ended with `error` or without one.
 
-        Raises the DuetimeError for `error` if the server refused the watch, or never sent a message (a watch that has
-        worked once is resumed for as long as the caller waits).
+        Raises the DuetimeError for `error` if the server refused the watch, its certificate is refused, or it never
+        sent a message (otherwise, a watch that has worked once is resumed for as long as the caller waits).
         """
         if not self._was_connected or not _is_lost(error):
-            raise _translated(error, target) from error
+            raise _translated(error, server) from error
         longest = self._next_delay_seconds
         self._next_delay_seconds = min(longest * 2, MAX_DELAY_SECONDS)
         return longest * random.uniform(0.5, 1)
@@ -79,14 +79,14 @@ def _is_lost(error: grpc.RpcError | TimeoutError | None) -> bool:
         return True  # it timed out, or ended without an error
     if (info := rpc_error.error_info(error)) is not None:
         return info.reason in _RESUMABLE or error.code() is grpc.StatusCode.UNAVAILABLE
-    return error.code() in _CONNECTION_LOST
+    return error.code() in _CONNECTION_LOST and rpc_error.tls_failure(error) is None
 
 
-def _translated(error: grpc.RpcError | TimeoutError | None, target: str) -> errors.DuetimeError:
+def _translated(error: grpc.RpcError | TimeoutError | None, server: address.Address) -> errors.DuetimeError:
     match error:
         case grpc.RpcError():
-            return rpc_error.translate(error, target)
+            return rpc_error.translate(error, server)
         case TimeoutError():
-            return errors.DeadlineExceeded(f"{target} did not respond in time")
+            return errors.DeadlineExceeded(f"{server.target} did not respond in time")
         case None:
-            return errors.Unavailable(f"{target} ended the watch without an error")
+            return errors.Unavailable(f"{server.target} ended the watch without an error")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import pathlib
-import re
 import sys
 from collections.abc import Callable
 from typing import Any, Self
@@ -66,8 +64,9 @@ class Client:
         self.answer = answer
         self.called: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
 
-    def __call__(self, server: str) -> Self:
+    def __call__(self, server: str, *, ca: str | None) -> Self:
         self.server = server
+        self.ca = ca
         return self
 
     def __enter__(self) -> Self:
@@ -185,7 +184,7 @@ def test_invalid_command_line_exits_with_2_and_the_reason(run: Run, arguments: l
 
 @pytest.mark.parametrize(
     ("address", "problem"),
-    [("https://127.0.0.1:8080", "TLS is not supported"), ("127.0.0.1", "has no port"), ("ftp://x", "unknown scheme")],
+    [("https://127.0.0.1/api", "have a path"), ("127.0.0.1", "has no port"), ("ftp://x", "unknown scheme")],
 )
 def test_invalid_address_exits_with_2(monkeypatch: pytest.MonkeyPatch, address: str, problem: str) -> None:
     monkeypatch.setenv("DUETIME_ADDRESS", address)
@@ -207,6 +206,7 @@ FAILURES = [
     (duetime_client.RequestIdOfCancelledTask(), 4),
     (duetime_client.RequestIdOfDeletedTask(), 4),
     (duetime_client.Unavailable(), 5),
+    (duetime_client.TlsFailed(), 5),
     (duetime_client.DeadlineExceeded(), 5),
     (duetime_client.Unauthenticated(), 7),
     (duetime_client.PermissionDenied(), 7),
@@ -266,29 +266,6 @@ def test_exit_code_of_a_watch_follows_the_task_s_outcome(run: Run, last: tuple[s
 def test_ctrl_c_exits_quietly_with_130(run: Run) -> None:
     result = run("watch", answer=KeyboardInterrupt())
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "")
-
-
-def test_version_is_printed(run: Run) -> None:
-    result = run("--version")
-    assert (result.exit_code, result.stdout) == (0, f"duetime {importlib.metadata.version('duetime-client')}\n")
-
-
-def test_help_lists_the_exit_codes(run: Run) -> None:
-    text = run("--help").stdout
-    assert cli.__doc__ is not None
-    codes = re.findall(r"^ *(\d+)  ", cli.__doc__, re.MULTILINE)
-    assert (
-        codes
-        == re.findall(r"^ *(\d+)  ", text, re.MULTILINE)
-        == ["0", "1", "2", "3", "4", "5", "6", "7", "130", "141", "143"]
-    )
-
-
-@pytest.mark.parametrize("command", app.COMMANDS)
-def test_every_command_has_json_and_server(run: Run, command: str) -> None:
-    text = run(command, "--help").stdout
-    assert "--json" in text
-    assert "--server" in text
 
 
 def test_command_line_without_its_extra_prints_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

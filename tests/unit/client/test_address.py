@@ -31,7 +31,41 @@ DEAD_PROXY = "http://user:secret@127.0.0.1:9"
     ],
 )
 def test_every_common_notation_of_an_address_is_accepted(given: str, target: str) -> None:
-    assert address.target(given) == target
+    assert address.parse(given) == address.Address(target, is_encrypted=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "tls", "target"),
+    [
+        ("https://duetime.internal", None, "duetime.internal:443"),
+        ("HTTPS://duetime.internal:8443/", None, "duetime.internal:8443"),
+        ("https://[::1]", True, "[::1]:443"),
+        ("grpcs://duetime.internal:8443", None, "duetime.internal:8443"),
+        ("duetime.internal:8443", True, "duetime.internal:8443"),
+        ("dns:///duetime.internal:8443", True, "dns:///duetime.internal:8443"),
+    ],
+)
+def test_https_and_grpcs_and_the_argument_mean_tls(given: str, tls: bool | None, target: str) -> None:
+    assert address.parse(given, tls=tls) == address.Address(target, is_encrypted=True)
+
+
+@pytest.mark.parametrize("kind", [duetime_client.AsyncClient, duetime_client.Client])
+@pytest.mark.parametrize(
+    ("given", "tls", "right"),
+    [
+        ("http://duetime.internal", True, "contradicts tls=True; write https://"),
+        ("grpc://duetime.internal:8080", True, "contradicts tls=True; write grpcs://"),
+        ("https://duetime.internal", False, "contradicts tls=False; write http://"),
+        ("grpcs://duetime.internal:8443", False, "contradicts tls=False; write grpc://"),
+        ("unix:/run/duetime.sock", True, "a unix socket is not encrypted"),
+        ("duetime.internal", True, "has no port"),
+    ],
+)
+def test_an_address_that_contradicts_tls_is_refused_with_what_would_be_right(
+    kind: Callable[..., object], given: str, tls: bool, right: str
+) -> None:
+    with pytest.raises(ValueError, match=right):
+        kind(given, tls=tls)
 
 
 @pytest.mark.parametrize("kind", [duetime_client.AsyncClient, duetime_client.Client])
@@ -40,8 +74,8 @@ def test_every_common_notation_of_an_address_is_accepted(given: str, target: str
     [
         ("", "is empty; write host:port"),
         ("http://", "is empty"),
-        ("https://127.0.0.1:8080", "TLS is not supported yet"),
-        ("grpcs://127.0.0.1:8080", "TLS is not supported yet"),
+        ("https://", "is empty"),
+        ("grpcs://127.0.0.1", "has no port"),
         ("redis://127.0.0.1:6379", "unknown scheme"),
         ("http://127.0.0.1:8080/api", "must not have a path"),
         ("http://127.0.0.1:8080?x=1", "must not have a path"),

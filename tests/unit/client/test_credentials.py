@@ -11,12 +11,12 @@ import pytest
 
 import duetime_client
 from duetime.v1 import task_service_pb2
-from duetime_client import credentials
+from duetime_client import address, credentials
 from tests.support import answers
 
 KEY = "dt_3mJr7AoUXx2W_planted_hunter2"
 SENT = (("authorization", f"Bearer {KEY}"),)
-HERE = "127.0.0.1:8080"
+HERE = address.Address("127.0.0.1:8080")
 
 
 def test_an_argument_takes_precedence_over_the_variable_and_that_over_the_file(tmp_path: pathlib.Path) -> None:
@@ -46,20 +46,27 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} {KEY}", f"Bearer {KEY}", "dt_ключ"])
 def test_a_malformed_key_is_refused_and_not_quoted(key: str) -> None:
     with pytest.raises(ValueError, match="must be one word") as caught:
-        duetime_client.Client(HERE, api_key=key)
+        duetime_client.Client(HERE.target, api_key=key)
     assert KEY not in str(caught.value)
 
 
 @pytest.mark.parametrize("target", ["10.1.2.3:8080", "duetime.example:8080", "dns:///localhost.example:80", "[::2]:80"])
 def test_a_key_is_never_sent_unencrypted_to_another_machine(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (duetime_client.Client, duetime_client.AsyncClient):
-        with pytest.raises(ValueError, match="not encrypted") as caught:
+        with pytest.raises(ValueError, match="not encrypted; use TLS: https://host:port") as caught:
             kind(target, api_key=KEY)
         assert KEY not in str(caught.value)
     kind(target, api_key="")
     monkeypatch.setenv("DUETIME_API_KEY", KEY)
     with pytest.raises(ValueError, match="not encrypted"):
         duetime_client.Client(target)
+
+
+@pytest.mark.parametrize("target", ["10.1.2.3:8443", "duetime.example:443", "127.0.0.1:8443"])
+def test_a_key_is_sent_encrypted_to_any_machine(target: str) -> None:
+    assert credentials.metadata(KEY, address.Address(target, is_encrypted=True)) == SENT
+    for kind in (duetime_client.Client, duetime_client.AsyncClient):
+        kind(f"https://{target}", api_key=KEY)
 
 
 async def test_every_call_and_watch_of_both_clients_sends_it() -> None:

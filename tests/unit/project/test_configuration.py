@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 import pydantic
 import pytest
 
-from duetime_client import credentials
+from duetime_client import certificates, credentials
 from duetime_client.cli import session
 from duetime_core import migrate
 from duetime_core.process import crash, settings
@@ -91,6 +91,7 @@ def of_up() -> Iterator[Setting]:
 def of_command_line() -> Iterator[Setting]:
     (option,) = session.Server.__metadata__  # type: ignore[attr-defined]
     yield Setting(option.envvar, "--server", session.DEFAULT_SERVER, ())
+    yield Setting(certificates.CA_VARIABLE, "--ca-file", "", ())
     for variable in (credentials.VARIABLE, credentials.FILE_VARIABLE):
         yield Setting(variable, "", "", ())
 

@@ -9,11 +9,17 @@ class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedule
     """A client of the server at `target`: `host:port` of Envoy, or of a server itself. It connects on first use. Close
     it, or use it in a `with` block. An asynchronous client belongs to the event loop that first uses it.
 
+    `https://host`, with port 443 unless it has another, and `host:port` with `tls=True` are encrypted, and the server's
+    certificate and its name are always verified. `ca` is a PEM file with the authorities to trust instead of the
+    system's; by default it is that of `DUETIME_CA_FILE`, if that is set. A contradiction between `target`, `tls` and
+    `ca` is a ValueError, and so is a file without valid certificates. It is read once.
+
     `api_key` is sent with every call; by default it is that of `DUETIME_API_KEY`, or of the file that
     `DUETIME_API_KEY_FILE` names, if either is set. It is not sent unencrypted to another machine: that is a ValueError.
 
     `timeout` is per call, including gRPC's own retries. Every method may raise InvalidArgument (a ValueError), which is
     raised before anything is sent if a value cannot be sent, Unavailable or DeadlineExceeded if there is no response,
-    and Unauthenticated or PermissionDenied if the server requires an API key. "Fails with" in a method's docstring
-    names its other errors, all of them in `duetime_client.errors`.
+    and Unauthenticated or PermissionDenied if the server requires an API key. TlsFailed is an Unavailable for which a
+    retry does not help: the certificate is refused, or the server does not use TLS. "Fails with" in a method's
+    docstring names its other errors, all of them in `duetime_client.errors`.
     """

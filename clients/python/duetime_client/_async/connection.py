@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import threading
 from typing import Self, TypeVar
 
@@ -14,7 +15,7 @@ from duetime.v1 import (
     schedule_service_pb2_grpc,
     task_service_pb2_grpc,
 )
-from duetime_client import address, async_io, credentials, rpc_error
+from duetime_client import address, async_io, certificates, credentials, rpc_error
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -23,9 +24,9 @@ _Response = TypeVar("_Response")
 class AsyncOpened:
     """An open channel with its stubs."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, tls: grpc.ChannelCredentials | None) -> None:
         self.owner = async_io.owner()
-        self.channel = async_io.open_channel(target)
+        self.channel = async_io.open_channel(target, tls)
         self.tasks = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.schedules = schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
@@ -41,11 +42,14 @@ class AsyncConnection:
         *,
         timeout: datetime.timedelta = datetime.timedelta(seconds=10),
         api_key: str | None = None,
+        tls: bool | None = None,
+        ca: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(timeout, datetime.timedelta):
             raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
-        self._target = address.target(target)
-        self._metadata = credentials.metadata(api_key, self._target)
+        self._server = address.parse(target, tls=tls)
+        self._tls = certificates.channel_credentials(self._server, ca)
+        self._metadata = credentials.metadata(api_key, self._server)
         self._timeout_seconds = timeout.total_seconds()
         self._lock = threading.Lock()
         self._opened: AsyncOpened | None = None
@@ -73,7 +77,7 @@ class AsyncConnection:
             if self._closed:
                 raise RuntimeError("the client is closed; create another one")
             if self._opened is None:
-                self._opened = AsyncOpened(self._target)
+                self._opened = AsyncOpened(self._server.target, self._tls)
             elif self._opened.owner != async_io.owner():
                 raise RuntimeError(async_io.WRONG_OWNER)
             return self._opened
@@ -83,4 +87,4 @@ class AsyncConnection:
             return await async_io.call(method, message, self._timeout_seconds, self._metadata)
         except grpc.RpcError as error:
             self._open()  # raises if the client was closed, which ended the call
-            raise rpc_error.translate(error, self._target) from error
+            raise rpc_error.translate(error, self._server) from error

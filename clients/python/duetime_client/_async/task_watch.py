@@ -7,7 +7,7 @@ from typing import Self, TypeAlias
 
 import grpc
 
-from duetime_client import async_io, errors, task_log, watch_progress
+from duetime_client import address, async_io, errors, task_log, watch_progress
 
 OpenStream: TypeAlias = Callable[[str], async_io.EventStream]
 """Opens a stream that resumes from a cursor."""
@@ -19,7 +19,8 @@ class AsyncWatch:
     If the connection is lost or silent, the server stops, or it disconnects a watcher that is too slow, the watch
     reconnects and resumes right after the last event, for as long as it takes. To leave it before its end, close it or
     use it in a `with` block. The iteration raises what the server refuses the watch with (TaskNotFound, InvalidArgument
-    for a cursor of another watch), and Unavailable or DeadlineExceeded if the server never responded.
+    for a cursor of another watch), TlsFailed if its certificate is refused, and Unavailable or DeadlineExceeded if the
+    server never responded.
     """
 
     def __init__(
@@ -27,14 +28,14 @@ class AsyncWatch:
         open_stream: OpenStream,
         *,
         cursor: str,
-        target: str,
+        server: address.Address,
         starts_now: bool,
         check_client: Callable[[], object],
     ) -> None:
         self._check_client = check_client
         self._pause = async_io.Pause()
         self._open_stream = open_stream
-        self._target = target
+        self._server = server
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: async_io.EventStream | None = None
         self._closed = False
@@ -95,5 +96,5 @@ class AsyncWatch:
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream
-            await self._pause.wait(self._progress.delay_after(error, self._target))
+            await self._pause.wait(self._progress.delay_after(error, self._server))
         return None

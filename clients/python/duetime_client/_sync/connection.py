@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import threading
 from typing import Self, TypeVar
 
@@ -15,7 +16,7 @@ from duetime.v1 import (
     schedule_service_pb2_grpc,
     task_service_pb2_grpc,
 )
-from duetime_client import address, credentials, rpc_error, sync_io
+from duetime_client import address, certificates, credentials, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -24,9 +25,9 @@ _Response = TypeVar("_Response")
 class Opened:
     """An open channel with its stubs."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, tls: grpc.ChannelCredentials | None) -> None:
         self.owner = sync_io.owner()
-        self.channel = sync_io.open_channel(target)
+        self.channel = sync_io.open_channel(target, tls)
         self.tasks = task_service_pb2_grpc.TaskServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.schedules = schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
@@ -42,11 +43,14 @@ class Connection:
         *,
         timeout: datetime.timedelta = datetime.timedelta(seconds=10),
         api_key: str | None = None,
+        tls: bool | None = None,
+        ca: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(timeout, datetime.timedelta):
             raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
-        self._target = address.target(target)
-        self._metadata = credentials.metadata(api_key, self._target)
+        self._server = address.parse(target, tls=tls)
+        self._tls = certificates.channel_credentials(self._server, ca)
+        self._metadata = credentials.metadata(api_key, self._server)
         self._timeout_seconds = timeout.total_seconds()
         self._lock = threading.Lock()
         self._opened: Opened | None = None
@@ -74,7 +78,7 @@ class Connection:
             if self._closed:
                 raise RuntimeError("the client is closed; create another one")
             if self._opened is None:
-                self._opened = Opened(self._target)
+                self._opened = Opened(self._server.target, self._tls)
             elif self._opened.owner != sync_io.owner():
                 raise RuntimeError(sync_io.WRONG_OWNER)
             return self._opened
@@ -84,4 +88,4 @@ class Connection:
             return sync_io.call(method, message, self._timeout_seconds, self._metadata)
         except grpc.RpcError as error:
             self._open()  # raises if the client was closed, which ended the call
-            raise rpc_error.translate(error, self._target) from error
+            raise rpc_error.translate(error, self._server) from error

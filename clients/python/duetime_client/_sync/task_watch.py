@@ -8,7 +8,7 @@ from typing import Self, TypeAlias
 
 import grpc
 
-from duetime_client import errors, sync_io, task_log, watch_progress
+from duetime_client import address, errors, sync_io, task_log, watch_progress
 
 OpenStream: TypeAlias = Callable[[str], sync_io.EventStream]
 """Opens a stream that resumes from a cursor."""
@@ -20,7 +20,8 @@ class Watch:
     If the connection is lost or silent, the server stops, or it disconnects a watcher that is too slow, the watch
     reconnects and resumes right after the last event, for as long as it takes. To leave it before its end, close it or
     use it in a `with` block. The iteration raises what the server refuses the watch with (TaskNotFound, InvalidArgument
-    for a cursor of another watch), and Unavailable or DeadlineExceeded if the server never responded.
+    for a cursor of another watch), TlsFailed if its certificate is refused, and Unavailable or DeadlineExceeded if the
+    server never responded.
     """
 
     def __init__(
@@ -28,14 +29,14 @@ class Watch:
         open_stream: OpenStream,
         *,
         cursor: str,
-        target: str,
+        server: address.Address,
         starts_now: bool,
         check_client: Callable[[], object],
     ) -> None:
         self._check_client = check_client
         self._pause = sync_io.Pause()
         self._open_stream = open_stream
-        self._target = target
+        self._server = server
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: sync_io.EventStream | None = None
         self._closed = False
@@ -96,5 +97,5 @@ class Watch:
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream
-            self._pause.wait(self._progress.delay_after(error, self._target))
+            self._pause.wait(self._progress.delay_after(error, self._server))
         return None

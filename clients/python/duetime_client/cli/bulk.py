@@ -28,12 +28,13 @@ def cancel(
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Cancel all matching tasks that are pending or running."""
     selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Cancel", selected, yes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _print_count("cancelled", client.cancel_many(**selected), as_json)
 
 
@@ -51,6 +52,7 @@ def retry(
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Retry all matching tasks that failed or were cancelled, now.
@@ -59,7 +61,7 @@ def retry(
     """
     selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Retry", selected, yes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _print_count("pending again", client.retry_many(**selected), as_json)
 
 
@@ -77,12 +79,13 @@ def delete(
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Delete all matching tasks that are not running; their logs stay."""
     selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Delete", selected, yes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _print_count("deleted", client.delete_many(**selected), as_json)
 
 
@@ -108,6 +111,7 @@ def move(
     all_: All = False,
     yes: Yes = False,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Move all matching pending tasks, by --at, --in or --to-queue."""
@@ -116,7 +120,7 @@ def move(
         raise arguments.UsageError("--at, --in or --to-queue is required")
     selected = _selected(all_, status, queue, name, due_from, due_before, schedule, key, request_id, name_prefix)
     _confirm("Move", selected, yes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _print_count("moved", client.move_many(to_time=to_time, to_queue=to_queue, **selected), as_json)
 
 

@@ -22,6 +22,7 @@ def update(
     key: creating.ConcurrencyKey = None,
     version: Annotated[int | None, arguments.version()] = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Change a pending task."""
@@ -37,34 +38,43 @@ def update(
     }
     changes = {field: value for field, value in given.items() if value is not None}
     arguments.require_changes(changes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         client.update(task_id, **changes, version=version)
     printing.message("Task updated successfully", as_json)
 
 
 def delete(
-    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+    task_id: session.TaskId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
 ) -> None:
     """Delete a task that is not running; its log stays."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         client.delete(task_id)
     printing.message("Task deleted successfully", as_json)
 
 
 def cancel(
-    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+    task_id: session.TaskId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
 ) -> None:
     """Cancel a pending or running task."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         task = client.cancel(task_id)
     _show(task, as_json)
 
 
 def retry(
-    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+    task_id: session.TaskId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
 ) -> None:
     """Make a failed or cancelled task pending again, due now."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         task = client.retry(task_id)
     _show(task, as_json)
 

@@ -72,13 +72,14 @@ def create(
     key: ConcurrencyKey = None,
     request_id: RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Create a task, due --at a time or --in a duration."""
     due = moments.due(at, in_, zone)
     if due is None:
         raise arguments.UsageError("--at or --in is required")
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         task_id = client.create(
             name,
             due,

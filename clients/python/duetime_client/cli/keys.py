@@ -65,6 +65,7 @@ def create(
         ),
     ] = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Create an API key, and print it. Nothing can print it again."""
@@ -83,7 +84,7 @@ def create(
                 never_expires=never_expires,
             )
         else:
-            with session.connect(server, as_json) as client:
+            with session.connect(server, ca_file, as_json) as client:
                 created = client.create_key(
                     name,
                     role,
@@ -100,13 +101,14 @@ def create(
 def list_(
     ended: Annotated[bool, typer.Option("--ended", help="List also keys that expired or were revoked.")] = False,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """List the API keys, oldest first, without their secrets.
 
     With --json, one key per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         keys = client.list_keys(show_ended=ended)
     if as_json:
         for key in keys:
@@ -126,10 +128,11 @@ def rotate(
     ] = None,
     out: Out = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Replace an API key with a new one, and print that. Nothing can print it again."""
-    with key_file.opened(out) as file, session.connect(server, as_json) as client:
+    with key_file.opened(out) as file, session.connect(server, ca_file, as_json) as client:
         rotated = client.rotate_key(key_id, overlap=overlap)
         _give(rotated.key, rotated.api_key, file, as_json)
     expires = moments.in_local_zone(rotated.replaced.expires_at)
@@ -137,9 +140,14 @@ def rotate(
 
 
 @app.command()
-def revoke(key_id: KeyId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def revoke(
+    key_id: KeyId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Revoke an API key: no server accepts it any more."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         key = client.revoke_key(key_id)
     if as_json:
         printing.json(key)

@@ -33,12 +33,14 @@ def _option(help_text: str) -> Any:
 
 
 @app.command("list")
-def list_(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def list_(
+    server: session.Server = session.DEFAULT_SERVER, ca_file: session.CaFile = None, as_json: session.Json = False
+) -> None:
     """List the queues with unfinished tasks, live workers or limits.
 
     With --json, one queue per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         queues = client.list_queues()
     if as_json:
         for queue in queues:
@@ -48,9 +50,14 @@ def list_(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json
 
 
 @app.command()
-def get(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def get(
+    name: Name,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Show a queue."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _show(client.get_queue(name), as_json)
 
 
@@ -65,6 +72,7 @@ def limit(
         bool, typer.Option("--allow-missing", help="Allow a queue that no task or worker uses yet.")
     ] = False,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Limit a queue, across all workers; `none` removes a limit."""
@@ -83,31 +91,46 @@ def limit(
             number = int(number)
         changes[field] = number
     arguments.require_changes(changes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _show(client.update_queue(name, **changes, allow_missing=allow_missing), as_json)
 
 
 @app.command()
-def pause(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def pause(
+    name: Name,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Pause a queue: none of its tasks start; running tasks continue."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _show(client.pause_queue(name), as_json)
 
 
 @app.command()
-def resume(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def resume(
+    name: Name,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Resume a queue: its tasks start again."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         _show(client.resume_queue(name), as_json)
 
 
 @app.command()
-def logs(name: Name, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def logs(
+    name: Name,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Show a queue's history of changes, oldest first.
 
     With --json, one change per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         lines = client.queue_logs(name)
         if as_json:
             for line in lines:

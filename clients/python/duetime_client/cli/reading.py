@@ -62,10 +62,13 @@ class Order(enum.StrEnum):
 
 
 def get(
-    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+    task_id: session.TaskId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
 ) -> None:
     """Show a task."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         task = client.get(task_id)
     if as_json:
         printing.json(task)
@@ -88,13 +91,14 @@ def list_(
     ] = Order.EXECUTION_TIME,
     limit: Annotated[int, arguments.count("How many tasks to list at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """List tasks.
 
     With --json, one task per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         found = client.list(
             status=status or (),
             queue=queue,
@@ -118,13 +122,16 @@ def list_(
 
 
 def logs(
-    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+    task_id: session.TaskId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
 ) -> None:
     """Show a task's history, oldest first.
 
     Works for a deleted task too. With --json, one change per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         rows = client.logs(task_id)
         if as_json:
             for row in rows:
@@ -134,10 +141,13 @@ def logs(
 
 
 def explain(
-    task_id: session.TaskId, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False
+    task_id: session.TaskId,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
 ) -> None:
     """Explain why a task does not run."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         explanation = client.explain(task_id)
     if as_json:
         printing.json(explanation)
@@ -146,13 +156,15 @@ def explain(
             printing.line(reason.message)
 
 
-def workers(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def workers(
+    server: session.Server = session.DEFAULT_SERVER, ca_file: session.CaFile = None, as_json: session.Json = False
+) -> None:
     """List workers: their queues, handlers and whether they are alive.
 
     A worker is listed until an hour after its last heartbeat, or until it shuts down cleanly. With --json, one worker
     per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         found = client.list_workers()
     if as_json:
         for worker in found:

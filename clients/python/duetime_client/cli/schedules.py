@@ -42,6 +42,7 @@ def create(
     paused: Annotated[bool, typer.Option("--paused", help="Create it paused.")] = False,
     request_id: creating.RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Create a schedule, by --cron or --every."""
@@ -50,15 +51,20 @@ def create(
     )
     rule = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, jitter, blackout)
     policies = rules.given(overlap=overlap, catch_up=catch_up, catch_up_window=catch_up_window)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         made = client.create_schedule(name, task, paused=paused, request_id=request_id, **rule, **policies)
     schedule_screen.show(made, as_json)
 
 
 @app.command()
-def get(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def get(
+    schedule_id: Id,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Show a schedule."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         schedule_screen.show(client.get_schedule(schedule_id), as_json)
 
 
@@ -77,13 +83,14 @@ def list_(
     ] = None,
     limit: Annotated[int, arguments.count("How many schedules to list at most.")] = 50,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """List schedules.
 
     With --json, one schedule per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         found = client.list_schedules(name=name, queue=queue, paused=paused)
         listed = itertools.islice(found, limit)
         if as_json:
@@ -114,35 +121,51 @@ def update(
     catch_up_window: rules.Window = None,
     version: Annotated[int | None, arguments.version()] = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Change a schedule."""
     changes = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, jitter, blackout)
     changes |= rules.given(name=name, overlap=overlap, catch_up=catch_up, catch_up_window=catch_up_window)
     arguments.require_changes(changes)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         schedule_screen.show(client.update_schedule(schedule_id, version=version, **changes), as_json)
 
 
 @app.command()
-def delete(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def delete(
+    schedule_id: Id,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Delete a schedule and its pending task; running ones continue."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         client.delete_schedule(schedule_id)
     printing.message("Schedule deleted successfully", as_json)
 
 
 @app.command()
-def pause(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def pause(
+    schedule_id: Id,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Pause a schedule: it creates no tasks until it is resumed."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         schedule_screen.show(client.pause_schedule(schedule_id), as_json)
 
 
 @app.command()
-def resume(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def resume(
+    schedule_id: Id,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Resume a paused schedule, from now on."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         schedule_screen.show(client.resume_schedule(schedule_id), as_json)
 
 
@@ -151,10 +174,11 @@ def trigger(
     schedule_id: Id,
     request_id: creating.RequestId = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Create a schedule's task now, in addition to its occurrences."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         task_id = client.trigger_schedule(schedule_id, request_id=request_id)
     printing.json({"task_id": task_id}) if as_json else printing.line(f"Task {task_id} created")
 
@@ -169,10 +193,11 @@ def backfill(
         datetime.datetime, typer.Option("--until", parser=moments.parse_time, metavar="TIME", help="The last time.")
     ],
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Create a task for each past time of a schedule that has none."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         task_ids = client.backfill_schedule(schedule_id, start, end)
     if as_json:
         printing.json({"task_ids": task_ids})
@@ -193,11 +218,12 @@ def preview(
     blackout: rules.Blackouts = None,
     count: Annotated[int, arguments.count("How many times to show.")] = 10,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Show the next times of a rule, without saving it."""
     rule = rules.rule(cron, every, anchor, zone, start, end, missing_time, repeated_time, None, blackout)
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         times = client.preview_schedule(count=count, **rule)
     if as_json:
         for each in times:
@@ -207,12 +233,17 @@ def preview(
 
 
 @app.command()
-def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def logs(
+    schedule_id: Id,
+    server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
+    as_json: session.Json = False,
+) -> None:
     """Show a schedule's history: changes and skipped occurrences.
 
     Oldest first. Works for a deleted schedule too. With --json, one change per line.
     """
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         lines = client.schedule_logs(schedule_id)
         if as_json:
             for line in lines:
@@ -222,9 +253,11 @@ def logs(schedule_id: Id, server: session.Server = session.DEFAULT_SERVER, as_js
 
 
 @app.command()
-def recompute(server: session.Server = session.DEFAULT_SERVER, as_json: session.Json = False) -> None:
+def recompute(
+    server: session.Server = session.DEFAULT_SERVER, ca_file: session.CaFile = None, as_json: session.Json = False
+) -> None:
     """Move times that an update of the time zone database changes."""
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         moved = client.recompute_schedules()
     if as_json:
         printing.json(moved)

@@ -21,7 +21,16 @@ Server = Annotated[
         "--server",
         envvar="DUETIME_ADDRESS",
         metavar="HOST:PORT",
-        help="The server's address, or its URL.",
+        help="The server's address, or its URL. https://HOST is encrypted.",
+    ),
+]
+CaFile = Annotated[
+    str | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        help="A PEM file with the authorities to trust for https://, instead of the system's. Also DUETIME_CA_FILE.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API returns it.")]
@@ -31,15 +40,15 @@ DEFAULT_SERVER = "127.0.0.1:8080"
 
 
 @contextlib.contextmanager
-def connect(server: str, as_json: bool) -> Iterator[duetime_client.Client]:
+def connect(server: str, ca_file: str | None, as_json: bool) -> Iterator[duetime_client.Client]:
     """Yields a client; turns an error that the block raises into a message on stderr and an exit code."""
     try:
-        address.target(server)
+        address.parse(server)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--server") from None
     try:
-        client = duetime_client.Client(server)
-    except ValueError as error:  # of the API key
+        client = duetime_client.Client(server, ca=ca_file)
+    except ValueError as error:  # of the CA file, or of the API key
         raise arguments.UsageError(str(error)) from None
     try:
         with client:

@@ -29,6 +29,7 @@ def watch(
         typer.Option(metavar="CURSOR", help="Resume right after the event with this cursor.", show_default=False),
     ] = None,
     server: session.Server = session.DEFAULT_SERVER,
+    ca_file: session.CaFile = None,
     as_json: session.Json = False,
 ) -> None:
     """Watch the changes of one task, or of all matching tasks.
@@ -39,7 +40,7 @@ def watch(
     """
     if task_id is not None and (status or queue is not None or name is not None):
         raise arguments.UsageError("TASK_ID and filters cannot be combined")
-    with session.connect(server, as_json) as client:
+    with session.connect(server, ca_file, as_json) as client:
         if task_id is None:
             watch_all = client.watch_all(status=status or (), queue=queue, name=name, cursor=cursor)
             with _until_interrupted(watch_all), watch_all as events:
