@@ -30,6 +30,11 @@ class Layout:
         return self.data_dir / "reports"
 
     @property
+    def admin_key(self) -> pathlib.Path:
+        """The stack's own admin key, as a header that curl reads with `-H @FILE`."""
+        return self.data_dir / "admin.key"
+
+    @property
     def logs(self) -> pathlib.Path:
         """One log per process."""
         return self.data_dir / "logs"

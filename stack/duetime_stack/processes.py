@@ -37,6 +37,26 @@ def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
         raise errors.StackError(f"the migrations failed; {log_tail.read(path)}")
 
 
+def ensure_admin_key(paths: layout.Layout, environment: Mapping[str, str]) -> str:
+    """Creates the stack's own admin key if the database has none, and returns what to say about it, or nothing.
+
+    Raises StackError if that fails.
+    """
+    ended = subprocess.run(  # noqa: S603 - the program is ours
+        program.bound_to_parent(program.python("duetime_stack.admin_key", str(paths.admin_key)), "KILL"),
+        env={name: value for name, value in environment.items() if environments.is_for_servers(name)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise errors.StackError(f"the admin key {paths.admin_key} cannot be created: {ended.stderr.strip()[-500:]}")
+    if ended.stdout:
+        return f"{paths.admin_key} is not accepted: {ended.stdout}"
+    return str(paths.admin_key) if paths.admin_key.exists() else ""
+
+
 def make_server(number: int, path: pathlib.Path) -> program.Program:
     """Returns the program of a server that listens at this unix socket."""
     return program.Program(

@@ -61,10 +61,13 @@ def _run(
     with supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor:
         supervisor.start(dependencies)
         processes.migrate(paths, environment | database.migrations)
+        admin_key = processes.ensure_admin_key(paths, environment) if wanted.demands_keys else ""
         supervisor.start([*workers, *servers, *envoy])
         typer.echo(f"duetime is ready at {edge.url(*at, is_encrypted=bool(listening.certificate))}")
         typer.echo(f"  PostgreSQL  {database.shown}")
         typer.echo(f"  Redis       {doorbell.shown}")
+        if admin_key:
+            typer.echo(f"  admin key   {admin_key}")
         if mail:
             typer.echo(f"  mail        {paths.mailbox / 'new'}")
         typer.echo(f"  logs        {paths.logs}")

@@ -4,8 +4,6 @@ import asyncio
 import os
 import pathlib
 import ssl
-import subprocess
-import sys
 
 import httpx
 import pytest
@@ -20,15 +18,6 @@ pytestmark = pytest.mark.timeout(240)
 SECONDS = 30
 
 
-def new_key(stack: stacks.Stack, directory: pathlib.Path) -> str:
-    """Creates an admin key in the stack's database."""
-    url = directory / "database.url"
-    url.write_text(stack.database_url)
-    command = (str(pathlib.Path(sys.executable).with_name("duetime")), "key", "create", "ops", "--role", "admin")
-    made = subprocess.run([*command, "--database-url", f"@{url}"], capture_output=True, text=True, check=True)
-    return next(word for word in made.stdout.split() if word.startswith("dt_"))
-
-
 async def test_a_stack_with_keys_and_a_certificate_serves_rest_and_grpc(open_directory: pathlib.Path) -> None:
     authority = trustme.CA()
     files = certificates.files(open_directory, authority)
@@ -41,7 +30,10 @@ async def test_a_stack_with_keys_and_a_certificate_serves_rest_and_grpc(open_dir
         ) as rest:
             refused = await rest.get("/api/tasks")
             assert (refused.status_code, refused.json()["details"][0]["reason"]) == (401, "CREDENTIALS_MISSING")
-            key = await asyncio.to_thread(new_key, stack, open_directory)
+            admin_key = await stack.process.wait_for_log("  admin key   ")
+            assert admin_key == f"  admin key   {stack.data_dir}/admin.key"
+            assert (stack.data_dir / "admin.key").stat().st_mode & 0o777 == 0o600
+            key = (stack.data_dir / "admin.key").read_text().strip().removeprefix("authorization: Bearer ")
             rest.headers["authorization"] = f"Bearer {key}"
             assert (await rest.get("/api/tasks")).json() == {"tasks": [], "next_page_token": ""}
             own = {"origin": stack.url, "sec-fetch-site": "same-origin"}
@@ -53,7 +45,7 @@ async def test_a_stack_with_keys_and_a_certificate_serves_rest_and_grpc(open_dir
         async with duetime_client.AsyncClient(stack.address) as plain_client:
             with pytest.raises(duetime_client.Unavailable, match="if it expects TLS, write https://"):
                 await plain_client.delete(1)
-        variables = {"DUETIME_API_KEY": key, "DUETIME_CA_FILE": str(ca)}
+        variables = {"DUETIME_DATA_DIR": str(stack.data_dir), "DUETIME_CA_FILE": str(ca)}
         listed = await commands.run(stack, "list --json", variables)
         assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "")
         async with httpx.AsyncClient(base_url=f"http://{stack.address}") as plain:

@@ -12,6 +12,8 @@ from duetime_client import address
 
 VARIABLE = "DUETIME_API_KEY"
 FILE_VARIABLE = "DUETIME_API_KEY_FILE"
+_DATA_DIR = ".duetime"
+"""The data directory of `duetime up` in the current directory, if DUETIME_DATA_DIR names no other."""
 FILE_FORM = "authorization: Bearer dt_…"
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
@@ -23,10 +25,11 @@ _LINE = re.compile(r"authorization: +bearer +(\S+)", re.IGNORECASE)
 def metadata(api_key: str | None, server: address.Address, environment: Mapping[str, str] = os.environ) -> Metadata:
     """Returns what each call to the server sends with it.
 
-    Without an API key, that of the environment is sent; an empty one stands for none. Raises ValueError, without
-    quoting the key, for one that is malformed, cannot be read, or would be sent unencrypted to another machine.
+    Without an API key, that of the environment is sent, or, to this machine, the admin key of a stack in the current
+    directory; an empty one stands for none. Raises ValueError, without quoting the key, for one that is malformed,
+    cannot be read, or would be sent unencrypted to another machine.
     """
-    key = _of(environment) if api_key is None else api_key
+    key = _of(environment, server) if api_key is None else api_key
     if not key:
         return ()
     if not _KEY.fullmatch(key):
@@ -39,20 +42,22 @@ def metadata(api_key: str | None, server: address.Address, environment: Mapping[
     return (("authorization", f"Bearer {key}"),)
 
 
-def _of(environment: Mapping[str, str]) -> str:
+def _of(environment: Mapping[str, str], server: address.Address) -> str:
     if key := environment.get(VARIABLE, ""):
         return key
-    path = environment.get(FILE_VARIABLE, "")
-    return _read(path) if path else ""
+    if path := environment.get(FILE_VARIABLE, ""):
+        return _read(path, f"{FILE_VARIABLE}: ")
+    own = pathlib.Path(environment.get("DUETIME_DATA_DIR") or _DATA_DIR, "admin.key")
+    return _read(str(own)) if address.is_local(server.target) and os.access(own, os.R_OK) else ""
 
 
-def _read(path: str) -> str:
+def _read(path: str, source: str = "") -> str:
     try:
         line = pathlib.Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ValueError(f"{FILE_VARIABLE}: cannot read {path}: {why}") from None
+        raise ValueError(f"{source}cannot read {path}: {why}") from None
     found = _LINE.fullmatch(line)
     if found is None:
-        raise ValueError(f"{FILE_VARIABLE}: {path} must have one line, '{FILE_FORM}'")
+        raise ValueError(f"{source}{path} must have one line, '{FILE_FORM}'")
     return found[1]

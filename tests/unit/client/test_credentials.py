@@ -29,6 +29,26 @@ def test_an_argument_takes_precedence_over_the_variable_and_that_over_the_file(t
     assert credentials.metadata("", HERE, in_file) == credentials.metadata(None, HERE, {}) == ()
 
 
+@pytest.mark.parametrize("has_variable", [False, True])
+def test_the_admin_key_of_a_stack_is_found_for_this_machine_alone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, has_variable: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environment = {"DUETIME_DATA_DIR": "data"} if has_variable else {}
+    assert credentials.metadata(None, HERE, environment) == ()
+    own = tmp_path / ("data" if has_variable else ".duetime") / "admin.key"
+    own.parent.mkdir()
+    own.write_text(f"authorization: Bearer {KEY}\n")
+    assert credentials.metadata(None, HERE, environment) == SENT
+    assert credentials.metadata(None, address.parse("[::1]:8080"), environment) == SENT
+    assert credentials.metadata(None, address.parse("https://duetime.example"), environment) == ()
+    assert credentials.metadata("", HERE, environment) == ()
+    assert credentials.metadata(None, HERE, environment | {"DUETIME_API_KEY": "other"}) != SENT
+    own.write_text("nonsense")
+    with pytest.raises(ValueError, match=f"{own.relative_to(tmp_path)} must have one line"):
+        credentials.metadata(None, HERE, environment)
+
+
 @pytest.mark.parametrize("content", [KEY, f"Bearer {KEY}", "", f"authorization: Basic {KEY}", "\xff" * 3])
 def test_a_file_in_another_form_is_refused_by_its_variable_and_not_quoted(tmp_path: pathlib.Path, content: str) -> None:
     path = tmp_path / "admin.key"

@@ -6,6 +6,7 @@ or of the database itself, and may give away anything.
 
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
@@ -14,13 +15,20 @@ from duetime_core.model import access, api_key, errors
 from duetime_core.postgres import database
 from duetime_core.store.api_keys import rows
 
-_INSERT = sa.text(f"""
+_NEW = """
 INSERT INTO api_keys (key_id, digest, name, role, may_read_payloads, handlers, queues, actor, created_by, created_at,
     expires_at)
-VALUES (:key_id, :digest, :name, :role, :may_read_payloads, CAST(:handlers AS text[]), CAST(:queues AS text[]), :actor,
-    :created_by, now(), now() + CAST(:lifetime AS interval))
-RETURNING {rows.COLUMNS}
+SELECT :key_id, :digest, :name, :role, :may_read_payloads, CAST(:handlers AS text[]), CAST(:queues AS text[]), :actor,
+    :created_by, now(), now() + CAST(:lifetime AS interval)
+"""
+_INSERT = sa.text(f"{_NEW} RETURNING {rows.COLUMNS}")
+# A key that was revoked or has expired does not come back.
+_INSERT_FIRST = sa.text(f"""
+{_NEW} WHERE NOT EXISTS (SELECT FROM api_keys WHERE key_id = :key_id OR {rows.IN_FORCE} AND {rows.IS_UNLIMITED_ADMIN})
 """)
+_IS_IN_FORCE = sa.text(
+    f"SELECT EXISTS (SELECT FROM api_keys WHERE key_id = :key_id AND digest = :digest AND {rows.IN_FORCE})"
+)
 _LOCK = sa.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE key_id = :key_id FOR UPDATE")
 _REPLACE = sa.text(f"""
 UPDATE api_keys SET replaced_by = :replaced_by,
@@ -44,6 +52,21 @@ async def create(
     with database.unavailable():
         async with engine.connect() as connection:
             return await _insert(connection, token, grant, lifetime, f"key:{token.key_id}", actor)
+
+
+async def ensure_first(
+    engine: sqlalchemy_asyncio.AsyncEngine, token: api_key.Token, grant: api_key.Grant, *, actor: str
+) -> bool:
+    """Returns whether that key is accepted. Stores it, to never expire, if no key permits everything yet.
+
+    Raises StoreUnavailable.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            parameters = _parameters(token, grant, None, f"key:{token.key_id}", actor)
+            await connection.execute(_INSERT_FIRST, parameters)
+            found = await connection.execute(_IS_IN_FORCE, {"key_id": token.key_id, "digest": token.digest()})
+            return bool(found.scalar_one())
 
 
 async def rotate(
@@ -90,7 +113,14 @@ async def _insert(
     acts_as: str,
     created_by: str,
 ) -> api_key.ApiKey:
-    parameters = {
+    parameters = _parameters(token, grant, lifetime, acts_as, created_by)
+    return rows.read((await connection.execute(_INSERT, parameters)).one())
+
+
+def _parameters(
+    token: api_key.Token, grant: api_key.Grant, lifetime: datetime.timedelta | None, acts_as: str, created_by: str
+) -> dict[str, Any]:
+    return {
         "key_id": token.key_id,
         "digest": token.digest(),
         "name": grant.name,
@@ -102,7 +132,6 @@ async def _insert(
         "created_by": created_by,
         "lifetime": lifetime,
     }
-    return rows.read((await connection.execute(_INSERT, parameters)).one())
 
 
 def _sorted(names: frozenset[str] | None) -> Sequence[str] | None:

@@ -7,7 +7,6 @@ from duetime_core.model import access, api_key, errors
 from duetime_core.postgres import confirmation, database
 from duetime_core.store.api_keys import rows
 
-_UNLIMITED = "may_read_payloads AND handlers IS NULL AND queues IS NULL"
 # In the order of their ids, so that of two admins who revoke each other's keys one comes second, and is refused.
 _LOCK_ADMINS = sa.text("""
 SELECT key_id FROM api_keys WHERE role = 'admin' AND revoked_at IS NULL ORDER BY key_id FOR UPDATE
@@ -17,7 +16,7 @@ _LOCK = sa.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE key_id = :key_id FOR
 _HAS_OTHER = sa.text(f"""
 SELECT EXISTS (
     SELECT FROM api_keys
-    WHERE role = 'admin' AND revoked_at IS NULL AND key_id <> :key_id AND {_UNLIMITED}
+    WHERE revoked_at IS NULL AND key_id <> :key_id AND {rows.IS_UNLIMITED_ADMIN}
         AND coalesce(expires_at, 'infinity')
             >= least(clock_timestamp() + interval '1 day', coalesce(CAST(:expires_at AS timestamptz), 'infinity'))
 )

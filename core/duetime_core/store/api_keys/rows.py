@@ -8,6 +8,8 @@ from duetime_core.model import access, api_key
 
 IN_FORCE = "(revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp()))"
 """The condition that a key is accepted."""
+IS_UNLIMITED_ADMIN = "(role = 'admin' AND may_read_payloads AND handlers IS NULL AND queues IS NULL)"
+"""The condition that a key permits everything."""
 COLUMNS = f"""key_id, number, name, role, may_read_payloads, handlers, queues, actor, created_by, created_at,
     expires_at, revoked_at, replaced_by, last_used_at, last_used_from, {IN_FORCE} AS is_in_force"""
 
