@@ -69,5 +69,11 @@ class HeartbeatSender:
         seconds, self._counted_at = max(now - self._counted_at, 0.001), now
         rates = {queue: round(count / seconds, 3) for queue, count in self._runner.take_counts().items()}
         return worker.Heartbeat(
-            self._here.worker_id, self._queues, self._handlers, self._concurrency, len(self._runner.versions), rates
+            self._here.worker_id,
+            self._queues,
+            self._handlers,
+            self._concurrency,
+            len(self._runner.versions),
+            rates,
+            max(0, self._runner.free_slots),
         )

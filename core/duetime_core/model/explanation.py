@@ -118,9 +118,15 @@ def _workers(facts: Facts) -> Iterator[Reason]:
             f"No live worker of queue {name!r} has a handler {handler!r}: a run there fails and spends a retry. "
             f"They have {', '.join(map(repr, known))}.{meant}",
         )
-    if facts.task.execution_time <= facts.now and all(each.running >= each.concurrency for each in serving):
-        slots = sum(each.concurrency for each in serving)
-        yield Reason("WORKERS_BUSY", f"All {slots} slots of {_named(serving)} are in use.")
+    if facts.task.execution_time <= facts.now and all(each.is_busy for each in serving):
+        slots, running = sum(each.concurrency for each in serving), sum(each.running for each in serving)
+        text = f"All {slots} slots of {_named(serving)} are in use."
+        if running < slots:
+            text = (
+                f"{running} of {slots} slots of {_named(serving)} are in use, and no more tasks are claimed now: all "
+                "threads for plain functions are in use, or claimed tasks wait to begin, or their data is too large."
+            )
+        yield Reason("WORKERS_BUSY", text)
 
 
 def _running(facts: Facts) -> Reason:

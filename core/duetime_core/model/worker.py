@@ -17,6 +17,12 @@ class Worker:
     started_at: datetime.datetime
     last_heartbeat_at: datetime.datetime
     is_alive: bool  # whether its last heartbeat is recent
+    free_slots: int | None = None  # how many more tasks it would have claimed then; None if it did not report it
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it claimed nothing at its last heartbeat."""
+        return self.running >= self.concurrency or self.free_slots == 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,3 +36,5 @@ class Heartbeat:
     running: int
     rates: Mapping[str, float]
     """Queue → runs started per second since the previous heartbeat."""
+    free_slots: int | None = None
+    """How many more tasks it would claim: none while all its threads are in use, whatever its slots."""

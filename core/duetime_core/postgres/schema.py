@@ -283,6 +283,7 @@ workers = sa.Table(
     sa.Column("last_heartbeat_at", sa.DateTime(timezone=True), nullable=False),
     # False for versions of the worker that do not announce their users' handlers.
     sa.Column("announces", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("free_slots", sa.Integer),  # NULL for versions that do not report them
 )
 
 handlers = sa.Table(

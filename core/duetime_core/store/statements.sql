@@ -820,7 +820,8 @@ SELECT answer.*, true AS is_short FROM (
 
 -- queues/workers.py: _HEARTBEAT
 WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '1 hour' AND worker_id <> :worker_id)
-INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, announces, last_heartbeat_at)
-VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), true, now())
+INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, free_slots, announces, last_heartbeat_at)
+VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), :free_slots, true, now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
-    concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates, last_heartbeat_at = now();
+    concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates,
+    free_slots = excluded.free_slots, last_heartbeat_at = now();

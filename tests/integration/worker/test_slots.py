@@ -25,6 +25,16 @@ async def began(directory: pathlib.Path, task_ids: list[int], count: int) -> col
             await asyncio.sleep(0.1)
 
 
+async def busy(client: duetime_client.AsyncClient, task_id: int) -> str:
+    """Returns why all workers are busy, once a heartbeat has shown that they are."""
+    async with asyncio.timeout(60):
+        while True:
+            reasons = (await client.explain(task_id)).reasons
+            if found := [each.message for each in reasons if each.code == "WORKERS_BUSY"]:
+                return found[0]
+            await asyncio.sleep(0.2)
+
+
 async def test_a_worker_never_holds_plain_functions_that_wait_for_a_thread(
     client: duetime_client.AsyncClient, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
@@ -33,6 +43,7 @@ async def test_a_worker_never_holds_plain_functions_that_wait_for_a_thread(
     await began(tmp_path, task_ids, 3)
     # All threads of the first are busy, so it claims not even a coroutine.
     task_ids.append(await client.create("sleep", clients.NOW, {"seconds": 3600}))
+    assert "3 of 50 slots of worker" in await busy(client, task_ids[-1])
     second = await start.worker(concurrency=50, threads=7)
     assert await began(tmp_path, task_ids, 7) == {first.pid: 3, second.pid: 4}
 

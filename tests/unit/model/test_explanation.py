@@ -92,6 +92,11 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         "They have 'Send Email', 'noop'. Did you mean 'Send Email'?",
     ),
     "busy workers": (facts(workers=[live(running=100)]), "WORKERS_BUSY", "All 100 slots of worker host-1 are in use."),
+    "workers without a free thread": (
+        facts(workers=[live(running=40, free_slots=0)]),
+        "WORKERS_BUSY",
+        "40 of 100 slots of worker host-1 are in use, and no more tasks are claimed now: all threads",
+    ),
     "nothing": (facts(), "ABOUT_TO_START", "nothing blocks it"),
     "it runs": (
         facts({"status": task.Status.RUNNING, "worker_id": "host-1", "lease_expires_at": NOW + HOUR}),

@@ -16,14 +16,16 @@ ALIVE = f"last_heartbeat_at > now() - interval '{queue.ALIVE_SECONDS} s'"
 
 _HEARTBEAT = sa.text(f"""
 WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
-INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, announces, last_heartbeat_at)
-VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), true, now())
+INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, free_slots, announces, last_heartbeat_at)
+VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), :free_slots, true, now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
-    concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates, last_heartbeat_at = now()
+    concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates,
+    free_slots = excluded.free_slots, last_heartbeat_at = now()
 """)
 _REMOVE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
 _LIST = sa.text(f"""
-SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} AS is_alive
+SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} AS is_alive,
+    free_slots
 FROM workers
 WHERE worker_id > :after AND last_heartbeat_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
 """)
@@ -38,6 +40,7 @@ async def heartbeat(engine: sqlalchemy_asyncio.AsyncEngine, beat: worker.Heartbe
         "concurrency": beat.concurrency,
         "running": beat.running,
         "rates": json.dumps(dict(beat.rates)),
+        "free_slots": beat.free_slots,
     }
     with database.unavailable():
         async with engine.connect() as connection:

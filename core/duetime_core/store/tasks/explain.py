@@ -33,8 +33,8 @@ LEFT JOIN queue_keys ON queue_keys.queue = found.queue AND queue_keys.concurrenc
 LEFT JOIN schedules ON schedules.schedule_id = found.schedule_id
 """)
 _LIVE = sa.text(f"""
-SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true AS is_alive FROM workers
-WHERE {workers.ALIVE} ORDER BY worker_id
+SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true AS is_alive, free_slots
+FROM workers WHERE {workers.ALIVE} ORDER BY worker_id
 """)
 
 
