@@ -87,6 +87,12 @@ def hosts(target: str) -> list[str]:
     return [re.sub(r"%5[bB]|%5[dD]|[\[\]]", "", re.sub(r"(?<=[^:]):\d+$|(?<=\]):\d+$", "", each)) for each in addresses]
 
 
+def may_have_several(target: str) -> bool:
+    """Whether the target may stand for several IP addresses, such as a name does."""
+    found = hosts(target)
+    return not target.startswith(_UNIX) and (len(found) > 1 or _ip(found[0]) is None)
+
+
 def _is_loopback(host: str) -> bool:
     name = host.lower().removesuffix(".")
     if name in ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback") or name.endswith(".localhost"):

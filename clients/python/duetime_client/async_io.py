@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -14,6 +15,7 @@ from duetime_client import channel, credentials
 
 UnaryCall: TypeAlias = aio.UnaryUnaryMultiCallable
 StreamCall: TypeAlias = aio.UnaryStreamMultiCallable
+Explain: TypeAlias = Callable[[grpc.RpcError], Awaitable[grpc.RpcError]]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -32,6 +34,18 @@ def open_channel(target: str, tls: grpc.ChannelCredentials | None) -> aio.Channe
     if tls is None:
         return aio.insecure_channel(target, options=options)
     return aio.secure_channel(target, tls, options=options)
+
+
+async def connection_error(target: str, tls: grpc.ChannelCredentials | None) -> grpc.RpcError | None:
+    """Returns what a new connection, without retries, fails with; None if it does not fail."""
+    options = [*channel.options(target), channel.UNSHARED]
+    probe = aio.insecure_channel(target, options) if tls is None else aio.secure_channel(target, tls, options)
+    async with probe:
+        try:
+            await probe.unary_unary(channel.PROBE, bytes, bytes)(b"", timeout=channel.PROBE_SECONDS)
+        except grpc.RpcError as error:
+            return error
+    return None
 
 
 async def call(

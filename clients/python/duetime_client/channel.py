@@ -58,6 +58,12 @@ SAFE_METHODS = {
 Their callers get Unavailable, and can read the task to decide. gRPC still retries them if it knows that the first
 attempt never left this machine or was refused unread."""
 
+PROBE = "/grpc.health.v1.Health/Check"
+"""A method that every server permits, with an empty request."""
+PROBE_SECONDS = 1.0
+UNSHARED = ("grpc.use_local_subchannel_pool", 1)
+"""The option of a channel that makes connections of its own."""
+
 _RETRY_POLICY = {
     "maxAttempts": 5,
     # 0.1, 0.3, 0.9 and 2 s, with jitter: longer than Envoy takes to restart, and short enough for a person who waits

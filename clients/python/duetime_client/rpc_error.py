@@ -83,9 +83,13 @@ def translate(error: grpc.RpcError, server: address.Address) -> errors.DuetimeEr
 
 def tls_failure(error: grpc.RpcError) -> str | None:
     """Returns why TLS with the server failed for a reason that no retry changes; None for other errors."""
+    return certificates.failure(error.details() or "") if never_connected(error) else None
+
+
+def never_connected(error: grpc.RpcError) -> bool:
+    """Whether gRPC failed to connect to any address of the server."""
     details = error.details() or ""
-    is_own = error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_CONNECTED)
-    return certificates.failure(details) if is_own else None
+    return error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_NOT_CONNECTED)
 
 
 def _cause(message: str, server: address.Address) -> str:

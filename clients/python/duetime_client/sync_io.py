@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -15,6 +16,7 @@ from duetime_client import channel, credentials
 
 UnaryCall: TypeAlias = grpc.UnaryUnaryMultiCallable
 StreamCall: TypeAlias = grpc.UnaryStreamMultiCallable
+Explain: TypeAlias = Callable[[grpc.RpcError], grpc.RpcError]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -33,6 +35,18 @@ def open_channel(target: str, tls: grpc.ChannelCredentials | None) -> grpc.Chann
     if tls is None:
         return grpc.insecure_channel(target, options=options)
     return grpc.secure_channel(target, tls, options=options)
+
+
+def connection_error(target: str, tls: grpc.ChannelCredentials | None) -> grpc.RpcError | None:
+    """Returns what a new connection, without retries, fails with; None if it does not fail."""
+    options = [*channel.options(target), channel.UNSHARED]
+    probe = grpc.insecure_channel(target, options) if tls is None else grpc.secure_channel(target, tls, options)
+    with probe:
+        try:
+            probe.unary_unary(channel.PROBE, bytes, bytes)(b"", timeout=channel.PROBE_SECONDS)
+        except grpc.RpcError as error:
+            return error
+    return None
 
 
 def call(

@@ -18,7 +18,7 @@ import trustme
 import duetime_client
 from duetime.v1 import task_pb2, task_service_pb2
 from duetime_client import address, certificates
-from tests.support import answers
+from tests.support import answers, processes
 from tests.support.certificates import ca_file, grpc_server
 
 AUTHORITY = trustme.CA()
@@ -95,7 +95,7 @@ async def test_a_refused_certificate_is_reported_before_the_timeout_though_reads
     call: answers.Caller,
 ) -> None:
     async with answers.served(answers.PENDING, tls=grpc_server(trustme.CA())) as server:
-        server.address = f"https://{server.address}"
+        server.address = f"https://localhost:{server.address.rpartition(':')[2]}"
         with pytest.raises(duetime_client.TlsFailed, match="not trusted"):
             await call(server, "status", 1)
 
@@ -106,6 +106,17 @@ async def test_plain_text_to_a_server_with_tls_is_reported_with_what_would_be_ri
             duetime_client.Unavailable, match=r"cannot be reached: .*; if it expects TLS, write https://"
         ):
             await call(server, "delete", 1)
+
+
+@pytest.mark.parametrize("host", ["localhost:{port}", "ipv4:127.0.0.1:{other},127.0.0.1:{port}"])
+@pytest.mark.parametrize("method", ["status", "watch", "delete"])
+async def test_an_address_where_nothing_listens_does_not_hide_what_another_refused(
+    call: answers.Caller, host: str, method: str
+) -> None:
+    async with answers.served(answers.PENDING, tls=grpc_server(AUTHORITY)) as server:
+        server.address = host.format(port=server.address.rpartition(":")[2], other=processes.free_port())
+        with pytest.raises(duetime_client.Unavailable, match="; if it expects TLS, write https://"):
+            await call(server, method, 1)
 
 
 @pytest.mark.usefixtures("trusted")

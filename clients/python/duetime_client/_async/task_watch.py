@@ -31,8 +31,10 @@ class AsyncWatch:
         server: address.Address,
         starts_now: bool,
         check_client: Callable[[], object],
+        explained: async_io.Explain,
     ) -> None:
         self._check_client = check_client
+        self._explained = explained
         self._pause = async_io.Pause()
         self._open_stream = open_stream
         self._server = server
@@ -96,5 +98,7 @@ class AsyncWatch:
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream
+            if isinstance(error, grpc.RpcError):
+                error = await self._explained(error)
             await self._pause.wait(self._progress.delay_after(error, self._server))
         return None

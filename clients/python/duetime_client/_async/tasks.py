@@ -215,7 +215,12 @@ class AsyncTasks(connection.AsyncConnection):
             return async_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
 
         return task_watch.AsyncWatch(
-            open_stream, cursor=cursor or "", server=self._server, starts_now=False, check_client=self._open
+            open_stream,
+            cursor=cursor or "",
+            server=self._server,
+            starts_now=False,
+            check_client=self._open,
+            explained=self._explained,
         )
 
     def watch_all(
@@ -240,5 +245,10 @@ class AsyncTasks(connection.AsyncConnection):
             return async_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
 
         return task_watch.AsyncWatch(
-            open_stream, cursor=cursor or "", server=self._server, starts_now=True, check_client=self._open
+            open_stream,
+            cursor=cursor or "",
+            server=self._server,
+            starts_now=True,
+            check_client=self._open,
+            explained=self._explained,
         )

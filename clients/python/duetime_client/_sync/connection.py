@@ -88,4 +88,13 @@ class Connection:
             return sync_io.call(method, message, self._timeout_seconds, self._metadata)
         except grpc.RpcError as error:
             self._open()  # raises if the client was closed, which ended the call
-            raise rpc_error.translate(error, self._server) from error
+            raise rpc_error.translate(self._explained(error), self._server) from error
+
+    def _explained(self, error: grpc.RpcError) -> grpc.RpcError:
+        """Returns the error of a call or, if no address of the server could be connected to, the most telling one."""
+        # After retries gRPC has the error of any address, such as of ::1, where nothing listens. A first connection
+        # tries them in order, and has the error of the last.
+        if not (rpc_error.never_connected(error) and address.may_have_several(self._server.target)):
+            return error
+        found = sync_io.connection_error(self._server.target, self._tls)
+        return found if found is not None and rpc_error.never_connected(found) else error

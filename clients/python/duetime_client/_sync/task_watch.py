@@ -32,8 +32,10 @@ class Watch:
         server: address.Address,
         starts_now: bool,
         check_client: Callable[[], object],
+        explained: sync_io.Explain,
     ) -> None:
         self._check_client = check_client
+        self._explained = explained
         self._pause = sync_io.Pause()
         self._open_stream = open_stream
         self._server = server
@@ -97,5 +99,7 @@ class Watch:
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream
+            if isinstance(error, grpc.RpcError):
+                error = self._explained(error)
             self._pause.wait(self._progress.delay_after(error, self._server))
         return None

@@ -216,7 +216,12 @@ class Tasks(connection.Connection):
             return sync_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
 
         return task_watch.Watch(
-            open_stream, cursor=cursor or "", server=self._server, starts_now=False, check_client=self._open
+            open_stream,
+            cursor=cursor or "",
+            server=self._server,
+            starts_now=False,
+            check_client=self._open,
+            explained=self._explained,
         )
 
     def watch_all(
@@ -241,5 +246,10 @@ class Tasks(connection.Connection):
             return sync_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
 
         return task_watch.Watch(
-            open_stream, cursor=cursor or "", server=self._server, starts_now=True, check_client=self._open
+            open_stream,
+            cursor=cursor or "",
+            server=self._server,
+            starts_now=True,
+            check_client=self._open,
+            explained=self._explained,
         )
