@@ -189,6 +189,10 @@ class KeyedBounds:
         self.new = Bounds.exact([now - _SWEEP_MARGIN] * len(floor))
         self.recent: Bounds | None = None
         """Where that look has arrived."""
+        self.old: Bounds | None = None
+        """Where the look at everything has arrived; None after the last task."""
+        self.after_key: str | None = None
+        """The last key that was examined of all with waiting tasks; None after the last one."""
         self.look_at_all()
 
     def sweep(self) -> None:
@@ -203,11 +207,14 @@ class KeyedBounds:
         self.recent = self.recent or Bounds.exact([now - _SWEEP_MARGIN] * len(self.floor))
 
     def look_at_all(self) -> None:
-        """Has claims examine all due tasks, and all keys with waiting tasks, again."""
+        """Has claims examine all due tasks, and all keys with waiting tasks, again.
+
+        A look under way continues: begun anew each minute, it would never come to the end of a long backlog.
+        """
         self._looked_at = self._clock()
-        self.old: Bounds | None = Bounds.exact(self.floor)
-        self.after_key: str | None = ""
-        """The last key that was examined of all with waiting tasks; None after the last one."""
+        self.old = self.old or Bounds.exact(self.floor)
+        if self.after_key is None:
+            self.after_key = ""
 
     def is_to_note(self) -> bool:
         """Returns whether the floor is to be raised and noted for others now."""

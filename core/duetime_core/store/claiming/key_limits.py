@@ -25,6 +25,19 @@ _STEP = 500
 
 COLUMNS = "task_id, concurrency_key, level, ready_at"
 _SCAN = sa.text(statements.due(columns=COLUMNS, lock=""))
+# Tasks of a key that waits, as `queue_keys` has it, are found by that: of most backlogs, only the last row is returned.
+_SCAN_OLD = sa.text(f"""
+WITH due AS MATERIALIZED (
+    SELECT {COLUMNS}, row_number() OVER () AS number FROM ({statements.due(columns=COLUMNS, lock="")}) AS in_order
+)
+SELECT {COLUMNS}, number FROM due
+WHERE number = (SELECT max(number) FROM due) OR concurrency_key IS NULL OR NOT EXISTS (
+    SELECT FROM queue_keys
+    WHERE queue = :queue AND queue_keys.concurrency_key = due.concurrency_key AND waits_until > {statements.NOW}
+    OFFSET 0
+)
+ORDER BY number
+""")
 _JUST_DUE = sa.text(statements.just_due(COLUMNS))
 _BLOCKED = sa.text(f"""
 SELECT {COLUMNS}, is_free FROM unnest(CAST(:task_ids AS bigint[])) AS given (given_id)
@@ -121,7 +134,8 @@ class Pick:
         if since.is_sweep:
             since.begin_sweep(self._keys.now)
         # Apart, so that however many tasks of full keys one of them has, the others are examined.
-        new, recent, old = [await self._scan(each, step) for each in (since.new, since.recent, since.old)]
+        new, recent = [await self._scan(each, step) for each in (since.new, since.recent)]
+        old = await self._scan(since.old, step, _SCAN_OLD)
         just_due = await self._read(_JUST_DUE, step)
         free = await self._first(await self._keys.free(since.ended, step))
         stop = await self._take([*again, *new, *just_due, *recent, *old, *free])
@@ -131,7 +145,8 @@ class Pick:
         is_cut = _learn(since.new, new, stop, step, self._keys.now)
         if since.recent is not None and not _learn(since.recent, recent, stop, step, self._keys.now):
             since.recent = None
-        if since.old is not None and not _learn(since.old, old, stop, step, self._keys.now):
+        passed = old[-1].number if old else 0
+        if since.old is not None and not _learn(since.old, old, stop, step, self._keys.now, passed):
             since.old = None
         if is_cut and since.after_key is None:
             since.after_key = ""  # the keys of those that are not examined yet
@@ -194,8 +209,10 @@ class Pick:
                 return [row.concurrency_key for row in found]
         return []
 
-    async def _scan(self, since: bounds.Bounds | None, step: int) -> Sequence[sa.Row[Any]]:
-        return [] if since is None else await self._read(_SCAN, step, **since.parameters)
+    async def _scan(
+        self, since: bounds.Bounds | None, step: int, statement: sa.TextClause = _SCAN
+    ) -> Sequence[sa.Row[Any]]:
+        return [] if since is None else await self._read(statement, step, **since.parameters)
 
     async def _read(self, statement: sa.TextClause, limit: int, **parameters: Any) -> Sequence[sa.Row[Any]]:
         given = {"queue": self._queue, "limit": limit, **parameters}
@@ -235,11 +252,16 @@ class Pick:
 
 
 def _learn(
-    since: bounds.Bounds, rows: Sequence[sa.Row[Any]], stop: _Order | None, step: int, now: datetime.datetime
+    since: bounds.Bounds,
+    rows: Sequence[sa.Row[Any]],
+    stop: _Order | None,
+    step: int,
+    now: datetime.datetime,
+    count: int | None = None,
 ) -> bool:
-    """Moves the bounds past the rows that were examined; returns whether there are more."""
+    """Moves the bounds past the rows that were examined, of `count`, or all; returns whether there are more."""
     examined = [row for row in rows if stop is None or _order(row) < stop]
-    is_cut = len(rows) == step or len(examined) < len(rows)
+    is_cut = (len(rows) if count is None else count) == step or len(examined) < len(rows)
     if examined or not is_cut:
         last = (examined[-1].level, examined[-1].ready_at, examined[-1].task_id) if examined else None
         since.learn(last, is_full=is_cut, now=now)

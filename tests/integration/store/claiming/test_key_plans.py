@@ -73,6 +73,16 @@ async def test_the_backlog_of_other_keys_is_not_read(
     assert plans.buffers(plan) < most, plan
 
 
+@test_plans.MODES
+async def test_of_a_backlog_of_keys_that_wait_a_claim_is_sent_the_last_task_and_those_of_other_keys(
+    full: sqlalchemy_asyncio.AsyncConnection, mode: str
+) -> None:
+    parameters = {"queue": "default", "limit": 500, **test_plans.SINCE}
+    plan = await plans.explain(full, mode, key_limits._SCAN_OLD, parameters)
+    assert plan["Actual Rows"] <= 500 / 100 + 1  # every hundredth key became free
+    assert plans.buffers(plan) < 4_000
+
+
 async def test_keys_whose_runs_have_ended_are_found_without_comparing_each_key_with_each(
     full: sqlalchemy_asyncio.AsyncConnection,
 ) -> None:
