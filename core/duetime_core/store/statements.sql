@@ -337,8 +337,10 @@ WITH lost AS MATERIALIZED (
         )
     GROUP BY lease_id
 ), cut AS (
+    -- ANY keeps the planner from a join that reads all leases, where it believes them to be few.
     UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions, concurrency_keys = rest.keys
     FROM rest WHERE leases.lease_id = rest.lease_id
+    AND leases.lease_id = ANY(ARRAY(SELECT rest.lease_id FROM rest))
 ), dropped AS (
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
         SELECT lease_id FROM lost WHERE NOT EXISTS (SELECT FROM rest WHERE rest.lease_id = lost.lease_id)
@@ -434,8 +436,10 @@ WITH lost AS MATERIALIZED (
         )
     GROUP BY lease_id
 ), cut AS (
+    -- ANY keeps the planner from a join that reads all leases, where it believes them to be few.
     UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions, concurrency_keys = rest.keys
     FROM rest WHERE leases.lease_id = rest.lease_id
+    AND leases.lease_id = ANY(ARRAY(SELECT rest.lease_id FROM rest))
 ), dropped AS (
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
         SELECT lease_id FROM lost WHERE NOT EXISTS (SELECT FROM rest WHERE rest.lease_id = lost.lease_id)
@@ -628,7 +632,8 @@ WITH held AS MATERIALIZED (
         versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END,
         concurrency_keys =
         CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_keys ELSE concurrency_keys END
-    FROM held WHERE leases.lease_id = held.lease_id
+        -- As `held` has them: otherwise a plan may read all leases.
+    FROM held WHERE leases.lease_id = held.lease_id AND leases.lease_id = ANY(CAST(:lease_ids AS bigint[]))
     RETURNING leases.lease_id, live_ids
 )
 SELECT lease_id, coalesce(live_ids, '{}') AS task_ids FROM extended;

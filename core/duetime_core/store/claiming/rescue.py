@@ -41,8 +41,10 @@ def _take(lost: str) -> str:
             )
         GROUP BY lease_id
     ), cut AS (
+        -- ANY keeps the planner from a join that reads all leases, where it believes them to be few.
         UPDATE leases SET task_ids = rest.task_ids, versions = rest.versions, concurrency_keys = rest.keys
         FROM rest WHERE leases.lease_id = rest.lease_id
+            AND leases.lease_id = ANY(ARRAY(SELECT rest.lease_id FROM rest))
     ), dropped AS (
         DELETE FROM leases WHERE lease_id = ANY(ARRAY(
             SELECT lease_id FROM lost WHERE NOT EXISTS (SELECT FROM rest WHERE rest.lease_id = lost.lease_id)

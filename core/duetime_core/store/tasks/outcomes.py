@@ -173,7 +173,8 @@ WITH held AS MATERIALIZED (
         versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END,
         concurrency_keys =
             CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_keys ELSE concurrency_keys END
-    FROM held WHERE leases.lease_id = held.lease_id
+    -- As `held` has them: otherwise a plan may read all leases.
+    FROM held WHERE leases.lease_id = held.lease_id AND leases.lease_id = ANY(CAST(:lease_ids AS bigint[]))
     RETURNING leases.lease_id, live_ids
 )
 SELECT lease_id, coalesce(live_ids, '{{}}') AS task_ids FROM extended

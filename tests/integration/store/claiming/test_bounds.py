@@ -13,6 +13,7 @@ from duetime_core.store.claiming import bounds, fast, floors, key_limits, locked
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.tasks import explain
+from duetime_core.store.tasks import outcomes as task_outcomes
 from tests.support import backlogs, factories, plans, rows
 
 FINISHED = 60_000
@@ -179,3 +180,38 @@ async def test_a_look_at_all_keys_that_takes_too_long_delays_no_claim(
     assert await claim_by_key(engine, 10, since) == [created]
     assert since.of_keys is not None
     assert since.of_keys.after_key is None
+
+
+@pytest.mark.usefixtures("held_snapshot")
+async def test_sweeps_and_extensions_read_as_much_after_many_claims_under_an_old_snapshot(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    async def claims_end(count: int) -> dict[str, int]:
+        async with engine.connect() as connection:
+            for statement in (
+                "INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions) "
+                "SELECT 'worker', 'default', now(), now() - interval '1 hour', ARRAY[0, n], ARRAY[1, 1] "
+                f"FROM generate_series(1, {count}) AS n",
+                "DELETE FROM leases WHERE cardinality(task_ids) = 2",
+                "INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions) "
+                "SELECT 'another', 'default', now(), now() + interval '1 hour', ARRAY[0], ARRAY[1] "
+                "FROM generate_series(1, 5)",
+                "UPDATE lease_floor SET expires_at = now() - interval '1 minute'",
+                "ANALYZE leases",
+            ):
+                await connection.execute(sa.text(statement))
+        extension = {"lease_ids": [1], "worker_id": "worker", "lease": factories.LEASE}
+        release = {"worker_id": "worker", "queue": "default", "held": [0], "claimed_before": "now"}
+        return await plans.blocks(
+            engine,
+            {
+                "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH, "before": None}),
+                "an extension": (task_outcomes._EXTEND, extension),
+                "a release": (rescue._RELEASE, release),
+            },
+        )
+
+    before = await claims_end(5_000)
+    after = await claims_end(20_000)
+    for name, count in before.items():
+        assert after[name] <= 2 * count + 50, (name, before, after)
