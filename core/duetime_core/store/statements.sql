@@ -653,32 +653,43 @@ FOR UPDATE SKIP LOCKED;
 SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
-    refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
+    refused.task_id IS NOT NULL AS is_refused, next_task.task_id IS NOT NULL AS has_next,
     refused.task_id IS NOT NULL AND (
         EXISTS (SELECT FROM tasks WHERE tasks.task_id = refused.task_id OFFSET 0)
         OR EXISTS (SELECT FROM ended_tasks WHERE task_id = refused.task_id AND status <> 'cancelled' OFFSET 0)
     ) AS is_retried,
-    coalesce((
+    given.overlap <> 'allow' AND coalesce((
         SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id
             AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
         LIMIT 1
     ), false) AS is_overlapped
-FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
+FROM unnest(CAST(:schedule_ids AS bigint[]), CAST(:nominal_times AS timestamptz[]), CAST(:overlaps AS text[]))
+    AS given (schedule_id, nominal_time, overlap)
 CROSS JOIN LATERAL (
-    SELECT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next) AS has_next
+    SELECT coalesce((
+        SELECT of_waiting.task_id FROM nominal_times CROSS JOIN LATERAL (
+            SELECT task_id FROM waiting WHERE waiting.task_id = nominal_times.task_id AND is_next OFFSET 0
+        ) AS of_waiting
+        WHERE nominal_times.schedule_id = given.schedule_id AND nominal_times.nominal_time = given.nominal_time
+    ), (
+        SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next
+    )) AS task_id OFFSET 0
 ) AS next_task
 LEFT JOIN LATERAL (
-    SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next FOR UPDATE SKIP LOCKED
+    SELECT task_id FROM waiting WHERE waiting.task_id = next_task.task_id AND is_next FOR UPDATE SKIP LOCKED
 ) AS locked ON true
 LEFT JOIN LATERAL (
     SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE SKIP LOCKED
 ) AS present ON true
 LEFT JOIN LATERAL (
-    SELECT task_id, nominal_times.nominal_time, coalesce(next_due_at, nominal_times.nominal_time) AS due_at
-    FROM schedules JOIN nominal_times ON nominal_times.schedule_id = schedules.schedule_id
-        AND nominal_times.nominal_time = next_nominal_time
-    WHERE schedules.schedule_id = given.schedule_id
-) AS refused ON NOT next_task.has_next;
+    -- Not a condition of the join, by which every schedule's row would be read.
+    SELECT * FROM (
+        SELECT task_id, nominal_times.nominal_time, coalesce(next_due_at, nominal_times.nominal_time) AS due_at
+        FROM schedules JOIN nominal_times ON nominal_times.schedule_id = schedules.schedule_id
+            AND nominal_times.nominal_time = next_nominal_time
+        WHERE schedules.schedule_id = given.schedule_id
+    ) AS found WHERE next_task.task_id IS NULL
+) AS refused ON true;
 
 -- log/feed.py: _READ_SHORT
 WITH later AS MATERIALIZED (

@@ -52,20 +52,24 @@ LOCK_NEXT = sa.text(f"""
 SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
-    refused.task_id IS NOT NULL AS is_refused, next_task.has_next,
+    refused.task_id IS NOT NULL AS is_refused, next_task.task_id IS NOT NULL AS has_next,
     refused.task_id IS NOT NULL AND {next_task.IS_RETRIED} AS is_retried,
-    {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
-FROM unnest(CAST(:schedule_ids AS bigint[])) AS given (schedule_id)
+    given.overlap <> '{schedule.Overlap.ALLOW}' AND {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
+FROM unnest(CAST(:schedule_ids AS bigint[]), CAST(:nominal_times AS timestamptz[]), CAST(:overlaps AS text[]))
+    AS given (schedule_id, nominal_time, overlap)
 CROSS JOIN LATERAL (
-    SELECT EXISTS (SELECT FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next) AS has_next
+    SELECT {columns.next_id("given.schedule_id", "given.nominal_time")} AS task_id OFFSET 0
 ) AS next_task
 LEFT JOIN LATERAL (
-    SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next FOR UPDATE SKIP LOCKED
+    SELECT task_id FROM waiting WHERE waiting.task_id = next_task.task_id AND is_next FOR UPDATE SKIP LOCKED
 ) AS locked ON true
 LEFT JOIN LATERAL (
     SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE SKIP LOCKED
 ) AS present ON true
-LEFT JOIN LATERAL ({next_task.REFUSED.format("given.schedule_id")}) AS refused ON NOT next_task.has_next
+LEFT JOIN LATERAL (
+    -- Not a condition of the join, by which every schedule's row would be read.
+    SELECT * FROM ({next_task.REFUSED.format("given.schedule_id")}) AS found WHERE next_task.task_id IS NULL
+) AS refused ON true
 """)
 """Locks the next tasks of schedules. Without task_id, but with has_next, another session has locked it."""
 # Those whose next task another session has locked do not use up the limit of the turns that follow.
@@ -128,11 +132,20 @@ async def next_at(engine: sqlalchemy_asyncio.AsyncEngine) -> tuple[datetime.date
             return upcoming, now
 
 
+def of_rows(rows: Sequence[sa.Row[Any]]) -> dict[str, Any]:
+    """Returns the parameters of LOCK_NEXT for these rows of schedules."""
+    return {
+        "schedule_ids": [row.schedule_id for row in rows],
+        "nominal_times": [row.next_nominal_time for row in rows],
+        "overlaps": [row.overlap for row in rows],
+    }
+
+
 async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, rows: Sequence[sa.Row[Any]], actor: str) -> Turn:
     now: datetime.datetime = rows[0].now
     await clock.stop(connection, [row.schedule_id for row in rows if row.is_paused or row.is_deleted])
     rows = [row for row in rows if not (row.is_paused or row.is_deleted)]
-    locked = await connection.execute(LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in rows]})
+    locked = await connection.execute(LOCK_NEXT, of_rows(rows))
     upcoming = {row.schedule_id: row for row in locked}
     passed_over = [each.schedule_id for each in upcoming.values() if each.has_next and each.task_id is None]
     if passed_over:

@@ -10,7 +10,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence
 
-BEHIND = "1 minute"
+BEHIND = "20 seconds"
 """How long ago, at most, a schedule is written to have been due to advance."""
 
 # Those that are far behind advance after those that are due just now, and not before the floor of what is looked at.

@@ -17,10 +17,28 @@ COLUMNS = (
 )
 NEXT_COLUMNS = "upcoming.nominal_time AS next_time, upcoming.task_id AS next_task_id"
 """The columns of NEXT."""
-NEXT = """
+
+
+def next_id(schedule_id: str, nominal_time: str) -> str:
+    """Returns the SQL of the id of a schedule's next task, given as expressions; `nominal_time` is what it should be.
+
+    By its nominal time it is found whatever tasks the schedule had before. By the schedule alone, the entries of all
+    its next tasks since an old snapshot are read: for one that an earlier release placed, or if it has none.
+    """
+    return f"""coalesce((
+        SELECT of_waiting.task_id FROM nominal_times CROSS JOIN LATERAL (
+            SELECT task_id FROM waiting WHERE waiting.task_id = nominal_times.task_id AND is_next OFFSET 0
+        ) AS of_waiting
+        WHERE nominal_times.schedule_id = {schedule_id} AND nominal_times.nominal_time = {nominal_time}
+    ), (
+        SELECT task_id FROM waiting WHERE waiting.schedule_id = {schedule_id} AND is_next
+    ))"""
+
+
+NEXT = f"""
     LEFT JOIN LATERAL (
-        SELECT nominal_time, tasks.task_id FROM waiting JOIN tasks USING (task_id)
-        WHERE waiting.schedule_id = schedules.schedule_id AND is_next
+        SELECT nominal_time, task_id FROM tasks
+        WHERE tasks.task_id = {next_id("schedules.schedule_id", "schedules.next_nominal_time")}
     ) AS upcoming ON true
 """
 """The join of a schedule's next occurrence."""

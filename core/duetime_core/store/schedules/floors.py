@@ -1,7 +1,7 @@
 """From where on due schedules, and the next tasks of queues, are read, as workers that advance them note it.
 
 While a transaction anywhere keeps an old snapshot, the entries of all occurrences that advanced since stay in the
-indexes of both. What is written is due at most a minute before, so that nothing comes to be due behind a floor but
+indexes of both. What is written is due at most 20 s before, so that nothing comes to be due behind a floor but
 rows whose transaction took longer: `leftovers` has those found. A next task that waits for a run is stamped
 anew, so that it holds no floor back.
 """
@@ -22,8 +22,8 @@ from duetime_core.store.schedules import clock
 
 BATCH = 1_000
 """How many rows one statement stamps anew."""
-_MARGIN = "interval '2 minutes'"
-"""How far a floor stays behind the present: twice what rows are written behind it."""
+_MARGIN = "interval '1 minute'"
+"""How far a floor stays behind the present: more than rows are written behind it."""
 _LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = '{leftovers.Left.SLOWEST} s'")
 
 

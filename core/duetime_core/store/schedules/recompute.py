@@ -87,7 +87,7 @@ async def _pass(engine: sqlalchemy_asyncio.AsyncEngine, run: _Run, ends: float) 
 async def _recompute(
     connection: sqlalchemy_asyncio.AsyncConnection, stale: Sequence[sa.Row[tuple[object, ...]]], run: _Run
 ) -> None:
-    upcoming = await connection.execute(advance.LOCK_NEXT, {"schedule_ids": [row.schedule_id for row in stale]})
+    upcoming = await connection.execute(advance.LOCK_NEXT, advance.of_rows(stale))
     locked_by_others = {each.schedule_id for each in upcoming if each.has_next and each.task_id is None}
     moved: list[task.Changed] = []
     current = []

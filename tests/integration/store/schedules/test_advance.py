@@ -119,8 +119,8 @@ async def test_schedules_that_are_far_behind_do_not_delay_those_that_are_due_jus
     await many(engine, schedule_advance.MOST + 50, catch_up=schedule.CatchUp.ALL)
     await shift(engine, 24 * HOUR)
     punctual = await factories.create_schedule(engine, name="punctual")
-    await set_clock(engine, punctual, "now()")
     await shift(engine, HOUR)
+    await set_clock(engine, punctual, "now()")
     await schedule_advance.turn(engine, actor="worker")
     assert len((await nominals(engine, punctual))["next"]) == 1
     await schedule_advance.turn(engine, actor="worker", newest_first=True)

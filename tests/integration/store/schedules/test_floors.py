@@ -122,6 +122,38 @@ async def test_queues_advancing_and_claims_read_as_much_after_many_occurrences_a
         assert after[name] <= 2 * count + 50, (name, before, after)
 
 
+@pytest.mark.usefixtures("held_snapshot")
+async def test_a_next_task_is_found_as_fast_after_many_of_its_schedule_under_an_old_snapshot(engine: Engine) -> None:
+    made = await factories.create_schedule(engine)
+    mine = f"schedule_id = {made.schedule_id}"
+    one = f"""
+        INSERT INTO waiting (task_id, queue, ready_at, version, level, is_next, schedule_id)
+        VALUES (-n, 'default', now(), 1, 0, true, {made.schedule_id});
+        DELETE FROM waiting WHERE task_id = -n
+    """
+
+    async def looks_after(advanced: int) -> dict[str, int]:
+        await execute(
+            engine,
+            f"UPDATE waiting SET is_next = false WHERE {mine}",
+            f"DO $$ BEGIN FOR n IN 1..{advanced} LOOP {one}; END LOOP; END $$",
+            f"UPDATE waiting SET is_next = true WHERE {mine}",
+            "ANALYZE waiting",
+        )
+        locked = {"schedule_ids": [made.schedule_id], "nominal_times": [made.next_time], "overlaps": ["allow"]}
+        statements: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
+            "advancing": (schedule_advance.LOCK_NEXT, locked),
+            "reading": (schedule_edit._GET, {"schedule_id": made.schedule_id}),
+        }
+        return await plans.blocks(engine, statements)
+
+    before = await looks_after(10)
+    for _ in range(4):
+        after = await looks_after(1_000)
+    for name, count in before.items():
+        assert after[name] <= count + 25, (name, before, after)
+
+
 async def test_occurrences_that_wait_for_long_stay_counted(engine: Engine) -> None:
     await create(engine)
     clock = [0.0]

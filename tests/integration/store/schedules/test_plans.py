@@ -36,6 +36,7 @@ WITH {_NEXT} SELECT count(*) FROM made;
 UPDATE schedules SET advance_at = {_AT};
 WITH {_EARLIER} SELECT count(*) FROM made;
 """
+LOCKED = {"schedule_ids": list(range(1, 201)), "nominal_times": [None] * 200, "overlaps": ["allow", "skip"] * 100}
 CLAIM = {"queue": "default", "worker_id": "worker", "limit": 100, "lease": factories.LEASE, **test_plans.SINCE}
 
 
@@ -59,7 +60,7 @@ async def test_advancing_reads_due_schedules_in_order(full: sqlalchemy_asyncio.A
         assert "schedules_advance_idx" in str(plan)
         assert "Sort" not in str(plan)
         assert plans.buffers(plan) < 100
-    used = await test_plans.scans(full, mode, schedule_advance.LOCK_NEXT, {"schedule_ids": list(range(1, 201))})
+    used = await test_plans.scans(full, mode, schedule_advance.LOCK_NEXT, LOCKED)
     assert set(used.values()) <= {
         *("waiting_next_key", "waiting_pkey", "tasks_pkey", "tasks_schedule_idx"),
         *("schedules_pkey", "nominal_times_pkey", "Function Scan"),
