@@ -62,7 +62,8 @@ async def admin(postgres_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngi
 async def new_database(admin: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[str]:
     """Creates a migrated database without tasks for the block, and yields its URL."""
     name = f"test_{uuid.uuid4().hex}"
-    await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    # Where nothing is flushed, copying files takes less time than writing the whole template to the WAL.
+    await _execute(admin, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
     yield _url(admin.url.render_as_string(hide_password=False), name)
     await _execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,10 +1,11 @@
 """Lists and histories have the matching tasks in order, page by page, each once."""
 
+import dataclasses
 import datetime
 import itertools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
@@ -12,10 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
+from duetime_core.postgres import database
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
+from tests import conftest
 from tests.support import factories, rows
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -24,11 +27,11 @@ HOUR = datetime.timedelta(hours=1)
 ORDERS: tuple[task_page.Order, ...] = ("execution_time", "execution_time desc", "task_id", "task_id desc")
 
 
-@pytest_asyncio.fixture
-async def tasks(engine: Engine) -> list[task.Task]:
-    """Tasks of two names in three queues, which share times; a quarter each is cancelled, running, quarantined.
+async def create_tasks(engine: Engine) -> list[task.Task]:
+    """Creates tasks of two names in three queues, which share times, and returns them.
 
-    Of five one has a key, of three one a schedule, and each a request_id.
+    A quarter each is cancelled, running, quarantined. Of five one has a key, of three one a schedule, and each a
+    request_id.
     """
     made = []
     for number in range(24):
@@ -52,6 +55,23 @@ async def tasks(engine: Engine) -> list[task.Task]:
                 await rows.change(engine, "lost_leases = 2", task_id)
         made.append(await task_read.get(engine, task_id))
     return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """A database with these tasks."""
+
+    engine: Engine
+    tasks: list[task.Task]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def filled(admin: Engine) -> AsyncIterator[Filled]:
+    """A database that tests share, which only read it."""
+    async with conftest.new_database(admin) as url:
+        engine = database.connect(url)
+        yield Filled(engine, await create_tasks(engine))
+        await engine.dispose()
 
 
 def in_order(tasks: list[task.Task], order: task_page.Order) -> list[task.Task]:
@@ -79,9 +99,9 @@ async def list_all(engine: Engine, wanted: task_page.Filter, order: task_page.Or
 @pytest.mark.parametrize("limit", [1, 5, 24, 1000])
 @pytest.mark.parametrize("order", ORDERS)
 async def test_pages_of_any_size_hold_each_task_once_in_order(
-    engine: Engine, tasks: list[task.Task], order: task_page.Order, limit: int
+    filled: Filled, order: task_page.Order, limit: int
 ) -> None:
-    assert await list_all(engine, task_page.Filter(), order, limit) == in_order(tasks, order)
+    assert await list_all(filled.engine, task_page.Filter(), order, limit) == in_order(filled.tasks, order)
 
 
 FILTERS: list[tuple[task_page.Filter, Callable[[task.Task], bool]]] = [
@@ -164,17 +184,17 @@ async def test_a_name_prefix_matches_letter_by_letter(engine: Engine, prefix: st
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("wanted", "matches"), FILTERS)
 async def test_a_filter_matches_by_all_its_fields(
-    engine: Engine,
-    tasks: list[task.Task],
+    filled: Filled,
     order: task_page.Order,
     wanted: task_page.Filter,
     matches: Callable[[task.Task], bool],
 ) -> None:
-    assert await list_all(engine, wanted, order, 2) == in_order([each for each in tasks if matches(each)], order)
+    matching = [each for each in filled.tasks if matches(each)]
+    assert await list_all(filled.engine, wanted, order, 2) == in_order(matching, order)
 
 
-async def test_a_task_that_moves_between_pages_hides_no_other(engine: Engine, tasks: list[task.Task]) -> None:
-    wanted = in_order(tasks, "task_id")
+async def test_a_task_that_moves_between_pages_hides_no_other(engine: Engine) -> None:
+    wanted = in_order(await create_tasks(engine), "task_id")
     page = await task_read.list_tasks(engine, task_page.Filter(), order="task_id", after=None, limit=4)
     await task_edit.delete(engine, page.tasks[-1].task_id, actor="api")
     await factories.create(engine)
