@@ -52,7 +52,9 @@ async def test_an_outage_longer_than_a_lease_takes_no_task_from_a_live_worker(
         await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS + 1})"))
         # One worker resumes later than the other and than a worker that starts now; both of these sweep meanwhile.
         workers[0].process.send_signal(signal.SIGSTOP)
-        await start.worker(lease=f"PT{LEASE_SECONDS}S")
+        late = await start.worker(lease=f"PT{LEASE_SECONDS}S")
+        # Without having noticed the outage, it would reclaim after a third of a lease.
+        await late.wait_for_log("the database is unavailable")
     await workers[1].wait_for_log("the database recovered")
     async with admin.connect() as connection:
         await connection.execute(sa.text(f"SELECT pg_sleep({LEASE_SECONDS / 2})"))
