@@ -16,12 +16,13 @@ from duetime_core.store.api_keys import create as key_create
 _PREFIX = "authorization: Bearer "
 _GRANT = api_key.Grant("admin.key", access.Role.ADMIN, may_read_payloads=True)
 _ACTOR = "duetime up"
+_ANOTHER = "to create another: duetime key create NAME --role admin --database-url @FILE"
 
 
 def ensure(path: pathlib.Path, database_url: str) -> str:
     """Creates the file with an admin key, unless the database has one that permits everything.
 
-    Returns what is wrong with the key in the file, or nothing. Raises StoreUnavailable.
+    Returns what the user has to know, or nothing. Raises StoreUnavailable.
     """
     is_new = not path.exists()
     token = api_key.Token.create()
@@ -31,12 +32,13 @@ def ensure(path: pathlib.Path, database_url: str) -> str:
         try:
             token = api_key.Token.parse(path.read_text().strip().removeprefix(_PREFIX))
         except (api_key.Malformed, UnicodeError):
-            return "it is no API key"
+            return f"{path} does not contain an API key"
     is_accepted = asyncio.run(_ensure_stored(token, database_url))
     if is_new and not is_accepted:
         path.unlink()
-        return ""
-    return "" if is_accepted else "it was revoked, has expired, or is of another database"
+        return f"none in {path.parent}, because the database has one; {_ANOTHER}"
+    problem = f"the one in {path} was revoked, has expired, or is of another database; remove the file, or {_ANOTHER}"
+    return "" if is_accepted else problem
 
 
 async def _ensure_stored(token: api_key.Token, database_url: str) -> bool:
@@ -56,6 +58,9 @@ def _write(path: pathlib.Path, token: api_key.Token) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(directory)  # PostgreSQL flushes the key, and nothing else has its secret
+    os.close(directory)
 
 
 if __name__ == "__main__":

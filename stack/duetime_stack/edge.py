@@ -52,7 +52,7 @@ def make_program(
         address, port, write_endpoints(paths, servers), allowed or allowlist.Allowlist(), is_encrypted=bool(certificate)
     )
     if certificate is not None:
-        _encrypt(bootstrap, certificate, paths.run / "certificate.yaml", is_public=not ports.is_loopback(address))
+        _encrypt(bootstrap, certificate, paths.run / "certificate.yaml")
     configuration.write_text(yaml.safe_dump(bootstrap, sort_keys=False))
     return program.Program(
         "envoy",
@@ -101,16 +101,10 @@ def _configuration(
     return bootstrap
 
 
-def _encrypt(
-    bootstrap: dict[str, Any], certificate: tls.Certificate, resources: pathlib.Path, *, is_public: bool
-) -> None:
+def _encrypt(bootstrap: dict[str, Any], certificate: tls.Certificate, resources: pathlib.Path) -> None:
     replacement.write(resources, yaml.safe_dump({"resources": [tls.resource(certificate)]}))
     (chain,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
     chain["transport_socket"] = tls.transport_socket(resources)
-    if is_public:  # on a developer's machine, it would also apply to servers on other ports of localhost
-        (manager,) = chain["filters"]
-        mutations = manager["typed_config"]["http_filters"][0]["typed_config"]["mutations"]["response_mutations"]
-        mutations.append({"append": {"header": {"key": "strict-transport-security", "value": "max-age=31536000"}}})
 
 
 def _not_from(origins: Iterable[str]) -> dict[str, Any]:

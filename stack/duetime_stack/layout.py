@@ -35,6 +35,11 @@ class Layout:
         return self.data_dir / "admin.key"
 
     @property
+    def admin_address(self) -> pathlib.Path:
+        """Where Envoy listens, while it does: clients send the admin key to no other port."""
+        return self.data_dir / "admin.address"
+
+    @property
     def logs(self) -> pathlib.Path:
         """One log per process."""
         return self.data_dir / "logs"

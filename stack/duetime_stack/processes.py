@@ -38,7 +38,7 @@ def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
 
 
 def ensure_admin_key(paths: layout.Layout, environment: Mapping[str, str]) -> str:
-    """Creates the stack's own admin key if the database has none, and returns what to say about it, or nothing.
+    """Creates the stack's own admin key if the database has none, and returns its path, or why there is none.
 
     Raises StackError if that fails.
     """
@@ -52,9 +52,7 @@ def ensure_admin_key(paths: layout.Layout, environment: Mapping[str, str]) -> st
     )
     if ended.returncode != 0:
         raise errors.StackError(f"the admin key {paths.admin_key} cannot be created: {ended.stderr.strip()[-500:]}")
-    if ended.stdout:
-        return f"{paths.admin_key} is not accepted: {ended.stdout}"
-    return str(paths.admin_key) if paths.admin_key.exists() else ""
+    return ended.stdout or str(paths.admin_key)
 
 
 def make_server(number: int, path: pathlib.Path) -> program.Program:

@@ -1,6 +1,9 @@
 """A stack: its processes, and the order in which they start and stop."""
 
+import contextlib
 import os
+import pathlib
+from collections.abc import Iterator
 
 import typer
 
@@ -14,6 +17,7 @@ from duetime_stack import (
     ports,
     processes,
     program,
+    replacement,
     sockets,
     stores,
     supervision,
@@ -58,7 +62,10 @@ def _run(
     envoy = [edge.make_program(paths, *at, addresses, listening.allowed, listening.certificate)]
     dependencies = [*database.programs, *doorbell.programs, *mail]
     stages = [stage for stage in (database.programs, doorbell.programs, mail, workers, servers, envoy) if stage]
-    with supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor:
+    with (
+        _removed_at_end(paths.admin_address),
+        supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor,
+    ):
         supervisor.start(dependencies)
         processes.migrate(paths, environment | database.migrations)
         admin_key = processes.ensure_admin_key(paths, environment) if wanted.demands_keys else ""
@@ -66,13 +73,22 @@ def _run(
         typer.echo(f"duetime is ready at {edge.url(*at, is_encrypted=bool(listening.certificate))}")
         typer.echo(f"  PostgreSQL  {database.shown}")
         typer.echo(f"  Redis       {doorbell.shown}")
-        if admin_key:
+        if wanted.demands_keys:
+            replacement.write(paths.admin_address, f"{edge.authority(*at)}\n")
             typer.echo(f"  admin key   {admin_key}")
         if mail:
             typer.echo(f"  mail        {paths.mailbox / 'new'}")
         typer.echo(f"  logs        {paths.logs}")
         typer.echo("Ctrl-C stops it")
         supervisor.watch()
+
+
+@contextlib.contextmanager
+def _removed_at_end(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _mailbox(paths: layout.Layout, socket_paths: sockets.Sockets, environment: dict[str, str]) -> list[program.Program]:

@@ -316,9 +316,7 @@ WITH lost AS MATERIALIZED (
     ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
     SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.*
-    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions, CASE cardinality(concurrency_keys)
-        WHEN cardinality(task_ids) THEN concurrency_keys
-        END) AS claimed (task_id, version, key)
+    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions, concurrency_keys) AS claimed (task_id, version, key)
     ORDER BY claimed.task_id
 ), held AS MATERIALIZED (
     SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
@@ -415,9 +413,7 @@ WITH lost AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), claimed AS MATERIALIZED (
     SELECT lost.lease_id, lost.worker_id, lost.started_at, claimed.*
-    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions, CASE cardinality(concurrency_keys)
-        WHEN cardinality(task_ids) THEN concurrency_keys
-        END) AS claimed (task_id, version, key)
+    FROM lost CROSS JOIN LATERAL unnest(task_ids, versions, concurrency_keys) AS claimed (task_id, version, key)
     ORDER BY claimed.task_id
 ), held AS MATERIALIZED (
     SELECT claimed.*, retry_count < max_retries AS may_retry, execution_time AS started_due,
@@ -616,9 +612,7 @@ SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone;
 WITH held AS MATERIALIZED (
     SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
         SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions, array_agg(key) AS live_keys
-        FROM unnest(task_ids, versions, CASE cardinality(concurrency_keys)
-            WHEN cardinality(task_ids) THEN concurrency_keys
-            END) AS claimed (task_id, version, key)
+        FROM unnest(task_ids, versions, concurrency_keys) AS claimed (task_id, version, key)
         WHERE EXISTS (
             SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
         )

@@ -72,7 +72,10 @@ async def test_a_start_after_a_crash_stores_the_key_that_is_in_the_file(engine: 
 
 async def test_a_database_that_has_an_admin_key_gets_no_other(engine: Engine, path: pathlib.Path) -> None:
     await keys.create(engine, keys.ADMIN)
-    assert await ensure(path, engine) == ""
+    said = await ensure(path, engine)
+    assert said.startswith(
+        f"none in {path.parent}, because the database has one; to create another: duetime key create"
+    )
     assert content(path) is None
     assert len(await stored(engine)) == 1
 
@@ -92,12 +95,12 @@ async def test_a_revoked_key_is_said_to_be_so_and_does_not_come_back(engine: Eng
     await keys.create(engine, keys.ADMIN)
     await key_revoke.revoke(engine, token(path).key_id, revoker=None)
     before = content(path)
-    assert await ensure(path, engine) == "it was revoked, has expired, or is of another database"
+    assert "was revoked, has expired, or is of another database" in await ensure(path, engine)
     assert content(path) == before
     assert [key.revoked_at is None for key in await stored(engine)] == [False, True]
 
 
 async def test_a_file_with_something_else_is_kept(engine: Engine, path: pathlib.Path) -> None:
     path.with_name(path.name).write_text("mine")
-    assert await ensure(path, engine) == "it is no API key"
+    assert await ensure(path, engine) == f"{path} does not contain an API key"
     assert (content(path), await stored(engine)) == ("mine", [])

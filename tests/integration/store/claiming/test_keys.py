@@ -1,6 +1,5 @@
 """Runs are counted per key by the keys beside their leases, whatever happens to a lease."""
 
-import collections
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -90,19 +89,3 @@ async def test_runs_that_were_claimed_before_the_queue_had_limits_per_key_count(
     assert sorted(map(str, await started(engine))) == ["None", "c"]
     await test_limits.finish(engine, [run for run in runs if run.concurrency_key == "b"])
     assert await started(engine) == ["b"]
-
-
-async def test_no_limit_per_key_is_exceeded_after_a_worker_that_knows_no_keys_has_cut_a_lease(
-    engine: sqlalchemy_asyncio.AsyncEngine,
-) -> None:
-    await limit(engine, 2)
-    await create(engine, [*KEYS, "a", "b"])
-    counts = collections.Counter(run.concurrency_key for run in await claim(engine))
-    assert counts == {"a": 2, "b": 2, "c": 1, "d": 1, "e": 1}
-    async with engine.connect() as connection:
-        await connection.execute(sa.text("UPDATE leases SET task_ids = task_ids[2:], versions = versions[2:]"))
-        statement = "SELECT concurrency_key FROM tasks WHERE task_id = ANY((SELECT task_ids FROM leases)::bigint[])"
-        left = collections.Counter((await connection.execute(sa.text(statement))).scalars())
-    await create(engine, [*KEYS, *KEYS])
-    counts = left + collections.Counter(await started(engine))
-    assert counts == dict.fromkeys(KEYS, 2)
