@@ -16,8 +16,11 @@ class Left:
 
     SLOWEST = 0.5
     """A look ends after that many seconds, and counts as slow."""
-    _FAST = 0.02
+    _FAST = 0.1
+    """Well above the four round trips of a look to a distant database, which no shorter slice saves."""
     _FIRST = datetime.timedelta(hours=1)
+    _LEAST = datetime.timedelta(milliseconds=1)
+    """From nothing, slices would never grow again."""
     _SHARE = 0.01
     """How much of the time these looks may take."""
     _SECONDS, _IDLE_SECONDS = 5.0, 60.0
@@ -33,6 +36,11 @@ class Left:
     def is_due(self) -> bool:
         """Whether it is time for the next look."""
         return self._clock() >= self._next_at
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last look ended a pass over all that is before the bounds."""
+        return self._span is None
 
     def hurry(self) -> None:
         """Notes that tasks were claimed."""
@@ -51,7 +59,7 @@ class Left:
         self._hurried_at = began + max(took / self._SHARE, self._SECONDS)
         self._next_at = max(self._hurried_at, began + self._IDLE_SECONDS)
         if not is_done:
-            self._span = self._FIRST if self._span is None else self._span / 8
+            self._span = self._FIRST if self._span is None else max(self._span / 8, self._LEAST)
         elif since == LONG_AGO:
             self._span, self._before = None, None
         else:
