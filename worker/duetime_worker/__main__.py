@@ -82,6 +82,7 @@ async def serve(chosen: settings.Settings) -> None:
         background.supervise("cancellation hints", functools.partial(keeper.listen, client)),
         background.supervise("sweep", sweep.Sweeper(here, runner).run),
         background.supervise("advancer", runner.advancer.run),
+        background.supervise("schedule floors", runner.advancer.note_floors),
         background.supervise("maintenance", upkeep.run),
         background.supervise("feed marks", functools.partial(marks.run, here.engine)),
         background.supervise("heartbeat", heartbeats.run),

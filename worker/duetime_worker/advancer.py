@@ -1,6 +1,7 @@
 """The advancer: it advances schedules that are due, whatever their queue, with free slots or without."""
 
 import asyncio
+import contextlib
 import datetime
 import random
 from collections.abc import Callable, Collection, Sequence
@@ -59,6 +60,14 @@ class Advancer:
                 self._here.database_outage.end()
             await self._wait(seconds)
 
+    async def note_floors(self) -> None:
+        """Raises the floors of what advanced until cancelled, beside `run`: they only save reading, so none waits."""
+        while True:
+            # `run` reports that the database is unavailable.
+            with contextlib.suppress(errors.StoreUnavailable):
+                await self._floors.note(self._here.engine)
+            await asyncio.sleep(INTERVAL_SECONDS)
+
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -89,7 +98,6 @@ class Advancer:
         while turned := await self._turn(newest_first=newest_first):
             # In turn, so that those that are far behind do not delay those that are due just now.
             newest_first, count = not newest_first, count + turned
-        await self._floors.note(self._here.engine)
         if not count:
             self._quiet_until = asyncio.get_running_loop().time() + _NUDGE_SECONDS
         upcoming, database_now = await advance.next_at(self._here.engine)

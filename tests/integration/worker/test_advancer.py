@@ -10,22 +10,29 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import schedule, task
-from duetime_core.postgres import schema
+from duetime_core.postgres import database, schema
+from duetime_core.process import background
+from duetime_core.redis import client as redis_client
+from duetime_core.redis import doorbell
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.schedules import backfill as schedule_backfill
 from duetime_core.store.schedules import edit as schedule_edit
+from duetime_core.store.schedules import floors
 from duetime_core.store.tasks import bulk_edit
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import page as task_page
 from duetime_core.store.tasks import read as task_read
 from tests.integration.store.schedules.test_odd_schedules import NO_ZONE, spoil
 from tests.integration.store.schedules.test_schedule_claims import nominals, shift, skips
-from tests.support import factories, processes
+from tests.support import factories, invariants, processes, workers
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 SECOND = datetime.timedelta(seconds=1)
 HOUR = datetime.timedelta(hours=1)
 EACH_SECOND = {"interval": SECOND}
+_WAITS_FOR_A_LOCK = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 async def until(reached: Callable[[], Awaitable[bool]], *, seconds: float = 20) -> None:
@@ -200,6 +207,38 @@ async def test_a_schedule_that_is_behind_catches_up_at_full_speed(engine: Engine
 
     await until(all_have_run)
     assert await skips(engine, made) == []
+
+
+async def test_schedules_advance_while_their_floors_cannot_be_raised(
+    engine: Engine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(floors, "_LIMIT_TIME", sa.text("SET LOCAL statement_timeout = '60 s'"))
+    client = redis_client.connect(redis_url)
+    bell = doorbell.Doorbell(client)
+    advancing = workers.Worker(engine, bell, lease=factories.LEASE).runner.advancer
+    made = await factories.create_schedule(engine, spec={"interval": HOUR})
+    async with database.transaction(engine) as connection:
+        await connection.execute(sa.text("INSERT INTO advance_floor VALUES (now() - interval '1 day')"))
+    services: list[asyncio.Task[None]] = []
+
+    async def waits() -> bool:
+        return bool(await invariants.value(engine, _WAITS_FOR_A_LOCK))
+
+    async def is_advanced() -> bool:
+        return await is_current(engine, made)
+
+    try:
+        async with database.transaction(engine) as connection:
+            await connection.execute(sa.text("SELECT FROM advance_floor FOR UPDATE"))
+            services = background.start(advancing.run(), advancing.note_floors())
+            await until(waits)
+            await shift(engine, HOUR)
+            await until(is_advanced)
+            assert await waits()
+    finally:
+        await background.end(services)
+        await bell.drain()
+        await client.aclose(close_connection_pool=True)
 
 
 async def test_an_occurrence_that_waits_starts_when_the_earlier_run_ends(

@@ -6,8 +6,8 @@ rows whose transaction took longer: `leftovers` has those found. A next task tha
 anew, so that it holds no floor back.
 """
 
+import asyncio
 import contextlib
-import datetime
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ BATCH = 1_000
 """How many rows one statement stamps anew."""
 _MARGIN = "interval '1 minute'"
 """How far a floor stays behind the present: more than rows are written behind it."""
+_REST_SHARE, _LONGEST_REST_SECONDS = 9.0, 1.0
+"""How long it rests after each queue, for each second that one took: floors lag rather than load the database."""
 _LIMIT_TIME = sa.text(f"SET LOCAL statement_timeout = '{leftovers.Left.SLOWEST} s'")
 
 
@@ -101,7 +103,8 @@ class Floors:
     def __init__(self, queues: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._schedules = leftovers.Left(clock)
-        self._queues = {queue: leftovers.Left(clock) for queue in queues}
+        self._own = frozenset(queues)
+        self._queues = {queue: leftovers.Left(clock) for queue in self._own}
         self._advanced: set[str] = set()
 
     def advanced(self, queues: Iterable[str]) -> None:
@@ -112,14 +115,24 @@ class Floors:
             self._queues.setdefault(queue, leftovers.Left(self._clock)).hurry()
 
     async def note(self, engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-        """Looks for what is left before the floors, and raises them where occurrences advanced, if it is time."""
+        """Looks for what is left before the floors, and raises them where occurrences advanced, if it is time.
+
+        It may take long, so nothing that advances schedules waits for it.
+        """
         if self._schedules.is_due:
             await self._note(engine, _DUE, {}, self._schedules, is_raised=True)
-        for queue, left in self._queues.items():
-            if left.is_due:
-                is_raised = queue in self._advanced
-                self._advanced.discard(queue)
-                await self._note(engine, _NEXT, {"queue": queue}, left, is_raised=is_raised)
+        for queue in [queue for queue, left in self._queues.items() if left.is_due]:
+            began = self._clock()
+            await self._note_queue(engine, queue, self._queues[queue])
+            await asyncio.sleep(min((self._clock() - began) * _REST_SHARE, _LONGEST_REST_SECONDS))
+
+    async def _note_queue(self, engine: sqlalchemy_asyncio.AsyncEngine, queue: str, left: leftovers.Left) -> None:
+        is_raised = queue in self._advanced
+        self._advanced.discard(queue)
+        await self._note(engine, _NEXT, {"queue": queue}, left, is_raised=is_raised)
+        if not is_raised and queue not in self._advanced and queue not in self._own and left.is_complete:
+            # Nothing advanced for a minute, and nothing was left.
+            del self._queues[queue]
 
     async def _note(
         self,
@@ -146,13 +159,11 @@ class Floors:
         raising = [each for each in (statements.hold, statements.raise_floor) if each is not None]
         if not await _within_time(engine, {**which, "since": since}, *raising):
             # Then rows before it count as left behind.
-            with database.unavailable():
-                async with engine.connect() as connection:
-                    await connection.execute(statements.raise_blindly, which)
+            await _within_time(engine, which, statements.raise_blindly)
 
 
 async def _within_time(
-    engine: sqlalchemy_asyncio.AsyncEngine, parameters: dict[str, datetime.datetime | str], *statements: sa.TextClause
+    engine: sqlalchemy_asyncio.AsyncEngine, parameters: dict[str, Any], *statements: sa.TextClause
 ) -> bool:
     """Executes the statements in a transaction, and returns whether none was slow."""
     with contextlib.suppress(errors.StoreUnavailable), database.unavailable():

@@ -219,8 +219,9 @@ async def test_a_floor_that_takes_too_long_to_find_is_the_present_and_waiting_ta
     await create(engine)
     within_time = floors._within_time
 
-    async def slow(*_: object) -> bool:
-        return False
+    async def slow(engine: Engine, parameters: dict[str, Any], *statements: sa.TextClause) -> bool:
+        is_blind = statements[0] in (floors._NEXT.raise_blindly, floors._DUE.raise_blindly)
+        return is_blind and await within_time(engine, parameters, *statements)
 
     monkeypatch.setattr(floors, "_within_time", slow)
     await note(engine, noting, clock)
@@ -228,6 +229,41 @@ async def test_a_floor_that_takes_too_long_to_find_is_the_present_and_waiting_ta
     monkeypatch.setattr(floors, "_within_time", within_time)
     await note(engine, noting, clock)
     assert (await queue_read.get(engine, task.DEFAULT_QUEUE)).depth == WAITING
+
+
+async def test_queues_where_nothing_advances_any_more_are_not_read_again(engine: Engine) -> None:
+    clock = [0.0]
+    noting = floors.Floors([task.DEFAULT_QUEUE], lambda: clock[0])
+    others = [f"queue {number}" for number in range(20)]
+    noting.advanced(others)
+    statements: list[str] = []
+    sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    counts = []
+    for _ in range(3):
+        statements.clear()
+        clock[0] += 61
+        await noting.note(engine)
+        noting.advanced(["queue 1"])
+        counts.append(len(statements))
+    assert counts[0] > counts[1] > len(others)
+    assert counts[2] < len(others)
+    assert await invariants.value(engine, "SELECT count(*) FROM next_floors") == len(others)
+
+
+async def test_a_floor_that_another_session_locks_keeps_no_other_queue_from_being_noted(engine: Engine) -> None:
+    clock = [0.0]
+    noting = floors.Floors(["first", "second"], lambda: clock[0])
+    await execute(engine, "INSERT INTO next_floors SELECT unnest(ARRAY['first', 'second']), '2026-01-01'")
+    for held, other in (("first", "second"), ("second", "first")):
+        await execute(engine, "UPDATE next_floors SET ready_at = '2026-01-01'")
+        clock[0] += 60
+        noting.advanced(["first", "second"])
+        async with database.transaction(engine) as connection:
+            await connection.execute(sa.text(f"SELECT FROM next_floors WHERE queue = '{held}' FOR UPDATE"))
+            await noting.note(engine)
+        assert await invariants.value(
+            engine, f"SELECT ready_at > now() - interval '1 hour' FROM next_floors WHERE queue = '{other}'"
+        )
 
 
 async def test_a_schedule_far_behind_catches_up_from_the_floor(engine: Engine) -> None:
