@@ -3,17 +3,18 @@
 import asyncio
 import collections
 import dataclasses
-import functools
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from duetime_worker.run import Run
 
 _MOST_BLOCKED_SECONDS = 0.01
-"""How long handlers that never wait may together keep the event loop from everything else, such as leases."""
+"""How long the handlers of a claim may together keep the event loop from everything else, such as leases."""
 _AHEAD_SECONDS = 0.05
 """For how long claimed tasks may wait for this worker to begin them: several times as long as a claim takes."""
 _LEAST_AHEAD = 100
+_AT_ONCE = _LEAST_AHEAD
+"""Asyncio tasks that begin handlers in one iteration of the event loop, if all of these wait."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -21,22 +22,30 @@ class _Batch:
     runs: collections.deque[Run]  # that have not begun
     count: int
     since: float
-    task: asyncio.Task[None] | None = None  # which begins the next one
+    turn_since: float | None = None  # when the first of this turn began
+    waits: int = 0  # runs that began, and waited
 
 
 class Batches:
-    """Runs one task after another, until a handler waits for something: another asyncio task runs the rest.
+    """Runs one task after another, until a handler waits for something: other asyncio tasks run the rest.
 
-    So what takes long, and may be cancelled, has an asyncio task for itself; the shortest handlers share one. Between
-    two handlers that wait, and now and then between those that do not, the event loop does other work, so that the
-    handlers of a large claim delay nothing longer than the slowest of them does.
+    So what takes long, and may be cancelled, has an asyncio task for itself; the shortest handlers share one. They
+    begin in turns, one in each iteration of the event loop, so that a large claim delays everything else by no more
+    than 10 ms and its slowest handler. An iteration may be long, if other coroutines have much to do. So a turn has as
+    many asyncio tasks as handlers will wait, if the rest are like those that have begun.
 
     `run` runs one, and calls its second argument when that waits. `on_begun` is called when all of a claim have begun.
     """
 
-    def __init__(self, run: Callable[[Run, Callable[[], None]], Awaitable[None]], on_begun: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        run: Callable[[Run, Callable[[], None]], Awaitable[None]],
+        on_begun: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._run = run
         self._on_begun = on_begun
+        self._clock = clock
         self._running: set[asyncio.Task[None]] = set()  # the event loop keeps no reference to them
         self._waiting = 0
         self._most_waiting = _LEAST_AHEAD
@@ -50,38 +59,40 @@ class Batches:
         """Begins to run these soon."""
         waiting = collections.deque(runs)
         self._waiting += len(waiting)
-        self._begin_next(_Batch(waiting, len(waiting), time.monotonic()))
+        self._take_turn(_Batch(waiting, len(waiting), self._clock()))
 
-    def _begin_next(self, batch: _Batch) -> None:
-        batch.task = asyncio.create_task(self._run_all(batch))
-        self._running.add(batch.task)
-        batch.task.add_done_callback(self._running.discard)
+    def _take_turn(self, batch: _Batch) -> None:
+        """Has asyncio tasks begin some of a batch in the next iteration of the event loop, and the rest afterwards."""
+        if not batch.runs:
+            pace = batch.count / max(self._clock() - batch.since, 1e-6)
+            self._most_waiting = max(_LEAST_AHEAD, round(_AHEAD_SECONDS * pace))
+            self._on_begun()
+            return
+        begun = batch.count - len(batch.runs)
+        will_wait = -(-len(batch.runs) * batch.waits // max(1, begun))
+        batch.turn_since = None
+        for _ in range(min(_AT_ONCE, max(1, will_wait))):
+            task = asyncio.create_task(self._run_some(batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        asyncio.get_running_loop().call_soon(self._take_turn, batch)
 
-    async def _run_all(self, batch: _Batch) -> None:
+    async def _run_some(self, batch: _Batch) -> None:
+        """Runs one after another until one waits, or the turn has taken long enough."""
         this = asyncio.current_task()
         assert this is not None
-        on_wait = functools.partial(self._leave, batch, this)
-        since = time.monotonic()
-        try:
-            while batch.task is this and batch.runs:
-                self._waiting -= 1
-                await self._run(batch.runs.popleft(), on_wait)
-                if this.cancelling():  # its own handler did that
-                    break
-                if time.monotonic() - since > _MOST_BLOCKED_SECONDS and batch.task is this and batch.runs:
-                    await asyncio.sleep(0)
-                    since = time.monotonic()
-        finally:
-            on_wait()
+        waits = False
 
-    def _leave(self, batch: _Batch, this: asyncio.Task[None]) -> None:
-        """Has another asyncio task begin the rest of a batch."""
-        if batch.task is not this:
-            return
-        if batch.runs:
-            self._begin_next(batch)
-            return
-        batch.task = None
-        pace = batch.count / max(time.monotonic() - batch.since, 1e-6)
-        self._most_waiting = max(_LEAST_AHEAD, round(_AHEAD_SECONDS * pace))
-        self._on_begun()
+        def on_wait() -> None:
+            nonlocal waits
+            waits = True
+            batch.waits += 1
+
+        if batch.turn_since is None:  # not from when this was created: other coroutines ran in between
+            batch.turn_since = self._clock()
+        until = batch.turn_since + _MOST_BLOCKED_SECONDS
+        while batch.runs and self._clock() <= until:
+            self._waiting -= 1
+            await self._run(batch.runs.popleft(), on_wait)
+            if waits or this.cancelling():  # its own handler did that
+                break
