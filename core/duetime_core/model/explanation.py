@@ -123,8 +123,9 @@ def _workers(facts: Facts) -> Iterator[Reason]:
         text = f"All {slots} slots of {_named(serving)} are in use."
         if running < slots:
             text = (
-                f"{running} of {slots} slots of {_named(serving)} are in use, and no more tasks are claimed now: all "
-                "threads for plain functions are in use, or claimed tasks wait to begin, or their data is too large."
+                f"{running} of {slots} slots of {_named(serving)} are in use. A worker with free slots claims nothing "
+                "while all its threads for plain functions are in use, while claimed tasks wait to begin, while the "
+                "data of its runs or of outcomes that are not recorded is too large, or while it stops."
             )
         yield Reason("WORKERS_BUSY", text)
 

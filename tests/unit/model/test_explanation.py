@@ -92,10 +92,12 @@ CASES: dict[str, tuple[explanation.Facts, str, str]] = {
         "They have 'Send Email', 'noop'. Did you mean 'Send Email'?",
     ),
     "busy workers": (facts(workers=[live(running=100)]), "WORKERS_BUSY", "All 100 slots of worker host-1 are in use."),
-    "workers without a free thread": (
+    "workers with free slots that claim nothing": (
         facts(workers=[live(running=40, free_slots=0)]),
         "WORKERS_BUSY",
-        "40 of 100 slots of worker host-1 are in use, and no more tasks are claimed now: all threads",
+        "40 of 100 slots of worker host-1 are in use. A worker with free slots claims nothing while all its threads "
+        "for plain functions are in use, while claimed tasks wait to begin, while the data of its runs or of outcomes "
+        "that are not recorded is too large, or while it stops.",
     ),
     "nothing": (facts(), "ABOUT_TO_START", "nothing blocks it"),
     "it runs": (
