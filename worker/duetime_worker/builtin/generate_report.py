@@ -19,7 +19,10 @@ from duetime_worker.builtin import parts, send_email
 from duetime_worker.builtin.report import period as periods
 
 _reading = asyncio.Semaphore(4)
-"""Limits reports that read the log: each has a connection of its own to PostgreSQL, which allows 100 by default."""
+"""Limits reports that read the log: each has a connection of its own to PostgreSQL, which allows 100 by default.
+
+Made at import, because a handler receives nothing but its task. It belongs to no event loop until one waits for it.
+"""
 
 
 @handlers.built_in(builtin.GENERATE_REPORT)

@@ -10,7 +10,10 @@ from duetime_worker import handlers
 from duetime_worker.egress import fetching
 
 _fetching = asyncio.Semaphore(5)
-"""Limits mails with fetched files: each takes several times the size of its files in memory."""
+"""Limits mails with fetched files: each takes several times the size of its files in memory.
+
+Made at import, because a handler receives nothing but its task. It belongs to no event loop until one waits for it.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
