@@ -111,6 +111,7 @@ async def start(database_url: str, redis_url: str, tmp_path: pathlib.Path) -> As
     starter = processes.Starter(tmp_path, database_url=database_url, redis_url=redis_url)
     yield starter
     await starter.kill_all()
+    starter.print_logs()
 
 
 @pytest_asyncio.fixture(scope="session")

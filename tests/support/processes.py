@@ -130,10 +130,14 @@ class Starter:
         return started
 
     async def kill_all(self) -> None:
-        """Kills the processes that still run, and prints what they logged last, which pytest shows of failed tests."""
+        """Kills the processes that still run."""
         for process in self._processes:
             if process.process.returncode is None:
                 await process.kill()
+
+    def print_logs(self) -> None:
+        """Prints what each process logged last: pytest shows it of tests that failed."""
+        for process in self._processes:
             print(*process.log[-_PRINTED_LINES:], "", sep="\n")  # noqa: T201
 
 
