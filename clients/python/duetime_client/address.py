@@ -9,6 +9,7 @@ import socket
 
 EXAMPLE = "127.0.0.1:8080"
 
+_PORT = re.compile(r"(?:^[^:]+|\]|%5[dD]):(\d{1,5})$", re.ASCII)
 _HOST_PORT = re.compile(r"(\[[^\[\]]+\]|[^\x00-\x20\x7f:/@?#\[\]]+)(?::(\d+))?", re.ASCII)
 _UNIX = ("unix:", "unix-abstract:")
 # Schemes that gRPC resolves itself.
@@ -82,9 +83,19 @@ def is_local(target: str) -> bool:
 
 def hosts(target: str) -> list[str]:
     """Returns the hosts in the target, without brackets and ports."""
+    without_ports = [re.sub(r"(?<=[^:]):\d+$|(?<=\]):\d+$", "", each) for each in _hosts_and_ports(target)]
+    return [re.sub(r"%5[bB]|%5[dD]|[\[\]]", "", each) for each in without_ports]
+
+
+def port(target: str) -> int | None:
+    """Returns the port of every address in the target; None if one has none or another, such as a unix socket."""
+    found = {match and int(match[1]) for match in map(_PORT.search, _hosts_and_ports(target))}
+    return found.pop() if len(found) == 1 and not target.startswith(_UNIX) else None
+
+
+def _hosts_and_ports(target: str) -> list[str]:
     scheme, _, rest = target.partition(":") if target.startswith(_GRPC) else ("", "", target)
-    addresses = rest.split(",") if scheme in ("ipv4", "ipv6") else [rest.rpartition("/")[2]]
-    return [re.sub(r"%5[bB]|%5[dD]|[\[\]]", "", re.sub(r"(?<=[^:]):\d+$|(?<=\]):\d+$", "", each)) for each in addresses]
+    return rest.split(",") if scheme in ("ipv4", "ipv6") else [rest.rpartition("/")[2]]
 
 
 def may_have_several(target: str) -> bool:

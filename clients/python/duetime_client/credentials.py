@@ -25,9 +25,9 @@ _LINE = re.compile(r"authorization: +bearer +(\S+)", re.IGNORECASE)
 def metadata(api_key: str | None, server: address.Address, environment: Mapping[str, str] = os.environ) -> Metadata:
     """Returns what each call to the server sends with it.
 
-    Without an API key, that of the environment is sent, or, to this machine, the admin key of a stack in the current
-    directory; an empty one stands for none. Raises ValueError, without quoting the key, for one that is malformed,
-    cannot be read, or would be sent unencrypted to another machine.
+    Without an API key, that of the environment is sent, or, to the port of a stack that runs on this machine from the
+    current directory, its admin key; an empty one stands for none. Raises ValueError, without quoting the key, for one
+    that is malformed, cannot be read, or would be sent unencrypted to another machine.
     """
     key = _of(environment, server) if api_key is None else api_key
     if not key:
@@ -47,8 +47,21 @@ def _of(environment: Mapping[str, str], server: address.Address) -> str:
         return key
     if path := environment.get(FILE_VARIABLE, ""):
         return _read(path, f"{FILE_VARIABLE}: ")
-    own = pathlib.Path(environment.get("DUETIME_DATA_DIR") or _DATA_DIR, "admin.key")
-    return _read(str(own)) if address.is_local(server.target) and os.access(own, os.R_OK) else ""
+    data_dir = pathlib.Path(environment.get("DUETIME_DATA_DIR") or _DATA_DIR)
+    own = data_dir / "admin.key"
+    return _read(str(own)) if _is_stack(server.target, data_dir) and os.access(own, os.R_OK) else ""
+
+
+def _is_stack(target: str, data_dir: pathlib.Path) -> bool:
+    """Whether the target is where the data directory's stack listens now."""
+    # Any other port of this machine may be another user's, or lead to another machine through a tunnel.
+    if not address.is_local(target) or (port := address.port(target)) is None:
+        return False
+    try:
+        listens_at = (data_dir / "admin.address").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError):
+        return False
+    return address.port(listens_at) == port
 
 
 def _read(path: str, source: str = "") -> str:

@@ -118,6 +118,32 @@ def test_this_machine_is_recognized_in_every_notation(target: str, is_local: boo
     assert address.is_local(target) is is_local
 
 
+@pytest.mark.parametrize(
+    ("target", "port"),
+    [
+        ("127.0.0.1:8080", 8080),
+        ("localhost:08080", 8080),
+        ("[::1]:8080", 8080),
+        ("dns:localhost:8080", 8080),
+        ("dns:///localhost:8080", 8080),
+        ("ipv4:127.0.0.1:8080,127.0.0.2:8080", 8080),
+        ("ipv6:%5B::1%5d:8080", 8080),
+        ("ipv4:127.0.0.1:8080,127.0.0.2:8081", None),
+        ("ipv4:127.0.0.1:8080,127.0.0.2", None),
+        ("ipv6:[::1]", None),
+        ("ipv6:::1", None),
+        ("dns:localhost", None),
+        ("dns:///localhost:808%30", None),
+        ("dns:///localhost:" + "8" * 5_000, None),
+        ("unix:/run/edge:8080", None),
+        ("unix:run:8080", None),
+        ("", None),
+    ],
+)
+def test_the_port_is_read_in_every_notation(target: str, port: int | None) -> None:
+    assert address.port(target) == port
+
+
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "unix"])
 async def test_this_machine_is_reached_without_a_proxy(
