@@ -36,14 +36,15 @@ class WatchProgress:
         self.cursor = cursor
         self.finished = False
         """Whether the watched task is finished, so that no more events follow."""
-        self._was_connected = False
+        self.was_connected = False
+        """Whether a message has arrived, so that lost connections are no reason to end the watch."""
         self._next_delay_seconds = FIRST_DELAY_SECONDS
 
     def take(self, message: task_service_pb2.TaskEvent) -> task_log.TaskEvent | None:
         """Processes a message. Returns its change, if it has one; raises DuetimeError if the server ended the watch for
         good, but not because the task is finished.
         """
-        self._was_connected = True
+        self.was_connected = True
         self.cursor = message.cursor or self.cursor
         match message.WhichOneof("event"):
             case "change":
@@ -64,22 +65,26 @@ class WatchProgress:
     def delay_after(self, error: grpc.RpcError | TimeoutError | None, server: address.Address) -> float:
         """Returns how many seconds to wait before the next stream, after one that ended with `error` or without one.
 
-        Raises the DuetimeError for `error` if the server refused the watch, its certificate is refused, or it never
-        sent a message (otherwise, a watch that has worked once is resumed for as long as the caller waits).
+        Raises the DuetimeError for `error` if the server refused the watch, it has a single address and its certificate
+        is refused, or it never sent a message (otherwise, a watch that has worked once is resumed for as long as the
+        caller waits).
         """
-        if not self._was_connected or not _is_lost(error):
+        if not self.was_connected or not _is_lost(error, server):
             raise _translated(error, server) from error
         longest = self._next_delay_seconds
         self._next_delay_seconds = min(longest * 2, MAX_DELAY_SECONDS)
         return longest * random.uniform(0.5, 1)
 
 
-def _is_lost(error: grpc.RpcError | TimeoutError | None) -> bool:
+def _is_lost(error: grpc.RpcError | TimeoutError | None, server: address.Address) -> bool:
     if not isinstance(error, grpc.RpcError):
         return True  # it timed out, or ended without an error
     if (info := rpc_error.error_info(error)) is not None:
         return info.reason in _RESUMABLE or error.code() is grpc.StatusCode.UNAVAILABLE
-    return error.code() in _CONNECTION_LOST and rpc_error.tls_failure(error) is None
+    if error.code() not in _CONNECTION_LOST:
+        return False
+    # gRPC has the error of one address. While that refuses TLS, another, which served the watch, may only restart.
+    return rpc_error.tls_failure(error) is None or address.may_have_several(server.target)
 
 
 def _translated(error: grpc.RpcError | TimeoutError | None, server: address.Address) -> errors.DuetimeError:

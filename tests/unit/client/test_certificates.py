@@ -136,6 +136,63 @@ async def test_a_watch_ends_once_the_certificate_is_refused(ca: pathlib.Path) ->
     await client.aclose()
 
 
+class Watcher:
+    """A watch of either client, in an event loop."""
+
+    def __init__(self, url: str, is_async: bool) -> None:
+        self._client = duetime_client.AsyncClient(url) if is_async else duetime_client.Client(url)
+        self._watch = self._client.watch(1)
+
+    async def next(self) -> str | None:
+        """Returns the cursor of the next event; None after the last."""
+        match self._watch:
+            case duetime_client.AsyncWatch():
+                event = await anext(self._watch, None)
+            case _:
+                event = await asyncio.to_thread(next, self._watch, None)
+        return None if event is None else event.cursor
+
+    async def close(self) -> None:
+        match self._client:
+            case duetime_client.AsyncClient():
+                await self._client.aclose()
+            case _:
+                self._client.close()
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.usefixtures("trusted")
+async def test_a_watch_outlives_a_restart_although_another_address_has_an_expired_certificate(
+    monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    loop, refused, failure = asyncio.get_running_loop(), asyncio.Event(), certificates.failure
+
+    def observed(details: str) -> str | None:
+        if (why := failure(details)) is not None:
+            loop.call_soon_threadsafe(refused.set)
+        return why
+
+    monkeypatch.setattr(certificates, "failure", observed)
+    log = task_pb2.TaskLog(task_id=1, version=1, status=task_pb2.Task.pending)
+    first, second = (task_service_pb2.TaskEvent(cursor=cursor, change=log) for cursor in ("c1", "c2"))
+    stopping, finished = (
+        task_service_pb2.TaskEvent(end=task_service_pb2.TaskEvent.End(reason=reason))
+        for reason in ("SERVER_STOPPING", "TASK_TERMINAL")
+    )
+    # gRPC connects to ::1 first.
+    async with answers.served(first, stopping, stopping, at="[::1]:0", tls=grpc_server(AUTHORITY)) as server:
+        port = server.address.rpartition(":")[2]
+        watcher = Watcher(f"https://localhost:{port}", is_async)
+        assert await watcher.next() == "c1"
+    async with answers.served(first, at=f"127.0.0.1:{port}", tls=REFUSED["expired"][0]):
+        following = asyncio.create_task(watcher.next())
+        await refused.wait()
+        async with answers.served(second, finished, finished, at=server.address, tls=grpc_server(AUTHORITY)):
+            assert await following == "c2"
+            assert await watcher.next() is None
+    await watcher.close()
+
+
 def accepting(configure: Callable[[ssl.SSLContext], object]) -> str:
     """Returns the URL of a server that makes TLS connections as configured, and closes them."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -21,7 +21,8 @@ class Watch:
     reconnects and resumes right after the last event, for as long as it takes. To leave it before its end, close it or
     use it in a `with` block. The iteration raises what the server refuses the watch with (TaskNotFound, InvalidArgument
     for a cursor of another watch), TlsFailed if its certificate is refused, and Unavailable or DeadlineExceeded if the
-    server never responded.
+    server never responded. Once it has responded, TlsFailed is raised only if `target` is a single IP address: of
+    several, another one may recover.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Watch:
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream
-            if isinstance(error, grpc.RpcError):
+            if isinstance(error, grpc.RpcError) and not self._progress.was_connected:
                 error = self._explained(error)
             self._pause.wait(self._progress.delay_after(error, self._server))
         return None
