@@ -36,13 +36,15 @@ def open_channel(target: str, tls: grpc.ChannelCredentials | None) -> aio.Channe
     return aio.secure_channel(target, tls, options=options)
 
 
-async def connection_error(target: str, tls: grpc.ChannelCredentials | None) -> grpc.RpcError | None:
-    """Returns what a new connection, without retries, fails with; None if it does not fail."""
+async def connection_error(
+    target: str, tls: grpc.ChannelCredentials | None, timeout_seconds: float
+) -> grpc.RpcError | None:
+    """Returns what a new connection, without retries, fails with, such as the timeout; None if it does not fail."""
     options = [*channel.options(target), channel.UNSHARED]
     probe = aio.insecure_channel(target, options) if tls is None else aio.secure_channel(target, tls, options)
     async with probe:
         try:
-            await probe.unary_unary(channel.PROBE, bytes, bytes)(b"", timeout=channel.PROBE_SECONDS)
+            await probe.unary_unary(channel.PROBE, bytes, bytes)(b"", timeout=timeout_seconds)
         except grpc.RpcError as error:
             return error
     return None

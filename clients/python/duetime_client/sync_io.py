@@ -37,13 +37,13 @@ def open_channel(target: str, tls: grpc.ChannelCredentials | None) -> grpc.Chann
     return grpc.secure_channel(target, tls, options=options)
 
 
-def connection_error(target: str, tls: grpc.ChannelCredentials | None) -> grpc.RpcError | None:
-    """Returns what a new connection, without retries, fails with; None if it does not fail."""
+def connection_error(target: str, tls: grpc.ChannelCredentials | None, timeout_seconds: float) -> grpc.RpcError | None:
+    """Returns what a new connection, without retries, fails with, such as the timeout; None if it does not fail."""
     options = [*channel.options(target), channel.UNSHARED]
     probe = grpc.insecure_channel(target, options) if tls is None else grpc.secure_channel(target, tls, options)
     with probe:
         try:
-            probe.unary_unary(channel.PROBE, bytes, bytes)(b"", timeout=channel.PROBE_SECONDS)
+            probe.unary_unary(channel.PROBE, bytes, bytes)(b"", timeout=timeout_seconds)
         except grpc.RpcError as error:
             return error
     return None

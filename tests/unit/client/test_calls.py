@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -13,7 +17,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
 from duetime.v1 import schedule_service_pb2, task_pb2, task_service_pb2
-from tests.support import answers
+from duetime_client import channel
+from tests.support import answers, processes
 
 DUE = datetime.datetime(2026, 12, 1, 9, tzinfo=datetime.UTC)
 
@@ -254,3 +259,32 @@ async def test_recomputing_schedules_continues_where_the_call_before_ended(call:
         recomputed = await call(server, "recompute_schedules")
         assert (recomputed.tasks, recomputed.time_zone_version) == (3, "2026b")
         assert [asked.page_token for asked in server.asked] == ["", "after"]
+
+
+def refusing_once() -> tuple[socket.socket, str]:
+    """Returns a listener that closes its first connection and leaves all others waiting, and its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+    return listener, f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+async def delete_async(target: str, limit: datetime.timedelta) -> None:
+    async with duetime_client.AsyncClient(target, timeout=limit) as client:
+        await client.delete(1)
+
+
+async def delete_sync(target: str, limit: datetime.timedelta) -> None:
+    with duetime_client.Client(target, timeout=limit) as client:
+        await asyncio.to_thread(client.delete, 1)
+
+
+@pytest.mark.parametrize("delete", [delete_async, delete_sync])
+async def test_the_timeout_includes_finding_out_why_no_address_was_reached(
+    monkeypatch: pytest.MonkeyPatch, delete: Callable[[str, datetime.timedelta], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr(channel, "PROBE_SECONDS", 60.0)  # gRPC stops connecting after 20 s
+    listener, at = refusing_once()
+    started = time.monotonic()
+    with listener, pytest.raises(duetime_client.Unavailable, match="cannot be reached"):
+        await delete(f"ipv4:{at},127.0.0.1:{processes.free_port()}", datetime.timedelta(seconds=1))
+    assert time.monotonic() - started < 10

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import os
 import threading
+import time
 from typing import Self, TypeVar
 
 import grpc
@@ -16,7 +17,7 @@ from duetime.v1 import (
     schedule_service_pb2_grpc,
     task_service_pb2_grpc,
 )
-from duetime_client import address, certificates, credentials, rpc_error, sync_io
+from duetime_client import address, certificates, channel, credentials, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -84,17 +85,20 @@ class Connection:
             return self._opened
 
     def _call(self, method: sync_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
+        deadline = time.monotonic() + self._timeout_seconds
         try:
             return sync_io.call(method, message, self._timeout_seconds, self._metadata)
         except grpc.RpcError as error:
             self._open()  # raises if the client was closed, which ended the call
-            raise rpc_error.translate(self._explained(error), self._server) from error
+            explained = self._explained(error, deadline - time.monotonic())
+            raise rpc_error.translate(explained, self._server) from error
 
-    def _explained(self, error: grpc.RpcError) -> grpc.RpcError:
+    def _explained(self, error: grpc.RpcError, left_seconds: float = channel.PROBE_SECONDS) -> grpc.RpcError:
         """Returns the error of a call or, if no address of the server could be connected to, the most telling one."""
         # After retries gRPC has the error of any address, such as of ::1, where nothing listens. A first connection
         # tries them in order, and has the error of the last.
         if not (rpc_error.never_connected(error) and address.may_have_several(self._server.target)):
             return error
-        found = sync_io.connection_error(self._server.target, self._tls)
+        timeout_seconds = min(left_seconds, channel.PROBE_SECONDS)
+        found = sync_io.connection_error(self._server.target, self._tls, timeout_seconds)
         return found if found is not None and rpc_error.never_connected(found) else error
