@@ -126,3 +126,27 @@ async def call_sync(server: Server, method: str, *arguments: Any, **options: Any
             return list(called) if hasattr(called, "__next__") else called
 
     return await asyncio.to_thread(call)
+
+
+class Watcher:
+    """A watch of task 1 through either client."""
+
+    def __init__(self, url: str, is_async: bool) -> None:
+        self._client = duetime_client.AsyncClient(url) if is_async else duetime_client.Client(url)
+        self._watch = self._client.watch(1)
+
+    async def next(self) -> str | None:
+        """Returns the cursor of the next event; None after the last."""
+        match self._watch:
+            case duetime_client.AsyncWatch():
+                event = await anext(self._watch, None)
+            case _:
+                event = await asyncio.to_thread(next, self._watch, None)
+        return None if event is None else event.cursor
+
+    async def close(self) -> None:
+        match self._client:
+            case duetime_client.AsyncClient():
+                await self._client.aclose()
+            case _:
+                self._client.close()
