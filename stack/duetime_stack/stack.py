@@ -70,11 +70,12 @@ def _run(
         processes.migrate(paths, environment | database.migrations)
         admin_key = processes.ensure_admin_key(paths, environment) if wanted.demands_keys else ""
         supervisor.start([*workers, *servers, *envoy])
+        if wanted.demands_keys:
+            replacement.write(paths.admin_address, f"{edge.authority(*at)}\n")
         typer.echo(f"duetime is ready at {edge.url(*at, is_encrypted=bool(listening.certificate))}")
         typer.echo(f"  PostgreSQL  {database.shown}")
         typer.echo(f"  Redis       {doorbell.shown}")
         if wanted.demands_keys:
-            replacement.write(paths.admin_address, f"{edge.authority(*at)}\n")
             typer.echo(f"  admin key   {admin_key}")
         if mail:
             typer.echo(f"  mail        {paths.mailbox / 'new'}")
