@@ -11,8 +11,6 @@ from duetime_stack import pgdata, postgres, program, roles, waiting
 from tests.support import users
 
 _START_SECONDS = 60
-# Tests kill processes, never the machine: what was written is there, flushed or not.
-_SETTINGS = {"fsync": "off"}
 
 
 class Postgres:
@@ -47,12 +45,11 @@ class Postgres:
     def start(self) -> None:
         """Starts it, after `kill` again, and returns once it accepts connections."""
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self._directory), **_SETTINGS}
-        options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+        settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._directory}")
         # The wrappers of `become` exec the server, so the process id is the server's.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command("postgres", *options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+                self._command("postgres", *settings), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
         self._postmaster = psutil.Process(self._process.pid)
         self._frozen: list[psutil.Process] = []
@@ -92,6 +89,9 @@ class Postgres:
             stdout=subprocess.DEVNULL,
             cwd="/",
         )
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            # Tests kill processes, never the machine: what was written is there, flushed or not.
+            configuration.write("fsync = off\n")
 
     def promote(self) -> None:
         """Makes the standby a primary."""

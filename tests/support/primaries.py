@@ -15,8 +15,7 @@ from tests.support import postgres
 
 _LIMIT_SECONDS = 30
 _WAITING = sa.text("SELECT count(*) FROM pg_stat_activity WHERE :event IN (wait_event, wait_event_type)")
-
-_TERMINATE = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+_TERMINATE = sa.text("SELECT pg_terminate_backend(:pid)")
 
 
 class Primary:
@@ -49,11 +48,12 @@ class Primary:
     async def _until_commits_wait(self) -> None:
         """Returns once PostgreSQL, whose checkpointer has to notice the setting, has taken it up."""
         probe = database.connect(self.url, pool_size=1)
+        async with probe.connect() as connection:
+            pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
         committing = asyncio.create_task(_commit_repeatedly(probe))
-        await self.wait_for("SyncRep", 1)
+        await self.until(f"SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = {pid}")
         async with self._admin.connect() as connection:
-            await connection.execute(_TERMINATE)
-        await self.wait_for("SyncRep", 0)
+            await connection.execute(_TERMINATE, {"pid": pid})
         await asyncio.wait([committing])
         await probe.dispose()
 

