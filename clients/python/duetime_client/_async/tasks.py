@@ -214,14 +214,7 @@ class AsyncTasks(connection.AsyncConnection):
             scalar.filled(message, cursor=cursor)
             return async_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
 
-        return task_watch.AsyncWatch(
-            open_stream,
-            cursor=cursor or "",
-            server=self._server,
-            starts_now=False,
-            check_client=self._open,
-            explained=self._explained,
-        )
+        return self._watch(open_stream, cursor, starts_now=False)
 
     def watch_all(
         self,
@@ -244,11 +237,16 @@ class AsyncTasks(connection.AsyncConnection):
             scalar.filled(message, cursor=cursor)
             return async_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
 
+        return self._watch(open_stream, cursor, starts_now=True)
+
+    def _watch(
+        self, open_stream: task_watch.OpenStream, cursor: str | None, *, starts_now: bool
+    ) -> task_watch.AsyncWatch:
         return task_watch.AsyncWatch(
             open_stream,
             cursor=cursor or "",
             server=self._server,
-            starts_now=True,
+            starts_now=starts_now,
             check_client=self._open,
             explained=self._explained,
         )

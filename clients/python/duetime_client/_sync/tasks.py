@@ -215,14 +215,7 @@ class Tasks(connection.Connection):
             scalar.filled(message, cursor=cursor)
             return sync_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
 
-        return task_watch.Watch(
-            open_stream,
-            cursor=cursor or "",
-            server=self._server,
-            starts_now=False,
-            check_client=self._open,
-            explained=self._explained,
-        )
+        return self._watch(open_stream, cursor, starts_now=False)
 
     def watch_all(
         self,
@@ -245,11 +238,14 @@ class Tasks(connection.Connection):
             scalar.filled(message, cursor=cursor)
             return sync_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
 
+        return self._watch(open_stream, cursor, starts_now=True)
+
+    def _watch(self, open_stream: task_watch.OpenStream, cursor: str | None, *, starts_now: bool) -> task_watch.Watch:
         return task_watch.Watch(
             open_stream,
             cursor=cursor or "",
             server=self._server,
-            starts_now=True,
+            starts_now=starts_now,
             check_client=self._open,
             explained=self._explained,
         )
