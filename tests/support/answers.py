@@ -33,7 +33,7 @@ Answer: TypeAlias = message.Message | grpc.StatusCode | status_pb2.Status
 
 @dataclasses.dataclass
 class Server(grpc.GenericRpcHandler):
-    """Gives one response per call, repeating the last, and records the requests in order."""
+    """Gives one response per call, all but the last per stream, repeats the last, and records the requests in order."""
 
     answers: list[Answer]
     asked: list[Any] = dataclasses.field(default_factory=list)
@@ -48,21 +48,35 @@ class Server(grpc.GenericRpcHandler):
 
         async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
             self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            if isinstance(answer, grpc.StatusCode):
-                await context.abort(answer, "scripted by the test")
-            elif isinstance(answer, status_pb2.Status):
-                await context.abort_with_status(rpc_status.to_status(answer))
-            return answer.SerializeToString()
+            return await sent(self._taken(1)[0], context)
 
         async def stream(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
-            yield await answer(request, context)
-            while len(self.answers) > 1:
-                yield await answer(request, context)
+            self.asked.append(message_factory.GetMessageClass(method.input_type).FromString(request))
+            for answer in self._taken(self._streamed()):
+                yield await sent(answer, context)
 
         if method.server_streaming:
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(answer)
+
+    def _taken(self, count: int) -> list[Answer]:
+        """Takes the next responses at once, so that a call that the client has left takes none of a later script."""
+        taken, rest = self.answers[:count], self.answers[count:]
+        self.answers = rest or self.answers[-1:]
+        return taken
+
+    def _streamed(self) -> int:
+        """Counts the responses of one stream: all but the last, up to the first that is an error."""
+        errors = (at for at, answer in enumerate(self.answers, 1) if not isinstance(answer, message.Message))
+        return min(next(errors, len(self.answers)), max(len(self.answers) - 1, 1))
+
+
+async def sent(answer: Answer, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+    if isinstance(answer, grpc.StatusCode):
+        await context.abort(answer, "scripted by the test")
+    elif isinstance(answer, status_pb2.Status):
+        await context.abort_with_status(rpc_status.to_status(answer))
+    return answer.SerializeToString()
 
 
 @contextlib.asynccontextmanager
