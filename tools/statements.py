@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from duetime_core.store import leases
 from duetime_core.store.claiming import fast, locked, rescue
 from duetime_core.store.log import feed
 from duetime_core.store.queues import workers
@@ -36,7 +37,7 @@ _STATEMENTS: dict[str, sa.TextClause] = {
     "claiming/rescue.py: _RELEASE": rescue._RELEASE,
     "tasks/create.py: _CREATE": create._CREATE,
     "tasks/outcomes.py: _RECORD": outcomes._RECORD,
-    "tasks/outcomes.py: _EXTEND": outcomes._EXTEND,
+    "leases.py: _EXTEND": leases._EXTEND,
     "schedules/advance.py: _LOCK_OLDEST": advance._LOCK_OLDEST,
     "schedules/advance.py: LOCK_NEXT": advance.LOCK_NEXT,
     "log/feed.py: _READ_SHORT": feed._READ_SHORT,

@@ -8,7 +8,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
-from duetime_core.store.tasks import outcomes as task_outcomes
+from duetime_core.store import leases as task_leases
 from duetime_worker import context, deadlines, runner
 
 _RETRY_SECONDS = deadlines.RETRY_SECONDS
@@ -63,7 +63,7 @@ class LeaseKeeper:
             return True
         asked = time.monotonic()
         try:
-            extended, locked = await task_outcomes.extend(
+            extended, locked = await task_leases.extend(
                 engine, before, worker_id=self._here.worker_id, lease=self._here.lease
             )
             kept = (task_id for task_ids in extended.values() for task_id in task_ids)

@@ -44,7 +44,7 @@ def decode(data: bytes | str) -> Any:
 
     JSONB writes the double 1e22 as 10000000000000000000000.
     """
-    return _DECODER.decode(data if isinstance(data, str) else data.decode())
+    return _DECODER.raw_decode(data if isinstance(data, str) else data.decode())[0]
 
 
 def number(value: float) -> int | float:

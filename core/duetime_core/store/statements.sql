@@ -397,7 +397,6 @@ WITH lost AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id,
         CAST(now() - started_at AS interval), now(), queue, name, NULL, NULL
     FROM moved
-    ORDER BY 1, 2
     ON CONFLICT DO NOTHING
 )
 SELECT task_id FROM moved;
@@ -458,7 +457,6 @@ WITH lost AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id,
         CAST(NULL AS interval), now(), queue, name, NULL, NULL
     FROM returned
-    ORDER BY 1, 2
     ON CONFLICT DO NOTHING
 )
 SELECT task_id, queue, execution_time, now(), status FROM returned;
@@ -522,15 +520,22 @@ UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created;
 
 -- tasks/outcomes.py: _RECORD
 WITH own AS MATERIALIZED (
-    SELECT lease_id, started_at FROM leases WHERE worker_id = :worker_id AND lease_id = ANY(CAST(:lease_id AS bigint[]))
+    SELECT number, started_at
+    FROM unnest(CAST(:lease_id AS bigint[]), CAST(:started_at AS timestamptz[]))
+    WITH ORDINALITY AS claim (lease_id, started_at, number)
+    WHERE EXISTS (
+        SELECT FROM leases WHERE leases.lease_id = claim.lease_id AND leases.started_at = claim.started_at
+            AND worker_id = :worker_id OFFSET 0
+    )
 ), held AS MATERIALIZED (
     SELECT given.*, locked.* FROM (
-        SELECT * FROM unnest(CAST(:task_id AS bigint[]), CAST(:claimed_version AS int[]), CAST(:status AS text[]),
-            CAST(:change AS text[]), CAST(:started_at AS timestamptz[]), CAST(:duration AS interval[]), CAST(:lease_id
-            AS bigint[]), CAST(:result AS text[]), CAST(:error_message AS text[]), CAST(:backoff AS interval[]))
-            AS given (task_id, claimed_version, status, change, started_at, duration, lease_id, result, error_message,
-                backoff)
-        WHERE (lease_id, started_at) IN (SELECT lease_id, started_at FROM own) ORDER BY task_id
+        SELECT given.*, own.started_at, given.microseconds * interval '1 microsecond' AS duration
+        FROM unnest(CAST(:task_id AS bigint[]), CAST(:claimed_version AS int[]), CAST(:status AS text[]), CAST(:change
+            AS text[]), CAST(:microseconds AS bigint[]), CAST(:claim AS int[]), CAST(:result AS text[]),
+            CAST(:error_message AS text[]), CAST(:backoff AS interval[]))
+            AS given (task_id, claimed_version, status, change, microseconds, claim, result, error_message, backoff)
+                JOIN own ON own.number = given.claim
+        ORDER BY task_id
     ) AS given CROSS JOIN LATERAL (
         SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
@@ -590,7 +595,6 @@ WITH own AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, change, new_error, execution_time, retry_count, :worker_id,
         CAST(duration AS interval), now(), queue, name, NULL, NULL
     FROM finished
-    ORDER BY 1, 2
 ), ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
@@ -608,7 +612,7 @@ UNION ALL
     -- One array costs both sides less than thousands of rows a second.
 SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone;
 
--- tasks/outcomes.py: _EXTEND
+-- leases.py: _EXTEND
 WITH held AS MATERIALIZED (
     SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
         SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions, array_agg(key) AS live_keys

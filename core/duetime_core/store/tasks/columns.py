@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -113,6 +114,9 @@ def read_task(row: sa.Row[Any]) -> task.Task:
     return task.Task(*values)
 
 
+_retry_policy = functools.lru_cache(1_000)(task.RetryPolicy)  # a frozen dataclass takes long to make
+
+
 def read_claimed(
     row: Sequence[Any],
     version: int,
@@ -162,7 +166,7 @@ def read_claimed(
         error_message,
         retry_count,
         max_retries,
-        task.RetryPolicy(initial_backoff, max_backoff, multiplier, jitter),
+        _retry_policy(initial_backoff, max_backoff, multiplier, jitter),
         timeout,
         version,
         created_at,
@@ -220,8 +224,8 @@ def write_log(
     changes the tasks, so that a transaction has its id before it draws a log_id, as the feed needs.
 
     `started` is the condition of rows whose start may not be logged yet: they have started_at, started_by, started_due
-    and started_retries. Both rows are written by one INSERT, so that their ids are in the order of their versions. The
-    one of the start is left out if it is there already, which costs: not where it `is_start_new`.
+    and started_retries. Both rows are written by one INSERT, first those of starts, so that a task's log_ids are in the
+    order of its versions. That of a start is left out if it is there already, which costs: not where it `is_start_new`.
     """
     previous = "NULLIF(previous_queue, queue), NULLIF(previous_name, name)" if has_previous else "NULL, NULL"
     rows = f"""SELECT task_id, version, {status}, {change}, {error}, execution_time, retry_count, {actor},
@@ -232,7 +236,6 @@ def write_log(
             CAST(NULL AS interval), started_at, queue, name, NULL, NULL
         FROM {changed} WHERE {started}
         UNION ALL {rows}
-        ORDER BY 1, 2
         {"" if is_start_new else "ON CONFLICT DO NOTHING"}"""
     return f"""{name} AS (
         INSERT INTO {_LOGGED}

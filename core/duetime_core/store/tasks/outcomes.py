@@ -1,4 +1,4 @@
-"""Recording the outcomes of runs, and extending the leases of running tasks: both for many tasks at once."""
+"""Recording the outcomes of runs, and the starts of those that continue: for many tasks at once."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import confirmation, database, direct
-from duetime_core.store import encoding, leases
+from duetime_core.store import encoding
 from duetime_core.store.tasks import columns
 
 
@@ -59,14 +59,14 @@ _GIVEN = {
     "claimed_version": "int",
     "status": "text",
     "change": "text",
-    "started_at": "timestamptz",
-    "duration": "interval",
-    "lease_id": "bigint",
+    "microseconds": "bigint",
+    "claim": "int",  # the number of its claim in those of the batch
     "result": "text",
     "error_message": "text",
     "backoff": "interval",
 }
 """What `record` is given of each outcome, as an array of each: JSON costs both sides more."""
+_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 # Locked tasks are passed over: a batch is never as slow as its most blocked row. A task of another version is fenced
@@ -79,12 +79,19 @@ def _record(*, is_start_new: bool) -> sa.TextClause:
     """
     return sa.text(f"""
 WITH own AS MATERIALIZED (
-    SELECT lease_id, started_at FROM leases WHERE worker_id = :worker_id AND lease_id = ANY(CAST(:lease_id AS bigint[]))
+    SELECT number, started_at
+    FROM unnest(CAST(:lease_id AS bigint[]), CAST(:started_at AS timestamptz[]))
+        WITH ORDINALITY AS claim (lease_id, started_at, number)
+    WHERE EXISTS (
+        SELECT FROM leases WHERE leases.lease_id = claim.lease_id AND leases.started_at = claim.started_at
+            AND worker_id = :worker_id OFFSET 0
+    )
 ), held AS MATERIALIZED (
     SELECT given.*, locked.* FROM (
-        SELECT * FROM unnest({", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _GIVEN.items())})
-            AS given ({", ".join(_GIVEN)})
-        WHERE (lease_id, started_at) IN (SELECT lease_id, started_at FROM own) ORDER BY task_id
+        SELECT given.*, own.started_at, given.microseconds * interval '1 microsecond' AS duration
+        FROM unnest({", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _GIVEN.items())})
+            AS given ({", ".join(_GIVEN)}) JOIN own ON own.number = given.claim
+        ORDER BY task_id
     ) AS given CROSS JOIN LATERAL (
         SELECT execution_time AS started_due, retry_count AS started_retries FROM tasks
         WHERE tasks.task_id = given.task_id AND tasks.version = claimed_version - 1
@@ -154,34 +161,6 @@ CROSS JOIN LATERAL (
 WHERE NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = given.task_id OFFSET 0)
 """)
 
-# Where fewer than half of a lease's tasks run, the others leave it: what reads leases reads all of their tasks.
-_EXTEND = sa.text(f"""
-WITH held AS MATERIALIZED (
-    SELECT lease_id, live.* FROM leases CROSS JOIN LATERAL (
-        SELECT array_agg(task_id) AS live_ids, array_agg(version) AS live_versions, array_agg(key) AS live_keys
-        FROM {leases.CLAIMED}
-        WHERE EXISTS (
-            SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
-        )
-    ) AS live
-    WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
-    ORDER BY lease_id
-    FOR UPDATE OF leases SKIP LOCKED
-), extended AS (
-    UPDATE leases SET expires_at = clock_timestamp() + CAST(:lease AS interval),
-        task_ids = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_ids ELSE task_ids END,
-        versions = CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_versions ELSE versions END,
-        concurrency_keys =
-            CASE WHEN 2 * cardinality(live_ids) < cardinality(task_ids) THEN live_keys ELSE concurrency_keys END
-    -- As `held` has them: otherwise a plan may read all leases.
-    FROM held WHERE leases.lease_id = held.lease_id AND leases.lease_id = ANY(CAST(:lease_ids AS bigint[]))
-    RETURNING leases.lease_id, live_ids
-)
-SELECT lease_id, coalesce(live_ids, '{{}}') AS task_ids FROM extended
-""")
-_STILL_THERE = sa.text("""
-SELECT lease_id FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[])) AND worker_id = :worker_id
-""")
 _LOG_STARTS = sa.text(
     columns.log_starts("""json_to_recordset(CAST(:starts AS json)) AS given (
         task_id bigint, version int, started_at timestamptz, execution_time timestamptz, retry_count int, queue text,
@@ -260,36 +239,19 @@ async def held(engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int])
             return found
 
 
-async def extend(
-    engine: sqlalchemy_asyncio.AsyncEngine, lease_ids: Collection[int], *, worker_id: str, lease: datetime.timedelta
-) -> tuple[dict[int, list[int]], set[int]]:
-    """Extends those leases of the worker; returns the tasks of each that it still holds, and the leases passed over.
-
-    These are still the worker's, but another session has locked their rows. The others are lost.
-    """
-    parameters = {"worker_id": worker_id, "lease_ids": list(lease_ids), "lease": lease}
-    with database.unavailable():
-        async with engine.connect() as connection:
-            extended = {row.lease_id: row.task_ids for row in await connection.execute(_EXTEND, parameters)}
-            missing = [lease_id for lease_id in lease_ids if lease_id not in extended]
-            locked: set[int] = set()
-            if missing:
-                looked_up = {"worker_id": worker_id, "lease_ids": missing}
-                locked = set((await connection.execute(_STILL_THERE, looked_up)).scalars())
-            return extended, locked
-
-
 def _encode(outcomes: Sequence[Outcome]) -> dict[str, str]:
     """Returns the arrays of `_GIVEN`. Of nearly all outcomes, the last three are NULL: then these are empty."""
-    started = {outcome.started_at: outcome.started_at.isoformat() for outcome in outcomes}
+    claims: dict[tuple[int | None, datetime.datetime], int] = {}
+    numbers = [claims.setdefault((outcome.lease_id, outcome.started_at), len(claims) + 1) for outcome in outcomes]
     return {
         "task_id": encoding.array(outcome.task_id for outcome in outcomes),
         "claimed_version": encoding.array(outcome.version for outcome in outcomes),
         "status": encoding.array(task.MOVES[outcome.change].target for outcome in outcomes),
         "change": encoding.array(outcome.change for outcome in outcomes),
-        "started_at": encoding.array(started[outcome.started_at] for outcome in outcomes),
-        "duration": encoding.array(encoding.interval(outcome.duration) for outcome in outcomes),
-        "lease_id": encoding.array(outcome.lease_id for outcome in outcomes),
+        "lease_id": encoding.array(lease_id for lease_id, _ in claims),
+        "started_at": encoding.array(started_at.isoformat() for _, started_at in claims),
+        "microseconds": encoding.array(outcome.duration // _MICROSECOND for outcome in outcomes),
+        "claim": encoding.array(numbers),
         "result": encoding.texts([outcome.result for outcome in outcomes]),
         "error_message": encoding.texts([outcome.error_message for outcome in outcomes]),
         "backoff": encoding.texts(

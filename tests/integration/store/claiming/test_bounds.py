@@ -8,12 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.store import leftovers
+from duetime_core.store import leases, leftovers
 from duetime_core.store.claiming import bounds, fast, floors, key_limits, locked, queue_lock, rescue
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.tasks import explain
-from duetime_core.store.tasks import outcomes as task_outcomes
 from tests.support import backlogs, factories, plans, rows
 
 FINISHED = 60_000
@@ -206,7 +205,7 @@ async def test_sweeps_and_extensions_read_as_much_after_many_claims_under_an_old
             engine,
             {
                 "a sweep": (rescue._RECLAIM, {"worker_id": "worker", "limit": rescue.BATCH, "before": None}),
-                "an extension": (task_outcomes._EXTEND, extension),
+                "an extension": (leases._EXTEND, extension),
                 "a release": (rescue._RELEASE, release),
             },
         )

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
+from duetime_core.store import leases
 from duetime_core.store.claiming import rescue
 from duetime_core.store.queues import limit as queue_limit
-from duetime_core.store.tasks import outcomes as task_outcomes
 from tests.integration.store.claiming import test_limits
 from tests.support import factories, rows
 
@@ -57,7 +57,7 @@ async def test_the_keys_of_a_lease_are_cut_with_its_tasks_when_it_is_extended(
     runs = {run.concurrency_key: run for run in await claim(engine)}
     await test_limits.finish(engine, [runs[key] for key in "acd"])
     lease_ids = {run.lease_id for run in runs.values() if run.lease_id is not None}
-    await task_outcomes.extend(engine, lease_ids, worker_id="worker", lease=factories.LEASE)
+    await leases.extend(engine, lease_ids, worker_id="worker", lease=factories.LEASE)
     assert await beside_leases(engine) == {runs[key].task_id: key for key in "be"}
     await create(engine, KEYS)
     assert sorted(map(str, await started(engine))) == ["a", "c", "d"]

@@ -12,6 +12,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database
+from duetime_core.store import leases as task_leases
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
@@ -113,12 +114,29 @@ async def test_an_outcome_of_a_task_that_is_no_longer_held_is_dropped(
     assert await task_read.get(engine, run.task_id) == before
 
 
+async def test_of_two_claims_with_one_lease_id_only_the_present_one_has_an_outcome(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    """After a failover that lost a claim, its lease_id is given again, and both outcomes may be in one batch."""
+    lost_id, held_id = await factories.create(engine), await factories.create(engine)
+    lost, held = await factories.claim(engine)
+    assert (lost.task_id, held.task_id) == (lost_id, held_id)
+    before = task_outcomes.started_at(held) - factories.SECOND
+    outcomes = [factories.outcome(lost), factories.outcome(held)]
+    outcomes[0].started_at = before
+    for batch in (outcomes, outcomes[::-1]):
+        recorded = await task_outcomes.record(engine, batch, worker_id="worker")
+        assert lost_id not in recorded.task_ids
+    assert await factories.history(engine, lost_id) == ["created"]
+    assert await factories.history(engine, held_id) == ["created", "started", "completed"]
+
+
 async def extend(
     engine: sqlalchemy_asyncio.AsyncEngine, *runs: task.Task, worker_id: str = "worker"
 ) -> tuple[dict[int, list[int]], set[int]]:
     """Extends the leases of those runs; returns the tasks that are still held by lease, and the leases passed over."""
     leases = {run.lease_id for run in runs if run.lease_id is not None}
-    return await task_outcomes.extend(engine, leases, worker_id=worker_id, lease=2 * factories.LEASE)
+    return await task_leases.extend(engine, leases, worker_id=worker_id, lease=2 * factories.LEASE)
 
 
 @pytest.mark.parametrize("fence", ["another worker", "cancelled", "lost"])

@@ -13,7 +13,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
 from duetime_core.postgres import database
-from duetime_core.store import encoding
+from duetime_core.store import encoding, leases
 from duetime_core.store.claiming import bounds, fast, rescue
 from duetime_core.store.log import feed
 from duetime_core.store.tasks import create as task_create
@@ -158,7 +158,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_where_none_ran_befor
 ) -> None:
     task_ids = list(range(1, 501))
     extension = {"worker_id": "worker", "lease_ids": task_ids, "lease": LEASE}
-    assert set((await scans(one_queue, mode, task_outcomes._EXTEND, extension)).values()) <= {"leases_pkey"}
+    assert set((await scans(one_queue, mode, leases._EXTEND, extension)).values()) <= {"leases_pkey"}
     outcomes = {"worker_id": "worker", "lease_ids": "{}", **_outcomes(task_ids)}
     used = await scans(one_queue, mode, task_outcomes._RECORD, outcomes)
     assert set(used.values()) <= {"tasks_pkey", "leases_pkey"}
@@ -214,9 +214,7 @@ async def test_an_outcome_and_an_extension_read_their_tasks_only(
 ) -> None:
     task_ids = list(range(step, ROWS + 1, step))
     lease_ids = list(range(1, len(task_ids) + 1))
-    used = await scans(
-        full, mode, task_outcomes._EXTEND, {"worker_id": "worker", "lease_ids": lease_ids, "lease": LEASE}
-    )
+    used = await scans(full, mode, leases._EXTEND, {"worker_id": "worker", "lease_ids": lease_ids, "lease": LEASE})
     assert set(used.values()) == {"leases_pkey", "tasks_pkey"}
     versions = {"task_ids": task_ids, "versions": [2] * len(task_ids)}
     assert set((await scans(full, mode, task_outcomes._HELD, versions)).values()) == {"tasks_pkey", "waiting_pkey"}
