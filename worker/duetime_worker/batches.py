@@ -56,10 +56,13 @@ class Batches:
         return max(0, self._most_waiting - self._waiting)
 
     def start(self, runs: Iterable[Run]) -> None:
-        """Begins to run these soon."""
+        """Begins to run these soon, after the next claim has been sent: then both go on at once."""
         waiting = collections.deque(runs)
         self._waiting += len(waiting)
-        self._take_turn(_Batch(waiting, len(waiting), self._clock()))
+        asyncio.get_running_loop().call_soon(self._begin, waiting)
+
+    def _begin(self, runs: collections.deque[Run]) -> None:
+        self._take_turn(_Batch(runs, len(runs), self._clock()))
 
     def _take_turn(self, batch: _Batch) -> None:
         """Has asyncio tasks begin some of a batch in the next iteration of the event loop, and the rest afterwards."""
@@ -93,6 +96,8 @@ class Batches:
         until = batch.turn_since + _MOST_BLOCKED_SECONDS
         while batch.runs and self._clock() <= until:
             self._waiting -= 1
-            await self._run(batch.runs.popleft(), on_wait)
+            run = batch.runs.popleft()
+            run.running = this  # asyncio.current_task() in each run would be a system call each
+            await self._run(run, on_wait)
             if waits or this.cancelling():  # its own handler did that
                 break

@@ -1,4 +1,7 @@
-"""The outcome recorder. Outcomes that arrive while a batch is being written share the next one."""
+"""The outcome recorder. Outcomes that arrive while a batch is being written share the next one.
+
+Once these are a full batch, it is written beside the first: as fast as outcomes come, PostgreSQL records them.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -13,8 +16,9 @@ from duetime_worker import context, held_leases, starts
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 1_000_000
 """Of results and errors: 500 large results at once would time out on a slow disk."""
+MAX_WAITING = 4 * MAX_BATCH
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""Beyond that no task is claimed until outcomes are recorded."""
+"""Beyond either no task is claimed until outcomes are recorded."""
 _RETRY_SECONDS = 0.25
 _FIRST_LOCKED_SECONDS = 0.01
 _MAX_LOGGED = 10
@@ -39,14 +43,16 @@ class OutcomeRecorder:
         self._here = here
         self._leases = leases
         self._starts = started
-        started.on_logged = lambda: self._added.set()
+        started.on_logged = self._wake
         self._on_recorded = on_recorded
         self._waiting: dict[int, task_outcomes.Outcome] = {}
+        self._in_flight: set[tuple[int, int]] = set()  # of those that wait: task_id and version
         # Passed over, because another session has locked their rows: recorded apart, so that they delay no others.
         self._locked: dict[int, task_outcomes.Outcome] = {}
         self._waiting_bytes = 0
         self._most = MAX_BATCH  # halved when a batch fails, which may have been too large
         self._added = asyncio.Event()
+        self._many_added = asyncio.Event()  # a full batch
         self._any_locked = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -58,8 +64,8 @@ class OutcomeRecorder:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many bytes wait that no task should be claimed."""
-        return self._waiting_bytes > MAX_WAITING_BYTES
+        """Whether so many outcomes wait that no task should be claimed."""
+        return len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES
 
     def add(self, outcome: task_outcomes.Outcome) -> None:
         """Adds an outcome to the next batch."""
@@ -67,34 +73,46 @@ class OutcomeRecorder:
         self._waiting[outcome.task_id] = outcome
         self._waiting_bytes += _size(outcome)
         self._emptied.clear()
+        self._wake()
+
+    def _wake(self) -> None:
         self._added.set()
+        if len(self._waiting) - len(self._in_flight) >= MAX_BATCH:
+            self._many_added.set()
 
     async def run(self) -> None:
         """Records outcomes until cancelled."""
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._record_waiting())
+            both.create_task(self._record_waiting(self._added, least=1))
+            both.create_task(self._record_waiting(self._many_added, least=MAX_BATCH))
             both.create_task(self._record_locked())
 
-    async def _record_waiting(self) -> None:
+    async def _record_waiting(self, added: asyncio.Event, *, least: int) -> None:
+        """Records batches of at least so many outcomes, until cancelled."""
         while True:
-            await self._added.wait()
+            await added.wait()
             await asyncio.sleep(0)  # the next claim goes first: it is what the worker waits for
             batch = self._next_batch(self._waiting.values())
-            if not batch:
-                self._added.clear()  # all the others wait for their starts, which are on their way to the log
+            if len(batch) < least:
+                added.clear()  # the others are in flight, too few, or wait for their starts, which are on their way
                 continue
-            passed_over = await self._try(batch)
+            keys = {(outcome.task_id, outcome.version) for outcome in batch}
+            self._in_flight |= keys
+            try:
+                passed_over = await self._try(batch)
+                if passed_over is None:
+                    await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                self._in_flight -= keys
             if passed_over is None:
-                await asyncio.sleep(_RETRY_SECONDS)
+                self._wake()
                 continue
             for outcome in batch:
-                if outcome.task_id in passed_over and self._waiting[outcome.task_id] is outcome:
+                if outcome.task_id in passed_over and self._waiting.get(outcome.task_id) is outcome:
                     self._discard(self._locked, outcome.task_id)  # of an earlier run: it will be fenced out
                     self._locked[outcome.task_id] = self._waiting.pop(outcome.task_id)
                     self._any_locked.set()
             self._remove(self._waiting, batch, passed_over)
-            if not self._waiting:
-                self._added.clear()
 
     async def _record_locked(self) -> None:
         """Records the outcomes that were passed over, until cancelled."""
@@ -119,6 +137,8 @@ class OutcomeRecorder:
         batch: list[task_outcomes.Outcome] = []
         room = MAX_BATCH_BYTES
         for outcome in outcomes:
+            if self._in_flight and (outcome.task_id, outcome.version) in self._in_flight:
+                continue
             if self._starts.knows_any:
                 if self._starts.is_in_progress(outcome.task_id, outcome.version):
                     continue

@@ -116,7 +116,7 @@ class Polls:
             del self._in_flight[source]
             self.reserved -= slots
             self._ended.set()
-            self._woken.set()
+            self._begin_claims()  # at once: the next claim is sent before the tasks of this one begin to run
 
     async def _claim_from(self, source: Source, slots: int) -> None:
         try:

@@ -59,7 +59,7 @@ class Runner:
         self._slots = slots.Slots(executor, concurrency=concurrency, threads=threads)
         self._runs: dict[int, Run] = {}
         self.leases = held_leases.HeldLeases()
-        self.starts = starts.StartRecorder(here, lambda: [run.claimed for run in self._runs.values()])
+        self.starts = starts.StartRecorder(here, self._is_running)
         self.recorder = outcomes.OutcomeRecorder(here, self.leases, self.starts, self._on_recorded)
         # Counts a task from its claim until its outcome is recorded.
         self._quarantine = quarantine.Quarantine(concurrency, here.lease)
@@ -196,8 +196,9 @@ class Runner:
             self.leases.add(tasks)
             crash.point("worker.claimed")
             lease_until = began + self._here.lease.total_seconds()
-            self._batches.start([self._add(Run(claimed, lease_until, size)) for claimed in tasks])
-            self.starts.add()
+            runs = [self._add(Run(claimed, lease_until, size)) for claimed in tasks]
+            self._batches.start(runs)
+            self.starts.add(runs)
         return size
 
     def _add(self, run: Run) -> Run:
@@ -211,15 +212,17 @@ class Runner:
         self._runs[claimed.task_id] = run
         return run
 
+    def _is_running(self, run: Run) -> bool:
+        return self._runs.get(run.claimed.task_id) is run
+
     async def _run(self, run: Run, on_wait: Callable[[], None]) -> None:
         outcome = None
-        run.running = asyncio.current_task()
         try:
             if not run.is_lost and not run.is_released:  # before it started
                 outcome = await self._executor.run(run.claimed, run.stop, on_wait)
         finally:
             self._slots.give_back(run)
-            if is_current := self._runs.get(run.claimed.task_id) is run:
+            if is_current := self._is_running(run):
                 del self._runs[run.claimed.task_id]
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = run.released()
@@ -240,6 +243,7 @@ class Runner:
             schedule_ids = (self._schedule_ids.pop(task_id, None) for task_id in task_ids)
             self.advancer.run_ended({each for each in schedule_ids if each is not None})
         self._discard_quarantined(task_ids)
+        self._polls.poll_backlog()
 
     def _discard_quarantined(self, task_ids: Collection[int]) -> None:
         # Not as soon as the run ends: the next poison task could kill this process before the outcome is recorded.

@@ -1,11 +1,14 @@
 """Logs the starts of runs that continue. Those of runs that have ended are logged with their outcomes."""
 
 import asyncio
-from collections.abc import Callable, Collection
+import collections
+import time
+from collections.abc import Callable, Iterator
 
 from duetime_core.model import errors, task
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import context
+from duetime_worker.run import Run
 
 AFTER_SECONDS = 0.02
 """How long after its start a run counts as one that continues."""
@@ -15,20 +18,22 @@ _RETRY_SECONDS = 0.25
 class StartRecorder:
     """Logs starts in batches. While one is on its way, the outcome of its run must not be recorded.
 
-    `on_logged` is called then.
+    `on_logged` is called once a batch is logged.
     """
 
-    def __init__(self, here: context.Context, running: Callable[[], Collection[task.Task]]) -> None:
+    def __init__(self, here: context.Context, is_running: Callable[[Run], bool]) -> None:
         self._here = here
-        self._running = running
-        self._started = asyncio.Event()
+        self._is_running = is_running
+        self._claims: collections.deque[tuple[float, list[Run]]] = collections.deque()  # not yet examined, by time
+        self._added = asyncio.Event()
         self._in_progress: set[tuple[int, int]] = set()
         self._logged: set[tuple[int, int]] = set()
         self.on_logged: Callable[[], None] = lambda: None
 
-    def add(self) -> None:
-        """Notes that runs started."""
-        self._started.set()
+    def add(self, runs: list[Run]) -> None:
+        """Adds the runs of a claim."""
+        self._claims.append((time.monotonic(), runs))
+        self._added.set()
 
     @property
     def knows_any(self) -> bool:
@@ -50,12 +55,16 @@ class StartRecorder:
     async def run(self) -> None:
         """Logs starts until cancelled."""
         while True:
-            await self._started.wait()
-            self._started.clear()
-            await asyncio.sleep(AFTER_SECONDS)
-            new = [each for each in self._running() if (each.task_id, each.version) not in self._logged]
-            if new:
-                await self._log(new)
+            while not self._claims:
+                self._added.clear()
+                await self._added.wait()
+            await asyncio.sleep(self._claims[0][0] + AFTER_SECONDS - time.monotonic())
+            if continuing := [run.claimed for run in self._take_due() if self._is_running(run)]:
+                await self._log(continuing)
+
+    def _take_due(self) -> Iterator[Run]:
+        while self._claims and self._claims[0][0] + AFTER_SECONDS <= time.monotonic():
+            yield from self._claims.popleft()[1]
 
     async def _log(self, claimed: list[task.Task]) -> None:
         keys = {(each.task_id, each.version) for each in claimed}

@@ -1,12 +1,15 @@
-"""Batches of outcomes: bounded by bytes, halved when they fail, and without claims while too much waits."""
+"""Batches of outcomes: bounded by bytes, two at once if full, halved when they fail, no claims while too much waits."""
 
 import asyncio
+import contextlib
 import datetime
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.model import errors, task
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
@@ -88,3 +91,91 @@ async def test_nothing_is_claimed_while_too_many_bytes_wait_to_be_recorded(
     assert worker.runner.free_slots == 10
     await background.end(services)
     await client.aclose(close_connection_pool=True)
+
+
+@contextlib.asynccontextmanager
+async def recording(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str
+) -> AsyncIterator[tuple[workers.Worker, list[int]]]:
+    """A worker that records nothing until the block ends, and the sizes of the batches that it has sent."""
+    client = redis_client.connect(redis_url)
+    worker = workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE)
+    sizes, may_record, record = [], asyncio.Event(), worker.recorder._record
+
+    async def held_up(batch: list[task_outcomes.Outcome]) -> Collection[int]:
+        sizes.append(len(batch))
+        await may_record.wait()
+        return await record(batch)
+
+    worker.recorder._record = held_up  # type: ignore[method-assign]
+    services = background.start(worker.recorder.run())
+    yield worker, sizes
+    may_record.set()
+    await worker.recorder.drain()
+    await background.end(services)
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_a_full_batch_is_written_beside_another_and_fewer_outcomes_wait_for_it(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "MAX_BATCH", 10)
+    given = await claimed(engine, 35)
+    async with recording(engine, redis_url) as (worker, sizes):
+        for count, expected in ((1, [1]), (9, [1]), (1, [1, 10]), (24, [1, 10])):
+            for _ in range(count):
+                worker.recorder.add(given.pop())
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert sizes == expected
+        assert len(worker.recorder.versions) == 35
+    assert sizes == [1, 10, 10, 10, 4]
+    assert worker.recorder.versions == {}
+    async with engine.connect() as connection:
+        assert sum((await connection.execute(sa.text(_BATCHES))).scalars()) == 35
+
+
+async def test_both_batches_that_fail_are_recorded_again(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "MAX_BATCH", 10)
+    given = await claimed(engine, 20)
+    async with recording(engine, redis_url) as (worker, sizes):
+        record, failures = worker.recorder._record, iter(range(2))
+
+        async def failing(batch: list[task_outcomes.Outcome]) -> Collection[int]:
+            if next(failures, None) is not None:
+                raise errors.StoreUnavailable("lost")
+            return await record(batch)
+
+        worker.recorder._record = failing  # type: ignore[method-assign]
+        for outcome in given:
+            worker.recorder.add(outcome)
+        async with asyncio.timeout(30):
+            while not sizes:  # noqa: ASYNC110 - no signal
+                await asyncio.sleep(0.01)
+        assert len(worker.recorder.versions) == 20
+    async with engine.connect() as connection:
+        assert sum((await connection.execute(sa.text(_BATCHES))).scalars()) == 20
+
+
+async def test_nothing_is_claimed_while_many_outcomes_wait_and_then_the_backlog_is(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "MAX_WAITING", 4)
+    given = await claimed(engine, 5)
+    for _ in range(3):
+        await factories.create(engine, name="wait")
+    async with recording(engine, redis_url) as (worker, _):
+        for outcome in given:
+            worker.recorder.add(outcome)
+        assert worker.runner.free_slots == 0
+        services = background.start(worker.runner.run())
+        worker.runner.poll(task.DEFAULT_QUEUE)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert worker.runner.versions == {}
+    for _ in range(3):
+        await worker.began.acquire()
+    worker.may_end.set()
+    await background.end(services)

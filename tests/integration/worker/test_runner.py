@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,7 +17,7 @@ from duetime_core.postgres import database
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
-from duetime_core.store.claiming import rescue
+from duetime_core.store.claiming import fast, rescue
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
@@ -117,6 +118,32 @@ async def test_half_of_many_slots_are_claimed_at_once(
     sizes = "SELECT cardinality(task_ids) FROM leases ORDER BY started_at"
     async with engine.connect() as connection:
         assert list((await connection.execute(sa.text(sizes))).scalars()) == [200, 100]
+
+
+@pytest.mark.parametrize(("lease", "concurrency"), [(factories.LEASE, 400)])
+async def test_the_next_claim_is_sent_before_the_tasks_of_the_last_one_begin(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.runner._batches._most_waiting = 1_000
+    claim, events = fast.claim, []
+
+    async def observed(*given: Any, **options: Any) -> fast.Claim:
+        events.append("claim")
+        return await claim(*given, **options)
+
+    def begin() -> None:
+        events.append("begin")
+        release()
+
+    release = worker.began.release
+    monkeypatch.setattr(fast, "claim", observed)
+    monkeypatch.setattr(worker.began, "release", begin)
+    new = task.NewTask("wait", datetime.datetime.now(datetime.UTC))
+    await task_create.create(engine, [new] * 300, actor="api")
+    worker.runner.poll(QUEUE)
+    for _ in range(300):
+        await worker.began.acquire()
+    assert events[:3] == ["claim", "claim", "begin"]
 
 
 @pytest.mark.parametrize("lease", [factories.LEASE])

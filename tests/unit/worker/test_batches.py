@@ -50,6 +50,18 @@ async def test_runs_that_never_wait_share_an_asyncio_task() -> None:
     assert len({id(each) for each in worker.tasks}) == 1
 
 
+async def test_each_run_knows_the_asyncio_task_that_runs_it() -> None:
+    worker, known = Worker(), []
+
+    async def run(each: Run, _on_wait: Callable[[], None]) -> None:
+        known.append(each.running is asyncio.current_task())
+
+    worker.batches._run = run
+    worker.start(3)
+    await worker.have_begun.wait()
+    assert known == [True] * 3
+
+
 async def test_runs_that_wait_have_an_asyncio_task_each() -> None:
     worker = Worker(waits=True)
     worker.start(50)
