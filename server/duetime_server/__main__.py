@@ -75,7 +75,8 @@ async def serve(chosen: settings.Settings) -> None:
     offloader = offload.Offload()
     checks = health.aio.HealthServicer()
     authenticator = access_keys.KeyAuthenticator(connections.keys) if chosen.auth == "keys" else None
-    server = grpc.aio.server(interceptors=chain.interceptors(authenticator, database_outage), options=_OPTIONS)
+    interceptors = chain.interceptors(authenticator, database_outage, chosen.edges)
+    server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
     )

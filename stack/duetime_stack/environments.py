@@ -7,7 +7,10 @@ _BASIC = frozenset(
     {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "TZDIR", "USER"}
 )
 SERVER_SETTINGS = frozenset(
-    {"DUETIME_AUTH", "DUETIME_DATABASE_URL", "DUETIME_LISTEN", "DUETIME_REDIS_PREFIX", "DUETIME_REDIS_URL"}
+    {
+        *("DUETIME_AUTH", "DUETIME_DATABASE_URL", "DUETIME_EDGES", "DUETIME_LISTEN"),
+        *("DUETIME_REDIS_PREFIX", "DUETIME_REDIS_URL"),
+    }
 )
 """The settings of the servers and the migrations. A test compares them with the servers' settings."""
 _SERVER = frozenset(

@@ -51,6 +51,9 @@ class Tokens:
         except KeyError:
             raise errors.CredentialsInvalid from None
 
+    def came_from(self, principal: Principal, address: str) -> None:
+        """Notes nothing."""
+
 
 @dataclasses.dataclass
 class Recorder:

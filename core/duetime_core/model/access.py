@@ -49,3 +49,5 @@ class Principal:
     handlers: frozenset[str] | None = None
     queues: frozenset[str] | None = None
     expires_at: datetime.datetime | None = None
+    key_id: str = ""
+    """The key with which it calls: after a rotation, its actor has several."""

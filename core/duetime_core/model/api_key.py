@@ -155,5 +155,11 @@ class ApiKey:
         """Returns who calls with it."""
         given = self.grant
         return access.Principal(
-            self.actor, given.role, given.may_read_payloads, given.handlers, given.queues, self.expires_at
+            self.actor,
+            given.role,
+            given.may_read_payloads,
+            given.handlers,
+            given.queues,
+            self.expires_at,
+            self.key_id,
         )

@@ -98,7 +98,9 @@ class ApiKey(_message.Message):
     replaced_by: _builtins.str
     """Output only. The id of the key that it was rotated to; empty if it was not."""
     last_used_from: _builtins.str
-    """Output only. The address from which it was last used, if that is known."""
+    """Output only. The address from which it was last used: an IP address without a port, or `unix` for a unix socket; empty
+    if it was not used.
+    """
     in_force: _builtins.bool
     """Output only. Whether it is accepted: it has neither expired nor been revoked."""
     @_builtins.property

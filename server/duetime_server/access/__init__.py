@@ -9,6 +9,8 @@ OPEN = "api"
 
 principal: contextvars.ContextVar[access.Principal | None] = contextvars.ContextVar("principal", default=None)
 """Set by the interceptor before a call's request is parsed."""
+origin: contextvars.ContextVar[str] = contextvars.ContextVar("origin", default="")
+"""Set by the observer before a call's request is parsed."""
 
 
 def current() -> access.Principal | None:
@@ -20,6 +22,11 @@ def actor() -> str:
     """Returns the actor of the current call, as logs name it."""
     caller = principal.get()
     return OPEN if caller is None else caller.actor
+
+
+def address() -> str:
+    """Returns from where the current call comes: an IP address, or `unix`."""
+    return origin.get()
 
 
 def may_read_payloads() -> bool:

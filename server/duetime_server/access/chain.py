@@ -1,17 +1,21 @@
 """The interceptors of a server, in order."""
 
+from collections.abc import Collection
+
 import grpc.aio
 
 from duetime_core.process import outage
-from duetime_server.access import interceptor, responses
+from duetime_server.access import interceptor, observer, peers, responses
 from duetime_server.rpc import errors as rpc_errors
 
 
 def interceptors(
-    authenticator: interceptor.Authenticator | None, database_outage: outage.Outage
+    authenticator: interceptor.Authenticator | None,
+    database_outage: outage.Outage,
+    edges: Collection[peers.Network] = (),
 ) -> list[grpc.aio.ServerInterceptor]:
     """Returns them, the outermost first. Without an authenticator every call is allowed."""
-    failures = rpc_errors.Interceptor(database_outage)
+    failures = rpc_errors.Interceptor(database_outage, observer.Observer(peers.Peers(edges), authenticator))
     if authenticator is None:
         return [failures]
     return [interceptor.Interceptor(authenticator), failures, responses.Interceptor(authenticator)]

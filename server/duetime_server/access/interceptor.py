@@ -22,6 +22,10 @@ class Authenticator(Protocol):
         """Returns the principal. Raises Unauthenticated or StoreUnavailable."""
         ...
 
+    def came_from(self, principal: Principal, address: str) -> None:
+        """Notes from where the principal called."""
+        ...
+
 
 class Interceptor(grpc.aio.ServerInterceptor):
     """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""

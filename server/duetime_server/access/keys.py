@@ -22,7 +22,6 @@ FRESH_SECONDS = 5.0
 KEPT_SECONDS = 60.0
 _NOTE_SECONDS = 60.0
 """How often the last uses are written, all in one statement."""
-_MAX_ADDRESS_CHARACTERS = 100
 
 _NOBODY = api_key.Token.create()
 """What the secret of an unknown key is compared with, so that it takes as long as that of a known one."""
@@ -36,7 +35,7 @@ class KeyAuthenticator:
         self._known = known_keys.KnownKeys(engine)
         self._used: dict[str, tuple[float, str]] = {}  # by key: when, by the monotonic clock, and from where
 
-    async def authenticate(self, token: str, address: str = "") -> access.Principal:
+    async def authenticate(self, token: str) -> access.Principal:
         """Returns who calls with that key. Raises CredentialsInvalid, StoreUnavailable, ServerBusy."""
         try:
             given = api_key.Token.parse(token)
@@ -51,8 +50,12 @@ class KeyAuthenticator:
         now = time.monotonic()
         if not given.matches(entry.known.digest) or not entry.is_in_force(now):
             raise errors.CredentialsInvalid
-        self._used[given.key_id] = (now, address[:_MAX_ADDRESS_CHARACTERS])
+        self._used[given.key_id] = (now, self._used[given.key_id][1] if given.key_id in self._used else "")
         return entry.known.key.principal()
+
+    def came_from(self, principal: access.Principal, address: str) -> None:
+        """Notes from where a key was used, which is known later than that it was."""
+        self._used[principal.key_id] = (time.monotonic(), address)
 
     async def _read(self, key_id: str, before: known_keys.Entry | None) -> known_keys.Entry:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations  # grpc's RpcMethodHandler is generic for typ
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import google.protobuf.message
 import grpc
@@ -48,6 +48,14 @@ _log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class Observer(Protocol):
+    """Notes what it needs of each call."""
+
+    def arrived(self, context: Context) -> None:
+        """Called before the request is parsed."""
+        ...
+
+
 class Interceptor(grpc.aio.ServerInterceptor):
     """Aborts each failed rpc with the status of its error, an ErrorInfo and, for invalid fields, a BadRequest.
 
@@ -56,8 +64,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
     once per `database_outage`.
     """
 
-    def __init__(self, database_outage: outage.Outage) -> None:
+    def __init__(self, database_outage: outage.Outage, observer: Observer) -> None:
         self._database_outage = database_outage
+        self._observer = observer
         self._deadline = deadline.Deadline()
         self._admission = admission.Admission()
 
@@ -81,6 +90,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
         async def call(request: bytes, context: Context) -> bytes:
             try:
+                self._observer.arrived(context)
                 running = admitted(request, context)
                 response = await (self._deadline.keep(running) if uses_database else running)
             except errors.DuetimeError as error:
@@ -98,6 +108,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _streaming(self, handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
         async def call(request: bytes, context: Context) -> None:
             try:
+                self._observer.arrived(context)
                 async with contextlib.aclosing(
                     handler.unary_stream(admission.parse(handler, request), context)
                 ) as responses:

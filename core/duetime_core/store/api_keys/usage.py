@@ -15,11 +15,13 @@ class Use(NamedTuple):
 
     ago: datetime.timedelta
     address: str
+    """Empty if it is not known: then the one before is kept."""
 
 
 # One that is being rotated or revoked is left out: its next use is noted.
 _NOTE = sa.text("""
-UPDATE api_keys SET last_used_at = now() - used.ago, last_used_from = nullif(used.address, '')
+UPDATE api_keys SET last_used_at = now() - used.ago,
+    last_used_from = coalesce(nullif(used.address, ''), last_used_from)
 FROM unnest(CAST(:key_ids AS text[]), CAST(:ago AS interval[]), CAST(:addresses AS text[]))
     AS used (key_id, ago, address)
 WHERE api_keys.key_id = used.key_id

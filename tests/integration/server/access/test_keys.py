@@ -46,7 +46,13 @@ async def test_a_key_is_who_it_was_created_for(engine: Engine, authenticator: ke
     grant = api_key.Grant("ci", access.Role.EDITOR, True, frozenset({"Greet"}), frozenset({"mail"}))
     token, created = await made.create(engine, grant)
     assert await authenticator.authenticate(token.write()) == access.Principal(
-        f"key:{token.key_id}", access.Role.EDITOR, True, frozenset({"Greet"}), frozenset({"mail"}), created.expires_at
+        f"key:{token.key_id}",
+        access.Role.EDITOR,
+        True,
+        frozenset({"Greet"}),
+        frozenset({"mail"}),
+        created.expires_at,
+        token.key_id,
     )
 
 
@@ -175,7 +181,7 @@ async def test_the_last_use_is_written_behind_also_after_an_outage(
 ) -> None:
     token, unused = (await made.create(engine))[0], (await made.create(engine))[0]
     for address in ("192.0.2.1", "192.0.2.2"):
-        await authenticator.authenticate(token.write(), address)
+        authenticator.came_from(await authenticator.authenticate(token.write()), address)
     assert (await key_read.get(engine, token.key_id)).last_used_at is None
     async with outage(admin, database_url):
         with pytest.raises(errors.StoreUnavailable):

@@ -193,6 +193,7 @@ async def test_the_last_use_of_many_keys_is_noted_at_once_and_the_latest_wins(en
     now = datetime.timedelta()
     await usage.note(engine, {one: usage.Use(minute, "192.0.2.1"), other: usage.Use(now, "")})
     await usage.note(engine, {one: usage.Use(now, "192.0.2.2"), other: usage.Use(minute, "192.0.2.3")})
+    await usage.note(engine, {one: usage.Use(-now, "")})  # not known: the one before is kept
     found = {key_id: await key_read.get(engine, key_id) for key_id in (one, other, unused)}
     assert [found[each].last_used_from for each in (one, other, unused)] == ["192.0.2.2", None, None]
     assert found[one].last_used_at is not None

@@ -11,7 +11,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from duetime_core.model import errors
 from duetime_core.process import outage
+from duetime_server.access import observer, peers
 from duetime_server.rpc import errors as rpc_errors
+
+OUTAGE = outage.Outage("the database", "calls fail")
 
 
 class Aborted(Exception):
@@ -20,6 +23,9 @@ class Aborted(Exception):
 
 class Context:
     """Records how an rpc was aborted."""
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1234"
 
     async def abort(self, code: grpc.StatusCode, message: str, trailing_metadata: Any) -> None:
         self.code, self.message, self.trailers = code, message, dict(trailing_metadata)
@@ -30,7 +36,7 @@ async def aborted(error: BaseException) -> Context:
     async def fail(_request: Any, _context: Any) -> Any:
         raise error
 
-    interceptor = rpc_errors.Interceptor(outage.Outage("the database", "calls fail"))
+    interceptor = rpc_errors.Interceptor(OUTAGE, observer.Observer(peers.Peers()))
     handler = grpc.unary_unary_rpc_method_handler(fail, request_deserializer=bytes, response_serializer=bytes)
     context: Any = Context()
 
@@ -79,7 +85,7 @@ async def test_an_unexpected_error_is_internal_and_keeps_its_text_to_the_log() -
 
 
 async def test_a_call_that_its_handler_has_aborted_keeps_its_status() -> None:
-    server = grpc.aio.server(interceptors=[rpc_errors.Interceptor(outage.Outage("the database", "calls fail"))])
+    server = grpc.aio.server(interceptors=[rpc_errors.Interceptor(OUTAGE, observer.Observer(peers.Peers()))])
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -101,7 +107,7 @@ async def test_a_watch_whose_caller_hangs_up_is_no_error() -> None:
         async def write(self, _: Any) -> None:  # if gRPC has not cancelled the call yet
             raise grpc.aio.InternalError("Failed grpc_call_start_batch: 8")
 
-    interceptor = rpc_errors.Interceptor(outage.Outage("the database", "calls fail"))
+    interceptor = rpc_errors.Interceptor(OUTAGE, observer.Observer(peers.Peers()))
     handler = grpc.unary_stream_rpc_method_handler(events, request_deserializer=bytes, response_serializer=bytes)
     with structlog.testing.capture_logs() as logged, pytest.raises(grpc.aio.InternalError):
         await interceptor._streaming(handler)(b"", HungUp())  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""The address of a caller: the connection's or, if that is the edge's, the one that the edge's header has.
+
+The edge replaces the header in every request. Anyone else could send it, so it counts on two kinds of connections: by a
+unix socket, which only the server's own user can reach, and from the addresses that the settings name. Headers that
+proxies before the edge add, such as x-forwarded-for, never count.
+"""
+
+import functools
+import ipaddress
+import urllib.parse
+from collections.abc import Collection
+
+from duetime_server.rpc import errors as rpc_errors
+
+HEADER = "x-duetime-peer"
+UNIX = "unix"
+"""The address of a caller on this machine that is connected by a unix socket."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Peers:
+    """Knows the callers' addresses. `edges` are the networks from which only edges connect."""
+
+    def __init__(self, edges: Collection[Network] = ()) -> None:
+        self._edges = edges
+
+    def address(self, context: rpc_errors.Context) -> str:
+        """Returns the address of the call's caller, without a port."""
+        connected = _connected(context.peer())
+        if connected is not None and not any(connected in edge for edge in self._edges):
+            return str(connected)
+        given = [value for name, value in context.invocation_metadata() or () if name == HEADER]
+        if len(given) != 1:  # called without the edge
+            return UNIX if connected is None else str(connected)
+        # What is no address is a unix socket of the edge's.
+        return _written(given[0]) if isinstance(given[0], str) else UNIX
+
+
+def _connected(peer: str) -> Address | None:
+    """Returns the address in gRPC's `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`, or None for a unix socket."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return None
+    return _parse(urllib.parse.unquote(rest).rpartition(":")[0].strip("[]"))
+
+
+@functools.lru_cache(maxsize=1_000)
+def _written(text: str) -> str:
+    parsed = _parse(text)
+    return UNIX if parsed is None else str(parsed)
+
+
+def _parse(text: str) -> Address | None:
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # A socket that takes both kinds shows IPv4 as ::ffff:192.0.2.1.
+    return getattr(parsed, "ipv4_mapped", None) or parsed
