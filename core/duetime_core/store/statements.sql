@@ -397,6 +397,7 @@ WITH lost AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id,
         CAST(now() - started_at AS interval), now(), queue, name, NULL, NULL
     FROM moved
+    ORDER BY 2
     ON CONFLICT DO NOTHING
 )
 SELECT task_id FROM moved;
@@ -457,6 +458,7 @@ WITH lost AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id,
         CAST(NULL AS interval), now(), queue, name, NULL, NULL
     FROM returned
+    ORDER BY 2
     ON CONFLICT DO NOTHING
 )
 SELECT task_id, queue, execution_time, now(), status FROM returned;
@@ -595,6 +597,7 @@ WITH own AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, change, new_error, execution_time, retry_count, :worker_id,
         CAST(duration AS interval), now(), queue, name, NULL, NULL
     FROM finished
+    ORDER BY 2
 ), ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(
