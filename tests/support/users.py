@@ -18,6 +18,11 @@ def become() -> list[str]:
 def make_directory(path: pathlib.Path) -> pathlib.Path:
     """Creates a directory that this user owns."""
     path.mkdir(mode=0o700, exist_ok=True)
+    give(path)
+    return path
+
+
+def give(path: pathlib.Path) -> None:
+    """Makes this user the owner of a file."""
     if os.geteuid() == 0:
         shutil.chown(path, privileges.NAME, privileges.NAME)
-    return path

@@ -33,6 +33,7 @@ from duetime_worker import (
     wakeup_receiver,
 )
 from duetime_worker import runner as runners
+from duetime_worker.builtin import call_webhook
 
 _ANNOUNCE_SECONDS = 1.0
 
@@ -129,6 +130,7 @@ def main() -> None:
     chosen = settings.Settings.read()
     for of_handlers in (settings.Smtp, settings.Reports, settings.Egress):
         of_handlers.read()  # handlers read them when they run; invalid settings end the worker now
+    call_webhook.signer()  # which reads the secrets once
     open_files.raise_limit()  # a thousand handlers may have a connection each
     uvloop.run(serve(chosen))
 

@@ -10,6 +10,7 @@ import pydantic_settings
 from duetime_core.model import task
 from duetime_core.model.builtin import addresses
 from duetime_core.process import settings
+from duetime_worker.builtin import signing
 from duetime_worker.egress import rule
 
 
@@ -84,6 +85,19 @@ class Egress(settings.Variables):
     """Denied even if public or allowed."""
     proxy: Annotated[pydantic.SecretStr, pydantic.AfterValidator(_check_proxy)] | None = None
     """An HTTP proxy for all calls, which resolves the names and must itself check their addresses."""
+
+
+def _read_secrets(path: object) -> object:
+    return signing.read(path) if isinstance(path, str) else path
+
+
+class Webhooks(settings.Variables):
+    """The secrets that Call Webhook signs with. They are in no variable, which other programs may inherit or show."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_WEBHOOK_", env_ignore_empty=True)
+
+    secrets_file: Annotated[pydantic.InstanceOf[signing.Signer], pydantic.BeforeValidator(_read_secrets)] | None = None
+    """A file of origins and their secrets, as read when this is made. Calls to other origins are not signed."""
 
 
 class Reports(settings.Variables):

@@ -39,6 +39,7 @@ CLASSES: dict[str, tuple[type[settings.Variables], type[settings.Variables]]] = 
     "Server": (server.Settings, settings.Settings),
     "Worker": (worker.Settings, settings.Settings),
     "Send Email": (worker.Smtp, settings.Variables),
+    "Call Webhook": (worker.Webhooks, settings.Variables),
     "Egress": (worker.Egress, settings.Variables),
     "Generate Report": (worker.Reports, settings.Variables),
     "Migrations": (migrate.Settings, settings.Variables),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import typing
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import httpx
 
 from duetime_core.model import builtin
-from duetime_worker import handlers
+from duetime_worker import handlers, settings
+from duetime_worker.builtin import signing
 from duetime_worker.egress import answers
 from duetime_worker.egress import client as egress
 
@@ -19,12 +21,18 @@ _BODY_SECONDS = 5
 """How long to wait for the response body. The outcome depends on the status alone."""
 
 
+@functools.cache
+def signer() -> signing.Signer:
+    """Returns this process's signer, which has the secrets as they were at the first call."""
+    return settings.Webhooks.read().secrets_file or signing.Signer({})
+
+
 @handlers.built_in(builtin.CALL_WEBHOOK)
 async def call_webhook(run: handlers.Task, webhook: builtin.Webhook) -> dict[str, Any]:
     """Calls the URL: 2xx completes the task; 408, 425, 429, 5xx and no response are retried; other statuses fail it.
 
     A retry honours Retry-After, in seconds or as a date. Redirects are not followed. The headers Duetime-Task-Id and
-    Duetime-Attempt let the receiver recognize a repeated call.
+    Duetime-Attempt let the receiver recognize a repeated call. It is signed if its origin has a secret.
     """
     client = egress.of_this_loop()
     headers = httpx.Headers(webhook.headers)
@@ -36,6 +44,8 @@ async def call_webhook(run: handlers.Task, webhook: builtin.Webhook) -> dict[str
         request = client.build_request(webhook.method, str(webhook.url), headers=headers, content=content)
     except (httpx.InvalidURL, ValueError) as error:  # ValueError: an invalid international name
         raise handlers.Fail(f"url: {error}") from None
+    # Redirects are not followed, so only the origin whose secret it is receives a signature.
+    request.headers.update(signer().headers(run, request.url, content or b""))
     target = answers.origin(request.url)
     try:
         response = await client.send(request, stream=True)

@@ -16,6 +16,7 @@ MAX_URL_CHARACTERS = 8000
 """The length that RFC 9110 (4.1) recommends all implementations to support."""
 _SET_BY_THE_BODY = frozenset({"content-length", "transfer-encoding"})
 _OF_THE_CONNECTION = frozenset({"connection", "expect", "http2-settings", "keep-alive", "te", "trailer", "upgrade"})
+_OF_THE_SIGNATURE = "webhook-"
 _BODIES = {"json_value": "json", "form": "form", "text": "text", "binary": "base64"}
 """Field of the model → of task_data."""
 
@@ -40,6 +41,8 @@ def _check_name(name: str) -> str:
         raise ValueError("is set by the URL")
     if lower in _OF_THE_CONNECTION or lower.startswith("proxy-"):
         raise ValueError("is about the connection, which is the worker's")
+    if lower.replace("_", "-").startswith(_OF_THE_SIGNATURE):  # servers with CGI's names take one for the other
+        raise ValueError("is of the signature, which is the worker's; choose a name that does not begin with webhook-")
     return name
 
 

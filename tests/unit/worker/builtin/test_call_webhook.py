@@ -54,6 +54,14 @@ def test_headers_of_the_connection_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "webhook_signature", "Webhook-X"]
+)
+def test_headers_of_the_signature_are_refused(name: str) -> None:
+    wrong = "is of the signature, which is the worker's; choose a name that does not begin with webhook-"
+    assert problem(headers={name: "x"}) == f"headers.{name}: {wrong}"
+
+
+@pytest.mark.parametrize(
     ("headers", "wrong"),
     [
         ({"Host": "x"}, "headers.Host: is set by the URL"),
