@@ -68,7 +68,7 @@ async def test_eight_large_bodies_are_refused_with_their_field_while_other_calle
         refusal = refusals.over_rest(each.result())
         assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, {field: LARGE})
     # Neither Envoy nor the server reads beyond the limit. tests/integration measures the server without Envoy.
-    assert max(took) < 2
+    assert max(took) < 5
 
 
 @pytest.mark.parametrize(

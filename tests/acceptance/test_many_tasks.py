@@ -63,6 +63,6 @@ async def test_a_hundred_tasks_start_at_their_time_and_never_before(
             f"99th {lateness[98]:.1f} ms, worst {lateness[99]:.1f} ms"
         )
     assert lateness[0] >= 0
-    # On an idle machine all are within 50 ms; the bound allows for a busy one.
-    assert statistics.median(lateness) < 50
-    assert lateness[99] < 1000
+    # On an idle machine all are within 50 ms. If only sweeps found them, the median would be 500 ms.
+    assert statistics.median(lateness) < 250
+    assert lateness[99] < 5000

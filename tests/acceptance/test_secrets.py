@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 
 import httpx
+import psutil
 import psycopg
 import pytest
 import pytest_asyncio
@@ -88,8 +89,8 @@ async def use(rest: httpx.AsyncClient, database_url: str) -> list[str]:
 def seen(stack: stacks.Stack) -> dict[str, str]:
     """Returns everything visible of a stack besides the user's data, by where it is visible."""
     everything = {"the terminal": "\n".join(stack.process.log)}
-    for process in stack_processes.all_of(stack):
-        everything[f"the command line of {process}"] = " ".join(process.cmdline())
+    for process, line in stack_processes.read(stack, psutil.Process.cmdline):
+        everything[f"the command line of {process}"] = " ".join(line)
     for name, process in stack_processes.by_program(stack).items():
         if name != "duetime_worker":
             everything[f"the environment of {name}"] = repr(process.environ())

@@ -20,10 +20,8 @@ def names(process: psutil.Process) -> set[str]:
 
 def test_only_envoy_listens_on_a_port_and_only_on_loopback(stack: stacks.Stack) -> None:
     listening = set()
-    for process in stack_processes.all_of(stack):
-        with contextlib.suppress(psutil.NoSuchProcess):  # a backend of PostgreSQL may exit meanwhile
-            connections = process.net_connections(kind="inet")
-            listening |= {(process.name(), *each.laddr) for each in connections if each.status == psutil.CONN_LISTEN}
+    for _, (name, connections) in stack_processes.read(stack, lambda it: (it.name(), it.net_connections(kind="inet"))):
+        listening |= {(name, *each.laddr) for each in connections if each.status == psutil.CONN_LISTEN}
     host, _, port = stack.address.partition(":")
     assert listening == {("envoy", host, int(port))}
 
@@ -35,7 +33,7 @@ def test_other_users_can_neither_enter_nor_read_the_data_directory(stack: stacks
 
 
 def test_all_processes_run_as_one_user_that_is_not_root(stack: stacks.Stack) -> None:
-    users = {process.username() for process in stack_processes.all_of(stack)}
+    users = {user for _, user in stack_processes.read(stack, psutil.Process.username)}
     assert users == {privileges.NAME if os.geteuid() == 0 else psutil.Process().username()}
 
 
@@ -96,7 +94,10 @@ def test_each_program_gets_only_its_own_variables(stack: stacks.Stack) -> None:
 def test_the_embedded_passwords_are_in_no_command_line_log_or_configuration(stack: stacks.Stack) -> None:
     passwords = roles.passwords(stack.data_dir / "postgres").values()
     assert len(passwords) == 2
-    shown = ["\n".join(stack.process.log), *(" ".join(process.cmdline()) for process in stack_processes.all_of(stack))]
+    shown = [
+        "\n".join(stack.process.log),
+        *(" ".join(line) for _, line in stack_processes.read(stack, psutil.Process.cmdline)),
+    ]
     shown += [
         path.read_text() for name in ("logs", "run") for path in (stack.data_dir / name).iterdir() if path.is_file()
     ]

@@ -49,4 +49,4 @@ async def test_unread_watches_block_no_other_call(
         await creating
     with capsys.disabled():
         print(f"\n{UNREAD} unread watches behind Envoy: the slowest call took {slowest * 1000:.0f} ms")  # noqa: T201
-    assert slowest < 3
+    assert slowest < 10

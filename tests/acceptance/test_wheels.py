@@ -4,12 +4,13 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import zipfile
 
 import pytest
+
+from tests.support import processes
 
 ROOT = pathlib.Path(__file__).parents[2]
 VERSION = (ROOT / "VERSION").read_text().strip()
@@ -153,10 +154,7 @@ def test_the_stack_installs_alone_and_starts(wheels: pathlib.Path, open_director
 
     assert run(programs / "duetime", "--version").stdout == f"duetime {VERSION}\n"
     assert "--data-dir" in run(programs / "duetime", "up", "--help").stdout
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     stops_in_order(
-        *(programs / "duetime", "up", "--port", port, "--data-dir", open_directory / "data"),
+        *(programs / "duetime", "up", "--port", str(processes.free_port()), "--data-dir", open_directory / "data"),
         ready="duetime is ready",
     )

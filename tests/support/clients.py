@@ -53,3 +53,13 @@ def handler_events(directory: pathlib.Path, *task_ids: int) -> list[HandlerEvent
     lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     events = [HandlerEvent(int(task_id), int(attempt), int(pid), what) for task_id, attempt, pid, what in lines]
     return [each for each in events if each.task_id in task_ids]
+
+
+async def happened(directory: pathlib.Path, task_id: int, what: str, count: int = 1) -> list[HandlerEvent]:
+    """Returns the task's events once there are so many of a kind: its start is logged before its handler begins."""
+    async with asyncio.timeout(60):
+        while True:
+            events = handler_events(directory, task_id)
+            if len([each for each in events if each.what == what]) >= count:
+                return events
+            await asyncio.sleep(0.05)

@@ -1,28 +1,47 @@
 """Servers and workers as real processes, and waiting for their log lines."""
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import os
 import pathlib
+import random
 import signal
 import socket
 import sys
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 START_SECONDS = 60
 _PRINTED_LINES = 100
 
 
+_PORTS = range(10_000, 32_768)
+"""Below those that systems give to connections and to whom asks for any port: they would take one before its user."""
+_SHARES = 20
+"""How many processes that run tests can have ports of their own."""
+
+
+def _own_ports() -> Iterator[int]:
+    """Yields this process's share of the ports, again and again, from anywhere in it on."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = _PORTS[number % _SHARES :: _SHARES]
+    return itertools.islice(itertools.cycle(own), random.SystemRandom().randrange(len(own)), None)
+
+
+_ports = _own_ports()
+
+
 def free_port() -> int:
-    """Returns a port of 127.0.0.1 on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Returns a port of 127.0.0.1 on which nothing listens, and which nobody else gets soon."""
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def connect(port: int) -> socket.socket:

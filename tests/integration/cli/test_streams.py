@@ -131,7 +131,8 @@ async def test_ctrl_c_at_any_time_exits_with_130_without_output() -> None:
 
     async def interrupted_after(seconds: float) -> None:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "print(flush=True); import duetime_cli, sys; sys.argv[:] = ['duetime', 'watch', *"
+            sys.executable, "-c", "import duetime_cli, sys; imported = duetime_cli._imported; duetime_cli._imported = "
+            "lambda: print(flush=True) or imported(); sys.argv[:] = ['duetime', 'watch', *"
             f"{NOWHERE}]; duetime_cli.main()", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert process.stdout is not None

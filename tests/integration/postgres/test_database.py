@@ -30,7 +30,7 @@ async def end_connections(admin: Engine, engine: Engine) -> None:
 async def wait_until_asleep(admin: Engine, engine: Engine) -> None:
     """Waits until a statement of `engine` is in pg_sleep."""
     statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND wait_event = 'PgSleep'"
-    async with asyncio.timeout(10), admin.connect() as connection:
+    async with asyncio.timeout(20), admin.connect() as connection:
         while not (await connection.execute(sa.text(statement), {"name": engine.url.database})).scalar_one():
             pass
 
@@ -207,8 +207,8 @@ async def test_a_statement_in_a_transaction_fails_when_it_is_unanswered(
 async def test_one_caller_waits_indefinitely_and_the_next_one_does_not(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
     small = database.connect(database_url, pool_size=1)
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)  # after `connect`: it is not for opening connections
     async with small.connect() as connected:
         await database.wait_indefinitely(connected)
         await connected.execute(sa.text("SELECT pg_sleep(0.4)"))

@@ -100,7 +100,7 @@ async def test_an_index_is_built_behind_a_backup_without_keeping_anybody_waiting
             longest = await _longest_call(empty, lambda: _is_waiting_for_snapshots(empty))
             assert not migrating.done()
         await migrating
-    assert longest < table_locks.TIMEOUT.total_seconds()
+    assert longest < _NOISE * table_locks.TIMEOUT.total_seconds()
     assert await _revision(empty) == "0010"
     assert "building index" in [entry["event"] for entry in logged]
 

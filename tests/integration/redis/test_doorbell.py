@@ -214,7 +214,10 @@ async def test_hints_are_heard_over_a_lost_connection(
 
     services = background.start(listen())
     await ring_until_heard(7_000_003)
-    await client.client_kill_filter(_type="pubsub")
+    database = client.connection_pool.connection_kwargs["db"]  # others' listeners are on the same server
+    for each in await client.client_list(_type="pubsub"):
+        if each["db"] == str(database):
+            await client.client_kill_filter(_id=each["id"])
     await ring_until_heard(7_000_004)
     await background.end(services)
     await listener.aclose(close_connection_pool=True)
@@ -227,7 +230,7 @@ async def test_ringing_never_waits_for_an_unavailable_redis() -> None:
     for number in range(1000):
         bell.arm("default", NOW + ms(number), now=NOW)
         bell.changed([number])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await bell.drain()  # dropped
     await background.end(services)
     await client.aclose(close_connection_pool=True)
@@ -236,6 +239,7 @@ async def test_ringing_never_waits_for_an_unavailable_redis() -> None:
 async def test_draining_does_not_wait_for_a_broken_doorbell(
     client: redis_client.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(doorbell, "DRAIN_SECONDS", 100)
     bell = doorbell.Doorbell(client)
     monkeypatch.setattr(client, "publish", None)
     running = asyncio.create_task(bell.run())
@@ -243,7 +247,7 @@ async def test_draining_does_not_wait_for_a_broken_doorbell(
     draining = asyncio.create_task(bell.drain())
     with pytest.raises(TypeError):
         await running
-    async with asyncio.timeout(doorbell.DRAIN_SECONDS / 2):
+    async with asyncio.timeout(20):
         await draining
 
 

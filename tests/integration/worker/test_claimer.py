@@ -188,11 +188,11 @@ async def test_a_claim_after_one_that_failed_looks_at_everything(
         await holder.execute(sa.text(rows.lock_all()))
         claiming = asyncio.create_task(claims.claim(QUEUE, 9))
         async with engine.connect() as other:
-            while not await other.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110
+            waiting = "FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            waiting = f"{waiting} WHERE datname = current_database() AND relation IS NOT NULL AND NOT granted"
+            while not await other.scalar(sa.text(f"SELECT count(*) {waiting}")):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            await other.execute(
-                sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL")
-            )
+            await other.execute(sa.text(f"SELECT pg_terminate_backend(pid) {waiting}"))
         with pytest.raises(Exception, match="connection to the database was lost"):
             await claiming
     assert await found(claims) == [task_id]

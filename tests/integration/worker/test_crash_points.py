@@ -24,7 +24,7 @@ async def test_a_task_whose_worker_crashes_completes(
     server = await start.server()
     async with duetime_client.AsyncClient(server.address) as client:
         task_id = await client.create("echo", clients.NOW, {"a": 1})
-        doomed = await start.worker(lease="PT1S", crash_point=point)
+        doomed = await start.worker(lease="PT4S", crash_point=point)
         assert await doomed.ended() == -signal.SIGKILL
         await start.worker()
         done = await clients.finished(client, task_id)

@@ -63,7 +63,7 @@ async def test_three_workers_together_never_run_more_than_the_limit(
 async def test_a_dead_worker_holds_no_slots_of_the_limit(
     engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
 ) -> None:
-    doomed, _ = await asyncio.gather(start.worker(lease="PT1S"), start.worker())
+    doomed, _ = await asyncio.gather(start.worker(lease="PT4S"), start.worker())
     task_ids = await given(engine, [None] * 400, max_running=4)
     await all_ended(engine, 50)
     await doomed.kill()
@@ -90,17 +90,17 @@ async def test_one_task_per_customer_runs_at_once_over_all_workers(
 
 
 async def test_three_workers_together_keep_the_rate_limit(
-    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter, tmp_path: pathlib.Path
+    engine: sqlalchemy_asyncio.AsyncEngine, start: processes.Starter
 ) -> None:
     count, rate = 300, 100
-    task_ids = await given(engine, [None] * count, max_per_second=rate)
+    await given(engine, [None] * count, max_per_second=rate)
     await asyncio.gather(*(start.worker() for _ in range(WORKERS)))
     await all_ended(engine, count)
-    events = clients.handler_events(tmp_path, *task_ids)
-    began = sorted(float(each.what.partition("@")[2]) for each in events if each.what.startswith("began"))
+    # Their handlers may begin later, on a busy machine those of the first claim too.
+    started = sorted([row.executed_at for row in await rows.read(engine, "executed_at")])
     # The token bucket allows a burst at first; from then on it is the rate.
     burst = 1 + rate // 10
-    seconds = began[-1] - began[burst - 1]
+    seconds = (started[-1] - started[burst - 1]).total_seconds()
     # A busy machine is much slower; `bench limits` measures how close it comes on a quiet one.
     assert 0.2 * rate <= (count - burst) / seconds <= 1.05 * rate
 
@@ -113,7 +113,7 @@ async def test_a_resumed_queue_runs_at_once(
     await asyncio.sleep(1.5)  # the sweep polls each second
     assert clients.handler_events(tmp_path, *task_ids) == []
     await queue_limit.update(engine, task.DEFAULT_QUEUE, {"is_paused": False}, is_new=False, actor="api")
-    await all_ended(engine, 3, seconds=5)
+    await all_ended(engine, 3)
 
 
 async def test_a_worker_serves_its_queues_in_turn(
@@ -160,8 +160,8 @@ async def test_a_locked_queue_delays_no_other_queue_of_its_worker(
         for count in range(1, 5):  # over several sweeps, each of which polls both
             news = [factories.new_task(name="moment", queue="free") for _ in range(3)]
             await task_create.create_all(engine, news, actor="api")
-            await all_ended(engine, 3 * count, seconds=4)
+            await all_ended(engine, 3 * count, seconds=7)  # a claim that waits for the lock takes 8 s
             await asyncio.sleep(0.5)
             assert await holder.scalar(sa.text("SELECT count(*) FROM queues")) == 1  # it still holds the lock
         assert clients.handler_events(tmp_path, delayed.task_id) == []
-    await all_ended(engine, 13, seconds=4)
+    await all_ended(engine, 13)

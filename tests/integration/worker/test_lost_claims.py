@@ -18,8 +18,6 @@ from duetime_core.store.tasks import read as task_read
 from duetime_worker import lost_claims, sweep
 from tests.support import factories, primaries, proxies, rows, workers
 
-pytestmark = pytest.mark.timeout(60)
-
 LEASE = datetime.timedelta(seconds=15)
 CLAIM = b"AS is_limited"
 LOST_ONCE = ["created", "started", "released", "started"]
@@ -196,17 +194,17 @@ async def test_a_release_keeps_the_count_of_lost_leases(engine: sqlalchemy_async
 async def test_claims_count_as_possibly_lost_until_a_lease_after_the_database_commits_again(
     primary: primaries.Primary, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
     engine, client, seconds = database.connect(primary.url), redis_client.connect(redis_url), 0.0
     worker = workers.Worker(engine, doorbell.Doorbell(client), lease=LEASE)
     claims = lost_claims.LostClaims(worker.here, None, clock=lambda: seconds)
     claims.are_possible = True
     async with primary.without_standby():
+        monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.2)
         for _ in range(3):  # reads are answered, and find nothing
             await claims.release(set)
             seconds += LEASE.total_seconds()
         assert claims.are_possible
-    monkeypatch.undo()
+        monkeypatch.undo()  # what else waits for PostgreSQL has its time
     await claims.release(set)
     assert claims.are_possible
     seconds += LEASE.total_seconds()

@@ -195,25 +195,28 @@ async def test_stopping_does_not_wait_for_a_blocked_claim(
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text(rows.lock_all()))
         worker.runner.poll(QUEUE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not await _count_waiting(connection):
                 pass
             await worker.runner.stop(datetime.timedelta(hours=1), grace_ended=grace_ended)
-        async with asyncio.timeout(10):  # PostgreSQL notices that the worker hung up, and ends it too
+        async with asyncio.timeout(20):  # PostgreSQL notices that the worker hung up, and ends it too
             while await _count_waiting(connection):
                 pass
     assert await changes(engine, task_id) == ["created"]
 
 
 async def _count_waiting(connection: sqlalchemy_asyncio.AsyncConnection) -> int:
-    waiting = "SELECT count(*) FROM pg_locks WHERE relation IS NOT NULL AND NOT granted"
+    waiting = """
+        SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE datname = current_database() AND relation IS NOT NULL AND NOT granted
+    """
     count: int = (await connection.execute(sa.text(waiting))).scalar_one()
     return count
 
 
 async def _until_recorded(worker: workers.Worker) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await worker.runner.stop(datetime.timedelta(seconds=5), grace_ended=asyncio.Event())
             await worker.recorder.drain()
 

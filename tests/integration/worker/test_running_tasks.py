@@ -149,10 +149,10 @@ async def test_cancelling_a_running_task_reaches_its_handler(
     await start.worker(concurrency=1)
     async with duetime_client.AsyncClient(server.address) as client:
         task_id = await client.create(name, clients.NOW, {"seconds": 60})
-        await clients.reached(client, task_id, "started")
+        await clients.happened(tmp_path, task_id, "began")
         assert (await client.cancel(task_id)).status is Status.CANCELLED
         # The only slot is free for this task once the handler of the other has ended.
-        await clients.finished(client, await client.create("echo", clients.NOW), seconds=5)
+        await clients.finished(client, await client.create("echo", clients.NOW))
         assert await clients.changes(client, task_id) == ["created", "started", "cancelled"]
     assert [each.what for each in clients.handler_events(tmp_path, task_id)] == ["began", "cancelled"]
 
@@ -160,11 +160,11 @@ async def test_cancelling_a_running_task_reaches_its_handler(
 async def test_a_pending_task_that_is_cancelled_or_deleted_does_not_run(
     client: duetime_client.AsyncClient, pair: processes.Pair
 ) -> None:
-    soon = datetime.timedelta(seconds=0.5)
+    soon = datetime.timedelta(seconds=4)  # after all these calls, also on a busy machine
     cancelled, deleted = await client.create("echo", soon), await client.create("echo", soon)
     await client.cancel(cancelled)
     await client.delete(deleted)
-    later = await client.create("echo", datetime.timedelta(seconds=0.8))
+    later = await client.create("echo", soon)
     await clients.finished(client, later)
     assert [each.task_id for each in clients.handler_events(pair.directory, cancelled, deleted, later)] == [later]
     assert await clients.changes(client, cancelled) == ["created", "cancelled"]
@@ -172,7 +172,7 @@ async def test_a_pending_task_that_is_cancelled_or_deleted_does_not_run(
 
 
 async def test_a_rescheduled_task_runs_at_its_new_time(client: duetime_client.AsyncClient) -> None:
-    hour, soon, later = (datetime.timedelta(seconds=seconds) for seconds in (3600, 0.4, 0.9))
+    hour, soon, later = (datetime.timedelta(seconds=seconds) for seconds in (3600, 3, 4))
     earlier_id, later_id = await client.create("echo", hour), await client.create("echo", soon)
     await client.update(earlier_id, execution_time=soon)
     await client.update(later_id, execution_time=later)
@@ -180,7 +180,7 @@ async def test_a_rescheduled_task_runs_at_its_new_time(client: duetime_client.As
         done = await clients.finished(client, task_id)
         assert done.executed_at is not None
         lateness = done.executed_at - done.execution_time
-        assert datetime.timedelta(0) <= lateness < datetime.timedelta(seconds=1)
+        assert datetime.timedelta(0) <= lateness < datetime.timedelta(seconds=5)
         assert await clients.changes(client, task_id) == ["created", "updated", "started", "completed"]
 
 

@@ -66,7 +66,7 @@ async def test_a_call_that_its_deadline_ends_on_a_silent_connection_drops_the_ot
 
 
 async def test_a_process_may_have_a_deadline_of_its_own_for_answers(proxy: proxies.Proxy) -> None:
-    impatient = database.connect(proxy.url, answer_seconds=0.2)
+    impatient = database.connect(proxy.url, answer_seconds=2)
     with pytest.raises(errors.TaskNotFound):
         await task_read.get(impatient, 1)
     proxy.silence()

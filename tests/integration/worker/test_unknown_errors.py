@@ -12,8 +12,6 @@ from duetime_client import Status
 from duetime_core.postgres import schema
 from tests.support import clients, processes
 
-pytestmark = pytest.mark.timeout(60)
-
 _BROKEN = """
 from duetime_core.store.schedules import candidates
 from duetime_worker import heartbeat, leases, maintenance, sweep

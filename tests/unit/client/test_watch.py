@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 import duetime_client
 from duetime.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from duetime_client import watch_progress
+from tests.support import processes
 
 Step = task_service_pb2.TaskEvent | grpc.StatusCode | str
 """What a stream does next: it sends a message, aborts with a code or a reason of the server, or hangs."""
@@ -188,7 +189,7 @@ async def test_watch_starts_at_the_given_cursor(watch: Watcher) -> None:
 
 
 async def test_watch_reconnects_if_heartbeats_are_missing(watch: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_progress, "HEARTBEAT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(watch_progress, "HEARTBEAT_TIMEOUT_SECONDS", 2.0)  # connecting counts, too
     async with served([change(1), HANG], [change(2, "completed"), end("TASK_TERMINAL")]) as server:
         assert (await watch(server.address))[0] == [1, 2]
         assert server.cursors == ["", "c1"]
@@ -234,8 +235,7 @@ async def test_watch_with_an_unknown_end_raises_its_reason(watch: Watcher) -> No
 
 
 async def test_watch_that_never_connects_raises(watch: Watcher) -> None:
-    async with served() as server:
-        address = server.address
+    address = f"127.0.0.1:{processes.free_port()}"
     with pytest.raises(duetime_client.Unavailable, match=f"{address} cannot be reached"):
         await watch(address)
 

@@ -85,9 +85,9 @@ def test_a_blackout_moves_its_occurrences_to_its_end() -> None:
 def test_a_long_blackout_is_skipped_and_logged_once() -> None:
     year = Blackout(first_date=datetime.date(2027, 3, 1), last_date=datetime.date(2028, 2, 29))
     spec = Spec(cron="* * * * * *", blackouts=(year,))
-    began = time.monotonic()
+    began = time.process_time()
     found = list(itertools.islice(recurrence.events(spec, NOW), 102))
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert [type(each) for each in found] == [Skip] * 101 + [recurrence.Occurrence]
     together = found[100]
     assert isinstance(together, Skip)
@@ -95,11 +95,11 @@ def test_a_long_blackout_is_skipped_and_logged_once() -> None:
 
 
 def test_the_last_of_many_is_found_without_counting_them() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     found = recurrence.last_between(Spec(cron="* * * * * *"), NOW, NOW + 300 * DAY)
     assert found is not None
     assert found.nominal == NOW + 300 * DAY
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 WRONG: dict[str, tuple[Spec, str, str]] = {
@@ -161,9 +161,9 @@ WRONG: dict[str, tuple[Spec, str, str]] = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_an_invalid_field_is_named_with_what_would_be_right(wrong: str) -> None:
     spec, field, right = WRONG[wrong]
-    began = time.monotonic()
+    began = time.process_time()
     (problem,) = recurrence.problems(spec, NOW)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert problem.field == field
     assert right in problem.description
 
