@@ -107,6 +107,15 @@ async def missing(engine: sqlalchemy_asyncio.AsyncEngine) -> list[str]:
             return [script.revision for script in await connection.run_sync(_missing, "head")]
 
 
+async def run(chosen: Settings) -> None:
+    """Applies the missing migrations, as `upgrade` does, with these settings. Raises StoreUnavailable."""
+    engine = database.connect(chosen.database_url, pool_size=1)
+    try:
+        await upgrade(engine, application_role=chosen.application_role, task_retention=chosen.task_retention)
+    finally:
+        await engine.dispose()
+
+
 @contextlib.asynccontextmanager
 async def _alone(engine: sqlalchemy_asyncio.AsyncEngine) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
     """Opens a connection while no other host migrates."""
@@ -208,15 +217,13 @@ async def _main() -> None:
     logging.configure()
     teardown.configure()
     configured = Settings.read()
+    if not given.prepare:
+        await run(configured)
+        return
     engine = database.connect(configured.database_url, pool_size=1)
     try:
-        if given.prepare:
-            revision = await prepare(engine, task_retention=configured.task_retention)
-            _log.info("migrations prepared", left=revision or "none")
-        else:
-            await upgrade(
-                engine, application_role=configured.application_role, task_retention=configured.task_retention
-            )
+        revision = await prepare(engine, task_retention=configured.task_retention)
+        _log.info("migrations prepared", left=revision or "none")
     finally:
         await engine.dispose()
 

@@ -93,6 +93,9 @@ async def serve(chosen: settings.Settings) -> None:
     except (OSError, RuntimeError) as error:  # gRPC's own is a RuntimeError
         sys.exit(f"DUETIME_LISTEN: cannot listen on {chosen.listen}: {error}")
 
+    if authenticator is None:
+        _log.warning("no authentication: anyone who reaches this server may do everything", auth=chosen.auth)
+
     terminated = asyncio.Event()
     signals.on_stop(terminated.set)
 

@@ -33,5 +33,5 @@ class Settings(settings.Settings):
     ] = []
     """The addresses from which only edges connect, whose word for their callers' addresses is taken. That of every
     connection by a unix socket is taken without it."""
-    auth: Literal["keys", "open"] = "open"
-    """Whether callers need an API key. Without it, anyone who reaches the server may do everything."""
+    auth: Literal["keys", "open"] = "keys"
+    """Whether callers need an API key. If not, anyone who reaches the server may do everything."""

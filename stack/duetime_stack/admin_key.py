@@ -1,4 +1,4 @@
-"""The stack's own admin key: `python -m duetime_stack.admin_key FILE`, a process of its own because it imports much.
+"""The stack's own admin key.
 
 The file is written before the key is stored: after a crash between the two, the next start stores the key in the file.
 """
@@ -6,11 +6,9 @@ The file is written before the key is stored: after a crash between the two, the
 import asyncio
 import os
 import pathlib
-import sys
 
 from duetime_core.model import access, api_key
 from duetime_core.postgres import database
-from duetime_core.process import settings, teardown
 from duetime_core.store.api_keys import create as key_create
 
 _PREFIX = "authorization: Bearer "
@@ -61,8 +59,3 @@ def _write(path: pathlib.Path, token: api_key.Token) -> None:
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     os.fsync(directory)  # PostgreSQL flushes the key, and nothing else has its secret
     os.close(directory)
-
-
-if __name__ == "__main__":
-    teardown.configure()
-    print(ensure(pathlib.Path(sys.argv[1]), settings.DatabaseSettings.read().database_url), end="")  # noqa: T201

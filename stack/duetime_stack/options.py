@@ -5,6 +5,14 @@ import pathlib
 
 from duetime_stack import allowlist, errors, ports, tls
 
+AUTH = "DUETIME_AUTH"
+"""The servers' setting, of which `--open` is a value."""
+
+_OPEN = (
+    f"there is no authentication (--open or {AUTH}=open): every user and program of this machine may read and change "
+    "everything"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -44,8 +52,19 @@ class Listening:
     port: int
     allowed: allowlist.Allowlist
     certificate: tls.Certificate | None
-    risk: str
-    """What other machines could do; empty if nothing."""
+    warning: str
+    """Who has more access than keys and encryption would permit; empty if nobody."""
+
+
+def demands_keys(*, is_open: bool, auth: str) -> bool:
+    """Returns whether callers need API keys, by `--open` and DUETIME_AUTH. Raises StackError if these are invalid."""
+    if auth not in ("", "keys", "open"):
+        raise errors.StackError(f"{AUTH} must be keys or open, not {auth[:100]!r}")
+    if is_open and auth == "keys":
+        raise errors.StackError(
+            f"--open and {AUTH}=keys contradict each other: leave out --open to demand API keys, or unset {AUTH}"
+        )
+    return not is_open and auth != "open"
 
 
 def listening(options: Options) -> Listening:
@@ -53,13 +72,19 @@ def listening(options: Options) -> Listening:
     address = ports.resolve(options.host)
     allowed = allowlist.parse((options.host, address), options.hosts, options.origins)
     certificate = tls.certificate(options.tls_cert, options.tls_key)
-    risk = "" if ports.is_loopback(address) else _risk(options)
+    return Listening(address, options.port, allowed, certificate, _warning(options, address))
+
+
+def _warning(options: Options, address: str) -> str:
+    if ports.is_loopback(address):
+        return "" if options.demands_keys else _OPEN
+    risk = _risk(options)
     if risk and not options.insecure_listen:
         raise errors.StackError(
             f"other machines can reach {address} (--host or DUETIME_HOST), and {risk}: {_remedy(options)}, or use "
             "127.0.0.1, or accept that with --insecure-listen or DUETIME_INSECURE_LISTEN=1"
         )
-    return Listening(address, options.port, allowed, certificate, risk)
+    return risk and f"other machines can reach {address}, and {risk}"
 
 
 def _risk(options: Options) -> str:
@@ -69,6 +94,6 @@ def _risk(options: Options) -> str:
 
 
 def _remedy(options: Options) -> str:
-    keys = [] if options.demands_keys else ["DUETIME_AUTH=keys"]
-    certificate = [] if options.tls_cert else ["--tls-cert", "--tls-key"]
-    return "set " + " and ".join([*keys, *certificate])
+    keys = [] if options.demands_keys else [f"leave out --open or {AUTH}=open"]
+    certificate = [] if options.tls_cert else ["set --tls-cert and --tls-key"]
+    return ", and ".join([*keys, *certificate])

@@ -1,4 +1,4 @@
-"""Duetime's own processes: migrations, servers and workers."""
+"""Duetime's own processes: the one that prepares the database, servers and workers."""
 
 import math
 import pathlib
@@ -11,48 +11,36 @@ from duetime_stack import environments, errors, layout, log_tail, program, socke
 _STOP_SECONDS = 35
 
 
-def migrate(paths: layout.Layout, environment: Mapping[str, str]) -> None:
-    """Applies missing migrations. Raises StackError with the end of their log if they fail.
+def prepare(paths: layout.Layout, environment: Mapping[str, str], *, with_key: bool) -> str:
+    """Applies missing migrations and, with `with_key`, creates the stack's own admin key if the database has none.
 
-    Of `environment` they get the same variables as servers.
+    Returns why there is no such key, or nothing. Of `environment` the process gets the same variables as servers.
+    Raises StackError with the end of its log if it fails.
     """
+    arguments = [str(paths.admin_key)] if with_key else []
     path = paths.log("migrate")
     with path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - the program is ours
-            program.bound_to_parent(program.python("duetime_core.migrate"), "KILL"),
+            program.bound_to_parent(program.python("duetime_stack.preparation", *arguments), "KILL"),
             env={name: value for name, value in environment.items() if environments.is_for_servers(name)},
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=subprocess.PIPE,
             stderr=log,
+            text=True,
         )
     try:
         # Without a limit: an index of many tasks takes minutes, and what they wait for is in their log.
         waiting.until(
             lambda: process.poll() is not None, f"the migrations (their log is {path})", limit_seconds=math.inf
         )
+        # Of a line or two, which the pipe keeps until then.
+        output, _ = process.communicate()
     finally:
         process.kill()
         process.wait()
     if process.returncode != 0:
-        raise errors.StackError(f"the migrations failed; {log_tail.read(path)}")
-
-
-def ensure_admin_key(paths: layout.Layout, environment: Mapping[str, str]) -> str:
-    """Creates the stack's own admin key if the database has none, and returns its path, or why there is none.
-
-    Raises StackError if that fails.
-    """
-    ended = subprocess.run(  # noqa: S603 - the program is ours
-        program.bound_to_parent(program.python("duetime_stack.admin_key", str(paths.admin_key)), "KILL"),
-        env={name: value for name, value in environment.items() if environments.is_for_servers(name)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise errors.StackError(f"the admin key {paths.admin_key} cannot be created: {ended.stderr.strip()[-500:]}")
-    return ended.stdout or str(paths.admin_key)
+        raise errors.StackError(f"the database could not be prepared; {log_tail.read(path)}")
+    return output
 
 
 def make_server(number: int, path: pathlib.Path) -> program.Program:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shlex
 from collections.abc import Iterator
 
 import typer
@@ -14,6 +15,7 @@ from duetime_stack import (
     lock,
     mailbox,
     options,
+    pgdata,
     ports,
     processes,
     program,
@@ -26,9 +28,8 @@ from duetime_stack import (
 
 def run(wanted: options.Options, listening: options.Listening) -> None:
     """Runs the stack until KeyboardInterrupt, and then stops it. Raises StackError."""
-    if listening.risk:
-        warning = f"WARNING: other machines can reach {listening.address}, and {listening.risk}."
-        typer.secho(warning, fg="red", bold=True, err=True)
+    if listening.warning:
+        typer.secho(f"WARNING: {listening.warning}.", fg="red", bold=True, err=True)
     paths = layout.Layout(wanted.data_dir.absolute())
     paths.create()
     with lock.exclusive(paths) as inherited:
@@ -44,9 +45,12 @@ def _run(
     socket_paths: sockets.Sockets,
     inherited: int,
 ) -> None:
+    has_data = not pgdata.is_new(paths.postgres)
+    had_key = paths.admin_key.exists()
     doorbell = stores.doorbell(wanted.redis_url, socket_paths)
     database = stores.database(wanted.database_url, paths, socket_paths)
     environment = dict(os.environ) | {
+        options.AUTH: "keys" if wanted.demands_keys else "open",
         "DUETIME_DATABASE_URL": database.url,
         "DUETIME_REDIS_URL": doorbell.url,
         "DUETIME_HANDLERS": wanted.handlers,
@@ -67,21 +71,30 @@ def _run(
         supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor,
     ):
         supervisor.start(dependencies)
-        processes.migrate(paths, environment | database.migrations)
-        admin_key = processes.ensure_admin_key(paths, environment) if wanted.demands_keys else ""
+        admin_key = processes.prepare(paths, environment | database.migrations, with_key=wanted.demands_keys)
         supervisor.start([*workers, *servers, *envoy])
         if wanted.demands_keys:
             replacement.write(paths.admin_address, f"{edge.authority(*at)}\n")
-        typer.echo(f"duetime is ready at {edge.url(*at, is_encrypted=bool(listening.certificate))}")
+        url = edge.url(*at, is_encrypted=bool(listening.certificate))
+        typer.echo(f"duetime is ready at {url}")
         typer.echo(f"  PostgreSQL  {database.shown}")
         typer.echo(f"  Redis       {doorbell.shown}")
         if wanted.demands_keys:
-            typer.echo(f"  admin key   {admin_key}")
+            typer.echo(f"  admin key   {admin_key or paths.admin_key}")
+            if not admin_key:
+                _explain_key(paths, url, is_change=has_data and not had_key)
         if mail:
             typer.echo(f"  mail        {paths.mailbox / 'new'}")
         typer.echo(f"  logs        {paths.logs}")
         typer.echo("Ctrl-C stops it")
         supervisor.watch()
+
+
+def _explain_key(paths: layout.Layout, url: str, *, is_change: bool) -> None:
+    curl = f"curl -H @{shlex.quote(str(paths.admin_key))} {url}/api/tasks"
+    typer.echo(f"              {curl}; the command line and the Python client find it by themselves")
+    if is_change:
+        typer.echo("              It is new: calls to this data need an API key now. --open starts without, as before")
 
 
 @contextlib.contextmanager

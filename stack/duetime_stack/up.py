@@ -51,6 +51,13 @@ def command(
         pathlib.Path | None,
         typer.Option(envvar="DUETIME_TLS_KEY", help="A PEM file with the certificate's private key."),
     ] = None,
+    is_open: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Demand no API keys: every user and program of this machine may do everything.",
+        ),
+    ] = False,
     insecure_listen: Annotated[
         bool,
         typer.Option(
@@ -86,7 +93,8 @@ def command(
 ) -> None:
     """Run all of Duetime on this machine, until Ctrl-C or SIGTERM.
 
-    PostgreSQL, Valkey and Envoy are included. The data is kept in the data directory.
+    PostgreSQL, Valkey and Envoy are included. The data is kept in the data directory. Callers need an API key; the
+    first start writes one to admin.key in that directory.
     """
     for number in _SIGNALS:
         # Keep ignored signals ignored: nohup ignores hang-ups, and shells ignore Ctrl-C for background jobs.
@@ -103,7 +111,7 @@ def command(
             workers=workers,
             tls_cert=tls_cert,
             tls_key=tls_key,
-            demands_keys=os.environ.get("DUETIME_AUTH") == "keys",
+            demands_keys=options.demands_keys(is_open=is_open, auth=os.environ.get(options.AUTH, "")),
             insecure_listen=insecure_listen,
             database_url=_url(context, "database_url", database_url),
             redis_url=_url(context, "redis_url", redis_url),

@@ -21,8 +21,7 @@ SECONDS = 30
 async def test_a_stack_with_keys_and_a_certificate_serves_rest_and_grpc(open_directory: pathlib.Path) -> None:
     authority = trustme.CA()
     files = certificates.files(open_directory, authority)
-    variables = {"DUETIME_AUTH": "keys"}
-    stack = await stacks.start(open_directory / "stack", *files.flags, variables=variables)
+    stack = await stacks.start(open_directory / "stack", *files.flags, demands_keys=True)
     try:
         assert stack.url.startswith("https://127.0.0.1:")
         async with httpx.AsyncClient(

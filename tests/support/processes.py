@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 START_SECONDS = 60
+OPEN = types.MappingProxyType({"DUETIME_AUTH": "open"})
+"""Of servers and stacks whose tests and benchmarks are not about authentication."""
 _PRINTED_LINES = 100
 
 
@@ -113,14 +115,18 @@ class Pair:
 
 
 class Starter:
-    """Starts processes with the settings of one test; further settings are keywords, such as `queues="a,b"`."""
+    """Starts processes with the settings of one test; further settings are keywords, such as `queues="a,b"`.
+
+    A setting that is None has its default.
+    """
 
     def __init__(
         self, directory: pathlib.Path, *, database_url: str, redis_url: str, wrapper: Sequence[str] = ()
     ) -> None:
         self._wrapper = wrapper  # a module, with its arguments, that runs the process's module
-        self._environment = {
+        self._environment: dict[str, object] = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")},
+            **OPEN,
             "DUETIME_DATABASE_URL": database_url,
             "DUETIME_REDIS_URL": redis_url,
             "DUETIME_HANDLERS": "tests.support.handlers",
@@ -149,9 +155,10 @@ class Starter:
         ready: str,
         variables: Mapping[str, str] = types.MappingProxyType({}),
     ) -> Process:
-        chosen = {f"DUETIME_{name.upper()}": str(value) for name, value in settings.items()}
+        chosen = self._environment | {f"DUETIME_{name.upper()}": value for name, value in settings.items()}
+        environment = {name: str(value) for name, value in chosen.items() if value is not None}
         command = (sys.executable, "-m", *self._wrapper, module)
-        started = await launch(*command, environment={**self._environment, **chosen, **variables})
+        started = await launch(*command, environment={**environment, **variables})
         self._processes.append(started)
         await started.wait_for_log(ready)
         return started

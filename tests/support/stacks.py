@@ -47,9 +47,15 @@ async def launch(
     cwd: pathlib.Path | None = None,
     wrapper: Sequence[str] = (),
     variables: Mapping[str, str] = types.MappingProxyType({}),
+    demands_keys: bool = False,
 ) -> processes.Process:
-    """Starts `duetime up` with these flags, in its own process group, so that the group can be killed."""
+    """Starts `duetime up` with these flags, in its own process group, so that the group can be killed.
+
+    With `demands_keys` it has its default, and otherwise callers need no API keys.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUETIME_")}
+    if not demands_keys:
+        environment |= processes.OPEN
     return await processes.launch(
         *(*wrapper, str(pathlib.Path(sys.executable).with_name("duetime")), "up", *flags),
         # Tests' receivers listen on 127.0.0.1.
@@ -68,11 +74,20 @@ async def start(
     data_dir: pathlib.Path,
     *flags: str,
     port: int | None = None,
+    handlers: str = "tests.support.handlers",
+    cwd: pathlib.Path | None = None,
     variables: Mapping[str, str] = types.MappingProxyType({}),
+    demands_keys: bool = False,
 ) -> Stack:
     """Starts a stack with its data in `data_dir` and returns it once it is ready."""
     flags = ("--data-dir", str(data_dir), "--port", str(port or processes.free_port()), *flags)
-    process = await launch("--handlers", "tests.support.handlers", *flags, directory=data_dir, variables=variables)
+    process = await launch(
+        *("--handlers", handlers, *flags),
+        directory=data_dir,
+        cwd=cwd,
+        variables=variables,
+        demands_keys=demands_keys,
+    )
     url, database_url, redis_url = [
         (await process.wait_for_log(label, seconds=READY_SECONDS)).removeprefix(label)
         for label in ("duetime is ready at ", "  PostgreSQL  ", "  Redis       ")

@@ -7,6 +7,10 @@ from duetime_core.model import errors
 
 KINDS = ("authorization", "x-api-key", "x-forwarded-client-cert")
 """The headers that can carry a credential. One call has one at most, so that none is silently preferred."""
+_MISSING = (
+    "The call has no API key: send it in the header 'authorization: Bearer dt_…', with curl: -H @.duetime/admin.key. "
+    "docs/security.md describes API keys."
+)
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{1,8192}=*)", re.IGNORECASE)
 
 
@@ -14,7 +18,7 @@ def token(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """Returns the token of the call with that metadata. Raises Unauthenticated, and never quotes what was given."""
     given = [(name, value) for name, value in metadata if name in KINDS]
     if not given:
-        raise errors.Unauthenticated
+        raise errors.Unauthenticated(_MISSING)
     if len(given) > 1:
         raise errors.CredentialsInvalid("The call has several credentials: send one API key, once.")
     name, value = given[0]

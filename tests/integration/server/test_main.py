@@ -19,6 +19,7 @@ async def test_a_server_is_healthy_until_sigterm_and_then_ends(start: processes.
         for service in ("", *main._SERVICES):
             checked = await stub.Check(health_pb2.HealthCheckRequest(service=service))
             assert checked.status == health_pb2.HealthCheckResponse.SERVING
+    await server.wait_for_log('event="no authentication: anyone who reaches this server may do everything" auth=open')
     server.terminate()
     assert await server.ended() == 0
     assert [event for line in server.log for event in ("stopping", "stopped") if f"event={event}" in line] == [
@@ -27,10 +28,11 @@ async def test_a_server_is_healthy_until_sigterm_and_then_ends(start: processes.
     ]
 
 
-async def test_a_server_that_requires_keys_is_healthy_and_refuses_calls_without_a_valid_one(
+async def test_by_default_a_server_is_healthy_and_refuses_calls_without_a_valid_key(
     start: processes.Starter,
 ) -> None:
-    server = await start.server(auth="keys")
+    server = await start.server(auth=None)
+    assert "no authentication" not in str(server.log)
     async with grpc.aio.insecure_channel(server.address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         assert (await stub.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING

@@ -15,7 +15,7 @@ from duetime_client.cli import session
 from duetime_core import migrate
 from duetime_core.process import crash, settings
 from duetime_server import settings as server
-from duetime_stack import up
+from duetime_stack import options, up
 from duetime_worker import settings as worker
 from tests.support import pages
 
@@ -84,6 +84,9 @@ def bounds(field: Any) -> Iterator[str]:
 def of_up() -> Iterator[Setting]:
     for name, parameter in inspect.signature(up.command).parameters.items():
         for option in getattr(parameter.annotation, "__metadata__", ()):
+            if option.envvar is None:
+                yield Setting(options.AUTH, "--open", written(server.Settings.model_fields["auth"].default), ())
+                continue
             flag = f"--{name.replace('_', '-')}"
             found = tuple(written(limit) for limit in (option.min, option.max) if limit is not None)
             yield Setting(option.envvar, flag, written(parameter.default), found)

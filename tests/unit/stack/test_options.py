@@ -39,15 +39,15 @@ def files(tmp_path: pathlib.Path) -> certificates.Files:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
 def test_other_machines_may_reach_an_address_with_keys_and_encryption(host: str, files: certificates.Files) -> None:
     listening = options.listening(wanted(host, files, demands_keys=True))
-    assert (listening.address, listening.risk) == (host, "")
+    assert (listening.address, listening.warning) == (host, "")
     assert listening.certificate is not None
 
 
 @pytest.mark.parametrize(
     ("has_certificate", "demands_keys", "risk", "remedy"),
     [
-        (False, False, "has full access", "set DUETIME_AUTH=keys and --tls-cert and --tls-key"),
-        (True, False, "has full access", "set DUETIME_AUTH=keys, or use 127.0.0.1"),
+        (False, False, "has full access", "leave out --open or DUETIME_AUTH=open, and set --tls-cert and --tls-key"),
+        (True, False, "has full access", "leave out --open or DUETIME_AUTH=open, or use 127.0.0.1"),
         (False, True, "can read API keys and payloads", "set --tls-cert and --tls-key, or use 127.0.0.1"),
     ],
     ids=["neither", "a certificate alone", "keys alone"],
@@ -61,8 +61,31 @@ def test_what_is_missing_is_named_and_can_be_accepted(
     for part in ("other machines can reach 0.0.0.0", risk, remedy, "--insecure-listen"):
         assert part in str(refused.value)
     accepted = options.listening(wanted("0.0.0.0", given, demands_keys=demands_keys, insecure_listen=True))
-    assert risk in accepted.risk
+    assert accepted.warning.startswith("other machines can reach 0.0.0.0, and ")
+    assert risk in accepted.warning
 
 
-def test_this_machine_alone_needs_neither() -> None:
-    assert options.listening(wanted("127.0.0.1", None, demands_keys=False)).risk == ""
+def test_this_machine_alone_needs_no_certificate_and_is_warned_of_without_keys() -> None:
+    assert options.listening(wanted("127.0.0.1", None, demands_keys=True)).warning == ""
+    warning = options.listening(wanted("127.0.0.1", None, demands_keys=False)).warning
+    assert "there is no authentication (--open or DUETIME_AUTH=open)" in warning
+
+
+@pytest.mark.parametrize(
+    ("is_open", "auth", "expected"),
+    [(False, "", True), (False, "keys", True), (False, "open", False), (True, "", False), (True, "open", False)],
+)
+def test_keys_are_demanded_unless_the_flag_or_the_variable_says_open(is_open: bool, auth: str, expected: bool) -> None:
+    assert options.demands_keys(is_open=is_open, auth=auth) == expected
+
+
+@pytest.mark.parametrize("auth", ["Open", "none", "0", " open", "x" * 10_000])
+def test_any_other_value_is_refused_and_not_taken_for_open(auth: str) -> None:
+    with pytest.raises(errors.StackError, match="DUETIME_AUTH must be keys or open, not") as refused:
+        options.demands_keys(is_open=False, auth=auth)
+    assert len(str(refused.value)) < 200
+
+
+def test_the_flag_and_the_variable_may_not_contradict_each_other() -> None:
+    with pytest.raises(errors.StackError, match="--open and DUETIME_AUTH=keys contradict each other"):
+        options.demands_keys(is_open=True, auth="keys")

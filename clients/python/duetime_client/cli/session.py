@@ -36,6 +36,7 @@ CaFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API returns it.")]
 TaskId = Annotated[int, arguments.identity("TASK_ID")]
 
+_NO_KEY = "CREDENTIALS_MISSING"
 DEFAULT_SERVER = "127.0.0.1:8080"
 
 
@@ -90,6 +91,11 @@ def _print(error: duetime_client.DuetimeError) -> None:
             printing.note(f"  {field}: {description}")
     else:
         printing.error(error.message)
+    if error.reason == _NO_KEY:
+        printing.note(
+            "  DUETIME_API_KEY_FILE names a file with your API key. That of a stack on this machine is found in"
+        )
+        printing.note("  its data directory, which is DUETIME_DATA_DIR or .duetime, if you may read it.")
     if new := _may_exist(error):
         printing.note("  The task may have been created. To retry without creating it twice, repeat the command with")
         printing.note(f"  --request-id {shlex.quote(str(new.request_id))} {_when(new.execution_time)}")
