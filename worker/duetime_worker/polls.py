@@ -51,6 +51,7 @@ class Polls:
         self._to_release: set[Source] = set()  # once their claims in flight have ended
         self._woken = asyncio.Event()
         self._ended = asyncio.Event()  # a claim ended
+        self._is_running = False
         self._is_stopping = False
 
     def poll(self, source: Source) -> None:
@@ -75,10 +76,14 @@ class Polls:
 
     async def run(self) -> None:
         """Begins claims until `stop`."""
-        while not self._is_stopping:
-            await self._woken.wait()
-            self._woken.clear()
-            self._begin_claims()
+        self._is_running = True
+        try:
+            while not self._is_stopping:
+                await self._woken.wait()
+                self._woken.clear()
+                self._begin_claims()
+        finally:
+            self._is_running = False
 
     def _begin_claims(self) -> None:
         for source in list(self._polls):
@@ -116,7 +121,9 @@ class Polls:
             del self._in_flight[source]
             self.reserved -= slots
             self._ended.set()
-            self._begin_claims()  # at once: the next claim is sent before the tasks of this one begin to run
+            self._woken.set()
+            if self._is_running:
+                self._begin_claims()  # at once: the next claim is sent before the tasks of this one begin to run
 
     async def _claim_from(self, source: Source, slots: int) -> None:
         try:
