@@ -28,7 +28,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
-from duetime_server.access import chain
+from duetime_server.access import chain, refusals
 from duetime_server.access import keys as access_keys
 from duetime_server.rpc import admission, offload, pools
 from duetime_server.services import keys, queues, schedules, tasks
@@ -75,7 +75,8 @@ async def serve(chosen: settings.Settings) -> None:
     offloader = offload.Offload()
     checks = health.aio.HealthServicer()
     authenticator = access_keys.KeyAuthenticator(connections.keys) if chosen.auth == "keys" else None
-    interceptors = chain.interceptors(authenticator, database_outage, chosen.edges)
+    refused = refusals.Refusals(connections.keys)
+    interceptors = chain.interceptors(authenticator, database_outage, chosen.edges, refused)
     server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
@@ -115,6 +116,7 @@ async def serve(chosen: settings.Settings) -> None:
         services += background.start(
             background.supervise("key hints", functools.partial(authenticator.listen, client)),
             background.supervise("key uses", authenticator.run),
+            background.supervise("refusals", refused.run),
         )
     try:
         await server.start()
@@ -132,6 +134,7 @@ async def serve(chosen: settings.Settings) -> None:
             with contextlib.suppress(errors.StoreUnavailable, TimeoutError):
                 async with asyncio.timeout(_LAST_WRITE_SECONDS):
                     await authenticator.note_uses()
+            await refused.write_last(seconds=_LAST_WRITE_SECONDS)
     finally:
         await background.end(services)
     await client.aclose(close_connection_pool=True)

@@ -60,7 +60,12 @@ async def serve(chosen: settings.Settings) -> None:
         here, executor, queues=chosen.queues, concurrency=chosen.concurrency, threads=chosen.threads
     )
     keeper = leases.LeaseKeeper(here, runner, for_leases)
-    upkeep = maintenance.Maintenance(here, task_retention=chosen.task_retention, log_retention=chosen.log_retention)
+    upkeep = maintenance.Maintenance(
+        here,
+        task_retention=chosen.task_retention,
+        log_retention=chosen.log_retention,
+        audit_retention=chosen.audit_retention,
+    )
     heartbeats = heartbeat.HeartbeatSender(
         here, runner, queues=chosen.queues, handlers=handlers, concurrency=chosen.concurrency
     )

@@ -12,6 +12,7 @@ import structlog
 from duetime_core.model import errors
 from duetime_core.postgres import schema
 from duetime_core.process import failures
+from duetime_core.store.audit import retention as audit_events
 from duetime_core.store.log import marks, partitions, retention
 from duetime_core.store.tasks import history, ids
 from duetime_worker import context
@@ -33,6 +34,7 @@ class _Deleted:
     tasks: int = 0
     schedules: int = 0
     log_rows: int = 0
+    audit_events: int = 0
     log_months: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -40,11 +42,17 @@ class Maintenance:
     """Creates the log's partitions ahead of time, and deletes expired rows. Of all workers, one runs it at a time."""
 
     def __init__(
-        self, here: context.Context, *, task_retention: datetime.timedelta, log_retention: datetime.timedelta
+        self,
+        here: context.Context,
+        *,
+        task_retention: datetime.timedelta,
+        log_retention: datetime.timedelta,
+        audit_retention: datetime.timedelta,
     ) -> None:
         self._engine = here.engine
         self._task_retention = task_retention
         self._log_retention = log_retention
+        self._audit_retention = audit_retention
         self._failures = {
             job: failures.Failures("maintenance failed", job=job.__name__.lstrip("_"))
             for job in (
@@ -53,6 +61,7 @@ class Maintenance:
                 self._delete_schedules,
                 self._delete_log_rows,
                 self._drop_months,
+                self._delete_audit_events,
                 self._count_ids,
             )
         }
@@ -114,6 +123,10 @@ class Maintenance:
         while (month := await retention.drop_month(self._engine, self._log_retention)) is not None:
             deleted.log_months.append(month)
         await marks.forget(self._engine, self._log_retention)
+
+    async def _delete_audit_events(self, deleted: _Deleted) -> None:
+        async for count in _with_pauses(audit_events.delete(self._engine, self._audit_retention)):
+            deleted.audit_events += count
 
     async def _count_ids(self, _: _Deleted) -> None:
         used = await ids.last(self._engine)

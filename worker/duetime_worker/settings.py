@@ -132,6 +132,8 @@ class Settings(settings.Settings):
     """How long a finished task is kept after its last change."""
     log_retention: Annotated[settings.Retention, pydantic.Field(validate_default=True)] = datetime.timedelta(days=90)
     """How long rows of the log are kept, which is dropped by whole months."""
+    audit_retention: settings.Retention = datetime.timedelta(days=365)
+    """How long audit events are kept."""
 
     @pydantic.field_validator("log_retention")
     @classmethod

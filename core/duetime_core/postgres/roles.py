@@ -18,6 +18,8 @@ BEGIN
     EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %s GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %s',
         schema, role);
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM %s', role);
+    -- Retention deletes as the owner.
+    EXECUTE format('REVOKE UPDATE, DELETE ON audit_events FROM %s', role);
 END $$
 """)
 
@@ -25,7 +27,8 @@ END $$
 async def grant(connection: sqlalchemy_asyncio.AsyncConnection, role: str) -> None:
     """Lets the role read and write the rows of all tables, those included that the migrating role creates later.
 
-    To create and drop partitions of the log, it must also be a member of the owner; see `partition_changes.begin`.
+    It can neither change nor delete audit events. To create and drop partitions of the log, and to delete old audit
+    events, it must also be a member of the owner; see `partition_changes.begin`.
     """
     await connection.execute(_NAME, {"role": role})
     await connection.execute(_GRANT)

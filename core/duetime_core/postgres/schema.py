@@ -6,16 +6,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from duetime_core.model import task
-from duetime_core.postgres import key_tables, log_tables, schedule_tables, tables
+from duetime_core.postgres import audit_tables, key_tables, log_tables, schedule_tables, tables
 
 MAX_TASK_ID = tables.MAX_ID
 
 
 metadata = tables.metadata
-"""With the tables of schedules, of the log and of API keys."""
-assert all(
-    table.metadata is metadata for table in (schedule_tables.schedules, log_tables.task_logs, key_tables.api_keys)
-)
+"""With the tables of schedules, of the log, of API keys and of audit events."""
+_OTHERS = (schedule_tables.schedules, log_tables.task_logs, key_tables.api_keys, audit_tables.audit_events)
+assert all(table.metadata is metadata for table in _OTHERS)
 
 LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""

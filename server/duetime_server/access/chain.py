@@ -5,7 +5,7 @@ from collections.abc import Collection
 import grpc.aio
 
 from duetime_core.process import outage
-from duetime_server.access import interceptor, observer, peers, responses
+from duetime_server.access import interceptor, observer, peers, refusals, responses
 from duetime_server.rpc import errors as rpc_errors
 
 
@@ -13,9 +13,11 @@ def interceptors(
     authenticator: interceptor.Authenticator | None,
     database_outage: outage.Outage,
     edges: Collection[peers.Network] = (),
+    refused: refusals.Refusals | None = None,
 ) -> list[grpc.aio.ServerInterceptor]:
     """Returns them, the outermost first. Without an authenticator every call is allowed."""
-    failures = rpc_errors.Interceptor(database_outage, observer.Observer(peers.Peers(edges), authenticator))
+    observing = observer.Observer(peers.Peers(edges), authenticator, refused)
+    failures = rpc_errors.Interceptor(database_outage, observing)
     if authenticator is None:
         return [failures]
-    return [interceptor.Interceptor(authenticator), failures, responses.Interceptor(authenticator)]
+    return [interceptor.Interceptor(authenticator, observing), failures, responses.Interceptor(authenticator)]

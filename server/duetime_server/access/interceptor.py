@@ -30,8 +30,9 @@ class Authenticator(Protocol):
 class Interceptor(grpc.aio.ServerInterceptor):
     """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, observer: rpc_errors.Observer) -> None:
         self._authenticator = authenticator
+        self._observer = observer
 
     async def intercept_service(
         self,
@@ -45,12 +46,31 @@ class Interceptor(grpc.aio.ServerInterceptor):
             try:
                 token = credentials.token(handler_call_details.invocation_metadata or ())
                 principal = await self._authenticator.authenticate(token)
+                access.principal.set(principal)
                 require(principal, method)
             except Exception as error:  # raised here, gRPC would answer with UNKNOWN
                 refused = await continuation(handler_call_details)
-                return None if refused is None else _refusing(refused, error)
-            access.principal.set(principal)
+                return None if refused is None else self._refusing(refused, method, error)
         return await continuation(handler_call_details)
+
+    def _refusing(
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str, error: Exception
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Returns a handler that aborts, of the same arity: gRPC answers INTERNAL for one of another."""
+
+        async def refuse(_request: Any, context: rpc_errors.Context) -> None:
+            self._observer.arrived(context)
+            self._observer.failed(method, error)
+            await rpc_errors.abort(context, error)
+
+        make: Any = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[handler.request_streaming, handler.response_streaming]
+        refusing: grpc.RpcMethodHandler[Any, Any] = make(refuse)
+        return refusing
 
 
 def require(principal: Principal, method: str) -> None:
@@ -61,19 +81,3 @@ def require(principal: Principal, method: str) -> None:
         raise errors.PermissionDenied(
             f"The role {principal.role} may not call {name}.", role=principal.role, method=name
         )
-
-
-def _refusing(handler: grpc.RpcMethodHandler[Any, Any], error: Exception) -> grpc.RpcMethodHandler[Any, Any]:
-    """Returns a handler that aborts, of the same arity: gRPC answers INTERNAL for one of another."""
-
-    async def refuse(_request: Any, context: rpc_errors.Context) -> None:
-        await rpc_errors.abort(context, error)
-
-    make: Any = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[handler.request_streaming, handler.response_streaming]
-    refusing: grpc.RpcMethodHandler[Any, Any] = make(refuse)
-    return refusing

@@ -27,6 +27,14 @@ _NOBODY = api_key.Token.create()
 """What the secret of an unknown key is compared with, so that it takes as long as that of a known one."""
 
 
+class KeyRefused(errors.CredentialsInvalid):
+    """The secret is not that of the key with its id, or the key is not in force. Callers do not learn which."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(errors.CredentialsInvalid.__doc__)
+        self.key_id = key_id
+
+
 class KeyAuthenticator:
     """Knows the principals of API keys. `run` and `listen` belong to it."""
 
@@ -49,7 +57,7 @@ class KeyAuthenticator:
             raise errors.CredentialsInvalid
         now = time.monotonic()
         if not given.matches(entry.known.digest) or not entry.is_in_force(now):
-            raise errors.CredentialsInvalid
+            raise KeyRefused(given.key_id)
         self._used[given.key_id] = (now, self._used[given.key_id][1] if given.key_id in self._used else "")
         return entry.known.key.principal()
 

@@ -1,21 +1,57 @@
-"""What a server notes of each call: from where it comes."""
+"""What a server notes of each call: from where it comes, and whether it was refused."""
 
+import ipaddress
+
+from duetime_core.model import audit, errors
 from duetime_server import access
-from duetime_server.access import interceptor, peers
+from duetime_server.access import interceptor, keys, peers, refusals
 from duetime_server.rpc import errors as rpc_errors
+
+_KINDS = {
+    errors.Unauthenticated: audit.Kind.AUTHENTICATION_FAILED,
+    errors.PermissionDenied: audit.Kind.PERMISSION_DENIED,
+    errors.GrantExceeded: audit.Kind.PERMISSION_DENIED,
+}
+_IPV6_NETWORK_BITS = 64
+"""What one subscriber has, who could otherwise fill the count with addresses."""
 
 
 class Observer:
-    """Notes the callers' addresses, also where the server does not require authentication."""
+    """Notes the callers' addresses, also where the server does not require authentication, and refusals."""
 
-    def __init__(self, known_peers: peers.Peers, authenticator: interceptor.Authenticator | None = None) -> None:
+    def __init__(
+        self,
+        known_peers: peers.Peers,
+        authenticator: interceptor.Authenticator | None = None,
+        refused: refusals.Refusals | None = None,
+    ) -> None:
         self._peers = known_peers
         self._authenticator = authenticator
+        self._refusals = refused
 
     def arrived(self, context: rpc_errors.Context) -> None:
-        """Notes the address of a call that is about to be handled."""
+        """Notes the address of a call that is about to be handled, or refused."""
         address = self._peers.address(context)
         access.origin.set(address)
         caller = access.current()
         if caller is not None and self._authenticator is not None:
             self._authenticator.came_from(caller, address)
+
+    def failed(self, method: str, error: Exception) -> None:
+        """Counts the current call if it was refused."""
+        kind = next((kind for refusing, kind in _KINDS.items() if isinstance(error, refusing)), None)
+        if kind is None or self._refusals is None or not isinstance(error, errors.DuetimeError):
+            return
+        caller = access.current()
+        key_id = error.key_id if isinstance(error, keys.KeyRefused) else caller.key_id if caller is not None else None
+        refusal = audit.Refusal(
+            kind, error.reason, None if caller is None else caller.actor, key_id or None, _counted(access.address())
+        )
+        self._refusals.add(refusal, method.rpartition("/")[2])
+
+
+def _counted(address: str) -> str | None:
+    """Returns the address as refusals are counted by it: that of an IPv6 network."""
+    if ":" not in address:
+        return address or None
+    return str(ipaddress.ip_network((address.partition("%")[0], _IPV6_NETWORK_BITS), strict=False))

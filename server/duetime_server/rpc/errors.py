@@ -55,6 +55,10 @@ class Observer(Protocol):
         """Called before the request is parsed."""
         ...
 
+    def failed(self, method: str, error: Exception) -> None:
+        """Called before the call is aborted."""
+        ...
+
 
 class Interceptor(grpc.aio.ServerInterceptor):
     """Aborts each failed rpc with the status of its error, an ErrorInfo and, for invalid fields, a BadRequest.
@@ -81,7 +85,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                self._streaming(handler), response_serializer=handler.response_serializer
+                self._streaming(handler, handler_call_details.method), response_serializer=handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(self._unary(handler, handler_call_details.method))
 
@@ -94,7 +98,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 running = admitted(request, context)
                 response = await (self._deadline.keep(running) if uses_database else running)
             except errors.DuetimeError as error:
-                await self._abort(context, error)
+                await self._abort(context, method, error)
             except grpc.aio.BaseError:  # gRPC's own: the handler has aborted the call, or its caller has hung up
                 raise
             except Exception as error:
@@ -105,7 +109,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, handler: Any) -> Callable[[bytes, Context], Awaitable[None]]:
+    def _streaming(self, handler: Any, method: str) -> Callable[[bytes, Context], Awaitable[None]]:
         async def call(request: bytes, context: Context) -> None:
             try:
                 self._observer.arrived(context)
@@ -115,7 +119,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                     async for response in responses:
                         await _write(context, response)
             except errors.DuetimeError as error:
-                await self._abort(context, error)
+                await self._abort(context, method, error)
             except grpc.aio.BaseError:  # gRPC's own: the handler has aborted the call, or its caller has hung up
                 raise
             except Exception as error:
@@ -123,7 +127,8 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    async def _abort(self, context: Context, error: errors.DuetimeError) -> NoReturn:
+    async def _abort(self, context: Context, method: str, error: errors.DuetimeError) -> NoReturn:
+        self._observer.failed(method, error)
         if isinstance(error, errors.StoreUnavailable):
             self._database_outage.begin(error)
         await abort(context, error)

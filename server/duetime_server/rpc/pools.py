@@ -12,8 +12,8 @@ CREATES = 4
 CONTROL = 6
 READS = 10
 """`admission` and `watch.hub` let lists, bulk changes and watches that catch up use eight of them."""
-KEYS = 2
-"""One to read keys, and one to note their use."""
+KEYS = 3
+"""One to read keys, one to note their use, and one to write audit events."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,7 +27,13 @@ class KeyService(key_service_pb2_grpc.KeyServiceServicer):
         grant, lifetime = key_requests.grant(request)
         token = api_key.Token.create()
         created = await key_create.create(
-            self._pools.control, token, grant, lifetime=lifetime, creator=access.current(), actor=access.actor()
+            self._pools.control,
+            token,
+            grant,
+            lifetime=lifetime,
+            creator=access.current(),
+            actor=access.actor(),
+            address=access.address(),
         )
         return key_service_pb2.CreateKeyResponse(key=key_messages.from_key(created), api_key=token.write())
 
@@ -54,7 +60,13 @@ class KeyService(key_service_pb2_grpc.KeyServiceServicer):
         key_id, overlap = key_requests.key_id(request.key_id), key_requests.overlap(request)
         token = api_key.Token.create()
         new, old = await key_create.rotate(
-            self._pools.control, key_id, token, overlap=overlap, creator=access.current(), actor=access.actor()
+            self._pools.control,
+            key_id,
+            token,
+            overlap=overlap,
+            creator=access.current(),
+            actor=access.actor(),
+            address=access.address(),
         )
         self._bell.keys_changed([key_id])
         return key_service_pb2.RotateKeyResponse(
@@ -64,6 +76,8 @@ class KeyService(key_service_pb2_grpc.KeyServiceServicer):
     async def RevokeKey(self, request: key_service_pb2.RevokeKeyRequest, _: rpc_errors.Context) -> key_pb2.ApiKey:
         """Revokes a key."""
         key_id = key_requests.key_id(request.key_id)
-        revoked = await key_revoke.revoke(self._pools.control, key_id, revoker=access.current())
+        revoked = await key_revoke.revoke(
+            self._pools.control, key_id, revoker=access.current(), actor=access.actor(), address=access.address()
+        )
         self._bell.keys_changed([key_id])
         return key_messages.from_key(revoked)

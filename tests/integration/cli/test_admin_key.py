@@ -93,7 +93,7 @@ async def test_a_database_whose_other_keys_do_not_permit_everything_gets_one(
 async def test_a_revoked_key_is_said_to_be_so_and_does_not_come_back(engine: Engine, path: pathlib.Path) -> None:
     await ensure(path, engine)
     await keys.create(engine, keys.ADMIN)
-    await key_revoke.revoke(engine, token(path).key_id, revoker=None)
+    await key_revoke.revoke(engine, token(path).key_id, revoker=None, actor="test")
     before = content(path)
     assert "was revoked, has expired, or is of another database" in await ensure(path, engine)
     assert content(path) == before

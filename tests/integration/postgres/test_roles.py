@@ -14,9 +14,10 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import migrate
 from duetime_core.postgres import database
+from duetime_core.store.audit import retention as audit_retention
 from duetime_core.store.log import partitions, retention
 from duetime_core.store.tasks import outcomes as task_outcomes
-from tests.support import factories, logs
+from tests.support import audit, factories, keys, logs
 
 Engine = sqlalchemy_asyncio.AsyncEngine
 
@@ -55,6 +56,18 @@ async def roles(admin: Engine) -> AsyncIterator[Roles]:
     await execute(admin, f"DROP DATABASE {name} WITH (FORCE)")
     for each in (application, owner):
         await execute(admin, f"DROP ROLE {each}")
+
+
+async def test_audit_events_can_be_added_but_neither_changed_nor_deleted(roles: Roles) -> None:
+    token, _ = await keys.create(roles.application)
+    for statement in ("UPDATE audit_events SET actor = 'nobody'", "DELETE FROM audit_events", "TRUNCATE audit_events"):
+        with pytest.raises(sqlalchemy.exc.ProgrammingError) as refused:
+            await execute(roles.application, statement)
+        assert isinstance(refused.value.orig, psycopg.errors.InsufficientPrivilege)
+    (event,) = await audit.events(roles.application)
+    assert event.key_id == token.key_id
+    await execute(roles.owner, "UPDATE audit_events SET timestamp = '2000-01-01'")
+    assert [count async for count in audit_retention.delete(roles.application, datetime.timedelta(days=1))] == [1]
 
 
 async def test_a_task_runs_with_privileges_on_rows_alone(roles: Roles) -> None:

@@ -49,7 +49,7 @@ class Clock:
 
 
 def maintaining(here: context.Context) -> maintenance.Maintenance:
-    return maintenance.Maintenance(here, task_retention=30 * DAY, log_retention=90 * DAY)
+    return maintenance.Maintenance(here, task_retention=30 * DAY, log_retention=90 * DAY, audit_retention=365 * DAY)
 
 
 @pytest.fixture
@@ -130,6 +130,12 @@ async def test_a_round_deletes_expired_rows_and_logs_it_once(
         await connection.execute(sa.text("UPDATE schedules SET deleted_at = '2000-01-01'"))
         await rows.change(connection, "updated_at = '2000-01-01'")
         await connection.execute(sa.text("UPDATE task_logs SET timestamp = '2000-01-01' WHERE version = 1"))
+        await connection.execute(
+            sa.text("""
+            INSERT INTO audit_events (kind, timestamp) SELECT 'key_created', now() - n * interval '1 day'
+            FROM (VALUES (364), (366), (367)) AS old (n)
+            """)
+        )
     month = await logs.add_month(here.engine, datetime.date(1999, 12, 1))
     with structlog.testing.capture_logs() as logged:
         services = background.start(maintaining(here).run())
@@ -143,6 +149,7 @@ async def test_a_round_deletes_expired_rows_and_logs_it_once(
             "tasks": 5,
             "schedules": 1,
             "log_rows": 6,
+            "audit_events": 2,
             "log_months": [month],
         }
     ]

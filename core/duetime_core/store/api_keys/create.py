@@ -11,9 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import access, api_key, errors
+from duetime_core.model import access, api_key, audit, errors
 from duetime_core.postgres import database
 from duetime_core.store.api_keys import rows
+from duetime_core.store.audit import write as audit_write
 
 _NEW = """
 INSERT INTO api_keys (key_id, digest, name, role, may_read_payloads, handlers, queues, actor, created_by, created_at,
@@ -46,12 +47,17 @@ async def create(
     lifetime: datetime.timedelta | None,
     creator: access.Principal | None,
     actor: str,
+    address: str = "",
 ) -> api_key.ApiKey:
     """Stores a new key, which never expires if `lifetime` is None. Raises GrantExceeded, StoreUnavailable."""
     _check(grant, creator, "create")
     with database.unavailable():
-        async with engine.connect() as connection:
-            return await _insert(connection, token, grant, lifetime, f"key:{token.key_id}", actor)
+        async with database.transaction(engine) as connection:
+            created = await _insert(connection, token, grant, lifetime, f"key:{token.key_id}", actor)
+            await audit_write.key_changed(
+                connection, audit.Kind.KEY_CREATED, created.key_id, actor=actor, address=address
+            )
+            return created
 
 
 async def ensure_first(
@@ -62,9 +68,11 @@ async def ensure_first(
     Raises StoreUnavailable.
     """
     with database.unavailable():
-        async with engine.connect() as connection:
+        async with database.transaction(engine) as connection:
             parameters = _parameters(token, grant, None, f"key:{token.key_id}", actor)
-            await connection.execute(_INSERT_FIRST, parameters)
+            if (await connection.execute(_INSERT_FIRST, parameters)).rowcount:
+                kind = audit.Kind.KEY_CREATED
+                await audit_write.key_changed(connection, kind, token.key_id, actor=actor, address="")
             found = await connection.execute(_IS_IN_FORCE, {"key_id": token.key_id, "digest": token.digest()})
             return bool(found.scalar_one())
 
@@ -78,6 +86,7 @@ async def rotate(
     lifetime: datetime.timedelta | None = None,
     creator: access.Principal | None,
     actor: str,
+    address: str = "",
 ) -> tuple[api_key.ApiKey, api_key.ApiKey]:
     """Replaces a key with a new one that permits the same, and returns both, the new one first.
 
@@ -101,6 +110,7 @@ async def rotate(
             if lifetime is None and old.expires_at is not None:
                 lifetime = old.expires_at - old.created_at
             new = await _insert(connection, token, old.grant, lifetime, old.actor, actor)
+            await audit_write.key_changed(connection, audit.Kind.KEY_ROTATED, key_id, actor=actor, address=address)
             replacing = {"key_id": key_id, "replaced_by": new.key_id, "overlap": overlap}
             return new, rows.read((await connection.execute(_REPLACE, replacing)).one())
 

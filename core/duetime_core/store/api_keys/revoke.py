@@ -3,9 +3,10 @@
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import access, api_key, errors
+from duetime_core.model import access, api_key, audit, errors
 from duetime_core.postgres import confirmation, database
 from duetime_core.store.api_keys import rows
+from duetime_core.store.audit import write as audit_write
 
 # In the order of their ids, so that of two admins who revoke each other's keys one comes second, and is refused.
 _LOCK_ADMINS = sa.text("""
@@ -27,7 +28,12 @@ UPDATE api_keys SET revoked_at = clock_timestamp() WHERE key_id = :key_id RETURN
 
 
 async def revoke(
-    engine: sqlalchemy_asyncio.AsyncEngine, key_id: str, *, revoker: access.Principal | None
+    engine: sqlalchemy_asyncio.AsyncEngine,
+    key_id: str,
+    *,
+    revoker: access.Principal | None,
+    actor: str,
+    address: str = "",
 ) -> api_key.ApiKey:
     """Revokes a key, if it is not revoked already.
 
@@ -50,6 +56,7 @@ async def revoke(
                 parameters = {"key_id": key_id, "expires_at": present.expires_at}
                 if not (await connection.execute(_HAS_OTHER, parameters)).scalar_one():
                     raise errors.LastAdminKey(key_id=key_id)
+            await audit_write.key_changed(connection, audit.Kind.KEY_REVOKED, key_id, actor=actor, address=address)
             return rows.read((await connection.execute(_REVOKE, {"key_id": key_id})).one())
 
 

@@ -102,7 +102,7 @@ async def test_a_revoked_key_is_refused_after_5_seconds_without_redis(
 ) -> None:
     token, _ = await made.create(engine)
     await authenticator.authenticate(token.write())
-    await key_revoke.revoke(engine, token.key_id, revoker=None)
+    await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test")
     clock.move(5)
     await refused(authenticator, token.write())
 
@@ -127,7 +127,7 @@ async def test_a_revoked_key_is_refused_at_once_with_redis(
     monkeypatch.setattr(keys, "FRESH_SECONDS", 1e9)
     token, _ = await made.create(engine)
     await authenticator.authenticate(token.write())
-    await key_revoke.revoke(engine, token.key_id, revoker=None)
+    await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test")
     bell.keys_changed([token.key_id])
 
     async def until_refused() -> None:

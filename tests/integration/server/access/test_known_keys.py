@@ -57,7 +57,7 @@ async def test_a_key_that_is_revoked_while_it_is_read_is_not_remembered(engine: 
         known.forget([token.key_id])  # as the hint of a revocation that this read may have missed
     await reading
     assert known.get(token.key_id) is None
-    await key_revoke.revoke(engine, token.key_id, revoker=None)
+    await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test")
     entry = await known.read(token.key_id)
     assert not entry.is_in_force(entry.read_at)
 

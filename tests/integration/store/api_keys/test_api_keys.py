@@ -46,7 +46,7 @@ async def test_a_key_that_never_expires_has_no_time_for_it(engine: Engine) -> No
 async def test_an_unknown_key_is_not_found(engine: Engine) -> None:
     for call in (
         key_read.get(engine, "a" * 12),
-        key_revoke.revoke(engine, "a" * 12, revoker=None),
+        key_revoke.revoke(engine, "a" * 12, revoker=None, actor="test"),
         keys.rotate(engine, "a" * 12),
     ):
         with pytest.raises(errors.ApiKeyNotFound):
@@ -55,7 +55,7 @@ async def test_an_unknown_key_is_not_found(engine: Engine) -> None:
 
 async def test_keys_are_listed_a_page_at_a_time_without_those_that_ended(engine: Engine) -> None:
     created = [(await keys.create(engine))[1] for _ in range(5)]
-    await key_revoke.revoke(engine, created[1].key_id, revoker=None)
+    await key_revoke.revoke(engine, created[1].key_id, revoker=None, actor="test")
     await keys.expire(engine, created[3].key_id)
     ids = [each.key_id for each in created]
     assert await listed(engine, with_ended=True) == ids
@@ -92,7 +92,7 @@ async def test_an_overlap_lengthens_no_life(engine: Engine) -> None:
 
 async def test_a_key_that_has_ended_or_was_rotated_is_not_rotated(engine: Engine) -> None:
     revoked, expired, rotated = [(await keys.create(engine))[0].key_id for _ in range(3)]
-    await key_revoke.revoke(engine, revoked, revoker=None)
+    await key_revoke.revoke(engine, revoked, revoker=None, actor="test")
     await keys.expire(engine, expired)
     _, new, _ = await keys.rotate(engine, rotated)
     for key_id, problem in ((revoked, "was revoked"), (expired, "expired"), (rotated, new.key_id)):
@@ -109,9 +109,9 @@ async def test_of_two_rotations_at_once_one_is_made(engine: Engine) -> None:
 
 async def test_a_revoked_key_stays_revoked_at_the_same_time(engine: Engine) -> None:
     token, _ = await keys.create(engine)
-    first = await key_revoke.revoke(engine, token.key_id, revoker=None)
+    first = await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test")
     assert not first.is_in_force
-    assert await key_revoke.revoke(engine, token.key_id, revoker=None) == first
+    assert await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test") == first
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_nobody_creates_rotates_or_revokes_a_key_that_permits_more_than_th
     for call in (
         keys.create(engine, grant, creator=LIMITED),
         keys.rotate(engine, token.key_id, creator=LIMITED),
-        key_revoke.revoke(engine, token.key_id, revoker=LIMITED),
+        key_revoke.revoke(engine, token.key_id, revoker=LIMITED, actor="test"),
     ):
         with pytest.raises(errors.GrantExceeded, match="handlers"):
             await call
@@ -143,7 +143,7 @@ async def test_a_limited_admin_creates_keys_within_its_limits(engine: Engine) ->
     grant = api_key.Grant("ci", access.Role.EDITOR, True, frozenset({"Greet"}))
     token, _ = await keys.create(engine, grant, creator=LIMITED)
     await keys.rotate(engine, token.key_id, creator=LIMITED)
-    await key_revoke.revoke(engine, token.key_id, revoker=LIMITED)
+    await key_revoke.revoke(engine, token.key_id, revoker=LIMITED, actor="test")
 
 
 async def test_the_last_admin_key_cannot_be_revoked(engine: Engine) -> None:
@@ -153,21 +153,23 @@ async def test_the_last_admin_key_cannot_be_revoked(engine: Engine) -> None:
         (await keys.create(engine, grant, lifetime=lifetime))[0].key_id
         for grant, lifetime in ((keys.GRANT, None), (limited, None), (keys.ADMIN, HOUR), (keys.ADMIN, None))
     ]
-    await key_revoke.revoke(engine, others[-1], revoker=None)
+    await key_revoke.revoke(engine, others[-1], revoker=None, actor="test")
     with pytest.raises(errors.LastAdminKey):
-        await key_revoke.revoke(engine, token.key_id, revoker=None)
+        await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test")
     # It can be once another one is accepted for a day; and what is left then cannot.
     other, _ = await keys.create(engine, keys.ADMIN, lifetime=2 * DAY)
-    await key_revoke.revoke(engine, token.key_id, revoker=None)
+    await key_revoke.revoke(engine, token.key_id, revoker=None, actor="test")
     with pytest.raises(errors.LastAdminKey):
-        await key_revoke.revoke(engine, other.key_id, revoker=None)
+        await key_revoke.revoke(engine, other.key_id, revoker=None, actor="test")
 
 
 async def test_two_admins_who_revoke_each_other_leave_one(engine: Engine) -> None:
     one, other = [(await keys.create(engine, keys.ADMIN, lifetime=None))[0].key_id for _ in range(2)]
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text("SELECT FROM api_keys FOR UPDATE"))
-        revoking = [asyncio.create_task(key_revoke.revoke(engine, each, revoker=None)) for each in (one, other)]
+        revoking = [
+            asyncio.create_task(key_revoke.revoke(engine, each, revoker=None, actor="test")) for each in (one, other)
+        ]
         await logs.waits_for_a_row(engine, waiters=2)
     ended = await asyncio.gather(*revoking, return_exceptions=True)
     assert sum(isinstance(each, errors.LastAdminKey) for each in ended) == 1

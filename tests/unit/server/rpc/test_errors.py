@@ -110,5 +110,5 @@ async def test_a_watch_whose_caller_hangs_up_is_no_error() -> None:
     interceptor = rpc_errors.Interceptor(OUTAGE, observer.Observer(peers.Peers()))
     handler = grpc.unary_stream_rpc_method_handler(events, request_deserializer=bytes, response_serializer=bytes)
     with structlog.testing.capture_logs() as logged, pytest.raises(grpc.aio.InternalError):
-        await interceptor._streaming(handler)(b"", HungUp())  # type: ignore[arg-type]
+        await interceptor._streaming(handler, "/x")(b"", HungUp())  # type: ignore[arg-type]
     assert logged == []

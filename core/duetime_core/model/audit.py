@@ -1,0 +1,42 @@
+"""Audit events: what happened to API keys, and which calls were refused to whom."""
+
+import dataclasses
+import datetime
+import enum
+
+
+class Kind(enum.StrEnum):
+    """What happened."""
+
+    KEY_CREATED = "key_created"
+    KEY_ROTATED = "key_rotated"
+    KEY_REVOKED = "key_revoked"
+    AUTHENTICATION_FAILED = "authentication_failed"
+    """Calls without a valid credential."""
+    PERMISSION_DENIED = "permission_denied"
+    """Calls that their callers may not make."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """What refused calls have in common that are counted together. None: not known, or of several."""
+
+    kind: Kind
+    reason: str
+    """That of the error which the caller got."""
+    actor: str | None = None
+    key_id: str | None = None
+    """The key with which the calls were made. Its secret may have been wrong."""
+    address: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """How many calls were refused, and when: so long ago."""
+
+    refusal: Refusal
+    method: str
+    """That of one of them."""
+    calls: int
+    first: datetime.timedelta
+    last: datetime.timedelta
