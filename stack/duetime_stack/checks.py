@@ -91,7 +91,10 @@ def of_redis(redis_url: str) -> finding.Finding:
     shown = urls.shown(redis_url)
     try:
         with redis.Redis.from_url(
-            redis_url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+            redis_url,
+            socket_timeout=_REDIS_SECONDS,
+            socket_connect_timeout=_REDIS_SECONDS,
+            **urls.redis_options(redis_url),
         ) as client:
             client.ping()
             memory = client.info("memory")

@@ -58,7 +58,8 @@ def doorbell(redis_url: str) -> str:
     """Returns the URL of a Redis without its password. Raises StackError if it cannot be reached."""
     shown = urls.shown(redis_url)
     try:
-        with redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5) as client:
+        options = urls.redis_options(redis_url)
+        with redis.Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=5, **options) as client:
             client.ping()
     except redis.RedisError as error:
         raise errors.StackError(

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import pathlib
+import ssl
 
 
 class Relay:
-    """Forwards from a port of its own to another port of this machine, or to a unix socket."""
+    """Forwards from a port of its own, perhaps with TLS, to another port of this machine, or to a unix socket."""
 
-    def __init__(self, target: int | pathlib.Path) -> None:
+    def __init__(self, target: int | pathlib.Path, *, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._open_connections: set[asyncio.StreamWriter] = set()
@@ -18,7 +20,7 @@ class Relay:
 
     async def start(self) -> None:
         """Starts listening, on the same port as before if there was one."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def lead_to(self, target: int | pathlib.Path) -> None:

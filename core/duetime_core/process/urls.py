@@ -21,7 +21,9 @@ HIDDEN = "***"
 """Replaces what is not shown."""
 
 # Anything else in a query may be a secret, as `password` and `sslpassword` are.
-_SHOWN_KEYS = frozenset({"host", "port", "db", "passfile", "sslmode", "sslrootcert", "ssl_cert_reqs", "ssl_ca_certs"})
+_SHOWN_KEYS = frozenset(
+    {"host", "port", "db", "passfile", "sslmode", "sslrootcert", "ssl_cert_reqs", "ssl_ca_certs", "ssl_check_hostname"}
+)
 _SENTINEL = re.compile(r"(rediss?\+)?sentinel\b", re.IGNORECASE)
 _DATABASE_NUMBER = re.compile(r"/?|/[0-9]{1,9}")
 
@@ -66,6 +68,16 @@ def check_redis(url: str) -> str:
     ):
         raise ValueError(REDIS_FORM)
     return url
+
+
+def redis_options(url: str) -> dict[str, Any]:
+    """Returns what redis-py needs besides a validated URL: that TLS verifies the host name, unless the URL says other.
+
+    By itself it accepts a certificate of any host.
+    """
+    split = urllib.parse.urlsplit(url)
+    verifies = dict(urllib.parse.parse_qsl(split.query)).get("ssl_cert_reqs", "required") != "none"
+    return {"ssl_check_hostname": True} if split.scheme == "rediss" and verifies else {}
 
 
 def _hosts(url: str) -> str:

@@ -9,7 +9,7 @@ import redis.asyncio.retry
 import redis.backoff
 import redis.exceptions
 
-from duetime_core.process import outage
+from duetime_core.process import outage, urls
 from duetime_core.redis import names, wakeup
 
 PERMISSIONS = (
@@ -67,6 +67,7 @@ def connect(redis_url: str, *, prefix: str = names.DEFAULT_PREFIX) -> Client:
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         **keepalive,
+        **urls.redis_options(redis_url),
         # Retries once, at once, because the server may have closed the connection while it was idle.
         retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
     )
