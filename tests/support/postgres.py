@@ -3,7 +3,8 @@
 import contextlib
 import pathlib
 import subprocess
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -26,8 +27,10 @@ class Postgres:
         programs: pathlib.Path | None = None,
         is_standby: bool = False,
         primary: "Postgres | None" = None,
+        settings: Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
-        """Makes a new one or, with a `primary`, an asynchronous standby of it, and starts it."""
+        """Makes a new one or, with a `primary`, an asynchronous standby of it, and starts it with these settings."""
+        self._settings = {"listen_addresses": "", "unix_socket_directories": str(directory), **settings}
         self._programs = programs  # where the programs of another release are; None for the wheel's
         users.make_directory(directory)
         self._directory = directory
@@ -45,7 +48,7 @@ class Postgres:
     def start(self) -> None:
         """Starts it, after `kill` again, and returns once it accepts connections."""
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        settings = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._directory}")
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         # The wrappers of `become` exec the server, so the process id is the server's.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
