@@ -1,13 +1,18 @@
 """The real PostgreSQL and Valkey that tests use: each is started once, and each test has its own databases."""
 
+import asyncio
 import contextlib
 import itertools
+import os
 import pathlib
 import shutil
 import tempfile
 import uuid
+import warnings
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
@@ -19,6 +24,27 @@ from duetime_core.postgres import database
 from tests.support import postgres, processes
 
 _TEMPLATE = "template_duetime"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def named_connections() -> Iterator[None]:
+    """Has the warning of a connection that nobody closed name the test that opened it: it comes in a later one."""
+    opened, deleted = psycopg.AsyncConnection.__init__, psycopg.AsyncConnection.__del__
+
+    def __init__(self: Any, *arguments: Any, **options: Any) -> None:  # noqa: N807
+        opened(self, *arguments, **options)
+        self.opened_in = os.environ.get("PYTEST_CURRENT_TEST")
+
+    def __del__(self: Any) -> None:  # noqa: N807
+        def warn(message: str, category: type[Warning]) -> None:
+            warnings.warn(f"{message}. It was opened in {self.opened_in}", category, stacklevel=3)
+
+        deleted(self, warn)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.AsyncConnection, "__init__", __init__)
+        patch.setattr(psycopg.AsyncConnection, "__del__", __del__, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +106,11 @@ async def engine(database_url: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncEng
     """An engine on a migrated database without tasks."""
     engine = database.connect(database_url)
     yield engine
+    # A disposed engine forgets connections that are in use, by calls that the test has left: nobody would close them.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            while engine.sync_engine.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     await engine.dispose()
 
 

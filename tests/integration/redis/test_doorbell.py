@@ -29,7 +29,8 @@ async def client(redis_url: str) -> AsyncIterator[redis_client.Client]:
 
 
 @pytest_asyncio.fixture
-async def bell(client: redis_client.Client) -> AsyncIterator[doorbell.Doorbell]:
+async def bell(client: redis_client.Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[doorbell.Doorbell]:
+    monkeypatch.setattr(doorbell, "DRAIN_SECONDS", 60)  # all is sent before a test looks
     bell = doorbell.Doorbell(client)
     services = background.start(bell.run())
     yield bell

@@ -35,7 +35,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 """
 
 
-async def until(reached: Callable[[], Awaitable[bool]], *, seconds: float = 20) -> None:
+async def until(reached: Callable[[], Awaitable[bool]], *, seconds: float = 60) -> None:
     """Waits for a state of the database, which sends no notification."""
     async with asyncio.timeout(seconds):
         while not await reached():  # noqa: ASYNC110
