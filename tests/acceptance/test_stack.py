@@ -127,7 +127,7 @@ async def used_port() -> AsyncIterator[int]:
 
 
 async def _refused(*flags: str, directory: pathlib.Path) -> str:
-    process = await stacks.launch(*flags, directory=directory)
+    process = await stacks.launch(*flags, directory=directory, demands_keys=True)
     assert await process.ended() == 1
     return "\n".join(process.log)
 

@@ -15,7 +15,10 @@ async def refused(*flags: str, directory: pathlib.Path, variables: Mapping[str, 
     """Returns its output."""
     port = ("--port", str(processes.free_port()))
     process = await stacks.launch(
-        *port, "--data-dir", str(directory / "data"), *flags, directory=directory, variables=variables
+        *(*port, "--data-dir", str(directory / "data"), *flags),
+        directory=directory,
+        variables=variables,
+        demands_keys=True,  # a start without prints a warning
     )
     assert await process.ended() == 1, process.log
     assert process.log[0].startswith("duetime up: ")

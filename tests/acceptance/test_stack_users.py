@@ -31,7 +31,8 @@ def as_root() -> None:
 
 async def refusal(data_dir: pathlib.Path, *flags: str, cwd: pathlib.Path | None = None) -> str:
     port = str(processes.free_port())
-    process = await stacks.launch("--port", port, "--data-dir", str(data_dir), *flags, directory=data_dir, cwd=cwd)
+    flags = ("--port", port, "--data-dir", str(data_dir), *flags)
+    process = await stacks.launch(*flags, directory=data_dir, cwd=cwd, demands_keys=True)
     assert await process.ended() == 1, process.log
     (line,) = process.log
     assert line.startswith("duetime up: ")
