@@ -13,9 +13,11 @@ from duetime_core.process import outage, urls
 from duetime_core.redis import names, wakeup
 
 PERMISSIONS = (
-    "~PREFIX:* ~arq:*:PREFIX:* ~arq:abort &PREFIX:* +@read +@write +@pubsub +@transaction +@connection +@scripting"
+    "~PREFIX:* ~arq:*:PREFIX:* ~arq:abort &PREFIX:* +auth +hello +select +ping +publish +subscribe +unsubscribe "
+    "+multi +exec +discard +watch +unwatch +evalsha +script|load +get +set +setex +psetex +del +exists +incrby +expire "
+    "+pexpire +zadd +zcard +zincrby +zrange +zrangebyscore +zrem +zremrangebyscore +zscore"
 )
-"""What an ACL must allow, where PREFIX is the names' prefix."""
+"""What an ACL must allow, and need not exceed, where PREFIX is the names' prefix: the commands of Duetime and arq."""
 
 TIMEOUT_SECONDS = 1.0
 """The timeout of a Redis command. A lost wakeup costs at most a second: the sweep polls every second."""

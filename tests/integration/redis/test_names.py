@@ -89,16 +89,33 @@ async def test_a_server_and_a_worker_use_only_names_with_their_prefix(start: pro
     assert [name for _, name in seen if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)] == []
 
 
-async def test_a_user_with_the_documented_permissions_can_do_all_and_needs_no_info(
+async def test_a_user_with_the_documented_permissions_can_do_all_that_duetime_does_and_nothing_else(
     connect: Connect, start: processes.Starter, redis_url: str
 ) -> None:
+    admin = connect(redis_url)
     rules = redis_client.PERMISSIONS.replace("PREFIX", "duetime").split()
-    user = await _create_user(connect(redis_url), "allowed", *rules)
+    user = await _create_user(admin, "allowed", *rules)
     server = await start.server(redis_url=user)
     worker = await start.worker(redis_url=user)
     async with duetime_client.AsyncClient(server.address) as client:
         await clients.finished(client, await client.create("noop", clients.NOW))
+        await clients.finished(client, await client.create("noop", datetime.timedelta(seconds=1)))
+        running = await client.create("sleep", clients.NOW, {"seconds": 60})
+        await clients.reached(client, running, "started")
+        await client.cancel(running)
+    for each in (server, worker):
+        each.terminate()
+        assert await each.ended() == 0
     assert [line for each in (server, worker) for line in each.log if "redis refuses" in line] == []
+    denied = await admin.execute_command("ACL", "LOG")  # type: ignore[no-untyped-call]
+    commands = {entry[entry.index(b"object") + 1] for entry in denied if b"allowed" in entry}
+    assert commands <= {b"client|setinfo"}  # which redis-py can do without
+    for command in (
+        *(("flushall",), ("flushdb",), ("keys", "*"), ("scan", "0"), ("config", "get", "*"), ("client", "list")),
+        *(("get", "other:key"), ("set", "other:key", "1"), ("publish", "other", "1"), ("eval", "return 1", "0")),
+    ):
+        answer = await admin.execute_command("ACL", "DRYRUN", "allowed", *command)  # type: ignore[no-untyped-call]
+        assert answer != b"OK", command
 
 
 async def test_a_command_that_redis_does_not_permit_is_logged_as_that_and_not_as_an_outage(
