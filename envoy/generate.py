@@ -11,10 +11,10 @@ import sys
 from google.api import annotations_pb2
 from google.protobuf import descriptor
 
-from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from duetime_core.model import payload
 
-_DEFINITIONS = (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2)
+_DEFINITIONS = (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2)
 _METHODS = ("get", "put", "post", "delete", "patch")
 _WELL_KNOWN = {
     "google.protobuf.Timestamp": "timestamp",

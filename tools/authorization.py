@@ -30,7 +30,7 @@ Each role may do what the ones before it may; submitter stands beside them.
 | viewer | read everything but payloads |
 | operator | change when tasks run, but not what they do |
 | editor | create and change work, and read payloads |
-| admin | manage keys, and recompute all schedules |
+| admin | manage keys, read audit events, and recompute all schedules |
 | submitter | create tasks; read the status of the tasks that it created, and cancel them. Others do not exist for it |
 
 - **Payloads** (`task_data`, `result`, the template of a schedule), and texts that may quote them (`error_message`,
@@ -48,7 +48,11 @@ Each role may call the methods with "yes" in its column. A method that is not in
 """
 _LADDER = (Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN)
 _SUBMITTER = {rules.Scope.NONE: "", rules.Scope.OWN: "its own tasks", rules.Scope.ALL: "yes"}
-_NOTES = {"MoveTasks": "to another queue: editor", "Check": "without a key"}
+_NOTES = {
+    "MoveTasks": "to another queue: editor",
+    "ListAuditEvents": "no limits to handlers or queues",
+    "Check": "without a key",
+}
 
 
 def _lines() -> Iterator[str]:

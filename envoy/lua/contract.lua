@@ -4,6 +4,7 @@ return {
   payload = {bytes = 262144, depth = 20},
   -- The methods of each path, and the request message of each method.
   routes = {
+    ["/api/audit"] = {GET = {request = "ListAuditEventsRequest"}},
     ["/api/keys"] = {POST = {request = "CreateKeyRequest", body = true}, GET = {request = "ListKeysRequest"}},
     ["/api/keys/{}"] = {GET = {request = "GetKeyRequest"}},
     ["/api/keys/{}:revoke"] = {POST = {request = "RevokeKeyRequest", body = true}},
@@ -131,6 +132,13 @@ return {
     },
     ["GetTaskStatusRequest"] = {
       {"task_id", "integer"},
+    },
+    ["ListAuditEventsRequest"] = {
+      {"page_size", "integer"},
+      {"page_token", "string"},
+      {"kind", "AuditEvent.Kind"},
+      {"actor", "string"},
+      {"key_id", "string"},
     },
     ["ListKeysRequest"] = {
       {"page_size", "integer"},
@@ -319,6 +327,7 @@ return {
   },
   enums = {
     ["ApiKey.Role"] = {"viewer", "operator", "editor", "admin", "submitter"},
+    ["AuditEvent.Kind"] = {"key_created", "key_rotated", "key_revoked", "authentication_failed", "permission_denied"},
     ["Blackout.Behavior"] = {"skip", "move"},
     ["CatchUp.Policy"] = {"last", "all", "none"},
     ["MissingTime.Policy"] = {"shift", "skip"},

@@ -13,6 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from duetime.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
     queue_service_pb2,
@@ -31,7 +33,7 @@ from duetime_server import id_health, listening, settings
 from duetime_server.access import chain, refusals
 from duetime_server.access import keys as access_keys
 from duetime_server.rpc import admission, offload, pools
-from duetime_server.services import keys, queues, schedules, tasks
+from duetime_server.services import audit, keys, queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
 
@@ -41,7 +43,7 @@ _LAST_WRITE_SECONDS = 1.0
 
 _SERVICES = [
     service.full_name
-    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2)
+    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2)
     for service in definitions.DESCRIPTOR.services_by_name.values()
 ]
 _OPTIONS = [
@@ -86,6 +88,7 @@ async def serve(chosen: settings.Settings) -> None:
         schedules.ScheduleService(connections, bell, catalog, offloader), server
     )
     key_service_pb2_grpc.add_KeyServiceServicer_to_server(keys.KeyService(connections, bell), server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit.AuditService(connections), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from google.protobuf import descriptor, json_format, message_factory, timestamp_pb2
 
-from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from tests.acceptance import refusals, requests
 from tests.support import stacks
 
-FILES = (task_service_pb2, schedule_service_pb2, queue_service_pb2, key_service_pb2)
+FILES = (task_service_pb2, schedule_service_pb2, queue_service_pb2, key_service_pb2, audit_service_pb2)
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800
 TIMES = {
     "year 1": (YEAR_1, 0),

@@ -1,5 +1,6 @@
 """API keys over REST and through the client and the command line; the secret is in one answer alone."""
 
+import asyncio
 import datetime
 import json
 import pathlib
@@ -86,6 +87,29 @@ async def test_the_client_creates_lists_rotates_and_revokes_keys(stack: stacks.S
             await client.get_key("a" * 12)
         with pytest.raises(duetime_client.ApiKeyNotInForce):
             await client.rotate_key(rotated.key.key_id)
+
+
+async def test_audit_events_are_read_over_rest_by_the_client_and_by_the_command_line(
+    rest: httpx.AsyncClient, stack: stacks.Stack
+) -> None:
+    key, secret = await made(rest)
+    key_id = key["key_id"]
+    await rest.post(f"/api/keys/{key_id}:revoke", json={})
+    listed = await rest.get("/api/audit", params={"key_id": key_id})
+    events = listed.json()["events"]
+    assert [(each["kind"], each["actor"], each["address"]) for each in events] == [
+        ("key_revoked", "api", "127.0.0.1"),
+        ("key_created", "api", "127.0.0.1"),
+    ]
+    assert secret.split("_")[2] not in listed.text
+    assert (await rest.get("/api/audit", params={"kind": "nothing"})).status_code == 400
+    async with duetime_client.AsyncClient(stack.address) as client:
+        found = [each async for each in client.audit_events(key_id=key_id, kind="key_revoked")]
+    assert [(each.kind, each.calls, each.address) for each in found] == [("key_revoked", 1, "127.0.0.1")]
+    command = [str(pathlib.Path(sys.executable).with_name("duetime")), "audit", "--key", key_id, "--json"]
+    process = await asyncio.create_subprocess_exec(*command, "--server", stack.address, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    assert [json.loads(line)["kind"] for line in printed.splitlines()] == ["key_revoked", "key_created"]
 
 
 def test_the_command_line_gives_a_key_that_curl_can_read(stack: stacks.Stack, tmp_path: pathlib.Path) -> None:

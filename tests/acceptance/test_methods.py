@@ -7,7 +7,7 @@ import httpx
 import pytest
 from google.api import annotations_pb2
 
-from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from tests.acceptance import refusals, requests
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
@@ -16,7 +16,7 @@ METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 def contract() -> dict[str, set[str]]:
     """Returns the methods of each path, read from the contract's annotations."""
     paths: dict[str, set[str]] = {}
-    for definition in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2):
+    for definition in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2):
         for service in definition.DESCRIPTOR.services_by_name.values():
             for rpc in service.methods:
                 http = rpc.GetOptions().Extensions[annotations_pb2.http]

@@ -15,7 +15,14 @@ from grpc import aio
 from grpc_status import rpc_status
 
 import duetime_client
-from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_pb2, task_service_pb2
+from duetime.v1 import (
+    audit_service_pb2,
+    key_service_pb2,
+    queue_service_pb2,
+    schedule_service_pb2,
+    task_pb2,
+    task_service_pb2,
+)
 
 READ_TASK = task_pb2.Task(task_id=1, status=task_pb2.Task.pending)
 PENDING = task_service_pb2.GetTaskStatusResponse(status=task_pb2.Task.pending)
@@ -23,7 +30,7 @@ CREATED = task_service_pb2.CreateTaskResponse(task_id=1)
 
 METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for file in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2)
+    for file in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

@@ -15,11 +15,11 @@ from google.protobuf import (
     timestamp_pb2,
 )
 
-from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 
 SERVICES = [
     service
-    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2)
+    for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2)
     for service in definitions.DESCRIPTOR.services_by_name.values()
 ]
 METHODS = {method.name: method for service in SERVICES for method in service.methods}

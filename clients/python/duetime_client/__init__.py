@@ -15,6 +15,7 @@ from duetime_client._async.client import AsyncClient
 from duetime_client._async.task_watch import AsyncWatch
 from duetime_client._sync.client import Client
 from duetime_client._sync.task_watch import Watch
+from duetime_client.audit import AuditEvent, AuditKind
 from duetime_client.errors import (
     ApiKeyNotFound,
     ApiKeyNotInForce,
@@ -61,6 +62,8 @@ __all__ = [
     "ApiKeyNotInForce",
     "AsyncClient",
     "AsyncWatch",
+    "AuditEvent",
+    "AuditKind",
     "Blackout",
     "Client",
     "CreatedKey",

@@ -44,6 +44,7 @@ SAFE_METHODS = {
     "duetime.v1.QueueService": _QUEUES,
     "duetime.v1.ScheduleService": _SCHEDULES,
     "duetime.v1.KeyService": _KEYS,
+    "duetime.v1.AuditService": ("ListAuditEvents",),
 }
 """Methods that are retried after UNAVAILABLE, when it is unknown whether the first attempt arrived. Not among them:
 

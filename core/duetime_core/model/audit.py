@@ -18,6 +18,31 @@ class Kind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """A row of `audit_events`. Times are by the database's clock."""
+
+    event_id: int
+    kind: str  # a Kind, or one of a later release
+    timestamp: datetime.datetime
+    first_timestamp: datetime.datetime
+    calls: int
+    actor: str | None
+    address: str | None
+    key_id: str | None
+    method: str | None
+    reason: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events to list. None matches all."""
+
+    kind: Kind | None = None
+    actor: str | None = None
+    key_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
     """What refused calls have in common that are counted together. None: not known, or of several."""
 

@@ -77,6 +77,8 @@ _RULES: dict[str, dict[str, Rule]] = {
         "ResumeQueue": _OPERATOR,
     },
     "duetime.v1.KeyService": dict.fromkeys(("CreateKey", "ListKeys", "GetKey", "RotateKey", "RevokeKey"), _ADMIN),
+    # Only by an admin without limits: the service checks it.
+    "duetime.v1.AuditService": {"ListAuditEvents": _ADMIN},
     # Envoy and supervisors have no key.
     "grpc.health.v1.Health": {"Check": Rule(None), "List": _VIEWER, "Watch": _VIEWER},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": _VIEWER},

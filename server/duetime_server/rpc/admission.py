@@ -28,6 +28,7 @@ LISTS = frozenset(
         "ListQueueLogs",
         "ListWorkers",
         "ListKeys",
+        "ListAuditEvents",
     }
 )
 """Rpcs that read many rows at once: up to 1 MB."""

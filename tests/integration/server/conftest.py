@@ -13,7 +13,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_server.access import chain
 from duetime_server.rpc import offload, pools
-from duetime_server.services import keys, queues, schedules, tasks
+from duetime_server.services import audit, keys, queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
 from duetime_server.watch import hub
 from tests.support import guarded as guarded_servers
@@ -62,6 +62,12 @@ def queue_service(engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbel
 def key_service(engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> keys.KeyService:
     """A KeyService."""
     return keys.KeyService(same_for_all(engine), bell)
+
+
+@pytest.fixture
+def audit_service(engine: sqlalchemy_asyncio.AsyncEngine) -> audit.AuditService:
+    """An AuditService."""
+    return audit.AuditService(same_for_all(engine))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from google.protobuf import duration_pb2, json_format
 from google.rpc import error_details_pb2, status_pb2
 
 from duetime.v1 import (
+    audit_service_pb2_grpc,
     key_pb2,
     key_service_pb2,
     key_service_pb2_grpc,
@@ -52,7 +53,10 @@ class Edge(NamedTuple):
     def stub(self, method: str) -> Any:
         """Returns what calls that rpc."""
         service = fields.METHODS[method].containing_service.name
-        for module in (task_service_pb2_grpc, queue_service_pb2_grpc, schedule_service_pb2_grpc, key_service_pb2_grpc):
+        for module in (
+            *(task_service_pb2_grpc, queue_service_pb2_grpc, schedule_service_pb2_grpc),
+            *(key_service_pb2_grpc, audit_service_pb2_grpc),
+        ):
             if (kind := getattr(module, f"{service}Stub", None)) is not None:
                 return getattr(kind(self.channel), method)
         raise AssertionError(f"{service} has no stub")

@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import (
+    audit_service_pb2,
     key_service_pb2,
     queue_service_pb2,
     queue_service_pb2_grpc,
@@ -134,7 +135,13 @@ async def test_a_call_that_waits_too_long_is_refused_with_when_to_retry(
 def test_every_list_uses_the_limiter() -> None:
     lists = {
         method.name
-        for definitions in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2)
+        for definitions in (
+            task_service_pb2,
+            queue_service_pb2,
+            schedule_service_pb2,
+            key_service_pb2,
+            audit_service_pb2,
+        )
         for service in definitions.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if method.name.startswith("List")

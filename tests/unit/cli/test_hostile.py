@@ -33,6 +33,7 @@ COMMANDS = {
     "logs 1": "ListTaskLogs",
     "explain 1": "ExplainTask",
     "workers": "ListWorkers",
+    "audit": "ListAuditEvents",
     "cancel 1": "CancelTask",
     "retry 1": "RetryTask",
     "create N --in 1s": "CreateTask",

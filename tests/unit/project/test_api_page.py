@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from google.api import annotations_pb2
 from google.protobuf import descriptor
 
-from duetime.v1 import key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from duetime_core.model import errors
 from tests.support import pages
 
@@ -18,6 +18,7 @@ SERVICES = [
         (schedule_service_pb2, "ScheduleService"),
         (queue_service_pb2, "QueueService"),
         (key_service_pb2, "KeyService"),
+        (audit_service_pb2, "AuditService"),
     )
 ]
 ROWS = {

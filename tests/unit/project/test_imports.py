@@ -75,10 +75,12 @@ FOLDERS = {
     "server/duetime_server/schedules": {"schedules", "tasks", "access", "rpc"},
     "server/duetime_server/queues": {"queues", "tasks", "access", "rpc"},
     "server/duetime_server/api_keys": {"api_keys", "tasks", "rpc"},
+    "server/duetime_server/audit": {"audit", "tasks", "rpc"},
     "server/duetime_server/watch": {"watch", "tasks", "access", "rpc"},
     "server/duetime_server/services": {
         "services",
         "api_keys",
+        "audit",
         "tasks",
         "schedules",
         "queues",

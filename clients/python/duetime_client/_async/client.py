@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from duetime_client._async import bulk, keys, queues, schedules, tasks
+from duetime_client._async import audit, bulk, keys, queues, schedules, tasks
 
 
-class AsyncClient(tasks.AsyncTasks, bulk.AsyncBulk, queues.AsyncQueues, schedules.AsyncSchedules, keys.AsyncKeys):
+class AsyncClient(
+    tasks.AsyncTasks,
+    bulk.AsyncBulk,
+    queues.AsyncQueues,
+    schedules.AsyncSchedules,
+    keys.AsyncKeys,
+    audit.AsyncAudit,
+):
     """A client of the server at `target`: `host:port` of Envoy, or of a server itself. It connects on first use. Close
     it, or use it in a `with` block. An asynchronous client belongs to the event loop that first uses it.
 

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 import grpc
 
 from duetime.v1 import (
+    audit_service_pb2_grpc,
     key_service_pb2_grpc,
     queue_service_pb2_grpc,
     schedule_service_pb2_grpc,
@@ -32,6 +33,7 @@ class AsyncOpened:
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.schedules = schedule_service_pb2_grpc.ScheduleServiceStub(self.channel)
         self.keys = key_service_pb2_grpc.KeyServiceStub(self.channel)
+        self.audit = audit_service_pb2_grpc.AuditServiceStub(self.channel)
 
 
 class AsyncConnection:

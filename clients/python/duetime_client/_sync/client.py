@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
-from duetime_client._sync import bulk, keys, queues, schedules, tasks
+from duetime_client._sync import audit, bulk, keys, queues, schedules, tasks
 
 
-class Client(tasks.Tasks, bulk.Bulk, queues.Queues, schedules.Schedules, keys.Keys):
+class Client(
+    tasks.Tasks,
+    bulk.Bulk,
+    queues.Queues,
+    schedules.Schedules,
+    keys.Keys,
+    audit.SyncAudit,
+):
     """A client of the server at `target`: `host:port` of Envoy, or of a server itself. It connects on first use. Close
     it, or use it in a `with` block. An asynchronous client belongs to the event loop that first uses it.
 

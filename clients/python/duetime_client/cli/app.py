@@ -8,7 +8,19 @@ import typer
 import typer.core
 
 from duetime_client import cli
-from duetime_client.cli import bulk, changing, creating, keys, plugins, printing, queues, reading, schedules, watching
+from duetime_client.cli import (
+    audit,
+    bulk,
+    changing,
+    creating,
+    keys,
+    plugins,
+    printing,
+    queues,
+    reading,
+    schedules,
+    watching,
+)
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "create": creating.create,
@@ -22,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "logs": reading.logs,
     "watch": watching.watch,
     "workers": reading.workers,
+    "audit": audit.audit,
 }
 
 

@@ -16,7 +16,7 @@ SHOWN = {
     *("previous_queue", "previous_name", "change", "reason", "code", "message", "next_page_token", "cron", "queues"),
     *("handlers", "field", "from_time", "until_time", "first_date", "last_date", "days", "time_zone_version"),
     # Of keys, which only admins manage. The key itself is in the answers to who creates or rotates it.
-    *("key_id", "created_by", "replaced_by", "last_used_from", "api_key"),
+    *("key_id", "created_by", "replaced_by", "last_used_from", "api_key", "address", "method"),
 }
 """The names of text fields that do not quote payloads. Judge each new one: add it here, or to `payloads.QUOTING`."""
 

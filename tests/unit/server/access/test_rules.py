@@ -23,7 +23,7 @@ MAY_CALL = {
         *("CreateTask", "BatchCreateTasks", "UpdateTask", "DeleteTask", "DeleteTasks"),
         *("CreateSchedule", "UpdateSchedule", "DeleteSchedule"),
     },
-    Role.ADMIN: {"RecomputeSchedules", "CreateKey", "ListKeys", "GetKey", "RotateKey", "RevokeKey"},
+    Role.ADMIN: {"RecomputeSchedules", "CreateKey", "ListKeys", "GetKey", "RotateKey", "RevokeKey", "ListAuditEvents"},
 }
 """What each role may call that the ones before it may not; a submitter stands beside them. Check is open."""
 LADDER = [Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN]

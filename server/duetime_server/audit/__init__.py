@@ -1,0 +1,1 @@
+"""Reading requests about audit events, and writing events as protobuf."""
