@@ -126,6 +126,8 @@ async def test_a_certificate_of_another_host_or_authority_is_refused_and_the_rea
             await asyncio.to_thread(external.database, url)
 
     starter = processes.Starter(tmp_path, database_url=encrypted.url(host="localhost"), redis_url=redis_url)
-    for each in (await starter.worker(), await starter.server()):
-        await each.wait_for_log("does not match host name")
-    await starter.kill_all()
+    try:
+        for each in (await starter.worker(), await starter.server()):
+            await each.wait_for_log("does not match host name")
+    finally:
+        await starter.kill_all()
