@@ -40,10 +40,13 @@ class Peers:
 
 def _connected(peer: str) -> Address | None:
     """Returns the address in gRPC's `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`, or None for a unix socket."""
-    kind, _, rest = peer.partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return None
-    return _parse(urllib.parse.unquote(rest).rpartition(":")[0].strip("[]"))
+    return _of_host(peer.rpartition(":")[0])
+
+
+@functools.lru_cache(maxsize=1_000)
+def _of_host(peer: str) -> Address | None:
+    kind, _, host = peer.partition(":")
+    return _parse(urllib.parse.unquote(host).strip("[]")) if kind in ("ipv4", "ipv6") else None
 
 
 @functools.lru_cache(maxsize=1_000)
