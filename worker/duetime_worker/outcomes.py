@@ -13,9 +13,9 @@ from duetime_core.process import crash
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import context, held_leases, starts
 
-MAX_BATCH = 500
+MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 1_000_000
-"""Of results and errors: 500 large results at once would time out on a slow disk."""
+"""Of results and errors: 1,000 large results at once would time out on a slow disk."""
 MAX_WAITING = 4 * MAX_BATCH
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """Beyond either no task is claimed until outcomes are recorded."""

@@ -22,6 +22,7 @@ class Run:
     running: asyncio.Task[None] | None = None
     stop: handlers.Stop = dataclasses.field(default_factory=handlers.Stop)
     started: float = dataclasses.field(default_factory=time.monotonic)
+    has_ended: bool = False
     is_lost: bool = False  # the task is no longer this worker's: its outcome is dropped
     is_released: bool = False  # it has to end: its worker is stopping, or its lease is over
 

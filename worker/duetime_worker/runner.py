@@ -59,7 +59,7 @@ class Runner:
         self._slots = slots.Slots(executor, concurrency=concurrency, threads=threads)
         self._runs: dict[int, Run] = {}
         self.leases = held_leases.HeldLeases()
-        self.starts = starts.StartRecorder(here, self._is_running)
+        self.starts = starts.StartRecorder(here)
         self.recorder = outcomes.OutcomeRecorder(here, self.leases, self.starts, self._on_recorded)
         # Counts a task from its claim until its outcome is recorded.
         self._quarantine = quarantine.Quarantine(concurrency, here.lease)
@@ -212,17 +212,15 @@ class Runner:
         self._runs[claimed.task_id] = run
         return run
 
-    def _is_running(self, run: Run) -> bool:
-        return self._runs.get(run.claimed.task_id) is run
-
     async def _run(self, run: Run, on_wait: Callable[[], None]) -> None:
         outcome = None
         try:
             if not run.is_lost and not run.is_released:  # before it started
                 outcome = await self._executor.run(run.claimed, run.stop, on_wait)
         finally:
+            run.has_ended = True
             self._slots.give_back(run)
-            if is_current := self._is_running(run):
+            if is_current := self._runs.get(run.claimed.task_id) is run:
                 del self._runs[run.claimed.task_id]
             if run.is_released and (outcome is None or outcome.change is not task.Change.COMPLETED):
                 outcome = run.released()

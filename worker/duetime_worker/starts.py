@@ -21,9 +21,8 @@ class StartRecorder:
     `on_logged` is called once a batch is logged.
     """
 
-    def __init__(self, here: context.Context, is_running: Callable[[Run], bool]) -> None:
+    def __init__(self, here: context.Context) -> None:
         self._here = here
-        self._is_running = is_running
         self._claims: collections.deque[tuple[float, list[Run]]] = collections.deque()  # not yet examined, by time
         self._added = asyncio.Event()
         self._in_progress: set[tuple[int, int]] = set()
@@ -59,7 +58,7 @@ class StartRecorder:
                 self._added.clear()
                 await self._added.wait()
             await asyncio.sleep(self._claims[0][0] + AFTER_SECONDS - time.monotonic())
-            if continuing := [run.claimed for run in self._take_due() if self._is_running(run)]:
+            if continuing := [run.claimed for run in self._take_due() if not run.has_ended and not run.is_lost]:
                 await self._log(continuing)
 
     def _take_due(self) -> Iterator[Run]:

@@ -73,6 +73,8 @@ def connect(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=5,
+        # The one last used: a few stay warm, instead of each planning every statement and holding its caches.
+        pool_use_lifo=True,
         # A task's data may hold credentials, and errors are logged.
         hide_parameters=True,
         json_deserializer=payload.decode,

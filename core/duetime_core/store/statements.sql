@@ -38,8 +38,18 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
-    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-    moment.now, moment.is_limited, moment.has_urgent, moment.next_due_at, moment.first_occurrence_at
+    taken.version AS claimed_version, lease_id,
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
+        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
+        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.is_limited END AS is_limited, CASE WHEN taken.task_id IS
+        NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
+        moment.has_urgent END AS has_urgent, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.first_occurrence_at END AS first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
     has_urgent FROM queue_state) AS has_urgent, (
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
@@ -98,8 +108,18 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
-    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-    moment.now, moment.is_limited, moment.has_urgent, moment.next_due_at, moment.first_occurrence_at
+    taken.version AS claimed_version, lease_id,
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
+        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
+        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.is_limited END AS is_limited, CASE WHEN taken.task_id IS
+        NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
+        moment.has_urgent END AS has_urgent, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.first_occurrence_at END AS first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
     SELECT FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
         SELECT FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
@@ -153,8 +173,12 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
-    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-    moment.now
+    taken.version AS claimed_version, lease_id,
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
+        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.now END AS now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -187,8 +211,12 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
-    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-    moment.now
+    taken.version AS claimed_version, lease_id,
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
+        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.now END AS now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -238,8 +266,15 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
-    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-    moment.now, moment.next_due_at, moment.has_occurrences
+    taken.version AS claimed_version, lease_id,
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
+        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
+        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN taken.task_id
+        IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
+        moment.has_occurrences END AS has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
         statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
@@ -287,8 +322,15 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.request_id, tasks.lost_leases,
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
-    taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-    moment.now, moment.next_due_at, moment.has_occurrences
+    taken.version AS claimed_version, lease_id,
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
+        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
+        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
+        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
+        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN taken.task_id
+        IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
+        moment.has_occurrences END AS has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
         statement_timestamp() ORDER BY ready_at, task_id LIMIT 1

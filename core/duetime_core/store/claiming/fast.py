@@ -103,7 +103,7 @@ async def claim(
         statement = _CLAIM_BY_PRIORITY if by_priority else _CLAIM
         rows = await direct.execute(engine, statement, {**parameters, **bounded})
         tasks = await read_claimed(functools.partial(direct.execute, engine), rows, parameters)
-    now, is_limited, has_urgent, next_due_at, occurrence_at = rows[0][_NOW:]
+    now, is_limited, has_urgent, next_due_at, occurrence_at = rows[-1][_NOW:]
     if not is_limited and (by_priority or not has_urgent):
         since.learn(last(rows), is_full=len(rows) == limit, now=now)
     has_occurrences = occurrence_at is not None and occurrence_at <= now
@@ -142,7 +142,7 @@ async def read_claimed(
     parameters: Mapping[str, Any],
 ) -> list[task.Task]:
     """Returns the tasks that a claim's statement returned for those parameters; `execute` reads those of it anew."""
-    now = rows[0][_NOW]
+    now = rows[-1][_NOW]
     started = {"worker_id": parameters["worker_id"], "started_at": now, "expires_at": now + parameters["lease"]}
     stale = [row[_CLAIMED_ID] for row in rows if row[_VERSION] != row[_CLAIMED_VERSION]]
     reread: dict[int, Sequence[Any]] = {}
@@ -161,5 +161,5 @@ async def read_claimed(
 
 
 _VERSION = len(task_columns.CLAIMED)
-_CLAIMED_ID, _CLAIMED_VERSION, _LEVEL, _READY_AT, _LEASE_ID, _NOW = range(_VERSION + 1, _VERSION + 7)
+_CLAIMED_ID, _CLAIMED_VERSION, _LEASE_ID, _LEVEL, _READY_AT, _NOW = range(_VERSION + 1, _VERSION + 7)
 """Positions in a row of a claim; the expressions of its moment follow."""

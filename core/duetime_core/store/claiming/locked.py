@@ -147,7 +147,7 @@ async def _read(
     rows: Sequence[sa.Row[Any]],
     parameters: dict[str, Any],
 ) -> fast.Claim:
-    moment = rows[0]
+    moment = rows[-1]
     return fast.Claim(
         await fast.read_claimed(connection.execute, rows, parameters),
         moment.now,

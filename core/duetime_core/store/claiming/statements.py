@@ -137,15 +137,19 @@ _BEGAN = "SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues W
 def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.TextClause:
     """Returns the statement that claims the tasks of `due`, for `worker_id` and `lease`, one lease for each queue.
 
-    `before` has CTEs for the other parts. Its rows are the tasks in order, each with `now` and the expressions of
-    `moment`; if it claims none, one row has only these. Leases begin `now`, when every lock is held, and have the
-    concurrency keys of their tasks if `key` is given, an expression over `concurrency_key`.
+    `before` has CTEs for the other parts. Its rows are the tasks in order, of which the last one has `level`,
+    `ready_at`, `now` and the expressions of `moment`: times cost a client more than all else. If it claims none, one
+    row has only `now` and these. Leases begin `now`, when every lock is held, and have the concurrency keys of their
+    tasks if `key` is given, an expression over `concurrency_key`.
 
     A row of `waiting` is taken in its newest version, but its task is read as the statement's snapshot sees it. Where
     `claimed_version` is not the task's `version`, a change was committed in between: see `reread`.
     """
     now = "(SELECT now FROM began)"
+    last = "(SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1)"
     expressions = {"now": now, **moment}
+    of_last = {"level": "taken.level", "ready_at": "taken.ready_at", **{name: f"moment.{name}" for name in expressions}}
+    is_last = f"taken.task_id IS NOT DISTINCT FROM {last}"
     returned, into, keys = "", "", ""
     if key:
         returned, into, keys = ", concurrency_key", ", concurrency_keys", f", array_agg({key})"
@@ -161,8 +165,8 @@ def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.Tex
             RETURNING lease_id, queue
         )
         SELECT {task_columns.CLAIMED_COLUMNS}, tasks.version, taken.task_id AS claimed_id,
-            taken.version AS claimed_version, taken.level, taken.ready_at, lease_id,
-            {", ".join(f"moment.{name}" for name in expressions)}
+            taken.version AS claimed_version, lease_id,
+            {", ".join(f"CASE WHEN {is_last} THEN {expression} END AS {name}" for name, expression in of_last.items())}
         FROM (SELECT {", ".join(f"{expression} AS {name}" for name, expression in expressions.items())}) AS moment
         LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
         -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
