@@ -14,6 +14,8 @@ _KINDS = {
 }
 _IPV6_NETWORK_BITS = 64
 """What one subscriber has, who could otherwise fill the count with addresses."""
+_LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+"""By the version. A caller on this machine may choose any of 127.0.0.0/8."""
 
 
 class Observer:
@@ -51,7 +53,13 @@ class Observer:
 
 
 def _counted(address: str) -> str | None:
-    """Returns the address as refusals are counted by it: that of an IPv6 network."""
-    if ":" not in address:
-        return address or None
-    return str(ipaddress.ip_network((address.partition("%")[0], _IPV6_NETWORK_BITS), strict=False))
+    """Returns the address as refusals are counted by it: that of an IPv6 network, and one of all loopback ones."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address or None  # of a unix socket
+    if parsed.is_loopback:
+        return _LOOPBACK[parsed.version]
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))

@@ -1,12 +1,13 @@
 """Refused calls, which become audit events: counted in memory, and written behind the calls.
 
-A flood of bad credentials must fill neither the server's memory nor the table. Calls that have the same caller,
-address and reason are one event a minute; beyond MAX_REFUSALS of them a minute, only the reason is kept. What is not
-written yet is lost if the process is killed, or stops while the database is unavailable. If the database's answer is
-lost, the calls may be counted twice.
+A flood of bad credentials must neither fill the server's memory nor hide who else is refused. Calls that have the same
+caller, address and reason are one event a minute; beyond MAX_REFUSALS of them a minute, the address is dropped, and
+beyond as many callers, all but the reason. What is not written yet is lost if the process is killed, or stops while the
+database is unavailable. If the database's answer is lost, the calls may be counted twice.
 """
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import datetime
@@ -20,6 +21,7 @@ from duetime_core.process import outage
 from duetime_core.store.audit import write as audit_write
 
 MAX_REFUSALS = 100
+"""How many are counted apart within EVENT_SECONDS, of each budget."""
 EVENT_SECONDS = 60.0
 """How often the same refusal is written."""
 _WRITE_SECONDS = 5.0
@@ -48,21 +50,39 @@ class _Counted:
         return self.written_at is None or now - self.written_at >= EVENT_SECONDS
 
 
+_Budget = tuple[audit.Kind, bool, bool]
+
+
+def _budget(refusal: audit.Refusal) -> _Budget:
+    """Returns what refusals have in common that share MAX_REFUSALS: calls without a key use up none of others."""
+    is_anonymous = refusal.actor is None and refusal.key_id is None
+    return refusal.kind, is_anonymous, refusal.address is None
+
+
 class Refusals:
     """Counts the refused calls of a server. `run` belongs to it."""
 
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine) -> None:
         self._engine = engine
         self._counted: dict[audit.Refusal, _Counted] = {}
+        self._used: collections.Counter[_Budget] = collections.Counter()
         self._writing = asyncio.Lock()
         self._outage = outage.Outage("the database", "refused calls are counted, and become audit events later")
 
     def add(self, refusal: audit.Refusal, method: str) -> None:
         """Counts a refused call."""
-        if refusal not in self._counted and len(self._counted) >= MAX_REFUSALS:
-            refusal = audit.Refusal(refusal.kind, refusal.reason)
+        if not self._fits(refusal):
+            refusal = dataclasses.replace(refusal, address=None)
+        if not self._fits(refusal):
+            refusal = audit.Refusal(refusal.kind, refusal.reason)  # as many as there are reasons
+        if refusal not in self._counted:
+            self._counted[refusal] = _Counted()
+            self._used[_budget(refusal)] += 1
         now = time.monotonic()
-        self._counted.setdefault(refusal, _Counted()).add(method, 1, now, now)
+        self._counted[refusal].add(method, 1, now, now)
+
+    def _fits(self, refusal: audit.Refusal) -> bool:
+        return refusal in self._counted or self._used[_budget(refusal)] < MAX_REFUSALS
 
     async def run(self) -> None:
         """Writes what was counted, indefinitely."""
@@ -93,6 +113,7 @@ class Refusals:
         for refusal, counted in list(self._counted.items()):
             if not counted.count and counted.is_due(now):
                 del self._counted[refusal]
+                self._used[_budget(refusal)] -= 1
         taken = {
             refusal: dataclasses.replace(counted)
             for refusal, counted in self._counted.items()

@@ -59,7 +59,7 @@ async def test_the_same_refusal_is_one_event_a_minute_and_the_first_is_written_a
     assert 49 < (second.timestamp - second.first_timestamp).total_seconds() < 51
 
 
-async def test_what_differs_is_counted_apart_up_to_a_maximum_and_then_by_reason(
+async def test_what_differs_is_counted_apart_up_to_a_maximum_then_by_caller_and_then_by_reason(
     engine: Engine, counting: refusals.Refusals
 ) -> None:
     for number in range(10_000):
@@ -67,13 +67,45 @@ async def test_what_differs_is_counted_apart_up_to_a_maximum_and_then_by_reason(
         counting.add(audit.Refusal(DENIED, "PERMISSION_DENIED", f"key:{number}", address="192.0.2.7"), "GetTask")
     await counting.write()
     found = await audited.events(engine)
-    assert len(found) == refusals.MAX_REFUSALS + 2
+    assert len(found) == 3 * refusals.MAX_REFUSALS + 2
     assert sum(each.calls for each in found) == 20_000
-    rest = [each for each in found if each.address is None]
+    assert len({each.actor for each in found if each.actor}) == 2 * refusals.MAX_REFUSALS
+    rest = [each for each in found if each.address is None and each.actor is None]
     assert sorted((each.kind, each.calls) for each in rest) == [
-        ("authentication_failed", 9950),
-        ("permission_denied", 9950),
+        ("authentication_failed", 9900),
+        ("permission_denied", 9800),
     ]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        audit.Refusal(DENIED, "PERMISSION_DENIED", "key:stolen", "a" * 12, "192.0.2.7"),
+        audit.Refusal(FAILED, "CREDENTIALS_INVALID", None, "a" * 12, "192.0.2.7"),
+    ],
+    ids=["denied", "wrong secret"],
+)
+async def test_calls_without_a_key_from_many_addresses_do_not_hide_whose_key_was_refused(
+    engine: Engine, counting: refusals.Refusals, refused: audit.Refusal
+) -> None:
+    for number in range(1_000):
+        counting.add(audit.Refusal(FAILED, "CREDENTIALS_MISSING", address=f"198.51.100.{number}"), "GetTask")
+    counting.add(refused, "DeleteTask")
+    await counting.write()
+    found = [(each.kind, each.actor, each.key_id, each.address) for each in await audited.events(engine)]
+    assert (refused.kind, refused.actor, "a" * 12, "192.0.2.7") in found
+
+
+async def test_a_key_that_is_denied_from_many_addresses_keeps_its_name_and_that_of_others(
+    engine: Engine, counting: refusals.Refusals
+) -> None:
+    for number in range(1_000):
+        counting.add(audit.Refusal(DENIED, "PERMISSION_DENIED", "key:a", "a" * 12, f"192.0.2.{number}"), "GetTask")
+    counting.add(audit.Refusal(DENIED, "PERMISSION_DENIED", "key:b", "b" * 12, "192.0.2.7"), "GetTask")
+    await counting.write()
+    found = await audited.events(engine)
+    assert len(found) == refusals.MAX_REFUSALS + 2
+    assert {(each.actor, each.key_id) for each in found} == {("key:a", "a" * 12), ("key:b", "b" * 12)}
 
 
 async def test_a_refusal_is_forgotten_a_minute_after_it_was_written(

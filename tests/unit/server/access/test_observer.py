@@ -3,6 +3,9 @@
 import contextvars
 from typing import Any
 
+import pytest
+
+from duetime_core.model import audit, errors
 from duetime_core.model.access import Principal, Role
 from duetime_server import access
 from duetime_server.access import observer, peers
@@ -36,3 +39,35 @@ def test_the_address_of_a_call_is_that_of_its_key_s_last_use() -> None:
         assert contextvars.copy_context().run(call, caller) == "192.0.2.7"
     assert used == [(KEY, "192.0.2.7")]
     assert access.address() == ""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "counted"),
+    [
+        (["127.0.0.1", "127.0.0.2", "127.255.255.254"], "127.0.0.1"),
+        (["::1"], "::1"),
+        (["2001:db8::1", "2001:db8::2"], "2001:db8::/64"),
+        (["fe80::1%eth0", "fe80::2"], "fe80::/64"),
+        (["192.0.2.7"], "192.0.2.7"),
+        (["unix"], "unix"),
+        ([""], None),
+    ],
+)
+def test_refusals_are_counted_by_an_address_that_the_caller_cannot_vary(
+    addresses: list[str], counted: str | None
+) -> None:
+    found: list[audit.Refusal] = []
+
+    class Counting:
+        def add(self, refusal: audit.Refusal, method: str) -> None:
+            assert method == "GetTask"
+            found.append(refusal)
+
+    counting: Any = Counting()
+    for address in addresses:
+        context = contextvars.copy_context()
+        context.run(access.origin.set, address)
+        observing = observer.Observer(peers.Peers(), refused=counting)
+        context.run(observing.failed, "/duetime.v1.TaskService/GetTask", errors.CredentialsInvalid())
+    assert {refusal.address for refusal in found} == {counted}
+    assert len(found) == len(addresses)
