@@ -4,6 +4,9 @@ import sqlalchemy as sa
 
 from duetime_core.postgres import tables
 
+LISTED_ID = "greatest(event_id)"
+"""The event_id, as lists with a filter order by it: no plan can walk the primary key through all other events."""
+
 audit_events = sa.Table(
     "audit_events",
     tables.metadata,
@@ -19,6 +22,10 @@ audit_events = sa.Table(
     sa.Column("key_id", sa.Text),
     sa.Column("method", sa.Text),
     sa.Column("reason", sa.Text),
+    # Lists with a filter.
+    sa.Index("audit_events_kind_idx", "kind", sa.text(LISTED_ID)),
+    sa.Index("audit_events_actor_idx", "actor", sa.text(LISTED_ID), postgresql_where=sa.text("actor IS NOT NULL")),
+    sa.Index("audit_events_key_idx", "key_id", sa.text(LISTED_ID), postgresql_where=sa.text("key_id IS NOT NULL")),
     # Retention.
     sa.Index("audit_events_timestamp_idx", "timestamp"),
 )
