@@ -59,6 +59,13 @@ async def claim(
     return claimed.tasks
 
 
+async def claimed(engine: sqlalchemy_asyncio.AsyncEngine, count: int = 1, **changes: Any) -> list[task.Task]:
+    """Creates as many tasks, and claims them."""
+    for _ in range(count):
+        await create(engine, **changes)
+    return await claim(engine)
+
+
 async def claim_quarantined(
     engine: sqlalchemy_asyncio.AsyncEngine, *, level: int = 2, lease: datetime.timedelta = LEASE, limit: int = 100
 ) -> list[task.Task]:

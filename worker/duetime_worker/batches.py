@@ -56,7 +56,7 @@ class Batches:
         return max(0, self._most_waiting - self._waiting)
 
     def start(self, runs: Iterable[Run]) -> None:
-        """Begins to run these soon, after the next claim has been sent: then both go on at once."""
+        """Begins to run these soon, after the next claim has been sent."""
         waiting = collections.deque(runs)
         self._waiting += len(waiting)
         asyncio.get_running_loop().call_soon(self._begin, waiting)

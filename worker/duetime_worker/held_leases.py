@@ -18,10 +18,16 @@ class HeldLeases:
         """The ids of all leases, of those too that have no tasks left and are to be deleted."""
         return set(self._versions)
 
+    @property
+    def has_empty(self) -> bool:
+        """Whether there are leases without tasks, which are to be deleted."""
+        return bool(self._empty)
+
     def add(self, claimed: Collection[task.Task]) -> None:
         """Adds the tasks of a claim."""
         for each in claimed:
             assert each.lease_id is not None
+            self._empty.discard(each.lease_id)  # a failover that lost it gives the id again
             self._versions.setdefault(each.lease_id, {})[each.task_id] = each.version
 
     def of(self, task_ids: Collection[int]) -> set[int]:

@@ -76,5 +76,5 @@ class LeaseKeeper:
             still_held = set(extended.get(lease_id, ()))
             for task_id, version in before[lease_id].items():
                 if task_id not in still_held:
-                    self._runner.lose(task_id, version)
+                    self._runner.lose(task_id, version, lease_id)
         return not locked

@@ -15,7 +15,7 @@ from duetime_worker import context, held_leases, starts
 
 MAX_BATCH = 1_000
 MAX_BATCH_BYTES = 1_000_000
-"""Of results and errors: 1,000 large results at once would time out on a slow disk."""
+"""Of results and errors: a batch of large results would time out on a slow disk."""
 MAX_WAITING = 4 * MAX_BATCH
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """Beyond either no task is claimed until outcomes are recorded."""
@@ -50,7 +50,7 @@ class OutcomeRecorder:
         # Passed over, because another session has locked their rows: recorded apart, so that they delay no others.
         self._locked: dict[int, task_outcomes.Outcome] = {}
         self._waiting_bytes = 0
-        self._most = MAX_BATCH  # halved when a batch fails, which may have been too large
+        self._in_flight_bytes = 0
         self._added = asyncio.Event()
         self._many_added = asyncio.Event()  # a full batch
         self._any_locked = asyncio.Event()
@@ -69,7 +69,7 @@ class OutcomeRecorder:
 
     def add(self, outcome: task_outcomes.Outcome) -> None:
         """Adds an outcome to the next batch."""
-        self._discard(self._waiting, outcome.task_id)
+        self._supersede(self._waiting, outcome.task_id)
         self._waiting[outcome.task_id] = outcome
         self._waiting_bytes += _size(outcome)
         self._emptied.clear()
@@ -77,51 +77,65 @@ class OutcomeRecorder:
 
     def _wake(self) -> None:
         self._added.set()
-        if len(self._waiting) - len(self._in_flight) >= MAX_BATCH:
+        count, size = len(self._waiting) - len(self._in_flight), self._waiting_bytes - self._in_flight_bytes
+        if count >= MAX_BATCH or size >= MAX_BATCH_BYTES:
             self._many_added.set()
 
     async def run(self) -> None:
         """Records outcomes until cancelled."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._record_waiting(self._added, least=1))
-            both.create_task(self._record_waiting(self._many_added, least=MAX_BATCH))
-            both.create_task(self._record_locked())
+        async with asyncio.TaskGroup() as recording:
+            recording.create_task(self._record_waiting(self._added, only_full=False))
+            recording.create_task(self._record_waiting(self._many_added, only_full=True))
+            recording.create_task(self._record_locked())
 
-    async def _record_waiting(self, added: asyncio.Event, *, least: int) -> None:
-        """Records batches of at least so many outcomes, until cancelled."""
+    async def _record_waiting(self, added: asyncio.Event, *, only_full: bool) -> None:
+        """Records batches, or only those that are as large as may be, until cancelled."""
+        most = MAX_BATCH  # halved when a batch fails, which may have been too large
         while True:
             await added.wait()
             await asyncio.sleep(0)  # the next claim goes first: it is what the worker waits for
-            batch = self._next_batch(self._waiting.values())
-            if len(batch) < least:
+            batch, is_full = self._next_batch(self._waiting.values(), most)
+            # A lease whose last tasks were in two batches is deleted with the next one, which may have no outcomes.
+            is_due = is_full if only_full else bool(batch) or (not self._in_flight and self._leases.has_empty)
+            if not is_due:
                 added.clear()  # the others are in flight, too few, or wait for their starts, which are on their way
                 continue
-            keys = {(outcome.task_id, outcome.version) for outcome in batch}
-            self._in_flight |= keys
-            try:
-                passed_over = await self._try(batch)
-                if passed_over is None:
-                    await asyncio.sleep(_RETRY_SECONDS)
-            finally:
-                self._in_flight -= keys
+            passed_over = await self._fly(batch)
             if passed_over is None:
-                self._wake()
+                most = len(batch) // 2 or most
                 continue
+            most = min(MAX_BATCH, 2 * most)
             for outcome in batch:
                 if outcome.task_id in passed_over and self._waiting.get(outcome.task_id) is outcome:
-                    self._discard(self._locked, outcome.task_id)  # of an earlier run: it will be fenced out
+                    self._supersede(self._locked, outcome.task_id)
                     self._locked[outcome.task_id] = self._waiting.pop(outcome.task_id)
                     self._any_locked.set()
             self._remove(self._waiting, batch, passed_over)
 
+    async def _fly(self, batch: list[task_outcomes.Outcome]) -> Collection[int] | None:
+        """Tries to record a batch that no other loop takes meanwhile; waits before the next attempt if it failed."""
+        keys, size = {(outcome.task_id, outcome.version) for outcome in batch}, sum(map(_size, batch))
+        self._in_flight |= keys
+        self._in_flight_bytes += size
+        try:
+            passed_over = await self._try(batch)
+            if passed_over is None:
+                await asyncio.sleep(_RETRY_SECONDS)
+            return passed_over
+        finally:
+            self._in_flight -= keys
+            self._in_flight_bytes -= size
+            self._wake()
+
     async def _record_locked(self) -> None:
         """Records the outcomes that were passed over, until cancelled."""
-        seconds = _FIRST_LOCKED_SECONDS
+        seconds, most = _FIRST_LOCKED_SECONDS, MAX_BATCH
         while True:
             await self._any_locked.wait()
             await asyncio.sleep(seconds)
-            batch = self._next_batch(self._locked.values())
+            batch, _ = self._next_batch(self._locked.values(), most)
             passed_over = await self._try(batch)
+            most = len(batch) // 2 or most if passed_over is None else min(MAX_BATCH, 2 * most)
             if passed_over is None or len(passed_over) == len(batch):
                 seconds = min(2 * seconds, _RETRY_SECONDS)
             else:
@@ -133,7 +147,10 @@ class OutcomeRecorder:
             if not self._locked:
                 self._any_locked.clear()
 
-    def _next_batch(self, outcomes: Iterable[task_outcomes.Outcome]) -> list[task_outcomes.Outcome]:
+    def _next_batch(
+        self, outcomes: Iterable[task_outcomes.Outcome], most: int
+    ) -> tuple[list[task_outcomes.Outcome], bool]:
+        """Returns at most so many outcomes to record together, and whether there was no room for more."""
         batch: list[task_outcomes.Outcome] = []
         room = MAX_BATCH_BYTES
         for outcome in outcomes:
@@ -144,10 +161,12 @@ class OutcomeRecorder:
                     continue
                 outcome.is_start_logged = self._starts.is_logged(outcome.task_id, outcome.version)
             room -= _size(outcome)
-            if len(batch) == self._most or (batch and room < 0):
-                break
+            if batch and room < 0:
+                return batch, True
             batch.append(outcome)
-        return batch
+            if len(batch) == most:
+                return batch, True
+        return batch, False
 
     async def _try(self, batch: list[task_outcomes.Outcome]) -> Collection[int] | None:
         """Records a batch; returns the tasks that were passed over, or None if the database is unavailable."""
@@ -155,10 +174,8 @@ class OutcomeRecorder:
             passed_over = await self._record(batch)
         except errors.StoreUnavailable as error:
             # The commit may have succeeded. Recording again is idempotent: the version fences it.
-            self._most = max(1, len(batch) // 2)
             self._here.database_outage.begin(error)
             return None
-        self._most = min(MAX_BATCH, 2 * self._most)
         self._here.database_outage.end()
         return passed_over
 
@@ -181,6 +198,13 @@ class OutcomeRecorder:
         self._on_recorded(recorded)
         if not self._waiting and not self._locked:
             self._emptied.set()
+
+    def _supersede(self, kept: dict[int, task_outcomes.Outcome], task_id: int) -> None:
+        """Discards the outcome of an earlier run of a task: it was recorded, or its lease was lost."""
+        if (earlier := kept.get(task_id)) is not None:
+            self._discard(kept, task_id)
+            self._leases.discard([earlier])
+            self._starts.discard(earlier.task_id, earlier.version)
 
     def _discard(self, kept: dict[int, task_outcomes.Outcome], task_id: int) -> None:
         if (outcome := kept.pop(task_id, None)) is not None:
@@ -217,10 +241,10 @@ class OutcomeRecorder:
         if len(recorded) == len(batch):
             self._leases.forget(ended)
             return ()
-        missing = {outcome.task_id: outcome.version for outcome in batch}
+        missing = {outcome.task_id: outcome for outcome in batch}
         for task_id in recorded.task_ids:
             del missing[task_id]
-        passed_over = await task_outcomes.held(self._here.engine, missing)
+        passed_over = await task_outcomes.held(self._here.engine, missing.values(), worker_id=self._here.worker_id)
         if fenced := missing.keys() - passed_over:
             _log.info(
                 "outcomes dropped: the tasks were cancelled, or their leases lost",

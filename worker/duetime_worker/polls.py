@@ -13,7 +13,7 @@ Source = str | quarantine.Source
 """Where tasks are claimed from: a queue by its name, or the quarantine of all queues."""
 
 MOST_CLAIMS = 4
-"""Claims in flight, of the ten connections of a worker: outcomes and leases must never wait for one."""
+"""Claims in flight, of the ten connections of a worker: outcomes should not wait for one."""
 _FIRST_BUSY_SECONDS = 0.002
 _LONGEST_BUSY_SECONDS = 0.05
 

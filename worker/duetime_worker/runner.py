@@ -103,10 +103,10 @@ class Runner:
         for queue in self._queues:
             self.poll(queue)
 
-    def lose(self, task_id: int, version: int) -> None:
-        """Cancels the run of a task that is no longer this worker's."""
+    def lose(self, task_id: int, version: int, lease_id: int | None) -> None:
+        """Cancels the run of a task that is no longer this worker's by that lease."""
         run = self._runs.get(task_id)
-        if run is not None and run.claimed.version == version:
+        if run is not None and (run.claimed.version, run.claimed.lease_id) == (version, lease_id):
             run.is_lost = True
             run.cancel()
             self.leases.lose(run.claimed.lease_id, task_id)
@@ -205,7 +205,7 @@ class Runner:
         claimed = run.claimed
         if (earlier := self._runs.get(claimed.task_id)) is not None:
             # Its lease was lost, and it was claimed here again before the lease keeper noticed.
-            self.lose(claimed.task_id, earlier.claimed.version)
+            self.lose(claimed.task_id, earlier.claimed.version, earlier.claimed.lease_id)
         self._quarantine.add(claimed)
         self._counts[claimed.queue] += 1
         self._slots.take(run)
@@ -230,8 +230,10 @@ class Runner:
                 if run.claimed.schedule_id is not None:
                     self._schedule_ids[run.claimed.task_id] = run.claimed.schedule_id
                 self.recorder.add(outcome)
-            elif is_current:
-                self._discard_quarantined([run.claimed.task_id])
+            else:
+                self.starts.discard(run.claimed.task_id, run.claimed.version)
+                if is_current:
+                    self._discard_quarantined([run.claimed.task_id])
 
     def _on_recorded(self, task_ids: Collection[int]) -> None:
         self._claimer.ended(task_ids)

@@ -48,8 +48,9 @@ class StartRecorder:
         return (task_id, version) in self._logged
 
     def discard(self, task_id: int, version: int) -> None:
-        """Forgets a run whose outcome is recorded."""
+        """Forgets a run whose outcome is recorded, or that has none."""
         self._logged.discard((task_id, version))
+        self._in_progress.discard((task_id, version))
 
     async def run(self) -> None:
         """Logs starts until cancelled."""
@@ -58,7 +59,10 @@ class StartRecorder:
                 self._added.clear()
                 await self._added.wait()
             await asyncio.sleep(self._claims[0][0] + AFTER_SECONDS - time.monotonic())
-            if continuing := [run.claimed for run in self._take_due() if not run.has_ended and not run.is_lost]:
+            runs = [run for run in self._take_due() if not run.has_ended and not run.is_lost]
+            if not_begun := [run for run in runs if run.running is None]:
+                self._claims.append((time.monotonic(), not_begun))
+            if continuing := [run.claimed for run in runs if run.running is not None]:
                 await self._log(continuing)
 
     def _take_due(self) -> Iterator[Run]:
@@ -81,7 +85,7 @@ class StartRecorder:
             else:
                 break
         self._here.database_outage.end()
-        self._logged |= keys
+        self._logged |= keys & self._in_progress
         self._in_progress -= keys
         self._here.bell.changed(each.task_id for each in claimed)
         self.on_logged()

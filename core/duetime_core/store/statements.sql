@@ -31,6 +31,8 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
+), last AS MATERIALIZED (
+    SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
 )
 SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
     SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
@@ -39,17 +41,14 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, lease_id,
-    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
-        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
-        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.is_limited END AS is_limited, CASE WHEN taken.task_id IS
-        NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
-        moment.has_urgent END AS has_urgent, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.first_occurrence_at END AS first_occurrence_at
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.level END AS level, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.now END AS now, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.is_limited END AS is_limited, CASE
+        WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.has_urgent END AS has_urgent,
+        CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.next_due_at END AS
+        next_due_at, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN
+        moment.first_occurrence_at END AS first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
     has_urgent FROM queue_state) AS has_urgent, (
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
@@ -101,6 +100,8 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
+), last AS MATERIALIZED (
+    SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
 )
 SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
     SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
@@ -109,17 +110,14 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, lease_id,
-    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
-        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
-        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.is_limited END AS is_limited, CASE WHEN taken.task_id IS
-        NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
-        moment.has_urgent END AS has_urgent, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.first_occurrence_at END AS first_occurrence_at
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.level END AS level, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.now END AS now, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.is_limited END AS is_limited, CASE
+        WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.has_urgent END AS has_urgent,
+        CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.next_due_at END AS
+        next_due_at, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN
+        moment.first_occurrence_at END AS first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
     SELECT FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
         SELECT FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
@@ -166,6 +164,8 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
+), last AS MATERIALIZED (
+    SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
 )
 SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
     SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
@@ -174,11 +174,9 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, lease_id,
-    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
-        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.now END AS now
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.level END AS level, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.now END AS now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -204,6 +202,8 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
+), last AS MATERIALIZED (
+    SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
 )
 SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
     SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
@@ -212,11 +212,9 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, lease_id,
-    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
-        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.now END AS now
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.level END AS level, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.now END AS now
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
@@ -259,6 +257,8 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
+), last AS MATERIALIZED (
+    SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
 )
 SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
     SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
@@ -267,14 +267,12 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, lease_id,
-    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
-        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
-        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN taken.task_id
-        IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
-        moment.has_occurrences END AS has_occurrences
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.level END AS level, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.now END AS now, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.next_due_at END AS next_due_at, CASE
+        WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.has_occurrences END AS
+        has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
         statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
@@ -315,6 +313,8 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
         bool_or(lost_leases > 1), array_agg(coalesce(concurrency_key, ''))
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
+), last AS MATERIALIZED (
+    SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
 )
 SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(tasks.task_data, (
     SELECT payloads.task_data FROM payloads WHERE payloads.task_id = tasks.task_id
@@ -323,14 +323,12 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
     tasks.priority, tasks.concurrency_key, tasks.schedule_id, tasks.nominal_time, tasks.local_time, tasks.time_zone,
     tasks.version, taken.task_id AS claimed_id,
     taken.version AS claimed_version, lease_id,
-    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC
-        LIMIT 1) THEN taken.level END AS level, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken
-        ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN taken.ready_at END AS ready_at, CASE WHEN
-        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT
-        1) THEN moment.now END AS now, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY
-        level, ready_at DESC, task_id DESC LIMIT 1) THEN moment.next_due_at END AS next_due_at, CASE WHEN taken.task_id
-        IS NOT DISTINCT FROM (SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1) THEN
-        moment.has_occurrences END AS has_occurrences
+    CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.level END AS level, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN taken.ready_at END AS ready_at, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.now END AS now, CASE WHEN
+        taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.next_due_at END AS next_due_at, CASE
+        WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.has_occurrences END AS
+        has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
     SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
         statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
@@ -439,7 +437,7 @@ WITH lost AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id,
         CAST(now() - started_at AS interval), now(), queue, name, NULL, NULL
     FROM moved
-    ORDER BY 2
+    ORDER BY 2, 1
     ON CONFLICT DO NOTHING
 )
 SELECT task_id FROM moved;
@@ -500,7 +498,7 @@ WITH lost AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id,
         CAST(NULL AS interval), now(), queue, name, NULL, NULL
     FROM returned
-    ORDER BY 2
+    ORDER BY 2, 1
     ON CONFLICT DO NOTHING
 )
 SELECT task_id, queue, execution_time, now(), status FROM returned;
@@ -639,7 +637,7 @@ WITH own AS MATERIALIZED (
     UNION ALL SELECT task_id, version, status, change, new_error, execution_time, retry_count, :worker_id,
         CAST(duration AS interval), now(), queue, name, NULL, NULL
     FROM finished
-    ORDER BY 2
+    ORDER BY 2, 1
 ), ended_leases AS (
     -- Those of whose tasks none is held still, whatever the worker believes.
     DELETE FROM leases WHERE lease_id = ANY(ARRAY(

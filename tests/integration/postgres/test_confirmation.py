@@ -103,7 +103,7 @@ async def test_an_outcome_that_was_fenced_out_is_kept_until_the_standby_has_what
     # The response was lost. Without the standby, a failover would lose the outcome, and the worker would have none.
     assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 0
     async with primary.without_standby():
-        asked = asyncio.create_task(task_outcomes.held(engine, {claimed.task_id: claimed.version}))
+        asked = asyncio.create_task(task_outcomes.held(engine, [factories.outcome(claimed)], worker_id="worker"))
         waiting = asyncio.create_task(primary.wait_for("SyncRep", 1))
         await asyncio.wait([asked, waiting], return_when=asyncio.FIRST_COMPLETED)
         assert not asked.done(), f"answered: {asked.result()}"

@@ -95,12 +95,13 @@ async def test_nothing_is_claimed_while_too_many_bytes_wait_to_be_recorded(
 
 @contextlib.asynccontextmanager
 async def recording(
-    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, may_record: asyncio.Event | None = None
 ) -> AsyncIterator[tuple[workers.Worker, list[int]]]:
-    """A worker that records nothing until the block ends, and the sizes of the batches that it has sent."""
+    """A worker that records nothing until then or until the block ends, and the sizes of the batches that it sent."""
     client = redis_client.connect(redis_url)
     worker = workers.Worker(engine, doorbell.Doorbell(client), lease=factories.LEASE)
-    sizes, may_record, record = [], asyncio.Event(), worker.recorder._record
+    may_record = may_record or asyncio.Event()
+    sizes, record = [], worker.recorder._record
 
     async def held_up(batch: list[task_outcomes.Outcome]) -> Collection[int]:
         sizes.append(len(batch))
@@ -133,6 +134,59 @@ async def test_a_full_batch_is_written_beside_another_and_fewer_outcomes_wait_fo
     assert worker.recorder.versions == {}
     async with engine.connect() as connection:
         assert sum((await connection.execute(sa.text(_BATCHES))).scalars()) == 35
+
+
+async def test_large_results_are_a_full_batch_by_their_bytes(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str
+) -> None:
+    given = await claimed(engine, 9)
+    for outcome in given:
+        outcome.result = '{"a": "%s"}' % ("x" * 250_000)
+    async with recording(engine, redis_url) as (worker, sizes):
+        for outcome in given:
+            worker.recorder.add(outcome)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert sizes == [3, 3]
+    assert sizes == [3, 3, 3]
+
+
+async def test_a_lease_of_which_two_batches_have_the_last_tasks_is_deleted(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "MAX_BATCH", 10)
+    for _ in range(20):
+        await factories.create(engine)
+    runs, may_record = await factories.claim(engine), asyncio.Event()
+    async with recording(engine, redis_url, may_record) as (worker, sizes):
+        worker.runner.leases.add(runs)
+        for run in runs:
+            worker.recorder.add(factories.outcome(run))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert sizes == [10, 10]
+        may_record.set()
+        async with asyncio.timeout(30), engine.connect() as connection:
+            while await connection.scalar(sa.text("SELECT count(*) FROM leases")):  # noqa: ASYNC110 - no signal
+                await asyncio.sleep(0.01)
+    assert worker.runner.leases.ids == set()
+
+
+async def test_an_outcome_that_a_later_run_supersedes_gives_back_its_lease(
+    engine: sqlalchemy_asyncio.AsyncEngine, redis_url: str
+) -> None:
+    await factories.create(engine)
+    (first,) = await factories.claim(engine)
+    retry = factories.outcome(first, task.Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
+    async with recording(engine, redis_url) as (worker, _):
+        worker.runner.leases.add([first])
+        worker.recorder.add(retry)
+        await task_outcomes.record(engine, [retry], worker_id="worker")  # its answer was lost
+        (second,) = await factories.claim(engine)
+        worker.runner.leases.add([second])
+        worker.recorder.add(factories.outcome(second))
+        assert worker.recorder.versions == {second.task_id: second.version}
+        assert worker.runner.leases.tasks(first.lease_id or 0) == {}
 
 
 async def test_both_batches_that_fail_are_recorded_again(

@@ -34,7 +34,8 @@ class Recorder:
         self.logged |= {each.task_id: time.monotonic() for each in claimed}
 
     def claim(self, *task_ids: int) -> list[Run]:
-        claimed = [Run(runs.claimed(task_id=task_id), 0.0) for task_id in task_ids]
+        running = asyncio.current_task()
+        claimed = [Run(runs.claimed(task_id=task_id), 0.0, running=running) for task_id in task_ids]
         self.starts.add(claimed)
         return claimed
 
@@ -47,8 +48,9 @@ class Recorder:
 async def test_the_start_of_a_run_is_logged_once_that_run_has_continued(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(monkeypatch)
     services = background.start(recorder.starts.run())
-    continuing, ended, lost = recorder.claim(1, 2, 3)
+    continuing, ended, lost, not_begun = recorder.claim(1, 2, 3, 6)
     ended.has_ended = lost.is_lost = True
+    not_begun.running = None
     await asyncio.sleep(starts.AFTER_SECONDS / 2)
     (later,) = recorder.claim(4)
     await recorder.until_logged(1)
@@ -56,6 +58,8 @@ async def test_the_start_of_a_run_is_logged_once_that_run_has_continued(monkeypa
     ended_at_once.has_ended = True
     await recorder.until_logged(4)
     assert recorder.logged.keys() == {1, 4}
-    for run in (continuing, later):
+    not_begun.running = later.running
+    await recorder.until_logged(6)
+    for run in (continuing, later, not_begun):
         assert recorder.logged[run.claimed.task_id] - run.started >= starts.AFTER_SECONDS * 0.9
     await background.end(services)

@@ -143,13 +143,12 @@ def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.Tex
     tasks if `key` is given, an expression over `concurrency_key`.
 
     A row of `waiting` is taken in its newest version, but its task is read as the statement's snapshot sees it. Where
-    `claimed_version` is not the task's `version`, a change was committed in between: see `reread`.
+    `claimed_version` is not the task's `version`, a change was committed in between: see REREAD.
     """
     now = "(SELECT now FROM began)"
-    last = "(SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1)"
     expressions = {"now": now, **moment}
     of_last = {"level": "taken.level", "ready_at": "taken.ready_at", **{name: f"moment.{name}" for name in expressions}}
-    is_last = f"taken.task_id IS NOT DISTINCT FROM {last}"
+    is_last = "taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last)"
     returned, into, keys = "", "", ""
     if key:
         returned, into, keys = ", concurrency_key", ", concurrency_keys", f", array_agg({key})"
@@ -163,6 +162,8 @@ def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.Tex
                 bool_or({schema.QUARANTINED}){keys}
             FROM taken GROUP BY queue
             RETURNING lease_id, queue
+        ), last AS MATERIALIZED (
+            SELECT task_id FROM taken ORDER BY level, ready_at DESC, task_id DESC LIMIT 1
         )
         SELECT {task_columns.CLAIMED_COLUMNS}, tasks.version, taken.task_id AS claimed_id,
             taken.version AS claimed_version, lease_id,

@@ -224,9 +224,9 @@ def write_log(
     changes the tasks, so that a transaction has its id before it draws a log_id, as the feed needs.
 
     `started` is the condition of rows whose start may not be logged yet: they have started_at, started_by, started_due
-    and started_retries. Both rows are written by one INSERT, in the order of versions, so that those of a task are:
-    nearly sorted as they come. The row of a start is left out if it is there already, which costs: not where it
-    `is_start_new`.
+    and started_retries. Both rows are written by one INSERT, in the order of versions, so that those of a task are,
+    and then by task: inserts of one start wait for each other, so all have one order. The row of a start is left out
+    if it is there already, which costs: not where it `is_start_new`.
     """
     previous = "NULLIF(previous_queue, queue), NULLIF(previous_name, name)" if has_previous else "NULL, NULL"
     rows = f"""SELECT task_id, version, {status}, {change}, {error}, execution_time, retry_count, {actor},
@@ -237,7 +237,7 @@ def write_log(
             CAST(NULL AS interval), started_at, queue, name, NULL, NULL
         FROM {changed} WHERE {started}
         UNION ALL {rows}
-        ORDER BY 2
+        ORDER BY 2, 1
         {"" if is_start_new else "ON CONFLICT DO NOTHING"}"""
     return f"""{name} AS (
         INSERT INTO {_LOGGED}
@@ -254,7 +254,7 @@ def log_starts(given: str) -> str:
         SELECT task_id, version, 'running', 'started', NULL, execution_time, retry_count, :worker_id,
             NULL, started_at, queue, name, NULL, NULL
         FROM begun CROSS JOIN {given}
-        ORDER BY task_id
+        ORDER BY version, task_id
         ON CONFLICT DO NOTHING
     """
 

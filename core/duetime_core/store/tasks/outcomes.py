@@ -151,14 +151,21 @@ SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone
 
 
 _RECORD, _RECORD_LOGGED = _record(is_start_new=True), _record(is_start_new=False)
-# Of those that were not recorded: which are still held, by this version, and were locked. One that waits is not: its
+# Of those that were not recorded: which are still held, by this claim, and were locked. One that waits is not: its
 # claim was lost in a failover.
 _HELD = sa.text("""
-SELECT given.task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:versions AS int[])) AS given (task_id, version)
+SELECT given.task_id
+FROM unnest(
+    CAST(:task_ids AS bigint[]), CAST(:versions AS int[]), CAST(:lease_ids AS bigint[]), CAST(:starts AS timestamptz[])
+) AS given (task_id, version, lease_id, started_at)
 CROSS JOIN LATERAL (
     SELECT FROM tasks WHERE tasks.task_id = given.task_id AND tasks.version = given.version - 1 OFFSET 0
 ) AS held
 WHERE NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = given.task_id OFFSET 0)
+    AND EXISTS (
+        SELECT FROM leases WHERE leases.lease_id = given.lease_id AND leases.started_at = given.started_at
+            AND leases.worker_id = :worker_id OFFSET 0
+    )
 """)
 
 _LOG_STARTS = sa.text(
@@ -223,18 +230,24 @@ async def record(
     return Recorded(ended, [columns.read_changed(row) for row in rows if row[0] is not None])
 
 
-async def held(engine: sqlalchemy_asyncio.AsyncEngine, versions: dict[int, int]) -> set[int]:
-    """Returns those of the tasks (task_id → claimed version) that nobody ended; it waits for no lock.
+async def held(engine: sqlalchemy_asyncio.AsyncEngine, outcomes: Collection[Outcome], *, worker_id: str) -> set[int]:
+    """Returns the tasks of those outcomes that the worker still holds by the same claims; it waits for no lock.
 
     It returns once the ends of the others are durable: after a failover that lost one, its outcome would be needed.
     """
-    if not versions:
+    if not outcomes:
         return set()
-    parameters = {"task_ids": list(versions), "versions": list(versions.values())}
+    parameters = {
+        "task_ids": [outcome.task_id for outcome in outcomes],
+        "versions": [outcome.version for outcome in outcomes],
+        "lease_ids": [outcome.lease_id for outcome in outcomes],
+        "starts": [outcome.started_at for outcome in outcomes],
+        "worker_id": worker_id,
+    }
     with database.unavailable():
         async with engine.connect() as connection:
             found = set((await connection.execute(_HELD, parameters)).scalars())
-            if len(found) < len(versions):
+            if len(found) < len(outcomes):
                 await confirmation.write(connection)
             return found
 

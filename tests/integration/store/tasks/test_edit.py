@@ -140,7 +140,7 @@ async def test_a_task_cancelled_while_running_has_no_worker_any_more(engine: Eng
 async def recorded(engine: Engine, run: task.Task) -> bool:
     """Records an outcome, again while the task is locked; returns whether it was."""
     while not await task_outcomes.record(engine, [factories.outcome(run)], worker_id="worker"):
-        if not await task_outcomes.held(engine, {run.task_id: run.version}):
+        if not await task_outcomes.held(engine, [factories.outcome(run)], worker_id="worker"):
             return False
     return True
 

@@ -11,25 +11,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
-from duetime_core.store import leases as task_leases
 from duetime_core.store.claiming import rescue
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
+from tests.integration.store import test_leases
 from tests.support import factories, rows
 
 Change = task.Change
 
 
-async def claimed(engine: sqlalchemy_asyncio.AsyncEngine, count: int = 1, **changes: object) -> list[task.Task]:
-    for _ in range(count):
-        await factories.create(engine, **changes)
-    return await factories.claim(engine)
-
-
 async def test_a_batch_records_each_outcome(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    done, failed, again, back = await claimed(engine, 4)
+    done, failed, again, back = await factories.claimed(engine, 4)
     outcomes = [
         factories.outcome(done, result='{"a": 1}'),
         factories.outcome(failed, Change.FAILED, error_message="no"),
@@ -52,7 +45,7 @@ async def test_a_batch_records_each_outcome(engine: sqlalchemy_asyncio.AsyncEngi
 
 async def test_any_text_is_recorded_as_it_is(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
     texts = ["NULL", "", "{a,b}", 'a "quoted" \\ text,\nand ünicode 🕐', " "]
-    runs = await claimed(engine, len(texts) + 1)
+    runs = await factories.claimed(engine, len(texts) + 1)
     outcomes = [
         factories.outcome(run, Change.FAILED, error_message=text) for run, text in zip(runs, texts, strict=False)
     ]
@@ -64,7 +57,7 @@ async def test_any_text_is_recorded_as_it_is(engine: sqlalchemy_asyncio.AsyncEng
 
 
 async def test_recording_an_outcome_is_idempotent(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    (run,) = await claimed(engine)
+    (run,) = await factories.claimed(engine)
     outcome = factories.outcome(run)
     assert len(await task_outcomes.record(engine, [outcome], worker_id="worker")) == 1
     assert await task_outcomes.record(engine, [outcome], worker_id="worker") == task_outcomes.Recorded([], [])
@@ -131,28 +124,40 @@ async def test_of_two_claims_with_one_lease_id_only_the_present_one_has_an_outco
     assert await factories.history(engine, held_id) == ["created", "started", "completed"]
 
 
-async def extend(
-    engine: sqlalchemy_asyncio.AsyncEngine, *runs: task.Task, worker_id: str = "worker"
-) -> tuple[dict[int, list[int]], set[int]]:
-    """Extends the leases of those runs; returns the tasks that are still held by lease, and the leases passed over."""
-    leases = {run.lease_id for run in runs if run.lease_id is not None}
-    return await task_leases.extend(engine, leases, worker_id=worker_id, lease=2 * factories.LEASE)
-
-
-@pytest.mark.parametrize("fence", ["another worker", "cancelled", "lost"])
-async def test_an_extension_returns_no_task_that_is_no_longer_held(
-    engine: sqlalchemy_asyncio.AsyncEngine, fence: str
+async def test_a_task_that_was_claimed_again_is_not_held_by_the_claim_that_a_failover_lost(
+    engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
     await factories.create(engine)
-    (run,) = await factories.claim(engine, lease=datetime.timedelta(0) if fence == "lost" else factories.LEASE)
-    match fence:
-        case "cancelled":
-            await task_edit.cancel(engine, run.task_id, actor="api")
-        case "lost":
-            await rescue.reclaim(engine, worker_id="sweeper")
-    extended, locked = await extend(engine, run, worker_id="other" if fence == "another worker" else "worker")
-    assert extended.get(run.lease_id or 0, []) == []
-    assert locked == set()
+    (lost,) = await factories.claim(engine)
+    held = factories.outcome(lost)
+    assert await task_outcomes.held(engine, [held], worker_id="worker") == {lost.task_id}
+    await _claim_otherwise(engine)
+    assert await task_outcomes.held(engine, [held], worker_id="worker") == set()
+
+
+async def test_starts_are_logged_in_one_order_so_that_they_never_wait_for_each_other_in_a_circle(
+    engine: sqlalchemy_asyncio.AsyncEngine,
+) -> None:
+    orders = []
+    for ends in (False, True):
+        (first,) = await factories.claimed(engine)
+        retry = factories.outcome(first, Change.RETRY_SCHEDULED, backoff=datetime.timedelta(0))
+        await task_outcomes.record(engine, [retry], worker_id="worker")
+        (again,), (later,) = await factories.claim(engine), await factories.claimed(engine)
+        assert again.version > later.version
+        if ends:
+            ended = [factories.outcome(run) for run in (again, later)]
+            await task_outcomes.record(engine, ended, worker_id="worker")
+        else:
+            await task_outcomes.log_starts(engine, [again, later], worker_id="worker")
+        logged = sa.text(
+            "SELECT task_id FROM task_logs WHERE change = 'started' AND task_id = ANY(:ids) ORDER BY log_id"
+        )
+        async with engine.connect() as connection:
+            found = (await connection.execute(logged, {"ids": [again.task_id, later.task_id]})).scalars()
+            orders.append([task_id == later.task_id for task_id in found])
+        await factories.claim(engine)
+    assert orders == [[False, True, False]] * 2  # the first is from before the retry
 
 
 @pytest.mark.parametrize("stale_first", [True, False])
@@ -171,25 +176,14 @@ async def test_only_the_outcome_of_the_present_run_of_a_task_is_recorded(
 
 
 async def test_a_dropped_outcome_does_not_affect_the_others(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    runs = await claimed(engine, 3)
+    runs = await factories.claimed(engine, 3)
     await task_edit.cancel(engine, runs[1].task_id, actor="api")
     finished = await task_outcomes.record(engine, [factories.outcome(run) for run in runs], worker_id="worker")
     assert sorted(finished.ended) == [runs[0].task_id, runs[2].task_id]
 
 
-async def test_an_extension_moves_the_lease_and_nothing_else(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    (run,) = await claimed(engine)
-    assert await extend(engine, run) == ({run.lease_id: [run.task_id]}, set())
-    found = await task_read.get(engine, run.task_id)
-    assert found.lease_expires_at is not None
-    assert run.lease_expires_at is not None
-    assert found.lease_expires_at > run.lease_expires_at
-    assert found.version == run.version
-    assert await factories.history(engine, run.task_id) == ["created"]
-
-
 async def test_a_release_keeps_the_error_of_an_earlier_run(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    (first,) = await claimed(engine)
+    (first,) = await factories.claimed(engine)
     retry = factories.outcome(first, Change.RETRY_SCHEDULED, error_message="first", backoff=datetime.timedelta(0))
     await task_outcomes.record(engine, [retry], worker_id="worker")
     (second,) = await factories.claim(engine)
@@ -199,43 +193,21 @@ async def test_a_release_keeps_the_error_of_an_earlier_run(engine: sqlalchemy_as
 
 
 async def test_outcomes_pass_over_a_locked_task_and_it_counts_as_held(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    locked, cancelled, free = await claimed(engine, 3)
-    versions = {run.task_id: run.version for run in (locked, cancelled, free)}
+    locked, cancelled, free = await factories.claimed(engine, 3)
     await task_edit.cancel(engine, cancelled.task_id, actor="api")
     async with rows.locked(engine, locked.task_id), asyncio.timeout(5):
         # The lease of all three is nobody's but the worker's.
-        assert await extend(engine, locked) == ({locked.lease_id: [locked.task_id, free.task_id]}, set())
+        assert await test_leases.extend(engine, locked) == ({locked.lease_id: [locked.task_id, free.task_id]}, set())
         outcomes = [factories.outcome(run) for run in (locked, cancelled, free)]
         recorded = await task_outcomes.record(engine, outcomes, worker_id="worker")
         assert recorded.ended == [free.task_id]
-        assert await task_outcomes.held(engine, versions) == {locked.task_id}
+        assert await task_outcomes.held(engine, outcomes, worker_id="worker") == {locked.task_id}
     recorded = await task_outcomes.record(engine, [factories.outcome(locked)], worker_id="worker")
     assert recorded.ended == [locked.task_id]
 
 
-async def test_an_extension_passes_over_a_locked_lease_and_it_counts_as_held(
-    engine: sqlalchemy_asyncio.AsyncEngine,
-) -> None:
-    (locked,), (free,) = await claimed(engine), await claimed(engine)
-    assert locked.lease_id is not None
-    async with database.transaction(engine) as connection, asyncio.timeout(5):
-        await connection.execute(sa.text(f"SELECT FROM leases WHERE lease_id = {locked.lease_id} FOR UPDATE"))
-        assert await extend(engine, locked, free) == ({free.lease_id: [free.task_id]}, {locked.lease_id})
-    assert await extend(engine, locked) == ({locked.lease_id: [locked.task_id]}, set())
-
-
-async def test_a_lease_is_extended_without_the_tasks_that_ended_once_they_are_most(
-    engine: sqlalchemy_asyncio.AsyncEngine,
-) -> None:
-    runs = await claimed(engine, 5)
-    await task_outcomes.record(engine, [factories.outcome(run) for run in runs[:3]], worker_id="worker")
-    assert await extend(engine, *runs) == ({runs[0].lease_id: [run.task_id for run in runs[3:]]}, set())
-    async with engine.connect() as connection:
-        assert await connection.scalar(sa.text("SELECT task_ids FROM leases")) == [run.task_id for run in runs[3:]]
-
-
 async def test_a_lease_goes_with_its_last_outcome_and_never_before(engine: sqlalchemy_asyncio.AsyncEngine) -> None:
-    runs = await claimed(engine, 3)
+    runs = await factories.claimed(engine, 3)
     leases = {run.lease_id for run in runs if run.lease_id is not None}
     left = []
     for run in runs:  # whatever the worker believes
@@ -248,20 +220,19 @@ async def test_a_lease_goes_with_its_last_outcome_and_never_before(engine: sqlal
 async def test_overlapping_outcomes_and_extensions_do_not_deadlock(
     engine: sqlalchemy_asyncio.AsyncEngine,
 ) -> None:
-    runs = await claimed(engine, 100)
-    versions = {run.task_id: run.version for run in runs}
+    runs = await factories.claimed(engine, 100)
+    all_ids = {run.task_id for run in runs}
 
     async def shuffled(action: str) -> None:
         order = random.sample(runs, len(runs))
         if action == "extend":
-            await extend(engine, *order)
+            await test_leases.extend(engine, *order)
         else:
-            rest = versions
+            rest = all_ids
             while rest:  # a finish passes over what an extension has locked, and the other way round
                 outcomes = [factories.outcome(run) for run in order if run.task_id in rest]
                 await task_outcomes.record(engine, outcomes, worker_id="worker")
-                held = await task_outcomes.held(engine, versions)
-                rest = {task_id: versions[task_id] for task_id in held}
+                rest = await task_outcomes.held(engine, outcomes, worker_id="worker")
 
     await asyncio.gather(*(shuffled("extend") for _ in range(8)), shuffled("finish"), shuffled("finish"))
     for run in runs:

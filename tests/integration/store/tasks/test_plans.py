@@ -216,8 +216,11 @@ async def test_an_outcome_and_an_extension_read_their_tasks_only(
     lease_ids = list(range(1, len(task_ids) + 1))
     used = await scans(full, mode, leases._EXTEND, {"worker_id": "worker", "lease_ids": lease_ids, "lease": LEASE})
     assert set(used.values()) == {"leases_pkey", "tasks_pkey"}
-    versions = {"task_ids": task_ids, "versions": [2] * len(task_ids)}
-    assert set((await scans(full, mode, task_outcomes._HELD, versions)).values()) == {"tasks_pkey", "waiting_pkey"}
+    count = len(task_ids)
+    held = {"task_ids": task_ids, "versions": [2] * count, "lease_ids": lease_ids, "starts": [NOW] * count}
+    used = await scans(full, mode, task_outcomes._HELD, {**held, "worker_id": "worker"})
+    assert set(used.values()) <= {"tasks_pkey", "waiting_pkey", "leases_pkey"}
+    assert used
     outcomes = {"worker_id": "worker", "lease_ids": encoding.array(lease_ids), **_outcomes(task_ids)}
     used = await scans(full, mode, task_outcomes._RECORD, outcomes)
     assert set(used.values()) == {"tasks_pkey", "leases_pkey"}
