@@ -36,7 +36,7 @@ class Layout:
 
     @property
     def admin_address(self) -> pathlib.Path:
-        """Where Envoy listens, while it does: clients send the admin key to no other port."""
+        """Where Envoy listens, while it does: clients send the admin key to no other address."""
         return self.data_dir / "admin.address"
 
     @property

@@ -67,8 +67,8 @@ def _run(
     dependencies = [*database.programs, *doorbell.programs, *mail]
     stages = [stage for stage in (database.programs, doorbell.programs, mail, workers, servers, envoy) if stage]
     with (
-        _removed_at_end(paths.admin_address),
         supervision.supervise(paths, stages, environment, socket_paths.supervisor, inherited) as supervisor,
+        _removed_at_end(paths.admin_address),  # before Envoy stops, and its port is free for others
     ):
         supervisor.start(dependencies)
         admin_key = processes.prepare(paths, environment | database.migrations, with_key=wanted.demands_keys)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from duetime_client import address
+from duetime_client import address, stack_key
 
 VARIABLE = "DUETIME_API_KEY"
 FILE_VARIABLE = "DUETIME_API_KEY_FILE"
@@ -25,9 +25,9 @@ _LINE = re.compile(r"authorization: +bearer +(\S+)", re.IGNORECASE)
 def metadata(api_key: str | None, server: address.Address, environment: Mapping[str, str] = os.environ) -> Metadata:
     """Returns what each call to the server sends with it.
 
-    Without an API key, that of the environment is sent, or, to the port of a stack that runs on this machine from the
-    current directory, its admin key; an empty one stands for none. Raises ValueError, without quoting the key, for one
-    that is malformed, cannot be read, or would be sent unencrypted to another machine.
+    Without an API key, that of the environment is sent, or, to the address of a stack that runs on this machine from
+    the current directory, its admin key; an empty one stands for none. Raises ValueError, without quoting the key, for
+    one that is malformed, cannot be read, or would be sent unencrypted to another machine.
     """
     key = _of(environment, server) if api_key is None else api_key
     if not key:
@@ -48,29 +48,25 @@ def _of(environment: Mapping[str, str], server: address.Address) -> str:
     if path := environment.get(FILE_VARIABLE, ""):
         return _read(path, f"{FILE_VARIABLE}: ")
     data_dir = pathlib.Path(environment.get("DUETIME_DATA_DIR") or _DATA_DIR)
-    own = data_dir / "admin.key"
-    return _read(str(own)) if _is_stack(server.target, data_dir) and os.access(own, os.R_OK) else ""
-
-
-def _is_stack(target: str, data_dir: pathlib.Path) -> bool:
-    """Whether the target is where the data directory's stack listens now."""
-    # Any other port of this machine may be another user's, or lead to another machine through a tunnel.
-    if not address.is_local(target) or (port := address.port(target)) is None:
-        return False
+    own = str(data_dir / stack_key.KEY)
     try:
-        listens_at = (data_dir / "admin.address").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError):
-        return False
-    return address.port(listens_at) == port
+        content = stack_key.read(server.target, data_dir)
+    except UnicodeError:
+        raise ValueError(f"cannot read {own}: it is not text") from None
+    return "" if content is None else _parse(content, own)
 
 
-def _read(path: str, source: str = "") -> str:
+def _read(path: str, source: str) -> str:
     try:
-        line = pathlib.Path(path).read_text(encoding="utf-8").strip()
+        content = pathlib.Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ValueError(f"{source}cannot read {path}: {why}") from None
-    found = _LINE.fullmatch(line)
+    return _parse(content, path, source)
+
+
+def _parse(content: str, path: str, source: str = "") -> str:
+    found = _LINE.fullmatch(content.strip())
     if found is None:
         raise ValueError(f"{source}{path} must have one line, '{FILE_FORM}'")
     return found[1]

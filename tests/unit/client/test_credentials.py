@@ -29,59 +29,6 @@ def test_an_argument_takes_precedence_over_the_variable_and_that_over_the_file(t
     assert credentials.metadata("", HERE, in_file) == credentials.metadata(None, HERE, {}) == ()
 
 
-@pytest.fixture(params=["", "data"], ids=["default", "variable"])
-def stack(
-    request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[pathlib.Path, dict[str, str]]:
-    """The data directory, relative to the current one, of a stack that listens on port 8080, and its environment."""
-    monkeypatch.chdir(tmp_path)
-    data_dir = pathlib.Path(request.param or ".duetime")
-    data_dir.mkdir()
-    (data_dir / "admin.key").write_text(f"authorization: Bearer {KEY}\n")
-    (data_dir / "admin.address").write_text("127.0.0.1:8080\n")
-    return data_dir, {"DUETIME_DATA_DIR": request.param} if request.param else {}
-
-
-def test_the_admin_key_of_a_stack_is_found_for_this_machine_alone(stack: tuple[pathlib.Path, dict[str, str]]) -> None:
-    data_dir, environment = stack
-    assert credentials.metadata(None, HERE, environment) == SENT
-    assert credentials.metadata(None, address.parse("[::1]:8080"), environment) == SENT
-    assert credentials.metadata(None, address.parse("https://duetime.example:8080"), environment) == ()
-    assert credentials.metadata("", HERE, environment) == ()
-    assert credentials.metadata(None, HERE, environment | {"DUETIME_API_KEY": "other"}) != SENT
-    (data_dir / "admin.key").write_text("nonsense")
-    with pytest.raises(ValueError, match=f"{data_dir}/admin.key must have one line"):
-        credentials.metadata(None, HERE, environment)
-    (data_dir / "admin.key").unlink()
-    assert credentials.metadata(None, HERE, environment) == ()
-
-
-@pytest.mark.parametrize("listens_at", ["127.0.0.1:8080\n", "0.0.0.0:8080", "[::1]:8080"])
-def test_the_admin_key_of_a_stack_is_sent_to_no_other_port(
-    stack: tuple[pathlib.Path, dict[str, str]], listens_at: str
-) -> None:
-    data_dir, environment = stack
-    (data_dir / "admin.address").write_text(listens_at)
-    for target in ("127.0.0.1:8080", "http://localhost:8080", "ipv4:127.0.0.1:8080", "https://127.0.0.1:8080"):
-        assert credentials.metadata(None, address.parse(target), environment) == SENT
-    for target in ("127.0.0.1:8081", "localhost:80", "https://127.0.0.1", "unix:/tmp/8080", "ipv4:127.0.0.1"):
-        assert credentials.metadata(None, address.parse(target), environment) == ()
-    two = address.parse("ipv4:127.0.0.1:8080,127.0.0.1:8081")
-    assert credentials.metadata(None, two, environment) == ()
-
-
-@pytest.mark.parametrize("content", [None, b"", b"8080", b"127.0.0.1", b"\xff:8080"], ids=str)
-def test_the_admin_key_of_a_stack_that_does_not_run_is_not_sent(
-    stack: tuple[pathlib.Path, dict[str, str]], content: bytes | None
-) -> None:
-    data_dir, environment = stack
-    if content is None:
-        (data_dir / "admin.address").unlink()
-    else:
-        (data_dir / "admin.address").write_bytes(content)
-    assert credentials.metadata(None, HERE, environment) == ()
-
-
 @pytest.mark.parametrize("content", [KEY, f"Bearer {KEY}", "", f"authorization: Basic {KEY}", "\xff" * 3])
 def test_a_file_in_another_form_is_refused_by_its_variable_and_not_quoted(tmp_path: pathlib.Path, content: str) -> None:
     path = tmp_path / "admin.key"

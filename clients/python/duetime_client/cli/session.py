@@ -95,7 +95,10 @@ def _print(error: duetime_client.DuetimeError) -> None:
         printing.note(
             "  DUETIME_API_KEY_FILE names a file with your API key. That of a stack on this machine is found in"
         )
-        printing.note("  its data directory, which is DUETIME_DATA_DIR or .duetime, if you may read it.")
+        printing.note(
+            "  its data directory, DUETIME_DATA_DIR or .duetime, if that is yours and no other user can write it,"
+        )
+        printing.note("  and sent while it runs to the address in its admin.address: write that, and not localhost.")
     if new := _may_exist(error):
         printing.note("  The task may have been created. To retry without creating it twice, repeat the command with")
         printing.note(f"  --request-id {shlex.quote(str(new.request_id))} {_when(new.execution_time)}")
