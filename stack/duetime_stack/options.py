@@ -32,7 +32,9 @@ class Options:
     demands_keys: bool
     """Whether the servers demand an API key of every call."""
     insecure_listen: bool
-    """Whether `host` may be an address that other machines reach without authentication or encryption."""
+    """Whether `host` may be an address that other machines reach without encryption."""
+    insecure_open: bool
+    """Whether `host` may be an address that other machines reach without authentication."""
     servers: int
     workers: int
     database_url: str | None
@@ -79,10 +81,12 @@ def _warning(options: Options, address: str) -> str:
     if ports.is_loopback(address):
         return "" if options.demands_keys else _OPEN
     risk = _risk(options)
-    if risk and not options.insecure_listen:
+    # Two settings: a deployment behind a proxy that encrypts keeps the one, and must not be opened by --open alone.
+    is_accepted = options.insecure_listen if options.demands_keys else options.insecure_open
+    if risk and not is_accepted:
         raise errors.StackError(
             f"other machines can reach {address} (--host or DUETIME_HOST), and {risk}: {_remedy(options)}, or use "
-            "127.0.0.1, or accept that with --insecure-listen or DUETIME_INSECURE_LISTEN=1"
+            f"127.0.0.1, or accept that with {_acceptance(options)}"
         )
     return risk and f"other machines can reach {address}, and {risk}"
 
@@ -95,5 +99,14 @@ def _risk(options: Options) -> str:
 
 def _remedy(options: Options) -> str:
     keys = [] if options.demands_keys else [f"leave out --open or {AUTH}=open"]
-    certificate = [] if options.tls_cert else ["set --tls-cert and --tls-key"]
+    certificate = [] if options.tls_cert or options.insecure_listen else ["set --tls-cert and --tls-key"]
     return ", and ".join([*keys, *certificate])
+
+
+def _acceptance(options: Options) -> str:
+    if options.demands_keys:
+        return "--insecure-listen or DUETIME_INSECURE_LISTEN=1"
+    distinction = (
+        " (--insecure-listen permits calls without encryption, not without keys)" if options.insecure_listen else ""
+    )
+    return f"--insecure-open or DUETIME_INSECURE_OPEN=1{distinction}"

@@ -63,7 +63,15 @@ def command(
         typer.Option(
             "--insecure-listen",
             envvar="DUETIME_INSECURE_LISTEN",
-            help="Allow a --host that other machines can reach without authentication or encryption.",
+            help="Allow a --host that other machines can reach without encryption.",
+        ),
+    ] = False,
+    insecure_open: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-open",
+            envvar="DUETIME_INSECURE_OPEN",
+            help="Allow --open with a --host that other machines can reach: anyone there may do everything.",
         ),
     ] = False,
     database_url: Annotated[
@@ -113,6 +121,7 @@ def command(
             tls_key=tls_key,
             demands_keys=options.demands_keys(is_open=is_open, auth=os.environ.get(options.AUTH, "")),
             insecure_listen=insecure_listen,
+            insecure_open=insecure_open,
             database_url=_url(context, "database_url", database_url),
             redis_url=_url(context, "redis_url", redis_url),
             handlers=handlers,

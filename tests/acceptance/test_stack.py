@@ -180,7 +180,7 @@ async def test_listening_beyond_this_machine_prints_a_warning(data_dir: pathlib.
     flags = (
         "--host",
         "0.0.0.0",
-        "--insecure-listen",
+        "--insecure-open",
         "--port",
         str(processes.free_port()),
         "--data-dir",

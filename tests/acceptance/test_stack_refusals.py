@@ -34,6 +34,14 @@ async def test_an_address_that_other_machines_can_reach_is_refused_with_the_opti
     assert "--insecure-listen or DUETIME_INSECURE_LISTEN=1" in line
 
 
+async def test_who_permits_calls_without_encryption_is_not_opened_to_other_machines_by_one_variable(
+    open_directory: pathlib.Path,
+) -> None:
+    variables = {"DUETIME_INSECURE_LISTEN": "1", "DUETIME_AUTH": "open"}
+    line = await refused("--host", "0.0.0.0", directory=open_directory, variables=variables)
+    assert "--insecure-open or DUETIME_INSECURE_OPEN=1" in line
+
+
 async def test_a_file_as_the_data_directory_is_refused(open_directory: pathlib.Path) -> None:
     (open_directory / "data").write_text("")
     assert (

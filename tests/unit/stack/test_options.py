@@ -8,9 +8,16 @@ import trustme
 from duetime_stack import errors, options
 from tests.support import certificates
 
+KEYS = "leave out --open or DUETIME_AUTH=open"
+
 
 def wanted(
-    host: str, files: certificates.Files | None, *, demands_keys: bool, insecure_listen: bool = False
+    host: str,
+    files: certificates.Files | None,
+    *,
+    demands_keys: bool,
+    insecure_listen: bool = False,
+    insecure_open: bool = False,
 ) -> options.Options:
     return options.Options(
         host=host,
@@ -22,6 +29,7 @@ def wanted(
         tls_key=files.key if files else None,
         demands_keys=demands_keys,
         insecure_listen=insecure_listen,
+        insecure_open=insecure_open,
         servers=1,
         workers=1,
         database_url=None,
@@ -44,25 +52,48 @@ def test_other_machines_may_reach_an_address_with_keys_and_encryption(host: str,
 
 
 @pytest.mark.parametrize(
-    ("has_certificate", "demands_keys", "risk", "remedy"),
+    ("has_certificate", "demands_keys", "risk", "remedy", "flag"),
     [
-        (False, False, "has full access", "leave out --open or DUETIME_AUTH=open, and set --tls-cert and --tls-key"),
-        (True, False, "has full access", "leave out --open or DUETIME_AUTH=open, or use 127.0.0.1"),
-        (False, True, "can read API keys and payloads", "set --tls-cert and --tls-key, or use 127.0.0.1"),
+        (False, False, "has full access", f"{KEYS}, and set --tls-cert and --tls-key", "open"),
+        (True, False, "has full access", f"{KEYS}, or use 127.0.0.1", "open"),
+        (False, True, "can read API keys and payloads", "set --tls-cert and --tls-key, or use 127.0.0.1", "listen"),
     ],
     ids=["neither", "a certificate alone", "keys alone"],
 )
 def test_what_is_missing_is_named_and_can_be_accepted(
-    files: certificates.Files, has_certificate: bool, demands_keys: bool, risk: str, remedy: str
+    files: certificates.Files, has_certificate: bool, demands_keys: bool, risk: str, remedy: str, flag: str
 ) -> None:
     given = files if has_certificate else None
     with pytest.raises(errors.StackError) as refused:
         options.listening(wanted("0.0.0.0", given, demands_keys=demands_keys))
-    for part in ("other machines can reach 0.0.0.0", risk, remedy, "--insecure-listen"):
+    for part in (
+        "other machines can reach 0.0.0.0",
+        risk,
+        remedy,
+        f"--insecure-{flag} or DUETIME_INSECURE_{flag.upper()}=1",
+    ):
         assert part in str(refused.value)
-    accepted = options.listening(wanted("0.0.0.0", given, demands_keys=demands_keys, insecure_listen=True))
+    flags = {f"insecure_{flag}": True}
+    accepted = options.listening(wanted("0.0.0.0", given, demands_keys=demands_keys, **flags))
     assert accepted.warning.startswith("other machines can reach 0.0.0.0, and ")
     assert risk in accepted.warning
+
+
+@pytest.mark.parametrize("has_certificate", [False, True])
+def test_who_accepts_calls_without_encryption_does_not_open_the_server(
+    files: certificates.Files, has_certificate: bool
+) -> None:
+    given = files if has_certificate else None
+    with pytest.raises(errors.StackError, match=r"--insecure-listen permits .* not without keys") as refused:
+        options.listening(wanted("0.0.0.0", given, demands_keys=False, insecure_listen=True))
+    assert f"{KEYS}, or use 127.0.0.1, or accept that with --insecure-open or DUETIME_INSECURE_OPEN=1" in str(
+        refused.value
+    )
+
+
+def test_who_accepts_an_open_server_does_not_send_keys_without_encryption() -> None:
+    with pytest.raises(errors.StackError, match="can read API keys and payloads"):
+        options.listening(wanted("0.0.0.0", None, demands_keys=True, insecure_open=True))
 
 
 def test_this_machine_alone_needs_no_certificate_and_is_warned_of_without_keys() -> None:
