@@ -110,7 +110,8 @@ async def rotate(
             if lifetime is None and old.expires_at is not None:
                 lifetime = old.expires_at - old.created_at
             new = await _insert(connection, token, old.grant, lifetime, old.actor, actor)
-            await audit_write.key_changed(connection, audit.Kind.KEY_ROTATED, key_id, actor=actor, address=address)
+            for kind, changed in ((audit.Kind.KEY_ROTATED, key_id), (audit.Kind.KEY_CREATED, new.key_id)):
+                await audit_write.key_changed(connection, kind, changed, actor=actor, address=address)
             replacing = {"key_id": key_id, "replaced_by": new.key_id, "overlap": overlap}
             return new, rows.read((await connection.execute(_REPLACE, replacing)).one())
 

@@ -34,8 +34,9 @@ async def test_events_are_listed_newest_first_a_page_at_a_time_by_kind_actor_and
     audit_service: audit.AuditService, engine: sqlalchemy_asyncio.AsyncEngine
 ) -> None:
     ids = [(await keys.create(engine, actor=f"key:{number % 2}"))[0].key_id for number in range(5)]
-    await keys.rotate(engine, ids[0])
+    _, new, _ = await keys.rotate(engine, ids[0])
     assert [(each.kind, each.key_id) for each in await pages(audit_service)] == [
+        (Kind.key_created, new.key_id),
         (Kind.key_rotated, ids[0]),
         *((Kind.key_created, key_id) for key_id in reversed(ids)),
     ]
