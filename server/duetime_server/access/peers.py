@@ -15,6 +15,8 @@ from duetime_server.rpc import errors as rpc_errors
 HEADER = "x-duetime-peer"
 UNIX = "unix"
 """The address of a caller on this machine that is connected by a unix socket."""
+_UNIX_PREFIX = "unix:"
+"""What gRPC's address of such a connection begins with."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -27,8 +29,11 @@ class Peers:
         self._edges = edges
 
     def address(self, context: rpc_errors.Context) -> str:
-        """Returns the address of the call's caller, without a port."""
-        connected = _connected(context.peer())
+        """Returns the address of the call's caller, without a port; an empty one if its connection's is unknown."""
+        peer = context.peer()
+        connected = _connected(peer)
+        if connected is None and not peer.startswith(_UNIX_PREFIX):
+            return ""
         if connected is not None and not any(connected in edge for edge in self._edges):
             return str(connected)
         given = [value for name, value in context.invocation_metadata() or () if name == HEADER]
@@ -39,7 +44,7 @@ class Peers:
 
 
 def _connected(peer: str) -> Address | None:
-    """Returns the address in gRPC's `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`, or None for a unix socket."""
+    """Returns the address in gRPC's `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`, or None for any other."""
     return _of_host(peer.rpartition(":")[0])
 
 

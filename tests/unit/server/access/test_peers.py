@@ -64,3 +64,22 @@ def test_without_the_header_or_with_several_the_connection_counts() -> None:
     for values in ((), ("192.0.2.7", "192.0.2.8")):
         assert address("unix:", *values) == "unix"
         assert address("ipv4:10.1.2.3:1", *values) == "10.1.2.3"
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "",
+        "unknown",
+        "unix",
+        "unix-abstract:d",
+        "vsock:2:1",
+        "ipv4:",
+        "ipv4:10.1.2:1",
+        "ipv6:%5B2001:db8::x%5D:1",
+        "10.1.2.3:1",
+    ],
+)
+def test_the_header_of_a_connection_whose_address_is_unknown_does_not_count(peer: str) -> None:
+    for values in ((), (FORGED,)):
+        assert address(peer, *values) == ""
