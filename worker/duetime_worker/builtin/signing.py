@@ -54,7 +54,7 @@ class Signer:
 def read(path: str) -> Signer:
     """Reads a file of secrets: in each line an origin, followed by its secrets. Empty lines and `#` are skipped.
 
-    Raises ValueError, with the line's number and what would be right. It quotes nothing, because it may be a secret.
+    Raises ValueError, with the line's number and what would be right. It quotes nothing that may be a secret.
     """
     try:
         with pathlib.Path(path).open(encoding="utf-8") as file:
@@ -63,6 +63,11 @@ def read(path: str) -> Signer:
     except UnicodeDecodeError:
         raise ValueError(f"{path} must be text in UTF-8") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte
+        if _PREFIX in path or any(map(str.isspace, path)):
+            raise ValueError(
+                "must be the path of a file that has the secrets, not a secret itself; what it is now cannot be read, "
+                "and is not shown"
+            ) from None
         raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     if not is_private:
         raise ValueError(f"every user can read the secrets in {path}; make it private: chmod 600 {path}")

@@ -157,6 +157,16 @@ def test_a_file_that_cannot_be_read_or_is_not_private_ends_the_worker(
             settings.Webhooks.read()
 
 
+@pytest.mark.parametrize(
+    "value", [SECRET, f"https://a.example {SECRET}", f"https://a.example\t{SECRET[6:]}", f"x{SECRET}"]
+)
+def test_a_secret_in_the_place_of_the_files_path_is_not_quoted(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DUETIME_WEBHOOK_SECRETS_FILE", value)
+    with pytest.raises(SystemExit, match=r"^DUETIME_WEBHOOK_SECRETS_FILE: must be the path of a file") as ended:
+        settings.Webhooks.read()
+    assert SECRET[6:] not in str(ended.value)
+
+
 def test_secrets_are_in_no_representation(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("DUETIME_WEBHOOK_SECRETS_FILE", written(tmp_path, f"https://a.example {SECRET}"))
     read = settings.Webhooks.read()
