@@ -3,7 +3,6 @@
 import base64
 import datetime
 import pathlib
-import time
 
 import httpx
 import pytest
@@ -43,19 +42,20 @@ def test_the_specifications_library_accepts_the_signature_of_any_text(body: str,
 
 
 @pytest.mark.parametrize(
-    ("changes", "body", "problem"),
+    ("changes", "seconds", "body", "problem"),
     [
-        ({}, b"chang\xc3\xa9d", "No matching signature found"),
-        ({"webhook-id": "8-1"}, b"body", "No matching signature found"),
-        ({"webhook-timestamp": str(int(time.time()) + 30)}, b"body", "No matching signature found"),
-        ({"webhook-timestamp": str(int(time.time()) - 301)}, b"body", "too old"),
-        ({"webhook-timestamp": str(int(time.time()) + 400)}, b"body", "too new"),
+        ({}, 0, b"chang\xc3\xa9d", "No matching signature found"),
+        ({"webhook-id": "8-1"}, 0, b"body", "No matching signature found"),
+        ({}, 30, b"body", "No matching signature found"),
+        ({}, -301, b"body", "too old"),
+        ({}, 400, b"body", "too new"),
     ],
 )
 def test_a_changed_or_repeated_call_is_refused_by_the_library(
-    changes: dict[str, str], body: bytes, problem: str
+    changes: dict[str, str], seconds: int, body: bytes, problem: str
 ) -> None:
     headers = {**signer(SECRET).headers(runs.of(), URL, b"body"), **changes}
+    headers["webhook-timestamp"] = str(int(headers["webhook-timestamp"]) + seconds)
     with pytest.raises(standardwebhooks.WebhookVerificationError, match=problem):
         verify(headers, body)
 
