@@ -20,6 +20,7 @@ from duetime_core.model import errors, snapshot, task
 from duetime_core.model import reconcile as model_reconcile
 from duetime_core.postgres import confirmation
 from duetime_core.postgres import connection as core_connection
+from duetime_core.store import leases as task_leases
 from duetime_core.store.claiming import fast, rescue, statements
 from duetime_core.store.log import feed, histories
 from duetime_core.store.schedules import occurrences
@@ -75,9 +76,11 @@ def claim_without_guard() -> None:
 
 def record_without_fence() -> None:
     """Records outcomes of workers that have lost the lease."""
+    claim = "leases.lease_id = claim.lease_id AND leases.started_at = claim.started_at"
+    held = f"WHERE EXISTS (\n        SELECT FROM leases WHERE {claim}\n            AND worker_id = :worker_id OFFSET 0\n    )"
     for name in ("_RECORD", "_RECORD_LOGGED"):
         _rewrite(task_outcomes, name, "AND tasks.version = claimed_version - 1", "")
-        _rewrite(task_outcomes, name, "WHERE (lease_id, started_at) IN (SELECT lease_id, started_at FROM own)", "")
+        _rewrite(task_outcomes, name, held, "")
 
 
 def forget_next_occurrences() -> None:
@@ -214,8 +217,8 @@ def wait_for_locked_tasks() -> None:
             SELECT unnest(task_ids) FROM leases WHERE lease_id = ANY(CAST(:lease_ids AS bigint[]))
         )) ORDER BY task_id FOR UPDATE
     ), held AS"""
-    _rewrite(task_outcomes, "_EXTEND", "held AS", locked)
-    _rewrite(task_outcomes, "_EXTEND", "AND worker_id =", "AND (SELECT count(*) FROM locked) >= 0 AND worker_id =")
+    _rewrite(task_leases, "_EXTEND", "held AS", locked)
+    _rewrite(task_leases, "_EXTEND", "AND worker_id =", "AND (SELECT count(*) FROM locked) >= 0 AND worker_id =")
 
 
 def reclaim_nothing() -> None:
