@@ -77,10 +77,10 @@ def claim_without_guard() -> None:
 def record_without_fence() -> None:
     """Records outcomes of workers that have lost the lease."""
     claim = "leases.lease_id = claim.lease_id AND leases.started_at = claim.started_at"
-    held = f"WHERE EXISTS (\n        SELECT FROM leases WHERE {claim}\n            AND worker_id = :worker_id OFFSET 0\n    )"
+    lease = f"SELECT FROM leases WHERE {claim}\n            AND worker_id = :worker_id OFFSET 0"
     for name in ("_RECORD", "_RECORD_LOGGED"):
         _rewrite(task_outcomes, name, "AND tasks.version = claimed_version - 1", "")
-        _rewrite(task_outcomes, name, held, "")
+        _rewrite(task_outcomes, name, f"WHERE EXISTS (\n        {lease}\n    )", "")
 
 
 def forget_next_occurrences() -> None:
