@@ -61,7 +61,7 @@ async def test_a_batch_of_outcomes_is_bounded_by_bytes(engine: sqlalchemy_asynci
     given = await claimed(engine, 10)
     for outcome in given:
         outcome.result = '{"a": "%s"}' % ("x" * 250_000)
-    assert await record(engine, redis_url, given) == [3, 3, 3, 1]
+    assert sorted(await record(engine, redis_url, given)) == [1, 3, 3, 3]  # two at a time
 
 
 async def test_a_batch_of_outcomes_that_times_out_is_halved_before_it_is_repeated(
