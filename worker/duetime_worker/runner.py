@@ -110,6 +110,7 @@ class Runner:
             run.is_lost = True
             run.cancel()
             self.leases.lose(run.claimed.lease_id, task_id)
+            self.starts.discard(task_id, version)
 
     def keep(self, task_ids: Iterable[int], *, until: float) -> None:
         """Records that the leases of those tasks are not over before a time by the monotonic clock."""
@@ -230,10 +231,8 @@ class Runner:
                 if run.claimed.schedule_id is not None:
                     self._schedule_ids[run.claimed.task_id] = run.claimed.schedule_id
                 self.recorder.add(outcome)
-            else:
-                self.starts.discard(run.claimed.task_id, run.claimed.version)
-                if is_current:
-                    self._discard_quarantined([run.claimed.task_id])
+            elif is_current:
+                self._discard_quarantined([run.claimed.task_id])
 
     def _on_recorded(self, task_ids: Collection[int]) -> None:
         self._claimer.ended(task_ids)

@@ -21,7 +21,7 @@ from duetime_core.store.claiming import fast, rescue
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import read as task_read
-from duetime_worker import runner
+from duetime_worker import handlers, runner
 from tests.support import factories, rows, workers
 
 QUEUE = task.DEFAULT_QUEUE
@@ -91,6 +91,37 @@ async def test_an_outcome_of_a_run_whose_lease_was_lost_is_dropped(
     worker.may_end.set()
     await _until_recorded(worker)
     assert await changes(engine, task_id) == ["created", "started", "lease_lost"]
+
+
+@pytest.mark.parametrize("lease", [factories.LEASE])
+async def test_a_release_is_recorded_though_its_handler_ends_meanwhile(
+    engine: sqlalchemy_asyncio.AsyncEngine, worker: workers.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ignoring() -> None:
+        worker.began.release()
+        while not worker.may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await worker.may_end.wait()
+
+    handler = handlers.Handler("wait", ignoring, None, None, {})
+    monkeypatch.setattr(worker.runner._executor, "_registry", {"wait": handler})
+    worker.services += background.start(worker.runner.starts.run())
+    task_id = await create(engine)
+    worker.runner.poll(QUEUE)
+    await worker.began.acquire()
+    async with asyncio.timeout(10):
+        while (await changes(engine, task_id))[-1] != "started":  # noqa: ASYNC110 - no signal
+            await asyncio.sleep(0.01)
+    recording = worker.services.pop(1)
+    await background.end([recording])
+    await worker.runner.stop(datetime.timedelta(0), grace_ended=asyncio.Event())
+    worker.may_end.set()
+    while worker.runner.versions:  # noqa: ASYNC110 - no signal
+        await asyncio.sleep(0.001)
+    worker.services += background.start(worker.recorder.run())
+    async with asyncio.timeout(10):
+        await worker.recorder.drain()
+    assert await changes(engine, task_id) == ["created", "started", "released"]
 
 
 async def test_an_outcome_of_a_cancelled_task_is_dropped(
