@@ -83,6 +83,7 @@ class OutcomeRecorder:
 
     async def run(self) -> None:
         """Records outcomes until cancelled."""
+        self._wake()  # for what an error has left in flight
         async with asyncio.TaskGroup() as recording:
             recording.create_task(self._record_waiting(self._added, only_full=False))
             recording.create_task(self._record_waiting(self._many_added, only_full=True))
@@ -103,14 +104,11 @@ class OutcomeRecorder:
             passed_over = await self._fly(batch)
             if passed_over is None:
                 most = len(batch) // 2 or most
-                continue
-            most = min(MAX_BATCH, 2 * most)
-            for outcome in batch:
-                if outcome.task_id in passed_over and self._waiting.get(outcome.task_id) is outcome:
-                    self._supersede(self._locked, outcome.task_id)
-                    self._locked[outcome.task_id] = self._waiting.pop(outcome.task_id)
-                    self._any_locked.set()
-            self._remove(self._waiting, batch, passed_over)
+            else:
+                most = min(MAX_BATCH, 2 * most)
+                self._set_aside(batch, passed_over)
+                self._remove(self._waiting, batch, passed_over)
+            self._wake()  # the other loop, for what this one has left
 
     async def _fly(self, batch: list[task_outcomes.Outcome]) -> Collection[int] | None:
         """Tries to record a batch that no other loop takes meanwhile; waits before the next attempt if it failed."""
@@ -125,7 +123,13 @@ class OutcomeRecorder:
         finally:
             self._in_flight -= keys
             self._in_flight_bytes -= size
-            self._wake()
+
+    def _set_aside(self, batch: Iterable[task_outcomes.Outcome], passed_over: Collection[int]) -> None:
+        for outcome in batch:
+            if outcome.task_id in passed_over and self._waiting.get(outcome.task_id) is outcome:
+                self._supersede(self._locked, outcome.task_id)
+                self._locked[outcome.task_id] = self._waiting.pop(outcome.task_id)
+                self._any_locked.set()
 
     async def _record_locked(self) -> None:
         """Records the outcomes that were passed over, until cancelled."""
