@@ -15,7 +15,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import outcomes
-from tests.support import factories, workers
+from tests.support import factories, loops, workers
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -126,8 +126,7 @@ async def test_a_full_batch_is_written_beside_another_and_fewer_outcomes_wait_fo
         for count, expected in ((1, [1]), (9, [1]), (1, [1, 10]), (24, [1, 10])):
             for _ in range(count):
                 worker.recorder.add(given.pop())
-            for _ in range(10):
-                await asyncio.sleep(0)
+            await loops.settle()
             assert sizes == expected
         assert len(worker.recorder.versions) == 35
     assert sizes == [1, 10, 10, 10, 4]
@@ -145,8 +144,7 @@ async def test_large_results_are_a_full_batch_by_their_bytes(
     async with recording(engine, redis_url) as (worker, sizes):
         for outcome in given:
             worker.recorder.add(outcome)
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await loops.settle()
         assert sizes == [3, 3]
     assert sizes == [3, 3, 3]
 
@@ -162,8 +160,7 @@ async def test_a_lease_of_which_two_batches_have_the_last_tasks_is_deleted(
         worker.runner.leases.add(runs)
         for run in runs:
             worker.recorder.add(factories.outcome(run))
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await loops.settle()
         assert sizes == [10, 10]
         may_record.set()
         async with asyncio.timeout(30), engine.connect() as connection:
@@ -226,8 +223,7 @@ async def test_nothing_is_claimed_while_many_outcomes_wait_and_then_the_backlog_
         assert worker.runner.free_slots == 0
         services = background.start(worker.runner.run())
         worker.runner.poll(task.DEFAULT_QUEUE)
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await loops.settle()
         assert worker.runner.versions == {}
     for _ in range(3):
         await worker.began.acquire()

@@ -7,6 +7,7 @@ from typing import Any
 from duetime_core.model import task
 from duetime_core.process import background, outage
 from duetime_worker import context, polls
+from tests.support import loops
 
 QUEUE = task.DEFAULT_QUEUE
 
@@ -37,8 +38,7 @@ class Worker:
         return await self.settled()
 
     async def settled(self) -> int:
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await loops.settle()
         return self.begun
 
 
