@@ -11,11 +11,10 @@ import pytest
 import pytest_asyncio
 from google.protobuf import descriptor, json_format, message_factory, timestamp_pb2
 
-from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
+from duetime.v1 import queue_service_pb2, schedule_service_pb2, task_service_pb2
 from tests.acceptance import refusals, requests
-from tests.support import stacks
+from tests.support import fields, stacks
 
-FILES = (task_service_pb2, schedule_service_pb2, queue_service_pb2, key_service_pb2, audit_service_pb2)
 YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800
 TIMES = {
     "year 1": (YEAR_1, 0),
@@ -47,10 +46,7 @@ def stamped(message: descriptor.Descriptor, path: tuple[str, ...] = ()) -> Itera
             yield from stamped(field.message_type, (*path, field.name))
 
 
-METHODS = [
-    method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
-]
-STAMPS = [(method, path) for method in METHODS for path in stamped(method.input_type)]
+STAMPS = [(method, path) for method in fields.METHODS.values() for path in stamped(method.input_type)]
 
 
 class Caller:
@@ -69,7 +65,7 @@ class Caller:
             "ListSchedules": schedule_service_pb2.ListSchedulesRequest(page_size=1000),
             "ListQueues": queue_service_pb2.ListQueuesRequest(),
         }
-        for method in METHODS:
+        for method in fields.METHODS.values():
             if method.name in listing:
                 assert await self.call(method, listing[method.name]) is not None
 
@@ -125,17 +121,18 @@ async def caller(stack: stacks.Stack, queue: str) -> AsyncIterator[Caller]:
     """A caller with its own task, schedule and queue, whose tasks and schedules it deletes at the end."""
     async with grpc.aio.insecure_channel(stack.address) as channel:
         made = Caller(channel, queue)
-        by_name = {method.name: method for method in METHODS}
-        created = await made.call(by_name["CreateTask"], requests.as_message(queue=queue))
+        created = await made.call(fields.METHODS["CreateTask"], requests.as_message(queue=queue))
         made.task_id = created.task_id
-        scheduled = await made.call(by_name["CreateSchedule"], made.request(by_name["CreateSchedule"]))
+        scheduled = await made.call(fields.METHODS["CreateSchedule"], made.request(fields.METHODS["CreateSchedule"]))
         made.schedule_id = scheduled.schedule_id
         yield made
-        listed = await made.call(by_name["ListSchedules"], schedule_service_pb2.ListSchedulesRequest(page_size=1000))
+        listed = await made.call(
+            fields.METHODS["ListSchedules"], schedule_service_pb2.ListSchedulesRequest(page_size=1000)
+        )
         for each in listed.schedules:
             if each.task.queue == queue:
                 delete = schedule_service_pb2.DeleteScheduleRequest(schedule_id=each.schedule_id)
-                await made.call(by_name["DeleteSchedule"], delete)
+                await made.call(fields.METHODS["DeleteSchedule"], delete)
 
 
 def test_the_contract_has_timestamps_to_test() -> None:

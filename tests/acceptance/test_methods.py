@@ -7,8 +7,8 @@ import httpx
 import pytest
 from google.api import annotations_pb2
 
-from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from tests.acceptance import refusals, requests
+from tests.support import fields
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 
@@ -16,16 +16,14 @@ METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH")
 def contract() -> dict[str, set[str]]:
     """Returns the methods of each path, read from the contract's annotations."""
     paths: dict[str, set[str]] = {}
-    for definition in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2):
-        for service in definition.DESCRIPTOR.services_by_name.values():
-            for rpc in service.methods:
-                http = rpc.GetOptions().Extensions[annotations_pb2.http]
-                for binding in (http, *http.additional_bindings):
-                    method = next(method for method in METHODS if binding.HasField(method.lower()))
-                    path = re.sub(r"{\w+}", "4294967295", getattr(binding, method.lower()))
-                    paths.setdefault(path, set()).add(method)
-                    if rpc.server_streaming:
-                        paths[path].add("stream")
+    for rpc in fields.METHODS.values():
+        http = rpc.GetOptions().Extensions[annotations_pb2.http]
+        for binding in (http, *http.additional_bindings):
+            method = next(method for method in METHODS if binding.HasField(method.lower()))
+            path = re.sub(r"{\w+}", "4294967295", getattr(binding, method.lower()))
+            paths.setdefault(path, set()).add(method)
+            if rpc.server_streaming:
+                paths[path].add("stream")
     return paths
 
 

@@ -15,25 +15,14 @@ from grpc import aio
 from grpc_status import rpc_status
 
 import duetime_client
-from duetime.v1 import (
-    audit_service_pb2,
-    key_service_pb2,
-    queue_service_pb2,
-    schedule_service_pb2,
-    task_pb2,
-    task_service_pb2,
-)
+from duetime.v1 import task_pb2, task_service_pb2
+from tests.support import fields
 
 READ_TASK = task_pb2.Task(task_id=1, status=task_pb2.Task.pending)
 PENDING = task_service_pb2.GetTaskStatusResponse(status=task_pb2.Task.pending)
 CREATED = task_service_pb2.CreateTaskResponse(task_id=1)
 
-METHODS = {
-    f"/{service.full_name}/{method.name}": method
-    for file in (task_service_pb2, queue_service_pb2, schedule_service_pb2, key_service_pb2, audit_service_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-}
+METHODS = {f"/{service.full_name}/{method.name}": method for service in fields.SERVICES for method in service.methods}
 
 Answer: TypeAlias = message.Message | grpc.StatusCode | status_pb2.Status
 

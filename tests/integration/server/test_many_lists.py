@@ -13,8 +13,6 @@ from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime.v1 import (
-    audit_service_pb2,
-    key_service_pb2,
     queue_service_pb2,
     queue_service_pb2_grpc,
     schedule_service_pb2,
@@ -26,7 +24,7 @@ from duetime_core.postgres import database
 from duetime_core.store.tasks import create as task_create
 from duetime_server.rpc import admission
 from tests.acceptance import edges, refusals, requests
-from tests.support import factories, processes
+from tests.support import factories, fields, processes
 
 MB = 1e6
 ANY_SIZE = [("grpc.max_receive_message_length", -1)]
@@ -133,17 +131,5 @@ async def test_a_call_that_waits_too_long_is_refused_with_when_to_retry(
 
 
 def test_every_list_uses_the_limiter() -> None:
-    lists = {
-        method.name
-        for definitions in (
-            task_service_pb2,
-            queue_service_pb2,
-            schedule_service_pb2,
-            key_service_pb2,
-            audit_service_pb2,
-        )
-        for service in definitions.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-        if method.name.startswith("List")
-    }
+    lists = {name for name in fields.METHODS if name.startswith("List")}
     assert lists == admission.LISTS

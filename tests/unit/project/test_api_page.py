@@ -6,21 +6,10 @@ from collections.abc import Iterator
 from google.api import annotations_pb2
 from google.protobuf import descriptor
 
-from duetime.v1 import audit_service_pb2, key_service_pb2, queue_service_pb2, schedule_service_pb2, task_service_pb2
 from duetime_core.model import errors
-from tests.support import pages
+from tests.support import fields, pages
 
 PAGE = (pages.ROOT / "docs/api.md").read_text()
-SERVICES = [
-    module.DESCRIPTOR.services_by_name[name]
-    for module, name in (
-        (task_service_pb2, "TaskService"),
-        (schedule_service_pb2, "ScheduleService"),
-        (queue_service_pb2, "QueueService"),
-        (key_service_pb2, "KeyService"),
-        (audit_service_pb2, "AuditService"),
-    )
-]
 ROWS = {
     name: row
     for row in re.findall(r"^\| [A-Z][a-z]+[A-Z].*$", PAGE, re.MULTILINE)
@@ -32,7 +21,7 @@ UNFILTERED = {"page_size", "page_token", "order_by", "cursor"}
 
 
 def calls() -> Iterator[descriptor.MethodDescriptor]:
-    for service in SERVICES:
+    for service in fields.SERVICES:
         yield from service.methods
 
 
