@@ -109,9 +109,15 @@ async def missing(engine: sqlalchemy_asyncio.AsyncEngine) -> list[str]:
 
 async def run(chosen: Settings) -> None:
     """Applies the missing migrations, as `upgrade` does, with these settings. Raises StoreUnavailable."""
+    async with _connected(chosen) as engine:
+        await upgrade(engine, application_role=chosen.application_role, task_retention=chosen.task_retention)
+
+
+@contextlib.asynccontextmanager
+async def _connected(chosen: Settings) -> AsyncIterator[sqlalchemy_asyncio.AsyncEngine]:
     engine = database.connect(chosen.database_url, pool_size=1)
     try:
-        await upgrade(engine, application_role=chosen.application_role, task_retention=chosen.task_retention)
+        yield engine
     finally:
         await engine.dispose()
 
@@ -220,12 +226,9 @@ async def _main() -> None:
     if not given.prepare:
         await run(configured)
         return
-    engine = database.connect(configured.database_url, pool_size=1)
-    try:
+    async with _connected(configured) as engine:
         revision = await prepare(engine, task_retention=configured.task_retention)
-        _log.info("migrations prepared", left=revision or "none")
-    finally:
-        await engine.dispose()
+    _log.info("migrations prepared", left=revision or "none")
 
 
 if __name__ == "__main__":

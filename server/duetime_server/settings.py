@@ -8,15 +8,14 @@ import pydantic_settings
 
 from duetime_core.process import settings
 from duetime_server import listening
+from duetime_server.access import peers
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-
-def _networks(text: str) -> list[Network]:
-    """Returns the networks of a list with commas. Raises ValueError."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+def _parse_networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
     try:
-        return [ipaddress.ip_network(name) for name in names]
+        return [ipaddress.ip_network(entry) for entry in settings.entries(value)]
     except ValueError as error:
         raise ValueError(f"must be IP addresses or networks, separated by commas: {error}") from None
 
@@ -26,11 +25,7 @@ class Settings(settings.Settings):
 
     listen: Annotated[str, pydantic.AfterValidator(listening.check)] = "127.0.0.1:50051"
     """Where gRPC is served: `host:port` or `unix:/path`. It is not encrypted: keep it on this machine."""
-    edges: Annotated[
-        list[Network],
-        pydantic_settings.NoDecode,
-        pydantic.BeforeValidator(lambda given: _networks(given) if isinstance(given, str) else given),
-    ] = []
+    edges: Annotated[list[peers.Network], pydantic_settings.NoDecode, pydantic.BeforeValidator(_parse_networks)] = []
     """The addresses from which only edges connect, whose word for their callers' addresses is taken. That of every
     connection by a unix socket is taken without it."""
     auth: Literal["keys", "open"] = "keys"

@@ -14,12 +14,8 @@ from duetime_worker.builtin import signing
 from duetime_worker.egress import rule
 
 
-def _entries(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
 def _split(value: object) -> object:
-    return _entries(value) if isinstance(value, str) else value
+    return settings.entries(value) if isinstance(value, str) else value
 
 
 Names = Annotated[list[str], pydantic_settings.NoDecode, pydantic.BeforeValidator(_split)]
@@ -56,7 +52,7 @@ class Smtp(settings.Variables):
 
 
 def _parse_rules(value: object) -> object:
-    return [rule.Rule.parse(entry) for entry in _entries(value)] if isinstance(value, str) else value
+    return [rule.Rule.parse(entry) for entry in settings.entries(value)] if isinstance(value, str) else value
 
 
 Rules = Annotated[list[rule.Rule], pydantic_settings.NoDecode, pydantic.BeforeValidator(_parse_rules)]

@@ -19,6 +19,11 @@ Retention = Annotated[
 ]
 
 
+def entries(value: str) -> list[str]:
+    """Returns the entries of a comma-separated value."""
+    return [entry.strip() for entry in value.split(",") if entry.strip()]
+
+
 class Variables(pydantic_settings.BaseSettings):
     """Settings read from variables with a common prefix."""
 

@@ -58,7 +58,8 @@ class KeyAuthenticator:
         now = time.monotonic()
         if not given.matches(entry.known.digest) or not entry.is_in_force(now):
             raise KeyRefused(given.key_id)
-        self._used[given.key_id] = (now, self._used[given.key_id][1] if given.key_id in self._used else "")
+        _, address = self._used.get(given.key_id, (now, ""))
+        self._used[given.key_id] = (now, address)
         return entry.known.key.principal()
 
     def came_from(self, principal: access.Principal, address: str) -> None:

@@ -12,7 +12,7 @@ from duetime_client._sync import connection
 _PAGE_SIZE = 1_000
 
 
-class SyncAudit(connection.Connection):
+class Audit(connection.Connection):
     """The method for audit events."""
 
     def audit_events(

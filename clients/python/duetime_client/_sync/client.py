@@ -12,7 +12,7 @@ class Client(
     queues.Queues,
     schedules.Schedules,
     keys.Keys,
-    audit.SyncAudit,
+    audit.Audit,
 ):
     """A client of the server at `target`: `host:port` of Envoy, or of a server itself. It connects on first use. Close
     it, or use it in a `with` block. An asynchronous client belongs to the event loop that first uses it.

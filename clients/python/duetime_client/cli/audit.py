@@ -1,6 +1,5 @@
 """`duetime audit`: audit events."""
 
-import itertools
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -38,15 +37,7 @@ def audit(
     With --json, one event per line.
     """
     with session.connect(server, ca_file, as_json) as client:
-        found = client.audit_events(kind=kind, actor=actor, key_id=key)
-        events = itertools.islice(found, limit)
-        if as_json:
-            for event in events:
-                printing.json(event)
-        else:
-            printing.table(_table(events))
-        if next(found, None) is not None:
-            printing.note_limit(limit)
+        printing.listing(client.audit_events(kind=kind, actor=actor, key_id=key), limit, _table, as_json=as_json)
 
 
 def _table(events: Iterable[duetime_client.AuditEvent]) -> rich.table.Table:

@@ -1,12 +1,17 @@
 """Prints the output of the commands: JSON, one document per line; tables; and lines for people."""
 
 import io
+import itertools
 import sys
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import rich.console
+import rich.table
 
 from duetime_client.cli import json_shape, quoting, streams
+
+_Listed = TypeVar("_Listed")
 
 # Far wider than any row: in a file or a pipe a table has one row per line, whatever the terminal's width.
 _PIPE_WIDTH = 2**31
@@ -68,9 +73,18 @@ def error(text: str) -> None:
     note(f"Error: {text}")
 
 
-def note_limit(limit: int) -> None:
-    """Prints on standard error that a list was cut off."""
-    note(f"Only the first {limit} are listed; see --limit.")
+def listing(
+    found: Iterator[_Listed], limit: int, to_table: Callable[[Iterable[_Listed]], rich.table.Table], *, as_json: bool
+) -> None:
+    """Prints the first of what was found, as a table or as one JSON object per line, and notes if there are more."""
+    listed = itertools.islice(found, limit)
+    if as_json:
+        for each in listed:
+            json(each)
+    else:
+        table(to_table(listed))
+    if next(found, None) is not None:
+        note(f"Only the first {limit} are listed; see --limit.")
 
 
 def failure(status: Any) -> None:

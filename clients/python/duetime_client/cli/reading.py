@@ -2,7 +2,6 @@
 
 import datetime
 import enum
-import itertools
 from typing import Annotated
 
 import typer
@@ -111,14 +110,7 @@ def list_(
             name_prefix=name_prefix,
             order_by=order_by.value,
         )
-        tasks = itertools.islice(found, limit)
-        if as_json:
-            for task in tasks:
-                printing.json(task)
-        else:
-            printing.table(screen.task_table(tasks))
-        if next(found, None) is not None:
-            printing.note_limit(limit)
+        printing.listing(found, limit, screen.task_table, as_json=as_json)
 
 
 def logs(

@@ -1,7 +1,6 @@
 """`duetime schedule …`: recurring tasks."""
 
 import datetime
-import itertools
 from typing import Annotated
 
 import typer
@@ -92,14 +91,7 @@ def list_(
     """
     with session.connect(server, ca_file, as_json) as client:
         found = client.list_schedules(name=name, queue=queue, paused=paused)
-        listed = itertools.islice(found, limit)
-        if as_json:
-            for each in listed:
-                printing.json(each)
-        else:
-            printing.table(schedule_screen.table(listed))
-        if next(found, None) is not None:
-            printing.note_limit(limit)
+        printing.listing(found, limit, schedule_screen.table, as_json=as_json)
 
 
 @app.command()
