@@ -1,6 +1,7 @@
 """Processes that crash at the worst moments: no task is lost, and only unrecorded runs are repeated."""
 
 import asyncio
+import datetime
 import pathlib
 import signal
 
@@ -38,14 +39,15 @@ async def test_a_committed_task_runs_once_although_its_server_crashes(
 ) -> None:
     doomed = await start.server(crash_point="server.committed")
     await start.worker()
+    due = datetime.datetime.now(datetime.UTC)
     async with duetime_client.AsyncClient(doomed.address) as client:
-        creating = asyncio.create_task(client.create("echo", clients.NOW, request_id="once"))  # the client retries
+        creating = asyncio.create_task(client.create("echo", due, request_id="once"))  # the client retries
         assert await doomed.ended() == -signal.SIGKILL
         await start.server(address=doomed.address)
         try:
             task_id = await creating
         except duetime_client.Unavailable:  # it starts more slowly than the client retries
-            task_id = await client.create("echo", clients.NOW, request_id="once")
+            task_id = await client.create("echo", due, request_id="once")
         assert (await clients.finished(client, task_id)).status is Status.COMPLETED
         assert len(clients.handler_events(tmp_path, task_id)) == 1
         assert [each.task_id async for each in client.list()] == [task_id]
