@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 
 from duetime_stack import permissions, privileges
 
@@ -25,4 +24,5 @@ def make_directory(path: pathlib.Path) -> pathlib.Path:
 def give(path: pathlib.Path) -> None:
     """Makes this user the owner of a file."""
     if os.geteuid() == 0:
-        shutil.chown(path, privileges.NAME, privileges.NAME)
+        user = privileges.ensure_user()
+        os.chown(path, user.pw_uid, user.pw_gid)
