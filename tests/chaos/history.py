@@ -77,6 +77,11 @@ class History:
         self.calls.append(call)
         return call
 
+    @property
+    def created(self) -> int:
+        """How many tasks were created, as far as their callers know."""
+        return sum(call.kind is Kind.CREATE and call.outcome is Outcome.OK for call in self.calls)
+
     def write(self, path: pathlib.Path) -> None:
         """Writes the calls as JSON lines, to investigate a failure."""
         path.write_text("".join(json.dumps(dataclasses.asdict(call)) + "\n" for call in self.calls))

@@ -22,6 +22,9 @@ _TIMEOUT = datetime.timedelta(seconds=8)
 _EDITABLE = 30
 """Clients edit tasks that they created lately: those still pending are among them."""
 
+_LEAST_CREATES = 150
+"""How many tasks have to be created at least, so that a scenario shows something, and how long that may take."""
+_LEAST_CREATES_SECONDS = 60
 _MOVES = 0.5
 """How many of the updates move the task to a random queue and name."""
 
@@ -55,7 +58,10 @@ class Workload:
 
     @contextlib.asynccontextmanager
     async def running(self, *, filtered: bool = False) -> AsyncIterator[None]:
-        """Makes calls during the block, and waits for all responses. `filtered` opens watches with filters, too."""
+        """Makes calls during the block, and after it until there are enough, and waits for all responses.
+
+        `filtered` opens watches with filters, too.
+        """
         stop = asyncio.Event()
         await self.watchers.watch_all()
         if filtered:
@@ -63,9 +69,17 @@ class Workload:
         callers = [asyncio.create_task(self._call_on(number, stop)) for number in range(self._clients)]
         try:
             yield
+            await self._have_created(_LEAST_CREATES)
         finally:
             stop.set()
             await asyncio.gather(*callers)
+
+    async def _have_created(self, least: int) -> None:
+        """Waits until so many creates have succeeded: on a slow machine, the block may be too short for that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAST_CREATES_SECONDS):
+                while self.history.created < least:  # noqa: ASYNC110 - no signal
+                    await asyncio.sleep(self._pause_seconds)
 
     async def retry_unknown(self) -> None:
         """Retries every create that had no response, with its request_id, as its caller would after the faults."""
