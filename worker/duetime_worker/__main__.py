@@ -27,6 +27,7 @@ from duetime_worker import (
     leases,
     maintenance,
     outcomes,
+    redaction,
     registry,
     settings,
     sweep,
@@ -55,7 +56,7 @@ async def serve(chosen: settings.Settings) -> None:
         chosen.lease,
         outage.Outage("the database", "no tasks are claimed"),
     )
-    executor = execution.Executor(handlers, threads=chosen.threads)
+    executor = execution.Executor(handlers, threads=chosen.threads, secrets=settings.Secrets.read().store())
     runner = runners.Runner(
         here, executor, queues=chosen.queues, concurrency=chosen.concurrency, threads=chosen.threads
     )
@@ -129,11 +130,11 @@ async def _record_the_rest(recorder: outcomes.OutcomeRecorder, lease: datetime.t
 
 def main() -> None:
     """Reads the settings and runs a worker."""
-    logging.configure()
+    logging.configure(redaction.text)
     crash.configure()
     teardown.configure()
     chosen = settings.Settings.read()
-    for of_handlers in (settings.Smtp, settings.Reports, settings.Egress):
+    for of_handlers in (settings.Smtp, settings.Reports, settings.Egress, settings.Secrets):
         of_handlers.read()  # handlers read them when they run; invalid settings end the worker now
     call_webhook.signer()  # which reads the secrets once
     open_files.raise_limit()  # a thousand handlers may have a connection each

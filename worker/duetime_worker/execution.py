@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 
-from duetime_core.model import payload, task
+from duetime_core.model import payload, secret, task
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import first_step, handlers, registry, time_limit
+from duetime_worker import first_step, handlers, redaction, registry, secret_store, time_limit
 
 MAX_ERROR_CHARACTERS = 2000
 
@@ -21,10 +21,20 @@ _log = structlog.get_logger()
 
 
 class Executor:
-    """Runs handlers: coroutines on the event loop, plain functions in at most `threads` threads."""
+    """Runs handlers: coroutines on the event loop, plain functions in at most `threads` threads.
 
-    def __init__(self, registry: Mapping[str, handlers.Handler], *, threads: int) -> None:
+    Secrets that a task's data refers to are read before, and are replaced in what the run logs, returns or raises.
+    """
+
+    def __init__(
+        self,
+        registry: Mapping[str, handlers.Handler],
+        *,
+        threads: int,
+        secrets: secret_store.SecretStore | None = None,
+    ) -> None:
         self._registry = registry
+        self._secrets = secrets or secret_store.SecretStore()
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="handler")
         self.has_plain_functions = any(not handler.is_coroutine for handler in registry.values())
         """Whether any handler is a plain function, which runs in a thread."""
@@ -68,6 +78,8 @@ class Executor:
                 backoff = claimed.retry_policy.backoff(claimed.retry_count + 1) if after is None else after
             else:
                 change = task.Change.FAILED
+        finally:
+            redaction.end()
         return task_outcomes.Outcome(
             claimed.task_id,
             claimed.version,
@@ -87,23 +99,16 @@ class Executor:
         if handler is None:
             # Retried, because during a deployment other workers may already have its handler.
             raise handlers.Retry(registry.unknown(claimed.name, self._registry))
-        run = handlers.make(
-            claimed.task_id,
-            claimed.name,
-            claimed.queue,
-            claimed.task_data,
-            claimed.execution_time,
-            claimed.retry_count + 1,
-            claimed.max_retries,
-            claimed.version,
-            claimed.created_at,
-            claimed.concurrency_key,
-            claimed.schedule_id,
-            claimed.nominal_time,
-            stop,
-        )
-        arguments = handler.arguments(run)
+        task_data, seconds = claimed.task_data, 0.0
         try:
+            if secret.are_in(task_data):
+                on_wait()
+                on_wait = _nothing
+                seconds = handler.limit(claimed.timeout).total_seconds()
+                resolved = await time_limit.run(self._with_secrets(handler, task_data), seconds)
+                assert isinstance(resolved, dict)
+                task_data = resolved
+            arguments = handler.arguments(_run(claimed, task_data, stop))
             if not handler.is_coroutine:
                 on_wait()
                 seconds = handler.limit(claimed.timeout).total_seconds()
@@ -120,6 +125,11 @@ class Executor:
             raise TimeoutError(f"timed out after {seconds:g} s{reason}") from error
         finally:
             stop.is_set = True
+
+    async def _with_secrets(self, handler: handlers.Handler, task_data: dict[str, Any]) -> dict[str, Any]:
+        resolved, found = await asyncio.to_thread(self._secrets.resolve, handler.name, task_data)
+        redaction.begin(redaction.Redactor((value, f"[secret {name}]") for name, value in found.items()))
+        return resolved
 
     async def _call_in_thread(self, call: functools.partial[Any], seconds: float, stop: handlers.Stop) -> object:
         future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, _in_thread, call))
@@ -143,6 +153,28 @@ class Executor:
             future.exception()  # retrieved, or asyncio would log it
 
 
+def _nothing() -> None:
+    pass
+
+
+def _run(claimed: task.Task, task_data: dict[str, Any], stop: handlers.Stop) -> handlers.Task:
+    return handlers.make(
+        claimed.task_id,
+        claimed.name,
+        claimed.queue,
+        task_data,
+        claimed.execution_time,
+        claimed.retry_count + 1,
+        claimed.max_retries,
+        claimed.version,
+        claimed.created_at,
+        claimed.concurrency_key,
+        claimed.schedule_id,
+        claimed.nominal_time,
+        stop,
+    )
+
+
 def _in_thread(call: functools.partial[Any]) -> object:
     try:
         return call()
@@ -164,7 +196,9 @@ def _encode(result: object) -> str | None:
     if not isinstance(result, dict):
         raise handlers.Fail(f"the handler returned a {type(result).__name__}; it must return a dict or None")
     try:
-        return payload.encode(result)
+        encoded = payload.encode(result)
+        shown = redaction.result(result)
+        return encoded if shown is result else payload.encode(shown)
     except payload.PayloadError as error:
         raise handlers.Fail(f"the handler's result cannot be stored: result{error.path}: {error.problem}") from None
 
@@ -176,6 +210,7 @@ def _describe(error: BaseException) -> str:
         text = "(its message cannot be read)"
     if not isinstance(error, handlers.Retry | handlers.Fail):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = redaction.text(text[: 4 * MAX_ERROR_CHARACTERS])
     # PostgreSQL rejects NUL and invalid Unicode.
     text = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()
     return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"

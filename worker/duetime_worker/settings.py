@@ -1,6 +1,7 @@
 """The worker's settings."""
 
 import datetime
+import pathlib
 import urllib.parse
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ import pydantic_settings
 from duetime_core.model import task
 from duetime_core.model.builtin import addresses
 from duetime_core.process import settings
+from duetime_worker import secret_store
 from duetime_worker.builtin import signing
 from duetime_worker.egress import rule
 
@@ -94,6 +96,37 @@ class Webhooks(settings.Variables):
 
     secrets_file: Annotated[pydantic.InstanceOf[signing.Signer], pydantic.BeforeValidator(_read_secrets)] | None = None
     """A file of origins and their secrets, as read when this is made. Calls to other origins are not signed."""
+
+
+def _check_directory(path: pathlib.Path) -> pathlib.Path:
+    if not path.is_dir():
+        raise ValueError(f"must be a directory whose files are secrets; {path} is none")
+    return path.absolute()  # a handler may change the current directory
+
+
+def _parse_permissions(value: object) -> object:
+    return (
+        [secret_store.Permission.parse(each) for each in settings.entries(value)] if isinstance(value, str) else value
+    )
+
+
+class Secrets(settings.Variables):
+    """The secrets that task_data may refer to."""
+
+    model_config = pydantic_settings.SettingsConfigDict(
+        env_prefix="DUETIME_SECRETS_", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    dir: Annotated[pathlib.Path, pydantic.AfterValidator(_check_directory)] | None = None
+    """A directory with a file for each secret, which is read at each run."""
+    allow: Annotated[
+        list[secret_store.Permission], pydantic_settings.NoDecode, pydantic.BeforeValidator(_parse_permissions)
+    ] = []
+    """Which handlers' tasks may refer to which secrets."""
+
+    def store(self) -> secret_store.SecretStore:
+        """Returns the store of these secrets."""
+        return secret_store.SecretStore(self.dir, self.allow)
 
 
 class Reports(settings.Variables):

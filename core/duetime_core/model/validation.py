@@ -55,6 +55,12 @@ _BOUNDS = {
 }
 
 
+class Unknown(str):
+    """Stands for a text that is not known yet, such as a secret's: `check` reports no problem with it."""
+
+    __slots__ = ()
+
+
 class Invalid(ValueError):
     """The value is invalid. `problems` are the first invalid paths, such as `email[3]`, each with its description."""
 
@@ -65,17 +71,35 @@ class Invalid(ValueError):
 
 def validate(model: type[Model], task_data: object) -> Model:
     """Returns the model of that task_data. Raises Invalid."""
+    _check_names(model, task_data)
+    try:
+        return model.model_validate(task_data)
+    except pydantic.ValidationError as error:
+        raise Invalid(_problems(error.errors(include_url=False), model)) from None
+
+
+def check(model: type[pydantic.BaseModel], task_data: object) -> None:
+    """Raises Invalid for that task_data, but not for values in it that are Unknown."""
+    _check_names(model, task_data)
+    try:
+        model.model_validate(task_data)
+    except pydantic.ValidationError as error:
+        found = [each for each in error.errors(include_url=False) if not isinstance(each["input"], Unknown)]
+        if found:
+            raise Invalid(_problems(found, model)) from None
+
+
+def _check_names(model: type[pydantic.BaseModel], task_data: object) -> None:
     if model.model_config.get("extra") == "forbid" and isinstance(task_data, dict):
         # First, because there may be many thousands, and pydantic would make an error for each.
         known = set(_names(model))
         unknown = list(itertools.islice((name for name in task_data if name not in known), MOST + 1))
         if len(unknown) > MOST:
             raise Invalid([(name, _unknown((name,), model)) for name in unknown[:MOST]])
-    try:
-        return model.model_validate(task_data)
-    except pydantic.ValidationError as error:
-        problems = error.errors(include_url=False)[:MOST]
-        raise Invalid([(_path(problem["loc"]), _description(problem, model)) for problem in problems]) from None
+
+
+def _problems(found: list[pydantic_core.ErrorDetails], model: type[pydantic.BaseModel]) -> list[tuple[str, str]]:
+    return [(_path(problem["loc"]), _description(problem, model)) for problem in found[:MOST]]
 
 
 def at_most(most: int) -> pydantic.BeforeValidator:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -9,21 +10,29 @@ import structlog
 from duetime_core.model import quoting
 
 
-def configure() -> None:
-    """Configures structlog, and the standard logging that libraries use, for this process."""
+def configure(redact: Callable[[str], str] = str) -> None:
+    """Configures structlog, and the standard logging that libraries use, for this process.
+
+    `redact` returns a text without what must not be logged.
+    """
+
+    def redacting(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {key: _without(value, redact) for key, value in event.items()}
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            redacting,
             escape,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Escaping("level=%(levelname)s logger=%(name)s %(message)s"))
+    handler.setFormatter(Escaping("level=%(levelname)s logger=%(name)s %(message)s", redact=redact))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     # arq logs each job, and there is one for every slot.
     logging.getLogger("arq").setLevel(logging.ERROR)
@@ -36,6 +45,10 @@ def escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
     return {key: _escaped(value) for key, value in event.items()}
 
 
+def _without(value: Any, redact: Callable[[str], str]) -> Any:
+    return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
+
+
 def _escaped(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else quoting.escaped(str(value))
 
@@ -43,6 +56,10 @@ def _escaped(value: Any) -> Any:
 class Escaping(logging.Formatter):
     """Formats a library's log record as one line, with its traceback."""
 
+    def __init__(self, form: str, *, redact: Callable[[str], str] = str) -> None:
+        super().__init__(form)
+        self._redact = redact
+
     def format(self, record: logging.LogRecord) -> str:
         """Returns that line."""
-        return quoting.escaped(super().format(record))
+        return quoting.escaped(self._redact(super().format(record)))

@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from duetime_core.model import payload
+from duetime_core.model import payload, secret
 
 MAX_BYTES = payload.MAX_BYTES * 11 // 2 + 1024
 """The largest message whose JSON can be small enough: in `[1,1,1]`, two characters become eleven bytes."""
@@ -28,6 +28,8 @@ def read(value: struct_pb2.Struct) -> dict[str, Any]:
         raise payload.PayloadError("", error.problem) from None
     except _PartError as error:
         raise payload.PayloadError("".join(reversed(error.path)), error.problem) from None
+    if secret.KEY in found:
+        raise payload.PayloadError("", secret.IS_ALL)
     if reader.counted * _MAX_RATIO > payload.MAX_BYTES:
         payload.write(found)  # decides exactly
     return found
@@ -53,6 +55,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.counted = 1
+        self._references = 0
 
     def members(self, struct: struct_pb2.Struct, depth: int) -> dict[str, Any]:
         """Reads an object at that depth."""
@@ -68,7 +71,20 @@ class _Reader:
             except _PartError as error:
                 error.path.append(f".{key}")
                 raise
+        if secret.KEY in read:
+            self._reference(read)
         return read
+
+    def _reference(self, read: dict[str, Any]) -> None:
+        try:
+            secret.check(read)
+        except secret.InvalidReference as invalid:
+            error = _PartError(invalid.problem)
+            error.path.append(invalid.path)
+            raise error from None
+        self._references += 1
+        if self._references > secret.MAX_REFERENCES:
+            raise _WholeError(secret.TOO_MANY)
 
     def _items(self, items: struct_pb2.ListValue, depth: int) -> list[Any]:
         if depth > payload.MAX_DEPTH:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from duetime.v1 import task_service_pb2
-from duetime_core.model import builtin, task, validation
+from duetime_core.model import builtin, secret, task, validation
 from duetime_server.access import limits
 from duetime_server.rpc import offload, violations
 from duetime_server.tasks import requests as task_requests
@@ -81,10 +81,19 @@ def _problems(catalog: HandlerCatalog, given: HandlerInput) -> Iterator[tuple[st
 
 def _payload_problems(spec: builtin.Spec, task_data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     try:
-        validation.validate(spec.model, task_data)
+        validation.check(spec.model, _without_references(task_data))
     except validation.Invalid as error:
         for path, problem in error.problems:
             yield f"task_data.{path}" if path else "task_data", problem
+
+
+def _without_references(task_data: dict[str, Any]) -> dict[str, Any]:
+    if not secret.are_in(task_data):
+        return task_data
+    try:
+        return secret.replaced(task_data, lambda _: validation.Unknown("a secret"))
+    except secret.InvalidReference as error:  # of a task that an earlier release created
+        raise validation.Invalid([(error.path.removeprefix("."), error.problem)]) from None
 
 
 async def new_task(

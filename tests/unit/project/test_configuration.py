@@ -38,6 +38,7 @@ CLASSES: dict[str, tuple[type[settings.Variables], type[settings.Variables]]] = 
     "Servers and workers": (settings.Settings, settings.Variables),
     "Server": (server.Settings, settings.Settings),
     "Worker": (worker.Settings, settings.Settings),
+    "Secrets": (worker.Secrets, settings.Variables),
     "Send Email": (worker.Smtp, settings.Variables),
     "Call Webhook": (worker.Webhooks, settings.Variables),
     "Egress": (worker.Egress, settings.Variables),

@@ -89,6 +89,30 @@ def test_an_invalid_number_is_refused_with_its_path(number: float) -> None:
     assert (refused.value.path, refused.value.problem) == (".a[1].b", "must be a finite number")
 
 
+@pytest.mark.parametrize(
+    ("task_data", "path", "problem"),
+    [
+        ({"$secret": "smtp/password"}, "", "must not be a reference to a secret as a whole; write it where"),
+        ({"a": [{"$secret": "x", "b": 1}]}, ".a[0]", "must have $secret alone"),
+        ({"a": {"b": {"$secret": "../x"}}}, ".a.b.$secret", "must be the name of a secret, such as smtp/password"),
+        ({"a": {"$secret": {"$secret": "x"}}}, ".a.$secret", "must be the name of a secret"),
+        ({"a": [{"$secret": "x"}] * 21}, "", "must have at most 20 references to secrets"),
+    ],
+)
+def test_an_object_that_is_no_reference_to_a_secret_is_refused_with_its_path(
+    task_data: dict[str, Any], path: str, problem: str
+) -> None:
+    with pytest.raises(payload.PayloadError) as refused:
+        structs.read(written(task_data))
+    assert refused.value.path == path
+    assert refused.value.problem.startswith(problem)
+
+
+def test_references_to_secrets_are_read_as_they_are() -> None:
+    given = {"a": [{"$secret": "smtp/password"}] * 20, "$": "$secret"}
+    assert structs.read(written(given)) == given
+
+
 def levels(count: int, wrap: Any) -> dict[str, Any]:
     value: Any = 0
     for _ in range(count - 1):
