@@ -40,9 +40,10 @@ class WatchProgress:
         """Whether a message has arrived, so that lost connections are no reason to end the watch."""
         self._next_delay_seconds = FIRST_DELAY_SECONDS
 
-    def take(self, message: task_service_pb2.TaskEvent) -> task_log.TaskEvent | None:
+    def take(self, message: task_service_pb2.TaskEvent, *, is_renewed: bool = False) -> task_log.TaskEvent | None:
         """Processes a message. Returns its change, if it has one; raises DuetimeError if the server ended the watch for
-        good, but not because the task is finished.
+        good, but not because the task is finished, nor because the credentials of the stream, which were renewed since,
+        have expired.
         """
         self.was_connected = True
         self.cursor = message.cursor or self.cursor
@@ -54,9 +55,9 @@ class WatchProgress:
                 self._next_delay_seconds = FIRST_DELAY_SECONDS
             case "end" if message.end.reason == "TASK_TERMINAL":
                 self.finished = True
-            case "end" if message.end.reason == _EXPIRED:
-                raise errors.Unauthenticated("the API key has expired or was revoked", reason=_EXPIRED)
-            case "end" if message.end.reason not in _RESUMABLE:
+            case "end" if message.end.reason == _EXPIRED and not is_renewed:
+                raise errors.Unauthenticated("the API key or token has expired or was revoked", reason=_EXPIRED)
+            case "end" if message.end.reason not in (*_RESUMABLE, _EXPIRED):
                 raise errors.DuetimeError(
                     f"the server ended the watch: {message.end.reason}", reason=message.end.reason
                 )

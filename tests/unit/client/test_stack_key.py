@@ -24,7 +24,7 @@ class Stack(NamedTuple):
     lock: int
 
     def sends(self, target: str = HERE, **environment: str) -> credentials.Metadata:
-        return credentials.metadata(None, address.parse(target), self.environment | environment)
+        return credentials.Credentials(None, address.parse(target), self.environment | environment).metadata()
 
 
 @pytest.fixture(params=["", "data"], ids=["default", "variable"])
@@ -44,7 +44,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch: p
 
 def test_the_admin_key_of_a_stack_is_sent_unless_another_is_given(stack: Stack) -> None:
     assert stack.sends() == SENT
-    assert credentials.metadata("", address.parse(HERE), stack.environment) == ()
+    assert credentials.Credentials("", address.parse(HERE), stack.environment).metadata() == ()
     assert stack.sends(DUETIME_API_KEY="other") != SENT
     for content, problem in ((b"nonsense", "must have one line"), (b"\xff", "it is not text")):
         (stack.data_dir / "admin.key").write_bytes(content)

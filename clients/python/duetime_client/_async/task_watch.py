@@ -7,10 +7,10 @@ from typing import Self, TypeAlias
 
 import grpc
 
-from duetime_client import address, async_io, errors, task_log, watch_progress
+from duetime_client import address, async_io, credentials, errors, task_log, watch_progress
 
-OpenStream: TypeAlias = Callable[[str], async_io.EventStream]
-"""Opens a stream that resumes from a cursor."""
+OpenStream: TypeAlias = Callable[[str, credentials.Metadata], async_io.EventStream]
+"""Opens a stream that resumes from a cursor, with credentials."""
 
 
 class AsyncWatch:
@@ -30,6 +30,7 @@ class AsyncWatch:
         *,
         cursor: str,
         server: address.Address,
+        sent: credentials.Credentials,
         starts_now: bool,
         check_client: Callable[[], object],
         explained: async_io.Explain,
@@ -39,6 +40,8 @@ class AsyncWatch:
         self._pause = async_io.Pause()
         self._open_stream = open_stream
         self._server = server
+        self._credentials = sent
+        self._metadata: credentials.Metadata = ()
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: async_io.EventStream | None = None
         self._closed = False
@@ -83,7 +86,8 @@ class AsyncWatch:
 
     async def _read(self) -> task_log.TaskEvent | None:
         if self._stream is None:
-            self._stream = self._open_stream(self._progress.cursor)
+            self._metadata = self._credentials.metadata()
+            self._stream = self._open_stream(self._progress.cursor, self._metadata)
         error: grpc.RpcError | TimeoutError | None = None
         try:
             message = await self._stream.read(watch_progress.HEARTBEAT_TIMEOUT_SECONDS)
@@ -95,7 +99,8 @@ class AsyncWatch:
             self._stream = None
             raise
         if message is not None:
-            return self._progress.take(message)
+            is_renewed = message.HasField("end") and self._credentials.metadata() != self._metadata
+            return self._progress.take(message, is_renewed=is_renewed)
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream

@@ -7,7 +7,18 @@ import datetime
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from duetime.v1 import task_service_pb2
-from duetime_client import async_io, batch, errors, explanation, request, response, scalar, task, task_log
+from duetime_client import (
+    async_io,
+    batch,
+    credentials,
+    errors,
+    explanation,
+    request,
+    response,
+    scalar,
+    task,
+    task_log,
+)
 from duetime_client._async import connection, task_watch
 
 _PAGE_SIZE = 100
@@ -210,9 +221,9 @@ class AsyncTasks(connection.AsyncConnection):
         """
         message = task_service_pb2.WatchTaskRequest(task_id=request.checked_task_id(task_id))
 
-        def open_stream(cursor: str) -> async_io.EventStream:
+        def open_stream(cursor: str, metadata: credentials.Metadata) -> async_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return async_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
+            return async_io.EventStream(self._open().tasks.WatchTask(message, metadata=metadata))
 
         return self._watch(open_stream, cursor, starts_now=False)
 
@@ -233,9 +244,9 @@ class AsyncTasks(connection.AsyncConnection):
         message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
         request.filtered(message, {"queue": queue, "name": name})
 
-        def open_stream(cursor: str) -> async_io.EventStream:
+        def open_stream(cursor: str, metadata: credentials.Metadata) -> async_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return async_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
+            return async_io.EventStream(self._open().tasks.WatchTasks(message, metadata=metadata))
 
         return self._watch(open_stream, cursor, starts_now=True)
 
@@ -246,6 +257,7 @@ class AsyncTasks(connection.AsyncConnection):
             open_stream,
             cursor=cursor or "",
             server=self._server,
+            sent=self._credentials,
             starts_now=starts_now,
             check_client=self._open,
             explained=self._explained,

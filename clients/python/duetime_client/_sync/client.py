@@ -22,8 +22,10 @@ class Client(
     system's; by default it is that of `DUETIME_CA_FILE`, if that is set. A contradiction between `target`, `tls` and
     `ca` is a ValueError, and so is a file without valid certificates. It is read once.
 
-    `api_key` is sent with every call; by default it is that of `DUETIME_API_KEY`, or of the file that
-    `DUETIME_API_KEY_FILE` names, if either is set. It is not sent unencrypted to another machine: that is a ValueError.
+    `api_key`, an API key or an access token, is sent with every call; by default it is that of `DUETIME_API_KEY`, or of
+    the file that `DUETIME_API_KEY_FILE` names, if either is set. The file is read again when it changes, and a watch
+    continues with the token that replaced an expired one. It is not sent unencrypted to another machine: that is a
+    ValueError.
 
     `timeout` is per call, including gRPC's own retries. Every method may raise InvalidArgument (a ValueError), which is
     raised before anything is sent if a value cannot be sent, Unavailable or DeadlineExceeded if there is no response,

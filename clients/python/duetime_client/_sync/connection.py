@@ -53,7 +53,7 @@ class Connection:
             raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
         self._server = address.parse(target, tls=tls)
         self._tls = certificates.channel_credentials(self._server, ca)
-        self._metadata = credentials.metadata(api_key, self._server)
+        self._credentials = credentials.Credentials(api_key, self._server)
         self._timeout_seconds = timeout.total_seconds()
         self._lock = threading.Lock()
         self._opened: Opened | None = None
@@ -89,7 +89,7 @@ class Connection:
     def _call(self, method: sync_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         deadline = time.monotonic() + self._timeout_seconds
         try:
-            return sync_io.call(method, message, self._timeout_seconds, self._metadata)
+            return sync_io.call(method, message, self._timeout_seconds, self._credentials.metadata())
         except grpc.RpcError as error:
             self._open()  # raises if the client was closed, which ended the call
             explained = self._explained(error, deadline - time.monotonic())

@@ -8,10 +8,10 @@ from typing import Self, TypeAlias
 
 import grpc
 
-from duetime_client import address, errors, sync_io, task_log, watch_progress
+from duetime_client import address, credentials, errors, sync_io, task_log, watch_progress
 
-OpenStream: TypeAlias = Callable[[str], sync_io.EventStream]
-"""Opens a stream that resumes from a cursor."""
+OpenStream: TypeAlias = Callable[[str, credentials.Metadata], sync_io.EventStream]
+"""Opens a stream that resumes from a cursor, with credentials."""
 
 
 class Watch:
@@ -31,6 +31,7 @@ class Watch:
         *,
         cursor: str,
         server: address.Address,
+        sent: credentials.Credentials,
         starts_now: bool,
         check_client: Callable[[], object],
         explained: sync_io.Explain,
@@ -40,6 +41,8 @@ class Watch:
         self._pause = sync_io.Pause()
         self._open_stream = open_stream
         self._server = server
+        self._credentials = sent
+        self._metadata: credentials.Metadata = ()
         self._progress = watch_progress.WatchProgress(cursor)
         self._stream: sync_io.EventStream | None = None
         self._closed = False
@@ -84,7 +87,8 @@ class Watch:
 
     def _read(self) -> task_log.TaskEvent | None:
         if self._stream is None:
-            self._stream = self._open_stream(self._progress.cursor)
+            self._metadata = self._credentials.metadata()
+            self._stream = self._open_stream(self._progress.cursor, self._metadata)
         error: grpc.RpcError | TimeoutError | None = None
         try:
             message = self._stream.read(watch_progress.HEARTBEAT_TIMEOUT_SECONDS)
@@ -96,7 +100,8 @@ class Watch:
             self._stream = None
             raise
         if message is not None:
-            return self._progress.take(message)
+            is_renewed = message.HasField("end") and self._credentials.metadata() != self._metadata
+            return self._progress.take(message, is_renewed=is_renewed)
         self._stream = None
         if not self._closed:
             self._check_client()  # raises if the client was closed, which ended the stream

@@ -8,7 +8,18 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 
 from duetime.v1 import task_service_pb2
-from duetime_client import batch, errors, explanation, request, response, scalar, sync_io, task, task_log
+from duetime_client import (
+    batch,
+    credentials,
+    errors,
+    explanation,
+    request,
+    response,
+    scalar,
+    sync_io,
+    task,
+    task_log,
+)
 from duetime_client._sync import connection, task_watch
 
 _PAGE_SIZE = 100
@@ -211,9 +222,9 @@ class Tasks(connection.Connection):
         """
         message = task_service_pb2.WatchTaskRequest(task_id=request.checked_task_id(task_id))
 
-        def open_stream(cursor: str) -> sync_io.EventStream:
+        def open_stream(cursor: str, metadata: credentials.Metadata) -> sync_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return sync_io.EventStream(self._open().tasks.WatchTask(message, metadata=self._metadata))
+            return sync_io.EventStream(self._open().tasks.WatchTask(message, metadata=metadata))
 
         return self._watch(open_stream, cursor, starts_now=False)
 
@@ -234,9 +245,9 @@ class Tasks(connection.Connection):
         message = task_service_pb2.WatchTasksRequest(status=request.statuses(status))
         request.filtered(message, {"queue": queue, "name": name})
 
-        def open_stream(cursor: str) -> sync_io.EventStream:
+        def open_stream(cursor: str, metadata: credentials.Metadata) -> sync_io.EventStream:
             scalar.filled(message, cursor=cursor)
-            return sync_io.EventStream(self._open().tasks.WatchTasks(message, metadata=self._metadata))
+            return sync_io.EventStream(self._open().tasks.WatchTasks(message, metadata=metadata))
 
         return self._watch(open_stream, cursor, starts_now=True)
 
@@ -245,6 +256,7 @@ class Tasks(connection.Connection):
             open_stream,
             cursor=cursor or "",
             server=self._server,
+            sent=self._credentials,
             starts_now=starts_now,
             check_client=self._open,
             explained=self._explained,
