@@ -33,7 +33,9 @@ end
 -- Returns the parameter of the query that holds a key, if there is one.
 local function key_parameter(address)
   for name, value in address:gmatch("[?&]([%w_%-]+)=([^&#]*)") do
-    if KEY_PARAMETERS[name:lower()] or value:sub(1, 3) == "dt_" and #value > 60 then
+    local is_key = value:sub(1, 3) == "dt_" and #value > 60
+    local is_token = value:match("^ey[%w_%-]+%.[%w_%-]+%.") ~= nil
+    if KEY_PARAMETERS[name:lower()] or is_key or is_token then
       return name
     end
   end

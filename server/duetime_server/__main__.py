@@ -30,8 +30,9 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
-from duetime_server.access import chain, refusals
+from duetime_server.access import bearers, chain, refusals
 from duetime_server.access import keys as access_keys
+from duetime_server.access import tokens as access_tokens
 from duetime_server.rpc import admission, offload, pools
 from duetime_server.services import audit, keys, queues, schedules, tasks
 from duetime_server.tasks import creator, handler_catalog
@@ -78,7 +79,9 @@ async def serve(chosen: settings.Settings) -> None:
     checks = health.aio.HealthServicer()
     authenticator = access_keys.KeyAuthenticator(connections.keys) if chosen.auth == "keys" else None
     refused = refusals.Refusals(connections.keys)
-    interceptors = chain.interceptors(authenticator, database_outage, chosen.edges, refused)
+    tokens = access_tokens.TokenAuthenticator(chosen.jwt_file or {})
+    callers = None if authenticator is None else bearers.BearerAuthenticator(authenticator, tokens)
+    interceptors = chain.interceptors(callers, database_outage, chosen.edges, refused)
     server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server
@@ -120,6 +123,7 @@ async def serve(chosen: settings.Settings) -> None:
             background.supervise("key hints", functools.partial(authenticator.listen, client)),
             background.supervise("key uses", authenticator.run),
             background.supervise("refusals", refused.run),
+            *(background.supervise(f"keys of {alias}", each.run) for alias, each in tokens.signing_keys.items()),
         )
     try:
         await server.start()

@@ -8,7 +8,7 @@ import pydantic_settings
 
 from duetime_core.process import settings
 from duetime_server import listening
-from duetime_server.access import peers
+from duetime_server.access import issuers, peers
 
 
 def _parse_networks(value: object) -> object:
@@ -18,6 +18,10 @@ def _parse_networks(value: object) -> object:
         return [ipaddress.ip_network(entry) for entry in settings.entries(value)]
     except ValueError as error:
         raise ValueError(f"must be IP addresses or networks, separated by commas: {error}") from None
+
+
+def _read_issuers(path: object) -> object:
+    return issuers.read(path) if isinstance(path, str) and path else path or None
 
 
 class Settings(settings.Settings):
@@ -30,3 +34,7 @@ class Settings(settings.Settings):
     connection by a unix socket is taken without it."""
     auth: Literal["keys", "open"] = "keys"
     """Whether callers need an API key. If not, anyone who reaches the server may do everything."""
+    jwt_file: Annotated[issuers.Issuers | None, pydantic_settings.NoDecode, pydantic.BeforeValidator(_read_issuers)] = (
+        None
+    )
+    """A file of issuers, as read when this is made. With it, callers may have access tokens instead of API keys."""

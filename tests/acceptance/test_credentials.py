@@ -13,7 +13,7 @@ from google.api import annotations_pb2
 from duetime_core.model.access import Role
 from duetime_server.access import rules
 from tests.acceptance import edges, refusals
-from tests.support import fields, principals
+from tests.support import fields, issuers, principals
 
 
 class Route(NamedTuple):
@@ -88,3 +88,11 @@ async def test_a_key_in_a_url_is_refused_and_not_quoted(edge: Edge, parameter: s
     assert (response.status_code, refusal.reason) == (401, "CREDENTIALS_INVALID")
     assert f"'{parameter}='" in refusal.message
     assert principals.SECRET not in response.text
+
+
+async def test_an_access_token_in_a_url_is_refused_and_not_quoted(edge: Edge) -> None:
+    token = issuers.Issuer().token(secret=principals.SECRET)
+    for url in (f"/api/tasks?name={token}", f"/api/tasks?page_size=1&token={token}"):
+        response = await edge.rest.get(url, headers={"authorization": "Bearer admin"})
+        assert (response.status_code, refusals.over_rest(response).reason) == (401, "CREDENTIALS_INVALID")
+        assert not [part for part in token.split(".") if part in response.text]

@@ -136,10 +136,13 @@ class Starter:
         self._processes: list[Process] = []
         self._numbers = itertools.count()
 
-    async def server(self, *, address: str = "", **settings: object) -> Process:
-        """Starts a server, by default on a free port, and returns it once it serves."""
+    async def server(
+        self, *, address: str = "", variables: Mapping[str, str] = types.MappingProxyType({}), **settings: object
+    ) -> Process:
+        """Starts a server, by default on a free port and with further variables, and returns it once it serves."""
         address = address or f"127.0.0.1:{free_port()}"
-        server = await self._start("duetime_server", {"listen": address, **settings}, ready="event=serving")
+        settings = {"listen": address, **settings}
+        server = await self._start("duetime_server", settings, ready="event=serving", variables=variables)
         server.address = address
         return server
 

@@ -31,6 +31,8 @@ class Role(enum.StrEnum):
         return self.includes(Role.EDITOR)
 
 
+MAX_ACTOR_CHARACTERS = 512
+"""The longest actor: that of a token's user."""
 _LADDER = [Role.VIEWER, Role.OPERATOR, Role.EDITOR, Role.ADMIN]
 
 
@@ -43,11 +45,11 @@ class Principal:
     """
 
     actor: str
-    """As logs name it, such as `key:3mJr7AoUXx2W`."""
+    """As logs name it, such as `key:3mJr7AoUXx2W` or `jwt:corp:alice`."""
     role: Role
     may_read_payloads: bool = False
     handlers: frozenset[str] | None = None
     queues: frozenset[str] | None = None
     expires_at: datetime.datetime | None = None
     key_id: str = ""
-    """The key with which it calls: after a rotation, its actor has several."""
+    """The API key with which it calls: after a rotation, its actor has several. Empty for an access token."""

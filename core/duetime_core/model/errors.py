@@ -228,6 +228,12 @@ class StoreUnavailable(DuetimeError):
     reason = "STORE_UNAVAILABLE"
 
 
+class IssuerUnavailable(DuetimeError):
+    """The issuer of the access token is unavailable, and the server does not know its keys. Retry later."""
+
+    reason = "ISSUER_UNAVAILABLE"
+
+
 class QueueBusy(DuetimeError):
     """Another transaction has locked the queue."""
 

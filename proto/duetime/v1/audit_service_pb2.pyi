@@ -35,7 +35,7 @@ class ListAuditEventsRequest(_message.Message):
     kind: _audit_pb2.AuditEvent.Kind.ValueType
     """Only events of this kind. Default: of all."""
     actor: _builtins.str
-    """Only events of this actor. 1 to 255 characters; default: of all."""
+    """Only events of this actor. 1 to 512 characters; default: of all."""
     key_id: _builtins.str
     """Only events of the key with this id. Default: of all."""
     def __init__(

@@ -157,7 +157,7 @@ class QueueLog(_message.Message):
     change: _builtins.str
     """Output only. What happened: `paused`, `resumed`, or `updated` if limits changed. More values may be added."""
     actor: _builtins.str
-    """Output only. Who changed it: the actor of the caller's API key, or `api` without one."""
+    """Output only. Who changed it: the actor of the caller's API key or token, or `api` without one."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueLog.FieldChange]:
         """Output only. Each field that changed."""

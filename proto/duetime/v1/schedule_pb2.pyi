@@ -531,7 +531,9 @@ class ScheduleLog(_message.Message):
     task_id: _builtins.int
     """Output only. The task that the row is about; 0 if it is about none."""
     actor: _builtins.str
-    """Output only. Who changed the schedule: the actor of the caller's API key, `api` without one, or the worker_id."""
+    """Output only. Who changed the schedule: the actor of the caller's API key or token, `api` without one, or the
+    worker_id.
+    """
     @_builtins.property
     def nominal_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. The nominal time that the row is about, or the first of several; else unset."""

@@ -302,8 +302,8 @@ class TaskLog(_message.Message):
     error_message: _builtins.str
     """Output only. The error, where the change is a failure; else empty."""
     actor: _builtins.str
-    """Output only. Who changed the task: the actor of the caller's API key, `api` without one, or the worker_id; empty for
-    `current`.
+    """Output only. Who changed the task: the actor of the caller's API key or token, `api` without one, or the worker_id;
+    empty for `current`.
     """
     queue: _builtins.str
     """Output only. The task's queue after the change. Empty in rows of releases before 0.3."""

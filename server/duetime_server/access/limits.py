@@ -18,7 +18,7 @@ def check(*, handler: str, queue: str) -> None:
         return
     if caller.handlers is not None and handler not in caller.handlers:
         raise errors.PermissionDenied(
-            f"The API key may not create or change tasks of the handler {handler!r}.", handler=handler
+            f"The caller may not create or change tasks of the handler {handler!r}.", handler=handler
         )
     check_queue(queue)
 
@@ -27,7 +27,7 @@ def check_queue(queue: str) -> None:
     """Raises PermissionDenied if the caller may not change that queue and its tasks."""
     caller = access.current()
     if caller is not None and caller.queues is not None and queue not in caller.queues:
-        raise errors.PermissionDenied(f"The API key may not change the queue {queue!r} or its tasks.", queue=queue)
+        raise errors.PermissionDenied(f"The caller may not change the queue {queue!r} or its tasks.", queue=queue)
 
 
 def check_filter(*, handler: str | None, queue: str | None) -> None:
@@ -38,7 +38,7 @@ def check_filter(*, handler: str | None, queue: str | None) -> None:
     for field, wanted, permitted in (("name", handler, caller.handlers), ("queue", queue, caller.queues)):
         if permitted is not None and wanted is None:
             raise errors.PermissionDenied(
-                f"filter.{field} is required: the API key is limited, so the filter must have one of its {field}s.",
+                f"filter.{field} is required: the caller is limited, so the filter must have one of its {field}s.",
                 field=f"filter.{field}",
             )
     check(handler=handler or "", queue=queue or "")
@@ -47,7 +47,7 @@ def check_filter(*, handler: str | None, queue: str | None) -> None:
 def require_none(what: str) -> None:
     """Raises PermissionDenied if the caller is limited; `what` concerns all handlers and queues."""
     if are_any():
-        raise errors.PermissionDenied(f"An API key that is limited to handlers or queues may not {what}.")
+        raise errors.PermissionDenied(f"A caller that is limited to handlers or queues may not {what}.")
 
 
 def require_role(role: Role, what: str) -> None:

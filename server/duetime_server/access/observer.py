@@ -4,7 +4,7 @@ import ipaddress
 
 from duetime_core.model import audit, errors
 from duetime_server import access
-from duetime_server.access import interceptor, keys, peers, refusals
+from duetime_server.access import interceptor, keys, peers, refusals, tokens
 from duetime_server.rpc import errors as rpc_errors
 
 _KINDS = {
@@ -46,9 +46,8 @@ class Observer:
             return
         caller = access.current()
         key_id = error.key_id if isinstance(error, keys.KeyRefused) else caller.key_id if caller is not None else None
-        refusal = audit.Refusal(
-            kind, error.reason, None if caller is None else caller.actor, key_id or None, _counted(access.address())
-        )
+        actor = error.actor if isinstance(error, tokens.NoGrant) else caller.actor if caller is not None else None
+        refusal = audit.Refusal(kind, error.reason, actor, key_id or None, _counted(access.address()))
         self._refusals.add(refusal, method.rpartition("/")[2])
 
 

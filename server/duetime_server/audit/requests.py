@@ -1,7 +1,7 @@
 """Reads requests about audit events. All raise InvalidArgument."""
 
 from duetime.v1 import audit_pb2, audit_service_pb2
-from duetime_core.model import api_key, audit
+from duetime_core.model import access, api_key, audit
 from duetime_server.rpc import fields, violations
 
 
@@ -9,7 +9,9 @@ def wanted(request: audit_service_pb2.ListAuditEventsRequest) -> audit.Filter:
     """Reads which events to list."""
     problems = violations.Violations()
     read = audit.Filter(
-        _kind(request, problems), fields.filter_text(request, "actor", problems), _key_id(request, problems)
+        _kind(request, problems),
+        fields.filter_text(request, "actor", problems, most=access.MAX_ACTOR_CHARACTERS),
+        _key_id(request, problems),
     )
     problems.check()
     return read

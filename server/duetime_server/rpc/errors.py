@@ -41,6 +41,7 @@ _CODES: dict[type[errors.DuetimeError], grpc.StatusCode] = {
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.IssuerUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
 
 _log = structlog.get_logger()
