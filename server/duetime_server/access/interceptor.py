@@ -13,6 +13,7 @@ from duetime_core.model.access import Principal
 from duetime_server import access
 from duetime_server.access import credentials, rules
 from duetime_server.rpc import errors as rpc_errors
+from duetime_server.rpc import turns
 
 
 class Authenticator(Protocol):
@@ -47,6 +48,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 token = credentials.token(handler_call_details.invocation_metadata or ())
                 principal = await self._authenticator.authenticate(token)
                 access.principal.set(principal)
+                turns.owner.set(principal.actor)
                 require(principal, method)
             except Exception as error:  # raised here, gRPC would answer with UNKNOWN
                 refused = await continuation(handler_call_details)

@@ -1,9 +1,8 @@
 """The creator batches CreateTask calls, so that they share commits."""
 
 import asyncio
-import itertools
+import dataclasses
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
@@ -12,6 +11,7 @@ from duetime_core.process import crash
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import create as task_create
 from duetime_server import access
+from duetime_server.rpc import turns
 from duetime_server.tasks import in_flight
 
 MAX_BATCH = 500
@@ -25,26 +25,20 @@ MAX_WAITING = 10_000
 """Creates that may wait while a commit stalls: bounds their memory and how late the last of them are."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
-_Future = asyncio.Future[task_create.Created]
 
-
-class _Waiting(NamedTuple):
+@dataclasses.dataclass(slots=True, eq=False, kw_only=True)
+class _Waiting(turns.Waiting):
     new: task.NewTask
     actor: str
-    size: int
-
-
-_Batch = list[tuple[_Waiting, _Future]]
 
 
 class Creator:
-    """Creates tasks in batches: while one is in flight, the next one gathers."""
+    """Creates tasks in batches: while one is in flight, the next one gathers. Principals take turns in each."""
 
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, bell: doorbell.Doorbell) -> None:
         self._engine = engine
         self._bell = bell
-        self._waiting: dict[_Future, _Waiting] = {}  # in order of arrival
-        self._waiting_bytes = 0
+        self._waiting: turns.Turns[_Waiting] = turns.Turns()
         self._added = asyncio.Event()
         self._in_flight = in_flight.InFlight()
 
@@ -54,17 +48,17 @@ class Creator:
         If the caller hangs up before its batch begins, no task is created. Raises RequestIdTaken, ServerBusy or
         StoreUnavailable.
         """
-        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES:
+        owner = turns.owner.get()
+        if not self._waiting.has_room(owner, size, max_count=MAX_WAITING, max_size=MAX_WAITING_BYTES):
             raise errors.ServerBusy("Too many creates are waiting for the database. Nothing was changed; retry later.")
-        future: _Future = asyncio.get_running_loop().create_future()
-        self._waiting[future] = _Waiting(new, access.actor(), size)
-        self._waiting_bytes += size
+        future: asyncio.Future[task_create.Created] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(owner=owner, size=size, turn=future, new=new, actor=access.actor())
+        self._waiting.add(waiting)
         self._added.set()
         try:
             return await future
         finally:
-            self._waiting.pop(future, None)  # if the caller hung up, or reached its deadline
-            self._waiting_bytes -= size
+            self._waiting.remove(waiting)  # if the caller hung up, or reached its deadline
 
     async def create_all(self, news: list[task.NewTask]) -> list[task_create.Created]:
         """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
@@ -92,39 +86,39 @@ class Creator:
             gathered = len(self._waiting)
             await asyncio.sleep(0)
 
-    def _next_batch(self) -> _Batch:
-        batch: _Batch = []
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
         room = MAX_BATCH_BYTES
-        for future, wanted in list(itertools.islice(self._waiting.items(), MAX_BATCH)):
-            if batch and wanted.size > room:
+        while self._waiting and len(batch) < MAX_BATCH:
+            if batch and self._waiting.first().size > room:
                 break
+            wanted = self._waiting.pop()
             room -= wanted.size
-            del self._waiting[future]
-            if not future.done():  # its caller hung up just before
-                batch.append((wanted, future))
+            if not wanted.turn.done():  # its caller hung up just before
+                batch.append(wanted)
         return batch
 
-    async def _create(self, batch: _Batch) -> None:
+    async def _create(self, batch: list[_Waiting]) -> None:
         try:
-            news, actors = [wanted.new for wanted, _ in batch], [wanted.actor for wanted, _ in batch]
+            news, actors = [wanted.new for wanted in batch], [wanted.actor for wanted in batch]
             with self._in_flight.track(_request_ids(news)):
                 # The statement for one actor costs less, and most batches have one.
                 actor: str | list[str] = actors[0] if len(set(actors)) == 1 else actors
                 results = await task_create.create(self._engine, news, actor=actor)
         except errors.DuetimeError as error:
-            for _, future in batch:
-                _resolve(future, error)
+            for wanted in batch:
+                _resolve(wanted.turn, error)
         except Exception as error:
             # A task that cannot be written, although it was checked, must not fail the others.
             if len(batch) > 1:
                 for each in batch:
                     await self._create([each])
             else:
-                _resolve(batch[0][1], error)
+                _resolve(batch[0].turn, error)
         else:
             self._announce(results)
-            for (_, future), result in zip(batch, results, strict=True):
-                _resolve(future, result)
+            for wanted, result in zip(batch, results, strict=True):
+                _resolve(wanted.turn, result)
 
     def _announce(self, results: Iterable[task_create.Created | Exception]) -> None:
         crash.point("server.committed")

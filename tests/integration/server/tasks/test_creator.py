@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import datetime
 from collections.abc import AsyncIterator
 
@@ -18,6 +19,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import create as task_create
 from duetime_core.store.tasks import read as task_read
+from duetime_server.rpc import turns
 from duetime_server.tasks import creator
 from tests.support import factories, rows
 
@@ -182,6 +184,49 @@ async def test_only_so_many_bytes_wait_while_a_commit_stalls(
         with pytest.raises(errors.ServerBusy, match="Too many creates are waiting for the database"):
             await create.create(factories.new_task(), size=200)
     assert all(created.is_new for created in await asyncio.gather(*waiting))
+
+
+def created_by(create: creator.Creator, owner: str, size: int = 0) -> asyncio.Task[task_create.Created]:
+    """Begins a create of a principal."""
+    context = contextvars.copy_context()
+    context.run(turns.owner.set, owner)
+    return asyncio.create_task(create.create(factories.new_task(), size=size), context=context)
+
+
+async def test_the_flood_of_one_principal_leaves_room_for_another_and_takes_turns_with_it(
+    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creator, "MAX_WAITING", 100)
+    monkeypatch.setattr(creator, "MAX_BATCH", 10)
+    async with stalled(engine):
+        first = await called(create, 0)
+        flood = [created_by(create, "flood") for _ in range(200)]
+        await asyncio.sleep(0)
+        assert len(create._waiting) == 50
+        others = [created_by(create, "other") for _ in range(3)]
+        await asyncio.sleep(0)
+        batch = create._next_batch()
+        assert [wanted.owner for wanted in batch] == ["flood", "other"] * 3 + ["flood"] * 4
+        for wanted in batch:
+            create._waiting.add(wanted)
+    await asyncio.gather(*first, *others)
+    answers = await asyncio.gather(*flood, return_exceptions=True)
+    assert [type(answer).__name__ for answer in answers] == ["Created"] * 50 + ["ServerBusy"] * 150
+
+
+async def test_the_bytes_of_one_principal_leave_room_for_another(
+    create: creator.Creator, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creator, "MAX_WAITING_BYTES", 1_000)
+    async with stalled(engine):
+        first = await called(create, 0)
+        flood = [created_by(create, "flood", 100) for _ in range(20)]
+        others = [created_by(create, "other", 100) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert len(create._waiting) == 7
+    await asyncio.gather(*first, *others)
+    answers = await asyncio.gather(*flood, return_exceptions=True)
+    assert [type(answer).__name__ for answer in answers] == ["Created"] * 5 + ["ServerBusy"] * 15
 
 
 async def test_a_create_with_an_error_that_nobody_expects_fails_alone(
