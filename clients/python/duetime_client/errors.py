@@ -212,6 +212,18 @@ class ServerBusy(DuetimeError):
     """How long to wait before a retry: the server's RetryInfo."""
 
 
+class CallRateExceeded(ServerBusy):
+    """The caller, or its address, makes more calls than it may. Nothing was changed; retry after `retry_after`."""
+
+    reason = "CALL_RATE_EXCEEDED"
+
+
+class TooManyCalls(ServerBusy):
+    """The caller has as many calls in progress, or watches open, as it may. Nothing was changed; retry later."""
+
+    reason = "TOO_MANY_CALLS"
+
+
 class Unauthenticated(DuetimeError):
     """The server requires an API key, and the one that was sent is missing, unknown, expired or revoked."""
 

@@ -35,6 +35,8 @@ _BY_REASON: dict[str, type[errors.DuetimeError]] = {
         errors.RequestIdOfDeletedSchedule,
         errors.TaskIdsExhausted,
         errors.ServerBusy,
+        errors.CallRateExceeded,
+        errors.TooManyCalls,
     )
 }
 # Without a known reason: errors of gRPC and Envoy themselves, and reasons of newer servers.
@@ -77,7 +79,7 @@ def translate(error: grpc.RpcError, server: address.Address) -> errors.DuetimeEr
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.DuetimeError)
     translated = kind(message, code=code, reason=reason, metadata=metadata)
     if isinstance(translated, errors.ServerBusy):
-        translated.retry_after = _retry_delay(status) or translated.retry_after
+        translated.retry_after = retry_delay(error) or translated.retry_after
     return translated
 
 
@@ -124,7 +126,9 @@ def _violations(status: status_pb2.Status | None) -> list[errors.Violation]:
     ]
 
 
-def _retry_delay(status: status_pb2.Status | None) -> datetime.timedelta | None:
+def retry_delay(error: grpc.RpcError) -> datetime.timedelta | None:
+    """Returns how long the server asks to wait before a retry; None if it does not ask for one."""
+    status = _rich_status(error)
     retry_info = error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
         if detail.Unpack(retry_info):

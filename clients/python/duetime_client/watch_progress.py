@@ -74,12 +74,15 @@ class WatchProgress:
             raise _translated(error, server) from error
         longest = self._next_delay_seconds
         self._next_delay_seconds = min(longest * 2, MAX_DELAY_SECONDS)
-        return longest * random.uniform(0.5, 1)
+        asked = rpc_error.retry_delay(error) if isinstance(error, grpc.RpcError) else None
+        return longest * random.uniform(0.5, 1) + (asked.total_seconds() if asked is not None else 0)
 
 
 def _is_lost(error: grpc.RpcError | TimeoutError | None, server: address.Address) -> bool:
     if not isinstance(error, grpc.RpcError):
         return True  # it timed out, or ended without an error
+    if rpc_error.retry_delay(error) is not None:
+        return True
     if (info := rpc_error.error_info(error)) is not None:
         return info.reason in _RESUMABLE or error.code() is grpc.StatusCode.UNAVAILABLE
     if error.code() not in _CONNECTION_LOST:

@@ -170,6 +170,8 @@ async def test_create_many_checks_all_tasks_before_it_sends_any(call: answers.Ca
         (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_OF_DELETED_SCHEDULE", duetime_client.RequestIdOfDeletedSchedule),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "TASK_IDS_EXHAUSTED", duetime_client.TaskIdsExhausted),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_BUSY", duetime_client.ServerBusy),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "CALL_RATE_EXCEEDED", duetime_client.CallRateExceeded),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS", duetime_client.TooManyCalls),
         (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", duetime_client.Unavailable),
         (grpc.StatusCode.NOT_FOUND, "FROM_THE_FUTURE", duetime_client.NotFound),
         (grpc.StatusCode.FAILED_PRECONDITION, "FROM_THE_FUTURE", duetime_client.StateConflict),
@@ -189,7 +191,7 @@ async def test_error_class_follows_the_reason(
     assert error.metadata == {"status": "running"}
 
 
-@pytest.mark.parametrize(("sent", "expected"), [([2.5], 2.5), ([], 1)], ids=["with RetryInfo", "without"])
+@pytest.mark.parametrize(("sent", "expected"), [([60.5], 60.5), ([], 1)], ids=["with RetryInfo", "without"])
 async def test_retry_after_is_the_retry_delay_of_a_busy_server(
     call: answers.Caller, sent: list[float], expected: float
 ) -> None:

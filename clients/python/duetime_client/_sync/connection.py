@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ from duetime.v1 import (
     schedule_service_pb2_grpc,
     task_service_pb2_grpc,
 )
-from duetime_client import address, certificates, channel, credentials, rpc_error, sync_io
+from duetime_client import address, certificates, channel, credentials, retries, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -88,12 +89,17 @@ class Connection:
 
     def _call(self, method: sync_io.UnaryCall[_Request, _Response], message: _Request) -> _Response:
         deadline = time.monotonic() + self._timeout_seconds
-        try:
-            return sync_io.call(method, message, self._timeout_seconds, self._credentials.metadata())
-        except grpc.RpcError as error:
-            self._open()  # raises if the client was closed, which ended the call
-            explained = self._explained(error, deadline - time.monotonic())
-            raise rpc_error.translate(explained, self._server) from error
+        for attempts in itertools.count(1):
+            try:
+                return sync_io.call(method, message, deadline - time.monotonic(), self._credentials.metadata())
+            except grpc.RpcError as error:
+                self._open()  # raises if the client was closed, which ended the call
+                wait_seconds = retries.wait_seconds(error, attempts, deadline - time.monotonic())
+                if wait_seconds is None:
+                    explained = self._explained(error, deadline - time.monotonic())
+                    raise rpc_error.translate(explained, self._server) from error
+            sync_io.Pause().wait(wait_seconds)
+        raise AssertionError
 
     def _explained(self, error: grpc.RpcError, left_seconds: float = channel.PROBE_SECONDS) -> grpc.RpcError:
         """Returns the error of a call or, if no address of the server could be connected to, the most telling one."""
