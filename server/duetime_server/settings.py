@@ -8,7 +8,7 @@ import pydantic_settings
 
 from duetime_core.process import settings
 from duetime_server import listening
-from duetime_server.access import issuers, peers
+from duetime_server.access import issuers, peers, quotas
 
 
 def _parse_networks(value: object) -> object:
@@ -38,3 +38,9 @@ class Settings(settings.Settings):
         None
     )
     """A file of issuers, as read when this is made. With it, callers may have access tokens instead of API keys."""
+    call_rate: Annotated[int, pydantic.Field(ge=0)] = 0
+    """How many calls a second each principal may make; 0 is no limit."""
+    max_calls: Annotated[int, pydantic.Field(ge=1)] = quotas.MAX_CALLS
+    """How many calls each principal may have in progress."""
+    max_watches: Annotated[int, pydantic.Field(ge=1)] = quotas.MAX_WATCHES
+    """How many watches each principal may have open."""

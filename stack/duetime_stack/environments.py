@@ -10,6 +10,7 @@ SERVER_SETTINGS = frozenset(
     {
         *("DUETIME_AUTH", "DUETIME_DATABASE_URL", "DUETIME_EDGES", "DUETIME_JWT_FILE", "DUETIME_LISTEN"),
         *("DUETIME_REDIS_PREFIX", "DUETIME_REDIS_URL"),
+        *("DUETIME_CALL_RATE", "DUETIME_MAX_CALLS", "DUETIME_MAX_WATCHES"),
     }
 )
 """The settings of the servers and the migrations. A test compares them with the servers' settings."""

@@ -1,5 +1,6 @@
 """A server with every method of the contract that does nothing, behind the interceptor of access."""
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from duetime_core.model import errors
 from duetime_core.model.access import Principal, Role
 from duetime_core.process import outage
 from duetime_server import access
-from duetime_server.access import chain
+from duetime_server.access import chain, quotas
 from tests.support import fields
 
 _OTHERS: Any = [health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
@@ -65,9 +66,10 @@ class Recorder:
 
 
 class _Everything(grpc.GenericRpcHandler):
-    def __init__(self, calls: list[tuple[str, Principal | None]], unknown: str) -> None:
+    def __init__(self, calls: list[tuple[str, Principal | None]], unknown: str, *, stays_open: bool) -> None:
         self._calls = calls
         self._unknown = unknown
+        self._stays_open = stays_open
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         path = handler_call_details.method
@@ -85,6 +87,8 @@ class _Everything(grpc.GenericRpcHandler):
         async def stream(_request: Any, _context: Any) -> AsyncIterator[Any]:
             self._calls.append((path, access.current()))
             yield response
+            if self._stays_open:
+                await asyncio.Event().wait()
 
         parts = {
             "request_deserializer": message_factory.GetMessageClass(method.input_type).FromString,
@@ -98,11 +102,14 @@ class _Everything(grpc.GenericRpcHandler):
 
 
 @contextlib.asynccontextmanager
-async def serving(*, unknown: str = "") -> AsyncIterator[Recorder]:
-    """Serves every method, and one more whose path is `unknown`, on a free port."""
+async def serving(
+    *, unknown: str = "", quota: quotas.Quotas | None = None, stays_open: bool = False
+) -> AsyncIterator[Recorder]:
+    """Serves every method, and one more whose path is `unknown`, on a free port. Its streams may stay open."""
     tokens, calls = Tokens(), list[tuple[str, Principal | None]]()
-    server = grpc.aio.server(interceptors=chain.interceptors(tokens, outage.Outage("the database", "calls fail")))
-    server.add_generic_rpc_handlers([_Everything(calls, unknown)])
+    database_outage = outage.Outage("the database", "calls fail")
+    server = grpc.aio.server(interceptors=chain.interceptors(tokens, database_outage, quota=quota))
+    server.add_generic_rpc_handlers([_Everything(calls, unknown, stays_open=stays_open)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -200,8 +200,24 @@ class ServerBusy(DuetimeError):
     """The server is handling as many calls of this kind as it can. Nothing was changed; retry later."""
 
     reason = "SERVER_BUSY"
-    retry_seconds = 1
+    retry_seconds = 1.0
     """How long a caller should wait before it retries."""
+
+
+class CallRateExceeded(ServerBusy):
+    """The caller makes more calls than it may. Nothing was changed; retry later."""
+
+    reason = "CALL_RATE_EXCEEDED"
+
+    def __init__(self, message: str | None = None, *, retry_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
+
+
+class TooManyCalls(ServerBusy):
+    """The caller has as many calls in progress, or watches open, as it may. Nothing was changed; retry later."""
+
+    reason = "TOO_MANY_CALLS"
 
 
 class Unauthenticated(DuetimeError):

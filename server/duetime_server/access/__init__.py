@@ -1,6 +1,7 @@
 """Who makes a call, and what it may do."""
 
 import contextvars
+from collections.abc import Callable
 
 from duetime_core.model import access
 
@@ -11,6 +12,9 @@ principal: contextvars.ContextVar[access.Principal | None] = contextvars.Context
 """Set by the interceptor before a call's request is parsed."""
 origin: contextvars.ContextVar[str] = contextvars.ContextVar("origin", default="")
 """Set by the observer before a call's request is parsed."""
+
+charging: contextvars.ContextVar[Callable[[int], None] | None] = contextvars.ContextVar("charging", default=None)
+"""Set by the interceptor where calls are counted."""
 
 
 def current() -> access.Principal | None:
@@ -27,6 +31,13 @@ def actor() -> str:
 def address() -> str:
     """Returns from where the current call comes: an IP address, or `unix`."""
     return origin.get()
+
+
+def charge(calls: int) -> None:
+    """Counts the current call as so many more: it does the work of many."""
+    count = charging.get()
+    if count is not None:
+        count(calls)
 
 
 def may_read_payloads() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import grpc.aio
 
 from duetime_core.process import outage
-from duetime_server.access import interceptor, observer, peers, refusals, responses
+from duetime_server.access import interceptor, observer, peers, quotas, refusals, responses
 from duetime_server.rpc import errors as rpc_errors
 
 
@@ -14,10 +14,12 @@ def interceptors(
     database_outage: outage.Outage,
     edges: Collection[peers.Network] = (),
     refused: refusals.Refusals | None = None,
+    quota: quotas.Quotas | None = None,
 ) -> list[grpc.aio.ServerInterceptor]:
     """Returns them, the outermost first. Without an authenticator every call is allowed."""
     observing = observer.Observer(peers.Peers(edges), authenticator, refused)
     failures = rpc_errors.Interceptor(database_outage, observing)
     if authenticator is None:
         return [failures]
-    return [interceptor.Interceptor(authenticator, observing), failures, responses.Interceptor(authenticator)]
+    outermost = interceptor.Interceptor(authenticator, observing, quota or quotas.Quotas())
+    return [outermost, failures, responses.Interceptor(authenticator)]

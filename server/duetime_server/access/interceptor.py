@@ -3,7 +3,7 @@
 from __future__ import annotations  # grpc's RpcMethodHandler is generic for type checkers alone
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import grpc.aio
@@ -11,7 +11,7 @@ import grpc.aio
 from duetime_core.model import errors
 from duetime_core.model.access import Principal
 from duetime_server import access
-from duetime_server.access import credentials, rules
+from duetime_server.access import credentials, quotas, rules
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.rpc import turns
 
@@ -31,9 +31,10 @@ class Authenticator(Protocol):
 class Interceptor(grpc.aio.ServerInterceptor):
     """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""
 
-    def __init__(self, authenticator: Authenticator, observer: rpc_errors.Observer) -> None:
+    def __init__(self, authenticator: Authenticator, observer: rpc_errors.Observer, quota: quotas.Quotas) -> None:
         self._authenticator = authenticator
         self._observer = observer
+        self._quotas = quota
 
     async def intercept_service(
         self,
@@ -49,11 +50,35 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 principal = await self._authenticator.authenticate(token)
                 access.principal.set(principal)
                 turns.owner.set(principal.actor)
+                await self._quotas.charge(principal.actor, method)
                 require(principal, method)
             except Exception as error:  # raised here, gRPC would answer with UNKNOWN
                 refused = await continuation(handler_call_details)
                 return None if refused is None else self._refusing(refused, method, error)
+            return self._counting(await continuation(handler_call_details), method, principal.actor)
         return await continuation(handler_call_details)
+
+    def _counting(self, handler: Any, method: str, owner: str) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Returns a handler that does the same if its owner may have another call in progress."""
+        if handler is None or handler.request_streaming:  # unknown, or reflection: not ours
+            same: grpc.RpcMethodHandler[Any, Any] | None = handler
+            return same
+        is_watch = handler.response_streaming
+        behavior = handler.unary_stream if is_watch else handler.unary_unary
+
+        async def call(request: Any, context: rpc_errors.Context) -> Any:
+            try:
+                self._quotas.enter(owner, is_watch=is_watch)
+            except errors.TooManyCalls as error:
+                await self._refuse(context, method, error)
+            try:
+                return await behavior(request, context)
+            finally:
+                self._quotas.leave(owner, is_watch=is_watch)
+
+        counting: grpc.RpcMethodHandler[Any, Any]
+        counting = handler._replace(**{"unary_stream" if is_watch else "unary_unary": call})
+        return counting
 
     def _refusing(
         self, handler: grpc.RpcMethodHandler[Any, Any], method: str, error: Exception
@@ -61,9 +86,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """Returns a handler that aborts, of the same arity: gRPC answers INTERNAL for one of another."""
 
         async def refuse(_request: Any, context: rpc_errors.Context) -> None:
-            self._observer.arrived(context)
-            self._observer.failed(method, error)
-            await rpc_errors.abort(context, error)
+            await self._refuse(context, method, error)
 
         make: Any = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -73,6 +96,11 @@ class Interceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming, handler.response_streaming]
         refusing: grpc.RpcMethodHandler[Any, Any] = make(refuse)
         return refusing
+
+    async def _refuse(self, context: rpc_errors.Context, method: str, error: Exception) -> NoReturn:
+        self._observer.arrived(context)
+        self._observer.failed(method, error)
+        await rpc_errors.abort(context, error)
 
 
 def require(principal: Principal, method: str) -> None:

@@ -33,7 +33,7 @@ LISTS = frozenset(
 )
 """Rpcs that read many rows at once: up to 1 MB."""
 _READS = LISTS | {"ExplainTask"}
-_BULK = frozenset({"CancelTasks", "RetryTasks", "DeleteTasks", "MoveTasks", "BackfillSchedule", "RecomputeSchedules"})
+BULK = frozenset({"CancelTasks", "RetryTasks", "DeleteTasks", "MoveTasks", "BackfillSchedule", "RecomputeSchedules"})
 """Rpcs that change many rows, for up to 5 seconds."""
 
 _PAYLOADS = {
@@ -74,7 +74,7 @@ class Admission:
         previews = _limiter("previews", _MAX_PREVIEWS)
         self._limiters = {
             **dict.fromkeys(_READS, reads),
-            **dict.fromkeys(_BULK, bulk),
+            **dict.fromkeys(BULK, bulk),
             "BatchCreateTasks": batches,
             # Each may take all the time that a rule is allowed, in the one thread for computations.
             "PreviewSchedule": previews,

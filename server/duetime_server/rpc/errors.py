@@ -4,6 +4,8 @@ from __future__ import annotations  # grpc's RpcMethodHandler is generic for typ
 
 import asyncio
 import contextlib
+import datetime
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -162,8 +164,10 @@ async def abort(context: Context, error: Exception) -> NoReturn:
         )
     ]
     if isinstance(error, errors.ServerBusy):
-        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_seconds)))
-        headers.append(("retry-after", str(error.retry_seconds)))  # the HTTP form
+        delay = duration_pb2.Duration()
+        delay.FromTimedelta(datetime.timedelta(seconds=error.retry_seconds))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        headers.append(("retry-after", str(math.ceil(error.retry_seconds))))  # the HTTP form: whole seconds
     if isinstance(error, errors.Unauthenticated):
         headers.append(("www-authenticate", "Bearer"))  # HTTP requires it of a 401
     if isinstance(error, errors.InvalidArgument):

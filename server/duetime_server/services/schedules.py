@@ -158,6 +158,7 @@ class ScheduleService(schedule_service_pb2_grpc.ScheduleServiceServicer):
             raise violations.refuse(
                 "end_time", f"ends an interval that is too long to search: {error}; split it"
             ) from None
+        access.charge(len(placed))
         self._bell.announce(placed)
         return schedule_service_pb2.BackfillScheduleResponse(task_ids=[each.task_id for each in placed])
 

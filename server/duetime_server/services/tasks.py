@@ -47,6 +47,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: task_service_pb2.BatchCreateTasksRequest, _: rpc_errors.Context
     ) -> task_service_pb2.BatchCreateTasksResponse:
         """Creates all tasks of a batch, or none."""
+        access.charge(len(request.requests))
         created = await self._creator.create_all(
             await handler_validation.new_tasks(self._catalog, self._offloader, request)
         )

@@ -78,6 +78,13 @@ async def test_a_busy_server_returns_when_to_retry() -> None:
     assert (context.code, context.trailers["retry-after"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "1")
 
 
+async def test_a_delay_is_exact_for_grpc_and_whole_seconds_for_http() -> None:
+    context = await aborted(errors.CallRateExceeded(retry_seconds=1.25))
+    retry = error_details_pb2.RetryInfo()
+    assert status_of(context).details[1].Unpack(retry)
+    assert (retry.retry_delay.ToMilliseconds(), context.trailers["retry-after"]) == (1_250, "2")
+
+
 async def test_an_unexpected_error_is_internal_and_keeps_its_text_to_the_log() -> None:
     context = await aborted(ZeroDivisionError("secret"))
     assert context.code is grpc.StatusCode.INTERNAL
