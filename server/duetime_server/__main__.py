@@ -30,7 +30,7 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.log import marks
 from duetime_server import id_health, listening, settings
-from duetime_server.access import bearers, chain, quotas, refusals
+from duetime_server.access import bearers, chain, peers, quotas, refusals
 from duetime_server.access import keys as access_keys
 from duetime_server.access import tokens as access_tokens
 from duetime_server.rpc import admission, offload, pools
@@ -82,7 +82,8 @@ async def serve(chosen: settings.Settings) -> None:
     tokens = access_tokens.TokenAuthenticator(chosen.jwt_file or {})
     callers = None if authenticator is None else bearers.BearerAuthenticator(authenticator, tokens)
     quota = quotas.Quotas(call_rate=chosen.call_rate, max_calls=chosen.max_calls, max_watches=chosen.max_watches)
-    interceptors = chain.interceptors(callers, database_outage, chosen.edges, refused, quota)
+    is_at_socket = chosen.listen.startswith(peers.UNIX_PREFIX)
+    interceptors = chain.interceptors(callers, database_outage, chosen.edges, refused, quota, is_at_socket=is_at_socket)
     server = grpc.aio.server(interceptors=interceptors, options=_OPTIONS)
     task_service_pb2_grpc.add_TaskServiceServicer_to_server(
         tasks.TaskService(connections, bell, task_creator, watch_hub, catalog, offloader), server

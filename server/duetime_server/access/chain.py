@@ -15,11 +15,14 @@ def interceptors(
     edges: Collection[peers.Network] = (),
     refused: refusals.Refusals | None = None,
     quota: quotas.Quotas | None = None,
+    *,
+    is_at_socket: bool = False,
 ) -> list[grpc.aio.ServerInterceptor]:
     """Returns them, the outermost first. Without an authenticator every call is allowed."""
-    observing = observer.Observer(peers.Peers(edges), authenticator, refused)
+    known_peers = peers.Peers(edges, is_at_socket=is_at_socket)
+    observing = observer.Observer(known_peers, authenticator, refused)
     failures = rpc_errors.Interceptor(database_outage, observing)
     if authenticator is None:
         return [failures]
-    outermost = interceptor.Interceptor(authenticator, observing, quota or quotas.Quotas())
+    outermost = interceptor.Interceptor(authenticator, observing, known_peers, quota or quotas.Quotas())
     return [outermost, failures, responses.Interceptor(authenticator)]

@@ -11,7 +11,7 @@ import grpc.aio
 from duetime_core.model import errors
 from duetime_core.model.access import Principal
 from duetime_server import access
-from duetime_server.access import credentials, quotas, rules
+from duetime_server.access import credentials, peers, quotas, rules
 from duetime_server.rpc import errors as rpc_errors
 from duetime_server.rpc import turns
 
@@ -31,9 +31,16 @@ class Authenticator(Protocol):
 class Interceptor(grpc.aio.ServerInterceptor):
     """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""
 
-    def __init__(self, authenticator: Authenticator, observer: rpc_errors.Observer, quota: quotas.Quotas) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        observer: rpc_errors.Observer,
+        known_peers: peers.Peers,
+        quota: quotas.Quotas,
+    ) -> None:
         self._authenticator = authenticator
         self._observer = observer
+        self._peers = known_peers
         self._quotas = quota
 
     async def intercept_service(
@@ -46,7 +53,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
         rule = rules.RULES.get(method)
         if rule is None or rule.role is not None:
             try:
-                token = credentials.token(handler_call_details.invocation_metadata or ())
+                metadata = handler_call_details.invocation_metadata or ()
+                token = credentials.token(metadata)
+                access.origin.set(self._peers.announced(metadata))
                 principal = await self._authenticator.authenticate(token)
                 access.principal.set(principal)
                 turns.owner.set(principal.actor)

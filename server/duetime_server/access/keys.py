@@ -16,7 +16,8 @@ from duetime_core.model import access, api_key, errors
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
 from duetime_core.store.api_keys import usage
-from duetime_server.access import known_keys
+from duetime_server import access as access_context
+from duetime_server.access import attempts, known_keys
 
 FRESH_SECONDS = 5.0
 KEPT_SECONDS = 60.0
@@ -41,6 +42,7 @@ class KeyAuthenticator:
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine) -> None:
         self._engine = engine
         self._known = known_keys.KnownKeys(engine)
+        self._attempts = attempts.Attempts()
         self._used: dict[str, tuple[float, str]] = {}  # by key: when, by the monotonic clock, and from where
 
     async def authenticate(self, token: str) -> access.Principal:
@@ -51,7 +53,8 @@ class KeyAuthenticator:
             raise errors.CredentialsInvalid from None
         entry = self._known.get(given.key_id)
         if entry is None or time.monotonic() - entry.read_at >= FRESH_SECONDS:
-            entry = await self._read(given.key_id, entry)
+            is_attempt = entry is None or entry.known is None
+            entry = await (self._attempt(given.key_id, entry) if is_attempt else self._read(given.key_id, entry))
         if entry.known is None:
             given.matches(_NOBODY.digest())
             raise errors.CredentialsInvalid
@@ -65,6 +68,19 @@ class KeyAuthenticator:
     def came_from(self, principal: access.Principal, address: str) -> None:
         """Notes from where a key was used, which is known later than that it was."""
         self._used[principal.key_id] = (time.monotonic(), address)
+
+    async def _attempt(self, key_id: str, before: known_keys.Entry | None) -> known_keys.Entry:
+        """Reads a key that was not known. Raises CallRateExceeded if its address has tried too many others."""
+        address = access_context.address()
+        self._attempts.begin(address)
+        is_unknown = False
+        try:
+            entry = await self._read(key_id, before)
+            is_unknown = entry.known is None
+            return entry
+        finally:
+            if not is_unknown:
+                self._attempts.withdraw(address)
 
     async def _read(self, key_id: str, before: known_keys.Entry | None) -> known_keys.Entry:
         try:

@@ -1,7 +1,5 @@
 """What a server notes of each call: from where it comes, and whether it was refused."""
 
-import ipaddress
-
 from duetime_core.model import audit, errors
 from duetime_server import access
 from duetime_server.access import interceptor, keys, peers, refusals, tokens
@@ -12,10 +10,6 @@ _KINDS = {
     errors.PermissionDenied: audit.Kind.PERMISSION_DENIED,
     errors.GrantExceeded: audit.Kind.PERMISSION_DENIED,
 }
-_IPV6_NETWORK_BITS = 64
-"""What one subscriber has, who could otherwise fill the count with addresses."""
-_LOOPBACK = {4: "127.0.0.1", 6: "::1"}
-"""By the version. A caller on this machine may choose any of 127.0.0.0/8."""
 
 
 class Observer:
@@ -47,18 +41,5 @@ class Observer:
         caller = access.current()
         key_id = error.key_id if isinstance(error, keys.KeyRefused) else caller.key_id if caller is not None else None
         actor = error.actor if isinstance(error, tokens.NoGrant) else caller.actor if caller is not None else None
-        refusal = audit.Refusal(kind, error.reason, actor, key_id or None, _counted(access.address()))
+        refusal = audit.Refusal(kind, error.reason, actor, key_id or None, peers.counted(access.address()))
         self._refusals.add(refusal, method.rpartition("/")[2])
-
-
-def _counted(address: str) -> str | None:
-    """Returns the address as refusals are counted by it: that of an IPv6 network, and one of all loopback ones."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address or None  # of a unix socket
-    if parsed.is_loopback:
-        return _LOOPBACK[parsed.version]
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))

@@ -83,3 +83,14 @@ def test_without_the_header_or_with_several_the_connection_counts() -> None:
 def test_the_header_of_a_connection_whose_address_is_unknown_does_not_count(peer: str) -> None:
     for values in ((), (FORGED,)):
         assert address(peer, *values) == ""
+
+
+def test_the_header_counts_before_the_connection_is_known_only_where_all_are_by_a_unix_socket() -> None:
+    def announced(*values: str, is_at_socket: bool) -> str:
+        return peers.Peers(EDGES, is_at_socket=is_at_socket).announced([(peers.HEADER, value) for value in values])
+
+    for values in ((), (FORGED,), (FORGED, FORGED)):
+        assert announced(*values, is_at_socket=False) == ""
+    assert announced("::ffff:192.0.2.7", is_at_socket=True) == "192.0.2.7"
+    for values in ((), ("",), (FORGED, FORGED)):
+        assert announced(*values, is_at_socket=True) == "unix"
