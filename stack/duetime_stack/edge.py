@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from duetime_stack import allowlist, environments, layout, ports, program, replacement, tls
+from duetime_stack import allowlist, environments, layout, ports, program, rates, replacement, tls
 
 _ANSWERS = {http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED}
 
@@ -45,12 +45,15 @@ def make_program(
     servers: Sequence[str],
     allowed: allowlist.Allowlist | None = None,
     certificate: tls.Certificate | None = None,
+    limits: rates.Rates | None = None,
 ) -> program.Program:
     """Writes the configuration, and returns the program. It is ready once the API answers."""
     configuration = paths.run / "envoy.yaml"
     bootstrap = _configuration(
         address, port, write_endpoints(paths, servers), allowed or allowlist.Allowlist(), is_encrypted=bool(certificate)
     )
+    if limits is not None:
+        _limit(bootstrap, limits)
     if certificate is not None:
         _encrypt(bootstrap, certificate, paths.run / "certificate.yaml")
     configuration.write_text(yaml.safe_dump(bootstrap, sort_keys=False))
@@ -82,7 +85,7 @@ def _configuration(
     (cluster,) = bootstrap["static_resources"]["clusters"]
     cluster["eds_cluster_config"]["eds_config"]["path_config_source"]["path"] = str(endpoints)
     (manager,) = listener["filter_chains"][0]["filters"]
-    filters = {each["name"]: each["typed_config"] for each in manager["typed_config"]["http_filters"]}
+    filters = _filters(manager)
     descriptors = importlib.resources.files("duetime.v1").joinpath("descriptor_set.binpb")
     filters["envoy.filters.http.grpc_json_transcoder"]["proto_descriptor"] = str(descriptors)
     scripts = importlib.resources.files("duetime_stack").joinpath("lua")
@@ -99,6 +102,18 @@ def _configuration(
     if allowed.origins:
         by_site.append(_not_from(allowed.origins))
     return bootstrap
+
+
+def _filters(manager: dict[str, Any]) -> dict[str, Any]:
+    return {each["name"]: each["typed_config"] for each in manager["typed_config"]["http_filters"]}
+
+
+def _limit(bootstrap: dict[str, Any], limits: rates.Rates) -> None:
+    (manager,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+    limiting = _filters(manager)["envoy.filters.http.local_ratelimit"]
+    (each_address,) = limiting["descriptors"]
+    for limited, rate in ((limiting, limits.total), (each_address, limits.of_address)):
+        limited["token_bucket"] |= {"max_tokens": rates.BURST_SECONDS * rate, "tokens_per_fill": rate}
 
 
 def _encrypt(bootstrap: dict[str, Any], certificate: tls.Certificate, resources: pathlib.Path) -> None:

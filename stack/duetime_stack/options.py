@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from duetime_stack import allowlist, errors, ports, tls
+from duetime_stack import allowlist, errors, ports, rates, tls
 
 AUTH = "DUETIME_AUTH"
 """The servers' setting, of which `--open` is a value."""
@@ -43,17 +43,19 @@ class Options:
     """An external Redis, instead of the embedded Valkey."""
     handlers: str
     queues: str
+    limits: rates.Rates
 
 
 @dataclasses.dataclass(frozen=True)
 class Listening:
-    """Where Envoy listens, and which requests it accepts."""
+    """Where Envoy listens, and which requests it accepts, and how many."""
 
     address: str
     """An IP address."""
     port: int
     allowed: allowlist.Allowlist
     certificate: tls.Certificate | None
+    limits: rates.Rates
     warning: str
     """Who has more access than keys and encryption would permit; empty if nobody."""
 
@@ -74,7 +76,7 @@ def listening(options: Options) -> Listening:
     address = ports.resolve(options.host)
     allowed = allowlist.parse((options.host, address), options.hosts, options.origins)
     certificate = tls.certificate(options.tls_cert, options.tls_key)
-    return Listening(address, options.port, allowed, certificate, _warning(options, address))
+    return Listening(address, options.port, allowed, certificate, options.limits, _warning(options, address))
 
 
 def _warning(options: Options, address: str) -> str:

@@ -63,7 +63,7 @@ def _run(
     workers = [processes.make_worker(number, paths) for number in range(wanted.workers)]
     addresses = [f"unix:{socket_paths.server(number)}" for number in range(wanted.servers)]
     at = (listening.address, listening.port)
-    envoy = [edge.make_program(paths, *at, addresses, listening.allowed, listening.certificate)]
+    envoy = [edge.make_program(paths, *at, addresses, listening.allowed, listening.certificate, listening.limits)]
     dependencies = [*database.programs, *doorbell.programs, *mail]
     stages = [stage for stage in (database.programs, doorbell.programs, mail, workers, servers, envoy) if stage]
     with (

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from duetime_stack import errors, options, privileges
+from duetime_stack import errors, options, privileges, rates
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -74,6 +74,24 @@ def command(
             help="Allow --open with a --host that other machines can reach: anyone there may do everything.",
         ),
     ] = False,
+    address_rate: Annotated[
+        int,
+        typer.Option(
+            envvar="DUETIME_ADDRESS_RATE",
+            min=1,
+            max=rates.MOST,
+            help="How many requests a second Envoy takes from one address.",
+        ),
+    ] = rates.OF_ADDRESS,
+    total_rate: Annotated[
+        int,
+        typer.Option(
+            envvar="DUETIME_TOTAL_RATE",
+            min=1,
+            max=rates.MOST,
+            help="How many requests a second Envoy takes from all addresses.",
+        ),
+    ] = rates.TOTAL,
     database_url: Annotated[
         str | None,
         typer.Option(
@@ -126,6 +144,7 @@ def command(
             redis_url=_url(context, "redis_url", redis_url),
             handlers=handlers,
             queues=queues,
+            limits=rates.Rates(address_rate, total_rate),
         )
         listening = options.listening(wanted)
         # Files created from here on are private.

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import yaml
 
-from duetime_stack import allowlist, edge, layout
+from duetime_stack import allowlist, edge, layout, rates
 from tests.support import processes
 
 
@@ -18,6 +18,7 @@ async def running(
     directory: pathlib.Path,
     *servers: str,
     allowed: allowlist.Allowlist | None = None,
+    limits: rates.Rates | None = None,
     adjust: Callable[[dict[str, Any]], None] | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Runs an Envoy in front of the servers, and yields an HTTP client of it.
@@ -27,7 +28,7 @@ async def running(
     paths = layout.Layout(directory)
     paths.create()
     port = processes.free_port()
-    program = edge.make_program(paths, "127.0.0.1", port, servers, allowed)
+    program = edge.make_program(paths, "127.0.0.1", port, servers, allowed, limits=limits)
     if adjust is not None:
         configuration = paths.run / "envoy.yaml"
         bootstrap = yaml.safe_load(configuration.read_text())

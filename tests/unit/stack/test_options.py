@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import trustme
 
-from duetime_stack import errors, options
+from duetime_stack import errors, options, rates
 from tests.support import certificates
 
 KEYS = "leave out --open or DUETIME_AUTH=open"
@@ -36,6 +36,7 @@ def wanted(
         redis_url=None,
         handlers="",
         queues="default",
+        limits=rates.Rates(),
     )
 
 
