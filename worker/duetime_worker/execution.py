@@ -11,9 +11,11 @@ from typing import Any
 
 import structlog
 
-from duetime_core.model import payload, secret, task
+import duetime_payloads
+from duetime_core.model import payload, task
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import first_step, handlers, redaction, registry, secret_store, time_limit
+from duetime_worker import first_step, handlers, redaction, registry, time_limit
+from duetime_worker import inputs as task_inputs
 
 MAX_ERROR_CHARACTERS = 2000
 
@@ -23,7 +25,8 @@ _log = structlog.get_logger()
 class Executor:
     """Runs handlers: coroutines on the event loop, plain functions in at most `threads` threads.
 
-    Secrets that a task's data refers to are read before, and are replaced in what the run logs, returns or raises.
+    A task's data is decrypted before, and the secrets that it refers to are read. What the run logs, returns or raises
+    shows neither; the result of a task with encrypted data is encrypted too.
     """
 
     def __init__(
@@ -31,10 +34,10 @@ class Executor:
         registry: Mapping[str, handlers.Handler],
         *,
         threads: int,
-        secrets: secret_store.SecretStore | None = None,
+        inputs: task_inputs.Inputs | None = None,
     ) -> None:
         self._registry = registry
-        self._secrets = secrets or secret_store.SecretStore()
+        self._inputs = inputs or task_inputs.Inputs()
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="handler")
         self.has_plain_functions = any(not handler.is_coroutine for handler in registry.values())
         """Whether any handler is a plain function, which runs in a thread."""
@@ -61,7 +64,7 @@ class Executor:
         started = time.monotonic()
         result = error_message = backoff = None
         try:
-            result = _encode(await self._call(claimed, stop or handlers.Stop(), on_wait, started))
+            result = self._encode(claimed, await self._call(claimed, stop or handlers.Stop(), on_wait, started))
             change = task.Change.COMPLETED
         except handlers.Fail as error:
             change, error_message = task.Change.FAILED, _describe(error)
@@ -101,13 +104,14 @@ class Executor:
             raise handlers.Retry(registry.unknown(claimed.name, self._registry))
         task_data, seconds = claimed.task_data, 0.0
         try:
-            if secret.are_in(task_data):
+            if task_inputs.is_stored_otherwise(task_data):
                 on_wait()
                 on_wait = _nothing
                 seconds = handler.limit(claimed.timeout).total_seconds()
-                resolved = await time_limit.run(self._with_secrets(handler, task_data), seconds)
-                assert isinstance(resolved, dict)
-                task_data = resolved
+                given = await time_limit.run(asyncio.to_thread(self._inputs.read, handler.name, task_data), seconds)
+                assert isinstance(given, task_inputs.Input)
+                redaction.begin(given.hidden)
+                task_data = given.task_data
             arguments = handler.arguments(_run(claimed, task_data, stop))
             if not handler.is_coroutine:
                 on_wait()
@@ -126,10 +130,19 @@ class Executor:
         finally:
             stop.is_set = True
 
-    async def _with_secrets(self, handler: handlers.Handler, task_data: dict[str, Any]) -> dict[str, Any]:
-        resolved, found = await asyncio.to_thread(self._secrets.resolve, handler.name, task_data)
-        redaction.begin(redaction.Redactor((value, f"[secret {name}]") for name, value in found.items()))
-        return resolved
+    def _encode(self, claimed: task.Task, result: object) -> str | None:
+        if result is None:
+            return None
+        if not isinstance(result, dict):
+            raise handlers.Fail(f"the handler returned a {type(result).__name__}; it must return a dict or None")
+        try:
+            encoded = payload.encode(result)
+            shown = redaction.result(result)
+            if duetime_payloads.is_encrypted(claimed.task_data):
+                return self._inputs.encrypted(claimed.name, shown)
+            return encoded if shown is result else payload.encode(shown)
+        except payload.PayloadError as error:
+            raise handlers.Fail(f"the handler's result cannot be stored: result{error.path}: {error.problem}") from None
 
     async def _call_in_thread(self, call: functools.partial[Any], seconds: float, stop: handlers.Stop) -> object:
         future = asyncio.wrap_future(self._threads.submit(contextvars.copy_context().run, _in_thread, call))
@@ -188,19 +201,6 @@ def _is_failure(error: BaseException) -> bool:
         current = asyncio.current_task()
         return current is not None and not current.cancelling()
     return not isinstance(error, KeyboardInterrupt)
-
-
-def _encode(result: object) -> str | None:
-    if result is None:
-        return None
-    if not isinstance(result, dict):
-        raise handlers.Fail(f"the handler returned a {type(result).__name__}; it must return a dict or None")
-    try:
-        encoded = payload.encode(result)
-        shown = redaction.result(result)
-        return encoded if shown is result else payload.encode(shown)
-    except payload.PayloadError as error:
-        raise handlers.Fail(f"the handler's result cannot be stored: result{error.path}: {error.problem}") from None
 
 
 def _describe(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import html
 import json
 import urllib.parse
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 _PART = 10
 """Of a longer value, each part of so many characters is replaced too: errors and results quote values shortened."""
@@ -78,12 +78,21 @@ class Redactor:
         return {self.text(name): self.value(member) for name, member in members.items()}
 
 
-_of_this_run: contextvars.ContextVar[Redactor | None] = contextvars.ContextVar("redactor", default=None)
+class Hidden(NamedTuple):
+    """What must not be seen of a run."""
+
+    texts: Redactor
+    """For its errors and log lines."""
+    results: Redactor
+    """For its result, which may be encrypted."""
 
 
-def begin(redactor: Redactor) -> None:
+_of_this_run: contextvars.ContextVar[Hidden | None] = contextvars.ContextVar("hidden", default=None)
+
+
+def begin(hidden: Hidden) -> None:
     """Has the texts and results of this run redacted: in this context, and in the threads and tasks that it begins."""
-    _of_this_run.set(redactor)
+    _of_this_run.set(hidden)
 
 
 def end() -> None:
@@ -94,14 +103,14 @@ def end() -> None:
 
 def text(given: str) -> str:
     """Returns a text of this run, such as an error or a log line, without what must not be seen."""
-    redactor = _of_this_run.get()
-    return given if redactor is None else redactor.text(given)
+    hidden = _of_this_run.get()
+    return given if hidden is None else hidden.texts.text(given)
 
 
 def result(given: dict[str, Any]) -> dict[str, Any]:
     """Returns a result of this run, of JSON values alone, without what must not be seen."""
-    redactor = _of_this_run.get()
-    return given if redactor is None else redactor.members(given)
+    hidden = _of_this_run.get()
+    return given if hidden is None else hidden.results.members(given)
 
 
 def _forms(value: str) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 import pydantic_settings
 
+import duetime_payloads
 from duetime_core.model import task
 from duetime_core.model.builtin import addresses
 from duetime_core.process import settings
@@ -127,6 +128,21 @@ class Secrets(settings.Variables):
     def store(self) -> secret_store.SecretStore:
         """Returns the store of these secrets."""
         return secret_store.SecretStore(self.dir, self.allow)
+
+
+def _read_keys(path: object) -> object:
+    return duetime_payloads.PayloadCodec.read(path) if isinstance(path, str) else path
+
+
+class Payloads(settings.Variables):
+    """The keys of encrypted payloads."""
+
+    model_config = pydantic_settings.SettingsConfigDict(env_prefix="DUETIME_PAYLOAD_", env_ignore_empty=True)
+
+    keys_file: (
+        Annotated[pydantic.InstanceOf[duetime_payloads.PayloadCodec], pydantic.BeforeValidator(_read_keys)] | None
+    ) = None
+    """A file of ids and keys, as read when this is made. Results are encrypted with the first."""
 
 
 class Reports(settings.Variables):

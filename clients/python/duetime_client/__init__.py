@@ -21,6 +21,7 @@ from duetime_client.errors import (
     ApiKeyNotInForce,
     CallRateExceeded,
     DeadlineExceeded,
+    DecryptionFailed,
     DuetimeError,
     GrantExceeded,
     InvalidArgument,
@@ -56,6 +57,7 @@ from duetime_client.request import UNSET, OrderBy, Unset
 from duetime_client.schedule import Blackout, PreviewedTime, Recomputed, Schedule, ScheduleLog, TaskTemplate
 from duetime_client.task import LocalTime, NewTask, RetryPolicy, Status, Task
 from duetime_client.task_log import TaskEvent, TaskLog
+from duetime_payloads import PayloadCodec
 
 __all__ = [
     "UNSET",
@@ -71,6 +73,7 @@ __all__ = [
     "Client",
     "CreatedKey",
     "DeadlineExceeded",
+    "DecryptionFailed",
     "DuetimeError",
     "Explanation",
     "FieldChange",
@@ -81,6 +84,7 @@ __all__ = [
     "NewTask",
     "NotFound",
     "OrderBy",
+    "PayloadCodec",
     "PermissionDenied",
     "PreviewedTime",
     "Queue",

@@ -238,6 +238,12 @@ class PermissionDenied(DuetimeError):
     reason = "PERMISSION_DENIED"
 
 
+class DecryptionFailed(DuetimeError):
+    """A payload cannot be decrypted: its key is not in the codec, or it was encrypted for another handler."""
+
+    reason = "DECRYPTION_FAILED"
+
+
 class Unavailable(DuetimeError):
     """The server or its database cannot be reached. Retry."""
 

@@ -1,7 +1,7 @@
 """References to secrets in task_data: `{"$secret": "smtp/password"}`, which the worker replaces by the value."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 KEY = "$secret"
@@ -44,17 +44,17 @@ def check(members: Mapping[str, object]) -> None:
         raise InvalidReference(f".{KEY}", _NO_NAME)
 
 
-def are_in(task_data: dict[str, Any]) -> bool:
-    """Returns whether it has references."""
-    unseen: list[Any] = [task_data]
-    while unseen:
-        value = unseen.pop()
-        if isinstance(value, dict):
-            if KEY in value:
-                return True
-            unseen.extend(value.values())
-        elif isinstance(value, list):
-            unseen.extend(value)
+def are_in(value: dict[str, Any] | list[Any]) -> bool:
+    """Returns whether a JSON object or list has references. Each run asks, so it costs little for small ones."""
+    members: Iterable[Any] = value
+    if isinstance(value, dict):
+        if KEY in value:
+            return True
+        members = value.values()
+    for member in members:
+        kind = member.__class__
+        if (kind is dict or kind is list) and are_in(member):
+            return True
     return False
 
 

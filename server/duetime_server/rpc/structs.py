@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
+import duetime_payloads
 from duetime_core.model import payload, secret
 
 MAX_BYTES = payload.MAX_BYTES * 11 // 2 + 1024
@@ -30,6 +31,8 @@ def read(value: struct_pb2.Struct) -> dict[str, Any]:
         raise payload.PayloadError("".join(reversed(error.path)), error.problem) from None
     if secret.KEY in found:
         raise payload.PayloadError("", secret.IS_ALL)
+    if duetime_payloads.is_encrypted(found) and (wrong := duetime_payloads.problem(found)):
+        raise payload.PayloadError(*wrong)
     if reader.counted * _MAX_RATIO > payload.MAX_BYTES:
         payload.write(found)  # decides exactly
     return found

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+import duetime_payloads
 from duetime.v1 import task_service_pb2
 from duetime_core.model import builtin, secret, task, validation
 from duetime_server.access import limits
@@ -72,7 +73,7 @@ def _problems(catalog: HandlerCatalog, given: HandlerInput) -> Iterator[tuple[st
     spec = catalog.spec(given.name)
     if spec is None:
         return
-    if given.task_data is not None:
+    if given.task_data is not None and not duetime_payloads.is_encrypted(given.task_data):
         yield from _payload_problems(spec, given.task_data)
     if given.timeout is not None and given.timeout > spec.max_timeout:
         longest, found = (each.total_seconds() for each in (spec.max_timeout, given.timeout))

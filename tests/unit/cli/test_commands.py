@@ -64,7 +64,8 @@ class Client:
         self.answer = answer
         self.called: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None
 
-    def __call__(self, server: str, *, ca: str | None) -> Self:
+    def __call__(self, server: str, *, ca: str | None, codec: duetime_client.PayloadCodec | None) -> Self:
+        assert codec is None
         self.server = server
         self.ca = ca
         return self

@@ -39,6 +39,7 @@ CLASSES: dict[str, tuple[type[settings.Variables], type[settings.Variables]]] = 
     "Server": (server.Settings, settings.Settings),
     "Worker": (worker.Settings, settings.Settings),
     "Secrets": (worker.Secrets, settings.Variables),
+    "Encrypted payloads": (worker.Payloads, settings.Variables),
     "Send Email": (worker.Smtp, settings.Variables),
     "Call Webhook": (worker.Webhooks, settings.Variables),
     "Egress": (worker.Egress, settings.Variables),
@@ -97,7 +98,7 @@ def of_command_line() -> Iterator[Setting]:
     (option,) = session.Server.__metadata__  # type: ignore[attr-defined]
     yield Setting(option.envvar, "--server", session.DEFAULT_SERVER, ())
     yield Setting(certificates.CA_VARIABLE, "--ca-file", "", ())
-    for variable in (credentials.VARIABLE, credentials.FILE_VARIABLE):
+    for variable in (credentials.VARIABLE, credentials.FILE_VARIABLE, session.PAYLOAD_KEYS_VARIABLE):
         yield Setting(variable, "", "", ())
 
 

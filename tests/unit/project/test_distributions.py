@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[3]
 PACKAGES = {
-    "proto": ["duetime"],
+    "proto": ["duetime", "duetime_payloads"],
     "core": ["duetime_core"],
     "server": ["duetime_server"],
     "worker": ["duetime_worker"],
@@ -21,6 +21,7 @@ PACKAGES = {
 }
 OURS = {
     "duetime": "duetime-proto",
+    "duetime_payloads": "duetime-proto",
     "duetime_cli": "duetime-client",
     **{name: name.replace("_", "-") for name in ("duetime_client", "duetime_core", "duetime_server", "duetime_worker")},
     "duetime_stack": "duetime-stack",
@@ -28,7 +29,11 @@ OURS = {
 # Needed, although no file imports it.
 NOT_IMPORTED = {
     "core": {"hiredis": "redis-py parses with it where it is installed"},
-    "worker": {"s3fs": "fsspec imports it for s3:// URLs"},
+    "worker": {
+        "cryptography": "duetime_payloads imports it where payloads are encrypted",
+        "s3fs": "fsspec imports it for s3:// URLs",
+    },
+    "clients/python": {"cryptography": "duetime_payloads imports it where payloads are encrypted"},
     "stack": {
         "duetime-client": "the program `duetime`, of which `up` is a command",
         "duetime-proto": "Envoy reads its descriptor_set.binpb",

@@ -90,9 +90,9 @@ def test_results_are_redacted_in_texts_names_and_numbers() -> None:
 
 def test_only_the_run_that_began_it_is_redacted() -> None:
     assert redaction.text("hunter2") == "hunter2"
-    redaction.begin(redactor("hunter2"))
-    assert redaction.text("hunter2") == LABEL
-    assert redaction.result({"a": "hunter2"}) == {"a": LABEL}
+    redaction.begin(redaction.Hidden(texts=redactor("hunter2", "planted"), results=redactor("hunter2")))
+    assert redaction.text("hunter2 planted") == f"{LABEL} {LABEL}"
+    assert redaction.result({"a": "hunter2 planted"}) == {"a": f"{LABEL} planted"}
     redaction.end()
     assert redaction.text("hunter2") == "hunter2"
 

@@ -16,7 +16,7 @@ import structlog
 
 from duetime_core.model import task
 from duetime_core.store.tasks import outcomes as task_outcomes
-from duetime_worker import execution, handlers, secret_store
+from duetime_worker import execution, handlers, inputs, secret_store
 from tests.support import mounts, runs
 
 VALUE = "planted-Zx9+q/w==horse"
@@ -40,7 +40,7 @@ def run(store: secret_store.SecretStore) -> Run:
     async def run(function: Callable[..., Any], **changes: Any) -> task_outcomes.Outcome:
         registered = handlers.registered(handlers.handler("do")(function))
         assert registered is not None
-        executor = execution.Executor({"do": registered}, threads=2, secrets=store)
+        executor = execution.Executor({"do": registered}, threads=2, inputs=inputs.Inputs(store))
         return await executor.run(runs.claimed(name="do", **{"task_data": DATA, **changes}))
 
     return run

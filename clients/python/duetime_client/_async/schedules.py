@@ -35,12 +35,15 @@ class AsyncSchedules(connection.AsyncConnection):
         message = schedule_service_pb2.CreateScheduleRequest()
         scalar.filled(message, paused=paused, request_id=request_id or request.new_request_id())
         schedule_messages.assigned(message, {"name": name, "task": task, **rule})
-        return schedule_messages.to_schedule(await self._call(self._open().schedules.CreateSchedule, message))
+        if message.HasField("task"):
+            self._payloads.sealed(message.task, "task.", request_id=message.request_id)
+        created = await self._call(self._open().schedules.CreateSchedule, message)
+        return self._payloads.schedule(created, is_lenient=True)
 
     async def get_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Returns a schedule. Fails with ScheduleNotFound, also when it was deleted."""
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(await self._call(self._open().schedules.GetSchedule, message))
+        return self._payloads.schedule(await self._call(self._open().schedules.GetSchedule, message))
 
     async def list_schedules(
         self, *, name: str | None = None, queue: str | None = None, paused: bool | None = None
@@ -53,7 +56,7 @@ class AsyncSchedules(connection.AsyncConnection):
         while True:
             page = await self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:
-                yield schedule_messages.to_schedule(member)
+                yield self._payloads.schedule(member)
             if not page.next_page_token:
                 return
             message.page_token = page.next_page_token
@@ -67,7 +70,10 @@ class AsyncSchedules(connection.AsyncConnection):
         current. After Unavailable or DeadlineExceeded the outcome is unknown: the change may have been committed.
         """
         message = schedule_messages.update(schedule_id, changes, version)
-        return schedule_messages.to_schedule(await self._call(self._open().schedules.UpdateSchedule, message))
+        if message.HasField("task"):
+            self._payloads.sealed(message.task, "task.")
+        updated = await self._call(self._open().schedules.UpdateSchedule, message)
+        return self._payloads.schedule(updated, is_lenient=True)
 
     async def delete_schedule(self, schedule_id: int) -> None:
         """Deletes a schedule and its pending occurrence; running tasks continue. Fails with ScheduleNotFound."""
@@ -79,12 +85,14 @@ class AsyncSchedules(connection.AsyncConnection):
         ScheduleNotFound.
         """
         message = schedule_service_pb2.PauseScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(await self._call(self._open().schedules.PauseSchedule, message))
+        changed = await self._call(self._open().schedules.PauseSchedule, message)
+        return self._payloads.schedule(changed, is_lenient=True)
 
     async def resume_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Resumes a schedule from now on and returns it. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.ResumeScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(await self._call(self._open().schedules.ResumeSchedule, message))
+        changed = await self._call(self._open().schedules.ResumeSchedule, message)
+        return self._payloads.schedule(changed, is_lenient=True)
 
     async def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
         """Creates a task of a schedule, due now, in addition to its occurrences, and returns its task_id.

@@ -62,7 +62,7 @@ class AsyncTasks(connection.AsyncConnection):
             concurrency_key,
         )
         new = request.resolved(new, datetime.datetime.now(datetime.UTC))
-        message = request.create_task(new)
+        message = self._payloads.sealed(request.create_task(new), request_id=new.request_id)
         try:
             answer = await self._call(self._open().tasks.CreateTask, message)
         except errors.DuetimeError as error:
@@ -79,10 +79,12 @@ class AsyncTasks(connection.AsyncConnection):
         `create_many(error.remaining)`, which creates nothing twice. Fails as create does.
         """
         remaining, messages = request.create_tasks(tasks, datetime.datetime.now(datetime.UTC))
+        for index, message in enumerate(messages):
+            self._payloads.sealed(message, f"requests[{index}].", request_id=message.request_id)
         created: builtins.list[int] = []
-        for message in batch.split(messages):
+        for requests in batch.split(messages):
             try:
-                answer = await self._call(self._open().tasks.BatchCreateTasks, message)
+                answer = await self._call(self._open().tasks.BatchCreateTasks, requests)
             except errors.DuetimeError as error:
                 batch.shift_indexes(error, len(created))
                 error.created = tuple(created)
@@ -94,7 +96,7 @@ class AsyncTasks(connection.AsyncConnection):
     async def get(self, task_id: int) -> task.Task:
         """Returns a task. Fails with TaskNotFound, also if it was deleted."""
         message = task_service_pb2.GetTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(await self._call(self._open().tasks.GetTask, message))
+        return self._payloads.task(await self._call(self._open().tasks.GetTask, message))
 
     async def status(self, task_id: int) -> task.Status:
         """Returns a task's status alone. Fails as get does."""
@@ -142,7 +144,7 @@ class AsyncTasks(connection.AsyncConnection):
         while True:
             page = await self._call(self._open().tasks.ListTasks, message)
             for member in page.tasks:
-                yield response.to_task(member)
+                yield self._payloads.task(member)
             if not page.next_page_token:
                 return
             message.page_token = page.next_page_token
@@ -164,7 +166,8 @@ class AsyncTasks(connection.AsyncConnection):
     ) -> None:
         """Changes the given fields of a pending task. None resets a field to its default: `timeout=None` removes it.
 
-        Fails with TaskNotFound, TaskNotPending, or VersionMismatch if `version` is given and is not current. After
+        A client with a codec changes `name` and `task_data` together, because the data is encrypted for the name. Fails
+        with TaskNotFound, TaskNotPending, or VersionMismatch if `version` is given and is not current. After
         Unavailable or DeadlineExceeded the outcome is unknown: the change may have been committed.
         """
         changes = {
@@ -179,7 +182,8 @@ class AsyncTasks(connection.AsyncConnection):
             "concurrency_key": concurrency_key,
         }
         now = datetime.datetime.now(datetime.UTC)
-        await self._call(self._open().tasks.UpdateTask, request.update_task(task_id, changes, version, now))
+        message = self._payloads.sealed_update(request.update_task(task_id, changes, version, now))
+        await self._call(self._open().tasks.UpdateTask, message)
 
     async def delete(self, task_id: int) -> None:
         """Deletes a task; its log stays. Fails with TaskNotFound, or TaskRunning: cancel it first."""
@@ -189,7 +193,7 @@ class AsyncTasks(connection.AsyncConnection):
     async def cancel(self, task_id: int) -> task.Task:
         """Cancels a pending or running task and returns it. Idempotent. Fails with TaskNotFound or TaskFinished."""
         message = task_service_pb2.CancelTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(await self._call(self._open().tasks.CancelTask, message))
+        return self._payloads.task(await self._call(self._open().tasks.CancelTask, message), is_lenient=True)
 
     async def retry(self, task_id: int) -> task.Task:
         """Makes a failed or cancelled task pending again, due now, with all its retries, and returns it.
@@ -198,7 +202,7 @@ class AsyncTasks(connection.AsyncConnection):
         change may have been committed.
         """
         message = task_service_pb2.RetryTaskRequest(task_id=request.checked_task_id(task_id))
-        return response.to_task(await self._call(self._open().tasks.RetryTask, message))
+        return self._payloads.task(await self._call(self._open().tasks.RetryTask, message), is_lenient=True)
 
     async def logs(self, task_id: int) -> AsyncIterator[task_log.TaskLog]:
         """Iterates over a task's history, oldest first, even if it was deleted. Fails with TaskNotFound."""

@@ -27,6 +27,9 @@ class Client(
     continues with the token that replaced an expired one. It is not sent unencrypted to another machine: that is a
     ValueError.
 
+    `codec` encrypts the task_data of tasks and schedules, and decrypts it and results; methods that read them may raise
+    DecryptionFailed. Without one they are sent and returned as they are.
+
     `timeout` is per call, including gRPC's own retries. Every method may raise InvalidArgument (a ValueError), which is
     raised before anything is sent if a value cannot be sent, Unavailable or DeadlineExceeded if there is no response,
     and Unauthenticated or PermissionDenied if the server requires an API key. TlsFailed is an Unavailable for which a

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import grpc
 
+import duetime_payloads
 from duetime.v1 import (
     audit_service_pb2_grpc,
     key_service_pb2_grpc,
@@ -19,7 +20,7 @@ from duetime.v1 import (
     schedule_service_pb2_grpc,
     task_service_pb2_grpc,
 )
-from duetime_client import address, certificates, channel, credentials, retries, rpc_error, sync_io
+from duetime_client import address, certificates, channel, credentials, encryption, retries, rpc_error, sync_io
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -49,12 +50,14 @@ class Connection:
         api_key: str | None = None,
         tls: bool | None = None,
         ca: str | os.PathLike[str] | None = None,
+        codec: duetime_payloads.PayloadCodec | None = None,
     ) -> None:
         if not isinstance(timeout, datetime.timedelta):
             raise TypeError(f"timeout must be a timedelta, not {type(timeout).__name__}")
         self._server = address.parse(target, tls=tls)
         self._tls = certificates.channel_credentials(self._server, ca)
         self._credentials = credentials.Credentials(api_key, self._server)
+        self._payloads = encryption.Payloads(codec)
         self._timeout_seconds = timeout.total_seconds()
         self._lock = threading.Lock()
         self._opened: Opened | None = None

@@ -36,12 +36,15 @@ class Schedules(connection.Connection):
         message = schedule_service_pb2.CreateScheduleRequest()
         scalar.filled(message, paused=paused, request_id=request_id or request.new_request_id())
         schedule_messages.assigned(message, {"name": name, "task": task, **rule})
-        return schedule_messages.to_schedule(self._call(self._open().schedules.CreateSchedule, message))
+        if message.HasField("task"):
+            self._payloads.sealed(message.task, "task.", request_id=message.request_id)
+        created = self._call(self._open().schedules.CreateSchedule, message)
+        return self._payloads.schedule(created, is_lenient=True)
 
     def get_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Returns a schedule. Fails with ScheduleNotFound, also when it was deleted."""
         message = schedule_service_pb2.GetScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(self._call(self._open().schedules.GetSchedule, message))
+        return self._payloads.schedule(self._call(self._open().schedules.GetSchedule, message))
 
     def list_schedules(
         self, *, name: str | None = None, queue: str | None = None, paused: bool | None = None
@@ -54,7 +57,7 @@ class Schedules(connection.Connection):
         while True:
             page = self._call(self._open().schedules.ListSchedules, message)
             for member in page.schedules:
-                yield schedule_messages.to_schedule(member)
+                yield self._payloads.schedule(member)
             if not page.next_page_token:
                 return
             message.page_token = page.next_page_token
@@ -68,7 +71,10 @@ class Schedules(connection.Connection):
         current. After Unavailable or DeadlineExceeded the outcome is unknown: the change may have been committed.
         """
         message = schedule_messages.update(schedule_id, changes, version)
-        return schedule_messages.to_schedule(self._call(self._open().schedules.UpdateSchedule, message))
+        if message.HasField("task"):
+            self._payloads.sealed(message.task, "task.")
+        updated = self._call(self._open().schedules.UpdateSchedule, message)
+        return self._payloads.schedule(updated, is_lenient=True)
 
     def delete_schedule(self, schedule_id: int) -> None:
         """Deletes a schedule and its pending occurrence; running tasks continue. Fails with ScheduleNotFound."""
@@ -80,12 +86,14 @@ class Schedules(connection.Connection):
         ScheduleNotFound.
         """
         message = schedule_service_pb2.PauseScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(self._call(self._open().schedules.PauseSchedule, message))
+        changed = self._call(self._open().schedules.PauseSchedule, message)
+        return self._payloads.schedule(changed, is_lenient=True)
 
     def resume_schedule(self, schedule_id: int) -> schedule.Schedule:
         """Resumes a schedule from now on and returns it. Fails with ScheduleNotFound."""
         message = schedule_service_pb2.ResumeScheduleRequest(schedule_id=schedule_messages.checked_id(schedule_id))
-        return schedule_messages.to_schedule(self._call(self._open().schedules.ResumeSchedule, message))
+        changed = self._call(self._open().schedules.ResumeSchedule, message)
+        return self._payloads.schedule(changed, is_lenient=True)
 
     def trigger_schedule(self, schedule_id: int, *, request_id: str | None = None) -> int:
         """Creates a task of a schedule, due now, in addition to its occurrences, and returns its task_id.

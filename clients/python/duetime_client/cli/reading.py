@@ -97,7 +97,7 @@ def list_(
 
     With --json, one task per line.
     """
-    with session.connect(server, ca_file, as_json) as client:
+    with session.connect(server, ca_file, as_json, shows_payloads=as_json) as client:
         found = client.list(
             status=status or (),
             queue=queue,

@@ -89,7 +89,7 @@ def list_(
 
     With --json, one schedule per line.
     """
-    with session.connect(server, ca_file, as_json) as client:
+    with session.connect(server, ca_file, as_json, shows_payloads=as_json) as client:
         found = client.list_schedules(name=name, queue=queue, paused=paused)
         printing.listing(found, limit, schedule_screen.table, as_json=as_json)
 

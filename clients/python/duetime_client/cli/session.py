@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import os
 import shlex
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -36,20 +37,26 @@ CaFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, as the REST API returns it.")]
 TaskId = Annotated[int, arguments.identity("TASK_ID")]
 
+PAYLOAD_KEYS_VARIABLE = "DUETIME_PAYLOAD_KEYS_FILE"
 _NO_KEY = "CREDENTIALS_MISSING"
 DEFAULT_SERVER = "127.0.0.1:8080"
 
 
 @contextlib.contextmanager
-def connect(server: str, ca_file: str | None, as_json: bool) -> Iterator[duetime_client.Client]:
-    """Yields a client; turns an error that the block raises into a message on stderr and an exit code."""
+def connect(
+    server: str, ca_file: str | None, as_json: bool, *, shows_payloads: bool = True
+) -> Iterator[duetime_client.Client]:
+    """Yields a client; turns an error that the block raises into a message on stderr and an exit code.
+
+    If payloads are not shown, none is decrypted: one whose key is missing must not hide the others.
+    """
     try:
         address.parse(server)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--server") from None
     try:
-        client = duetime_client.Client(server, ca=ca_file)
-    except ValueError as error:  # of the CA file, or of the API key
+        client = duetime_client.Client(server, ca=ca_file, codec=_codec() if shows_payloads else None)
+    except ValueError as error:  # of the CA file, the API key, or the keys of payloads
         raise arguments.UsageError(str(error)) from None
     try:
         with client:
@@ -57,6 +64,14 @@ def connect(server: str, ca_file: str | None, as_json: bool) -> Iterator[duetime
     except duetime_client.DuetimeError as error:
         printing.failure(_as_json(error)) if as_json else _print(error)
         raise typer.Exit(exit_code(error)) from None
+
+
+def _codec() -> duetime_client.PayloadCodec | None:
+    path = os.environ.get(PAYLOAD_KEYS_VARIABLE, "")
+    try:
+        return duetime_client.PayloadCodec.read(path) if path else None
+    except ValueError as error:
+        raise ValueError(f"{PAYLOAD_KEYS_VARIABLE}: {error}") from None
 
 
 def exit_code(error: duetime_client.DuetimeError) -> int:

@@ -113,6 +113,25 @@ def test_references_to_secrets_are_read_as_they_are() -> None:
     assert structs.read(written(given)) == given
 
 
+@pytest.mark.parametrize(
+    ("task_data", "path"),
+    [
+        ({"$enc": {"k": "a", "n": "", "c": ""}}, ".$enc.n"),
+        ({"$enc": None}, ".$enc"),
+        ({"$enc": {"k": "a", "n": "A" * 16, "c": "A" * 24}, "a": 1}, ""),
+    ],
+)
+def test_encrypted_task_data_of_another_form_is_refused_with_its_path(task_data: dict[str, Any], path: str) -> None:
+    with pytest.raises(payload.PayloadError) as refused:
+        structs.read(written(task_data))
+    assert refused.value.path == path
+
+
+def test_encrypted_task_data_is_read_as_it_is() -> None:
+    given = {"$enc": {"k": "a", "n": "A" * 16, "c": "A" * 24}}
+    assert structs.read(written(given)) == given
+
+
 def levels(count: int, wrap: Any) -> dict[str, Any]:
     value: Any = 0
     for _ in range(count - 1):
