@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import duetime_client
 from duetime.v1 import task_pb2, task_service_pb2
-from duetime_client import retries
+from duetime_client import async_io, retries
 from tests.support import answers
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -54,6 +54,18 @@ async def test_the_retry_comes_after_the_delay(call: answers.Caller) -> None:
         began = clock()
         await call(server, "get", 1)
         assert clock() - began >= 0.5
+
+
+async def test_a_client_that_is_closed_before_the_retry_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answers.served(busy(0.01)) as server:
+        client = duetime_client.AsyncClient(server.address)
+
+        async def close(_pause: async_io.Pause, _seconds: float) -> None:
+            await client.aclose()
+
+        monkeypatch.setattr(async_io.Pause, "wait", close)
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            await client.get(1)
 
 
 async def test_a_server_that_stays_busy_is_called_a_few_times(call: answers.Caller) -> None:

@@ -101,6 +101,7 @@ class AsyncConnection:
                     explained = await self._explained(error, deadline - time.monotonic())
                     raise rpc_error.translate(explained, self._server) from error
             await async_io.Pause().wait(wait_seconds)
+            self._open()  # raises if the client was closed meanwhile
         raise AssertionError
 
     async def _explained(self, error: grpc.RpcError, left_seconds: float = channel.PROBE_SECONDS) -> grpc.RpcError:

@@ -102,6 +102,7 @@ class Connection:
                     explained = self._explained(error, deadline - time.monotonic())
                     raise rpc_error.translate(explained, self._server) from error
             sync_io.Pause().wait(wait_seconds)
+            self._open()  # raises if the client was closed meanwhile
         raise AssertionError
 
     def _explained(self, error: grpc.RpcError, left_seconds: float = channel.PROBE_SECONDS) -> grpc.RpcError:
