@@ -73,14 +73,14 @@ class KeyAuthenticator:
         """Reads a key that was not known. Raises CallRateExceeded if its address has tried too many others."""
         address = access_context.address()
         self._attempts.begin(address)
-        is_unknown = False
         try:
             entry = await self._read(key_id, before)
-            is_unknown = entry.known is None
-            return entry
-        finally:
-            if not is_unknown:
-                self._attempts.withdraw(address)
+        except Exception:  # but not if the caller hung up: the key is looked up all the same
+            self._attempts.withdraw(address)
+            raise
+        if entry.known is not None:
+            self._attempts.withdraw(address)
+        return entry
 
     async def _read(self, key_id: str, before: known_keys.Entry | None) -> known_keys.Entry:
         try:

@@ -1,6 +1,7 @@
 """Callers are authenticated by API keys, and refused as soon as a key is revoked, rotated or expired."""
 
 import asyncio
+import contextvars
 import datetime
 from collections.abc import AsyncIterator
 
@@ -15,7 +16,8 @@ from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.api_keys import read as key_read
 from duetime_core.store.api_keys import revoke as key_revoke
-from duetime_server.access import keys, known_keys
+from duetime_server import access as server_access
+from duetime_server.access import attempts, keys, known_keys
 from tests.integration.postgres.test_database_outages import outage
 from tests.support import keys as made
 from tests.support import moved_time
@@ -82,6 +84,25 @@ async def test_the_secret_of_another_key_and_an_unknown_id_are_refused(
     await refused(authenticator, api_key.Token(one.key_id, other.secret).write())
     await refused(authenticator, api_key.Token.create().write())
     assert (await key_read.get(engine, one.key_id)).last_used_at is None
+
+
+async def test_who_hangs_up_has_tried_an_unknown_key_all_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "PER_SECOND", 1e-6)
+    authenticator = keys.KeyAuthenticator(engine)
+    caller = contextvars.copy_context()
+    caller.run(server_access.origin.set, "192.0.2.7")
+    unknown = [api_key.Token.create().write() for _ in range(attempts.BURST)]
+    hanging_up = [asyncio.create_task(authenticator.authenticate(each), context=caller.copy()) for each in unknown]
+    await asyncio.sleep(0)  # they wait for the database
+    for each in hanging_up:
+        each.cancel()
+    await asyncio.wait(hanging_up)
+    assert all(each.cancelled() for each in hanging_up)
+    guess = asyncio.create_task(authenticator.authenticate(api_key.Token.create().write()), context=caller)
+    with pytest.raises(errors.CallRateExceeded):
+        await guess
 
 
 async def test_an_expired_key_is_refused_also_while_it_is_remembered(
