@@ -140,7 +140,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
-        """The handler's arguments."""
+        """The handler's arguments, as they were given: with references to secrets, and encrypted if they were."""
 
     @_builtins.property
     def result(self) -> _struct_pb2.Struct:

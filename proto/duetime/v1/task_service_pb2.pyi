@@ -71,7 +71,8 @@ class CreateTaskRequest(_message.Message):
     @_builtins.property
     def task_data(self) -> _struct_pb2.Struct:
         """The handler's arguments: an object of at most 256 KiB as JSON, nested at most 20 levels deep. Numbers are finite
-        doubles; handlers receive whole numbers up to ±(2^53 − 1) as integers. Default {}.
+        doubles; handlers receive whole numbers up to ±(2^53 − 1) as integers. {"$secret": NAME} in place of a value is a
+        reference to a secret of the workers, and {"$enc": …} as a whole is encrypted: docs/handlers.md. Default {}.
         """
 
     @_builtins.property
