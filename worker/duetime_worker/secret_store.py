@@ -1,6 +1,7 @@
 """The secrets that task_data refers to: files in a directory, as Kubernetes and Docker mount them."""
 
 import dataclasses
+import errno
 import os
 import pathlib
 import stat
@@ -122,17 +123,28 @@ def _content(directory: pathlib.Path, name: str) -> str:
 
 
 def _bytes(directory: pathlib.Path, name: str) -> bytes:
-    root = directory.resolve()
+    path = directory / name
     try:
-        path = (root / name).resolve(strict=True)
-    except RuntimeError:  # links in a circle
-        raise ValueError("is a link to itself") from None
-    if not path.is_relative_to(root):
-        raise ValueError("is a link that leads out of it")
-    # Without waiting for the writer of a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # At once, and not link by link: their targets may be replaced meanwhile. Without waiting for a pipe's writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError("is a link to itself") from None
+        raise
+    try:
+        if not _opened(descriptor, path).is_relative_to(directory.resolve()):
+            raise ValueError("is a link that leads out of it")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("is not a file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
         os.close(descriptor)
-        raise ValueError("is not a file")
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(MAX_BYTES + 1)
+
+
+def _opened(descriptor: int, path: pathlib.Path) -> pathlib.Path:
+    """Returns the path of the file that was opened, without links."""
+    try:
+        return pathlib.Path(f"/proc/self/fd/{descriptor}").readlink()
+    except FileNotFoundError:  # not on Linux
+        return path.resolve()
