@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jwt
 from cryptography.hazmat.primitives import serialization
 
 from tests.support.issuers import Issuer, Signer, signer
@@ -75,6 +76,13 @@ def _changed(issuer: Issuer) -> str:
     return f"{header}.{_encoded(issuer.claims('admin'))}.{signature}"
 
 
+def _extended(issuer: Issuer) -> str:
+    own = issuer.signers[0]
+    header = {"typ": "at+jwt", "kid": own.kid, "alg": own.algorithm, "crit": ["b64"], "b64": True}
+    signed = f"{_encoded(header)}.{_encoded(issuer.claims())}"
+    return f"{signed}.{_encoded(jwt.get_algorithm_by_name(own.algorithm).sign(signed.encode(), own.key))}"
+
+
 def _raw(header: bytes, claims: Mapping[str, Any] | bytes | None = None) -> Forgery:
     def forge(issuer: Issuer) -> str:
         return f"{_encoded(header)}.{_encoded(issuer.claims() if claims is None else claims)}.{_encoded(b'x' * 64)}"
@@ -108,6 +116,7 @@ FORGERIES: dict[str, Forgery] = {
     "without the id of its key": _headers(kid=None),
     "an id of a key that is no text": _raw(b'{"alg": "ES256", "kid": 1}'),
     "an extension that must be understood": _headers(crit=["exp"], exp=1),
+    "an extension that PyJWT understands": _extended,
     "an unencoded payload": _raw(b'{"alg": "ES256", "kid": "one", "b64": false, "crit": ["b64"]}', b"x"),
     "an algorithm that is not allowed": lambda issuer: signer("long", "ES384").sign(issuer.claims(), kid="one"),
     "of another issuer": _of_another_issuer,
