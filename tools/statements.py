@@ -16,8 +16,8 @@ from duetime_core.store import leases
 from duetime_core.store.claiming import fast, locked, rescue
 from duetime_core.store.log import feed
 from duetime_core.store.queues import workers
-from duetime_core.store.schedules import advance
-from duetime_core.store.tasks import create, outcomes
+from duetime_core.store.schedules import advance, next_locks
+from duetime_core.store.tasks import creation, outcomes
 
 TARGET = pathlib.Path(__file__).parents[1] / "core" / "duetime_core" / "store" / "statements.sql"
 
@@ -35,11 +35,11 @@ _STATEMENTS: dict[str, sa.TextClause] = {
     "claiming/locked.py: _CLAIM_PICKED": locked._CLAIM_PICKED,
     "claiming/rescue.py: _RECLAIM": rescue._RECLAIM,
     "claiming/rescue.py: _RELEASE": rescue._RELEASE,
-    "tasks/create.py: _CREATE": create._CREATE,
+    "tasks/creation.py: CREATE": creation.CREATE,
     "tasks/outcomes.py: _RECORD": outcomes._RECORD,
     "leases.py: _EXTEND": leases._EXTEND,
     "schedules/advance.py: _LOCK_OLDEST": advance._LOCK_OLDEST,
-    "schedules/advance.py: LOCK_NEXT": advance.LOCK_NEXT,
+    "schedules/next_locks.py: LOCK": next_locks.LOCK,
     "log/feed.py: _READ_SHORT": feed._READ_SHORT,
     "log/feed.py: _READ_LONG": feed._READ_LONG,
     "queues/workers.py: _HEARTBEAT": workers._HEARTBEAT,

@@ -7,7 +7,7 @@ import asyncio
 import os
 import pathlib
 
-from duetime_core.model import access, api_key
+from duetime_core.model import access, api_key, namespace
 from duetime_core.postgres import database
 from duetime_core.store.api_keys import create as key_create
 
@@ -42,7 +42,8 @@ def ensure(path: pathlib.Path, database_url: str) -> str:
 async def _ensure_stored(token: api_key.Token, database_url: str) -> bool:
     engine = database.connect(database_url, pool_size=1)
     try:
-        return await key_create.ensure_first(engine, token, _GRANT, actor=_ACTOR)
+        with namespace.use(namespace.DEFAULT):
+            return await key_create.ensure_first(engine, token, _GRANT, actor=_ACTOR)
     finally:
         await engine.dispose()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from duetime_core.model import access, api_key
+from duetime_core.model import access, api_key, namespace
 from duetime_core.model import errors as model_errors
 from duetime_core.postgres import database
 from duetime_core.process import urls
@@ -51,7 +51,8 @@ async def _create(
 ) -> api_key.ApiKey:
     engine = database.connect(url, pool_size=1)
     try:
-        return await key_create.create(engine, token, grant, lifetime=lifetime, creator=None, actor=_ACTOR)
+        with namespace.use(namespace.DEFAULT):
+            return await key_create.create(engine, token, grant, lifetime=lifetime, creator=None, actor=_ACTOR)
     except model_errors.StoreUnavailable as error:
         problem = f"PostgreSQL at {urls.shown(url)} cannot be used: {error.__cause__ or error}"
         raise errors.StackError(problem) from error

@@ -18,7 +18,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, snapshot, task
 from duetime_core.model import reconcile as model_reconcile
-from duetime_core.postgres import confirmation
+from duetime_core.postgres import confirmation, namespaced
 from duetime_core.postgres import connection as core_connection
 from duetime_core.store import leases as task_leases
 from duetime_core.store.claiming import fast, rescue, statements
@@ -36,14 +36,15 @@ from duetime_worker import deadlines, lease_guard, leases, runner
 def _rewrite(module: Any, name: str, old: str, new: str) -> None:
     text = getattr(module, name).text
     assert old in text, f"{name} has changed; adapt this breakage"
-    setattr(module, name, sa.text(text.replace(old, new)))
+    make = namespaced.text if ":namespace_id" in text else sa.text
+    setattr(module, name, make(text.replace(old, new)))
 
 
 def respond_before_commit() -> None:
     """Responds that a task is created, and commits half a second later."""
 
     async def create(
-        engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str | list[str]
+        engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str | list[task_create.Caller]
     ) -> list[task_create.Created | errors.RequestIdTaken]:
         assert isinstance(actor, str)
         session = await engine.execution_options(isolation_level="READ COMMITTED").connect()
@@ -69,9 +70,7 @@ def claim_early() -> None:
 
 def claim_without_guard() -> None:
     """Leaves claimed tasks pending, though not for the next 50 ms, or workers would do nothing else."""
-    _rewrite(
-        fast, "_CLAIM", "DELETE FROM waiting WHERE", "UPDATE waiting SET ready_at = now() + interval '50 ms' WHERE"
-    )
+    _rewrite(fast, "_CLAIM", "DELETE FROM waiting", "UPDATE waiting SET ready_at = now() + interval '50 ms'")
 
 
 def record_without_fence() -> None:

@@ -12,6 +12,7 @@ import redis.asyncio
 
 import duetime_client
 from duetime.v1 import task_service_pb2, task_service_pb2_grpc
+from duetime_core.model import namespace
 from duetime_core.redis import names
 from tests.chaos import clock, proxy, rules_of_runs, world
 from tests.support import clients, rows
@@ -230,13 +231,15 @@ async def copy_wakeups(made: world.World, *, seconds: float) -> int:
     async with redis.asyncio.Redis(unix_socket_path=str(made.redis_path)) as connection:
         while clock.now() < until:
             for queue in world.QUEUES:
-                for job_id, score in await connection.zrange(names.Names().wakeups(queue), 0, -1, withscores=True):
+                for job_id, score in await connection.zrange(
+                    names.Names().wakeups(namespace.DEFAULT, queue), 0, -1, withscores=True
+                ):
                     if b"copy" in job_id or (job := await connection.get(b"arq:job:" + job_id)) is None:
                         continue
                     for number in range(9):
                         copy = job_id + b":copy" + str(number).encode()
                         await connection.psetex(b"arq:job:" + copy, 60_000, job)
-                        await connection.zadd(names.Names().wakeups(queue), {copy: score})
+                        await connection.zadd(names.Names().wakeups(namespace.DEFAULT, queue), {copy: score})
                         copies += 1
             await asyncio.sleep(0.005)
     return copies

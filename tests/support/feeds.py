@@ -15,7 +15,7 @@ async def read_all(
     """Returns the rows after `position` and the position after them."""
     rows: list[Row] = []
     while True:
-        page = await feed.read(engine, position, limit=limit)
+        page = await feed.read(engine, position, namespace_id=None, limit=limit)
         rows += [(entry.log.task_id, entry.log.version) for entry in page.entries]
         position = page.position
         if page.is_last:

@@ -23,6 +23,16 @@ _VIOLATIONS = {
             SELECT task_id, request_id FROM tasks UNION ALL SELECT task_id, request_id FROM ended_tasks
         ) AS given FULL JOIN request_ids USING (request_id, task_id)
         WHERE request_id IS NOT NULL AND (given.task_id IS NULL OR request_ids.task_id IS NULL)""",
+    "a row in another namespace than its task": """
+        SELECT count(*) FROM (
+            SELECT task_id, namespace_id FROM tasks UNION ALL SELECT task_id, namespace_id FROM ended_tasks
+        ) AS of_task JOIN (
+            SELECT task_id, namespace_id FROM waiting
+            UNION ALL SELECT task_id, namespace_id FROM request_ids
+            UNION ALL SELECT task_id, namespace_id FROM task_logs
+            UNION ALL SELECT unnest(task_ids), namespace_id FROM leases
+        ) AS other USING (task_id)
+        WHERE of_task.namespace_id <> other.namespace_id""",
 }
 
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
+from duetime_core.model import namespace
+
 _NUMBERS = itertools.count()
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
 
@@ -19,7 +21,9 @@ async def explain(
     """Runs the statement, rolls it back, and returns its plan; `mode` is a plan_cache_mode."""
     # Prepared, because EXPLAIN with bound parameters always uses a custom plan.
     names = list(dict.fromkeys(_PARAMETER.findall(statement.text)))
-    numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", statement.text)
+    text = statement.text.replace(":namespace_id", "CAST(:namespace_id AS int)")
+    numbered = _PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", text)
+    parameters = {"namespace_id": namespace.current(), **parameters}
     driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection  # type: ignore[assignment]
     values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
     name = f"explained_{next(_NUMBERS)}"

@@ -16,11 +16,15 @@ from duetime_core.store.tasks import columns
 Engine = sqlalchemy_asyncio.AsyncEngine
 Connection = sqlalchemy_asyncio.AsyncConnection
 
+_LIVE = columns.LIVE.replace(":namespace_id", "tasks.namespace_id")
 ALL = f"""(
-    SELECT {columns.LIVE_COLUMNS} FROM tasks {columns.LIVE}
+    SELECT {columns.LIVE_COLUMNS} FROM tasks {_LIVE}
     UNION ALL SELECT {columns.ENDED_COLUMNS} FROM ended_tasks
 )"""
-"""What a FROM reads all tasks from, deleted ones too, with the columns of `model.task`; it needs an alias."""
+"""What a FROM reads all tasks of all namespaces from, deleted ones too, with the columns of `model.task`.
+
+It needs an alias.
+"""
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 import datetime
 from typing import Any
 
-from duetime_core.model import task
+from duetime_core.model import namespace, task
 from duetime_worker import handlers
 
 MOMENT = datetime.datetime(2026, 11, 24, 9, 0, tzinfo=datetime.UTC)
@@ -56,5 +56,6 @@ def claimed(**changes: Any) -> task.Task:
         "is_next": False,
         "local_time": None,
         "time_zone": None,
+        "namespace_id": namespace.DEFAULT,
     }
     return task.Task(**{**given, **changes})

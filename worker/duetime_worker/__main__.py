@@ -12,7 +12,7 @@ import socket
 import structlog
 import uvloop
 
-from duetime_core.model import errors
+from duetime_core.model import errors, namespace
 from duetime_core.postgres import database
 from duetime_core.process import background, crash, logging, open_files, outage, signals, teardown
 from duetime_core.redis import client as redis_client
@@ -44,6 +44,7 @@ _log = structlog.get_logger()
 
 async def serve(chosen: settings.Settings) -> None:
     """Runs a worker until a signal, and then stops it gracefully."""
+    namespace.enter(namespace.DEFAULT)  # whose queues it serves: its services begin in this context
     handlers = registry.load(chosen.handlers)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     structlog.contextvars.bind_contextvars(worker=worker_id)

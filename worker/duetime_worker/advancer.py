@@ -6,7 +6,7 @@ import datetime
 import random
 from collections.abc import Callable, Collection, Sequence
 
-from duetime_core.model import errors, task
+from duetime_core.model import errors, namespace, task
 from duetime_core.store.schedules import advance, candidates, floors
 from duetime_worker import context
 
@@ -111,7 +111,7 @@ class Advancer:
         )
         self._here.bell.announce(turn.tasks)
         if turn.count:
-            self._floors.advanced({each.queue for each in turn.tasks})
+            self._floors.advanced({(each.namespace_id, each.queue) for each in turn.tasks})
         # This worker claims at once, without waiting for the wakeup.
         for queue in {each.queue for each in turn.tasks if _is_due(each)}:
             if queue in self._queues:
@@ -120,4 +120,6 @@ class Advancer:
 
 
 def _is_due(changed: task.Changed) -> bool:
-    return changed.status is task.Status.PENDING and changed.execution_time <= changed.now
+    """Returns whether a task of the namespace that this worker serves may be claimed now."""
+    is_own = changed.namespace_id == namespace.current()
+    return is_own and changed.status is task.Status.PENDING and changed.execution_time <= changed.now

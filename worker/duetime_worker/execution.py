@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 import duetime_payloads
-from duetime_core.model import payload, task
+from duetime_core.model import namespace, payload, task
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_worker import first_step, handlers, redaction, registry, time_limit
 from duetime_worker import inputs as task_inputs
@@ -57,6 +57,7 @@ class Executor:
     ) -> task_outcomes.Outcome:
         """Runs the handler of `claimed` under its timeout and returns the outcome, whatever the handler raises.
 
+        What the handler reads from the store is of the namespace of its task.
         A plain function that timed out has its outcome when it has ended: until then its task is running, and counts
         under its queue's limits. `stop` is what the handler sees as `task.cancelled`. `on_wait` is called once the
         handler waits for something, if it does. If this is cancelled, it cancels the handler and raises CancelledError.
@@ -64,7 +65,8 @@ class Executor:
         started = time.monotonic()
         result = error_message = backoff = None
         try:
-            result = self._encode(claimed, await self._call(claimed, stop or handlers.Stop(), on_wait, started))
+            with namespace.use(claimed.namespace_id):
+                result = self._encode(claimed, await self._call(claimed, stop or handlers.Stop(), on_wait, started))
             change = task.Change.COMPLETED
         except handlers.Fail as error:
             change, error_message = task.Change.FAILED, _describe(error)

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 from collections.abc import Callable
 
+from duetime_core.model import namespace
 from duetime_core.redis import doorbell, wakeup
 
 _LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
@@ -30,7 +31,7 @@ class Timers:
         """
         if due_at - now > wakeup.HORIZON:
             return
-        self._bell.arm(queue, due_at + wakeup.SLOT, now=now)
+        self._bell.arm(namespace.current(), queue, due_at + wakeup.SLOT, now=now)
         if (timer := self._timers.get(queue)) is not None:
             timer.cancel()
         delay = (due_at - now).total_seconds() + _MARGIN_SECONDS
@@ -43,4 +44,4 @@ class Timers:
             return  # the delayed call is still to come
         at = now + _CALL_INTERVAL - since if _ZERO <= since < _CALL_INTERVAL else now
         self._called_at[queue] = at
-        self._bell.arm(queue, at, now=now)
+        self._bell.arm(namespace.current(), queue, at, now=now)

@@ -9,6 +9,7 @@ import arq.utils
 import arq.worker
 import redis.exceptions
 
+from duetime_core.model import namespace
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import wakeup
 from duetime_worker import runner
@@ -32,7 +33,7 @@ async def _receive(
     client: redis_client.Client, runner: runner.Runner, queues: Sequence[str], redis_outage: redis_client.RedisOutage
 ) -> None:
     """Raises RedisError or OSError if a connection is lost, which leaves the counters of these arq workers wrong."""
-    due = wakeup.DueWakeups(client, client.names, queues)
+    due = wakeup.DueWakeups(client, client.names, namespace.current(), queues)
     workers = {queue: _worker(client, runner, queue) for queue in queues}
     taking: set[str] = set()  # queues whose worker has begun to take wakeups
     try:
@@ -59,7 +60,7 @@ def _worker(client: redis_client.Client, runner: runner.Runner, queue: str) -> a
 
     return arq.Worker(
         functions=[arq.worker.func(wake, name=wakeup.FUNCTION, keep_result=0, max_tries=1)],
-        queue_name=client.names.wakeups(queue),
+        queue_name=client.names.wakeups(namespace.current(), queue),
         redis_pool=client,
         handle_signals=False,  # the process handles them itself
         job_serializer=wakeup.serialize,

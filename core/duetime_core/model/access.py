@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 import enum
 
+from duetime_core.model import namespace
+
 
 class Role(enum.StrEnum):
     """What a principal may do. From viewer on, each role includes the ones before it; submitter stands beside them."""
@@ -53,3 +55,5 @@ class Principal:
     expires_at: datetime.datetime | None = None
     key_id: str = ""
     """The API key with which it calls: after a rotation, its actor has several. Empty for an access token."""
+    namespace_id: int = namespace.DEFAULT
+    """Whose tasks, schedules, queues, keys and logs it sees: those of one namespace alone."""

@@ -150,6 +150,7 @@ class ApiKey:
     last_used_at: datetime.datetime | None
     last_used_from: str | None
     is_in_force: bool
+    namespace_id: int
 
     def principal(self) -> access.Principal:
         """Returns who calls with it."""
@@ -162,4 +163,5 @@ class ApiKey:
             given.queues,
             self.expires_at,
             self.key_id,
+            self.namespace_id,
         )

@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 import enum
 
+from duetime_core.model import namespace
+
 
 class Kind(enum.StrEnum):
     """What happened."""
@@ -53,6 +55,8 @@ class Refusal:
     key_id: str | None = None
     """The key with which the calls were made. Its secret may have been wrong."""
     address: str | None = None
+    namespace_id: int = namespace.DEFAULT
+    """That of the caller or of the key. Calls of unknown callers are shown in the default one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

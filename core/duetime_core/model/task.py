@@ -184,6 +184,7 @@ class Task:
     is_next: bool  # whether it is its schedule's next occurrence: once it is due, the following one is created
     local_time: datetime.datetime | None  # naive: the local time in `time_zone` at which it is due
     time_zone: str | None  # IANA name; set with local_time
+    namespace_id: int
     lease_id: int | None = None  # of the result of a claim alone
 
 
@@ -196,12 +197,13 @@ class Changed:
     queue: str
     execution_time: datetime.datetime
     now: datetime.datetime
+    namespace_id: int
     status: Status = Status.PENDING
 
     @classmethod
     def of(cls, changed: Task, now: datetime.datetime) -> "Changed":
         """Returns what to announce of a task that was just changed."""
-        return cls(changed.task_id, changed.queue, changed.execution_time, now, changed.status)
+        return cls(changed.task_id, changed.queue, changed.execution_time, now, changed.namespace_id, changed.status)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

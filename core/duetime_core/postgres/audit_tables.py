@@ -2,10 +2,10 @@
 
 import sqlalchemy as sa
 
-from duetime_core.postgres import tables
+from duetime_core.postgres import namespace_tables, tables
 
 LISTED_ID = "greatest(event_id)"
-"""The event_id, as lists with a filter order by it: no plan can walk the primary key through all other events."""
+"""The event_id, as lists with a filter order by it: no plan can walk another index through all other events."""
 
 audit_events = sa.Table(
     "audit_events",
@@ -22,10 +22,20 @@ audit_events = sa.Table(
     sa.Column("key_id", sa.Text),
     sa.Column("method", sa.Text),
     sa.Column("reason", sa.Text),
-    # Lists with a filter.
-    sa.Index("audit_events_kind_idx", "kind", sa.text(LISTED_ID)),
-    sa.Index("audit_events_actor_idx", "actor", sa.text(LISTED_ID), postgresql_where=sa.text("actor IS NOT NULL")),
-    sa.Index("audit_events_key_idx", "key_id", sa.text(LISTED_ID), postgresql_where=sa.text("key_id IS NOT NULL")),
+    namespace_tables.column(),
+    # Lists, of all and by each filter.
+    sa.Index("audit_events_namespace_idx", "namespace_id", "event_id"),
+    sa.Index("audit_events_kind_idx", "namespace_id", "kind", sa.text(LISTED_ID)),
+    *(
+        sa.Index(
+            f"audit_events_{name}_idx",
+            "namespace_id",
+            column,
+            sa.text(LISTED_ID),
+            postgresql_where=sa.text(f"{column} IS NOT NULL"),
+        )
+        for name, column in (("actor", "actor"), ("key", "key_id"))
+    ),
     # Retention.
     sa.Index("audit_events_timestamp_idx", "timestamp"),
 )

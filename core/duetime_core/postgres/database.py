@@ -12,7 +12,7 @@ import sqlalchemy.exc
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, payload
+from duetime_core.model import errors, namespace, payload
 from duetime_core.postgres import connection, error_mapping, session
 from duetime_core.process import background, libpq
 
@@ -84,6 +84,7 @@ def connect(
     sqlalchemy.event.listen(engine.sync_engine, "checkout", functools.partial(_check, answer_seconds))
     sqlalchemy.event.listen(engine.sync_engine, "handle_error", _drop_pool)
     sqlalchemy.event.listen(engine.sync_engine, "handle_error", _redact)
+    sqlalchemy.event.listen(engine.sync_engine, "handle_error", _unwrap)
     return engine
 
 
@@ -137,6 +138,12 @@ def _redact(context: sqlalchemy.engine.ExceptionContext) -> None:
     if isinstance(cause, psycopg.Error) and raised is not None and cause.diag.message_primary:
         cause.args = (cause.diag.message_primary,)
         raised.args = (f"{type(cause).__name__}: {cause.diag.message_primary}",)
+
+
+def _unwrap(context: sqlalchemy.engine.ExceptionContext) -> BaseException | None:
+    """Has a statement outside any namespace raise what says so, instead of an error of SQLAlchemy."""
+    cause = context.original_exception
+    return cause if isinstance(cause, namespace.NoNamespaceError) else None
 
 
 def transaction(

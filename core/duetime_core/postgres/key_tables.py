@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from duetime_core.postgres import tables
+from duetime_core.postgres import namespace_tables, tables
 
 api_keys = sa.Table(
     "api_keys",
@@ -26,7 +26,13 @@ api_keys = sa.Table(
     sa.Column("replaced_by", sa.Text),
     sa.Column("last_used_at", sa.DateTime(timezone=True)),
     sa.Column("last_used_from", sa.Text),
-    sa.Index("api_keys_number_idx", "number", unique=True),
+    namespace_tables.column(),
+    sa.Index("api_keys_number_idx", "namespace_id", "number", unique=True),
     # The admin keys, which are locked before one is revoked.
-    sa.Index("api_keys_admins_idx", "key_id", postgresql_where=sa.text("role = 'admin' AND revoked_at IS NULL")),
+    sa.Index(
+        "api_keys_admins_idx",
+        "namespace_id",
+        "key_id",
+        postgresql_where=sa.text("role = 'admin' AND revoked_at IS NULL"),
+    ),
 )

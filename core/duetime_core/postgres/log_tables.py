@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from duetime_core.postgres import tables
+from duetime_core.postgres import namespace_tables, tables
 
 task_logs = sa.Table(
     "task_logs",
@@ -26,6 +26,7 @@ task_logs = sa.Table(
     sa.Column("previous_name", sa.Text),
     # The transaction that wrote the row: a watch has seen the rows that its snapshot sees.
     sa.Column("xid", tables.XID8, nullable=False, server_default=sa.text("pg_current_xact_id()")),
+    namespace_tables.column(),
     sa.Index("task_logs_xid_idx", "xid"),
     sa.Index("task_logs_log_id_idx", "log_id"),
     # By time, so that retention drops a partition instead of deleting rows. No foreign key: a log outlives its task.

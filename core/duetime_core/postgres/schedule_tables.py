@@ -3,10 +3,10 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from duetime_core.postgres import tables
+from duetime_core.postgres import namespace_tables, tables
 
 LISTED_BY = "greatest(schedule_id)"
-"""The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk the primary key past all
+"""The schedule_id, as lists of schedules by a filter order by it: a plan would otherwise walk another index past all
 that do not match, because the filter lets most schedules pass."""
 TEMPLATE_QUEUE = "(template ->> 'queue'::text)"
 
@@ -38,16 +38,28 @@ schedules = sa.Table(
     sa.Column("is_waiting", sa.Boolean, nullable=False, server_default="false"),  # its next occurrence, for a run
     sa.Column("advance_failures", sa.Integer, nullable=False, server_default="0"),  # in a row
     sa.Column("advance_error", sa.Text),
+    namespace_tables.column(),
     sa.Index("schedules_advance_idx", "advance_at", "schedule_id", postgresql_where=sa.text("advance_at IS NOT NULL")),
     sa.Index("schedules_waiting_idx", "schedule_id", postgresql_where=sa.text("is_waiting")),
-    # Lists, by each filter.
+    # Lists, of all and by each filter.
+    sa.Index("schedules_namespace_idx", "namespace_id", "schedule_id", postgresql_where=sa.text("deleted_at IS NULL")),
     *(
         sa.Index(
-            f"schedules_{name}_idx", sa.text(column), sa.text(LISTED_BY), postgresql_where=sa.text("deleted_at IS NULL")
+            f"schedules_{name}_idx",
+            "namespace_id",
+            sa.text(column),
+            sa.text(LISTED_BY),
+            postgresql_where=sa.text("deleted_at IS NULL"),
         )
         for name, column in (("name", "name"), ("queue", TEMPLATE_QUEUE), ("paused", "is_paused"))
     ),
-    sa.Index("schedules_request_id_key", "request_id", unique=True, postgresql_where=sa.text("request_id IS NOT NULL")),
+    sa.Index(
+        "schedules_request_id_key",
+        "namespace_id",
+        "request_id",
+        unique=True,
+        postgresql_where=sa.text("request_id IS NOT NULL"),
+    ),
 )
 
 schedule_logs = sa.Table(
@@ -62,7 +74,8 @@ schedule_logs = sa.Table(
     sa.Column("task_id", sa.BigInteger),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "log_id"),
+    namespace_tables.column(),
+    sa.Index("schedule_logs_schedule_id_idx", "schedule_id", "namespace_id", "log_id"),
     sa.Index("schedule_logs_timestamp_idx", "timestamp"),
 )
 
@@ -70,6 +83,7 @@ next_floors = sa.Table(
     "next_floors",
     tables.metadata,
     # No next task of the queue has an earlier ready_at: what reads them in order begins there. Noted by workers.
+    namespace_tables.column(is_key=True),
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("ready_at", sa.DateTime(timezone=True), nullable=False),
 )

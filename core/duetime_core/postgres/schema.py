@@ -6,24 +6,39 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from duetime_core.model import task
-from duetime_core.postgres import audit_tables, key_tables, log_tables, schedule_tables, tables
+from duetime_core.postgres import (
+    audit_tables,
+    key_tables,
+    log_tables,
+    namespace_tables,
+    queue_tables,
+    schedule_tables,
+    tables,
+)
 
 MAX_TASK_ID = tables.MAX_ID
 
 
 metadata = tables.metadata
-"""With the tables of schedules, of the log, of API keys and of audit events."""
-_OTHERS = (schedule_tables.schedules, log_tables.task_logs, key_tables.api_keys, audit_tables.audit_events)
+"""With the tables of namespaces, of queues, of schedules, of the log, of API keys and of audit events."""
+_OTHERS = (
+    namespace_tables.namespaces,
+    queue_tables.queues,
+    schedule_tables.schedules,
+    log_tables.task_logs,
+    key_tables.api_keys,
+    audit_tables.audit_events,
+)
 assert all(table.metadata is metadata for table in _OTHERS)
 
 LISTED_AT = "greatest(execution_time)"
 """The execution_time, as lists order by it that no other index serves: a plan cannot prefer a wrong one."""
 
 NOT_DELETED = "deleted_at IS NULL"
-_LISTED = f" AND {NOT_DELETED}"
 LISTED = "priority >= 0"
 """Holds for all tasks, and only lists say so: otherwise PostgreSQL might look up a task_id through the index of a list,
 which costs as much as through the primary key while tasks are few, and reads all of it once they are many."""
+ENDED_LISTED = f"{NOT_DELETED} AND {LISTED}"
 QUARANTINED = f"lost_leases > {task.QUARANTINE_LEASES - 1}"
 NOT_QUARANTINED = f"lost_leases < {task.QUARANTINE_LEASES}"
 ORDINARY = f"{NOT_QUARANTINED} AND NOT is_next AND level = 0"
@@ -73,6 +88,7 @@ def _task_columns() -> list[sa.Column[Any]]:
         sa.Column("nominal_time", sa.DateTime(timezone=True)),
         sa.Column("local_time", sa.DateTime),
         sa.Column("time_zone", sa.Text),
+        namespace_tables.column(),
     ]
 
 
@@ -84,21 +100,25 @@ tasks = sa.Table(
     *_task_columns(),
     sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
     # Lists, by each filter in the order of execution; see `store.tasks.page`.
-    _index("tasks", "execution_time", LISTED_AT, "task_id", where=LISTED),
+    _index("tasks", "execution_time", "namespace_id", LISTED_AT, "task_id", where=LISTED),
     _index(
         "tasks",
         "name",
+        "namespace_id",
         "name",
         "execution_time",
         "task_id",
         where=LISTED,
         postgresql_ops={"name": "text_pattern_ops"},
     ),
-    _index("tasks", "queue", "queue", "execution_time", "task_id", where=LISTED),
-    _index("tasks", "schedule", "schedule_id", LISTED_AT, "task_id", where="schedule_id IS NOT NULL"),
-    _index("tasks", "key", "concurrency_key", LISTED_AT, "task_id", where="concurrency_key IS NOT NULL"),
+    _index("tasks", "queue", "namespace_id", "queue", "execution_time", "task_id", where=LISTED),
+    # By the schedule first: the overlap of runs is looked up without the namespace.
+    _index("tasks", "schedule", "schedule_id", "namespace_id", LISTED_AT, "task_id", where="schedule_id IS NOT NULL"),
+    _index(
+        "tasks", "key", "namespace_id", "concurrency_key", LISTED_AT, "task_id", where="concurrency_key IS NOT NULL"
+    ),
     # Tasks with a local time, which move when the time zone database changes.
-    _index("tasks", "local_time", "task_id", where="time_zone IS NOT NULL"),
+    _index("tasks", "local_time", "namespace_id", "task_id", where="time_zone IS NOT NULL"),
     postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "20000"},
 )
 
@@ -117,13 +137,16 @@ waiting = sa.Table(
     sa.Column("is_next", sa.Boolean, nullable=False, server_default="false"),
     sa.Column("concurrency_key", sa.Text),
     sa.Column("schedule_id", sa.BigInteger),
+    namespace_tables.column(),
     # Claims: the due tasks of one queue, in order; those of a higher level; the quarantined ones; and those of a key.
-    _index("waiting", "due", "queue", "ready_at", "task_id", where=ORDINARY),
-    _index("waiting", "urgent", "queue", "level", "ready_at", "task_id", where=URGENT),
-    _index("waiting", "quarantined", "queue", "ready_at", "task_id", where=QUARANTINED),
-    _index("waiting", "key", "queue", "concurrency_key", "level", "ready_at", "task_id", where=WITH_KEY),
+    _index("waiting", "due", "namespace_id", "queue", "ready_at", "task_id", where=ORDINARY),
+    _index("waiting", "urgent", "namespace_id", "queue", "level", "ready_at", "task_id", where=URGENT),
+    _index("waiting", "quarantined", "namespace_id", "queue", "ready_at", "task_id", where=QUARANTINED),
+    _index(
+        "waiting", "key", "namespace_id", "queue", "concurrency_key", "level", "ready_at", "task_id", where=WITH_KEY
+    ),
     # Schedules: their next occurrences in the order in which they are due, and one each.
-    _index("waiting", "next", "queue", "ready_at", "task_id", where="is_next"),
+    _index("waiting", "next", "namespace_id", "queue", "ready_at", "task_id", where="is_next"),
     # Claims by queue do not ask for the schedule, so that no plan takes this one for them.
     sa.Index(
         "waiting_next_key", "schedule_id", unique=True, postgresql_where=sa.text("is_next AND schedule_id IS NOT NULL")
@@ -145,6 +168,7 @@ leases = sa.Table(
     sa.Column("is_quarantined", sa.Boolean, nullable=False, server_default="false"),
     # Of each task: see `store.leases`.
     sa.Column("concurrency_keys", postgresql.ARRAY(sa.Text)),
+    namespace_tables.column(),
     _index("leases", "expires_at", "expires_at"),
     postgresql_with={**_HOT, "autovacuum_vacuum_threshold": "5000"},
 )
@@ -163,6 +187,7 @@ claim_floors = sa.Table(
     "claim_floors",
     metadata,
     # Where the claims of a queue have arrived, by level: new workers and counts begin there. Noted by workers.
+    namespace_tables.column(is_key=True),
     sa.Column("queue", sa.Text, primary_key=True),
     sa.Column("times", postgresql.ARRAY(sa.DateTime(timezone=True)), nullable=False),
 )
@@ -177,20 +202,35 @@ ended_tasks = sa.Table(
     sa.Column("result", postgresql.JSONB),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
     sa.Column("ended_at", sa.DateTime(timezone=True), primary_key=True),
-    _index("ended_tasks", "status", "status", "execution_time", "task_id", where=NOT_DELETED),
+    _index("ended_tasks", "status", "namespace_id", "status", "execution_time", "task_id", where=ENDED_LISTED),
     _index(
         "ended_tasks",
         "name",
+        "namespace_id",
         "name",
         "execution_time",
         "task_id",
-        where=NOT_DELETED,
+        where=ENDED_LISTED,
         postgresql_ops={"name": "text_pattern_ops"},
     ),
-    _index("ended_tasks", "queue", "queue", "execution_time", "task_id", where=NOT_DELETED),
-    _index("ended_tasks", "schedule", "schedule_id", LISTED_AT, "task_id", where=f"schedule_id IS NOT NULL{_LISTED}"),
+    _index("ended_tasks", "queue", "namespace_id", "queue", "execution_time", "task_id", where=ENDED_LISTED),
     _index(
-        "ended_tasks", "key", "concurrency_key", LISTED_AT, "task_id", where=f"concurrency_key IS NOT NULL{_LISTED}"
+        "ended_tasks",
+        "schedule",
+        "schedule_id",
+        "namespace_id",
+        LISTED_AT,
+        "task_id",
+        where=f"schedule_id IS NOT NULL AND {ENDED_LISTED}",
+    ),
+    _index(
+        "ended_tasks",
+        "key",
+        "namespace_id",
+        "concurrency_key",
+        LISTED_AT,
+        "task_id",
+        where=f"concurrency_key IS NOT NULL AND {ENDED_LISTED}",
     ),
     postgresql_partition_by="RANGE (ended_at)",
 )
@@ -207,6 +247,7 @@ request_ids = sa.Table(
     "request_ids",
     metadata,
     # A partitioned table cannot keep them unique.
+    namespace_tables.column(is_key=True),
     sa.Column("request_id", sa.Text, primary_key=True),
     sa.Column("task_id", sa.BigInteger, nullable=False),
     # Distinguishes a repeated request from another one with its request_id.
@@ -220,80 +261,4 @@ nominal_times = sa.Table(
     sa.Column("schedule_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("nominal_time", sa.DateTime(timezone=True), primary_key=True),
     sa.Column("task_id", sa.BigInteger, nullable=False),
-)
-
-queues = sa.Table(
-    "queues",
-    metadata,
-    # Limited queues alone: a queue without a row is neither paused nor limited.
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("is_paused", sa.Boolean, nullable=False, server_default="false"),
-    sa.Column("max_running", sa.Integer),
-    sa.Column("max_per_second", sa.Double),
-    sa.Column("max_running_per_key", sa.Integer),
-    sa.Column("max_per_second_per_key", sa.Double),
-    # The token bucket of max_per_second: how many tasks could start at tokens_at.
-    sa.Column("tokens", sa.Double, nullable=False, server_default="0"),
-    sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False, server_default="epoch"),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-)
-
-queue_keys = sa.Table(
-    "queue_keys",
-    metadata,
-    # The token buckets of max_per_second_per_key, of which a full one needs no row; and the keys with due tasks that
-    # claims left.
-    sa.Column("queue", sa.Text, primary_key=True),
-    sa.Column("concurrency_key", sa.Text, primary_key=True),
-    sa.Column("tokens", sa.Double, nullable=False),
-    sa.Column("tokens_at", sa.DateTime(timezone=True), nullable=False),
-    # When a claim looks for tasks of the key again; in the year 9999, once a run of it ends. NULL if none was left.
-    sa.Column("waits_until", sa.DateTime(timezone=True)),
-    sa.Index("queue_keys_tokens_at_idx", "tokens_at"),
-    sa.Index("queue_keys_idle_idx", "queue", "tokens_at", postgresql_where=sa.text("waits_until IS NULL")),
-    sa.Index("queue_keys_waiting_idx", "queue", "waits_until", postgresql_where=sa.text("waits_until IS NOT NULL")),
-)
-
-queue_logs = sa.Table(
-    "queue_logs",
-    metadata,
-    # The queue's row is locked while a log row is written, so that those of one queue are in commit order.
-    sa.Column("log_id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    sa.Column("queue", sa.Text, nullable=False),
-    sa.Column("change", sa.Text, nullable=False),
-    sa.Column("changes", postgresql.JSONB, nullable=False),  # a list of [field, before, after]
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Index("queue_logs_queue_idx", "queue", "log_id"),
-    sa.Index("queue_logs_timestamp_idx", "timestamp"),
-)
-
-workers = sa.Table(
-    "workers",
-    metadata,
-    # Workers as they describe themselves in heartbeats. For people only: nothing else depends on it.
-    sa.Column("worker_id", sa.Text, primary_key=True),
-    sa.Column("queues", postgresql.ARRAY(sa.Text), nullable=False),
-    sa.Column("handlers", postgresql.ARRAY(sa.Text), nullable=False),
-    sa.Column("concurrency", sa.Integer, nullable=False),
-    sa.Column("running", sa.Integer, nullable=False),
-    sa.Column("rates", postgresql.JSONB, nullable=False),  # queue → runs begun a second, since the last heartbeat
-    sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    sa.Column("last_heartbeat_at", sa.DateTime(timezone=True), nullable=False),
-    # False for versions of the worker that do not announce their users' handlers.
-    sa.Column("announces", sa.Boolean, nullable=False, server_default="false"),
-    sa.Column("free_slots", sa.Integer),  # NULL for versions that do not report them
-)
-
-handlers = sa.Table(
-    "handlers",
-    metadata,
-    # Users' handlers, as their workers announce them; the retries are NULL for a handler without defaults.
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("max_retries", sa.Integer),
-    sa.Column("initial_backoff", sa.Interval),
-    sa.Column("max_backoff", sa.Interval),
-    sa.Column("multiplier", sa.Double),
-    sa.Column("jitter", sa.Double),
-    sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
 )

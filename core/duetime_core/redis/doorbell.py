@@ -28,21 +28,25 @@ _ROUND = 50
 """How many wakeups are sent together: 3 ms of work, for which other messages wait."""
 
 
+_Queue = tuple[int, str]
+"""A namespace, and the name of a queue in it."""
+
+
 class Doorbell:
     """Batches messages while earlier ones are being sent; `run` sends them."""
 
     def __init__(self, client: redis_client.Client) -> None:
         self._client = client
-        self._armed: dict[str, int] = {}  # by queue: the earliest slot that this process armed last
-        self._wakeups: dict[datetime.datetime, dict[tuple[str, int], None]] = {}  # by commit: (queue, slot)
+        self._armed: dict[_Queue, int] = {}  # the earliest slot that this process armed last
+        self._wakeups: dict[datetime.datetime, dict[tuple[_Queue, int], None]] = {}  # by commit
         self._hints: dict[str, set[int | str]] = {}  # by channel
         self._rung = asyncio.Event()
         self._silent = asyncio.Event()
         self._silent.set()
         self._outage = redis_client.RedisOutage("tasks and watches continue, up to a second late")
 
-    def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
-        """Arms a wakeup for a task of `queue`; both times by the database's clock.
+    def arm(self, namespace_id: int, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
+        """Arms a wakeup for a task of `queue` in a namespace; both times by the database's clock.
 
         One that is armed for an earlier slot is enough, because its claim finds the next due time and arms it, provided
         that the wakeup comes after the commit: `now` is when the statement began.
@@ -50,19 +54,19 @@ class Doorbell:
         if due_at - now > wakeup.HORIZON:
             return
         slot = max(wakeup.slot_of(due_at), wakeup.slot_of(now) + 1)  # the present slot's may be running already
-        if wakeup.slot_of(now + _LONGEST_COMMIT) < self._armed.get(queue, 0) <= slot:
+        if wakeup.slot_of(now + _LONGEST_COMMIT) < self._armed.get((namespace_id, queue), 0) <= slot:
             return
         if len(self._armed) >= _MOST_QUEUES:
             self._armed.clear()
-        self._armed[queue] = slot
-        self._wakeups.setdefault(now, {})[queue, slot] = None
+        self._armed[namespace_id, queue] = slot
+        self._wakeups.setdefault(now, {})[(namespace_id, queue), slot] = None
         self._ring()
 
     def announce(self, changed: Collection[task.Changed]) -> None:
         """Sends a hint that these tasks changed, and arms a wakeup for each that is pending."""
         for each in changed:
             if each.status is task.Status.PENDING:
-                self.arm(each.queue, each.execution_time, now=each.now)
+                self.arm(each.namespace_id, each.queue, each.execution_time, now=each.now)
         self.changed([each.task_id for each in changed])
 
     def changed(self, task_ids: Iterable[int]) -> None:
@@ -123,9 +127,9 @@ class Doorbell:
             now = min(self._wakeups, key=lambda commit: len(self._wakeups[commit]))
             commit = self._wakeups[now]
             while commit and len(taken) < _ROUND:
-                queue, slot = first = next(iter(commit))
+                (namespace_id, queue), slot = first = next(iter(commit))
                 del commit[first]
-                taken.append(wakeup.Wakeup(queue, slot, now))
+                taken.append(wakeup.Wakeup(namespace_id, queue, slot, now))
             if not commit:
                 del self._wakeups[now]
         return taken

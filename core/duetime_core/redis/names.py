@@ -26,10 +26,10 @@ class Names:
         """The channel of the ids of API keys that were rotated or revoked, in the same form."""
         return f"{self.prefix}:keys"
 
-    def wakeups(self, queue: str) -> str:
-        """The arq queue, a sorted set, in which the wakeups of a task queue wait."""
-        return f"{self.prefix}:wakeups:{queue}"
+    def wakeups(self, namespace_id: int, queue: str) -> str:
+        """The arq queue, a sorted set, in which the wakeups of a task queue of a namespace wait."""
+        return f"{self.prefix}:wakeups:{namespace_id}:{queue}"
 
-    def job_id(self, queue: str, slot: int) -> str:
+    def job_id(self, namespace_id: int, queue: str, slot: int) -> str:
         """The job id of a wakeup, which keeps a slot from being armed twice."""
-        return f"{self.prefix}:wakeup:{queue}:{slot}"
+        return f"{self.prefix}:wakeup:{namespace_id}:{queue}:{slot}"

@@ -46,6 +46,7 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 class Wakeup(NamedTuple):
     """An armed wakeup. `now` is the start of the statement that created its task or found its due time."""
 
+    namespace_id: int
     queue: str
     slot: int
     now: datetime.datetime
@@ -62,11 +63,13 @@ def start_of(slot: int) -> datetime.datetime:
 
 
 class DueWakeups:
-    """The due wakeups of some queues. Those of other queues are left to the workers that serve them."""
+    """The due wakeups of some queues of a namespace. Those of others are left to the workers that serve them."""
 
-    def __init__(self, client: arq.connections.ArqRedis, named: names.Names, queues: Sequence[str]) -> None:
+    def __init__(
+        self, client: arq.connections.ArqRedis, named: names.Names, namespace_id: int, queues: Sequence[str]
+    ) -> None:
         self._queues = queues
-        self._keys = [named.wakeups(queue) for queue in queues]
+        self._keys = [named.wakeups(namespace_id, queue) for queue in queues]
         self._script = client.register_script(_DUE)
 
     async def read(self) -> dict[str, list[bytes]]:
@@ -89,8 +92,8 @@ def enqueue(wakeups: Iterable[Wakeup], named: names.Names, transaction: redis.as
     arq's own takes three round trips for each, and leaves the key of the queue in Redis indefinitely.
     """
     kept = KEPT // datetime.timedelta(milliseconds=1)
-    for queue, slot, now in wakeups:
-        name, job = named.wakeups(queue), named.job_id(queue, slot)
+    for namespace_id, queue, slot, now in wakeups:
+        name, job = named.wakeups(namespace_id, queue), named.job_id(namespace_id, queue, slot)
         serialized = arq.jobs.serialize_job(FUNCTION, (queue,), {}, None, _milliseconds(now), serializer=serialize)
         transaction.zremrangebyscore(name, "-inf", _milliseconds(now - _STALE))
         transaction.set(arq.constants.job_key_prefix + job, serialized, px=kept, nx=True)

@@ -18,9 +18,9 @@ It is known where the claim was within limits per key.
 RUNNING = f"""(
     SELECT lease_id, worker_id, leases.queue, started_at, leases.expires_at, claimed.task_id, claimed.version
     FROM leases CROSS JOIN LATERAL unnest(task_ids, versions) AS claimed (task_id, version)
-    WHERE {HAS_LEASE}
+    WHERE leases.namespace_id = :namespace_id AND {HAS_LEASE}
 )"""
-"""The tasks of all leases. Those that have ended no longer have that version."""
+"""The tasks of all leases of the namespace. Those that have ended no longer have that version."""
 
 # Where fewer than half of a lease's tasks run, the others leave it: what reads leases reads all of their tasks.
 _EXTEND = sa.text(f"""

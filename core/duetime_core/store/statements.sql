@@ -4,31 +4,34 @@
 -- claiming/fast.py: _CLAIM
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), queue_state AS MATERIALIZED (
-    SELECT NOT EXISTS (SELECT FROM queues WHERE name = :queue) AS is_unlimited, EXISTS (
+    SELECT NOT EXISTS (SELECT FROM queues WHERE queues.namespace_id = :namespace_id AND name = :queue) AS is_unlimited,
+        EXISTS (
         SELECT FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-            SELECT FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
-                levels.number AND ready_at >= least((CAST(:since AS timestamptz[]))[levels.number + 1],
-                statement_timestamp() - CAST(:margin AS interval))
+            SELECT FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND
+                NOT is_next AND level > 0 AND level = levels.number AND ready_at >= least((CAST(:since AS
+                timestamptz[]))[levels.number + 1], statement_timestamp() - CAST(:margin AS interval))
             LIMIT 1
         ) AS urgent
     ) AS has_urgent
 ), due AS MATERIALIZED (
-    SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at <=
-        statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[1], statement_timestamp()
-        - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] < statement_timestamp() -
-        CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND (SELECT is_unlimited AND NOT
-        has_urgent FROM queue_state)
+    SELECT task_id FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND
+        NOT is_next AND level = 0 AND ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS
+        timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS
+        timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1]
+        ELSE 0 END) AND (SELECT is_unlimited AND NOT has_urgent FROM queue_state)
     ORDER BY ready_at, task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), taken AS (
-    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    DELETE FROM waiting
+    WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, queue, version, level, ready_at, lost_leases
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
-    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
-        array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1)
+    INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+        is_quarantined)
+    SELECT :namespace_id, :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS
+        interval), array_agg(task_id),
+        array_agg(version), bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 ), last AS MATERIALIZED (
@@ -51,15 +54,17 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
         moment.first_occurrence_at END AS first_occurrence_at
 FROM (SELECT (SELECT now FROM began) AS now, NOT (SELECT is_unlimited FROM queue_state) AS is_limited, (SELECT
     has_urgent FROM queue_state) AS has_urgent, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
-        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND
+        NOT is_next AND level = 0 AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ) AS next_due_at, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin
-        AS interval) ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at
+        >= statement_timestamp() - CAST(:margin AS interval) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_BY_PRIORITY
@@ -67,23 +72,25 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level
-                = levels.number AND ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS
-                timestamptz[]))[levels.number + 1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
-                (CAST(:since AS timestamptz[]))[levels.number + 1] < statement_timestamp() - CAST(:margin AS interval)
-                THEN (CAST(:since_ids AS bigint[]))[levels.number + 1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues
-                WHERE name = :queue)
+            SELECT task_id FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases <
+                2 AND NOT is_next AND level > 0 AND level = levels.number AND ready_at <= statement_timestamp() AND
+                (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[levels.number + 1], statement_timestamp() -
+                CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[levels.number + 1] <
+                statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[levels.number + 1]
+                ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE queues.namespace_id = :namespace_id AND name =
+                :queue)
             ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
         ) AS due_at_level
         UNION ALL
         SELECT task_id FROM (
-            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND
-                ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[1],
-                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] <
-                statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND
-                NOT EXISTS (SELECT FROM queues WHERE name = :queue)
+            SELECT task_id FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases <
+                2 AND NOT is_next AND level = 0 AND ready_at <= statement_timestamp() AND (ready_at, task_id) >
+                (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
+                (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[1] ELSE 0 END) AND NOT EXISTS (SELECT FROM queues WHERE
+                queues.namespace_id = :namespace_id AND name = :queue)
             ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -91,13 +98,15 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     ) AS due_by_level
     LIMIT :limit
 ), taken AS (
-    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    DELETE FROM waiting
+    WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, queue, version, level, ready_at, lost_leases
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
-    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
-        array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1)
+    INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+        is_quarantined)
+    SELECT :namespace_id, :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS
+        interval), array_agg(task_id),
+        array_agg(version), bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 ), last AS MATERIALIZED (
@@ -118,50 +127,59 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
         CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.next_due_at END AS
         next_due_at, CASE WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN
         moment.first_occurrence_at END AS first_occurrence_at
-FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE name = :queue) AS is_limited, EXISTS (
+FROM (SELECT (SELECT now FROM began) AS now, EXISTS (SELECT FROM queues WHERE queues.namespace_id = :namespace_id AND
+    name = :queue) AS is_limited, EXISTS (
     SELECT FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-        SELECT FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
-            levels.number AND ready_at >= least((CAST(:since AS timestamptz[]))[levels.number + 1],
-            statement_timestamp() - CAST(:margin AS interval))
+        SELECT FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND NOT
+            is_next AND level > 0 AND level = levels.number AND ready_at >= least((CAST(:since AS
+            timestamptz[]))[levels.number + 1], statement_timestamp() - CAST(:margin AS interval))
         LIMIT 1
     ) AS urgent
 ) AS has_urgent, least((
-    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
-        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND
+        NOT is_next AND level = 0 AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ), (
     SELECT min(ready_at) FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-        SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
-            levels.number AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+        SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2
+            AND NOT is_next AND level > 0 AND level = levels.number AND ready_at > statement_timestamp() ORDER BY
+            ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at
+        > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin
-        AS interval) ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at
+        >= statement_timestamp() - CAST(:margin AS interval) ORDER BY ready_at, task_id LIMIT 1
 ) AS first_occurrence_at) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[2]
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM waiting
-    WHERE queue = ANY(:queues) AND lost_leases > 1 AND lost_leases = 2 AND ready_at <= statement_timestamp() AND NOT
-        EXISTS (SELECT FROM queues WHERE name = waiting.queue)
+    WHERE waiting.namespace_id = :namespace_id AND queue = ANY(:queues) AND lost_leases > 1 AND lost_leases = 2
+        AND ready_at <= statement_timestamp() AND NOT EXISTS (
+            SELECT FROM queues WHERE queues.namespace_id = waiting.namespace_id AND name = waiting.queue
+        )
     ORDER BY ready_at, task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), taken AS (
-    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    DELETE FROM waiting
+    WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, queue, version, level, ready_at, lost_leases
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
-    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
-        array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1)
+    INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+        is_quarantined)
+    SELECT :namespace_id, :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS
+        interval), array_agg(task_id),
+        array_agg(version), bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 ), last AS MATERIALIZED (
@@ -180,26 +198,32 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/fast.py: _CLAIM_QUARANTINED[3]
 WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SELECT FROM queues WHERE false FOR KEY
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM waiting
-    WHERE queue = ANY(:queues) AND lost_leases > 1 AND lost_leases >= 3 AND ready_at <= statement_timestamp() AND NOT
-        EXISTS (SELECT FROM queues WHERE name = waiting.queue)
+    WHERE waiting.namespace_id = :namespace_id AND queue = ANY(:queues) AND lost_leases > 1 AND lost_leases >= 3
+        AND ready_at <= statement_timestamp() AND NOT EXISTS (
+            SELECT FROM queues WHERE queues.namespace_id = waiting.namespace_id AND name = waiting.queue
+        )
     ORDER BY ready_at, task_id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), taken AS (
-    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    DELETE FROM waiting
+    WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, queue, version, level, ready_at, lost_leases
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
-    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
-        array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1)
+    INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+        is_quarantined)
+    SELECT :namespace_id, :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS
+        interval), array_agg(task_id),
+        array_agg(version), bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 ), last AS MATERIALIZED (
@@ -218,7 +242,9 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
 FROM (SELECT (SELECT now FROM began) AS now) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _TASKS.claim
@@ -226,21 +252,23 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     SHARE)), due AS MATERIALIZED (
     SELECT task_id FROM (
         SELECT task_id FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level
-                = levels.number AND ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS
-                timestamptz[]))[levels.number + 1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
-                (CAST(:since AS timestamptz[]))[levels.number + 1] < statement_timestamp() - CAST(:margin AS interval)
-                THEN (CAST(:since_ids AS bigint[]))[levels.number + 1] ELSE 0 END)
+            SELECT task_id FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases <
+                2 AND NOT is_next AND level > 0 AND level = levels.number AND ready_at <= statement_timestamp() AND
+                (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[levels.number + 1], statement_timestamp() -
+                CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[levels.number + 1] <
+                statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[levels.number + 1]
+                ELSE 0 END)
             ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
         ) AS due_at_level
         UNION ALL
         SELECT task_id FROM (
-            SELECT task_id FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND
-                ready_at <= statement_timestamp() AND (ready_at, task_id) > (least((CAST(:since AS timestamptz[]))[1],
-                statement_timestamp() - CAST(:margin AS interval)), CASE WHEN (CAST(:since AS timestamptz[]))[1] <
-                statement_timestamp() - CAST(:margin AS interval) THEN (CAST(:since_ids AS bigint[]))[1] ELSE 0 END)
+            SELECT task_id FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases <
+                2 AND NOT is_next AND level = 0 AND ready_at <= statement_timestamp() AND (ready_at, task_id) >
+                (least((CAST(:since AS timestamptz[]))[1], statement_timestamp() - CAST(:margin AS interval)), CASE WHEN
+                (CAST(:since AS timestamptz[]))[1] < statement_timestamp() - CAST(:margin AS interval) THEN
+                (CAST(:since_ids AS bigint[]))[1] ELSE 0 END)
             ORDER BY ready_at, task_id
             LIMIT :limit
             FOR UPDATE SKIP LOCKED
@@ -248,13 +276,15 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     ) AS due_by_level
     LIMIT :limit
 ), taken AS (
-    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    DELETE FROM waiting
+    WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, queue, version, level, ready_at, lost_leases
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined)
-    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
-        array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1)
+    INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+        is_quarantined)
+    SELECT :namespace_id, :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS
+        interval), array_agg(task_id),
+        array_agg(version), bool_or(lost_leases > 1)
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 ), last AS MATERIALIZED (
@@ -274,23 +304,27 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
         WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.has_occurrences END AS
         has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
-    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
-        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND
+        NOT is_next AND level = 0 AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ), (
     SELECT min(ready_at) FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-        SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
-            levels.number AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+        SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2
+            AND NOT is_next AND level > 0 AND level = levels.number AND ready_at > statement_timestamp() ORDER BY
+            ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at
+        > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin AS
-        interval) AND ready_at <= statement_timestamp()
+    SELECT FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at >=
+        statement_timestamp() - CAST(:margin AS interval) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/locked.py: _CLAIM_PICKED
@@ -299,18 +333,21 @@ WITH began AS MATERIALIZED (SELECT clock_timestamp() AS now WHERE NOT EXISTS (SE
     SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
     CROSS JOIN LATERAL (
         SELECT task_id FROM waiting
-        WHERE task_id = given.picked_id AND queue = :queue AND NOT is_next AND ready_at <= statement_timestamp()
+        WHERE task_id = given.picked_id AND waiting.namespace_id = :namespace_id AND queue = :queue AND NOT is_next AND
+            ready_at <= statement_timestamp()
             AND concurrency_key IS NOT DISTINCT FROM given.key
         FOR UPDATE SKIP LOCKED
     ) AS locked
 ), taken AS (
-    DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+    DELETE FROM waiting
+    WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
     RETURNING task_id, queue, version, level, ready_at, lost_leases, concurrency_key
 ), leased AS (
-    INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined, concurrency_keys)
-    SELECT :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS interval),
-        array_agg(task_id), array_agg(version),
-        bool_or(lost_leases > 1), array_agg(coalesce(concurrency_key, ''))
+    INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+        is_quarantined, concurrency_keys)
+    SELECT :namespace_id, :worker_id, queue, (SELECT now FROM began), (SELECT now FROM began) + CAST(:lease AS
+        interval), array_agg(task_id),
+        array_agg(version), bool_or(lost_leases > 1), array_agg(coalesce(concurrency_key, ''))
     FROM taken GROUP BY queue
     RETURNING lease_id, queue
 ), last AS MATERIALIZED (
@@ -330,23 +367,27 @@ SELECT tasks.task_id, tasks.name, tasks.queue, tasks.execution_time, coalesce(ta
         WHEN taken.task_id IS NOT DISTINCT FROM (SELECT task_id FROM last) THEN moment.has_occurrences END AS
         has_occurrences
 FROM (SELECT (SELECT now FROM began) AS now, least((
-    SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level = 0 AND ready_at >
-        statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2 AND
+        NOT is_next AND level = 0 AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
 ), (
     SELECT min(ready_at) FROM generate_series(10, 1, -1) AS levels (number) CROSS JOIN LATERAL (
-        SELECT ready_at FROM waiting WHERE queue = :queue AND lost_leases < 2 AND NOT is_next AND level > 0 AND level =
-            levels.number AND ready_at > statement_timestamp() ORDER BY ready_at, task_id LIMIT 1
+        SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND lost_leases < 2
+            AND NOT is_next AND level > 0 AND level = levels.number AND ready_at > statement_timestamp() ORDER BY
+            ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > statement_timestamp()
+    SELECT ready_at FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at
+        > statement_timestamp()
     ORDER BY ready_at, task_id LIMIT 1
 )) AS next_due_at, EXISTS (
-    SELECT FROM waiting WHERE queue = :queue AND is_next AND ready_at >= statement_timestamp() - CAST(:margin AS
-        interval) AND ready_at <= statement_timestamp()
+    SELECT FROM waiting WHERE waiting.namespace_id = :namespace_id AND queue = :queue AND is_next AND ready_at >=
+        statement_timestamp() - CAST(:margin AS interval) AND ready_at <= statement_timestamp()
 ) AS has_occurrences) AS moment
 LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
     -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+LEFT JOIN LATERAL (
+    SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+) AS tasks ON true
 ORDER BY taken.level DESC, taken.ready_at, taken.task_id;
 
 -- claiming/rescue.py: _RECLAIM
@@ -390,9 +431,10 @@ WITH lost AS MATERIALIZED (
     FROM held WHERE tasks.task_id = held.task_id AND held.may_retry
     RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries
 ), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id,
+        namespace_id)
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, priority + 1,
-        lost_leases, concurrency_key, schedule_id
+        lost_leases, concurrency_key, schedule_id, namespace_id
     FROM returned
 ), gone AS (
     DELETE FROM tasks USING held WHERE tasks.task_id = held.task_id AND NOT held.may_retry
@@ -400,8 +442,8 @@ WITH lost AS MATERIALIZED (
         tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
         tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.updated_at,
         tasks.executed_at, tasks.request_id, tasks.priority, tasks.concurrency_key, tasks.schedule_id,
-        tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version + 2 AS version, tasks.lost_leases + 1 AS
-        lost_leases, held.started_at,
+        tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.namespace_id, tasks.version + 2 AS version,
+        tasks.lost_leases + 1 AS lost_leases, held.started_at,
         held.worker_id AS started_by, started_due, started_retries,
             format('Worker %s was lost: it stopped extending its lease.', held.worker_id) || CASE
         WHEN tasks.lost_leases = 0 THEN ' No retries are left.'
@@ -411,31 +453,31 @@ WITH lost AS MATERIALIZED (
 ), ended AS (
     INSERT INTO ended_tasks (task_id, name, queue, execution_time, task_data, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status,
-        updated_at, executed_at, error_message, result,
+        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone,
+        namespace_id, status, updated_at, executed_at, error_message, result,
         deleted_at, ended_at)
     SELECT task_id, name, queue, execution_time, task_data, retry_count, max_retries, retry_initial_backoff,
         retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases,
-        priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, 'failed', now(), started_at, lost,
-        CAST(NULL AS jsonb),
+        priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, namespace_id, 'failed', now(),
+        started_at, lost, CAST(NULL AS jsonb),
         CAST(NULL AS timestamptz), now()
     FROM gone
 ), moved AS (
     SELECT task_id, version, 'pending' AS status, 'lease_lost' AS change, execution_time, retry_count, queue, name,
-        error_message, started_at, started_by, started_due, started_retries
+        error_message, started_at, started_by, started_due, started_retries, namespace_id
     FROM returned
     UNION ALL
     SELECT task_id, version, 'failed', 'failed', execution_time, retry_count, queue, name, lost, started_at, started_by,
-        started_due, started_retries
+        started_due, started_retries, namespace_id
     FROM gone
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
+        duration, timestamp, queue, name, previous_queue, previous_name, namespace_id)
     SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
-        CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+        CAST(NULL AS interval), started_at, queue, name, NULL, NULL, namespace_id
     FROM moved WHERE true
     UNION ALL SELECT task_id, version, status, change, error_message, execution_time, retry_count, :worker_id,
-        CAST(now() - started_at AS interval), now(), queue, name, NULL, NULL
+        CAST(now() - started_at AS interval), now(), queue, name, NULL, NULL, namespace_id
     FROM moved
     ORDER BY 2, 1
     ON CONFLICT DO NOTHING
@@ -445,8 +487,8 @@ SELECT task_id FROM moved;
 -- claiming/rescue.py: _RELEASE
 WITH lost AS MATERIALIZED (
     SELECT * FROM leases
-    WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND expires_at >= (SELECT
-        lease_floor.expires_at FROM lease_floor WHERE is_only)
+    WHERE namespace_id = :namespace_id AND worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz)
+        AND expires_at >= (SELECT lease_floor.expires_at FROM lease_floor WHERE is_only)
         AND lease_id <> ALL(CAST(:held AS bigint[]))
         AND CASE WHEN CAST(:queue AS text) IS NULL THEN is_quarantined ELSE queue = :queue AND NOT is_quarantined END
     ORDER BY lease_id
@@ -485,29 +527,31 @@ WITH lost AS MATERIALIZED (
     FROM held WHERE tasks.task_id = held.task_id
     RETURNING tasks.*, held.started_at, held.worker_id AS started_by, started_due, started_retries, 'pending' AS status
 ), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id,
+        namespace_id)
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, priority + 1,
-        lost_leases, concurrency_key, schedule_id
+        lost_leases, concurrency_key, schedule_id, namespace_id
     FROM returned
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
+        duration, timestamp, queue, name, previous_queue, previous_name, namespace_id)
     SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
-        CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+        CAST(NULL AS interval), started_at, queue, name, NULL, NULL, namespace_id
     FROM returned WHERE true
     UNION ALL SELECT task_id, version, status, 'released', NULL, execution_time, retry_count, :worker_id,
-        CAST(NULL AS interval), now(), queue, name, NULL, NULL
+        CAST(NULL AS interval), now(), queue, name, NULL, NULL, namespace_id
     FROM returned
     ORDER BY 2, 1
     ON CONFLICT DO NOTHING
 )
-SELECT task_id, queue, execution_time, now(), status FROM returned;
+SELECT task_id, queue, execution_time, now(), namespace_id, status FROM returned;
 
--- tasks/create.py: _CREATE
+-- tasks/creation.py: CREATE
 WITH given AS MATERIALIZED (
     SELECT given.*, (
         -- NULL if its request_id is new.
-        SELECT true FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
+        SELECT true FROM request_ids AS earlier
+        WHERE earlier.namespace_id = :namespace_id AND earlier.request_id = given.request_id
     ) AS is_repeated
     FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
         name text, queue text, task_data jsonb, max_retries int, initial_backoff interval, max_backoff interval,
@@ -521,27 +565,28 @@ WITH given AS MATERIALIZED (
     SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
     WHERE is_repeated IS NULL AND true
 ), named AS (
-    INSERT INTO request_ids (request_id, task_id, digest)
-    SELECT request_id, task_id, request_digest FROM input WHERE request_id IS NOT NULL
+    INSERT INTO request_ids (namespace_id, request_id, task_id, digest)
+    SELECT :namespace_id, request_id, task_id, request_digest FROM input AS given WHERE request_id IS NOT NULL
     ORDER BY request_id COLLATE "C", position
     ON CONFLICT DO NOTHING
     RETURNING task_id
 ), created AS (
     INSERT INTO tasks (task_id, name, queue, task_data, max_retries, retry_initial_backoff, retry_max_backoff,
         retry_multiplier, retry_jitter, timeout, priority, concurrency_key, execution_time, request_id, local_time,
-        time_zone) OVERRIDING SYSTEM VALUE
+        time_zone, namespace_id) OVERRIDING SYSTEM VALUE
     SELECT task_id, given.name, given.queue, CASE WHEN pg_column_size(given.task_data) > 2000 THEN NULL ELSE
         given.task_data END, given.max_retries, given.initial_backoff, given.max_backoff, given.multiplier,
         given.jitter, given.timeout, coalesce(given.priority, 0), given.concurrency_key, greatest(given.execution_time,
-        now()), given.request_id, given.local_time, given.time_zone
+        now()), given.request_id, given.local_time, given.time_zone, :namespace_id
     FROM input AS given WHERE request_id IS NULL OR task_id IN (SELECT task_id FROM named)
     ORDER BY position
-    RETURNING task_id, version, execution_time, retry_count, queue, name, priority, concurrency_key, schedule_id
+    RETURNING task_id, version, execution_time, retry_count, queue, name, priority, concurrency_key, schedule_id,
+        namespace_id
 ), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, concurrency_key, schedule_id)
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, concurrency_key, schedule_id, namespace_id)
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, CASE priority WHEN 0 THEN 0 ELSE
         priority + 1 END, concurrency_key,
-        schedule_id
+        schedule_id, namespace_id
     FROM created
 ), stored AS (
     INSERT INTO payloads (task_id, task_data)
@@ -550,9 +595,9 @@ WITH given AS MATERIALIZED (
     ON CONFLICT (task_id) DO UPDATE SET task_data = excluded.task_data
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
+        duration, timestamp, queue, name, previous_queue, previous_name, namespace_id)
     SELECT task_id, version, 'pending', 'created', NULL, execution_time, retry_count, :actor,
-        CAST(NULL AS interval), now(), queue, name, NULL, NULL
+        CAST(NULL AS interval), now(), queue, name, NULL, NULL, namespace_id
     FROM created
 )
 SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
@@ -589,20 +634,20 @@ WITH own AS MATERIALIZED (
         tasks.retry_count, tasks.max_retries, tasks.retry_initial_backoff, tasks.retry_max_backoff,
         tasks.retry_multiplier, tasks.retry_jitter, tasks.timeout, tasks.created_at, tasks.updated_at,
         tasks.executed_at, tasks.request_id, tasks.priority, tasks.concurrency_key, tasks.schedule_id,
-        tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.version + 2 AS version, 0 AS lost_leases,
-        held.status, held.result,
+        tasks.nominal_time, tasks.local_time, tasks.time_zone, tasks.namespace_id, tasks.version + 2 AS version, 0 AS
+        lost_leases, held.status, held.result,
         held.error_message AS new_error, change, started_at, :worker_id AS started_by, started_due, started_retries,
             duration
 ), ended AS (
     INSERT INTO ended_tasks (task_id, name, queue, execution_time, task_data, retry_count, max_retries,
         retry_initial_backoff, retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at,
-        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status,
-        updated_at, executed_at, error_message, result,
+        request_id, lost_leases, priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone,
+        namespace_id, status, updated_at, executed_at, error_message, result,
         deleted_at, ended_at)
     SELECT task_id, name, queue, execution_time, task_data, retry_count, max_retries, retry_initial_backoff,
         retry_max_backoff, retry_multiplier, retry_jitter, timeout, version, created_at, request_id, lost_leases,
-        priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, status, now(), started_at,
-        new_error, CAST(result AS jsonb),
+        priority, concurrency_key, schedule_id, nominal_time, local_time, time_zone, namespace_id, status, now(),
+        started_at, new_error, CAST(result AS jsonb),
         CAST(NULL AS timestamptz), now()
     FROM gone
 ), returned AS (
@@ -616,26 +661,27 @@ WITH own AS MATERIALIZED (
     RETURNING tasks.*, held.status, held.error_message AS new_error, change, started_at, :worker_id AS started_by,
         started_due, started_retries, duration
 ), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id,
+        namespace_id)
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version,
         CASE change WHEN 'released' THEN priority + 1 ELSE CASE priority WHEN 0 THEN 0 ELSE priority + 1 END END,
             lost_leases,
-        concurrency_key, schedule_id
+        concurrency_key, schedule_id, namespace_id
     FROM returned
 ), finished AS NOT MATERIALIZED (
-    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
-        started_by, started_due, started_retries, duration FROM gone
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, namespace_id, change,
+        started_at, started_by, started_due, started_retries, duration FROM gone
     UNION ALL
-    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, change, started_at,
-        started_by, started_due, started_retries, duration FROM returned
+    SELECT task_id, version, status, queue, name, execution_time, retry_count, new_error, namespace_id, change,
+        started_at, started_by, started_due, started_retries, duration FROM returned
 ), logged AS (
     INSERT INTO task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-        duration, timestamp, queue, name, previous_queue, previous_name)
+        duration, timestamp, queue, name, previous_queue, previous_name, namespace_id)
     SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
-        CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+        CAST(NULL AS interval), started_at, queue, name, NULL, NULL, namespace_id
     FROM finished WHERE true
     UNION ALL SELECT task_id, version, status, change, new_error, execution_time, retry_count, :worker_id,
-        CAST(duration AS interval), now(), queue, name, NULL, NULL
+        CAST(duration AS interval), now(), queue, name, NULL, NULL, namespace_id
     FROM finished
     ORDER BY 2, 1
 ), ended_leases AS (
@@ -650,10 +696,10 @@ WITH own AS MATERIALIZED (
         WHERE claimed.task_id NOT IN (SELECT task_id FROM held)
     )
 )
-SELECT task_id, queue, execution_time, now(), status, NULL AS ended FROM returned
+SELECT task_id, queue, execution_time, now(), namespace_id, status, NULL AS ended FROM returned
 UNION ALL
     -- One array costs both sides less than thousands of rows a second.
-SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone;
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone;
 
 -- leases.py: _EXTEND
 WITH held AS MATERIALIZED (
@@ -683,25 +729,32 @@ SELECT lease_id, coalesce(live_ids, '{}') AS task_ids FROM extended;
 SELECT schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused,
     last_nominal_time, zone_version, schedules.version, schedules.created_at, schedules.updated_at,
     schedules.request_id, next_nominal_time, next_due_at, advance_at, is_waiting, advance_failures, advance_error,
-    deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+    deleted_at IS NOT NULL AS is_deleted, now() AS now, namespace_id FROM schedules
 WHERE advance_at <= now() AND advance_at >= coalesce((
     SELECT advance_floor.advance_at FROM advance_floor WHERE is_only AND advance_floor.advance_at <= now()
 ), '-infinity')
 ORDER BY advance_at ASC, schedule_id ASC LIMIT :limit
 FOR UPDATE SKIP LOCKED;
 
--- schedules/advance.py: LOCK_NEXT
+-- schedules/next_locks.py: LOCK
 SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
     coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
     coalesce(present.execution_time, refused.due_at) AS execution_time,
     refused.task_id IS NOT NULL AS is_refused, next_task.task_id IS NOT NULL AS has_next,
     refused.task_id IS NOT NULL AND (
-        EXISTS (SELECT FROM tasks WHERE tasks.task_id = refused.task_id OFFSET 0)
-        OR EXISTS (SELECT FROM ended_tasks WHERE task_id = refused.task_id AND status <> 'cancelled' OFFSET 0)
+        EXISTS (
+            SELECT FROM tasks WHERE tasks.task_id = refused.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+        ) OR EXISTS (
+            SELECT FROM ended_tasks
+            WHERE task_id = refused.task_id AND namespace_id = :namespace_id AND status <> 'cancelled' OFFSET 0
+        )
     ) AS is_retried,
     given.overlap <> 'allow' AND coalesce((
-        SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id
-            AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
+        SELECT true FROM tasks WHERE tasks.schedule_id = given.schedule_id AND tasks.namespace_id = :namespace_id
+            AND NOT EXISTS (
+                SELECT FROM waiting
+                WHERE waiting.task_id = tasks.task_id AND waiting.namespace_id = tasks.namespace_id AND is_next OFFSET 0
+            )
         LIMIT 1
     ), false) AS is_overlapped
 FROM unnest(CAST(:schedule_ids AS bigint[]), CAST(:nominal_times AS timestamptz[]), CAST(:overlaps AS text[]))
@@ -709,18 +762,24 @@ FROM unnest(CAST(:schedule_ids AS bigint[]), CAST(:nominal_times AS timestamptz[
 CROSS JOIN LATERAL (
     SELECT coalesce((
         SELECT of_waiting.task_id FROM nominal_times CROSS JOIN LATERAL (
-            SELECT task_id FROM waiting WHERE waiting.task_id = nominal_times.task_id AND is_next OFFSET 0
+            SELECT task_id FROM waiting
+            WHERE waiting.task_id = nominal_times.task_id AND waiting.namespace_id = :namespace_id AND is_next OFFSET 0
         ) AS of_waiting
         WHERE nominal_times.schedule_id = given.schedule_id AND nominal_times.nominal_time = given.nominal_time
     ), (
-        SELECT task_id FROM waiting WHERE waiting.schedule_id = given.schedule_id AND is_next
+        SELECT task_id FROM waiting
+        WHERE waiting.schedule_id = given.schedule_id AND waiting.namespace_id = :namespace_id AND is_next
     )) AS task_id OFFSET 0
 ) AS next_task
 LEFT JOIN LATERAL (
-    SELECT task_id FROM waiting WHERE waiting.task_id = next_task.task_id AND is_next FOR UPDATE SKIP LOCKED
+    SELECT task_id FROM waiting
+    WHERE waiting.task_id = next_task.task_id AND waiting.namespace_id = :namespace_id AND is_next
+    FOR UPDATE SKIP LOCKED
 ) AS locked ON true
 LEFT JOIN LATERAL (
-    SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE SKIP LOCKED
+    SELECT task_id, nominal_time, execution_time FROM tasks
+    WHERE tasks.task_id = locked.task_id AND tasks.namespace_id = :namespace_id
+    FOR UPDATE SKIP LOCKED
 ) AS present ON true
 LEFT JOIN LATERAL (
     -- Not a condition of the join, by which every schedule's row would be read.
@@ -728,7 +787,7 @@ LEFT JOIN LATERAL (
         SELECT task_id, nominal_times.nominal_time, coalesce(next_due_at, nominal_times.nominal_time) AS due_at
         FROM schedules JOIN nominal_times ON nominal_times.schedule_id = schedules.schedule_id
             AND nominal_times.nominal_time = next_nominal_time
-        WHERE schedules.schedule_id = given.schedule_id
+        WHERE schedules.schedule_id = given.schedule_id AND schedules.namespace_id = :namespace_id
     ) AS found WHERE next_task.task_id IS NULL
 ) AS refused ON true;
 
@@ -746,8 +805,8 @@ WITH later AS MATERIALIZED (
     ), (
         SELECT name FROM ended_tasks
         WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
-    )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM task_logs WHERE
-        xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))
+    )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id,
+        task_logs.namespace_id FROM task_logs WHERE xid >= pg_snapshot_xmax(CAST(:seen AS pg_snapshot))
     ORDER BY xid LIMIT CAST(:short AS bigint) + 1
 ), is_short AS MATERIALIZED (SELECT count(*) <= CAST(:short AS bigint) AS is_short FROM later), page AS MATERIALIZED (
     SELECT * FROM (SELECT * FROM later UNION ALL
@@ -763,7 +822,8 @@ WITH later AS MATERIALIZED (
         ), (
             SELECT name FROM ended_tasks
             WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
-        )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM task_logs
+        )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id,
+            task_logs.namespace_id FROM task_logs
         WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
             AND xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot)) AND xid < pg_snapshot_xmax(CAST(:seen AS
                 pg_snapshot))
@@ -791,7 +851,8 @@ SELECT answer.*, (SELECT is_short FROM is_short) AS is_short FROM (
             (SELECT last_value FROM task_logs_log_id_seq) AS last_id
     ) AS here
     CROSS JOIN (SELECT max(log_id) AS log_id, count(*) AS count FROM page) AS page
-    LEFT JOIN page AS entry ON CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[]))
+    LEFT JOIN page AS entry ON (CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[])))
+        AND (CAST(:only AS int) IS NULL OR entry.namespace_id = CAST(:only AS int))
     ORDER BY entry.log_id
 ) AS answer;
 
@@ -816,8 +877,8 @@ WITH start AS MATERIALIZED (
             ), (
                 SELECT name FROM ended_tasks
                 WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
-            )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM
-                task_logs
+            )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id,
+                task_logs.namespace_id FROM task_logs
             WHERE log_id > (SELECT log_id FROM start) AND log_id <= CAST(:last_id AS bigint)
                 AND pg_visible_in_snapshot(xid, CAST(:upto AS pg_snapshot)) AND NOT pg_visible_in_snapshot(xid,
                     CAST(:seen AS pg_snapshot))
@@ -837,8 +898,8 @@ WITH start AS MATERIALIZED (
                 ), (
                     SELECT name FROM ended_tasks
                     WHERE task_logs.name IS NULL AND ended_tasks.task_id = task_logs.task_id LIMIT 1
-                )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id FROM
-                    task_logs
+                )) AS name, task_logs.previous_queue, task_logs.previous_name, task_logs.xid, task_logs.log_id,
+                    task_logs.namespace_id FROM task_logs
                 WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(:seen AS pg_snapshot))))
                     AND xid >= pg_snapshot_xmin(CAST(:seen AS pg_snapshot)) AND xid < pg_snapshot_xmax(CAST(:seen AS
                         pg_snapshot))
@@ -871,14 +932,17 @@ SELECT answer.*, true AS is_short FROM (
             (SELECT last_value FROM task_logs_log_id_seq) AS last_id
     ) AS here
     CROSS JOIN (SELECT max(log_id) AS log_id, count(*) AS count FROM page) AS page
-    LEFT JOIN page AS entry ON CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[]))
+    LEFT JOIN page AS entry ON (CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[])))
+        AND (CAST(:only AS int) IS NULL OR entry.namespace_id = CAST(:only AS int))
     ORDER BY entry.log_id
 ) AS answer;
 
 -- queues/workers.py: _HEARTBEAT
 WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '1 hour' AND worker_id <> :worker_id)
-INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, free_slots, announces, last_heartbeat_at)
-VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), :free_slots, true, now())
+INSERT INTO workers (namespace_id, worker_id, queues, handlers, concurrency, running, rates, free_slots, announces,
+    last_heartbeat_at)
+VALUES (:namespace_id, :worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), :free_slots, true,
+    now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
     concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates,
     free_slots = excluded.free_slots, last_heartbeat_at = now();

@@ -18,11 +18,11 @@ def interceptors(
     *,
     is_at_socket: bool = False,
 ) -> list[grpc.aio.ServerInterceptor]:
-    """Returns them, the outermost first. Without an authenticator every call is allowed."""
+    """Returns them, the outermost first. Without an authenticator every call is allowed, in the default namespace."""
     known_peers = peers.Peers(edges, is_at_socket=is_at_socket)
     observing = observer.Observer(known_peers, authenticator, refused)
     failures = rpc_errors.Interceptor(database_outage, observing)
     if authenticator is None:
-        return [failures]
+        return [interceptor.Open(), failures]
     outermost = interceptor.Interceptor(authenticator, observing, known_peers, quota or quotas.Quotas())
     return [outermost, failures, responses.Interceptor(authenticator)]

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 import grpc
 import grpc.aio
 
-from duetime_core.model import errors
+from duetime_core.model import errors, namespace
 from duetime_core.model.access import Principal
 from duetime_server import access
 from duetime_server.access import credentials, peers, quotas, rules
@@ -29,7 +29,7 @@ class Authenticator(Protocol):
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Sets the principal of each call, or refuses the call with UNAUTHENTICATED or PERMISSION_DENIED."""
+    """Sets the principal of each call and its namespace, or refuses it: UNAUTHENTICATED or PERMISSION_DENIED."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 access.origin.set(self._peers.announced(metadata))
                 principal = await self._authenticator.authenticate(token)
                 access.principal.set(principal)
+                namespace.enter(principal.namespace_id)
                 turns.owner.set(principal.actor)
                 await self._quotas.charge(principal.actor, method)
                 require(principal, method)
@@ -110,6 +111,19 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._observer.arrived(context)
         self._observer.failed(method, error)
         await rpc_errors.abort(context, error)
+
+
+class Open(grpc.aio.ServerInterceptor):
+    """Of a server that does not require authentication: every call is in the default namespace."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Returns the handler of one call."""
+        namespace.enter(namespace.DEFAULT)
+        return await continuation(handler_call_details)
 
 
 def require(principal: Principal, method: str) -> None:

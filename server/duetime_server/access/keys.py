@@ -31,9 +31,9 @@ _NOBODY = api_key.Token.create()
 class KeyRefused(errors.CredentialsInvalid):
     """The secret is not that of the key with its id, or the key is not in force. Callers do not learn which."""
 
-    def __init__(self, key_id: str) -> None:
+    def __init__(self, key: api_key.ApiKey) -> None:
         super().__init__(errors.CredentialsInvalid.__doc__)
-        self.key_id = key_id
+        self.key_id, self.namespace_id = key.key_id, key.namespace_id
 
 
 class KeyAuthenticator:
@@ -60,7 +60,7 @@ class KeyAuthenticator:
             raise errors.CredentialsInvalid
         now = time.monotonic()
         if not given.matches(entry.known.digest) or not entry.is_in_force(now):
-            raise KeyRefused(given.key_id)
+            raise KeyRefused(entry.known.key)
         _, address = self._used.get(given.key_id, (now, ""))
         self._used[given.key_id] = (now, address)
         return entry.known.key.principal()

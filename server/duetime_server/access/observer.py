@@ -1,6 +1,6 @@
 """What a server notes of each call: from where it comes, and whether it was refused."""
 
-from duetime_core.model import audit, errors
+from duetime_core.model import audit, errors, namespace
 from duetime_server import access
 from duetime_server.access import interceptor, keys, peers, refusals, tokens
 from duetime_server.rpc import errors as rpc_errors
@@ -39,7 +39,12 @@ class Observer:
         if kind is None or self._refusals is None or not isinstance(error, errors.DuetimeError):
             return
         caller = access.current()
-        key_id = error.key_id if isinstance(error, keys.KeyRefused) else caller.key_id if caller is not None else None
-        actor = error.actor if isinstance(error, tokens.NoGrant) else caller.actor if caller is not None else None
-        refusal = audit.Refusal(kind, error.reason, actor, key_id or None, peers.counted(access.address()))
+        actor, key_id, namespace_id = None, None, namespace.DEFAULT
+        if caller is not None:
+            actor, key_id, namespace_id = caller.actor, caller.key_id or None, caller.namespace_id
+        if isinstance(error, keys.KeyRefused):
+            key_id, namespace_id = error.key_id, error.namespace_id
+        elif isinstance(error, tokens.NoGrant):
+            actor = error.actor
+        refusal = audit.Refusal(kind, error.reason, actor, key_id, peers.counted(access.address()), namespace_id)
         self._refusals.add(refusal, method.rpartition("/")[2])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duetime.v1 import queue_pb2, queue_service_pb2, queue_service_pb2_grpc
-from duetime_core.model import errors, names
+from duetime_core.model import errors, names, namespace
 from duetime_core.redis import doorbell
 from duetime_core.store.queues import limit as queue_limit
 from duetime_core.store.queues import read as queue_read
@@ -94,7 +94,9 @@ class QueueService(queue_service_pb2_grpc.QueueServiceServicer):
             )
         except errors.QueueNotFound as error:
             raise await self._with_nearest(error, name) from None
-        self._bell.arm(name, now, now=now)  # tasks that may start now should not wait for the next sweep
+        self._bell.arm(
+            namespace.current(), name, now, now=now
+        )  # tasks that may start now should not wait for the next sweep
         return queue_messages.from_queue(updated)
 
     async def _with_nearest(self, error: errors.QueueNotFound, name: str) -> errors.QueueNotFound:

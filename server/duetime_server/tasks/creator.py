@@ -2,11 +2,11 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, task
+from duetime_core.model import errors, namespace, task
 from duetime_core.process import crash
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import create as task_create
@@ -29,7 +29,12 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 @dataclasses.dataclass(slots=True, eq=False, kw_only=True)
 class _Waiting(turns.Waiting):
     new: task.NewTask
-    actor: str
+    caller: task_create.Caller
+
+    @property
+    def request_id(self) -> in_flight.RequestId | None:
+        """The one that it uses, if any."""
+        return None if self.new.request_id is None else (self.caller.namespace_id, self.new.request_id)
 
 
 class Creator:
@@ -52,7 +57,8 @@ class Creator:
         if not self._waiting.has_room(owner, size, max_count=MAX_WAITING, max_size=MAX_WAITING_BYTES):
             raise errors.ServerBusy("Too many creates are waiting for the database. Nothing was changed; retry later.")
         future: asyncio.Future[task_create.Created] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(owner=owner, size=size, turn=future, new=new, actor=access.actor())
+        caller = task_create.Caller(namespace.current(), access.actor())
+        waiting = _Waiting(owner=owner, size=size, turn=future, new=new, caller=caller)
         self._waiting.add(waiting)
         self._added.set()
         try:
@@ -62,7 +68,8 @@ class Creator:
 
     async def create_all(self, news: list[task.NewTask]) -> list[task_create.Created]:
         """Creates all those tasks or none. Raises RequestIdTaken or StoreUnavailable."""
-        async with self._in_flight.track_alone(_request_ids(news)):
+        used = {(namespace.current(), new.request_id) for new in news if new.request_id is not None}
+        async with self._in_flight.track_alone(used):
             created = await task_create.create_all(self._engine, news, actor=access.actor())
         self._announce(created)
         return created
@@ -100,11 +107,8 @@ class Creator:
 
     async def _create(self, batch: list[_Waiting]) -> None:
         try:
-            news, actors = [wanted.new for wanted in batch], [wanted.actor for wanted in batch]
-            with self._in_flight.track(_request_ids(news)):
-                # The statement for one actor costs less, and most batches have one.
-                actor: str | list[str] = actors[0] if len(set(actors)) == 1 else actors
-                results = await task_create.create(self._engine, news, actor=actor)
+            with self._in_flight.track({each.request_id for each in batch if each.request_id is not None}):
+                results = await self._create_for_callers(batch)
         except errors.DuetimeError as error:
             for wanted in batch:
                 _resolve(wanted.turn, error)
@@ -120,13 +124,17 @@ class Creator:
             for wanted, result in zip(batch, results, strict=True):
                 _resolve(wanted.turn, result)
 
+    async def _create_for_callers(self, batch: list[_Waiting]) -> Sequence[task_create.Created | Exception]:
+        news, callers = [wanted.new for wanted in batch], [wanted.caller for wanted in batch]
+        if len(set(callers)) > 1:
+            return await task_create.create(self._engine, news, actor=callers)
+        # The statement for one caller costs less, and most batches have one.
+        with namespace.use(callers[0].namespace_id):
+            return await task_create.create(self._engine, news, actor=callers[0].actor)
+
     def _announce(self, results: Iterable[task_create.Created | Exception]) -> None:
         crash.point("server.committed")
         self._bell.announce([result for result in results if isinstance(result, task_create.Created) and result.is_new])
-
-
-def _request_ids(news: Iterable[task.NewTask]) -> set[str]:
-    return {new.request_id for new in news if new.request_id is not None}
 
 
 def _resolve(future: asyncio.Future[task_create.Created], result: task_create.Created | Exception) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import builtin, errors, names, task
+from duetime_core.model import builtin, errors, names, namespace, task
 from duetime_core.process import outage
 from duetime_core.store.queues import handlers
 
@@ -18,7 +18,7 @@ _MAX_LOOKUPS = 100
 
 
 class HandlerCatalog:
-    """The users' handlers, and the built-in handlers that no user's handler replaces.
+    """The users' handlers, and the built-in handlers that no user's handler replaces, of the namespace of a call.
 
     It keeps its contents while the database is unavailable.
     """
@@ -26,13 +26,17 @@ class HandlerCatalog:
     def __init__(self, engine: sqlalchemy_asyncio.AsyncEngine, database_outage: outage.Outage) -> None:
         self._engine = engine
         self._database_outage = database_outage
-        self._own: Mapping[str, task.Retries] = {}
-        self._looked_up: set[str] = set()
+        self._handlers: Mapping[int, Mapping[str, task.Retries]] = {}  # by namespace
+        self._looked_up: set[tuple[int, str]] = set()
         self._looking = asyncio.Lock()
         self._reading = asyncio.Lock()
         self._begun = 0
         self._ended = 0
         self._failure: errors.StoreUnavailable | None = None
+
+    @property
+    def _own(self) -> Mapping[str, task.Retries]:
+        return self._handlers.get(namespace.current(), {})
 
     async def run(self) -> None:
         """Refreshes it every two seconds."""
@@ -59,7 +63,7 @@ class HandlerCatalog:
                 return
             self._begun += 1
             try:
-                self._own = await handlers.read(self._engine)
+                self._handlers = await handlers.read(self._engine)
             except errors.StoreUnavailable as error:
                 self._failure = error
                 self._ended = self._begun
@@ -70,15 +74,16 @@ class HandlerCatalog:
 
     async def look_up(self, name: str) -> None:
         """Looks up an unknown name, once per refresh: its worker may be new."""
-        if name in self._own or name in builtin.SPECS or name in self._looked_up:
+        wanted = (namespace.current(), name)
+        if name in self._own or name in builtin.SPECS or wanted in self._looked_up:
             return
         async with self._looking:
-            if name in self._looked_up or len(self._looked_up) >= _MAX_LOOKUPS:
+            if wanted in self._looked_up or len(self._looked_up) >= _MAX_LOOKUPS:
                 return
             before = self._looked_up.copy()
             with contextlib.suppress(errors.StoreUnavailable):  # creating the task raises it
                 await self.refresh()
-            self._looked_up = before | {name}
+            self._looked_up = before | {wanted}
 
     def spec(self, name: str) -> builtin.Spec | None:
         """Returns the built-in handler of that name, unless a user's handler replaces it."""

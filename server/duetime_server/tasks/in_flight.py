@@ -1,8 +1,11 @@
-"""The creates that are in flight in this server, by their request ids."""
+"""The creates that are in flight in this server, by their namespaces and request ids."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterator
+
+RequestId = tuple[int, str]
+"""A namespace, and a request_id in it."""
 
 
 class InFlight:
@@ -12,10 +15,10 @@ class InFlight:
     """
 
     def __init__(self) -> None:
-        self._ends: dict[str, asyncio.Future[None]] = {}
+        self._ends: dict[RequestId, asyncio.Future[None]] = {}
 
     @contextlib.contextmanager
-    def track(self, request_ids: Collection[str]) -> Iterator[None]:
+    def track(self, request_ids: Collection[RequestId]) -> Iterator[None]:
         """Marks those request ids as in flight during the block."""
         end = asyncio.get_running_loop().create_future()
         mine = [request_id for request_id in request_ids if self._ends.setdefault(request_id, end) is end]
@@ -27,7 +30,7 @@ class InFlight:
             end.set_result(None)
 
     @contextlib.asynccontextmanager
-    async def track_alone(self, request_ids: Collection[str]) -> AsyncIterator[None]:
+    async def track_alone(self, request_ids: Collection[RequestId]) -> AsyncIterator[None]:
         """Waits until none of them is in flight, then tracks them."""
         while others := {self._ends[request_id] for request_id in request_ids if request_id in self._ends}:
             await asyncio.wait(others)

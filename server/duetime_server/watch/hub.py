@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, snapshot, task
+from duetime_core.model import errors, namespace, snapshot, task
 from duetime_core.process import outage
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
@@ -58,9 +58,9 @@ class Hub:
                 self._of_task.pop(watching.task_id, None)
 
     async def catch_up(self, position: snapshot.Position) -> feed.Page:
-        """Reads the next page for a watch that catches up."""
+        """Reads the next page for a watch that catches up, of the namespace of its call."""
         async with self._catching_up:
-            return await feed.read(self._engine, position, limit=CATCH_UP_PAGE)
+            return await feed.read(self._engine, position, namespace_id=namespace.current(), limit=CATCH_UP_PAGE)
 
     async def catch_up_with_task(self, task_id: int, *, after_version: int) -> Sequence[task.TaskLog]:
         """Reads the next page of one task's log for a watch that catches up; the last page is not full."""
@@ -113,7 +113,7 @@ class Hub:
                 if self._position is None:
                     return
                 task_ids = None if self._of_all else list(self._of_task)
-                page = await feed.read(self._engine, self._position, task_ids=task_ids, limit=_PAGE)
+                page = await feed.read(self._engine, self._position, namespace_id=None, task_ids=task_ids, limit=_PAGE)
                 if page.history != self._position.history:
                     # Each watch knows best what it has sent, and reads again from there.
                     _log.info("PostgreSQL was restarted or replaced: watches continue from their own positions")

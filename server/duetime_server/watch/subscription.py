@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
-from duetime_core.model import snapshot
+from duetime_core.model import namespace, snapshot
 from duetime_core.store.log import feed
 from duetime_server.tasks import filters
 
@@ -23,10 +23,11 @@ MAX_WAITING = 1000
 
 
 class Watch:
-    """A caller's view of the feed: of one task, or of all tasks that match a filter."""
+    """A caller's view of the feed: of one task, or of all tasks of the call's namespace that match a filter."""
 
     def __init__(self, *, task_id: int | None = None, wanted: filters.WatchFilter | None = None) -> None:
         self.task_id = task_id
+        self._namespace_id = namespace.current()
         self._wanted = wanted or filters.WatchFilter()
         self.version = 0
         """Of a watch of one task: the last version that was sent. Versions up to it are skipped in the feed."""
@@ -38,8 +39,9 @@ class Watch:
         self.end_reason: str | None = None
 
     def offer(self, entry: feed.Entry) -> None:
-        """Queues a change of the feed if it matches the filter and the watch has not ended."""
-        if self.end_reason is not None or not matches(self._wanted, entry):
+        """Queues a change of the feed if it is of the namespace, matches the filter and the watch has not ended."""
+        is_own = entry.namespace_id == self._namespace_id
+        if self.end_reason is not None or not is_own or not matches(self._wanted, entry):
             return
         if len(self._waiting) >= MAX_WAITING:
             self.end(WATCHER_TOO_SLOW)

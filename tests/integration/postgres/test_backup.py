@@ -163,7 +163,7 @@ async def test_a_restored_log_is_not_in_the_feed_again(restored: Restored) -> No
     position = await feed.now(engine)
     await spend_transactions(engine, count=30_000)
     task_id = await factories.create(engine)
-    page = await feed.read(engine, position, limit=10)
+    page = await feed.read(engine, position, namespace_id=None, limit=10)
     assert [entry.log.task_id for entry in page.entries] == [task_id]
     assert page.is_last
 
@@ -181,5 +181,5 @@ async def test_resetting_transaction_ids_leaves_the_log_of_the_same_cluster_unch
         await connection.execute(sa.text("SELECT pg_current_xact_id()"))  # older than the next task
         task_id = await factories.create(engine)
         await restoration.reset_transaction_ids(connection)
-    page = await feed.read(engine, position, limit=10)
+    page = await feed.read(engine, position, namespace_id=None, limit=10)
     assert [entry.log.task_id for entry in page.entries] == [task_id]

@@ -1,6 +1,7 @@
 """Statements by psycopg alone fail as those of SQLAlchemy do, and with the same effects on the pool."""
 
 import asyncio
+import contextvars
 import datetime
 import traceback
 import uuid
@@ -10,8 +11,8 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors
-from duetime_core.postgres import connection, database, direct
+from duetime_core.model import errors, namespace
+from duetime_core.postgres import connection, database, direct, namespaced
 from tests.integration.postgres import test_database
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -96,3 +97,26 @@ async def test_a_connection_that_is_lost_in_a_statement_is_unavailable_and_the_n
     with pytest.raises(errors.StoreUnavailable, match="The outcome is unknown"):
         await sleeping
     await direct.execute(engine, PROCESS_ID, {})
+
+
+OWN = namespaced.text("SELECT :namespace_id, CAST(:other AS int)")
+
+
+async def test_the_namespace_of_a_statement_is_that_of_the_call_whatever_is_given(engine: Engine) -> None:
+    given = {"other": 3, "namespace_id": 9, "namespace_id_1": 9}
+    with namespace.use(7):
+        assert await direct.execute(engine, OWN, given) == [(7, 3)]
+        async with engine.connect() as connected:
+            assert (await connected.execute(OWN, {"other": 3, "namespace_id": 9})).one() == (7, 3)
+    assert await direct.execute(engine, OWN, given) == [(namespace.DEFAULT, 3)]
+
+
+async def test_a_statement_of_a_namespace_fails_outside_any(engine: Engine) -> None:
+    async def execute() -> None:
+        async with engine.connect() as connected:
+            await connected.execute(OWN, {"other": 3})
+
+    for call in (direct.execute(engine, OWN, {"other": 3}), execute()):
+        with pytest.raises(namespace.NoNamespaceError):
+            await asyncio.create_task(call, context=contextvars.Context())
+    assert engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]

@@ -31,6 +31,7 @@ _CREATE = sa.text(
     "INSERT INTO tasks (name, queue, status, execution_time, task_data, retry_initial_backoff, retry_max_backoff, "
     "retry_multiplier, retry_jitter) VALUES ('noop', 'q', 'pending', now(), '{}', '1 second', '1 hour', 2, 0.1)"
 )
+_PARTITIONS = ("task_logs_", "ended_tasks_")
 _NOISE = 5
 """How many times as long as the lock timeout a call may take on a busy machine."""
 
@@ -68,7 +69,7 @@ async def _locked_by(engine: sqlalchemy_asyncio.AsyncEngine, script: alembic.scr
     finally:
         sa.event.remove(engine.sync_engine, "commit", committing)
     # A partition is locked with its table.
-    return {table for table in held & before if not table.startswith("task_logs_")} - {"alembic_version"}
+    return {table for table in held & before if not table.startswith(_PARTITIONS)} - {"alembic_version"}
 
 
 async def test_calls_wait_no_longer_than_the_lock_timeout_for_a_migration_behind_an_open_reader(

@@ -64,7 +64,8 @@ async def test_tasks_are_created_claimed_finished_and_watched_on_postgresql_15(e
         *("created", "started", "retry_scheduled", "started", "completed")
     ]
     seen = {
-        (entry.log.task_id, str(entry.log.change)) for entry in (await feed.read(engine, position, limit=100)).entries
+        (entry.log.task_id, str(entry.log.change))
+        for entry in (await feed.read(engine, position, namespace_id=None, limit=100)).entries
     }
     assert {(task_id, "completed"), (cancelled, "cancelled")} <= seen
 

@@ -12,6 +12,7 @@ import redis.exceptions
 import structlog.testing
 
 import duetime_client
+from duetime_core.model import namespace
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell, hints
@@ -51,7 +52,7 @@ async def test_deployments_that_share_a_redis_send_each_other_neither_wakeups_no
     ours, theirs = connect(redis_url, prefix="ours"), connect(redis_url, prefix="theirs")
     async with ours.pubsub(ignore_subscribe_messages=True) as heard, ringing(theirs) as their_bell:
         await heard.subscribe(ours.names.changes, ours.names.cancellations)
-        their_bell.arm("mail", NOW, now=NOW)
+        their_bell.arm(namespace.DEFAULT, "mail", NOW, now=NOW)
         their_bell.changed([7])
         their_bell.cancelled([7])
         await their_bell.drain()
@@ -61,9 +62,9 @@ async def test_deployments_that_share_a_redis_send_each_other_neither_wakeups_no
                 while (message := await heard.get_message(timeout=1)) is None:
                     pass
         assert message["data"] == b"[8]"  # and not theirs, which were sent before
-    assert await ours.zcard(ours.names.wakeups("mail")) == 0
-    assert await theirs.zcard(theirs.names.wakeups("mail")) == 1
-    assert ours.names.job_id("mail", 1) != theirs.names.job_id("mail", 1)
+    assert await ours.zcard(ours.names.wakeups(namespace.DEFAULT, "mail")) == 0
+    assert await theirs.zcard(theirs.names.wakeups(namespace.DEFAULT, "mail")) == 1
+    assert ours.names.job_id(namespace.DEFAULT, "mail", 1) != theirs.names.job_id(namespace.DEFAULT, "mail", 1)
 
 
 async def test_a_server_and_a_worker_use_only_names_with_their_prefix(start: processes.Starter, redis_url: str) -> None:

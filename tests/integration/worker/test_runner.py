@@ -257,7 +257,7 @@ async def test_a_busy_worker_calls_idle_ones_at_most_ten_times_a_second(
 ) -> None:
     now = datetime.datetime.now(datetime.UTC)
     called: list[datetime.datetime] = []
-    monkeypatch.setattr(worker.here.bell, "arm", lambda _queue, due_at, **_: called.append(due_at))
+    monkeypatch.setattr(worker.here.bell, "arm", lambda _namespace, _queue, due_at, **_: called.append(due_at))
     await task_create.create(engine, [task.NewTask("wait", now)] * 500, actor="api")
     worker.may_end.set()
     worker.runner.poll(QUEUE)

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
+from duetime_core.model import namespace
 from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import names, wakeup
@@ -54,12 +55,12 @@ async def receiving(client: redis_client.Client, *queues: str) -> AsyncIterator[
 
 async def arm(client: redis_client.Client, *queues: str) -> None:
     now = datetime.datetime.now(datetime.UTC)
-    wakeups = [wakeup.Wakeup(queue, wakeup.slot_of(now), now) for queue in queues]
+    wakeups = [wakeup.Wakeup(namespace.DEFAULT, queue, wakeup.slot_of(now), now) for queue in queues]
     await client.transaction(lambda transaction: wakeup.enqueue(wakeups, client.names, transaction))
 
 
 async def waiting(client: redis_client.Client, queue: str) -> int:
-    return int(await client.zcard(names.Names().wakeups(queue)))
+    return int(await client.zcard(names.Names().wakeups(namespace.DEFAULT, queue)))
 
 
 async def polls(polled: Polled, count: int) -> list[str]:

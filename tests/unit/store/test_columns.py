@@ -13,7 +13,7 @@ LEASE = datetime.timedelta(seconds=15)
 def test_a_claimed_row_is_read_by_the_order_of_its_columns() -> None:
     row = columns.CLAIMED
     claimed = columns.read_claimed(
-        [*row, "now"], 2, lease_id=3, worker_id="worker", started_at=NOW, expires_at=NOW + LEASE
+        [*row, "now"], 2, lease_id=3, worker_id="worker", started_at=NOW, expires_at=NOW + LEASE, namespace_id=1
     )
     policy = {encoding.column(field): getattr(claimed.retry_policy, field) for field in encoding.POLICY}
     read = {column: policy[column] if column in policy else getattr(claimed, column) for column in row}

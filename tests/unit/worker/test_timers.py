@@ -19,7 +19,7 @@ class Bell:
     def __init__(self) -> None:
         self.armed: list[datetime.datetime] = []
 
-    def arm(self, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
+    def arm(self, namespace_id: int, queue: str, due_at: datetime.datetime, *, now: datetime.datetime) -> None:
         self.armed.append(due_at)
 
 

@@ -8,33 +8,40 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import access, api_key, audit, errors
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store.api_keys import rows
 from duetime_core.store.audit import write as audit_write
 
 _NEW = """
-INSERT INTO api_keys (key_id, digest, name, role, may_read_payloads, handlers, queues, actor, created_by, created_at,
-    expires_at)
-SELECT :key_id, :digest, :name, :role, :may_read_payloads, CAST(:handlers AS text[]), CAST(:queues AS text[]), :actor,
-    :created_by, now(), now() + CAST(:lifetime AS interval)
+INSERT INTO api_keys (namespace_id, key_id, digest, name, role, may_read_payloads, handlers, queues, actor, created_by,
+    created_at, expires_at)
+SELECT :namespace_id, :key_id, :digest, :name, :role, :may_read_payloads, CAST(:handlers AS text[]),
+    CAST(:queues AS text[]), :actor, :created_by, now(), now() + CAST(:lifetime AS interval)
 """
-_INSERT = sa.text(f"{_NEW} RETURNING {rows.COLUMNS}")
+_INSERT = namespaced.text(f"{_NEW} RETURNING {rows.COLUMNS}")
 # A key that was revoked or has expired does not come back.
-_INSERT_FIRST = sa.text(f"""
-{_NEW} WHERE NOT EXISTS (SELECT FROM api_keys WHERE key_id = :key_id OR {rows.IN_FORCE} AND {rows.IS_UNLIMITED_ADMIN})
-""")
-_IS_IN_FORCE = sa.text(
-    f"SELECT EXISTS (SELECT FROM api_keys WHERE key_id = :key_id AND digest = :digest AND {rows.IN_FORCE})"
+_INSERT_FIRST = namespaced.text(f"""
+{_NEW} WHERE NOT EXISTS (
+    SELECT FROM api_keys
+    WHERE namespace_id = :namespace_id AND (key_id = :key_id OR {rows.IN_FORCE} AND {rows.IS_UNLIMITED_ADMIN})
 )
-_LOCK = sa.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE key_id = :key_id FOR UPDATE")
-_REPLACE = sa.text(f"""
+""")
+_IS_IN_FORCE = namespaced.text(f"""
+SELECT EXISTS (
+    SELECT FROM api_keys
+    WHERE namespace_id = :namespace_id AND key_id = :key_id AND digest = :digest AND {rows.IN_FORCE}
+)
+""")
+_LOCK = namespaced.text(
+    f"SELECT {rows.COLUMNS} FROM api_keys WHERE namespace_id = :namespace_id AND key_id = :key_id FOR UPDATE"
+)
+_REPLACE = namespaced.text(f"""
 UPDATE api_keys SET replaced_by = :replaced_by,
     expires_at = least(expires_at, clock_timestamp() + CAST(:overlap AS interval))
-WHERE key_id = :key_id
+WHERE namespace_id = :namespace_id AND key_id = :key_id
 RETURNING {rows.COLUMNS}
 """)
 

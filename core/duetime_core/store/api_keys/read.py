@@ -8,14 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import api_key, errors
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store.api_keys import rows
 
-_GET = sa.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE key_id = :key_id")
-_LIST = sa.text(f"""
+_GET = namespaced.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE namespace_id = :namespace_id AND key_id = :key_id")
+_LIST = namespaced.text(f"""
 SELECT {rows.COLUMNS} FROM api_keys
-WHERE number > :after AND (:with_ended OR {rows.IN_FORCE}) ORDER BY number LIMIT :limit
+WHERE namespace_id = :namespace_id AND number > :after AND (:with_ended OR {rows.IN_FORCE}) ORDER BY number LIMIT :limit
 """)
+# Of all namespaces: the key says in which one its caller is.
 _FIND = sa.text(f"""
 SELECT {rows.COLUMNS}, digest, expires_at - clock_timestamp() AS expires_in
 FROM api_keys WHERE key_id = ANY(CAST(:key_ids AS text[]))

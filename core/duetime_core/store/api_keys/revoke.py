@@ -1,29 +1,32 @@
 """Revoking API keys, except the last admin key."""
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import access, api_key, audit, errors
-from duetime_core.postgres import confirmation, database
+from duetime_core.postgres import confirmation, database, namespaced
 from duetime_core.store.api_keys import rows
 from duetime_core.store.audit import write as audit_write
 
 # In the order of their ids, so that of two admins who revoke each other's keys one comes second, and is refused.
-_LOCK_ADMINS = sa.text("""
-SELECT key_id FROM api_keys WHERE role = 'admin' AND revoked_at IS NULL ORDER BY key_id FOR UPDATE
+_LOCK_ADMINS = namespaced.text("""
+SELECT key_id FROM api_keys
+WHERE namespace_id = :namespace_id AND role = 'admin' AND revoked_at IS NULL ORDER BY key_id FOR UPDATE
 """)
-_LOCK = sa.text(f"SELECT {rows.COLUMNS} FROM api_keys WHERE key_id = :key_id FOR UPDATE")
+_LOCK = namespaced.text(
+    f"SELECT {rows.COLUMNS} FROM api_keys WHERE namespace_id = :namespace_id AND key_id = :key_id FOR UPDATE"
+)
 # One that is accepted for another day, or as long as the one to revoke would be.
-_HAS_OTHER = sa.text(f"""
+_HAS_OTHER = namespaced.text(f"""
 SELECT EXISTS (
     SELECT FROM api_keys
-    WHERE revoked_at IS NULL AND key_id <> :key_id AND {rows.IS_UNLIMITED_ADMIN}
+    WHERE namespace_id = :namespace_id AND revoked_at IS NULL AND key_id <> :key_id AND {rows.IS_UNLIMITED_ADMIN}
         AND coalesce(expires_at, 'infinity')
             >= least(clock_timestamp() + interval '1 day', coalesce(CAST(:expires_at AS timestamptz), 'infinity'))
 )
 """)
-_REVOKE = sa.text(f"""
-UPDATE api_keys SET revoked_at = clock_timestamp() WHERE key_id = :key_id RETURNING {rows.COLUMNS}
+_REVOKE = namespaced.text(f"""
+UPDATE api_keys SET revoked_at = clock_timestamp()
+WHERE namespace_id = :namespace_id AND key_id = :key_id RETURNING {rows.COLUMNS}
 """)
 
 

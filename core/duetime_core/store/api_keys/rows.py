@@ -11,7 +11,8 @@ IN_FORCE = "(revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_ti
 IS_UNLIMITED_ADMIN = "(role = 'admin' AND may_read_payloads AND handlers IS NULL AND queues IS NULL)"
 """The condition that a key permits everything."""
 COLUMNS = f"""key_id, number, name, role, may_read_payloads, handlers, queues, actor, created_by, created_at,
-    expires_at, revoked_at, replaced_by, last_used_at, last_used_from, {IN_FORCE} AS is_in_force"""
+    expires_at, revoked_at, replaced_by, last_used_at, last_used_from, {IN_FORCE} AS is_in_force,
+    namespace_id"""
 
 
 def read(row: sa.Row[Any]) -> api_key.ApiKey:
@@ -32,6 +33,7 @@ def read(row: sa.Row[Any]) -> api_key.ApiKey:
         row.last_used_at,
         row.last_used_from,
         row.is_in_force,
+        row.namespace_id,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading audit events, a page at a time."""
+"""Reading the audit events of a namespace, a page at a time."""
 
 import functools
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import audit
-from duetime_core.postgres import audit_tables, database
+from duetime_core.postgres import audit_tables, database, namespaced
 
 _CONDITIONS = {"kind": "kind = :kind", "actor": "actor = :actor", "key_id": "key_id = :key_id"}
 """By the field of a filter. Each has an index."""
@@ -28,8 +28,9 @@ async def list_events(
 @functools.cache
 def _list(fields: tuple[str, ...]) -> sa.TextClause:
     event_id = audit_tables.LISTED_ID if fields else "event_id"
-    conditions = " AND ".join([f"{event_id} < :before", *(_CONDITIONS[field] for field in fields)])
-    return sa.text(f"""
+    own = ["namespace_id = :namespace_id", f"{event_id} < :before"]
+    conditions = " AND ".join([*own, *(_CONDITIONS[field] for field in fields)])
+    return namespaced.text(f"""
         SELECT event_id, kind, timestamp, first_timestamp, calls, actor, address, key_id, method, reason
         FROM audit_events WHERE {conditions} ORDER BY {event_id} DESC LIMIT :limit
     """)

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import task
+from duetime_core.model import namespace, task
 from duetime_core.postgres import database, direct
 from duetime_core.store.claiming import bounds, statements
 from duetime_core.store.tasks import columns as task_columns
@@ -72,7 +72,9 @@ _CLAIM_QUARANTINED = {
             lost_leases,
             queue="queue = ANY(:queues)",
             # `locked` claims those of limited queues.
-            where="AND NOT EXISTS (SELECT FROM queues WHERE name = waiting.queue)",
+            where="""AND NOT EXISTS (
+                SELECT FROM queues WHERE queues.namespace_id = waiting.namespace_id AND name = waiting.queue
+            )""",
         )
     )
     for level, lost_leases in QUARANTINE.items()
@@ -92,6 +94,8 @@ async def claim(
     since: bounds.Bounds | None = None,
 ) -> Claim:
     """Claims up to `limit` due tasks of `queue`, by priority and then execution_time, for `lease`.
+
+    Like all claims, it is within the namespace of the call: another one's queue may have the same name.
 
     It leaves quarantined tasks. If the result has `is_limited`, `locked.claim` claims the others.
     A claim that is not `by_priority` costs less, and takes nothing where tasks wait that come before ordinary ones.
@@ -143,7 +147,12 @@ async def read_claimed(
 ) -> list[task.Task]:
     """Returns the tasks that a claim's statement returned for those parameters; `execute` reads those of it anew."""
     now = rows[-1][_NOW]
-    started = {"worker_id": parameters["worker_id"], "started_at": now, "expires_at": now + parameters["lease"]}
+    started = {
+        "worker_id": parameters["worker_id"],
+        "started_at": now,
+        "expires_at": now + parameters["lease"],
+        "namespace_id": namespace.current(),
+    }
     stale = [row[_CLAIMED_ID] for row in rows if row[_VERSION] != row[_CLAIMED_VERSION]]
     reread: dict[int, Sequence[Any]] = {}
     if stale:

@@ -12,33 +12,39 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database, namespaced, schema
 from duetime_core.store import leftovers
 from duetime_core.store.claiming import bounds
 
 BATCH = 10_000
 """How many rows one statement stamps anew."""
 
-_READ = sa.text("""
-SELECT clock_timestamp() AS now, (SELECT times FROM claim_floors WHERE queue = :queue) AS times
+_READ = namespaced.text("""
+SELECT clock_timestamp() AS now, (
+    SELECT times FROM claim_floors WHERE namespace_id = :namespace_id AND queue = :queue
+) AS times
 """)
-_RAISE = """ON CONFLICT (queue) DO UPDATE SET times = ARRAY(
+_RAISE = """ON CONFLICT (namespace_id, queue) DO UPDATE SET times = ARRAY(
     -- Not lower than others have noted, unless the clock was set back since.
     SELECT CASE WHEN before > clock_timestamp() THEN after ELSE greatest(before, after) END
     FROM unnest(claim_floors.times, excluded.times) WITH ORDINALITY AS of_level (before, after, level) ORDER BY level
 )
 """
-_NOTE = sa.text(f"INSERT INTO claim_floors (queue, times) VALUES (:queue, CAST(:times AS timestamptz[])) {_RAISE}")
+_NOTE = namespaced.text(f"""
+INSERT INTO claim_floors (namespace_id, queue, times)
+VALUES (:namespace_id, :queue, CAST(:times AS timestamptz[])) {_RAISE}
+""")
+_QUEUE = "waiting.namespace_id = :namespace_id AND waiting.queue = :queue"
 _FROM_FLOOR = "AND ready_at >= floor.at[levels.number + 1] ORDER BY ready_at, task_id LIMIT 1"
 # Claims within limits per key leave tasks behind: the first of each level is looked for from the last floor on.
-_NOTE_FIRST = sa.text(f"""
-INSERT INTO claim_floors (queue, times)
-SELECT :queue, ARRAY(
+_NOTE_FIRST = namespaced.text(f"""
+INSERT INTO claim_floors (namespace_id, queue, times)
+SELECT :namespace_id, :queue, ARRAY(
     SELECT least(clock_timestamp() - interval '1 minute', CASE levels.number
-        WHEN 0 THEN (SELECT ready_at FROM waiting WHERE queue = :queue AND {schema.ORDINARY} {_FROM_FLOOR})
+        WHEN 0 THEN (SELECT ready_at FROM waiting WHERE {_QUEUE} AND {schema.ORDINARY} {_FROM_FLOOR})
         ELSE (
             SELECT ready_at FROM waiting
-            WHERE queue = :queue AND {schema.URGENT} AND level = levels.number {_FROM_FLOOR}
+            WHERE {_QUEUE} AND {schema.URGENT} AND level = levels.number {_FROM_FLOOR}
         )
     END) FROM generate_series(0, {schema.MAX_LEVEL}) AS levels (number) ORDER BY levels.number
 ) FROM (SELECT CAST(:times AS timestamptz[])) AS floor (at)
@@ -53,14 +59,14 @@ _ORDER = f"ORDER BY ready_at, task_id LIMIT {BATCH} FOR UPDATE SKIP LOCKED"
 _LEVELS = f"generate_series(1, {schema.MAX_LEVEL}) AS levels (number)"
 _BOUND = "(CAST(:times AS timestamptz[]))"
 # What comes late is claimed before ordinary tasks, as what returned is.
-_STAMP_LEFT = sa.text(f"""
+_STAMP_LEFT = namespaced.text(f"""
 UPDATE waiting SET ready_at = clock_timestamp(), level = greatest(level, {schema.RETURNED})
-WHERE task_id = ANY(ARRAY(
+WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(
     SELECT task_id FROM (
-        SELECT task_id FROM waiting WHERE queue = :queue AND {schema.ORDINARY} AND {_BETWEEN} AND ready_at < {_BOUND}[1]
+        SELECT task_id FROM waiting WHERE {_QUEUE} AND {schema.ORDINARY} AND {_BETWEEN} AND ready_at < {_BOUND}[1]
         {_ORDER}
     ) AS ordinary UNION ALL SELECT urgent.task_id FROM {_LEVELS} CROSS JOIN LATERAL (
-        SELECT task_id FROM waiting WHERE queue = :queue AND {schema.URGENT} AND level = levels.number AND {_BETWEEN}
+        SELECT task_id FROM waiting WHERE {_QUEUE} AND {schema.URGENT} AND level = levels.number AND {_BETWEEN}
             AND ready_at < {_BOUND}[levels.number + 1]
         {_ORDER}
     ) AS urgent
@@ -70,20 +76,25 @@ WHERE task_id = ANY(ARRAY(
 
 def _stamp_ahead(condition: str) -> sa.TextClause:
     """Returns the statement that stamps a page of rows of one index anew that were stamped by a clock ahead."""
-    return sa.text(f"""
+    return namespaced.text(f"""
     WITH page AS MATERIALIZED (
-        SELECT task_id, ready_at FROM waiting WHERE queue = :queue AND {condition}
+        SELECT task_id, ready_at FROM waiting WHERE {_QUEUE} AND {condition}
             AND (ready_at, task_id) > (CAST(:since AS timestamptz), :since_id) AND ready_at <= :upto
         ORDER BY ready_at, task_id LIMIT {BATCH}
     ), wrong AS MATERIALIZED (
         SELECT page.task_id, tasks.execution_time FROM page CROSS JOIN LATERAL (
-            SELECT execution_time FROM tasks WHERE tasks.task_id = page.task_id AND execution_time < page.ready_at
+            SELECT execution_time FROM tasks
+            WHERE tasks.task_id = page.task_id AND tasks.namespace_id = :namespace_id
+                AND execution_time < page.ready_at
         ) AS tasks
     ), locked AS MATERIALIZED (
-        SELECT task_id FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM wrong)) FOR UPDATE SKIP LOCKED
+        SELECT task_id FROM waiting
+        WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM wrong))
+        FOR UPDATE SKIP LOCKED
     ), stamped AS (
         UPDATE waiting SET ready_at = greatest(wrong.execution_time, clock_timestamp())
-        FROM wrong WHERE waiting.task_id = wrong.task_id AND waiting.task_id = ANY(ARRAY(SELECT task_id FROM locked))
+        FROM wrong WHERE waiting.namespace_id = :namespace_id AND waiting.task_id = wrong.task_id
+            AND waiting.task_id = ANY(ARRAY(SELECT task_id FROM locked))
     )
     SELECT ready_at, task_id FROM page ORDER BY ready_at DESC, task_id DESC LIMIT 1
     """)

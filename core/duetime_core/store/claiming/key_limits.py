@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database, namespaced, schema
 from duetime_core.store import leftovers
 from duetime_core.store.claiming import bounds, queue_lock, statements
 from duetime_core.store.claiming import keys as queue_keys
@@ -24,31 +24,35 @@ _STEP = 500
 """How many due tasks, and how many keys, a claim examines at least if there are as many."""
 
 COLUMNS = "task_id, concurrency_key, level, ready_at"
-_SCAN = sa.text(statements.due(columns=COLUMNS, lock=""))
+_SCAN = namespaced.text(statements.due(columns=COLUMNS, lock=""))
 # Tasks of a key that waits, as `queue_keys` has it, are found by that: of most backlogs, only the last row is returned.
-_SCAN_OLD = sa.text(f"""
+_SCAN_OLD = namespaced.text(f"""
 WITH due AS MATERIALIZED (
     SELECT {COLUMNS}, row_number() OVER () AS number FROM ({statements.due(columns=COLUMNS, lock="")}) AS in_order
 )
 SELECT {COLUMNS}, number FROM due
 WHERE number = (SELECT max(number) FROM due) OR concurrency_key IS NULL OR NOT EXISTS (
     SELECT FROM queue_keys
-    WHERE queue = :queue AND queue_keys.concurrency_key = due.concurrency_key AND waits_until > {statements.NOW}
+    WHERE queue_keys.namespace_id = :namespace_id AND queue = :queue
+        AND queue_keys.concurrency_key = due.concurrency_key AND waits_until > {statements.NOW}
     OFFSET 0
 )
 ORDER BY number
 """)
-_JUST_DUE = sa.text(statements.just_due(COLUMNS))
-_BLOCKED = sa.text(f"""
+_JUST_DUE = namespaced.text(statements.just_due(COLUMNS))
+_BLOCKED = namespaced.text(f"""
 SELECT {COLUMNS}, is_free FROM unnest(CAST(:task_ids AS bigint[])) AS given (given_id)
 CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM waiting
-    WHERE task_id = given_id AND queue = :queue AND lost_leases < {task.QUARANTINE_LEASES} AND NOT is_next
+    WHERE task_id = given_id AND waiting.namespace_id = :namespace_id AND queue = :queue
+        AND lost_leases < {task.QUARANTINE_LEASES} AND NOT is_next
         AND ready_at <= {statements.NOW}
     OFFSET 0
 ) AS due
 LEFT JOIN LATERAL (
-    SELECT true AS is_free FROM waiting WHERE waiting.task_id = given_id FOR UPDATE SKIP LOCKED
+    SELECT true AS is_free FROM waiting
+    WHERE waiting.task_id = given_id AND waiting.namespace_id = :namespace_id
+    FOR UPDATE SKIP LOCKED
 ) AS locked ON true
 """)
 """Those tasks as far as they are due, and whether no other session has them locked."""
@@ -57,8 +61,8 @@ _LIMIT_TIME = sa.text(
     f"set_config('statement_timeout', '{leftovers.Left.SLOWEST} s', true)"
 )
 _UNLIMIT_TIME = sa.text("SELECT set_config('statement_timeout', current_setting('duetime.statement_timeout'), true)")
-_DUE_WITH_KEY = f"queue = :queue AND {schema.WITH_KEY}"
-_FIRST = sa.text(f"""
+_DUE_WITH_KEY = f"waiting.namespace_id = :namespace_id AND queue = :queue AND {schema.WITH_KEY}"
+_FIRST = namespaced.text(f"""
 SELECT {COLUMNS} FROM unnest(CAST(:keys AS text[]), CAST(:places AS int[])) AS given (key, places)
 CROSS JOIN LATERAL (
     SELECT {COLUMNS} FROM generate_series({schema.MAX_LEVEL}, 0, -1) AS levels (number) CROSS JOIN LATERAL (
@@ -71,7 +75,7 @@ CROSS JOIN LATERAL (
     LIMIT given.places + 1
 ) AS first
 """)
-_NEXT_KEYS = sa.text(f"""
+_NEXT_KEYS = namespaced.text(f"""
 WITH RECURSIVE found AS (
     (SELECT concurrency_key, 1 AS number FROM waiting WHERE {_DUE_WITH_KEY} AND concurrency_key > :after_key
     ORDER BY concurrency_key LIMIT 1)

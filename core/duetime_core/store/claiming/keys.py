@@ -10,10 +10,10 @@ import json
 import math
 from collections.abc import Collection
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue as queues
+from duetime_core.postgres import namespaced
 from duetime_core.store import leases
 from duetime_core.store.claiming import queue_lock
 
@@ -28,57 +28,78 @@ def _runs(keys: str) -> str:
     The keys beside the leases say which tasks to look up: of all that run, only those are read.
     """
     return f"""
-    SELECT coalesce(key, (SELECT concurrency_key FROM tasks WHERE tasks.task_id = claimed.task_id)) AS concurrency_key
+    SELECT coalesce(key, (
+        SELECT concurrency_key FROM tasks
+        WHERE tasks.task_id = claimed.task_id AND tasks.namespace_id = :namespace_id
+    )) AS concurrency_key
     FROM leases CROSS JOIN LATERAL {leases.CLAIMED}
-    WHERE {leases.HAS_LEASE} AND leases.queue = :queue AND (key IS NULL OR key IN ({keys})) AND EXISTS (
-        SELECT FROM tasks WHERE tasks.task_id = claimed.task_id AND tasks.version = claimed.version OFFSET 0
+    WHERE leases.namespace_id = :namespace_id AND {leases.HAS_LEASE} AND leases.queue = :queue
+        AND (key IS NULL OR key IN ({keys})) AND EXISTS (
+        SELECT FROM tasks
+        WHERE tasks.task_id = claimed.task_id AND tasks.namespace_id = :namespace_id
+            AND tasks.version = claimed.version OFFSET 0
     )"""
 
 
-_RUNNING = sa.text(f"""
+_RUNNING = namespaced.text(f"""
 SELECT concurrency_key, count(*) AS running FROM ({_runs("SELECT unnest(CAST(:keys AS text[]))")}) AS runs
 GROUP BY concurrency_key
 """)
-_READ = sa.text("""
+_READ = namespaced.text("""
 SELECT given.key, tokens, tokens_at, waits_until
 FROM unnest(CAST(:keys AS text[])) AS given (key)
 LEFT JOIN LATERAL (
-    SELECT tokens, tokens_at, waits_until FROM queue_keys WHERE queue = :queue AND concurrency_key = given.key
+    SELECT tokens, tokens_at, waits_until FROM queue_keys
+    WHERE namespace_id = :namespace_id AND queue = :queue AND concurrency_key = given.key
 ) AS kept ON true
 """)
-_FREE = sa.text("""
-SELECT concurrency_key FROM queue_keys WHERE queue = :queue AND waits_until <= :now ORDER BY waits_until LIMIT :limit
+_FREE = namespaced.text("""
+SELECT concurrency_key FROM queue_keys
+WHERE namespace_id = :namespace_id AND queue = :queue AND waits_until <= :now ORDER BY waits_until LIMIT :limit
 """)
-_NEXT_FREE = sa.text("""
+_NEXT_FREE = namespaced.text("""
 SELECT (
-    SELECT waits_until FROM queue_keys WHERE queue = :queue AND waits_until > :now AND waits_until < :for_a_run
+    SELECT waits_until FROM queue_keys
+    WHERE namespace_id = :namespace_id AND queue = :queue AND waits_until > :now AND waits_until < :for_a_run
     ORDER BY waits_until LIMIT 1
-) AS next_at, EXISTS (SELECT FROM queue_keys WHERE queue = :queue AND waits_until >= :for_a_run) AS any_waits
+) AS next_at, EXISTS (
+    SELECT FROM queue_keys WHERE namespace_id = :namespace_id AND queue = :queue AND waits_until >= :for_a_run
+) AS any_waits
 """)
-_ENDED = sa.text("""
+_ENDED = namespaced.text("""
 UPDATE queue_keys SET waits_until = :now
-WHERE queue = :queue AND concurrency_key = ANY(CAST(:keys AS text[])) AND waits_until >= :for_a_run
+WHERE namespace_id = :namespace_id AND queue = :queue AND concurrency_key = ANY(CAST(:keys AS text[]))
+    AND waits_until >= :for_a_run
 """)
-_WAITS = "SELECT concurrency_key FROM queue_keys WHERE queue = :queue AND waits_until >= :for_a_run"
+_WAITS = (
+    "SELECT concurrency_key FROM queue_keys "
+    "WHERE namespace_id = :namespace_id AND queue = :queue AND waits_until >= :for_a_run"
+)
 # Read before the queue is locked: for ten thousand keys it takes as long as several claims. Grouped, because a join of
 # all keys with all counts would compare each with each. Of a group, one row is the key's own.
-_FIND_ENDED = sa.text(f"""
+_FIND_ENDED = namespaced.text(f"""
 SELECT concurrency_key FROM (
     SELECT concurrency_key, true AS waits FROM ({_WAITS}) AS keys
     UNION ALL SELECT concurrency_key, false FROM ({_runs(_WAITS)}) AS runs
 ) AS known
 GROUP BY concurrency_key
-HAVING bool_or(waits) AND coalesce(count(*) <= (SELECT max_running_per_key FROM queues WHERE name = :queue), true)
+HAVING bool_or(waits) AND coalesce(count(*) <= (
+    SELECT max_running_per_key FROM queues WHERE namespace_id = :namespace_id AND name = :queue
+), true)
 LIMIT :limit
 """)
-_WRITE = sa.text("""
-INSERT INTO queue_keys (queue, concurrency_key, tokens, tokens_at, waits_until)
-SELECT :queue, concurrency_key, tokens, tokens_at, waits_until FROM json_to_recordset(CAST(:rows AS json))
+_WRITE = namespaced.text("""
+INSERT INTO queue_keys (namespace_id, queue, concurrency_key, tokens, tokens_at, waits_until)
+SELECT :namespace_id, :queue, concurrency_key, tokens, tokens_at, waits_until
+FROM json_to_recordset(CAST(:rows AS json))
     AS given (concurrency_key text, tokens float8, tokens_at timestamptz, waits_until timestamptz)
-ON CONFLICT (queue, concurrency_key) DO UPDATE
+ON CONFLICT (namespace_id, queue, concurrency_key) DO UPDATE
 SET tokens = excluded.tokens, tokens_at = excluded.tokens_at, waits_until = excluded.waits_until
 """)
-_DELETE_IDLE = sa.text("DELETE FROM queue_keys WHERE queue = :queue AND waits_until IS NULL AND tokens_at < :full_at")
+_DELETE_IDLE = namespaced.text("""
+DELETE FROM queue_keys
+WHERE namespace_id = :namespace_id AND queue = :queue AND waits_until IS NULL AND tokens_at < :full_at
+""")
 _MOST_ENDED = 1_000
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.redis import wakeup
 from duetime_core.store.claiming import bounds, fast, key_limits, keys, queue_lock, statements
 
@@ -30,7 +30,7 @@ class _Source:
     def __init__(self, lost_leases: str | None) -> None:
         self._lost_leases = lost_leases
         self.claim = statements.claim(self._due("task_id"), **_MOMENT)
-        self.read = sa.text(self._due(key_limits.COLUMNS))
+        self.read = namespaced.text(self._due(key_limits.COLUMNS))
 
     def _due(self, columns: str) -> str:
         if self._lost_leases is None:

@@ -9,22 +9,26 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
 from duetime_core.model import queue as queues
+from duetime_core.postgres import namespaced
 from duetime_core.store import leases
 
 # A worker that hangs with the row locked would block the queue for all others.
-_LOCK = sa.text("""
+_LOCK = namespaced.text("""
 SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key, tokens, tokens_at,
     set_config('idle_in_transaction_session_timeout', '2s', true)
-FROM queues WHERE name = :queue FOR UPDATE SKIP LOCKED
+FROM queues WHERE namespace_id = :namespace_id AND name = :queue FOR UPDATE SKIP LOCKED
 """)
-_IS_LIMITED = sa.text("SELECT EXISTS (SELECT FROM queues WHERE name = :queue)")
+_IS_LIMITED = namespaced.text("SELECT EXISTS (SELECT FROM queues WHERE namespace_id = :namespace_id AND name = :queue)")
 # Only a new statement sees the tasks claimed by others before the lock was granted; and `now()` is from before it.
-_COUNT = sa.text(f"""
+_COUNT = namespaced.text(f"""
 SELECT count(*) AS running, clock_timestamp() AS now
-FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version) WHERE running.queue = :queue
+FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
+WHERE running.queue = :queue AND tasks.namespace_id = :namespace_id
 """)
 _NOW = sa.text("SELECT 0 AS running, clock_timestamp() AS now")
-_SPEND = sa.text("UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE name = :queue")
+_SPEND = namespaced.text(
+    "UPDATE queues SET tokens = :tokens, tokens_at = :at WHERE namespace_id = :namespace_id AND name = :queue"
+)
 
 
 @dataclasses.dataclass(slots=True)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import task
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database, namespaced, schema
 from duetime_core.store import leases
 from duetime_core.store.tasks import columns as task_columns
 
@@ -53,9 +53,10 @@ def _take(lost: str) -> str:
 
 
 _WAIT = f"""waits AS (
-        INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+        INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id,
+            namespace_id)
         SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {task_columns.RETURNED_LEVEL},
-            lost_leases, concurrency_key, schedule_id
+            lost_leases, concurrency_key, schedule_id, namespace_id
         FROM returned
     )"""
 _LOST = "format('Worker %s was lost: it stopped extending its lease.', held.worker_id)"
@@ -81,11 +82,11 @@ WITH {
         END AS lost
 ), {task_columns.end("gone", status="'failed'", assigned="started_at", error="lost")}, moved AS (
     SELECT task_id, version, 'pending' AS status, 'lease_lost' AS change, execution_time, retry_count, queue, name,
-        error_message, started_at, started_by, started_due, started_retries
+        error_message, started_at, started_by, started_due, started_retries, namespace_id
     FROM returned
     UNION ALL
     SELECT task_id, version, 'failed', 'failed', execution_time, retry_count, queue, name, lost, started_at, started_by,
-        started_due, started_retries
+        started_due, started_retries, namespace_id
     FROM gone
 ), {
     task_columns.write_log(
@@ -101,11 +102,13 @@ WITH {
 SELECT task_id FROM moved
 """)
 
-_RELEASE = sa.text(f"""
+# Restricted by the leases: of the tasks, those in the version of these are read.
+_RELEASE = namespaced.text(f"""
 WITH {
     _take(f'''
     SELECT * FROM leases
-    WHERE worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz) AND {leases.HAS_LEASE}
+    WHERE namespace_id = :namespace_id AND worker_id = :worker_id AND started_at < CAST(:claimed_before AS timestamptz)
+        AND {leases.HAS_LEASE}
         AND lease_id <> ALL(CAST(:held AS bigint[]))
         AND CASE WHEN CAST(:queue AS text) IS NULL THEN is_quarantined ELSE queue = :queue AND NOT is_quarantined END
     ORDER BY lease_id

@@ -5,22 +5,23 @@ These are the parts; `store/statements.sql` has the statements that `fast` and `
 
 import sqlalchemy as sa
 
-from duetime_core.postgres import schema
+from duetime_core.postgres import namespaced, schema
 from duetime_core.store.claiming import bounds
 from duetime_core.store.tasks import columns as task_columns
 
 NOW = "statement_timestamp()"
 """By when tasks are due. `now()` is from before the queue lock was granted, if the transaction waited for it."""
 
-_ORDINARY = f"queue = :queue AND {schema.ORDINARY}"
-_URGENT = f"queue = :queue AND {schema.URGENT} AND level = levels.number"
+_QUEUE = "waiting.namespace_id = :namespace_id AND queue = :queue"
+_ORDINARY = f"{_QUEUE} AND {schema.ORDINARY}"
+_URGENT = f"{_QUEUE} AND {schema.URGENT} AND level = levels.number"
 _SINCE, _SINCE_IDS = "(CAST(:since AS timestamptz[]))", "(CAST(:since_ids AS bigint[]))"
 _ORDINARY_DUE = f"{_ORDINARY} AND ready_at <= {NOW} AND {bounds.after(f'{_SINCE}[1]', f'{_SINCE_IDS}[1]')}"
 _URGENT_SINCE = bounds.after(f"{_SINCE}[levels.number + 1]", f"{_SINCE_IDS}[levels.number + 1]")
 _URGENT_DUE = f"{_URGENT} AND ready_at <= {NOW} AND {_URGENT_SINCE}"
 _LEVELS = f"generate_series({schema.MAX_LEVEL}, 1, -1) AS levels (number)"
 
-IS_LIMITED = "EXISTS (SELECT FROM queues WHERE name = :queue)"
+IS_LIMITED = "EXISTS (SELECT FROM queues WHERE queues.namespace_id = :namespace_id AND name = :queue)"
 IS_UNLIMITED = f"NOT {IS_LIMITED}"
 """Whether the queue is unlimited. Only then tasks may be claimed without locking its row."""
 
@@ -34,7 +35,7 @@ HAS_URGENT = f"""EXISTS (
 
 # Those that have waited longer are found by the advancer itself: here, entries of earlier ones may be many, and the
 # bounds far behind.
-_NEXT = f"queue = :queue AND is_next AND ready_at >= {bounds.HERE}"
+_NEXT = f"{_QUEUE} AND is_next AND ready_at >= {bounds.HERE}"
 HAS_OCCURRENCES = f"""EXISTS (
     SELECT FROM waiting WHERE {_NEXT} AND ready_at <= {NOW}
 )"""
@@ -53,7 +54,7 @@ NEXT_DUE_AT = f"""least({NEXT_ORDINARY_AT}, (
         SELECT ready_at FROM waiting WHERE {_URGENT} AND ready_at > {NOW} ORDER BY ready_at, task_id LIMIT 1
     ) AS next_at_level
 ), (
-    SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at > {NOW}
+    SELECT ready_at FROM waiting WHERE {_QUEUE} AND is_next AND ready_at > {NOW}
     ORDER BY ready_at, task_id LIMIT 1
 ))"""
 
@@ -108,7 +109,7 @@ PICKED = f"""
     SELECT task_id FROM unnest(CAST(:task_ids AS bigint[]), CAST(:keys AS text[])) AS given (picked_id, key)
     CROSS JOIN LATERAL (
         SELECT task_id FROM waiting
-        WHERE task_id = given.picked_id AND queue = :queue AND NOT is_next AND ready_at <= {NOW}
+        WHERE task_id = given.picked_id AND {_QUEUE} AND NOT is_next AND ready_at <= {NOW}
             AND concurrency_key IS NOT DISTINCT FROM given.key
         FOR UPDATE SKIP LOCKED
     ) AS locked
@@ -120,7 +121,8 @@ def due_quarantined(lost_leases: str, *, queue: str, columns: str = "task_id", w
     """Returns the statement that locks up to `limit` due tasks by a condition on `lost_leases` and on their queue."""
     return f"""
         SELECT {columns} FROM waiting
-        WHERE {queue} AND {schema.QUARANTINED} AND lost_leases {lost_leases} AND ready_at <= {NOW} {where}
+        WHERE waiting.namespace_id = :namespace_id AND {queue} AND {schema.QUARANTINED} AND lost_leases {lost_leases}
+            AND ready_at <= {NOW} {where}
         ORDER BY ready_at, task_id
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -152,14 +154,16 @@ def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.Tex
     returned, into, keys = "", "", ""
     if key:
         returned, into, keys = ", concurrency_key", ", concurrency_keys", f", array_agg({key})"
-    return sa.text(f"""
+    return namespaced.text(f"""
         WITH began AS MATERIALIZED ({_BEGAN}), {before} due AS MATERIALIZED ({due}), taken AS (
-            DELETE FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM due))
+            DELETE FROM waiting
+            WHERE waiting.namespace_id = :namespace_id AND task_id = ANY(ARRAY(SELECT task_id FROM due))
             RETURNING task_id, queue, version, level, ready_at, lost_leases{returned}
         ), leased AS (
-            INSERT INTO leases (worker_id, queue, started_at, expires_at, task_ids, versions, is_quarantined{into})
-            SELECT :worker_id, queue, {now}, {now} + CAST(:lease AS interval), array_agg(task_id), array_agg(version),
-                bool_or({schema.QUARANTINED}){keys}
+            INSERT INTO leases (namespace_id, worker_id, queue, started_at, expires_at, task_ids, versions,
+                is_quarantined{into})
+            SELECT :namespace_id, :worker_id, queue, {now}, {now} + CAST(:lease AS interval), array_agg(task_id),
+                array_agg(version), bool_or({schema.QUARANTINED}){keys}
             FROM taken GROUP BY queue
             RETURNING lease_id, queue
         ), last AS MATERIALIZED (
@@ -171,11 +175,14 @@ def claim(due: str, *, before: str = "", key: str = "", **moment: str) -> sa.Tex
         FROM (SELECT {", ".join(f"{expression} AS {name}" for name, expression in expressions.items())}) AS moment
         LEFT JOIN (taken JOIN leased ON leased.queue = taken.queue) ON true
         -- OFFSET 0 keeps the planner from a join that reads all tasks where it believes them to be few.
-        LEFT JOIN LATERAL (SELECT * FROM tasks WHERE tasks.task_id = taken.task_id OFFSET 0) AS tasks ON true
+        LEFT JOIN LATERAL (
+            SELECT * FROM tasks WHERE tasks.task_id = taken.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+        ) AS tasks ON true
         ORDER BY taken.level DESC, taken.ready_at, taken.task_id
     """)
 
 
-REREAD = sa.text(f"""
-SELECT {task_columns.CLAIMED_COLUMNS}, version FROM tasks WHERE task_id = ANY(CAST(:task_ids AS bigint[]))
+REREAD = namespaced.text(f"""
+SELECT {task_columns.CLAIMED_COLUMNS}, version FROM tasks
+WHERE task_id = ANY(CAST(:task_ids AS bigint[])) AND namespace_id = :namespace_id
 """)

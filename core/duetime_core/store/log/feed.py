@@ -4,6 +4,8 @@ Ids alone cannot identify new rows, because a row with a lower id may be committ
 reader has read all rows that one snapshot sees, and the new ones are those that only the next snapshot sees. A long
 transaction elsewhere delays only its own rows.
 
+It has the rows of all namespaces, each with its own: who reads it for a caller asks for those of one namespace.
+
 The rows between two snapshots are a *window*, read in the order of log_id. A page costs what it holds, however long the
 window is: a short one is found by transaction id and sorted, a long one is read by log_id from where it begins.
 """
@@ -31,11 +33,12 @@ TOO_OLD = "is too old: changes after it are no longer kept. Begin again without 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One log row, and the position right after it."""
+    """One log row, its namespace, and the position right after it."""
 
     log: task.TaskLog
     xid: int
     position: Position
+    namespace_id: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ _OF_TASK = {
 }
 _LOG_COLUMNS = ", ".join(_OF_TASK.get(column, f"task_logs.{column}") for column in task_columns.LOG)
 
-_COLUMNS = f"{_LOG_COLUMNS}, task_logs.xid, task_logs.log_id"
+_COLUMNS = f"{_LOG_COLUMNS}, task_logs.xid, task_logs.log_id, task_logs.namespace_id"
 
 _SEEN = "CAST(:seen AS pg_snapshot)"
 _UPTO = "CAST(:upto AS pg_snapshot)"
@@ -75,12 +78,14 @@ _WERE_OPEN = f"""
     WHERE xid = ANY(ARRAY(SELECT pg_snapshot_xip({_SEEN})))
         AND xid >= pg_snapshot_xmin({_SEEN}) AND xid < pg_snapshot_xmax({_SEEN})
 """
-# `limit` counts rows before they are filtered by task_ids, so that a page of few tasks costs no more than one of all.
+# `limit` counts rows before they are filtered by task_ids and namespace, so that a page of few tasks costs no more than
+# one of all.
 _ANSWER = f"""
 SELECT entry.*, CAST(entry.xid AS text) AS entry_xid, here.*, page.log_id AS read_upto, page.count AS read
 FROM ({histories.HERE}) AS here
 CROSS JOIN (SELECT max(log_id) AS log_id, count(*) AS count FROM page) AS page
-LEFT JOIN page AS entry ON CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[]))
+LEFT JOIN page AS entry ON (CAST(:task_ids AS bigint[]) IS NULL OR entry.task_id = ANY(CAST(:task_ids AS bigint[])))
+    AND (CAST(:only AS int) IS NULL OR entry.namespace_id = CAST(:only AS int))
 ORDER BY entry.log_id
 """
 
@@ -152,15 +157,19 @@ async def read(
     engine: sqlalchemy_asyncio.AsyncEngine,
     position: Position,
     *,
+    namespace_id: int | None,
     task_ids: Collection[int] | None = None,
     limit: int,
 ) -> Page:
-    """Returns up to `limit` log rows after `position`, of all tasks or of `task_ids`. Raises as `resume` does."""
+    """Returns up to `limit` log rows after `position`, of all tasks or of `task_ids`. Raises as `resume` does.
+
+    `namespace_id` is None for a reader that gives each caller only the rows of its namespace.
+    """
     with database.unavailable():
         async with engine.connect() as connection:
             while True:
                 statement = _READ_SHORT if position.upto is None else _READ_LONG
-                parameters = _parameters(position, task_ids, limit)
+                parameters = {**_parameters(position, task_ids, limit), "only": namespace_id}
                 found = (await connection.execute(statement, parameters)).all()
                 here = await histories.read(connection, found[0])
                 if here is None:
@@ -207,7 +216,12 @@ def _window(position: Position, here: histories.Here) -> Position:
 def _page(position: Position, here: histories.Here, found: Sequence[sa.Row[Any]], limit: int) -> Page:
     window = _window(position, here) if position.upto is None else position
     entries = [
-        Entry(task_columns.read_log(row), int(row.entry_xid), dataclasses.replace(window, log_id=row.log_id))
+        Entry(
+            task_columns.read_log(row),
+            int(row.entry_xid),
+            dataclasses.replace(window, log_id=row.log_id),
+            row.namespace_id,
+        )
         for row in found
         if row.log_id is not None
     ]

@@ -1,4 +1,7 @@
-"""Statistics of runs, counted from the log: a few statements on one snapshot, which block nothing and wait for none."""
+"""Statistics of the runs of a namespace, counted from the log.
+
+A few statements on one snapshot, which block nothing and wait for none.
+"""
 
 import datetime
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import statistics
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 
 Unit = Literal["hour", "day"]
 
@@ -29,12 +32,12 @@ _EVENTS = f"""events AS (
         extract(epoch FROM logs.timestamp - logs.execution_time)::float8 AS lateness,
         date_trunc(:unit, logs.timestamp, :zone) AS bucket
     FROM task_logs AS logs
-    WHERE logs.timestamp >= :start AND logs.timestamp < :end
+    WHERE logs.namespace_id = :namespace_id AND logs.timestamp >= :start AND logs.timestamp < :end
         AND change IN ('started', 'completed', 'failed', 'retry_scheduled', 'lease_lost')
         AND (CAST(:name AS text) IS NULL OR logs.name = :name)
         AND (CAST(:queue AS text) IS NULL OR logs.queue = :queue)
 )"""
-_READ = sa.text(f"""
+_READ = namespaced.text(f"""
 WITH {_EVENTS}
 SELECT grouping(bucket, name, queue) AS without, bucket, name, queue,
     count(DISTINCT task_id) FILTER (WHERE change = 'started') AS ran,
@@ -46,14 +49,15 @@ SELECT grouping(bucket, name, queue) AS without, bucket, name, queue,
 FROM events GROUP BY GROUPING SETS ((), (bucket), (name), (queue))
 ORDER BY without, bucket, name, queue
 """)
-_SLOWEST = sa.text(f"""
+_SLOWEST = namespaced.text(f"""
 WITH {_EVENTS}
 SELECT task_id, name, queue, duration, timestamp FROM events WHERE duration IS NOT NULL
 ORDER BY duration DESC, task_id LIMIT {_MOST_SLOW}
 """)
-_LOG_BEGINS = sa.text("SELECT min(timestamp) FROM task_logs")
-_REQUESTED_TIME = sa.text("""
-SELECT execution_time FROM task_logs WHERE task_id = :task_id AND change IN ('created', 'updated', 'retried')
+_LOG_BEGINS = namespaced.text("SELECT min(timestamp) FROM task_logs WHERE namespace_id = :namespace_id")
+_REQUESTED_TIME = namespaced.text("""
+SELECT execution_time FROM task_logs
+WHERE task_id = :task_id AND namespace_id = :namespace_id AND change IN ('created', 'updated', 'retried')
 ORDER BY version DESC LIMIT 1
 """)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import builtin, task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store import encoding
 from duetime_core.store.queues import workers
 
@@ -23,17 +23,17 @@ _RETRIES = ", ".join(encoding.RETRIES)
 _ASSIGNMENTS = ", ".join(
     f"{field} = CASE WHEN :is_first THEN excluded.{field} ELSE handlers.{field} END" for field in encoding.RETRIES
 )
-_ANNOUNCE = sa.text(f"""
-INSERT INTO handlers (name, {_RETRIES}, announced_at)
-SELECT given.*, now() FROM json_to_recordset(CAST(:handlers AS json)) AS given (
+_ANNOUNCE = namespaced.text(f"""
+INSERT INTO handlers (namespace_id, name, {_RETRIES}, announced_at)
+SELECT :namespace_id, given.*, now() FROM json_to_recordset(CAST(:handlers AS json)) AS given (
     name text, {encoding.record(encoding.RETRIES)}
 ) ORDER BY name
-ON CONFLICT (name) DO UPDATE SET announced_at = now(), {_ASSIGNMENTS}
+ON CONFLICT (namespace_id, name) DO UPDATE SET announced_at = now(), {_ASSIGNMENTS}
 """)
 # Two workers that delete at once must not wait for each other.
-_DELETE_OLD = sa.text(f"""
-DELETE FROM handlers WHERE name = ANY(ARRAY(
-    SELECT name FROM handlers WHERE announced_at < now() - CASE
+_DELETE_OLD = namespaced.text(f"""
+DELETE FROM handlers WHERE namespace_id = :namespace_id AND name = ANY(ARRAY(
+    SELECT name FROM handlers WHERE namespace_id = :namespace_id AND announced_at < now() - CASE
         WHEN name = ANY(CAST(:built_in AS text[])) THEN interval '{_KEPT_UNDER_A_BUILT_IN_NAME}'
         ELSE interval '{_KEPT}'
     END FOR UPDATE SKIP LOCKED
@@ -41,9 +41,10 @@ DELETE FROM handlers WHERE name = ANY(ARRAY(
 """)
 # A worker of a version that announces nothing may have a user's handler under any of its names.
 _READ = sa.text(f"""
-SELECT name, {_RETRIES} FROM handlers
+SELECT namespace_id, name, {_RETRIES} FROM handlers
 UNION ALL
-SELECT DISTINCT unnest(handlers), {", ".join(f"CAST(NULL AS {kind})" for kind in encoding.RETRIES.values())}
+SELECT DISTINCT namespace_id, unnest(handlers),
+    {", ".join(f"CAST(NULL AS {kind})" for kind in encoding.RETRIES.values())}
 FROM workers WHERE NOT announces AND last_heartbeat_at > now() - interval '{workers.KEPT}'
 """)
 
@@ -63,16 +64,17 @@ async def announce(
             await connection.execute(_DELETE_OLD, {"built_in": built_in})
 
 
-async def read(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, task.Retries]:
-    """Returns the users' handlers that workers announced, and their default retries."""
-    found: dict[str, task.Retries] = {}
+async def read(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[int, dict[str, task.Retries]]:
+    """Returns the users' handlers that workers announced and their default retries, by their namespaces."""
+    found: dict[int, dict[str, task.Retries]] = {}
     with database.unavailable():
         async with engine.connect() as connection:
-            for name, max_retries, *policy in await connection.execute(_READ):
+            for namespace_id, name, max_retries, *policy in await connection.execute(_READ):
+                own = found.setdefault(namespace_id, {})
                 if max_retries is not None:
-                    found[name] = task.Retries(max_retries, task.RetryPolicy(*policy))
+                    own[name] = task.Retries(max_retries, task.RetryPolicy(*policy))
                 else:
-                    found.setdefault(name, task.Retries())
+                    own.setdefault(name, task.Retries())
     return found
 
 

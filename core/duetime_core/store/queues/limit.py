@@ -10,34 +10,37 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue
-from duetime_core.postgres import clock, database
+from duetime_core.postgres import clock, database, namespaced
 from duetime_core.store.queues import earlier_claims, read
 
-_LOCK = sa.text("""
+_LOCK = namespaced.text("""
 SELECT is_paused, max_running, max_per_second, max_running_per_key, max_per_second_per_key
-FROM queues WHERE name = :queue FOR UPDATE
+FROM queues WHERE namespace_id = :namespace_id AND name = :queue FOR UPDATE
 """)
-_INSERT = sa.text("INSERT INTO queues (name) VALUES (:queue) ON CONFLICT (name) DO NOTHING")
-_UPDATE = sa.text("""
+_INSERT = namespaced.text("""
+INSERT INTO queues (namespace_id, name) VALUES (:namespace_id, :queue) ON CONFLICT (namespace_id, name) DO NOTHING
+""")
+_UPDATE = namespaced.text("""
 UPDATE queues SET is_paused = :is_paused, max_running = :max_running, max_per_second = :max_per_second,
     max_running_per_key = :max_running_per_key, max_per_second_per_key = :max_per_second_per_key,
     updated_at = clock_timestamp()
-WHERE name = :queue
+WHERE namespace_id = :namespace_id AND name = :queue
 """)
 # An unlimited queue has no row: it is claimed from in one statement, and a later rate limit begins with a new bucket.
-_DELETE = sa.text("DELETE FROM queues WHERE name = :queue")
-_DELETE_KEYS = sa.text("DELETE FROM queue_keys WHERE queue = :queue")
+_DELETE = namespaced.text("DELETE FROM queues WHERE namespace_id = :namespace_id AND name = :queue")
+_DELETE_KEYS = namespaced.text("DELETE FROM queue_keys WHERE namespace_id = :namespace_id AND queue = :queue")
 # Their keys may have become free, or wait for something else.
-_LOOK_AGAIN = sa.text("""
-UPDATE queue_keys SET waits_until = now() WHERE queue = :queue AND waits_until IS NOT NULL
+_LOOK_AGAIN = namespaced.text("""
+UPDATE queue_keys SET waits_until = now()
+WHERE namespace_id = :namespace_id AND queue = :queue AND waits_until IS NOT NULL
 """)
-_LOG = sa.text("""
-INSERT INTO queue_logs (queue, change, changes, actor, timestamp)
-VALUES (:queue, :change, CAST(:changes AS jsonb), :actor, clock_timestamp())
+_LOG = namespaced.text("""
+INSERT INTO queue_logs (namespace_id, queue, change, changes, actor, timestamp)
+VALUES (:namespace_id, :queue, :change, CAST(:changes AS jsonb), :actor, clock_timestamp())
 """)
-_LIST_LOGS = sa.text("""
+_LIST_LOGS = namespaced.text("""
 SELECT log_id, queue, change, changes, actor, timestamp FROM queue_logs
-WHERE queue = :queue AND log_id > :after ORDER BY log_id LIMIT :limit
+WHERE namespace_id = :namespace_id AND queue = :queue AND log_id > :after ORDER BY log_id LIMIT :limit
 """)
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, queue
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database, namespaced, schema
 from duetime_core.store import leases, next_tasks
 from duetime_core.store.queues import workers
 
@@ -21,12 +21,17 @@ _FLOORS = {"due": "claim_floors", "urgent": "claim_floors", "next": "next_floors
 """The tables of the floors of these indexes."""
 
 
+_OWN = "waiting.namespace_id = :namespace_id"
+
+
 def _names_of(index: str, condition: str) -> str:
     """Returns the CTE of a page of the queues in an index, each found by one look-up (a loose index scan)."""
     return f"""{index}_names AS (
-        (SELECT queue, 1 AS number FROM waiting WHERE {condition} AND queue > :after ORDER BY queue LIMIT 1)
+        (SELECT queue, 1 AS number FROM waiting WHERE {_OWN} AND {condition} AND queue > :after ORDER BY queue LIMIT 1)
         UNION ALL
-        SELECT (SELECT queue FROM waiting WHERE {condition} AND queue > before.queue ORDER BY queue LIMIT 1), number + 1
+        SELECT (
+            SELECT queue FROM waiting WHERE {_OWN} AND {condition} AND queue > before.queue ORDER BY queue LIMIT 1
+        ), number + 1
         FROM {index}_names AS before WHERE before.queue IS NOT NULL AND number < :limit
     )"""
 
@@ -41,13 +46,15 @@ def _floored_names_of(index: str, condition: str, floors: str, waits: str) -> st
         UNION ALL
         SELECT found.queue, CASE WHEN found.waits THEN found.queue END, number + CAST(found.waits AS int)
         FROM {index}_names AS before
-        CROSS JOIN LATERAL (SELECT min(queue) AS queue FROM {floors} WHERE queue > before.passed) AS floored
+        CROSS JOIN LATERAL (
+            SELECT min(queue) AS queue FROM {floors} WHERE namespace_id = :namespace_id AND queue > before.passed
+        ) AS floored
         CROSS JOIN LATERAL (
             (SELECT queue, true AS waits FROM waiting
-            WHERE {condition} AND queue > before.passed AND queue < floored.queue ORDER BY queue LIMIT 1)
+            WHERE {_OWN} AND {condition} AND queue > before.passed AND queue < floored.queue ORDER BY queue LIMIT 1)
             UNION ALL
             (SELECT queue, true FROM waiting
-            WHERE floored.queue IS NULL AND {condition} AND queue > before.passed ORDER BY queue LIMIT 1)
+            WHERE floored.queue IS NULL AND {_OWN} AND {condition} AND queue > before.passed ORDER BY queue LIMIT 1)
             UNION ALL
             SELECT floored.queue, {waits} WHERE floored.queue IS NOT NULL
             LIMIT 1
@@ -64,7 +71,8 @@ _FIRST_NEXT = "ORDER BY ready_at, task_id LIMIT 1000"
 
 # Entries of tasks that have ended stay before it while a transaction anywhere keeps an old snapshot.
 _FLOOR = """coalesce((
-    SELECT times[{level} + 1] FROM claim_floors WHERE claim_floors.queue = {queue}
+    SELECT times[{level} + 1] FROM claim_floors
+    WHERE claim_floors.namespace_id = :namespace_id AND claim_floors.queue = {queue}
 ), '-infinity')"""
 
 
@@ -72,16 +80,17 @@ def _waits(index: str, queue: str) -> str:
     """Returns the condition that tasks of a queue wait in an index that has floors."""
     if index == "next":
         return f"""EXISTS (
-            SELECT FROM waiting WHERE {_WAITING["next"]} AND queue = {queue} AND ready_at >= {next_tasks.floor(queue)}
+            SELECT FROM waiting
+            WHERE {_OWN} AND {_WAITING["next"]} AND queue = {queue} AND ready_at >= {next_tasks.floor(queue)}
         )"""
     if index == "due":
         return f"""EXISTS (
-            SELECT FROM waiting WHERE {_WAITING["due"]} AND queue = {queue}
+            SELECT FROM waiting WHERE {_OWN} AND {_WAITING["due"]} AND queue = {queue}
                 AND ready_at >= {_FLOOR.format(queue=queue, level=0)}
         )"""
     return f"""EXISTS (
         SELECT FROM {_LEVELS} CROSS JOIN LATERAL (
-            SELECT FROM waiting WHERE {_WAITING["urgent"]} AND queue = {queue} AND level = levels.level
+            SELECT FROM waiting WHERE {_OWN} AND {_WAITING["urgent"]} AND queue = {queue} AND level = levels.level
                 AND ready_at >= {_FLOOR.format(queue=queue, level="levels.level")}
             LIMIT 1
         ) AS urgent
@@ -92,21 +101,21 @@ def _due(first: str, first_next: str) -> str:
     """Returns a query of the ids of a queue's due tasks, from each index; `first` bounds the rows of each."""
     return f"""(
         SELECT task_id FROM waiting
-        WHERE queue = names.queue AND {_WAITING["due"]} AND ready_at <= now()
+        WHERE {_OWN} AND queue = names.queue AND {_WAITING["due"]} AND ready_at <= now()
             AND ready_at >= {_FLOOR.format(queue="names.queue", level=0)} {first}
     ) UNION ALL (
         SELECT urgent.task_id FROM {_LEVELS} CROSS JOIN LATERAL (
             SELECT task_id FROM waiting
-            WHERE queue = names.queue AND {_WAITING["urgent"]} AND level = levels.level
+            WHERE {_OWN} AND queue = names.queue AND {_WAITING["urgent"]} AND level = levels.level
                 AND ready_at <= now() AND ready_at >= {_FLOOR.format(queue="names.queue", level="levels.level")} {first}
         ) AS urgent
     ) UNION ALL (
         SELECT task_id FROM waiting
-        WHERE queue = names.queue AND {_WAITING["next"]} AND ready_at <= now()
+        WHERE {_OWN} AND queue = names.queue AND {_WAITING["next"]} AND ready_at <= now()
             AND ready_at >= {next_tasks.floor("names.queue")} {first_next}
     ) UNION ALL (
         SELECT task_id FROM waiting
-        WHERE queue = names.queue AND {_WAITING["quarantined"]} AND ready_at <= now() {first}
+        WHERE {_OWN} AND queue = names.queue AND {_WAITING["quarantined"]} AND ready_at <= now() {first}
     )"""
 
 
@@ -116,15 +125,16 @@ _DUE = f"""(
         -- Its ready_at may be later: when it came to wait.
         (
             SELECT min(execution_time) FROM ({_due(_FIRST, _FIRST_NEXT)}) AS firsts JOIN tasks USING (task_id)
+            WHERE tasks.namespace_id = :namespace_id
         ) AS oldest_due
 )"""
 _RUNNING = f"""
     SELECT leased.queue, count(*) AS running FROM {leases.RUNNING} AS leased JOIN tasks USING (task_id, version)
-    WHERE true {{}} GROUP BY leased.queue
+    WHERE tasks.namespace_id = :namespace_id {{}} GROUP BY leased.queue
 """
 _SERVED = f"""
     SELECT queue, count(*) AS workers, sum(coalesce(CAST(rates ->> queue AS float8), 0)) AS rate
-    FROM workers, unnest(queues) AS queue WHERE {workers.ALIVE} {{}} GROUP BY queue
+    FROM workers, unnest(queues) AS queue WHERE namespace_id = :namespace_id AND {workers.ALIVE} {{}} GROUP BY queue
 """
 _FACTS = f"""
 SELECT names.queue, coalesce(is_paused, false) AS is_paused, max_running, max_per_second, max_running_per_key,
@@ -132,7 +142,7 @@ SELECT names.queue, coalesce(is_paused, false) AS is_paused, max_running, max_pe
     coalesce(workers, 0) AS workers
 FROM names
 CROSS JOIN LATERAL {_DUE} AS due
-LEFT JOIN queues ON queues.name = names.queue
+LEFT JOIN queues ON queues.namespace_id = :namespace_id AND queues.name = names.queue
 LEFT JOIN running ON running.queue = names.queue
 LEFT JOIN served ON served.queue = names.queue
 ORDER BY names.queue
@@ -147,7 +157,9 @@ _PAGE = f"""
 WITH RECURSIVE {_NAMES_OF},
 running AS MATERIALIZED ({_RUNNING.format("AND leased.queue > :after")}),
 served AS MATERIALIZED ({_SERVED.format("AND queue > :after")}),
-limited AS (SELECT name FROM queues WHERE name > :after ORDER BY name LIMIT :limit),
+limited AS (
+    SELECT name FROM queues WHERE namespace_id = :namespace_id AND name > :after ORDER BY name LIMIT :limit
+),
 names AS MATERIALIZED (
     SELECT queue FROM (
         SELECT queue FROM due_names UNION SELECT queue FROM urgent_names
@@ -157,28 +169,33 @@ names AS MATERIALIZED (
     WHERE queue IS NOT NULL ORDER BY queue LIMIT :limit
 )
 """
-_LIST = sa.text(_PAGE + _FACTS)
-_NAMES = sa.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
+_LIST = namespaced.text(_PAGE + _FACTS)
+_NAMES = namespaced.text(f"{_PAGE} SELECT queue FROM names ORDER BY queue")
 
 _HAS_WAITING = f"""
     {_waits("due", ":queue")}
     OR {_waits("urgent", ":queue")}
     OR {_waits("next", ":queue")}
-    OR EXISTS (SELECT FROM waiting WHERE {_WAITING["quarantined"]} AND queue = :queue)
+    OR EXISTS (SELECT FROM waiting WHERE {_OWN} AND {_WAITING["quarantined"]} AND queue = :queue)
 """
 _IS_KNOWN = f"""
-    EXISTS (SELECT FROM queues WHERE name = :queue)
-    OR EXISTS (SELECT FROM workers WHERE {workers.ALIVE} AND :queue = ANY(queues))
+    EXISTS (SELECT FROM queues WHERE namespace_id = :namespace_id AND name = :queue)
     OR EXISTS (
-        SELECT FROM {leases.RUNNING} AS leased JOIN tasks USING (task_id, version) WHERE leased.queue = :queue
+        SELECT FROM workers WHERE namespace_id = :namespace_id AND {workers.ALIVE} AND :queue = ANY(queues)
+    )
+    OR EXISTS (
+        SELECT FROM {leases.RUNNING} AS leased JOIN tasks USING (task_id, version)
+        WHERE leased.queue = :queue AND tasks.namespace_id = :namespace_id
     )
     OR {_HAS_WAITING}
 """
 # A queue that a caller has changed is known to changes: otherwise the retry of a resume, which may delete the row of an
 # idle queue, would find nothing to resume.
-_MAY_CHANGE = sa.text(f"SELECT {_IS_KNOWN} OR EXISTS (SELECT FROM queue_logs WHERE queue = :queue)")
-_EXISTS = sa.text(f"SELECT {_IS_KNOWN}")
-_GET = sa.text(f"""
+_MAY_CHANGE = namespaced.text(f"""
+SELECT {_IS_KNOWN} OR EXISTS (SELECT FROM queue_logs WHERE namespace_id = :namespace_id AND queue = :queue)
+""")
+_EXISTS = namespaced.text(f"SELECT {_IS_KNOWN}")
+_GET = namespaced.text(f"""
 WITH names AS MATERIALIZED (SELECT CAST(:queue AS text) AS queue WHERE {_IS_KNOWN}),
 running AS MATERIALIZED ({_RUNNING.format("AND leased.queue = :queue")}),
 served AS MATERIALIZED ({_SERVED.format("AND queue = :queue")})

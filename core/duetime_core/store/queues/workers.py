@@ -2,11 +2,10 @@
 
 import json
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import queue, worker
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 
 KEPT = "1 hour"
 """How long a worker is listed after its last heartbeat."""
@@ -14,20 +13,24 @@ KEPT = "1 hour"
 ALIVE = f"last_heartbeat_at > now() - interval '{queue.ALIVE_SECONDS} s'"
 """The condition that a row of `workers` is alive."""
 
-_HEARTBEAT = sa.text(f"""
+# The workers of all namespaces: an old row is of nobody any more.
+_HEARTBEAT = namespaced.text(f"""
 WITH deleted AS (DELETE FROM workers WHERE last_heartbeat_at < now() - interval '{KEPT}' AND worker_id <> :worker_id)
-INSERT INTO workers (worker_id, queues, handlers, concurrency, running, rates, free_slots, announces, last_heartbeat_at)
-VALUES (:worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), :free_slots, true, now())
+INSERT INTO workers (namespace_id, worker_id, queues, handlers, concurrency, running, rates, free_slots, announces,
+    last_heartbeat_at)
+VALUES (:namespace_id, :worker_id, :queues, :handlers, :concurrency, :running, CAST(:rates AS jsonb), :free_slots, true,
+    now())
 ON CONFLICT (worker_id) DO UPDATE SET queues = excluded.queues, handlers = excluded.handlers,
     concurrency = excluded.concurrency, running = excluded.running, rates = excluded.rates,
     free_slots = excluded.free_slots, last_heartbeat_at = now()
 """)
-_REMOVE = sa.text("DELETE FROM workers WHERE worker_id = :worker_id")
-_LIST = sa.text(f"""
+_REMOVE = namespaced.text("DELETE FROM workers WHERE namespace_id = :namespace_id AND worker_id = :worker_id")
+_LIST = namespaced.text(f"""
 SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, {ALIVE} AS is_alive,
     free_slots
 FROM workers
-WHERE worker_id > :after AND last_heartbeat_at > now() - interval '{KEPT}' ORDER BY worker_id LIMIT :limit
+WHERE namespace_id = :namespace_id AND worker_id > :after AND last_heartbeat_at > now() - interval '{KEPT}'
+ORDER BY worker_id LIMIT :limit
 """)
 
 

@@ -1,5 +1,7 @@
 """Advancing schedules that are due, in turns: each is one transaction, over schedules that nobody else has locked.
 
+A turn finds the schedules of all namespaces, and then writes what each namespace's schedules create within that one.
+
 The next occurrence becomes an ordinary task or is skipped, and the one after it is created. All that is one commit, so
 that neither a crash nor a second worker can separate it. A schedule that cannot be advanced is set aside.
 """
@@ -7,7 +9,7 @@ that neither a crash nor a second worker can separate it. A schedule that cannot
 import dataclasses
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,11 +17,10 @@ import sqlalchemy.exc
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import advance, errors, recurrence, schedule, task
-from duetime_core.postgres import database
+from duetime_core.model import advance, errors, namespace, recurrence, schedule, task
+from duetime_core.postgres import database, namespaced
 from duetime_core.process import threads
-from duetime_core.store.schedules import clock, columns, next_task, occurrences, reconcile, set_aside
-from duetime_core.store.tasks import columns as task_columns
+from duetime_core.store.schedules import clock, columns, next_locks, next_task, occurrences, reconcile, set_aside
 
 MOST = 200
 """How many schedules one turn advances."""
@@ -35,7 +36,7 @@ _FLOOR = """coalesce((
 
 def _lock_due(order: str) -> sa.TextClause:
     return sa.text(f"""
-    SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+    SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now, namespace_id FROM schedules
     WHERE advance_at <= now() AND advance_at >= {_FLOOR}
     ORDER BY advance_at {order}, schedule_id {order} LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -44,37 +45,14 @@ def _lock_due(order: str) -> sa.TextClause:
 
 _LOCK_OLDEST, _LOCK_NEWEST = _lock_due("ASC"), _lock_due("DESC")
 _LOCK_GIVEN = sa.text(f"""
-SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now FROM schedules
+SELECT {columns.COLUMNS}, deleted_at IS NOT NULL AS is_deleted, now() AS now, namespace_id FROM schedules
 WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) ORDER BY schedule_id
 FOR UPDATE SKIP LOCKED
 """)
-LOCK_NEXT = sa.text(f"""
-SELECT given.schedule_id, coalesce(present.task_id, refused.task_id) AS task_id,
-    coalesce(present.nominal_time, refused.nominal_time) AS nominal_time,
-    coalesce(present.execution_time, refused.due_at) AS execution_time,
-    refused.task_id IS NOT NULL AS is_refused, next_task.task_id IS NOT NULL AS has_next,
-    refused.task_id IS NOT NULL AND {next_task.IS_RETRIED} AS is_retried,
-    given.overlap <> '{schedule.Overlap.ALLOW}' AND {task_columns.is_overlapped("given.schedule_id")} AS is_overlapped
-FROM unnest(CAST(:schedule_ids AS bigint[]), CAST(:nominal_times AS timestamptz[]), CAST(:overlaps AS text[]))
-    AS given (schedule_id, nominal_time, overlap)
-CROSS JOIN LATERAL (
-    SELECT {columns.next_id("given.schedule_id", "given.nominal_time")} AS task_id OFFSET 0
-) AS next_task
-LEFT JOIN LATERAL (
-    SELECT task_id FROM waiting WHERE waiting.task_id = next_task.task_id AND is_next FOR UPDATE SKIP LOCKED
-) AS locked ON true
-LEFT JOIN LATERAL (
-    SELECT task_id, nominal_time, execution_time FROM tasks WHERE tasks.task_id = locked.task_id FOR UPDATE SKIP LOCKED
-) AS present ON true
-LEFT JOIN LATERAL (
-    -- Not a condition of the join, by which every schedule's row would be read.
-    SELECT * FROM ({next_task.REFUSED.format("given.schedule_id")}) AS found WHERE next_task.task_id IS NULL
-) AS refused ON true
-""")
-"""Locks the next tasks of schedules. Without task_id, but with has_next, another session has locked it."""
 # Those whose next task another session has locked do not use up the limit of the turns that follow.
-_PASS_OVER = sa.text("""
-UPDATE schedules SET advance_at = now() + interval '1 second' WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))
+_PASS_OVER = namespaced.text("""
+UPDATE schedules SET advance_at = now() + interval '1 second'
+WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) AND namespace_id = :namespace_id
 """)
 _NEXT_AT = sa.text("""
 SELECT (SELECT advance_at FROM schedules WHERE advance_at > now() ORDER BY advance_at LIMIT 1), now()
@@ -112,7 +90,7 @@ async def turn(
     newest_first: bool = False,
     limit: int = MOST,
 ) -> Turn:
-    """Advances up to `limit` schedules that are due, or those given, and returns what changed."""
+    """Advances up to `limit` schedules of any namespace that are due, or those given, and returns what changed."""
     parameters: dict[str, Any]
     if schedule_ids is not None:
         statement, parameters = _LOCK_GIVEN, {"schedule_ids": list(schedule_ids)[:limit]}
@@ -121,7 +99,18 @@ async def turn(
     with database.unavailable():
         async with database.transaction(engine) as connection:
             rows = (await connection.execute(statement, parameters)).all()
-            return await _advance_all(connection, rows, actor) if rows else Turn()
+            done = Turn()
+            for namespace_id, of_one in _by_namespace(rows):
+                with namespace.use(namespace_id):
+                    advanced = await _advance_all(connection, of_one, actor)
+                done = Turn(done.count + advanced.count, [*done.tasks, *advanced.tasks])
+            return done
+
+
+def _by_namespace(rows: Sequence[sa.Row[Any]]) -> Iterator[tuple[int, list[sa.Row[Any]]]]:
+    """Yields each namespace with its rows, in order."""
+    for namespace_id in dict.fromkeys(row.namespace_id for row in rows):
+        yield namespace_id, [row for row in rows if row.namespace_id == namespace_id]
 
 
 async def next_at(engine: sqlalchemy_asyncio.AsyncEngine) -> tuple[datetime.datetime | None, datetime.datetime]:
@@ -132,20 +121,11 @@ async def next_at(engine: sqlalchemy_asyncio.AsyncEngine) -> tuple[datetime.date
             return upcoming, now
 
 
-def of_rows(rows: Sequence[sa.Row[Any]]) -> dict[str, Any]:
-    """Returns the parameters of LOCK_NEXT for these rows of schedules."""
-    return {
-        "schedule_ids": [row.schedule_id for row in rows],
-        "nominal_times": [row.next_nominal_time for row in rows],
-        "overlaps": [row.overlap for row in rows],
-    }
-
-
 async def _advance_all(connection: sqlalchemy_asyncio.AsyncConnection, rows: Sequence[sa.Row[Any]], actor: str) -> Turn:
     now: datetime.datetime = rows[0].now
     await clock.stop(connection, [row.schedule_id for row in rows if row.is_paused or row.is_deleted])
     rows = [row for row in rows if not (row.is_paused or row.is_deleted)]
-    locked = await connection.execute(LOCK_NEXT, of_rows(rows))
+    locked = await connection.execute(next_locks.LOCK, next_locks.of_rows(rows))
     upcoming = {row.schedule_id: row for row in locked}
     passed_over = [each.schedule_id for each in upcoming.values() if each.has_next and each.task_id is None]
     if passed_over:

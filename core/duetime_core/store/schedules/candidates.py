@@ -7,14 +7,14 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store import next_tasks
 from duetime_core.store.tasks import columns as task_columns
 
 PAGE = 1_000
 """How many schedules, or next tasks of a queue, one look reads."""
 
-_IS_OVERLAPPED = task_columns.is_overlapped("schedules.schedule_id")
+_IS_OVERLAPPED = task_columns.is_overlapped("schedules.schedule_id", "schedules.namespace_id")
 _WAITING = sa.text(f"""
 SELECT schedule_id, {_IS_OVERLAPPED} OR advance_failures > 0 AS has_to_wait FROM schedules
 WHERE is_waiting AND schedule_id > :after ORDER BY schedule_id LIMIT :limit
@@ -26,7 +26,7 @@ WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) AND is_waiting AND adva
 """)
 # Newest first: a task that was moved to now is found before thousands that are due for long, and wait. A schedule
 # without a time to advance is one that a server of an earlier release created.
-_MOVED = sa.text(f"""
+_MOVED = namespaced.text(f"""
 SELECT queues.name, due.ready_at, due.task_id, due.schedule_id, due.read,
     NOT is_waiting AND advance_failures = 0
         AND (advance_at IS NULL OR tasks.execution_time < next_due_at) AS is_moved
@@ -35,13 +35,14 @@ FROM unnest(CAST(:queues AS text[]), CAST(:before AS timestamptz[]), CAST(:befor
 CROSS JOIN LATERAL (
     SELECT ready_at, task_id, schedule_id, count(*) OVER () AS read FROM (
         SELECT * FROM waiting
-        WHERE waiting.queue = queues.name AND is_next AND (ready_at, task_id) < (least(queues.before, now()), before_id)
+        WHERE waiting.namespace_id = :namespace_id AND waiting.queue = queues.name AND is_next
+            AND (ready_at, task_id) < (least(queues.before, now()), before_id)
             AND ready_at >= {next_tasks.floor("queues.name")}
         ORDER BY ready_at DESC, task_id DESC LIMIT :limit
     ) AS page
 ) AS due
-JOIN tasks ON tasks.task_id = due.task_id
-JOIN schedules ON schedules.schedule_id = due.schedule_id
+JOIN tasks ON tasks.task_id = due.task_id AND tasks.namespace_id = :namespace_id
+JOIN schedules ON schedules.schedule_id = due.schedule_id AND schedules.namespace_id = :namespace_id
 """)
 
 Position = tuple[datetime.datetime, int]
@@ -75,7 +76,7 @@ async def waiting(engine: sqlalchemy_asyncio.AsyncEngine, after: int) -> Page:
 async def moved(
     engine: sqlalchemy_asyncio.AsyncEngine, queues: Sequence[str], positions: Mapping[str, Position]
 ) -> tuple[list[int], dict[str, Position]]:
-    """Returns the schedules whose next task a caller moved forward, among the due ones of those queues.
+    """Returns the schedules whose next task a caller moved forward, among the due ones of those of its queues.
 
     It reads a page of each queue, newest first, from the queue's position on, and returns the positions after them.
     """

@@ -5,16 +5,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence
+from duetime_core.postgres import namespaced
 
 BEHIND = "20 seconds"
 """How long ago, at most, a schedule is written to have been due to advance."""
 
 # Those that are far behind advance after those that are due just now, and not before the floor of what is looked at.
-_SET = sa.text(f"""
+_SET = namespaced.text(f"""
 UPDATE schedules SET last_nominal_time = given.last_nominal_time, next_nominal_time = given.next_nominal_time,
     next_due_at = given.next_due_at, is_waiting = given.is_waiting,
     advance_at = CASE
@@ -26,12 +26,12 @@ FROM json_to_recordset(CAST(:clocks AS json)) AS given (
     schedule_id bigint, last_nominal_time timestamptz, next_nominal_time timestamptz, next_due_at timestamptz,
     advance_at timestamptz, is_waiting boolean, zone_version text
 )
-WHERE schedules.schedule_id = given.schedule_id
+WHERE schedules.schedule_id = given.schedule_id AND schedules.namespace_id = :namespace_id
 """)
-_STOP = sa.text("""
+_STOP = namespaced.text("""
 UPDATE schedules SET next_nominal_time = NULL, next_due_at = NULL, advance_at = NULL, is_waiting = false,
     advance_failures = 0, advance_error = NULL
-WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))
+WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) AND namespace_id = :namespace_id
 """)
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json
+from duetime_core.postgres import namespaced
 
 COLUMNS = (
     "schedules.schedule_id, schedules.name, spec, template, overlap, catch_up, catch_up_window, is_paused, "
@@ -27,27 +28,31 @@ def next_id(schedule_id: str, nominal_time: str) -> str:
     """
     return f"""coalesce((
         SELECT of_waiting.task_id FROM nominal_times CROSS JOIN LATERAL (
-            SELECT task_id FROM waiting WHERE waiting.task_id = nominal_times.task_id AND is_next OFFSET 0
+            SELECT task_id FROM waiting
+            WHERE waiting.task_id = nominal_times.task_id AND waiting.namespace_id = :namespace_id AND is_next OFFSET 0
         ) AS of_waiting
         WHERE nominal_times.schedule_id = {schedule_id} AND nominal_times.nominal_time = {nominal_time}
     ), (
-        SELECT task_id FROM waiting WHERE waiting.schedule_id = {schedule_id} AND is_next
+        SELECT task_id FROM waiting
+        WHERE waiting.schedule_id = {schedule_id} AND waiting.namespace_id = :namespace_id AND is_next
     ))"""
 
 
 NEXT = f"""
     LEFT JOIN LATERAL (
         SELECT nominal_time, task_id FROM tasks
-        WHERE tasks.task_id = {next_id("schedules.schedule_id", "schedules.next_nominal_time")}
+        WHERE tasks.namespace_id = :namespace_id
+            AND tasks.task_id = {next_id("schedules.schedule_id", "schedules.next_nominal_time")}
     ) AS upcoming ON true
 """
 """The join of a schedule's next occurrence."""
 LOG_COLUMNS = "log_id, schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp"
 
 # Casting one JSON text keeps a caller's text unchanged.
-_LOG = sa.text("""
-INSERT INTO schedule_logs (schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp)
-SELECT schedule_id, change, nominal_time, until, reason, task_id, :actor, coalesce(CAST(:at AS timestamptz), now())
+_LOG = namespaced.text("""
+INSERT INTO schedule_logs (namespace_id, schedule_id, change, nominal_time, until, reason, task_id, actor, timestamp)
+SELECT :namespace_id, schedule_id, change, nominal_time, until, reason, task_id, :actor,
+    coalesce(CAST(:at AS timestamptz), now())
 FROM json_to_recordset(CAST(:entries AS json)) AS given (
     schedule_id bigint, change text, nominal_time timestamptz, until timestamptz, reason text, task_id bigint
 )

@@ -12,32 +12,34 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, schedule, schedule_json, task
-from duetime_core.postgres import confirmation, database
+from duetime_core.postgres import confirmation, database, namespaced
 from duetime_core.store.schedules import clock, columns, next_task, reconcile
 from duetime_core.store.tasks import request_ids
 
 _SELECT = f"SELECT {columns.COLUMNS}, {columns.NEXT_COLUMNS} FROM schedules {columns.NEXT}"
-_GET = sa.text(f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL")
-_LOCK = sa.text(
-    f"{_SELECT} WHERE schedules.schedule_id = :schedule_id AND schedules.deleted_at IS NULL FOR UPDATE OF schedules"
-)
+_THIS = "schedules.schedule_id = :schedule_id AND schedules.namespace_id = :namespace_id"
+_GET = namespaced.text(f"{_SELECT} WHERE {_THIS} AND schedules.deleted_at IS NULL")
+_LOCK = namespaced.text(f"{_SELECT} WHERE {_THIS} AND schedules.deleted_at IS NULL FOR UPDATE OF schedules")
 _NOW = sa.text("SELECT clock_timestamp()")  # after the wait for the lock
-_INSERT = sa.text("""
-INSERT INTO schedules (name, spec, template, overlap, catch_up, catch_up_window, is_paused, last_nominal_time,
-    zone_version, request_id, request_digest)
-VALUES (:name, CAST(:spec AS jsonb), CAST(:template AS jsonb), :overlap, :catch_up, :catch_up_window, :is_paused,
-    now(), :zone_version, :request_id, :request_digest)
-ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING
+_INSERT = namespaced.text("""
+INSERT INTO schedules (namespace_id, name, spec, template, overlap, catch_up, catch_up_window, is_paused,
+    last_nominal_time, zone_version, request_id, request_digest)
+VALUES (:namespace_id, :name, CAST(:spec AS jsonb), CAST(:template AS jsonb), :overlap, :catch_up, :catch_up_window,
+    :is_paused, now(), :zone_version, :request_id, :request_digest)
+ON CONFLICT (namespace_id, request_id) WHERE request_id IS NOT NULL DO NOTHING
 RETURNING schedule_id
 """)
-_FIND_REQUEST = sa.text("SELECT schedule_id, request_digest, deleted_at FROM schedules WHERE request_id = :request_id")
-_UPDATE = sa.text("""
+_FIND_REQUEST = namespaced.text("""
+SELECT schedule_id, request_digest, deleted_at FROM schedules
+WHERE namespace_id = :namespace_id AND request_id = :request_id
+""")
+_UPDATE = namespaced.text("""
 UPDATE schedules SET name = :name, spec = CAST(:spec AS jsonb), template = CAST(:template AS jsonb),
     overlap = :overlap, catch_up = :catch_up, catch_up_window = :catch_up_window, is_paused = :is_paused,
     zone_version = :zone_version, version = version + 1, updated_at = now()
-WHERE schedule_id = :schedule_id
+WHERE schedule_id = :schedule_id AND namespace_id = :namespace_id
 """)
-_DELETE = sa.text("UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE schedule_id = :schedule_id")
+_DELETE = namespaced.text(f"UPDATE schedules SET deleted_at = now(), updated_at = now() WHERE {_THIS}")
 
 _IS_PAUSED = "the schedule was paused before it ran"
 _IS_DELETED = "the schedule was deleted before it ran"

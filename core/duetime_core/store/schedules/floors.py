@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors
-from duetime_core.postgres import database
+from duetime_core.model import errors, namespace
+from duetime_core.postgres import database, namespaced
 from duetime_core.store import leftovers
 from duetime_core.store.schedules import clock
 
@@ -41,41 +41,51 @@ class _Statements(NamedTuple):
     raise_blindly: sa.TextClause
 
 
-def _raise(table: str, columns: str, key: str, column: str, values: str) -> sa.TextClause:
-    return sa.text(f"""
+def _raise(table: str, columns: str, key: str, column: str, values: str) -> str:
+    return f"""
     INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column}
     WHERE excluded.{column} > {table}.{column} + interval '10 seconds' OR {table}.{column} > clock_timestamp()
-    """)
+    """
+
+
+def _raise_next(values: str) -> sa.TextClause:
+    return namespaced.text(
+        _raise("next_floors", "namespace_id, queue, ready_at", "namespace_id, queue", "ready_at", values)
+    )
+
+
+def _raise_due(values: str) -> sa.TextClause:
+    return sa.text(_raise("advance_floor", "advance_at", "is_only", "advance_at", values))
 
 
 _HERE = f"clock_timestamp() - {_MARGIN}"
-_FIRST_NEXT = "SELECT ready_at FROM waiting WHERE queue = :queue AND is_next AND ready_at >= :since"
+_NEXT_OF_QUEUE = "namespace_id = :namespace_id AND queue = :queue AND is_next"
+_FIRST_NEXT = f"SELECT ready_at FROM waiting WHERE {_NEXT_OF_QUEUE} AND ready_at >= :since"
 _FIRST_DUE = "SELECT advance_at FROM schedules WHERE advance_at >= :since"
 _BETWEEN = "{0} > CAST(:since AS timestamptz) AND {0} < CAST(:before AS timestamptz)"
 _NEXT = _Statements(
-    sa.text("SELECT clock_timestamp(), (SELECT ready_at FROM next_floors WHERE queue = :queue)"),
-    sa.text(f"""
-    UPDATE waiting SET ready_at = clock_timestamp() WHERE task_id = ANY(ARRAY(
-        SELECT task_id FROM waiting WHERE queue = :queue AND is_next AND {_BETWEEN.format("ready_at")}
+    namespaced.text("""
+    SELECT clock_timestamp(), (
+        SELECT ready_at FROM next_floors WHERE namespace_id = :namespace_id AND queue = :queue
+    )
+    """),
+    namespaced.text(f"""
+    UPDATE waiting SET ready_at = clock_timestamp() WHERE namespace_id = :namespace_id AND task_id = ANY(ARRAY(
+        SELECT task_id FROM waiting WHERE {_NEXT_OF_QUEUE} AND {_BETWEEN.format("ready_at")}
         ORDER BY ready_at, task_id LIMIT {BATCH} FOR UPDATE SKIP LOCKED
     ))
     """),
     # Not as if they were due just now, when claims would wake the advancer.
-    sa.text(f"""
-    UPDATE waiting SET ready_at = clock_timestamp() - interval '{clock.BEHIND}' WHERE task_id = ANY(ARRAY(
+    namespaced.text(f"""
+    UPDATE waiting SET ready_at = clock_timestamp() - interval '{clock.BEHIND}'
+    WHERE namespace_id = :namespace_id AND task_id = ANY(ARRAY(
         SELECT task_id FROM waiting
-        WHERE queue = :queue AND is_next AND ready_at >= :since AND ready_at < statement_timestamp() - {_MARGIN}
+        WHERE {_NEXT_OF_QUEUE} AND ready_at >= :since AND ready_at < statement_timestamp() - {_MARGIN}
         ORDER BY ready_at, task_id LIMIT {BATCH} FOR UPDATE SKIP LOCKED
     ))
     """),
-    _raise(
-        "next_floors",
-        "queue, ready_at",
-        "queue",
-        "ready_at",
-        f":queue, least({_HERE}, ({_FIRST_NEXT} ORDER BY ready_at, task_id LIMIT 1))",
-    ),
-    _raise("next_floors", "queue, ready_at", "queue", "ready_at", f":queue, {_HERE}"),
+    _raise_next(f":namespace_id, :queue, least({_HERE}, ({_FIRST_NEXT} ORDER BY ready_at, task_id LIMIT 1))"),
+    _raise_next(f":namespace_id, :queue, {_HERE}"),
 )
 _DUE = _Statements(
     sa.text("SELECT clock_timestamp(), (SELECT advance_at FROM advance_floor WHERE is_only)"),
@@ -86,29 +96,30 @@ _DUE = _Statements(
     ))
     """),
     None,
-    _raise(
-        "advance_floor",
-        "advance_at",
-        "is_only",
-        "advance_at",
-        f"least({_HERE}, ({_FIRST_DUE} ORDER BY advance_at, schedule_id LIMIT 1))",
-    ),
-    _raise("advance_floor", "advance_at", "is_only", "advance_at", _HERE),
+    _raise_due(f"least({_HERE}, ({_FIRST_DUE} ORDER BY advance_at, schedule_id LIMIT 1))"),
+    _raise_due(_HERE),
 )
 
 
+_Queue = tuple[int, str]
+"""A namespace, and the name of a queue in it."""
+
+
 class Floors:
-    """Raises the floors of due schedules and of queues' next tasks, for one worker that advances them."""
+    """Raises the floors of due schedules and of queues' next tasks, for one worker that advances them.
+
+    `queues` are those that the worker serves, in the namespace of the call.
+    """
 
     def __init__(self, queues: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._schedules = leftovers.Left(clock)
-        self._own = frozenset(queues)
+        self._own = frozenset((namespace.current(), queue) for queue in queues)
         self._queues = {queue: leftovers.Left(clock) for queue in self._own}
-        self._advanced: set[str] = set()
+        self._advanced: set[_Queue] = set()
 
-    def advanced(self, queues: Iterable[str]) -> None:
-        """Notes that next occurrences of those queues advanced."""
+    def advanced(self, queues: Iterable[_Queue]) -> None:
+        """Notes that next occurrences of those queues advanced, each given with its namespace."""
         self._schedules.hurry()
         for queue in queues:
             self._advanced.add(queue)
@@ -126,10 +137,12 @@ class Floors:
             await self._note_queue(engine, queue, self._queues[queue])
             await asyncio.sleep(min((self._clock() - began) * _REST_SHARE, _LONGEST_REST_SECONDS))
 
-    async def _note_queue(self, engine: sqlalchemy_asyncio.AsyncEngine, queue: str, left: leftovers.Left) -> None:
+    async def _note_queue(self, engine: sqlalchemy_asyncio.AsyncEngine, queue: _Queue, left: leftovers.Left) -> None:
         is_raised = queue in self._advanced
         self._advanced.discard(queue)
-        await self._note(engine, _NEXT, {"queue": queue}, left, is_raised=is_raised)
+        namespace_id, name = queue
+        with namespace.use(namespace_id):
+            await self._note(engine, _NEXT, {"queue": name}, left, is_raised=is_raised)
         if not is_raised and queue not in self._advanced and queue not in self._own and left.is_complete:
             # Nothing advanced for a minute, and nothing was left.
             del self._queues[queue]

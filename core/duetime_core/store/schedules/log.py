@@ -1,15 +1,14 @@
 """Reading the log of a schedule."""
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, schedule
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store.schedules import columns
 
-_LIST_LOGS = sa.text(f"""
+_LIST_LOGS = namespaced.text(f"""
 SELECT {columns.LOG_COLUMNS} FROM schedule_logs
-WHERE schedule_id = :schedule_id AND log_id > :after ORDER BY log_id LIMIT :limit
+WHERE schedule_id = :schedule_id AND namespace_id = :namespace_id AND log_id > :after ORDER BY log_id LIMIT :limit
 """)
 
 

@@ -9,10 +9,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence, schedule, task
+from duetime_core.postgres import namespaced
 from duetime_core.store import encoding
 from duetime_core.store.schedules import occurrences
 from duetime_core.store.tasks import columns, payloads
@@ -23,7 +23,7 @@ REFUSED = """
     SELECT task_id, nominal_times.nominal_time, coalesce(next_due_at, nominal_times.nominal_time) AS due_at
     FROM schedules JOIN nominal_times ON nominal_times.schedule_id = schedules.schedule_id
         AND nominal_times.nominal_time = next_nominal_time
-    WHERE schedules.schedule_id = {}
+    WHERE schedules.schedule_id = {} AND schedules.namespace_id = :namespace_id
 """
 """The next occurrence of a schedule that has no next task: a caller refused it, so that its nominal time is taken."""
 # Locked by an earlier statement, so that no other change comes between.
@@ -31,7 +31,9 @@ _PREVIOUS = f"""
     SELECT {", ".join(f"tasks.{column}" for column in columns.KEPT if column != "task_data")},
         {payloads.of("tasks")} AS task_data, tasks.task_id AS next_id, tasks.queue AS previous_queue,
         tasks.name AS previous_name
-    FROM waiting JOIN tasks USING (task_id) WHERE waiting.schedule_id = :schedule_id AND is_next
+    FROM waiting JOIN tasks USING (task_id)
+    WHERE waiting.schedule_id = :schedule_id AND waiting.namespace_id = :namespace_id
+        AND tasks.namespace_id = :namespace_id AND is_next
 """
 
 
@@ -41,7 +43,7 @@ def _change_waiting(changed: str) -> str:
     UPDATE waiting SET version = {changed}.version, queue = {changed}.queue,
         concurrency_key = {changed}.concurrency_key, ready_at = greatest({changed}.execution_time, clock_timestamp()),
         level = {columns.QUEUE_LEVEL.replace("priority", f"{changed}.priority")}
-    FROM {changed} WHERE waiting.task_id = {changed}.task_id
+    FROM {changed} WHERE waiting.task_id = {changed}.task_id AND waiting.namespace_id = :namespace_id
 )"""
 
 
@@ -57,25 +59,33 @@ def _assign(fields: dict[str, str], values: Sequence[str]) -> str:
     )
 
 
-_LOCK_WAITING = sa.text("SELECT task_id FROM waiting WHERE schedule_id = :schedule_id AND is_next FOR UPDATE")
-_LOCK = sa.text("""
-SELECT task_id, nominal_time, execution_time, false AS is_refused FROM tasks WHERE task_id = :task_id FOR UPDATE
+_LOCK_WAITING = namespaced.text("""
+SELECT task_id FROM waiting
+WHERE schedule_id = :schedule_id AND namespace_id = :namespace_id AND is_next FOR UPDATE
+""")
+_LOCK = namespaced.text("""
+SELECT task_id, nominal_time, execution_time, false AS is_refused FROM tasks
+WHERE task_id = :task_id AND namespace_id = :namespace_id FOR UPDATE
 """)
 IS_RETRIED = """(
-    EXISTS (SELECT FROM tasks WHERE tasks.task_id = refused.task_id OFFSET 0)
-    OR EXISTS (SELECT FROM ended_tasks WHERE task_id = refused.task_id AND status <> 'cancelled' OFFSET 0)
+    EXISTS (
+        SELECT FROM tasks WHERE tasks.task_id = refused.task_id AND tasks.namespace_id = :namespace_id OFFSET 0
+    ) OR EXISTS (
+        SELECT FROM ended_tasks
+        WHERE task_id = refused.task_id AND namespace_id = :namespace_id AND status <> 'cancelled' OFFSET 0
+    )
 )"""
 """Whether a caller retried the task of REFUSED: it runs on its own, and its nominal time is not skipped."""
-_REFUSED = sa.text(f"""
+_REFUSED = namespaced.text(f"""
 SELECT refused.*, true AS is_refused, {IS_RETRIED} AS is_retried FROM ({REFUSED.format(":schedule_id")}) AS refused
 """)
-_MOVE = sa.text(f"""
+_MOVE = namespaced.text(f"""
 WITH previous AS MATERIALIZED ({_PREVIOUS}), given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:after AS json)) AS given ({encoding.record(_MOVED)})
 ), moved AS (
     UPDATE tasks SET {_assign(_MOVED, _values(_MOVED, "given"))}, local_time = NULL, time_zone = NULL,
         version = tasks.version + 1, updated_at = now()
-    FROM previous CROSS JOIN given WHERE tasks.task_id = next_id
+    FROM previous CROSS JOIN given WHERE tasks.task_id = next_id AND tasks.namespace_id = :namespace_id
     RETURNING tasks.*, previous_queue, previous_name, previous.nominal_time AS previous_time
 ), {_change_waiting("moved")}, {
     payloads.store("SELECT moved.task_id, given.task_data FROM moved CROSS JOIN given WHERE moved.task_data IS NULL")
@@ -86,10 +96,10 @@ WITH previous AS MATERIALIZED ({_PREVIOUS}), given AS MATERIALIZED (
     INSERT INTO nominal_times (schedule_id, nominal_time, task_id) SELECT schedule_id, nominal_time, task_id FROM moved
     ON CONFLICT DO NOTHING
 ), {columns.write_log("moved", change="'updated'", status="'pending'", has_previous=True)}
-SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM moved
+SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now, namespace_id FROM moved
 """)
 # A value that is still what the schedule gave becomes what it gives now; any other is a caller's.
-_MERGE = sa.text(f"""
+_MERGE = namespaced.text(f"""
 WITH previous AS MATERIALIZED ({_PREVIOUS}), merged AS MATERIALIZED (
     SELECT {
     ", ".join(
@@ -105,7 +115,9 @@ WITH previous AS MATERIALIZED ({_PREVIOUS}), merged AS MATERIALIZED (
     UPDATE tasks SET {_assign(_MERGED, [f"merged.{encoding.column(field)}" for field in _MERGED])},
         version = tasks.version + 1, updated_at = now()
     FROM previous CROSS JOIN merged
-    WHERE tasks.task_id = next_id AND ({", ".join(f"previous.{encoding.column(field)}" for field in _MERGED)})
+    WHERE tasks.task_id = next_id AND tasks.namespace_id = :namespace_id AND ({
+    ", ".join(f"previous.{encoding.column(field)}" for field in _MERGED)
+})
         IS DISTINCT FROM ({", ".join(f"merged.{encoding.column(field)}" for field in _MERGED)})
     RETURNING tasks.*, 'pending' AS status, previous_queue, previous_name
 ), {_change_waiting("changed")}, {
@@ -113,7 +125,7 @@ WITH previous AS MATERIALIZED ({_PREVIOUS}), merged AS MATERIALIZED (
 }, {columns.write_log("changed", change="'updated'", status="status", has_previous=True)}
 SELECT {columns.CHANGED} FROM changed
 """)
-_DETACH = sa.text(f"""
+_DETACH = namespaced.text(f"""
 WITH previous AS MATERIALIZED ({_PREVIOUS}), edited AS MATERIALIZED (
     SELECT next_id, previous.execution_time
     FROM previous CROSS JOIN json_to_recordset(CAST(:before AS json)) AS before ({encoding.record(_MERGED)})
@@ -121,12 +133,13 @@ WITH previous AS MATERIALIZED ({_PREVIOUS}), edited AS MATERIALIZED (
         IS DISTINCT FROM ({", ".join(_values(_MERGED, "before"))})
 )
 UPDATE waiting SET is_next = false, ready_at = greatest(edited.execution_time, clock_timestamp())
-FROM edited WHERE waiting.task_id = next_id
+FROM edited WHERE waiting.task_id = next_id AND waiting.namespace_id = :namespace_id
 """)
-_RELEASE = sa.text("""
+_RELEASE = namespaced.text("""
 UPDATE waiting SET is_next = false, ready_at = greatest(tasks.execution_time, clock_timestamp())
-FROM tasks WHERE waiting.task_id = ANY(CAST(:task_ids AS bigint[])) AND is_next AND tasks.task_id = waiting.task_id
-RETURNING tasks.task_id, tasks.queue, tasks.execution_time, now(), 'pending' AS status
+FROM tasks WHERE waiting.task_id = ANY(CAST(:task_ids AS bigint[])) AND waiting.namespace_id = :namespace_id AND is_next
+    AND tasks.task_id = waiting.task_id AND tasks.namespace_id = :namespace_id
+RETURNING tasks.task_id, tasks.queue, tasks.execution_time, now(), tasks.namespace_id, 'pending' AS status
 """)
 _KEPT = ", ".join(f"tasks.{column}" for column in columns.KEPT if column not in {"version", "error_message"})
 
@@ -135,17 +148,18 @@ def _end(given: str, error: str, change: str, *, is_deleted: bool) -> str:
     """Returns the CTEs that cancel the next tasks of `given`, with task_id and reason."""
     deleted = "now()" if is_deleted else "NULL"
     return f"""given AS MATERIALIZED ({given}), gone AS (
-    DELETE FROM waiting USING given WHERE waiting.task_id = given.task_id AND is_next
+    DELETE FROM waiting USING given
+    WHERE waiting.task_id = given.task_id AND waiting.namespace_id = :namespace_id AND is_next
     RETURNING waiting.task_id, {error} AS error_message
 ), removed AS (
-    DELETE FROM tasks USING gone WHERE tasks.task_id = gone.task_id
+    DELETE FROM tasks USING gone WHERE tasks.task_id = gone.task_id AND tasks.namespace_id = :namespace_id
     RETURNING {_KEPT}, tasks.version + 1 AS version, gone.error_message, 'cancelled' AS status
 ), {columns.end("removed", status="status", assigned="executed_at", deleted=deleted)}, {
         columns.write_log("removed", change=f"'{change}'", status="status", error="error_message")
     }"""
 
 
-_SKIP = sa.text(f"""
+_SKIP = namespaced.text(f"""
 WITH {
     _end(
         "SELECT * FROM json_to_recordset(CAST(:skipped AS json)) AS skipped (task_id bigint, reason text)",
@@ -156,10 +170,10 @@ WITH {
 }
 SELECT {columns.CHANGED} FROM removed
 """)
-_WITHDRAW = sa.text(f"""
+_WITHDRAW = namespaced.text(f"""
 WITH {
     _end(
-        "SELECT task_id FROM waiting WHERE schedule_id = :schedule_id AND is_next",
+        "SELECT task_id FROM waiting WHERE schedule_id = :schedule_id AND namespace_id = :namespace_id AND is_next",
         "CAST(:reason AS text)",
         "deleted",
         is_deleted=True,

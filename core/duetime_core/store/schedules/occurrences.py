@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence, schedule, task
+from duetime_core.postgres import namespaced
 from duetime_core.store import encoding
 from duetime_core.store.tasks import columns as task_columns
 from duetime_core.store.tasks import payloads
@@ -38,7 +38,7 @@ _INSERTED = ", ".join(payloads.inline(field) if field == "task_data" else field 
 # nominal times without a task alone: only one that is taken concurrently costs an id. A request_id may conflict too.
 # The nominal time of a triggered task is when it got the schedule's lock: two triggers that began in the same
 # microsecond differ.
-_INSERT = sa.text(f"""
+_INSERT = namespaced.text(f"""
 WITH candidates AS MATERIALIZED (
     SELECT {", ".join(f"{value} AS {field}" for field, value in zip(_FIELDS, _VALUES, strict=True))} FROM {_GIVEN}
 ), input AS MATERIALIZED (
@@ -50,7 +50,8 @@ WITH candidates AS MATERIALIZED (
         OFFSET 0
     )
 ), named AS (
-    INSERT INTO request_ids (request_id, task_id) SELECT request_id, task_id FROM input WHERE request_id IS NOT NULL
+    INSERT INTO request_ids (namespace_id, request_id, task_id)
+    SELECT :namespace_id, request_id, task_id FROM input WHERE request_id IS NOT NULL
     ON CONFLICT DO NOTHING
     RETURNING task_id
 ), timed AS (
@@ -59,22 +60,25 @@ WITH candidates AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING task_id
 ), created AS (
-    INSERT INTO tasks (task_id, {encoding.columns(_STORED)}) OVERRIDING SYSTEM VALUE
-    SELECT task_id, {_INSERTED} FROM input WHERE task_id IN (SELECT task_id FROM timed)
+    INSERT INTO tasks (task_id, {encoding.columns(_STORED)}, namespace_id) OVERRIDING SYSTEM VALUE
+    SELECT task_id, {_INSERTED}, :namespace_id FROM input WHERE task_id IN (SELECT task_id FROM timed)
     RETURNING *
 ), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, is_next, concurrency_key, schedule_id)
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, is_next, concurrency_key, schedule_id, namespace_id)
     SELECT created.task_id, created.queue, greatest(created.execution_time, clock_timestamp()), version,
         {task_columns.QUEUE_LEVEL.replace("priority", "created.priority")}, is_next, created.concurrency_key,
-        created.schedule_id
+        created.schedule_id, created.namespace_id
     FROM created JOIN input ON input.task_id = created.task_id
 ), {payloads.OF_CREATED}, {task_columns.write_log("created", change="'created'", status="'pending'")}
-SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now FROM created ORDER BY nominal_time
+SELECT task_id, queue, execution_time, schedule_id, nominal_time, now() AS now, namespace_id
+FROM created ORDER BY nominal_time
 """)
-_TAKEN = sa.text("""
+_TAKEN = namespaced.text("""
 SELECT nominal_time FROM nominal_times
 WHERE schedule_id = :schedule_id AND nominal_time > :after
-    AND nominal_time IS DISTINCT FROM (SELECT next_nominal_time FROM schedules WHERE schedule_id = :schedule_id)
+    AND nominal_time IS DISTINCT FROM (
+        SELECT next_nominal_time FROM schedules WHERE schedule_id = :schedule_id AND namespace_id = :namespace_id
+    )
 ORDER BY nominal_time LIMIT :limit
 """)
 

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, schedule
-from duetime_core.postgres import database, schedule_tables, schema
+from duetime_core.postgres import database, namespaced, schedule_tables, schema
 from duetime_core.store.schedules import columns
 from duetime_core.store.tasks import page as task_page
 
@@ -67,13 +67,13 @@ def list_statement(wanted: Filter) -> tuple[sa.TextClause, dict[str, Any]]:
 @functools.cache
 def _list(fields: tuple[str, ...], is_paused: bool | None) -> sa.TextClause:
     conditions = {"name": "name = :name", "queue": f"{schedule_tables.TEMPLATE_QUEUE} = :queue"}
-    which = [schema.NOT_DELETED, *(conditions[field] for field in fields)]
+    which = ["schedules.namespace_id = :namespace_id", schema.NOT_DELETED, *(conditions[field] for field in fields)]
     if is_paused is not None:
         # Written out instead of bound, so that a generic plan knows how few they are.
         which.append("is_paused" if is_paused else "NOT is_paused")
-    order = schedule_tables.LISTED_BY if len(which) > 1 else "schedule_id"
+    order = schedule_tables.LISTED_BY if fields or is_paused is not None else "schedule_id"
     # Cut by size as lists of tasks are: first by the stored size, which PostgreSQL knows without reading the JSON.
-    return sa.text(f"""
+    return namespaced.text(f"""
         SELECT {columns.COLUMNS}, {columns.NEXT_COLUMNS}, found FROM (
             SELECT *, sum(octet_length(CAST(template AS text))) OVER {_ABOVE} AS written_above FROM (
                 SELECT *, sum(pg_column_size(template)) OVER {_ABOVE} AS stored_above, count(*) OVER () AS found FROM (

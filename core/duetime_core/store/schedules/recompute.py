@@ -9,29 +9,32 @@ import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, recurrence, task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.process import patience
-from duetime_core.store.schedules import advance, columns, reconcile
+from duetime_core.store.schedules import columns, next_locks, reconcile
 
 _RECOMPUTED_AT_ONCE = 100
 
-_STALE = sa.text(f"""
+_STALE = namespaced.text(f"""
 SELECT {columns.COLUMNS}, now() AS now, (
     SELECT nominal_time FROM waiting JOIN tasks USING (task_id)
-    WHERE waiting.schedule_id = schedules.schedule_id AND is_next
+    WHERE waiting.schedule_id = schedules.schedule_id AND waiting.namespace_id = :namespace_id
+        AND tasks.namespace_id = :namespace_id AND is_next
 ) AS next_time
 FROM schedules
-WHERE schedule_id > :after AND zone_version <> :zone_version AND NOT is_paused AND deleted_at IS NULL
+WHERE namespace_id = :namespace_id AND schedule_id > :after AND zone_version <> :zone_version AND NOT is_paused
+    AND deleted_at IS NULL
 ORDER BY schedule_id LIMIT :limit
 FOR UPDATE SKIP LOCKED
 """)
-_IS_CURRENT = sa.text(
-    "UPDATE schedules SET zone_version = :zone_version WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[]))"
-)
-_ANY_STALE = sa.text("""
+_IS_CURRENT = namespaced.text("""
+UPDATE schedules SET zone_version = :zone_version
+WHERE schedule_id = ANY(CAST(:schedule_ids AS bigint[])) AND namespace_id = :namespace_id
+""")
+_ANY_STALE = namespaced.text("""
 SELECT EXISTS (
-    SELECT FROM schedules WHERE schedule_id > 0 AND zone_version <> :zone_version AND NOT is_paused
-        AND deleted_at IS NULL AND schedule_id <> ALL(CAST(:unreadable AS bigint[]))
+    SELECT FROM schedules WHERE namespace_id = :namespace_id AND schedule_id > 0 AND zone_version <> :zone_version
+        AND NOT is_paused AND deleted_at IS NULL AND schedule_id <> ALL(CAST(:unreadable AS bigint[]))
 )
 """)
 
@@ -87,7 +90,7 @@ async def _pass(engine: sqlalchemy_asyncio.AsyncEngine, run: _Run, ends: float) 
 async def _recompute(
     connection: sqlalchemy_asyncio.AsyncConnection, stale: Sequence[sa.Row[tuple[object, ...]]], run: _Run
 ) -> None:
-    upcoming = await connection.execute(advance.LOCK_NEXT, advance.of_rows(stale))
+    upcoming = await connection.execute(next_locks.LOCK, next_locks.of_rows(stale))
     locked_by_others = {each.schedule_id for each in upcoming if each.has_next and each.task_id is None}
     moved: list[task.Changed] = []
     current = []

@@ -1,13 +1,14 @@
 """The row lock of a schedule."""
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, schedule
+from duetime_core.postgres import namespaced
 from duetime_core.store.schedules import columns
 
-_LOCK = sa.text(f"""
-SELECT {columns.COLUMNS} FROM schedules WHERE schedule_id = :id AND deleted_at IS NULL FOR UPDATE
+_LOCK = namespaced.text(f"""
+SELECT {columns.COLUMNS} FROM schedules
+WHERE schedule_id = :id AND namespace_id = :namespace_id AND deleted_at IS NULL FOR UPDATE
 """)
 
 

@@ -2,18 +2,17 @@
 
 import datetime
 
-import sqlalchemy as sa
 import sqlalchemy.exc
 import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors
-from duetime_core.postgres import error_mapping
+from duetime_core.postgres import error_mapping, namespaced
 
-_SET_ASIDE = sa.text("""
+_SET_ASIDE = namespaced.text("""
 UPDATE schedules SET advance_failures = least(advance_failures, 30) + 1, advance_error = :error,
     advance_at = now() + least(interval '1 second' * 2 ^ least(advance_failures + 1, 30), CAST(:longest AS interval))
-WHERE schedule_id = :schedule_id RETURNING advance_at
+WHERE schedule_id = :schedule_id AND namespace_id = :namespace_id RETURNING advance_at
 """)
 _LONGEST_BACKOFF = datetime.timedelta(minutes=15)
 _LONGEST_UNREADABLE = datetime.timedelta(seconds=30)

@@ -1,19 +1,20 @@
 """Triggering a schedule: creating a task now, besides its rule."""
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.postgres import confirmation, database
+from duetime_core.postgres import confirmation, database, namespaced
 from duetime_core.store.schedules import columns, occurrences, row_lock
 from duetime_core.store.tasks import request_ids
 
-_REQUESTED = sa.text("""
+_REQUESTED = namespaced.text("""
 SELECT request_ids.task_id, schedule_id, status, deleted_at FROM request_ids CROSS JOIN LATERAL (
-    SELECT schedule_id, 'pending' AS status, NULL AS deleted_at FROM tasks WHERE tasks.task_id = request_ids.task_id
+    SELECT schedule_id, 'pending' AS status, NULL AS deleted_at FROM tasks
+    WHERE tasks.task_id = request_ids.task_id AND tasks.namespace_id = :namespace_id
     UNION ALL
-    SELECT schedule_id, status, deleted_at FROM ended_tasks WHERE ended_tasks.task_id = request_ids.task_id
+    SELECT schedule_id, status, deleted_at FROM ended_tasks
+    WHERE ended_tasks.task_id = request_ids.task_id AND ended_tasks.namespace_id = :namespace_id
 ) AS earlier
-WHERE request_ids.request_id = :request_id
+WHERE request_ids.namespace_id = :namespace_id AND request_ids.request_id = :request_id
 """)
 
 

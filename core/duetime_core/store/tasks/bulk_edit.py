@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import database, error_mapping
+from duetime_core.postgres import database, error_mapping, namespaced
 from duetime_core.process import patience
-from duetime_core.store.tasks import columns, edit, ids
+from duetime_core.store.tasks import columns, edits, ids
 from duetime_core.store.tasks import page as task_page
 
 BATCH = 1_000
@@ -57,7 +57,7 @@ async def change(
     Batches are smaller while the database is slow. Raises StoreUnavailable, but not if a batch was too slow after
     others were changed: then the rest is for another call.
     """
-    assignments, parameters = edit.assigning(changes) if changes else ("", {})
+    assignments, parameters = edits.assigning(changes) if changes else ("", {})
     has_them = _has(changes) if changes else "false"
     done: list[int] = []
     # Tasks that are created later are not part of the change. By ids and not by times, because a claim during the call
@@ -130,29 +130,30 @@ def _statement(what: task.Change, page: str, assignments: str, has_them: str) ->
         ""
         if has_them == "false"
         else f"""AND NOT EXISTS (
-                SELECT FROM tasks WHERE tasks.task_id = page.task_id AND {has_them} OFFSET 0
+                SELECT FROM tasks
+                WHERE tasks.task_id = page.task_id AND tasks.namespace_id = :namespace_id AND {has_them} OFFSET 0
             )"""
     )
     match what:
         case task.Change.UPDATED:
-            edits = [edit.of_updated(assignments, wanted, locking)]
+            changing = [edits.of_updated(assignments, wanted, locking)]
         case task.Change.CANCELLED:
-            edits = [edit.of_ended("cancelled", is_deleted=False, wanted=wanted, locking=locking, has_running=True)]
+            changing = [edits.of_ended("cancelled", is_deleted=False, wanted=wanted, locking=locking, has_running=True)]
         case task.Change.RETRIED:
-            edits = [edit.of_retried(wanted, locking)]
+            changing = [edits.of_retried(wanted, locking)]
         case _:
-            edits = [
-                edit.of_ended("cancelled", is_deleted=True, wanted=wanted, locking=locking, has_running=False),
-                edit.of_deleted(wanted, locking),
+            changing = [
+                edits.of_ended("cancelled", is_deleted=True, wanted=wanted, locking=locking, has_running=False),
+                edits.of_deleted(wanted, locking),
                 """deleted AS (
-            SELECT task_id, queue, execution_time, status FROM ended
-            UNION ALL SELECT task_id, queue, execution_time, status FROM edited
+            SELECT task_id, queue, execution_time, status, namespace_id FROM ended
+            UNION ALL SELECT task_id, queue, execution_time, status, namespace_id FROM edited
         )""",
             ]
-    return sa.text(f"""
+    return namespaced.text(f"""
         WITH page AS MATERIALIZED ({page}), candidates AS MATERIALIZED (
             SELECT task_id FROM page WHERE task_id <= :last_id AND task_id <> ALL(CAST(:done AS bigint[])) {has_not}
-        ), {", ".join(edits)}
+        ), {", ".join(changing)}
         SELECT {_CHANGED[what]}, read, last_time, last_id, locked_by_others
         FROM (
             SELECT (SELECT count(*) FROM page) AS read,
@@ -170,7 +171,7 @@ _EDITED = {
     task.Change.DELETED: "deleted",
 }
 _CHANGED = {
-    what: f"edited.task_id, edited.queue, edited.execution_time, now(), {status}"
+    what: f"edited.task_id, edited.queue, edited.execution_time, now(), edited.namespace_id, {status}"
     for what, status in (
         (task.Change.UPDATED, "'pending'"),
         (task.Change.RETRIED, "'pending'"),

@@ -33,6 +33,7 @@ _SAME_FOR_ALL = {
     "deleted_at",
     "is_next",
     "version",
+    "namespace_id",
 }
 """The columns that are the same for all tasks of one claim: of thousands a second, reading each column costs."""
 CLAIMED = [column for column in TASK if column not in _SAME_FOR_ALL]
@@ -71,14 +72,15 @@ ENDED_COLUMNS = ", ".join(f"{_OF_ENDED_READ.get(column, f'ended_tasks.{column}')
 EDITED_ENDED_COLUMNS = ", ".join(f"{_OF_ENDED.get(column, f'ended_tasks.{column}')} AS {column}" for column in TASK)
 """TASK, of a row of `ended_tasks` that the statement has changed: without task_data that is in `payloads`."""
 LIVE = f"""
-    LEFT JOIN waiting ON waiting.task_id = tasks.task_id
+    LEFT JOIN waiting ON waiting.task_id = tasks.task_id AND waiting.namespace_id = :namespace_id
     LEFT JOIN LATERAL (
         SELECT worker_id, started_at, expires_at FROM leases
-        WHERE waiting.task_id IS NULL AND {leases.HAS_LEASE} AND tasks.task_id = ANY(task_ids)
+        WHERE waiting.task_id IS NULL AND leases.namespace_id = :namespace_id AND {leases.HAS_LEASE}
+            AND tasks.task_id = ANY(task_ids)
             AND versions[array_position(task_ids, tasks.task_id)] = tasks.version
         LIMIT 1
     ) AS lease ON true"""
-"""Joins of `tasks` that show whether a task is pending or runs, and where."""
+"""Joins of `tasks` of the namespace that show whether a task is pending or runs, and where."""
 QUEUE_LEVEL = f"CASE priority WHEN 0 THEN 0 ELSE priority + {schema.RETURNED} END"
 """The level in `waiting` of a task with a priority."""
 RETURNED_LEVEL = f"priority + {schema.RETURNED}"
@@ -87,21 +89,24 @@ RETURNED_LEVEL = f"priority + {schema.RETURNED}"
 LOG = [field.name for field in dataclasses.fields(task.TaskLog)]
 LOG_COLUMNS = ", ".join(LOG)
 
-CHANGED = "task_id, queue, execution_time, now(), status"
+CHANGED = "task_id, queue, execution_time, now(), namespace_id, status"
 """What a statement returns of each task that it changed."""
 
 _STATUS, _LOG_STATUS = TASK.index("status"), LOG.index("status")
 _RETRY_POLICY = slice(TASK.index(_POLICY[0]), TASK.index(_POLICY[0]) + len(_POLICY))
 
 
-def is_overlapped(schedule_id: str) -> str:
+def is_overlapped(schedule_id: str, namespace_id: str = ":namespace_id") -> str:
     """Returns the SQL of whether an earlier run of a schedule, given as an expression, is unfinished.
 
     Not EXISTS, for which PostgreSQL may read all tasks once instead of a few per schedule.
     """
     return f"""coalesce((
-    SELECT true FROM tasks WHERE tasks.schedule_id = {schedule_id}
-        AND NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND is_next OFFSET 0)
+    SELECT true FROM tasks WHERE tasks.schedule_id = {schedule_id} AND tasks.namespace_id = {namespace_id}
+        AND NOT EXISTS (
+            SELECT FROM waiting
+            WHERE waiting.task_id = tasks.task_id AND waiting.namespace_id = tasks.namespace_id AND is_next OFFSET 0
+        )
     LIMIT 1
 ), false)"""
 
@@ -125,6 +130,7 @@ def read_claimed(
     worker_id: str,
     started_at: datetime.datetime,
     expires_at: datetime.datetime,
+    namespace_id: int,
 ) -> task.Task:
     """Returns the task of a row that begins with CLAIMED_COLUMNS, which that worker claimed: its start is `version`.
 
@@ -184,13 +190,14 @@ def read_claimed(
         False,  # is_next
         local_time,
         time_zone,
+        namespace_id,
         lease_id,
     )
 
 
 def read_changed(row: Sequence[Any]) -> task.Changed:
     """Returns the changed task of a row that begins with CHANGED."""
-    return task.Changed(row[0], row[1], row[2], row[3], task.Status(row[4]))
+    return task.Changed(row[0], row[1], row[2], row[3], row[4], task.Status(row[5]))
 
 
 def read_log(row: sa.Row[Any]) -> task.TaskLog:
@@ -201,7 +208,7 @@ def read_log(row: sa.Row[Any]) -> task.TaskLog:
 
 
 _LOGGED = """task_logs (task_id, version, status, change, error_message, execution_time, retry_count, actor,
-            duration, timestamp, queue, name, previous_queue, previous_name)"""
+            duration, timestamp, queue, name, previous_queue, previous_name, namespace_id)"""
 
 
 def write_log(
@@ -220,8 +227,8 @@ def write_log(
 ) -> str:
     """Returns the CTE `name` that logs each row of the CTE `changed`; the others are SQL expressions over it.
 
-    `changed` has the tasks' queue and name and, if `has_previous`, previous_queue and previous_name. It must be what
-    changes the tasks, so that a transaction has its id before it draws a log_id, as the feed needs.
+    `changed` has the tasks' namespace_id, queue and name and, if `has_previous`, previous_queue and previous_name. It
+    must be what changes the tasks, so that a transaction has its id before it draws a log_id, as the feed needs.
 
     `started` is the condition of rows whose start may not be logged yet: they have started_at, started_by, started_due
     and started_retries. Both rows are written by one INSERT, in the order of versions, so that those of a task are,
@@ -230,11 +237,11 @@ def write_log(
     """
     previous = "NULLIF(previous_queue, queue), NULLIF(previous_name, name)" if has_previous else "NULL, NULL"
     rows = f"""SELECT task_id, version, {status}, {change}, {error}, execution_time, retry_count, {actor},
-            CAST({duration} AS interval), {timestamp}, queue, name, {previous}
+            CAST({duration} AS interval), {timestamp}, queue, name, {previous}, namespace_id
         FROM {changed}"""
     if started is not None:
         rows = f"""SELECT task_id, version - 1, 'running', 'started', NULL, started_due, started_retries, started_by,
-            CAST(NULL AS interval), started_at, queue, name, NULL, NULL
+            CAST(NULL AS interval), started_at, queue, name, NULL, NULL, namespace_id
         FROM {changed} WHERE {started}
         UNION ALL {rows}
         ORDER BY 2, 1
@@ -252,7 +259,7 @@ def log_starts(given: str) -> str:
         WITH begun AS MATERIALIZED (SELECT pg_current_xact_id() AS xid)
         INSERT INTO {_LOGGED}
         SELECT task_id, version, 'running', 'started', NULL, execution_time, retry_count, :worker_id,
-            NULL, started_at, queue, name, NULL, NULL
+            NULL, started_at, queue, name, NULL, NULL, namespace_id
         FROM begun CROSS JOIN {given}
         ORDER BY version, task_id
         ON CONFLICT DO NOTHING

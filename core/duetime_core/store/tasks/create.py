@@ -3,16 +3,15 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import errors, task
+from duetime_core.model import errors, namespace, task
 from duetime_core.postgres import confirmation, database
 from duetime_core.store import encoding
-from duetime_core.store.tasks import columns, payloads, request_ids
+from duetime_core.store.tasks import creation, request_ids
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -22,114 +21,20 @@ class Created(task.Changed):
     is_new: bool
 
 
-_FIELDS = {
-    **encoding.TEMPLATE,
-    "execution_time": "timestamptz",
-    "request_id": "text",
-    "request_digest": "uuid",
-    "local_time": "timestamp",
-    "time_zone": "text",
-}
-_GIVEN = {**_FIELDS, "earlier_digest": "uuid"}
-_STORED = [field for field in _FIELDS if field != "request_digest"]
-_VALUES = ", ".join(
-    encoding.expressions(
-        _STORED, execution_time="greatest(given.execution_time, now())", task_data=payloads.inline("given.task_data")
-    )
-)
+class Caller(NamedTuple):
+    """Who creates a task, and in which namespace."""
 
+    namespace_id: int
+    actor: str
 
-# Ids are drawn only for inserted tasks: the same statement first looks up request_ids that already have a task, and an
-# all-or-none batch that these refuse draws none. The exception is a request_id that another transaction takes at the
-# same moment.
-# They are drawn before the insert, because RETURNING cannot return the input position of a row. One row lists them with
-# their input positions: joining the input to the created rows would compare each of its tasks with all of those.
-# One JSON parameter costs less to build and to send than an array per column. Request ids are inserted first, in one
-# order, because an insert waits for another transaction's insert of the same one: batches in two orders would deadlock.
-def _creating(is_repeated: str, condition: str, *, has_actors: bool = False) -> sa.TextClause:
-    """Returns the statement that creates the tasks with new request_ids, if `condition` holds.
-
-    `is_repeated` is what it has of the others, whose row in `request_ids` is `earlier`. With `has_actors` each task of
-    the input has its actor.
-    """
-    given = {**_GIVEN, "actor": "text"} if has_actors else _GIVEN
-    # A binary search, for the same reason.
-    actors = """callers AS MATERIALIZED (
-    SELECT array_agg(task_id ORDER BY task_id) AS task_ids, array_agg(actor ORDER BY task_id) AS actors FROM input
-), """
-    actor = "(SELECT actors[width_bucket(created.task_id, task_ids)] FROM callers)"
-    return sa.text(f"""
-WITH given AS MATERIALIZED (
-    SELECT given.*, (
-        -- NULL if its request_id is new.
-        SELECT {is_repeated} FROM request_ids AS earlier WHERE earlier.request_id = given.request_id
-    ) AS is_repeated
-    FROM ROWS FROM (json_to_recordset(CAST(:tasks AS json)) AS (
-        {encoding.record(given)}
-    )) WITH ORDINALITY AS given (
-        {", ".join(given)}, position
-    )
-), input AS MATERIALIZED (
-    SELECT nextval('tasks_task_id_seq') AS task_id, given.* FROM given
-    WHERE is_repeated IS NULL AND {condition}
-), named AS (
-    INSERT INTO request_ids (request_id, task_id, digest)
-    SELECT request_id, task_id, request_digest FROM input WHERE request_id IS NOT NULL
-    ORDER BY request_id COLLATE "C", position
-    ON CONFLICT DO NOTHING
-    RETURNING task_id
-), created AS (
-    INSERT INTO tasks (task_id, {encoding.columns(_STORED)}) OVERRIDING SYSTEM VALUE
-    SELECT task_id, {_VALUES}
-    FROM input AS given WHERE request_id IS NULL OR task_id IN (SELECT task_id FROM named)
-    ORDER BY position
-    RETURNING task_id, version, execution_time, retry_count, queue, name, priority, concurrency_key, schedule_id
-), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, concurrency_key, schedule_id)
-    SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version, {columns.QUEUE_LEVEL}, concurrency_key,
-        schedule_id
-    FROM created
-), {payloads.OF_CREATED}, {actors if has_actors else ""}{
-        columns.write_log("created", change="'created'", status="'pending'", actor=actor if has_actors else ":actor")
-    }
-SELECT array_agg(task_id) AS task_ids, array_agg(position) AS positions, NULL AS task_id, NULL AS queue,
-    NULL AS execution_time, now()
-FROM input
-UNION ALL SELECT NULL, NULL, task_id, queue, execution_time, now() FROM created
-""")
-
-
-_CREATE = _creating("true", "true")
-_CREATE_FOR_ACTORS = _creating("true", "true", has_actors=True)
-# Apart, because a statement that may look into all partitions of `ended_tasks` costs as much again.
-_CREATE_ALL = _creating(
-    """(earlier.digest IN (given.request_digest, given.earlier_digest)) IS TRUE AND NOT EXISTS (
-            SELECT FROM ended_tasks
-            WHERE ended_tasks.task_id = earlier.task_id AND (status = 'cancelled' OR deleted_at IS NOT NULL)
-        )""",
-    "NOT EXISTS (SELECT FROM given AS refused WHERE NOT refused.is_repeated)",
-)
-
-_FIND_REQUESTS = sa.text("""
-SELECT request_id, digest, request_ids.task_id, queue, execution_time, now(), status, deleted_at
-FROM request_ids CROSS JOIN LATERAL (
-    SELECT queue, execution_time, NULL AS deleted_at, CASE
-        WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending' ELSE 'running'
-    END AS status
-    FROM tasks WHERE tasks.task_id = request_ids.task_id
-    UNION ALL
-    SELECT queue, execution_time, deleted_at, status FROM ended_tasks WHERE ended_tasks.task_id = request_ids.task_id
-) AS earlier
-WHERE request_id = ANY(CAST(:request_ids AS text[]))
-""")
 
 _Answer = Created | errors.RequestIdTaken
 
 
 async def create(
-    engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str | list[str]
+    engine: sqlalchemy_asyncio.AsyncEngine, tasks: Sequence[task.NewTask], *, actor: str | list[Caller]
 ) -> Sequence[Created | errors.DuetimeError | sqlalchemy.exc.DBAPIError]:
-    """Creates those tasks in one commit and returns a result for each, in order. A list has the actor of each task.
+    """Creates those tasks in one commit and returns a result for each, in order. A list has the caller of each task.
 
     The result of a task whose request_id was used before, for another request or for a task that was cancelled or
     deleted, is RequestIdTaken; the others are created. An error before any task is created is raised; a later one is
@@ -138,7 +43,7 @@ async def create(
     encoded = [_encode(new) for new in tasks]
     if isinstance(actor, list):
         for new, own in zip(encoded, actor, strict=True):
-            new["actor"] = own
+            new["namespace_id"], new["actor"] = own
     answers: dict[int, _Answer] = {}
     try:
         with database.unavailable():
@@ -206,19 +111,23 @@ async def _answer(
 ) -> None:
     """Fills `answers`, by position. If it raises, they have the tasks of the statements before.
 
-    Without an actor each of `encoded` has its own. With `all_or_none` it ends at the first refusals, and the caller
-    rolls everything back.
+    Without an actor each of `encoded` has its own caller. With `all_or_none` it ends at the first refusals, and the
+    caller rolls everything back.
     """
     missing = list(range(len(encoded)))
     while missing:
         sent = _firsts(encoded, missing)
         tasks = json.dumps([encoded[position] for position in sent], ensure_ascii=False)
         parameters = {"tasks": tasks} if actor is None else {"tasks": tasks, "actor": actor}
-        statement = _CREATE_ALL if all_or_none else _CREATE_FOR_ACTORS if actor is None else _CREATE
+        statement = (
+            creation.CREATE_ALL if all_or_none else creation.CREATE_FOR_CALLERS if actor is None else creation.CREATE
+        )
         positions: dict[int, int] = {}
         for task_ids, ordinals, task_id, queue, execution_time, now in await connection.execute(statement, parameters):
             if task_id is not None:
-                answers[positions[task_id]] = Created(task_id, queue, execution_time, now, is_new=True)
+                position = positions[task_id]
+                namespace_id = _namespace_id(encoded[position])
+                answers[position] = Created(task_id, queue, execution_time, now, namespace_id, is_new=True)
             elif task_ids is not None:
                 positions = {drawn: sent[ordinal - 1] for drawn, ordinal in zip(task_ids, ordinals, strict=True)}
         # The request_ids of the tasks that were not created were taken. The transaction that took each has committed,
@@ -226,22 +135,31 @@ async def _answer(
         # request_id is free, and the insert is retried.
         missing = [position for position in missing if position not in answers]
         if missing:
-            await _find(connection, encoded, missing, answers)
+            for namespace_id in {_namespace_id(encoded[position]) for position in missing}:
+                own = [position for position in missing if _namespace_id(encoded[position]) == namespace_id]
+                with namespace.use(namespace_id):
+                    await _find(connection, encoded, own, answers)
             if all_or_none and any(isinstance(answer, errors.RequestIdTaken) for answer in answers.values()):
                 return
             missing = [position for position in missing if position not in answers]
 
 
+def _namespace_id(new: dict[str, Any]) -> int:
+    """Returns the namespace of an encoded task: that of the call, unless it has its own caller."""
+    own: int | None = new.get("namespace_id")
+    return namespace.current() if own is None else own
+
+
 def _firsts(encoded: Sequence[dict[str, Any]], missing: Sequence[int]) -> list[int]:
     """Returns the positions of the first task with each request_id: the others would draw ids without need."""
-    seen: set[str] = set()
+    seen: set[tuple[int, str]] = set()
     firsts = []
     for position in missing:
         request_id = encoded[position].get("request_id")
         if request_id is None:
             firsts.append(position)
-        elif request_id not in seen:
-            seen.add(request_id)
+        elif (used := (_namespace_id(encoded[position]), request_id)) not in seen:
+            seen.add(used)
             firsts.append(position)
     return firsts
 
@@ -253,7 +171,7 @@ async def _find(
     answers: dict[int, _Answer],
 ) -> None:
     wanted = [request_id for position in missing if (request_id := encoded[position].get("request_id"))]
-    found = {row.request_id: row for row in await connection.execute(_FIND_REQUESTS, {"request_ids": wanted})}
+    found = {row.request_id: row for row in await connection.execute(creation.FIND_REQUESTS, {"request_ids": wanted})}
     if found:
         await confirmation.write(connection)
     for position in missing:
@@ -268,7 +186,9 @@ async def _find(
                 status=status,
                 deleted_at=deleted_at,
             )
-            answers[position] = refusal or Created(task_id, queue, execution_time, now, is_new=False)
+            answers[position] = refusal or Created(
+                task_id, queue, execution_time, now, namespace.current(), is_new=False
+            )
 
 
 def _encode(new: task.NewTask) -> dict[str, Any]:

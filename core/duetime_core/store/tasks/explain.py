@@ -2,39 +2,40 @@
 
 import datetime
 
-import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, explanation, queue, schedule, worker
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store import leases
 from duetime_core.store.queues import workers
 from duetime_core.store.tasks import columns
 from duetime_core.store.tasks import read as task_read
 
-_READ = sa.text(f"""
+_READ = namespaced.text(f"""
 SELECT found.*, now() AS now, coalesce(queues.is_paused, false) AS is_paused, max_running, max_per_second,
     max_running_per_key, max_per_second_per_key, queues.tokens, queues.tokens_at,
     queue_keys.tokens AS key_tokens, queue_keys.tokens_at AS key_tokens_at,
     (
         SELECT count(*) FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
-        WHERE running.queue = found.queue
+        WHERE running.queue = found.queue AND tasks.namespace_id = :namespace_id
     ) AS running,
     (
         SELECT count(*) FROM {leases.RUNNING} AS running JOIN tasks USING (task_id, version)
-        WHERE running.queue = found.queue AND tasks.concurrency_key = found.concurrency_key
+        WHERE running.queue = found.queue AND tasks.namespace_id = :namespace_id
+            AND tasks.concurrency_key = found.concurrency_key
     ) AS running_of_key,
     CASE WHEN found.is_next THEN advance_error END AS advance_error,
     found.is_next AND overlap = '{schedule.Overlap.QUEUE}' AND {columns.is_overlapped("schedules.schedule_id")}
         AS waits_for_run
 FROM ({task_read.GET}) AS found
-LEFT JOIN queues ON queues.name = found.queue
-LEFT JOIN queue_keys ON queue_keys.queue = found.queue AND queue_keys.concurrency_key = found.concurrency_key
-LEFT JOIN schedules ON schedules.schedule_id = found.schedule_id
+LEFT JOIN queues ON queues.namespace_id = :namespace_id AND queues.name = found.queue
+LEFT JOIN queue_keys ON queue_keys.namespace_id = :namespace_id AND queue_keys.queue = found.queue
+    AND queue_keys.concurrency_key = found.concurrency_key
+LEFT JOIN schedules ON schedules.namespace_id = :namespace_id AND schedules.schedule_id = found.schedule_id
 """)
-_LIVE = sa.text(f"""
+_LIVE = namespaced.text(f"""
 SELECT worker_id, queues, handlers, concurrency, running, started_at, last_heartbeat_at, true AS is_alive, free_slots
-FROM workers WHERE {workers.ALIVE} ORDER BY worker_id
+FROM workers WHERE namespace_id = :namespace_id AND {workers.ALIVE} ORDER BY worker_id
 """)
 
 

@@ -80,7 +80,8 @@ def _free(forgotten: str) -> str:
     """Returns the CTEs that free the request ids and nominal times of the rows of the CTE `forgotten`."""
     return f"""requests AS (
         DELETE FROM request_ids USING {forgotten}
-        WHERE request_ids.request_id = {forgotten}.request_id AND request_ids.task_id = {forgotten}.task_id
+        WHERE request_ids.namespace_id = {forgotten}.namespace_id
+            AND request_ids.request_id = {forgotten}.request_id AND request_ids.task_id = {forgotten}.task_id
     ), times AS (
         DELETE FROM nominal_times USING {forgotten}
         WHERE nominal_times.schedule_id = {forgotten}.schedule_id
@@ -100,7 +101,7 @@ WITH expired AS MATERIALIZED ({
 }), deleted AS (
     DELETE FROM ended_tasks_default USING expired
     WHERE ended_tasks_default.task_id = expired.task_id AND ended_tasks_default.ended_at = expired.ended_at
-    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time, is_large
+    RETURNING ended_tasks_default.task_id, request_id, schedule_id, nominal_time, is_large, namespace_id
 ), contents AS (
     DELETE FROM payloads WHERE task_id = ANY(ARRAY(SELECT task_id FROM deleted WHERE is_large))
 ), {_free("deleted")}
@@ -115,7 +116,7 @@ def _forget(partition: str) -> sa.TextClause:
     return sa.text(f"""
     WITH page AS MATERIALIZED ({
         _few(f'''
-            SELECT task_id, request_id, schedule_id, nominal_time, {_IS_LARGE} FROM {partition}
+            SELECT task_id, request_id, schedule_id, nominal_time, {_IS_LARGE}, namespace_id FROM {partition}
             WHERE task_id > :after ORDER BY task_id LIMIT :limit
         ''')
     }), large AS MATERIALIZED (

@@ -51,7 +51,7 @@ class Recorded:
 _MOVED = ", ".join(f"tasks.{column}" for column in columns.KEPT if column not in {"version", "lost_leases"})
 _LOGGED = "change, started_at, :worker_id AS started_by, started_due, started_retries, duration"
 _FINISHED = (
-    "task_id, version, status, queue, name, execution_time, retry_count, new_error, "
+    "task_id, version, status, queue, name, execution_time, retry_count, new_error, namespace_id, "
     "change, started_at, started_by, started_due, started_retries, duration"
 )
 _GIVEN = {
@@ -111,10 +111,11 @@ WITH own AS MATERIALIZED (
     FROM held WHERE tasks.task_id = held.task_id AND held.status = 'pending'
     RETURNING tasks.*, held.status, held.error_message AS new_error, {_LOGGED}
 ), waits AS (
-    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id)
+    INSERT INTO waiting (task_id, queue, ready_at, version, level, lost_leases, concurrency_key, schedule_id,
+        namespace_id)
     SELECT task_id, queue, greatest(execution_time, clock_timestamp()), version,
         CASE change WHEN 'released' THEN {columns.RETURNED_LEVEL} ELSE {columns.QUEUE_LEVEL} END, lost_leases,
-        concurrency_key, schedule_id
+        concurrency_key, schedule_id, namespace_id
     FROM returned
 ), finished AS NOT MATERIALIZED (
     SELECT {_FINISHED} FROM gone
@@ -146,7 +147,7 @@ WITH own AS MATERIALIZED (
 SELECT {columns.CHANGED}, NULL AS ended FROM returned
 UNION ALL
 -- One array costs both sides less than thousands of rows a second.
-SELECT NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, array_agg(task_id) FROM gone
 """)
 
 
@@ -171,7 +172,7 @@ WHERE NOT EXISTS (SELECT FROM waiting WHERE waiting.task_id = given.task_id OFFS
 _LOG_STARTS = sa.text(
     columns.log_starts("""json_to_recordset(CAST(:starts AS json)) AS given (
         task_id bigint, version int, started_at timestamptz, execution_time timestamptz, retry_count int, queue text,
-        name text, lease_id bigint
+        name text, lease_id bigint, namespace_id int
     ) WHERE EXISTS (
         -- It is not there if the claim was lost in a failover, or others ended the run, and logged its start.
         SELECT FROM leases WHERE leases.lease_id = given.lease_id AND leases.worker_id = :worker_id
@@ -199,6 +200,7 @@ async def log_starts(engine: sqlalchemy_asyncio.AsyncEngine, claimed: Sequence[t
                 "queue": each.queue,
                 "name": each.name,
                 "lease_id": each.lease_id,
+                "namespace_id": each.namespace_id,
             }
             for each in claimed
         ],

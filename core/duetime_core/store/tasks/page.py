@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from duetime_core.model import task
-from duetime_core.postgres import schema
+from duetime_core.postgres import namespaced, schema
 from duetime_core.store import leases
 from duetime_core.store.tasks import columns as task_columns
 
@@ -42,7 +42,10 @@ _CONDITIONS = {
     "due_before": "{time} < :due_before",
     "schedule_id": "schedule_id = :schedule_id",
     "concurrency_key": "concurrency_key = :concurrency_key",
-    "request_id": "task_id = (SELECT task_id FROM request_ids WHERE request_ids.request_id = :request_id)",
+    "request_id": (
+        "task_id = (SELECT task_id FROM request_ids "
+        "WHERE request_ids.namespace_id = :namespace_id AND request_ids.request_id = :request_id)"
+    ),
     "name_prefix": "starts_with(name, :name_prefix)",
 }
 """By the field of a filter; {time} is the execution_time as the index of a part has it."""
@@ -50,11 +53,14 @@ _WITH_OWN_INDEX = {"schedule_id", "concurrency_key"}
 """The filters with an index of all matching tasks, in an order that no other index of them has."""
 
 
+_OWN = "namespace_id = :namespace_id"
+
+
 def _first_name(condition: str) -> str:
     """Returns the SELECT of the first name of a task for which the condition holds, in the order of bytes."""
     found = (
-        f"(SELECT name FROM {table} WHERE {which} {condition} ORDER BY name USING ~<~ LIMIT 1)"
-        for table, which in (("tasks", f"{schema.LISTED} AND"), ("ended_tasks", f"{schema.NOT_DELETED} AND"))
+        f"(SELECT name FROM {table} WHERE {_OWN} AND {which} AND {condition} ORDER BY name USING ~<~ LIMIT 1)"
+        for table, which in (("tasks", schema.LISTED), ("ended_tasks", schema.ENDED_LISTED))
     )
     return f"SELECT name FROM ({' UNION ALL '.join(found)}) AS both_tables ORDER BY name USING ~<~ LIMIT 1"
 
@@ -73,7 +79,7 @@ _NAMES = f"""
 
 MAX_NAMES = 1_000
 """How many names may begin with a prefix: of each, up to a page of tasks is read and sorted."""
-COUNT_NAMES = sa.text(f"SELECT count(*) FROM (SELECT FROM ({_NAMES}) AS names LIMIT {MAX_NAMES + 1}) AS found")
+COUNT_NAMES = namespaced.text(f"SELECT count(*) FROM (SELECT FROM ({_NAMES}) AS names LIMIT {MAX_NAMES + 1}) AS found")
 """Counts the names with a prefix, up to one more than allowed."""
 
 
@@ -108,7 +114,7 @@ def page_statement(wanted: Filter, *, after: tuple[datetime.datetime, int] | Non
 
 @functools.lru_cache(maxsize=256)
 def _list(statuses: tuple[task.Status, ...], fields: tuple[str, ...], order: Order, *, is_first: bool) -> sa.TextClause:
-    return sa.text(_cut_by_size(*_page(statuses, fields, order, is_first)))
+    return namespaced.text(_cut_by_size(*_page(statuses, fields, order, is_first)))
 
 
 class _Part(NamedTuple):
@@ -143,7 +149,9 @@ def _page(
     return f"SELECT * FROM ({' UNION ALL '.join(selects)}) AS merged ORDER BY {ordering} LIMIT :limit", ordering
 
 
-_IS_WAITING = "EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id OFFSET 0)"
+_IS_WAITING = f"""EXISTS (
+    SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND waiting.{_OWN} OFFSET 0
+)"""
 
 
 def _live(statuses: frozenset[task.Status], fields: Collection[str], by_id: bool) -> Iterator[_Part]:
@@ -188,9 +196,9 @@ def _is_one_of(statuses: Collection[task.Status]) -> str:
 
 
 def _select(part: _Part, conditions: Sequence[str], ordering: str, *, searched: bool, ids_only: bool) -> str:
-    which = [part.which, *conditions]
+    which = [f"{part.table}.{_OWN}", part.which, *conditions]
     if part.table == "ended_tasks":
-        which.insert(0, schema.NOT_DELETED)
+        which.insert(0, schema.ENDED_LISTED)
     if searched:
         # With the prefix too, the planner may expect few tasks of a name and sort them all.
         which = ["name = wanted_name", *(each for each in which if each != _CONDITIONS["name_prefix"])]

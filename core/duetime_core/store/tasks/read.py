@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import database, schema
+from duetime_core.postgres import database, namespaced, schema
 from duetime_core.store.tasks import columns as task_columns
 from duetime_core.store.tasks import page
 
@@ -24,33 +24,39 @@ class TaskPage:
 
 GET = f"""
 SELECT * FROM (
-    SELECT {task_columns.LIVE_COLUMNS} FROM tasks {task_columns.LIVE} WHERE tasks.task_id = :task_id
+    SELECT {task_columns.LIVE_COLUMNS} FROM tasks {task_columns.LIVE}
+    WHERE tasks.task_id = :task_id AND tasks.namespace_id = :namespace_id
     UNION ALL
-    SELECT {task_columns.ENDED_COLUMNS} FROM ended_tasks WHERE task_id = :task_id AND {schema.NOT_DELETED}
+    SELECT {task_columns.ENDED_COLUMNS} FROM ended_tasks
+    WHERE task_id = :task_id AND namespace_id = :namespace_id AND {schema.NOT_DELETED}
 ) AS found LIMIT 1
 """
-"""Reads a task, wherever it is."""
-_GET = sa.text(GET)
-_GET_STATUS = sa.text(f"""
+"""Reads a task of the namespace, wherever it is."""
+_GET = namespaced.text(GET)
+_GET_STATUS = namespaced.text(f"""
 SELECT * FROM (
-    SELECT CASE WHEN EXISTS (SELECT FROM waiting WHERE waiting.task_id = tasks.task_id) THEN 'pending'
-        ELSE 'running' END AS status
-    FROM tasks WHERE task_id = :task_id
+    SELECT CASE WHEN EXISTS (
+        SELECT FROM waiting WHERE waiting.task_id = tasks.task_id AND waiting.namespace_id = :namespace_id
+    ) THEN 'pending' ELSE 'running' END AS status
+    FROM tasks WHERE task_id = :task_id AND namespace_id = :namespace_id
     UNION ALL
-    SELECT status FROM ended_tasks WHERE task_id = :task_id AND {schema.NOT_DELETED}
+    SELECT status FROM ended_tasks
+    WHERE task_id = :task_id AND namespace_id = :namespace_id AND {schema.NOT_DELETED}
 ) AS found LIMIT 1
 """)
-_LIST_LOGS = sa.text(f"""
+_LIST_LOGS = namespaced.text(f"""
 SELECT {task_columns.LOG_COLUMNS} FROM task_logs
-WHERE task_id = :task_id AND version > :after_version
+WHERE task_id = :task_id AND namespace_id = :namespace_id AND version > :after_version
 ORDER BY version
 LIMIT :limit
 """)
-_CREATOR = sa.text("""
-SELECT actor FROM task_logs WHERE task_id = :task_id AND version = 1 AND change = 'created' LIMIT 1
+_CREATOR = namespaced.text("""
+SELECT actor FROM task_logs
+WHERE task_id = :task_id AND namespace_id = :namespace_id AND version = 1 AND change = 'created' LIMIT 1
 """)
-_EXISTS = sa.text("""
-SELECT FROM tasks WHERE task_id = :task_id UNION ALL SELECT FROM ended_tasks WHERE task_id = :task_id
+_EXISTS = namespaced.text("""
+SELECT FROM tasks WHERE task_id = :task_id AND namespace_id = :namespace_id
+UNION ALL SELECT FROM ended_tasks WHERE task_id = :task_id AND namespace_id = :namespace_id
 """)
 
 

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import recurrence, task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.process import patience
 from duetime_core.store.tasks import columns
 
@@ -19,32 +19,36 @@ _AT_ONCE = 500
 _log = structlog.get_logger()
 
 # A task that waits for a retry has already reached its local time.
-_READ = sa.text("""
+_READ = namespaced.text("""
 SELECT task_id, execution_time, local_time, time_zone FROM tasks
-WHERE time_zone IS NOT NULL AND task_id > :after AND retry_count = 0 AND execution_time > now()
+WHERE namespace_id = :namespace_id AND time_zone IS NOT NULL AND task_id > :after AND retry_count = 0
+    AND execution_time > now()
 ORDER BY task_id LIMIT :limit
 """)
-_MOVE = sa.text(f"""
+_MOVE = namespaced.text(f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:tasks AS json)) AS given (
         task_id bigint, execution_time timestamptz, local_time timestamp, time_zone text
     )
 ), locked AS MATERIALIZED (  -- not those that another session has locked: the others would wait, too
-    SELECT task_id FROM waiting WHERE task_id = ANY(ARRAY(SELECT task_id FROM given)) ORDER BY task_id
+    SELECT task_id FROM waiting
+    WHERE task_id = ANY(ARRAY(SELECT task_id FROM given)) AND namespace_id = :namespace_id
+    ORDER BY task_id
     FOR UPDATE SKIP LOCKED
 ), present AS MATERIALIZED (
     SELECT given.* FROM locked JOIN given USING (task_id) CROSS JOIN LATERAL (
-        SELECT FROM tasks WHERE tasks.task_id = locked.task_id AND retry_count = 0
+        SELECT FROM tasks
+        WHERE tasks.task_id = locked.task_id AND tasks.namespace_id = :namespace_id AND retry_count = 0
             AND tasks.local_time = given.local_time AND tasks.time_zone = given.time_zone
         FOR UPDATE SKIP LOCKED
     ) AS same
 ), moved AS (
     UPDATE tasks SET execution_time = greatest(present.execution_time, now()), version = version + 1, updated_at = now()
-    FROM present WHERE tasks.task_id = present.task_id
-    RETURNING tasks.task_id, version, 'pending' AS status, tasks.execution_time, retry_count, queue, name
+    FROM present WHERE tasks.task_id = present.task_id AND tasks.namespace_id = :namespace_id
+    RETURNING tasks.task_id, version, 'pending' AS status, tasks.execution_time, retry_count, queue, name, namespace_id
 ), changed AS (
     UPDATE waiting SET version = moved.version, ready_at = greatest(moved.execution_time, clock_timestamp())
-    FROM moved WHERE waiting.task_id = moved.task_id
+    FROM moved WHERE waiting.task_id = moved.task_id AND waiting.namespace_id = :namespace_id
 ), {columns.write_log("moved", change="'updated'", status="status")}
 SELECT {columns.CHANGED} FROM moved
 """)

@@ -18,6 +18,7 @@ from duetime_core.process import background
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import doorbell
 from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import creation
 from duetime_core.store.tasks import read as task_read
 from duetime_server.rpc import turns
 from duetime_server.tasks import creator
@@ -87,7 +88,7 @@ async def test_a_request_id_that_cannot_be_looked_up_fails_alone_and_nothing_is_
     monkeypatch.setattr(create._bell, "changed", announced.extend)
     await create.create(factories.new_task(request_id="r"))
     monkeypatch.setattr(
-        task_create, "_FIND_REQUESTS", sa.text("SELECT 1 / 0 WHERE CAST(:request_ids AS text[]) IS NOT NULL")
+        creation, "FIND_REQUESTS", sa.text("SELECT 1 / 0 WHERE CAST(:request_ids AS text[]) IS NOT NULL")
     )
     news = [factories.new_task(request_id="r" if number == 3 else None) for number in range(8)]
     answers = await asyncio.gather(*(create.create(new) for new in news), return_exceptions=True)

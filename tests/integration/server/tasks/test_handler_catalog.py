@@ -36,7 +36,7 @@ class Reads:
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     read, reads = handlers.read, Reads()
 
-    async def count(engine: Engine) -> dict[str, task.Retries]:
+    async def count(engine: Engine) -> dict[int, dict[str, task.Retries]]:
         reads.count += 1
         reads.begun.set()
         return await read(engine)
@@ -93,7 +93,7 @@ async def test_calls_that_share_a_read_that_fails_fail_together(
 ) -> None:
     begun, over = [], asyncio.Event()
 
-    async def fail(_: Engine) -> dict[str, task.Retries]:
+    async def fail(_: Engine) -> dict[int, dict[str, task.Retries]]:
         begun.append("read")
         await over.wait()
         raise errors.StoreUnavailable("It is down.")

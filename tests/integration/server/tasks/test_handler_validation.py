@@ -11,7 +11,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 import duetime_client
 from duetime_client import NewTask, TaskTemplate, errors
-from duetime_core.model import task, worker
+from duetime_core.model import namespace, task, worker
 from duetime_core.process import outage
 from duetime_core.store.queues import handlers, workers
 from duetime_server.tasks import handler_catalog
@@ -149,10 +149,10 @@ async def test_a_users_handler_with_a_built_in_name_expires_a_day_after_its_last
     await execute(engine, "UPDATE handlers SET announced_at = now() - interval '23 hours' WHERE name = 'Send Email'")
     await execute(engine, "UPDATE handlers SET announced_at = now() - interval '31 days' WHERE name = 'old'")
     await handlers.announce(engine, {}, is_first=True)
-    assert (await handlers.read(engine)).keys() == {"Send Email", "mine"}
+    assert (await handlers.read(engine))[namespace.DEFAULT].keys() == {"Send Email", "mine"}
     await execute(engine, "UPDATE handlers SET announced_at = now() - interval '25 hours'")
     await handlers.announce(engine, {}, is_first=True)
-    assert (await handlers.read(engine)).keys() == {"mine"}
+    assert (await handlers.read(engine))[namespace.DEFAULT].keys() == {"mine"}
 
 
 async def test_the_worker_that_started_last_decides_the_retries_of_a_handler(
@@ -162,7 +162,7 @@ async def test_the_worker_that_started_last_decides_the_retries_of_a_handler(
     await handlers.announce(engine, {"mine": former}, is_first=True)
     await handlers.announce(engine, {"mine": latter}, is_first=True)
     await handlers.announce(engine, {"mine": former}, is_first=False)
-    assert await handlers.read(engine) == {"mine": latter}
+    assert await handlers.read(engine) == {namespace.DEFAULT: {"mine": latter}}
 
 
 async def test_tasks_get_the_retries_of_their_built_in_handler_field_by_field(
@@ -224,7 +224,7 @@ async def test_unannounced_names_are_looked_up_once_per_refresh(
     readings = 0
     read = handlers.read
 
-    async def counted(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[str, task.Retries]:
+    async def counted(engine: sqlalchemy_asyncio.AsyncEngine) -> dict[int, dict[str, task.Retries]]:
         nonlocal readings
         readings += 1
         return await read(engine)

@@ -53,7 +53,7 @@ async def behind(admin: Engine) -> AsyncIterator[tuple[Engine, dict[int, Positio
 async def cost(engine: Engine, position: Position, *, limit: int = LIMIT) -> int:
     """Returns how many blocks the statement of a page touches."""
     statement = feed._READ_SHORT if position.upto is None else feed._READ_LONG
-    parameters: dict[str, Any] = feed._parameters(position, None, limit)
+    parameters: dict[str, Any] = {**feed._parameters(position, None, limit), "only": None}
     # On a connection of its own: psycopg deallocates all statements at a rollback, once it has prepared some itself.
     fresh = database.connect(engine.url.render_as_string(hide_password=False), pool_size=1)
     async with fresh.connect() as connection:
@@ -65,7 +65,7 @@ async def cost(engine: Engine, position: Position, *, limit: int = LIMIT) -> int
 async def test_every_page_of_a_long_window_costs_what_it_holds(behind: tuple[Engine, dict[int, Position]]) -> None:
     engine, positions = behind
     for far in (FEW, MANY):
-        first = await feed.read(engine, positions[far], limit=LIMIT)
+        first = await feed.read(engine, positions[far], namespace_id=None, limit=LIMIT)
         assert len(first.entries) == LIMIT
         opened = first.position
         beginning = Position(opened.history, opened.end, opened.seen, opened.upto, 0, opened.last_id)
@@ -87,11 +87,11 @@ async def test_a_page_is_not_longer_because_a_later_one_would_be(behind: tuple[E
     rows, position = await feeds.read_all(engine, positions[FEW], limit=1000)
     assert len([row for row in rows if row[1] < 3_000]) == FEW  # other tests log later ones
     # Before the last row of the window. The rows after it that the window does not see are not read.
-    window = (await feed.read(engine, positions[FEW], limit=LIMIT)).position
+    window = (await feed.read(engine, positions[FEW], namespace_id=None, limit=LIMIT)).position
     late = Position(window.history, window.end, window.seen, window.upto, window.last_id - 1, window.last_id)
     await log(engine, 10 * BATCH, first_version=3_000)
     assert await cost(engine, late) < BLOCKS
-    page = await feed.read(engine, late, limit=LIMIT)
+    page = await feed.read(engine, late, namespace_id=None, limit=LIMIT)
     assert len(page.entries) == 1
     assert not page.is_last
     assert len((await feeds.read_all(engine, position))[0]) == 10 * BATCH
@@ -111,10 +111,10 @@ async def test_a_reader_that_is_far_behind_misses_and_repeats_nothing(
 
 async def test_a_page_of_few_tasks_reads_no_further_than_one_of_all(behind: tuple[Engine, dict[int, Position]]) -> None:
     engine, positions = behind
-    page = await feed.read(engine, positions[MANY], task_ids=[], limit=LIMIT)
+    page = await feed.read(engine, positions[MANY], namespace_id=None, task_ids=[], limit=LIMIT)
     assert page.entries == []
     assert not page.is_last
-    all_tasks = await feed.read(engine, positions[MANY], limit=LIMIT)
+    all_tasks = await feed.read(engine, positions[MANY], namespace_id=None, limit=LIMIT)
     assert page.position.log_id == all_tasks.position.log_id
 
 
@@ -127,7 +127,7 @@ async def test_the_rows_of_a_transaction_that_was_open_for_long_come_before_the_
         await log(engine, 20 * BATCH, first_version=4_000)
         position = await feed.now(engine)
     await log(engine, 25 * BATCH, first_version=5_000)
-    page = await feed.read(engine, position, limit=BATCH // 2)
+    page = await feed.read(engine, position, namespace_id=None, limit=BATCH // 2)
     assert {entry.log.version for entry in page.entries} == {10_000}
     # The next page has the rest of them, and does not walk from there over what was seen.
     assert await cost(engine, page.position, limit=BATCH // 2) < 6 * BATCH + 8 * BATCH

@@ -66,7 +66,7 @@ async def test_pages_of_any_size_and_a_stop_at_any_entry_lose_and_repeat_nothing
     expected = [(await factories.create(engine), 1) for _ in range(6)]
     rows, _ = await read_all(engine, position, limit=limit)
     assert rows == expected
-    page = await feed.read(engine, position, limit=6)
+    page = await feed.read(engine, position, namespace_id=None, limit=6)
     for number, entry in enumerate(page.entries, 1):
         resumed = Position.parse(str(entry.position))
         assert resumed == entry.position
@@ -76,7 +76,7 @@ async def test_pages_of_any_size_and_a_stop_at_any_entry_lose_and_repeat_nothing
 async def test_a_reader_that_resumes_in_mid_page_gets_the_later_rows_too(engine: Engine) -> None:
     position = await feed.now(engine)
     first, second = await factories.create(engine), await factories.create(engine)
-    page = await feed.read(engine, position, limit=10)
+    page = await feed.read(engine, position, namespace_id=None, limit=10)
     third = await factories.create(engine)
     rows, position = await read_all(engine, page.entries[0].position)
     assert rows == [(second, 1), (third, 1)]
@@ -87,7 +87,7 @@ async def test_a_reader_that_resumes_in_mid_page_gets_the_later_rows_too(engine:
 async def test_only_the_rows_of_the_given_tasks_are_read(engine: Engine) -> None:
     position = await feed.now(engine)
     _, wanted, _ = [await factories.create(engine) for _ in range(3)]
-    page = await feed.read(engine, position, task_ids=[wanted], limit=10)
+    page = await feed.read(engine, position, namespace_id=None, task_ids=[wanted], limit=10)
     assert [entry.log.task_id for entry in page.entries] == [wanted]
     assert (page.entries[0].log.name, page.entries[0].log.queue) == ("noop", "default")
 
@@ -124,7 +124,7 @@ async def test_a_position_of_another_database_is_invalid(engine: Engine) -> None
     now = await feed.now(engine)
     ahead = Snapshot(now.seen.xmax + 1000, now.seen.xmax + 1000, frozenset())
     with pytest.raises(errors.InvalidArgument, match="must come from a watch of this database"):
-        await feed.read(engine, dataclasses.replace(now, seen=ahead), limit=10)
+        await feed.read(engine, dataclasses.replace(now, seen=ahead), namespace_id=None, limit=10)
 
 
 def test_a_snapshot_sees_the_transactions_that_had_ended_when_it_was_taken() -> None:
@@ -224,7 +224,7 @@ async def test_overlapping_transactions_are_read_once_and_in_order(
                 case 3:
                     await (writer.commit() if chance.random() < 0.8 else writer.rollback())
                 case _:
-                    page = await feed.read(engine, position, limit=chance.randint(1, 4))
+                    page = await feed.read(engine, position, namespace_id=None, limit=chance.randint(1, 4))
                     for entry in page.entries:
                         read.append((entry.log.task_id, entry.log.version))
                         positions.append((entry.position, len(read)))

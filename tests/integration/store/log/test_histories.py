@@ -160,7 +160,7 @@ async def test_an_asynchronous_failover_delivers_everything_that_the_new_primary
         lost = await create(before, 40)  # seen on the old primary, and not replicated
         seen, position = await feeds.read_all(before, start)
         assert seen == shared + lost
-        middle = (await feed.read(before, start, limit=30)).position  # in the middle of a window
+        middle = (await feed.read(before, start, namespace_id=None, limit=30)).position  # in the middle of a window
         intact = (await feeds.read_all(before, start, limit=7))[1]
     old.kill()
     new.promote()
@@ -204,7 +204,7 @@ async def test_a_position_of_a_history_that_a_failover_lost_is_refused(
     new.promote()
     async with connected(new) as after:
         await create(after, 3)
-        for refuse in (feed.resume(after, lost), feed.read(after, lost, limit=10)):
+        for refuse in (feed.resume(after, lost), feed.read(after, lost, namespace_id=None, limit=10)):
             with pytest.raises(errors.InvalidArgument, match="cursor: must come from a watch of this database"):
                 await refuse
 
@@ -220,7 +220,7 @@ async def test_a_standby_gives_neither_positions_nor_pages(
     async with connected(replica) as reading:
         for refuse in (
             feed.now(reading),
-            feed.read(reading, position, limit=10),
+            feed.read(reading, position, namespace_id=None, limit=10),
             feed.resume(reading, position),
             feed.read_task(reading, task_id, after_version=0, limit=10),
         ):
@@ -233,7 +233,7 @@ async def test_a_restart_repeats_nothing(servers: list[postgres.Postgres], short
     async with connected(server) as engine:
         start = await feed.now(engine)
         created = await create(engine, 8)
-        window = (await feed.read(engine, start, limit=3)).position
+        window = (await feed.read(engine, start, namespace_id=None, limit=3)).position
         end = await feed.now(engine)
     server.kill()
     server.start()

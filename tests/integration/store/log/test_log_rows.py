@@ -68,8 +68,8 @@ async def test_a_row_of_an_older_release_has_the_queue_of_its_task_while_that_is
     await factories.create(engine, queue="mail")
     async with engine.connect() as connection:
         await connection.exec_driver_sql("UPDATE task_logs SET queue = NULL, name = NULL")
-    (entry,) = (await feed.read(engine, position, limit=10)).entries
+    (entry,) = (await feed.read(engine, position, namespace_id=None, limit=10)).entries
     assert entry.log.queue == "mail"
     await rows.delete_all(engine)
-    (entry,) = (await feed.read(engine, position, limit=10)).entries
+    (entry,) = (await feed.read(engine, position, namespace_id=None, limit=10)).entries
     assert entry.log.queue is None

@@ -238,7 +238,7 @@ async def test_deleting_tasks_makes_no_position_too_old(engine: Engine) -> None:
     await age(engine, OLD)
     assert await delete_tasks(engine) == 1
     assert not await forgotten(engine, before)
-    rows = (await feed.read(engine, before, limit=10)).entries
+    rows = (await feed.read(engine, before, namespace_id=None, limit=10)).entries
     assert [(entry.log.change, entry.log.queue) for entry in rows] == [
         (change, queue) for change in ("created", "started", "completed")
     ]

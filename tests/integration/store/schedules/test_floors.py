@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
-from duetime_core.model import schedule, task
+from duetime_core.model import namespace, schedule, task
 from duetime_core.postgres import database
 from duetime_core.store.claiming import bounds, fast, locked
 from duetime_core.store.queues import read as queue_read
 from duetime_core.store.schedules import advance as schedule_advance
-from duetime_core.store.schedules import candidates, floors
+from duetime_core.store.schedules import candidates, floors, next_locks
 from duetime_core.store.schedules import edit as schedule_edit
 from duetime_core.store.tasks import explain
 from tests.integration.store.schedules import test_schedule_claims
@@ -76,7 +76,7 @@ async def create(engine: Engine) -> None:
 async def note(engine: Engine, noting: floors.Floors, clock: list[float]) -> None:
     """Notes the floors, as a worker does after it advanced schedules."""
     clock[0] += 60
-    noting.advanced([task.DEFAULT_QUEUE])
+    noting.advanced([(namespace.DEFAULT, task.DEFAULT_QUEUE)])
     await noting.note(engine)
 
 
@@ -142,7 +142,7 @@ async def test_a_next_task_is_found_as_fast_after_many_of_its_schedule_under_an_
         )
         locked = {"schedule_ids": [made.schedule_id], "nominal_times": [made.next_time], "overlaps": ["allow"]}
         statements: dict[str, tuple[sa.TextClause, dict[str, Any]]] = {
-            "advancing": (schedule_advance.LOCK_NEXT, locked),
+            "advancing": (next_locks.LOCK, locked),
             "reading": (schedule_edit._GET, {"schedule_id": made.schedule_id}),
         }
         return await plans.blocks(engine, statements)
@@ -235,7 +235,7 @@ async def test_queues_where_nothing_advances_any_more_are_not_read_again(engine:
     clock = [0.0]
     noting = floors.Floors([task.DEFAULT_QUEUE], lambda: clock[0])
     others = [f"queue {number}" for number in range(20)]
-    noting.advanced(others)
+    noting.advanced((namespace.DEFAULT, queue) for queue in others)
     statements: list[str] = []
     sa.event.listen(engine.sync_engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     counts = []
@@ -243,7 +243,7 @@ async def test_queues_where_nothing_advances_any_more_are_not_read_again(engine:
         statements.clear()
         clock[0] += 61
         await noting.note(engine)
-        noting.advanced(["queue 1"])
+        noting.advanced([(namespace.DEFAULT, "queue 1")])
         counts.append(len(statements))
     assert counts[0] > counts[1] > len(others)
     assert counts[2] < len(others)
@@ -257,7 +257,7 @@ async def test_a_floor_that_another_session_locks_keeps_no_other_queue_from_bein
     for held, other in (("first", "second"), ("second", "first")):
         await execute(engine, "UPDATE next_floors SET ready_at = '2026-01-01'")
         clock[0] += 60
-        noting.advanced(["first", "second"])
+        noting.advanced((namespace.DEFAULT, queue) for queue in ("first", "second"))
         async with database.transaction(engine) as connection:
             await connection.execute(sa.text(f"SELECT FROM next_floors WHERE queue = '{held}' FOR UPDATE"))
             await noting.note(engine)

@@ -9,7 +9,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.store.claiming import fast
 from duetime_core.store.schedules import advance as schedule_advance
-from duetime_core.store.schedules import candidates, occurrences
+from duetime_core.store.schedules import candidates, next_locks, occurrences
 from duetime_core.store.schedules import page as schedule_page
 from tests.integration.store.tasks import test_plans
 from tests.support import backlogs, factories, plans
@@ -60,7 +60,7 @@ async def test_advancing_reads_due_schedules_in_order(full: sqlalchemy_asyncio.A
         assert "schedules_advance_idx" in str(plan)
         assert "Sort" not in str(plan)
         assert plans.buffers(plan) < 100
-    used = await test_plans.scans(full, mode, schedule_advance.LOCK_NEXT, LOCKED)
+    used = await test_plans.scans(full, mode, next_locks.LOCK, LOCKED)
     assert set(used.values()) <= {
         *("waiting_next_key", "waiting_pkey", "tasks_pkey", "tasks_schedule_idx"),
         *("schedules_pkey", "nominal_times_pkey", "Function Scan"),

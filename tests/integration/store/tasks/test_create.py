@@ -14,6 +14,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import errors, task
 from duetime_core.postgres import database, schema
 from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import creation
 from duetime_core.store.tasks import edit as task_edit
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
@@ -268,7 +269,7 @@ async def test_committed_tasks_are_returned_although_finding_the_others_fails(
 ) -> None:
     await ids(engine, factories.new_task(request_id="r"))
     monkeypatch.setattr(
-        task_create, "_FIND_REQUESTS", sa.text(f"SELECT {failure} WHERE CAST(:request_ids AS text[]) IS NOT NULL")
+        creation, "FIND_REQUESTS", sa.text(f"SELECT {failure} WHERE CAST(:request_ids AS text[]) IS NOT NULL")
     )
     repeated = factories.new_task(request_id="r")
     one, failed, other = await task_create.create(

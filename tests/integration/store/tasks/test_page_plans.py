@@ -76,7 +76,9 @@ FILTERS = {
     ),
     "due": (task_page.Filter(due_from=NOW, due_before=NOW + datetime.timedelta(hours=1)), BY_TIME),
 }
-_OF_PARTITION = re.compile(r"ended_tasks_(?:default|d[0-9]+)_(status|name|queue|schedule|concurrency_key|pkey)")
+_OF_PARTITION = re.compile(
+    r"ended_tasks_(?:default|d[0-9]+)_(?:namespace_id_|ended_tasks_)?(status|name|queue|schedule|(?:concurrency_)?key|pkey)"
+)
 
 
 def _whole(index: str) -> str:

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core.model import errors, task
-from duetime_core.postgres import database
-from duetime_core.store.tasks import edit, history
+from duetime_core.postgres import database, namespaced
+from duetime_core.store.tasks import edit, edits, history
 from tests.integration.store.tasks.test_payloads import LARGE, OTHER, SMALL, listed, stored
 from tests.support import factories
 
@@ -68,7 +68,7 @@ async def test_retention_waits_for_no_caller_who_holds_a_task_and_leaves_its_par
     held, _ = [await factories.brought_to(engine, task.Status.FAILED, task_data=LARGE) for _ in range(2)]
     await make_old(engine, has_partition=True)
     async with database.transaction(engine) as holder:
-        retrying = sa.text(f"WITH {edit.of_retried('{}.task_id = :task_id', 'FOR UPDATE')} SELECT 1")
+        retrying = namespaced.text(f"WITH {edits.of_retried('{}.task_id = :task_id', 'FOR UPDATE')} SELECT 1")
         await holder.execute(retrying, {"task_id": held, "actor": "api"})
         with pytest.raises(errors.LogBusy):
             assert [count async for count in history.drop_oldest(engine, KEEP)]

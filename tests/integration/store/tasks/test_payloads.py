@@ -14,11 +14,11 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 
 from duetime_core import migrate
 from duetime_core.model import errors, task
-from duetime_core.postgres import database
+from duetime_core.postgres import database, namespaced
 from duetime_core.store.claiming import bounds, fast, rescue, statements
 from duetime_core.store.schedules import backfill, trigger
 from duetime_core.store.schedules import edit as schedule_edit
-from duetime_core.store.tasks import bulk_edit, create, edit, outcomes, page, payloads, read
+from duetime_core.store.tasks import bulk_edit, create, edit, edits, outcomes, page, payloads, read
 from tests.support import factories, plans
 
 Engine = sqlalchemy_asyncio.AsyncEngine
@@ -185,12 +185,12 @@ async def test_a_claim_in_progress_never_runs_with_the_task_data_of_another_vers
         **bounds.Bounds().parameters,
     }
     task_id = await factories.create(engine, task_data=LARGE)
-    assignments, given = edit.assigning({"task_data": OTHER})
-    updating = edit.of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", has_task_data=True)
+    assignments, given = edits.assigning({"task_data": OTHER})
+    updating = edits.of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", has_task_data=True)
     async with engine.connect() as watching, engine.connect() as claiming, engine.connect() as holder:
         await holder.execute(sa.text("SELECT pg_advisory_lock(14)"))
         async with database.transaction(engine) as updater:
-            update = sa.text(f"WITH {updating} SELECT 1")
+            update = namespaced.text(f"WITH {updating} SELECT 1")
             await updater.execute(update, {**given, "task_id": task_id, "actor": "api"})
             claim = asyncio.create_task(claiming.execute(gate, parameters))
             await waits(watching)
@@ -203,11 +203,11 @@ async def test_a_claim_in_progress_never_runs_with_the_task_data_of_another_vers
 
 async def test_an_update_that_waited_for_another_returns_the_task_data_of_now(engine: Engine) -> None:
     task_id = await factories.create(engine, task_data=LARGE)
-    assignments, given = edit.assigning({"task_data": OTHER})
-    updating = edit.of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", has_task_data=True)
+    assignments, given = edits.assigning({"task_data": OTHER})
+    updating = edits.of_updated(assignments, "{}.task_id = :task_id", "FOR UPDATE", has_task_data=True)
     async with engine.connect() as watching:
         async with database.transaction(engine) as first:
-            update = sa.text(f"WITH {updating} SELECT 1")
+            update = namespaced.text(f"WITH {updating} SELECT 1")
             await first.execute(update, {**given, "task_id": task_id, "actor": "api"})
             second = asyncio.create_task(edit.update(engine, task_id, {"priority": 3}, version=None, actor="api"))
             await waits(watching)

@@ -17,6 +17,7 @@ from duetime_core.store import encoding, leases
 from duetime_core.store.claiming import bounds, fast, rescue
 from duetime_core.store.log import feed
 from duetime_core.store.tasks import create as task_create
+from duetime_core.store.tasks import creation
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_core.store.tasks import read as task_read
 from tests import conftest
@@ -171,10 +172,10 @@ async def test_a_batch_of_creates_does_not_compare_each_task_with_all_others(
     news = [factories.new_task(request_id=str(number) if number % 2 else None) for number in range(1000)]
     tasks = json.dumps([task_create._encode(new) for new in news])
     parameters = {"tasks": tasks, "actor": "api"}
-    plan = await plans.explain(full, mode, task_create._CREATE_ALL, parameters)
+    plan = await plans.explain(full, mode, creation.CREATE_ALL, parameters)
     assert plan["Actual Rows"] == 1001
     assert '"Nested Loop"' not in json.dumps(plan)
-    assert await scans(full, mode, task_create._CREATE_ALL, parameters) == {"earlier": "request_ids_pkey"}
+    assert await scans(full, mode, creation.CREATE_ALL, parameters) == {"earlier": "request_ids_pkey"}
 
 
 @MODES
@@ -239,7 +240,7 @@ def _of_log(used: dict[str, str]) -> list[str]:
 async def test_a_watch_reads_new_rows_only(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str, task_ids: list[int] | None
 ) -> None:
-    parameters = {"seen": full.info["snapshot"], "task_ids": task_ids, "limit": 1000, "short": 10_000}
+    parameters = {"seen": full.info["snapshot"], "task_ids": task_ids, "only": None, "limit": 1000, "short": 10_000}
     used = await scans(full, mode, feed._READ_SHORT, parameters)
     assert all(index.endswith("_xid_idx") for index in _of_log(used)), used
 
@@ -249,7 +250,7 @@ async def test_a_watch_that_is_behind_continues_where_its_page_ended(
     full: sqlalchemy_asyncio.AsyncConnection, mode: str
 ) -> None:
     window = {"seen": "3:3:", "upto": full.info["snapshot"], "log_id": ROWS, "last_id": 2 * ROWS}
-    used = await scans(full, mode, feed._READ_LONG, {**window, "task_ids": None, "limit": 1000})
+    used = await scans(full, mode, feed._READ_LONG, {**window, "task_ids": None, "only": None, "limit": 1000})
     assert all(index.endswith(("_log_id_idx", "_xid_idx")) for index in _of_log(used)), used
 
 

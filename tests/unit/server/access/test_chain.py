@@ -14,4 +14,4 @@ def test_access_is_outermost_and_responses_are_innermost() -> None:
 
 
 def test_an_open_server_has_neither() -> None:
-    assert [type(each) for each in chain.interceptors(None, OUTAGE)] == [rpc_errors.Interceptor]
+    assert [type(each) for each in chain.interceptors(None, OUTAGE)] == [interceptor.Open, rpc_errors.Interceptor]

@@ -26,6 +26,7 @@ def key(role: access.Role, **fields: object) -> api_key.ApiKey:
         "last_used_at": None,
         "last_used_from": None,
         "is_in_force": True,
+        "namespace_id": 1,
     }
     return api_key.ApiKey(**(values | fields))  # type: ignore[arg-type]
 

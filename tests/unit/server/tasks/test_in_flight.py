@@ -2,22 +2,25 @@
 
 import asyncio
 
+from duetime_core.model import namespace
 from duetime_server.tasks import in_flight
+
+A, B, C = ((namespace.DEFAULT, name) for name in "abc")
 
 
 async def test_a_batch_waits_for_its_request_ids_alone() -> None:
     tracked = in_flight.InFlight()
     entered = asyncio.Event()
 
-    async def batch(*request_ids: str) -> None:
+    async def batch(*request_ids: in_flight.RequestId) -> None:
         async with tracked.track_alone(request_ids):
             entered.set()
 
-    with tracked.track(["a"]):
-        await batch("b")
+    with tracked.track([A]):
+        await batch(B)
         assert entered.is_set()
         entered.clear()
-        waiting = asyncio.create_task(batch("a", "c"))
+        waiting = asyncio.create_task(batch(A, C))
         await asyncio.sleep(0)
         assert not entered.is_set()
     await waiting
@@ -26,8 +29,8 @@ async def test_a_batch_waits_for_its_request_ids_alone() -> None:
 
 async def test_an_id_that_two_creates_use_is_free_once_its_first_user_ends() -> None:
     tracked = in_flight.InFlight()
-    with tracked.track(["a"]):
-        with tracked.track(["a"]):
+    with tracked.track([A]):
+        with tracked.track([A]):
             pass
         waiting = asyncio.create_task(asyncio.wait_for(is_alone(tracked), 5))
         await asyncio.sleep(0)
@@ -36,5 +39,11 @@ async def test_an_id_that_two_creates_use_is_free_once_its_first_user_ends() -> 
 
 
 async def is_alone(tracked: in_flight.InFlight) -> bool:
-    async with tracked.track_alone(["a"]):
+    async with tracked.track_alone([A]):
         return True
+
+
+async def test_the_same_id_in_two_namespaces_is_two() -> None:
+    tracked = in_flight.InFlight()
+    with tracked.track([(namespace.DEFAULT + 1, "a")]):
+        assert await asyncio.wait_for(is_alone(tracked), 5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from duetime_core.model import task
+from duetime_core.model import namespace, task
 from duetime_core.model.snapshot import Position, Snapshot
 from duetime_core.store.log import feed
 from duetime_server.tasks import filters
@@ -22,7 +22,7 @@ CHANGE = task.TaskLog(
 
 def entry(*, xid: int = 15, **changes: Any) -> feed.Entry:
     log = dataclasses.replace(CHANGE, **changes)
-    return feed.Entry(log, xid, Position("here", "", BEFORE, AFTER, xid, 99))
+    return feed.Entry(log, xid, Position("here", "", BEFORE, AFTER, xid, 99), namespace.DEFAULT)
 
 
 async def received(watching: subscription.Watch) -> list[feed.Entry | None]:
