@@ -75,7 +75,10 @@ class Executor:
                 raise
             error_message = _describe(error)
             # Retry is raised on purpose: its message suffices, without a traceback.
-            cause = {"error": error_message} if isinstance(error, handlers.Retry) else {"exc_info": error}
+            has_traceback = not isinstance(error, handlers.Retry) and not redaction.withholds_texts()
+            cause = {"exc_info": error} if has_traceback else {"error": error_message}
+            if redaction.withholds_texts():
+                redaction.end()  # error_message is without what must not be seen, and the rest of this line is ours
             _log.warning("run failed", task_id=claimed.task_id, name=claimed.name, **cause)
             if claimed.retry_count < claimed.max_retries:
                 change = task.Change.RETRY_SCHEDULED
@@ -210,9 +213,9 @@ def _describe(error: BaseException) -> str:
         text = str(error)
     except Exception:  # the error has no usable message, but the run failed
         text = "(its message cannot be read)"
+    text = redaction.text(text[: 4 * MAX_ERROR_CHARACTERS])
     if not isinstance(error, handlers.Retry | handlers.Fail):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    text = redaction.text(text[: 4 * MAX_ERROR_CHARACTERS])
     # PostgreSQL rejects NUL and invalid Unicode.
     text = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()
     return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"

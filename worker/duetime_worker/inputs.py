@@ -10,6 +10,9 @@ from duetime_worker import handlers, redaction, secret_store
 
 _MIN_CHARACTERS = 4
 """Of an encrypted value that errors do not show. Shorter ones are in any text by chance."""
+MAX_CHARACTERS = 4_096
+"""Of the encrypted values of one task that are looked for in its texts: each takes about 1 KB of memory, and 10 µs."""
+_LABEL = "[encrypted]"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,11 +47,23 @@ class Inputs:
         if secret.are_in(plain):
             resolved, found = self._secrets.resolve(handler, plain)
         secrets = [(value, f"[secret {name}]") for name, value in found.items()]
-        encrypted = [] if plain is task_data else [(value, "[encrypted]") for value in _values(plain)]
-        return Input(
-            resolved,
-            redaction.Hidden(texts=redaction.Redactor([*secrets, *encrypted]), results=redaction.Redactor(secrets)),
-        )
+        results = redaction.Redactor(secrets)
+        results.prepare()  # in this thread: secrets may be long
+        return Input(resolved, redaction.Hidden(self._texts(plain, task_data, secrets, results), results))
+
+    @staticmethod
+    def _texts(
+        plain: dict[str, Any],
+        task_data: dict[str, Any],
+        secrets: list[tuple[str, str]],
+        results: redaction.Redactor,
+    ) -> redaction.Redactor | redaction.Withheld:
+        if plain is task_data:
+            return results
+        encrypted = [(value, _LABEL) for value in _values(plain)]
+        if sum(len(value) for value, _ in encrypted) > MAX_CHARACTERS:
+            return redaction.Withheld(_LABEL)
+        return redaction.Redactor([*secrets, *encrypted])
 
     def _decrypted(self, handler: str, task_data: dict[str, Any]) -> dict[str, Any]:
         if self._codec is None:

@@ -20,11 +20,19 @@ class Redactor:
         """Takes values with their labels, such as `[secret smtp/password]`."""
         self._values = [(value, label) for value, label in values if value]
 
+    def prepare(self) -> None:
+        """Does now what the first text would have to wait for."""
+        _ = self._wholes, self._lengths, self._parts
+
     @functools.cached_property
-    def _wholes(self) -> list[tuple[str, str]]:
-        """Short forms with their labels; the longest first, because it may contain others."""
-        forms = {form: label for value, label in self._values for form in _forms(value) if len(form) < _PART}
-        return sorted(forms.items(), key=lambda item: -len(item[0]))
+    def _wholes(self) -> dict[str, str]:
+        """Short forms with their labels."""
+        return {form: label for value, label in self._values for form in _forms(value) if len(form) < _PART}
+
+    @functools.cached_property
+    def _lengths(self) -> list[int]:
+        """Those of short forms; the longest first, because it may contain others."""
+        return sorted({len(form) for form in self._wholes}, reverse=True)
 
     @functools.cached_property
     def _parts(self) -> dict[str, str]:
@@ -38,6 +46,8 @@ class Redactor:
     def text(self, text: str) -> str:
         """Returns the text without the values."""
         parts = self._parts
+        if parts.keys().isdisjoint(text[start : start + _PART] for start in range(len(text) - _PART + 1)):
+            return self._without_wholes(text)
         pieces: list[str] = []
         kept = position = 0
         while position + _PART <= len(text):
@@ -54,9 +64,24 @@ class Redactor:
         return "".join(piece if number % 2 else self._without_wholes(piece) for number, piece in enumerate(pieces))
 
     def _without_wholes(self, text: str) -> str:
-        for whole, label in self._wholes:
-            text = text.replace(whole, label)
-        return text
+        wholes = self._wholes
+        # Few values are found fastest one by one. Of thousands, the text is the smaller number.
+        if len(wholes) < len(text) and not any(whole in text for whole in wholes):
+            return text
+        lengths = self._lengths
+        pieces: list[str] = []
+        kept = position = 0
+        while position < len(text):
+            for length in lengths:
+                whole = text[position : position + length]
+                if whole in wholes:
+                    pieces += (text[kept:position], wholes[whole])
+                    kept = position = position + len(whole)
+                    break
+            else:
+                position += 1
+        pieces.append(text[kept:])
+        return "".join(pieces)
 
     def value(self, value: Any) -> Any:
         """Returns a JSON value without the values: in texts, in the names of members, and as numbers."""
@@ -78,10 +103,21 @@ class Redactor:
         return {self.text(name): self.value(member) for name, member in members.items()}
 
 
+class Withheld:
+    """Replaces each text as a whole, whatever it has: finding the values in it would take too long."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def text(self, text: str) -> str:
+        """Returns the label."""
+        return self._label if text else text
+
+
 class Hidden(NamedTuple):
     """What must not be seen of a run."""
 
-    texts: Redactor
+    texts: Redactor | Withheld
     """For its errors and log lines."""
     results: Redactor
     """For its result, which may be encrypted."""
@@ -99,6 +135,12 @@ def end() -> None:
     """Ends that in this context, in which another run may follow."""
     if _of_this_run.get() is not None:
         _of_this_run.set(None)
+
+
+def withholds_texts() -> bool:
+    """Returns whether all texts of this run are replaced as a whole."""
+    hidden = _of_this_run.get()
+    return hidden is not None and isinstance(hidden.texts, Withheld)
 
 
 def text(given: str) -> str:
@@ -123,9 +165,9 @@ def _forms(value: str) -> set[str]:
         json_text.replace("/", "\\/"),
         repr(str(value))[1:-1],
         html.escape(value),
-        urllib.parse.quote(value),
-        urllib.parse.quote(value, safe=""),
-        urllib.parse.quote_plus(value),
+        urllib.parse.quote(value, errors="surrogatepass"),
+        urllib.parse.quote(value, safe="", errors="surrogatepass"),
+        urllib.parse.quote_plus(value, errors="surrogatepass"),
     }
     for shift in range(3):
         encoded = _base64(value.encode(errors="surrogatepass"), shift)

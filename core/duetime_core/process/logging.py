@@ -9,6 +9,9 @@ import structlog
 
 from duetime_core.model import quoting
 
+_OURS = frozenset({"timestamp", "level"})
+"""What each line gets here, whatever it was logged with."""
+
 
 def configure(redact: Callable[[str], str] = str) -> None:
     """Configures structlog, and the standard logging that libraries use, for this process.
@@ -17,7 +20,7 @@ def configure(redact: Callable[[str], str] = str) -> None:
     """
 
     def redacting(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        return {key: _without(value, redact) for key, value in event.items()}
+        return {key: value if key in _OURS else _without(value, redact) for key, value in event.items()}
 
     structlog.configure(
         processors=[

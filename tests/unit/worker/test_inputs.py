@@ -3,11 +3,15 @@
 import io
 import json
 import pathlib
+import random
+import string
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pydantic
 import pytest
+import structlog
 
 import duetime_payloads
 from duetime_core.model import task
@@ -110,6 +114,29 @@ async def test_errors_and_log_lines_show_nothing_of_it(worker_logs: io.StringIO,
     assert "[encrypted]" in f"{outcome.error_message} {lines}"
     for shown in (str(outcome.error_message), lines):
         assert not [each for each in PLANTED if each in shown], shown
+
+
+async def test_texts_of_a_run_with_much_encrypted_data_are_withheld_as_a_whole(worker_logs: io.StringIO) -> None:
+    chance = random.Random(7)
+    data = {"note": "".join(chance.choices(string.ascii_letters, k=150_000))}
+
+    async def leaking(given: handlers.Task) -> None:
+        structlog.get_logger().info(f"about {given.task_data['note'][:9]}")
+        raise ValueError(given.task_data["note"][:9])
+
+    tracemalloc.start()
+    try:
+        outcome = await run(leaking, task_data=encrypted(data))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000, "a worker runs a thousand of them at once"
+    assert outcome.error_message == "ValueError: [encrypted]"
+    about, failed = worker_logs.getvalue().splitlines()
+    assert data["note"][:9] not in about + failed
+    assert "level=info event=[encrypted]" in about
+    assert 'level=warning event="run failed"' in failed
+    assert "task_id=7" in failed
 
 
 @pytest.mark.parametrize(

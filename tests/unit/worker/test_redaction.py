@@ -104,3 +104,22 @@ def test_the_largest_results_are_redacted_in_less_than_a_second() -> None:
     began = time.process_time()
     assert redactor(*values).members(result) == result
     assert time.process_time() - began < 1
+
+
+def test_thousands_of_short_values_take_no_longer_for_each_that_is_found() -> None:
+    values = [f"{number:05}" for number in range(5_000)]
+    found = redactor("a value of many characters", *values)
+    found.prepare()
+    text = "a value of many characters, 01999 " * 3_000
+    began = time.process_time()
+    assert found.text(text) == f"{LABEL}, {LABEL} " * 3_000
+    assert time.process_time() - began < 0.5
+
+
+def test_the_label_of_a_short_value_is_no_place_for_another() -> None:
+    found = redaction.Redactor([("hunter2", "[secret smtp]"), ("smtp", "[secret a]")])
+    assert found.text("hunter2 smtp") == "[secret smtp] [secret a]"
+
+
+def test_a_value_that_is_no_valid_unicode_is_replaced_too() -> None:
+    assert redactor("half \ud83d of a pair").text("a half \ud83d of a pair") == f"a {LABEL}"
