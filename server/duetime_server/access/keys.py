@@ -15,6 +15,7 @@ from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from duetime_core.model import access, api_key, errors
 from duetime_core.redis import client as redis_client
 from duetime_core.redis import hints
+from duetime_core.store.api_keys import read as key_read
 from duetime_core.store.api_keys import usage
 from duetime_server import access as access_context
 from duetime_server.access import attempts, known_keys
@@ -22,7 +23,7 @@ from duetime_server.access import attempts, known_keys
 FRESH_SECONDS = 5.0
 KEPT_SECONDS = 60.0
 _NOTE_SECONDS = 60.0
-"""How often the last uses are written, all in one statement."""
+"""How often the last uses are written, all in one statement, and the ids of all keys are read, in another."""
 
 _NOBODY = api_key.Token.create()
 """What the secret of an unknown key is compared with, so that it takes as long as that of a known one."""
@@ -43,6 +44,7 @@ class KeyAuthenticator:
         self._engine = engine
         self._known = known_keys.KnownKeys(engine)
         self._attempts = attempts.Attempts()
+        self._existing: frozenset[str] = frozenset()  # ids of keys that may not have been used yet
         self._used: dict[str, tuple[float, str]] = {}  # by key: when, by the monotonic clock, and from where
 
     async def authenticate(self, token: str) -> access.Principal:
@@ -53,7 +55,7 @@ class KeyAuthenticator:
             raise errors.CredentialsInvalid from None
         entry = self._known.get(given.key_id)
         if entry is None or time.monotonic() - entry.read_at >= FRESH_SECONDS:
-            is_attempt = entry is None or entry.known is None
+            is_attempt = (entry is None or entry.known is None) and given.key_id not in self._existing
             entry = await (self._attempt(given.key_id, entry) if is_attempt else self._read(given.key_id, entry))
         if entry.known is None:
             given.matches(_NOBODY.digest())
@@ -98,11 +100,21 @@ class KeyAuthenticator:
             self._known.forget(key_ids)
 
     async def run(self) -> None:
-        """Notes the last uses of keys indefinitely."""
+        """Notes the last uses of keys, and learns which keys exist, indefinitely."""
         while True:
+            with contextlib.suppress(errors.StoreUnavailable):
+                await self.learn_ids()
             await asyncio.sleep(_NOTE_SECONDS)
             with contextlib.suppress(errors.StoreUnavailable):
                 await self.note_uses()
+
+    async def learn_ids(self) -> None:
+        """Reads which keys exist, so that a flood of unknown ones keeps none of them out. Raises StoreUnavailable.
+
+        Otherwise one caller behind a proxy could keep out all others there, whose address it shares, when this server
+        starts and has seen none of their keys.
+        """
+        self._existing = await key_read.ids(self._engine, limit=known_keys.MAX_KEYS)
 
     async def note_uses(self) -> None:
         """Writes when and from where keys were used since it was last called. Raises StoreUnavailable."""

@@ -40,6 +40,7 @@ EXCEPTIONS = {
     "schedules/floors.py: _DUE.*": _SCHEDULES,
     "schedules/ahead.py: _READ": "duetime doctor checks the database as a whole",
     "api_keys/read.py: _FIND": "the key that a caller gives says in which namespace the caller is",
+    "api_keys/read.py: _IDS": "a server knows which keys its callers may have, of any namespace",
     "api_keys/usage.py: _NOTE": "a server notes the last uses of the keys of all its callers, by their ids",
     "queues/handlers.py: _READ": "a server keeps the handlers of all namespaces, and uses those of a call's",
     "queues/workers.py: _HEARTBEAT": "deletes the rows of workers of any namespace that are gone",

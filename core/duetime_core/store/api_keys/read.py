@@ -21,6 +21,10 @@ _FIND = sa.text(f"""
 SELECT {rows.COLUMNS}, digest, expires_at - clock_timestamp() AS expires_in
 FROM api_keys WHERE key_id = ANY(CAST(:key_ids AS text[]))
 """)
+# Of all namespaces: those that are used, and before them those that are new.
+_IDS = sa.text(f"""
+SELECT key_id FROM api_keys WHERE {rows.IN_FORCE} ORDER BY last_used_at DESC NULLS FIRST, number DESC LIMIT :limit
+""")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,3 +63,13 @@ async def find(engine: sqlalchemy_asyncio.AsyncEngine, key_ids: Collection[str])
         async with engine.connect() as connection:
             found = await connection.execute(_FIND, {"key_ids": list(key_ids)})
             return {row.key_id: Known(rows.read(row), row.digest, row.expires_in) for row in found}
+
+
+async def ids(engine: sqlalchemy_asyncio.AsyncEngine, *, limit: int) -> frozenset[str]:
+    """Returns the ids of up to `limit` keys in force: first of unused ones, then of those used last.
+
+    Raises StoreUnavailable.
+    """
+    with database.unavailable():
+        async with engine.connect() as connection:
+            return frozenset((await connection.execute(_IDS, {"limit": limit})).scalars())

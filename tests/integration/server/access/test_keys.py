@@ -1,7 +1,6 @@
 """Callers are authenticated by API keys, and refused as soon as a key is revoked, rotated or expired."""
 
 import asyncio
-import contextvars
 import datetime
 from collections.abc import AsyncIterator
 
@@ -86,23 +85,53 @@ async def test_the_secret_of_another_key_and_an_unknown_id_are_refused(
     assert (await key_read.get(engine, one.key_id)).last_used_at is None
 
 
-async def test_who_hangs_up_has_tried_an_unknown_key_all_the_same(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def at(address: str, authenticator: keys.KeyAuthenticator, token: api_key.Token) -> access.Principal:
+    """Authenticates a caller with that address, in a task of its own."""
+    server_access.origin.set(address)
+    return await authenticator.authenticate(token.write())
+
+
+@pytest.fixture
+def no_refill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets no address try further keys while the test runs."""
     monkeypatch.setattr(attempts, "PER_SECOND", 1e-6)
+
+
+@pytest.mark.usefixtures("no_refill")
+async def test_who_hangs_up_has_tried_an_unknown_key_all_the_same(engine: Engine) -> None:
     authenticator = keys.KeyAuthenticator(engine)
-    caller = contextvars.copy_context()
-    caller.run(server_access.origin.set, "192.0.2.7")
-    unknown = [api_key.Token.create().write() for _ in range(attempts.BURST)]
-    hanging_up = [asyncio.create_task(authenticator.authenticate(each), context=caller.copy()) for each in unknown]
+    unknown = [api_key.Token.create() for _ in range(attempts.BURST)]
+    hanging_up = [asyncio.create_task(at("192.0.2.7", authenticator, each)) for each in unknown]
     await asyncio.sleep(0)  # they wait for the database
     for each in hanging_up:
         each.cancel()
     await asyncio.wait(hanging_up)
     assert all(each.cancelled() for each in hanging_up)
-    guess = asyncio.create_task(authenticator.authenticate(api_key.Token.create().write()), context=caller)
     with pytest.raises(errors.CallRateExceeded):
-        await guess
+        await asyncio.create_task(at("192.0.2.7", authenticator, api_key.Token.create()))
+
+
+@pytest.mark.usefixtures("no_refill")
+async def test_unknown_keys_of_an_address_keep_out_none_that_exists(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_keys, "MAX_KEYS", 2)
+    authenticator = keys.KeyAuthenticator(engine)
+    used, unused, dead = [(await made.create(engine))[0] for _ in range(3)]
+    before = keys.KeyAuthenticator(engine)
+    await before.authenticate(used.write())
+    await before.note_uses()
+    await made.expire(engine, dead.key_id)
+    await authenticator.learn_ids()
+    unknown = (api_key.Token.create() for _ in range(attempts.BURST))
+    guesses = [asyncio.create_task(at("192.0.2.7", authenticator, each)) for each in unknown]
+    outcomes = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {type(each) for each in outcomes} == {errors.CredentialsInvalid}
+    for token in (used, unused):
+        await asyncio.create_task(at("192.0.2.7", authenticator, token))
+    for token in (dead, api_key.Token.create()):
+        with pytest.raises(errors.CallRateExceeded):
+            await asyncio.create_task(at("192.0.2.7", authenticator, token))
 
 
 async def test_an_expired_key_is_refused_also_while_it_is_remembered(
