@@ -4,10 +4,12 @@ A token is accepted until it expires. What was verified is remembered, so that a
 Callers do not learn why a token is refused; the server logs it.
 """
 
+import base64
 import collections
 import dataclasses
 import datetime
 import hashlib
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -117,6 +119,7 @@ class TokenAuthenticator:
         key = await self.signing_keys[alias].find(kid, algorithm)
         if key is None:
             raise _Refused("its key ('kid') is not one of its issuer's")
+        _check_signature(token, key)
         claims = _verified_claims(token, key, issuer)
         _check_purpose(unverified["header"], claims)
         lives_seconds = _lives_seconds(claims["exp"])
@@ -146,11 +149,32 @@ class TokenAuthenticator:
 
 
 def _parse(token: str) -> dict[str, Any]:
-    """Returns the header and the claims as they are written, by anyone."""
+    """Returns the header and the claims as they are written, by anyone.
+
+    PyJWT, which is strict, reads them again once the signature is right: it takes ten times as long.
+    """
     try:
-        return jwt.decode_complete(token, options={"verify_signature": False})
-    except jwt.PyJWTError:
+        header, payload = (json.loads(_bytes(part)) for part in token.split(".")[:2])
+    except (ValueError, RecursionError):
         raise _Refused("it is malformed") from None
+    if not isinstance(header, dict) or not isinstance(payload, dict):
+        raise _Refused("it is malformed")
+    return {"header": header, "payload": payload}
+
+
+def _bytes(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "==")
+
+
+def _check_signature(token: str, key: jwt.PyJWK) -> None:
+    """Refuses a forged token at little cost, which anyone can cause. PyJWT decides about the others."""
+    signed, _, signature = token.rpartition(".")
+    try:
+        is_right = key.Algorithm.verify(signed.encode(), key.key, _bytes(signature))
+    except ValueError:
+        raise _Refused("it is malformed") from None
+    if not is_right:
+        raise _Refused("its signature is wrong")
 
 
 def _key_of(header: Mapping[str, Any], issuer: issuers.Issuer) -> tuple[str, str]:
