@@ -1,6 +1,7 @@
 """What a handler receives in place of the stored task_data: decrypted, and with secrets in place of references."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ _MIN_CHARACTERS = 4
 MAX_CHARACTERS = 4_096
 """Of the encrypted values of one task that are looked for in its texts: each takes about 1 KB of memory, and 10 µs."""
 _LABEL = "[encrypted]"
+_MAX_REDACTORS = 16
+"""How many sets of secrets are remembered."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Inputs:
     ) -> None:
         self._secrets = secrets or secret_store.SecretStore()
         self._codec = codec
+        # A thousand runs with the same secrets share one: for a long secret it takes MB.
+        self._redactor = functools.lru_cache(maxsize=_MAX_REDACTORS)(_prepared)
 
     def read(self, handler: str, task_data: dict[str, Any]) -> Input:
         """Returns what the handler receives. Reads files: call it in a thread.
@@ -47,8 +52,7 @@ class Inputs:
         if secret.are_in(plain):
             resolved, found = self._secrets.resolve(handler, plain)
         secrets = [(value, f"[secret {name}]") for name, value in found.items()]
-        results = redaction.Redactor(secrets)
-        results.prepare()  # in this thread: secrets may be long
+        results = self._redactor(tuple(secrets))
         return Input(resolved, redaction.Hidden(self._texts(plain, task_data, secrets, results), results))
 
     @staticmethod
@@ -84,6 +88,12 @@ class Inputs:
             return payload.write(sealed)
         except payload.PayloadError:
             raise payload.PayloadError("", f"{payload.TOO_LARGE}, encrypted: about 191 KiB before") from None
+
+
+def _prepared(secrets: tuple[tuple[str, str], ...]) -> redaction.Redactor:
+    redactor = redaction.Redactor(secrets)
+    redactor.prepare()  # in the thread that reads them, and not in the event loop: secrets may be long
+    return redactor
 
 
 def is_stored_otherwise(task_data: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import duetime_payloads
 from duetime_core.model import task
 from duetime_core.store.tasks import outcomes as task_outcomes
 from duetime_payloads import Kind
-from duetime_worker import execution, handlers, inputs, secret_store
+from duetime_worker import execution, handlers, inputs, redaction, secret_store
 from tests.support import mounts, payload_keys, runs
 
 CODEC = payload_keys.codec("a")
@@ -87,6 +87,20 @@ async def test_references_to_secrets_work_in_encrypted_data(tmp_path: pathlib.Pa
     outcome = await run(receiving, inputs.Inputs(store, CODEC), task_data=data)
     assert received == [{"a": "planted-hunter2", "to": "private remark"}]
     assert opened(outcome) == {"echo": "[secret token]", "to": "private remark"}
+
+
+def test_runs_with_the_same_secrets_share_what_redacts_them_until_one_changes(tmp_path: pathlib.Path) -> None:
+    given = inputs.Inputs(secret_store.SecretStore(tmp_path, [secret_store.Permission("do", "*")]))
+
+    def read() -> redaction.Hidden:
+        return given.read("do", {"a": {"$secret": "token"}}).hidden
+
+    mounts.write(tmp_path, token="planted-hunter2")
+    hidden = read()
+    assert hidden == read()
+    assert hidden.texts is hidden.results
+    mounts.write(tmp_path, token="planted-hunter3")
+    assert read().texts.text("planted-hunter2, planted-hunter3").endswith(", [secret token]")
 
 
 class Payment(pydantic.BaseModel):
