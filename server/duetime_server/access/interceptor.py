@@ -93,17 +93,21 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _refusing(
         self, handler: grpc.RpcMethodHandler[Any, Any], method: str, error: Exception
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Returns a handler that aborts, of the same arity: gRPC answers INTERNAL for one of another."""
+        """Returns a handler that aborts at once, without waiting for the request.
 
-        async def refuse(_request: Any, context: rpc_errors.Context) -> None:
+        A caller without a key could otherwise begin as many calls as the edge lets through, send no request, and so
+        keep out all others.
+        """
+
+        async def refuse(_requests: Any, context: rpc_errors.Context) -> None:
             await self._refuse(context, method, error)
 
-        make: Any = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
+        # gRPC does not wait for the messages of a stream, and a single one looks the same.
+        make: Any = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
         refusing: grpc.RpcMethodHandler[Any, Any] = make(refuse)
         return refusing
 

@@ -74,3 +74,16 @@ async def test_a_server_that_stops_notes_the_last_uses(
     server.terminate()
     assert await server.ended() == 0
     assert (await key_read.get(engine, admin.key_id)).last_used_at is not None
+
+
+@pytest.mark.parametrize("method", ["TaskService/CreateTask", "TaskService/WatchTasks", "NoService/Nothing"])
+async def test_a_call_without_a_key_is_refused_before_its_request_is_sent(
+    start: processes.Starter, method: str
+) -> None:
+    server = await start.server(auth="keys")
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call: Any = channel.stream_stream(f"/duetime.v1.{method}")()  # sends the headers, and then nothing
+        async with asyncio.timeout(20):
+            code = await call.code()
+    expected = grpc.StatusCode.UNIMPLEMENTED if "NoService" in method else grpc.StatusCode.UNAUTHENTICATED
+    assert code is expected
