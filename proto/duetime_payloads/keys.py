@@ -2,9 +2,8 @@
 
 import binascii
 import os
-import pathlib
 
-from duetime_payloads import form
+from duetime_payloads import form, private_file
 
 KEY_BYTES = 32
 _EXAMPLE = 'echo "2026-11 $(openssl rand -base64 32)"'
@@ -17,32 +16,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, bytes]:
     it quotes nothing that may be a key.
     """
     name = os.fspath(path)
-    try:
-        with pathlib.Path(name).open(encoding="utf-8") as file:
-            is_private = not os.fstat(file.fileno()).st_mode & 0o007
-            text = file.read()
-    except UnicodeDecodeError:
-        raise ValueError(f"{name} must be text in UTF-8") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        if any(map(str.isspace, name)) or name.endswith("="):
-            raise ValueError(
-                "must be the path of a file that has the keys, not a key itself; what it is now cannot be read, and is "
-                "not shown"
-            ) from None
-        raise ValueError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
-    if not is_private:
-        raise ValueError(f"every user can read the keys in {name}; make it private: chmod 600 {name}")
     keys: dict[str, bytes] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            key_id, key = _parse(line)
-            if key_id in keys:
-                raise ValueError(f"the id {key_id} is listed twice")
-        except ValueError as error:
-            raise ValueError(f"line {number} of {name}: {error}") from None
+
+    def add(line: str) -> None:
+        key_id, key = _parse(line)
+        if key_id in keys:
+            raise ValueError(f"the id {key_id} is listed twice")
         keys[key_id] = key
+
+    private_file.read(name, add, what="key", is_value=lambda text: text.endswith("="))
     if not keys:
         raise ValueError(f"{name} has no keys; this makes a line: {_EXAMPLE}")
     return keys

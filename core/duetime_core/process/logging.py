@@ -20,7 +20,7 @@ def configure(redact: Callable[[str], str] = str) -> None:
     """
 
     def redacting(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        return {key: value if key in _OURS else _without(value, redact) for key, value in event.items()}
+        return {key: value if key in _OURS else _changed(value, redact) for key, value in event.items()}
 
     structlog.configure(
         processors=[
@@ -45,15 +45,12 @@ def configure(redact: Callable[[str], str] = str) -> None:
 
 def escape(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Escapes control characters in all values, so that callers can neither forge lines nor control a terminal."""
-    return {key: _escaped(value) for key, value in event.items()}
+    return {key: _changed(value, quoting.escaped) for key, value in event.items()}
 
 
-def _without(value: Any, redact: Callable[[str], str]) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
-
-
-def _escaped(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else quoting.escaped(str(value))
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """Returns a value with `change` applied to its text; numbers stay."""
+    return value if value is None or isinstance(value, bool | int | float) else change(str(value))
 
 
 class Escaping(logging.Formatter):

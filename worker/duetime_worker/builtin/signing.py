@@ -7,13 +7,12 @@ import base64
 import binascii
 import datetime
 import hmac
-import os
-import pathlib
 import time
 from collections.abc import Mapping, Sequence
 
 import httpx
 
+from duetime_payloads import private_file
 from duetime_worker import handlers
 from duetime_worker.egress import address, rule
 
@@ -56,35 +55,18 @@ def read(path: str) -> Signer:
 
     Raises ValueError, with the line's number and what would be right. It quotes nothing that may be a secret.
     """
-    try:
-        with pathlib.Path(path).open(encoding="utf-8") as file:
-            is_private = not os.fstat(file.fileno()).st_mode & 0o007
-            text = file.read()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} must be text in UTF-8") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        if _PREFIX in path or any(map(str.isspace, path)):
-            raise ValueError(
-                "must be the path of a file that has the secrets, not a secret itself; what it is now cannot be read, "
-                "and is not shown"
-            ) from None
-        raise ValueError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    if not is_private:
-        raise ValueError(f"every user can read the secrets in {path}; make it private: chmod 600 {path}")
     secrets: dict[Origin, list[bytes]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            origin, *given = line.split()
-            known = secrets.setdefault(_parse_origin(origin), [])
-            if known:
-                raise ValueError("the origin is listed twice: write all its secrets in one line")
-            if not given:
-                raise ValueError(f"the origin has no secret: write it behind it, after a space. {_FORM}")
-            known.extend(map(_parse_secret, given))
-        except ValueError as error:
-            raise ValueError(f"line {number} of {path}: {error}") from None
+
+    def add(line: str) -> None:
+        origin, *given = line.split()
+        known = secrets.setdefault(_parse_origin(origin), [])
+        if known:
+            raise ValueError("the origin is listed twice: write all its secrets in one line")
+        if not given:
+            raise ValueError(f"the origin has no secret: write it behind it, after a space. {_FORM}")
+        known.extend(map(_parse_secret, given))
+
+    private_file.read(path, add, what="secret", is_value=lambda text: _PREFIX in text)
     if not secrets:
         raise ValueError(f"{path} has no secrets; a line is an origin and its secret: {_EXAMPLE}")
     return Signer(secrets)
